@@ -1,0 +1,1 @@
+"""Scripts that run inside the peers' own environments; nothing here may import fedstudy."""

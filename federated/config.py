@@ -1,0 +1,240 @@
+"""RunConfig: all that one federated run depends on, checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from federated.choice import Choice
+from federated.kinds import (
+    AlgorithmChoice,
+    CompressorChoice,
+    DatasetChoice,
+    ModelChoice,
+    PartitionerChoice,
+    PrivacyChoice,
+    ScheduleChoice,
+)
+
+Share = Field(ge=0, lt=1)
+
+
+class Frozen(BaseModel):
+    """A part of a config: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class Holdout(Frozen):
+    """What training never sees. It is set aside before anything looks at the data."""
+
+    test: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of all examples for the central test set; null: the data set's own test split, or 0.2",
+    )
+    client: float = Field(
+        0.0, ge=0, lt=1, description="Share of each client's examples that it keeps for evaluation"
+    )
+    unseen_clients: int = Field(
+        0, ge=0, description="Number of whole clients that never take part in training"
+    )
+
+
+class LocalTraining(Frozen):
+    """What a client does in a round: minibatch SGD on its own examples."""
+
+    epochs: PositiveInt = Field(1, description="Passes over the client's examples in a round")
+    steps: PositiveInt | None = Field(None, description="Minibatch steps in a round, instead of epochs")
+    batch_size: PositiveInt | None = Field(
+        32, description="Examples a step; null: all of the client's examples"
+    )
+    learning_rate: float = Field(0.1, gt=0, description="Step size of SGD")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; starts at zero in every round")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
+    schedule: ScheduleChoice = Field("constant", description="How the learning rate changes over the rounds")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> LocalTraining:
+        if self.steps is not None and self.epochs != 1:
+            raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
+        return self
+
+
+class Cohort(Frozen):
+    """Who takes part in a round, and what each counts. Sampled without replacement, anew in every round."""
+
+    size: PositiveInt | None = Field(None, description="Clients a round; null: see fraction")
+    fraction: float | None = Field(
+        None, gt=0, le=1, description="Share of the clients a round; null, with no size: all"
+    )
+    weighting: Literal["examples", "uniform"] = Field(
+        "examples", description="An update counts by its client's examples, or all alike"
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Cohort:
+        if self.size is not None and self.fraction is not None:
+            raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
+        return self
+
+    def size_among(self, num_clients: int) -> int:
+        """Clients a round in a federation of `num_clients`; a fraction is rounded, to at least one."""
+        if self.size is not None:
+            return min(self.size, num_clients)
+        return max(1, round((self.fraction or 1.0) * num_clients))
+
+
+class Compression(Frozen):
+    """How updates and models become bytes."""
+
+    uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
+    downlink: CompressorChoice = Field(
+        "none", description="Compressor of the model that the server broadcasts"
+    )
+
+    @model_validator(mode="after")
+    def _downlink_carries_models(self) -> Compression:
+        if not self.downlink.build().whole_model:
+            raise ValueError(
+                f"downlink: {self.downlink.label()} would damage a whole model, which is what the server broadcasts; "
+                "use none or float16"
+            )
+        return self
+
+
+class Stop(Frozen):
+    """When to end before the last round. Checked at each evaluation; at least one of patience and target."""
+
+    metric: str = Field("train/loss", description="The metric that is watched, by its name in MLflow")
+    patience: PositiveInt | None = Field(
+        None, description="Evaluations without improvement before the run has converged"
+    )
+    min_improvement: float = Field(0.0, ge=0, description="What counts as an improvement of the metric")
+    target: float | None = Field(None, description="End as soon as the metric is at least this good")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Stop:
+        if self.patience is None and self.target is None:
+            raise ValueError("state patience, target or both")
+        return self
+
+
+class Evaluation(Frozen):
+    """When the global model is evaluated on held-out data."""
+
+    every: PositiveInt = Field(
+        5, description="Rounds between two evaluations; the initial and the last model always are"
+    )
+    batch_size: PositiveInt = Field(256, description="Examples at a time; changes speed and memory only")
+
+
+class Engine(Frozen):
+    """How local training is computed. The engines take the same steps and differ in rounding alone."""
+
+    name: Literal["auto", "loop", "vectorised"] = Field(
+        "auto", description="One client at a time, many at once, or whichever is faster for the model"
+    )
+    memory_mb: PositiveInt | None = Field(
+        None,
+        description="Memory for the clients trained at a time; null: 1024, or an eighth of the machine's if less",
+    )
+
+
+class Orchestration(Frozen):
+    """How the work is cut up. Changes nothing in the results."""
+
+    granularity: Literal["segment", "stage"] = Field(
+        "segment",
+        description="One Prefect task run for the rounds between two evaluations, or one for each stage of a round",
+    )
+    threads: PositiveInt = Field(
+        1, description="Threads of one run; local training takes as many clients side by side"
+    )
+
+
+class RunConfig(Frozen):
+    """One federated training. Equal configs give equal results."""
+
+    dataset: DatasetChoice = Field(description="What is learnt from")
+    partitioner: PartitionerChoice = Field("iid", description="Who holds what")
+    clients: PositiveInt | None = Field(
+        None, description="Number of participating clients; null: as many as the data has (by_client)"
+    )
+    holdout: Holdout = Field(default_factory=Holdout, description="What training never sees")
+    model: ModelChoice = Field(description="What is trained")
+    algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
+    local: LocalTraining = Field(default_factory=LocalTraining, description="What a client does in a round")
+    cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
+    compression: Compression = Field(
+        default_factory=Compression, description="How updates and models become bytes"
+    )
+    privacy: PrivacyChoice = Field("none", description="What bounds and hides a client's update")
+    rounds: PositiveInt = Field(description="Rounds at most")
+    stop: Stop | None = Field(None, description="When to end before the last round; null: never")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
+    engine: Engine = Field(default_factory=Engine, description="How local training is computed")
+    orchestration: Orchestration = Field(default_factory=Orchestration, description="How the work is cut up")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where tensors live; auto: cuda where there is one"
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random in the run")
+
+    @model_validator(mode="after")
+    def _cohort_fits(self) -> RunConfig:
+        if self.clients is not None and self.cohort.size is not None and self.cohort.size > self.clients:
+            raise ValueError(
+                f"cohort.size: {self.cohort.size} is larger than the federation of {self.clients} clients"
+            )
+        return self
+
+    def run_key(self) -> str:
+        """A short hash of all that changes results, stable over versions of Python.
+
+        The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
+        not count: tests/test_engine.py holds every engine and shard size to the same batches and, to rounding,
+        the same parameters, as torch itself is on another machine or with more threads.
+        """
+        return _short_hash(self.model_dump(mode="json", exclude=_WITHOUT_EFFECT))
+
+    def arm_key(self) -> str:
+        """The same without the seed: equal for the runs of one arm."""
+        return _short_hash(self.model_dump(mode="json", exclude={**_WITHOUT_EFFECT, "seed": True}))
+
+    def flat(self) -> dict[str, Any]:
+        """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
+        return dict(_flattened("", self.model_dump(mode="json")))
+
+
+# Fields that change how a result is computed, and not the result beyond rounding.
+_WITHOUT_EFFECT: dict[str, Any] = {"engine": True, "orchestration": True, "evaluation": {"batch_size"}}
+
+
+def _short_hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
+        flat += _flattened(here, value) if isinstance(value, dict) else [(here, value)]
+    return flat
+
+
+__all__ = [
+    "Choice",
+    "Cohort",
+    "Compression",
+    "Engine",
+    "Evaluation",
+    "Holdout",
+    "LocalTraining",
+    "Orchestration",
+    "RunConfig",
+    "Stop",
+]

@@ -1,0 +1,23 @@
+"""Data sets by name. The registry is the table of contents."""
+
+from collections.abc import Callable
+
+from federated.datasets.arrays import arrays
+from federated.datasets.digits import digits
+from federated.datasets.examples import Examples
+from federated.datasets.idx import idx
+from federated.datasets.linear import linear
+from federated.datasets.openml import openml
+from federated.datasets.own import as_examples
+from federated.datasets.table import table
+
+DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
+    "digits": digits,
+    "linear": linear,
+    "idx": idx,
+    "table": table,
+    "arrays": arrays,
+    "openml": openml,
+}
+
+__all__ = ["DATASETS", "Examples", "as_examples"]

@@ -1,0 +1,74 @@
+"""Ready arrays from a numpy archive."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from federated.datasets.coerce import examples_of_arrays
+from federated.datasets.examples import Examples, Task, bad_data
+
+_OPTIONAL = ("client_ids", "test", "classes")
+
+
+def arrays(
+    path: Path,
+    inputs: str = "inputs",
+    targets: str = "targets",
+    client_ids: str | None = None,
+    task: Task | None = None,
+) -> Callable[[], Examples]:
+    """The arrays of an .npz file, as `numpy.savez` writes it; `coerce.py` beside this says what dtypes mean.
+
+    inputs, targets: the names of arrays [N, ...] and [N] (or [N, outputs], for regression).
+    client_ids: the name of an array [N]; unless stated, the array "client_ids" if there is one.
+    task: unless stated, text, boolean and integer targets are classification, floats are regression.
+
+    An array "test", bool [N], is the data set's own test split; "classes" holds the names of the classes.
+    Integer targets must be 0 ... C - 1, each with an example: an empty class is refused, not renumbered.
+    """
+    if not path.is_file():
+        raise ValueError(f"path {path} is not a file; an .npz archive is needed")
+
+    def load() -> Examples:
+        stated = {"inputs": inputs, "targets": targets} | ({"client_ids": client_ids} if client_ids else {})
+        with _opened(path) as archive:
+            for name in stated.values():
+                if name not in archive.files:
+                    has = ", ".join(archive.files) or "nothing"
+                    raise bad_data("arrays", f"there is no array {name!r} in {path.name}; it has: {has}")
+            implied = {name: name for name in _OPTIONAL if name in archive.files}
+            found = {field: _member(archive, name, path) for field, name in (implied | stated).items()}
+        return examples_of_arrays("arrays", **found, task=task, source=str(path))
+
+    return load
+
+
+def _opened(path: Path) -> Any:
+    """The archive; nothing in it is unpickled."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise bad_data("arrays", f"{path} is not an .npz archive, or is damaged: {error}") from error
+    if isinstance(archive, np.ndarray):
+        raise bad_data(
+            "arrays", f"{path} holds a single array; write inputs and targets together with numpy.savez"
+        )
+    return archive
+
+
+def _member(archive: Any, name: str, path: Path) -> np.ndarray:
+    try:
+        return np.asarray(archive[name])
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise bad_data("arrays", f"{path} is damaged: the array {name!r} cannot be read: {error}") from error
+    except ValueError as error:
+        raise bad_data(
+            "arrays",
+            f"the array {name!r} in {path.name} cannot be read; save numbers or text, not objects: {error}",
+        ) from error

@@ -1,0 +1,60 @@
+"""Dotted paths into a config: `local.learning_rate`, `partitioner.alpha`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from federated.choice import Choice
+
+
+def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The config with the field at a dotted path replaced. Raises ValueError where there is no such field."""
+    changed: dict[str, Any] = copy.deepcopy(dict(config))
+    place = changed
+    parts = path.split(".")
+    for depth, part in enumerate(parts):
+        is_last = depth == len(parts) - 1
+        # What arguments a choice takes is for the choice to say, once it is bound.
+        if part not in place and not (is_last and "name" in place):
+            close = get_close_matches(part, place, n=1)
+            hint = (
+                f"did you mean {'.'.join([*parts[:depth], close[0]])!r}?"
+                if close
+                else f"fields here: {', '.join(place)}"
+            )
+            raise ValueError(f"there is no field {path!r}; {hint}")
+        if is_last:
+            place[part] = value
+        else:
+            place[part] = as_mapping(place[part], path)
+            place = place[part]
+    return changed
+
+
+def as_mapping(value: Any, path: str) -> dict[str, Any]:
+    """The fields below a part of a path; a choice that was written as text becomes a mapping."""
+    if isinstance(value, str):
+        choice = Choice.model_validate(value)
+        if choice.positional:
+            raise ValueError(f"{path}: write {value!r} with the names of its arguments to vary one of them")
+        return choice.model_dump()
+    if value is None or not isinstance(value, dict):
+        raise ValueError(f"there is no field {path!r}: what is above it is {value!r}")
+    return dict(value)
+
+
+def value_at(config: Any, path: str) -> Any:
+    """The value of the field at a dotted path; a choice where it is one."""
+    for part in path.split("."):
+        config = _part(config, part)
+    return config
+
+
+def _part(value: Any, name: str) -> Any:
+    """One step down a dotted path."""
+    if isinstance(value, Choice):
+        return value.name if name == "name" else value.argument(name)
+    return value[name] if isinstance(value, Mapping) else getattr(value, name)

@@ -1,0 +1,228 @@
+"""Federation: the examples, who holds which, and what is held out - before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from data_partitioners import Partition, Pool, checked
+from data_partitioners.heterogeneity import label_counts, label_divergence, size_gini
+from federated.choice import Choice
+from federated.config import Holdout, RunConfig
+from federated.datasets import Examples
+from federated.errors import BadInput
+from federated.loading import Stamp, load_examples, stamp
+from federated.own_code import explained
+from federated.randomness import Purpose, generator
+
+_CENTRAL, _UNSEEN, _OWN = range(3)  # keys of Purpose.HELD_OUT
+
+
+@dataclass(frozen=True, eq=False)
+class Federation:
+    """Who holds what. Every array of indices is int64, into `examples`.
+
+    clients: the training examples of each participating client; some may hold none.
+    names: one name a participating client.
+    own_held_out: the examples each participating client keeps for evaluation.
+    unseen: the examples of each client that never takes part.
+    test: the central test set.
+    data_digest: the content address of the examples as they were loaded, before any preprocessing.
+    """
+
+    examples: Examples
+    clients: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    own_held_out: tuple[np.ndarray, ...]
+    unseen: tuple[np.ndarray, ...]
+    test: np.ndarray
+    data_digest: str
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of training examples of each participating client, int64 [K]."""
+        return np.array([len(held) for held in self.clients], np.int64)
+
+    @cached_property
+    def partition_digest(self) -> str:
+        """The content address of who holds what: training examples, held-out shares, unseen clients, test set."""
+        parts = (*self.clients, *self.own_held_out, *self.unseen, self.test)
+        return Partition(parts, ()).digest()
+
+    @property
+    def training(self) -> np.ndarray:
+        """All training examples."""
+        return np.concatenate(self.clients)
+
+    def held_out_sets(self) -> dict[str, np.ndarray]:
+        """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen."""
+        pooled = {"test": self.test, "client": _joined(self.own_held_out), "unseen": _joined(self.unseen)}
+        return {name: indices for name, indices in pooled.items() if len(indices)}
+
+    def tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Inputs [N, ...] and targets of all examples; on the CPU without a copy."""
+        inputs, targets = torch.from_numpy(self.examples.inputs), torch.from_numpy(self.examples.targets)
+        return inputs.to(device), targets.to(device)
+
+    def label_counts(self) -> np.ndarray | None:
+        """Training examples of each class at each participating client, int64 [K, classes]; None for regression."""
+        if self.examples.classes is None:
+            return None
+        return label_counts(
+            self.examples.targets, Partition(self.clients, self.names), len(self.examples.classes)
+        )
+
+    def heterogeneity(self) -> dict[str, float]:
+        """The `heterogeneity/*` metrics of the participating clients' training examples."""
+        sizes, counts = self.sizes, self.label_counts()
+        measures = {
+            "heterogeneity/clients": float(len(sizes)),
+            "heterogeneity/empty_clients": float((sizes == 0).sum()),
+            "heterogeneity/smallest_client_examples": float(sizes.min()),
+            "heterogeneity/largest_client_examples": float(sizes.max()),
+            "heterogeneity/size_gini": size_gini(sizes),
+        }
+        return (
+            measures
+            if counts is None
+            else {**measures, "heterogeneity/label_divergence_bits": label_divergence(counts)}
+        )
+
+
+def partition_clients(config: RunConfig) -> Federation:
+    """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
+
+    Held-out first: the central test set is drawn before the partitioner sees anything, whole unseen clients
+    next, each participating client's own share last; preprocessing is fitted on what is left. Every draw
+    depends on the seed, so arms that share it share the central test set.
+    """
+    files = stamp(config.dataset)
+    federation = _partition_clients(
+        config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
+    )
+    return federation if federation.examples.fit is None else _preprocessed(federation)
+
+
+@lru_cache(maxsize=16)
+def _partition_clients(
+    dataset: Choice, files: Stamp, partitioner: Choice, num_clients: int | None, holdout: Holdout, seed: int
+) -> Federation:
+    examples = load_examples(dataset)
+    test, pool = _split_off_test(examples, holdout.test, seed)
+    partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
+    held = [pool[indices] for indices in partition.indices]
+    is_unseen = _draw_unseen(len(held), holdout.unseen_clients, seed)
+    kept = [_own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
+    return Federation(
+        examples=examples,
+        clients=tuple(training for training, _ in kept),
+        names=tuple(partition.names[k] for k in np.flatnonzero(~is_unseen)),
+        own_held_out=tuple(own for _, own in kept),
+        unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
+        test=test,
+        data_digest=examples.digest,
+    )
+
+
+def _split_off_test(examples: Examples, share: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(central test set, pool of the others), both in rising order; stratified by class."""
+    everything = np.arange(len(examples.targets))
+    if share is None and examples.test is not None:
+        test, pool = everything[examples.test], everything[~examples.test]
+    else:
+        _check_two_of_each(examples)
+        numbers = generator(seed, Purpose.HELD_OUT, _CENTRAL)
+        try:
+            pool, test = train_test_split(
+                everything,
+                test_size=share or 0.2,
+                stratify=None if examples.classes is None else examples.targets,
+                random_state=int(numbers.integers(2**32)),
+            )
+        except ValueError as error:
+            raise BadInput(f"holdout.test: {share or 0.2} of {len(everything)} examples: {error}") from error
+    if examples.classes is not None and len(
+        missing := np.setdiff1d(examples.targets, examples.targets[pool])
+    ):
+        raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples")
+    return np.sort(test), np.sort(pool)
+
+
+def _check_two_of_each(examples: Examples) -> None:
+    if examples.classes is not None and len(single := np.flatnonzero(np.bincount(examples.targets) < 2)):
+        raise BadInput(
+            f"dataset: the class {examples.classes[single[0]]!r} has 1 example; at least 2 are needed, "
+            "one to train on and one to test on"
+        )
+
+
+def _partition(
+    examples: Examples,
+    pool: np.ndarray,
+    partitioner: Choice,
+    num_clients: int | None,
+    num_unseen: int,
+    seed: int,
+) -> Partition:
+    """The partition of the pool among participating and unseen clients together."""
+    seen_by_partitioner = Pool(
+        size=len(pool),
+        labels=None if examples.classes is None else examples.targets[pool],
+        client_ids=None if examples.client_ids is None else np.asarray(examples.client_ids)[pool],
+        client_names=None if examples.client_ids is None else np.unique(examples.client_ids),
+    )
+    wanted = None if num_clients is None else num_clients + num_unseen
+    try:
+        partition = partitioner.build()(seen_by_partitioner, wanted, generator(seed, Purpose.PARTITION))
+        partition = checked(partition, len(pool), partitioner.label())
+        if wanted not in (None, len(partition.indices)):
+            made = len(partition.indices)
+            raise ValueError(
+                f"clients: {wanted} were asked for (unseen included), {partitioner.label()} made {made}"
+            )
+        return partition
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    except Exception as error:
+        raise BadInput(f"partitioner: {partitioner.label()}: {explained(error)}") from error
+
+
+def _draw_unseen(num_clients: int, num_unseen: int, seed: int) -> np.ndarray:
+    """Whether each client never takes part, bool [K]."""
+    if num_unseen >= num_clients:
+        raise BadInput(f"holdout.unseen_clients: {num_unseen} of {num_clients} clients leaves none to train")
+    is_unseen = np.zeros(num_clients, bool)
+    is_unseen[generator(seed, Purpose.HELD_OUT, _UNSEEN).choice(num_clients, num_unseen, replace=False)] = (
+        True
+    )
+    return is_unseen
+
+
+def _own_share(held: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
+    """(training, own held-out) examples of one client; at least one is left to train on."""
+    num_own = min(round(share * len(held)), max(len(held) - 1, 0))
+    if num_own == 0:
+        return held, held[:0]
+    order = generator(seed, Purpose.HELD_OUT, _OWN, client).permutation(len(held))
+    return held[np.sort(order[num_own:])], held[np.sort(order[:num_own])]
+
+
+@lru_cache(maxsize=2)  # each holds a copy of all inputs
+def _preprocessed(federation: Federation) -> Federation:
+    """The same federation with ready inputs, the preprocessing fitted on training examples alone."""
+    examples = federation.examples
+    assert examples.fit is not None
+    try:
+        inputs = examples.fit(federation.training)
+    except ValueError as error:
+        raise BadInput(f"dataset: {examples.name}: preprocessing failed: {error}") from error
+    return replace(federation, examples=replace(examples, inputs=inputs, fit=None))
+
+
+def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -1,0 +1,30 @@
+"""The extension points: which registry answers for which word of a study file."""
+
+from __future__ import annotations
+
+from data_partitioners import PARTITIONERS, Partitioner
+from federated.algorithms import ALGORITHMS, Algorithm
+from federated.choice import Kind, choice_of
+from federated.compressors import COMPRESSORS, Compressor
+from federated.datasets import DATASETS
+from federated.local_training import SCHEDULES, Schedule
+from federated.models import MODELS, Model
+from federated.privacy import PRIVACY, Privacy
+
+DATASET = Kind("dataset", DATASETS, given=())
+PARTITIONER: Kind[Partitioner] = Kind("partitioner", PARTITIONERS, given=("pool", "num_clients", "generator"))
+MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
+ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm)
+COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor)
+PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy)
+SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES)
+
+KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE)
+
+DatasetChoice = choice_of(DATASET)
+PartitionerChoice = choice_of(PARTITIONER)
+ModelChoice = choice_of(MODEL)
+AlgorithmChoice = choice_of(ALGORITHM)
+CompressorChoice = choice_of(COMPRESSOR)
+PrivacyChoice = choice_of(PRIVACY_MECHANISM)
+ScheduleChoice = choice_of(SCHEDULE)

@@ -1,0 +1,94 @@
+"""Which models are plain stacks of dense layers, whose gradients are written by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from federated.local_training.lean import is_plain
+from federated.local_training.work import LocalWork
+from federated.objective import loss_of, model_inputs
+from federated.parameters import FlatModel
+
+Activation = Literal["relu", "tanh"]
+
+
+class Dense(NamedTuple):
+    """A dense layer and what follows it: h -> activation(h W^T + b).
+
+    weight: where W [outputs, inputs] lies in the flat vector; bias: where b [outputs] does, None without one.
+    """
+
+    outputs: int
+    inputs: int
+    weight: slice
+    bias: slice | None
+    activation: Activation | None
+
+
+def linear_stack(work: LocalWork) -> list[Dense] | None:
+    """The dense layers of a model that the hand-written kernels can train; None where they cannot.
+
+    Such a model is an nn.Sequential of exactly nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh and nn.Identity,
+    with all parameters trained and none shared, under cross-entropy of classes or mean squared error.
+    """
+    layers = _layers(work.model)
+    if not layers or not _fits_inputs(work, layers[0]):
+        return None
+    known = work.loss in (loss_of("classification"), loss_of("regression"))
+    return layers if known and sum(map(_size, layers)) == work.model.vector.numel() else None
+
+
+def _layers(model: FlatModel) -> list[Dense] | None:
+    layers: list[Dense] = []
+    offset = 0
+    for module in _leaves(model.module):
+        kind = type(module)
+        if not is_plain(module, kind) or not all(p.requires_grad for p in module.parameters()):
+            return None
+        if isinstance(module, nn.Linear):
+            layers.append(_dense(module, offset))
+            offset += _size(layers[-1])
+        elif kind in _ACTIVATIONS and layers and layers[-1].activation is None:
+            layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[kind])
+        elif kind is not nn.Identity and not (_is_flatten(module) and not layers):
+            return None
+    return layers
+
+
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of nested nn.Sequentials, in order; anything else is a part itself."""
+    if is_plain(module, nn.Sequential):
+        for child in module._modules.values():
+            yield from _leaves(child) if child is not None else ()
+    else:
+        yield module
+
+
+def _is_flatten(module: nn.Module) -> bool:
+    return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
+
+
+def _dense(module: nn.Linear, offset: int) -> Dense:
+    outputs, inputs = module.weight.shape
+    middle = offset + outputs * inputs
+    bias = None if module.bias is None else slice(middle, middle + outputs)
+    return Dense(outputs, inputs, slice(offset, middle), bias, None)
+
+
+def _size(layer: Dense) -> int:
+    return layer.outputs * layer.inputs + (0 if layer.bias is None else layer.outputs)
+
+
+def _fits_inputs(work: LocalWork, first: Dense) -> bool:
+    """Whether the module would accept the inputs as they are; where not, the loop tells why."""
+    shape = work.inputs.shape[1:]
+    flattened = any(type(module) is nn.Flatten for module in work.model.module.modules())
+    ready = model_inputs(work.inputs[:1]).dtype == work.model.vector.dtype
+    return ready and math.prod(shape) == first.inputs and (flattened or len(shape) == 1)

@@ -1,0 +1,81 @@
+"""The plan of a stack: who trains in which row, and which examples each local step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from federated.local_training.batches import epoch_orders
+from federated.local_training.work import LocalWork
+from federated.randomness import Purpose, generator
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The batches of c clients, those with the most steps first, so that who still trains is always a prefix.
+
+    positions: where each row's client stands in the cohort, int64 [c].
+    examples: index of every example, int64 [c, S, B]; a short batch is filled up with the client's own.
+    counts: real examples in each batch, int64 [c, S]; zero where the client has finished.
+    active: clients that take each step, int [S], falling.
+    """
+
+    positions: np.ndarray
+    examples: np.ndarray
+    counts: np.ndarray
+    active: list[int]
+
+    def blocks(self, steps: int) -> list[range]:
+        """The steps cut into runs of at most `steps`."""
+        total = len(self.active)
+        return [range(start, min(start + steps, total)) for start in range(0, total, steps)]
+
+
+def planned(work: LocalWork, cohort: Sequence[int], done: int) -> Plan:
+    """The plan of a round; the same whatever the order of the cohort."""
+    local = work.local
+    steps = [
+        num_steps(len(work.clients[client]), local.batch_size, local.epochs, local.steps) for client in cohort
+    ]
+    sizes = [len(work.clients[client]) for client in cohort]
+    positions = sorted(range(len(cohort)), key=lambda at: (-steps[at], -sizes[at], cohort[at]))
+    width = min(local.batch_size or max(sizes), max(sizes))
+    examples = np.empty((len(cohort), max(steps), width), np.int64)
+    counts = np.zeros((len(cohort), max(steps)), np.int64)
+    for row, at in enumerate(positions):
+        _fill(examples[row], counts[row], work, cohort[at], done)
+    return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
+
+
+def num_steps(num_examples: int, batch_size: int | None, epochs: int, steps: int | None) -> int:
+    """Local steps of a client in a round, as `epoch_orders` cuts them."""
+    return steps or epochs * -(-num_examples // (batch_size or num_examples))
+
+
+def _fill(examples: np.ndarray, counts: np.ndarray, work: LocalWork, client: int, done: int) -> None:
+    """Write one client's batches into its row: examples [S, B], counts [S]."""
+    held, local, width = work.clients[client], work.local, examples.shape[1]
+    size = min(local.batch_size or len(held), len(held))
+    step = 0
+    numbers = generator(work.seed, Purpose.BATCHES, done, client)
+    for order in epoch_orders(numbers, len(held), local.batch_size, local.epochs, local.steps):
+        full, rest = divmod(len(order), size)
+        taken = held[order]
+        examples[step : step + full, :size] = taken[: full * size].reshape(full, size)
+        counts[step : step + full] = size
+        step += full
+        if rest:
+            examples[step, :rest], counts[step] = taken[full * size :], rest
+            examples[step, rest:] = held[0]
+            step += 1
+    if size < width:
+        examples[:step, size:] = held[0]
+    examples[step:] = held[0]
+
+
+def gathered(column: Tensor, examples: Tensor) -> Tensor:
+    """Some examples [c, n] of a column [N, ...] -> [c, n, ...]; several times as fast as indexing."""
+    return column.index_select(0, examples.reshape(-1)).view(*examples.shape, *column.shape[1:])

@@ -1,0 +1,40 @@
+"""How many clients fit in memory at a time."""
+
+from __future__ import annotations
+
+import os
+
+from federated.config import Engine
+from federated.local_training.plan import num_steps
+from federated.local_training.stacked import BLOCK_EXAMPLES
+from federated.local_training.work import LocalWork
+
+_MB = 2**20
+_DEFAULT_MB = 1024
+
+
+def shard_size(work: LocalWork, engine: Engine) -> int:
+    """Clients of a cohort that are trained, encoded and added up before the next ones, at least one.
+
+    Two thousand clients a round so need no more memory than the clients of one shard. Counted for the largest
+    client: the rows that a round holds of each client (update, payload, decoded update), what an engine holds
+    beside them (weights, momentum, gradient), the examples of a block of steps, and the plan of batches.
+    """
+    return max(1, _budget_bytes(engine) // _bytes_per_client(work))
+
+
+def _budget_bytes(engine: Engine) -> int:
+    if engine.memory_mb is not None:
+        return engine.memory_mb * _MB
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_DEFAULT_MB * _MB, machine // 8)
+
+
+def _bytes_per_client(work: LocalWork) -> int:
+    local, number = work.local, work.model.vector.element_size()
+    largest = max(map(len, work.clients), default=1) or 1
+    batch = min(local.batch_size or largest, largest)
+    steps = num_steps(largest, local.batch_size, local.epochs, local.steps)
+    rows = 3 + 2 + (1 if local.momentum else 0)
+    examples = max(batch, min(BLOCK_EXAMPLES, steps * batch)) * work.inputs[:1].numel() * 2
+    return number * (rows * work.model.vector.numel() + examples) + 8 * steps * batch

@@ -1,0 +1,31 @@
+"""What an engine works with: the model, the data, who holds what, and the local options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from federated.objective import Loss
+from federated.parameters import FlatModel
+
+if TYPE_CHECKING:
+    from federated.config import LocalTraining
+
+
+class LocalWork(NamedTuple):
+    """The arguments of every engine, fixed for a run.
+
+    inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
+    """
+
+    model: FlatModel
+    loss: Loss
+    inputs: Tensor
+    targets: Tensor
+    clients: Sequence[np.ndarray]
+    local: LocalTraining
+    rounds: int
+    seed: int

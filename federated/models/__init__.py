@@ -1,0 +1,18 @@
+"""Models by name. The registry is the table of contents."""
+
+from collections.abc import Callable
+
+from federated.models.cnn import cnn
+from federated.models.linear import linear
+from federated.models.logistic import logistic
+from federated.models.mlp import mlp
+from federated.models.model import Model, initial_module, takes_single_examples
+
+MODELS: dict[str, Callable[..., Model]] = {
+    "linear": linear,
+    "logistic": logistic,
+    "mlp": mlp,
+    "cnn": cnn,
+}
+
+__all__ = ["MODELS", "Model", "initial_module", "takes_single_examples"]

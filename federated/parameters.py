@@ -1,0 +1,90 @@
+"""Model <-> flat vector: the one shape [P] in which parameters travel between server and clients."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+
+class FlatModel:
+    """A private copy of a module whose state is a view of one flat vector.
+
+    `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, then the running
+    statistics of batch normalisation (its layers with trainable parameters), which travel too, as in FedAvg over
+    state dicts. Writing into `vector` writes into the module, and the other way round. Everything else stays
+    with the module: frozen parameters, and other buffers, which are what they were at first whenever a vector is
+    loaded, so that nothing passes from one client to the next.
+
+    Raises ValueError where nothing can be trained or where the floating-point types differ.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = copy.deepcopy(module)
+        self.trainable = [p for p in self.module.parameters() if p.requires_grad]
+        if not self.trainable:
+            raise ValueError("the model has no parameter that requires a gradient: there is nothing to train")
+        travelling: list[Tensor] = [*self.trainable, *_running_statistics(self.module)]
+        types = {str(t.dtype).removeprefix("torch.") for t in travelling}
+        if len(types) > 1:
+            raise ValueError(f"the model mixes the types {', '.join(sorted(types))}: one type is needed")
+        self.num_trainable = sum(p.numel() for p in self.trainable)
+        self.vector = torch.cat([t.detach().reshape(-1) for t in travelling])
+        _point_into(self.vector, travelling)
+        self._staying = _staying_buffers(self.module, travelling)
+
+    def train(self) -> None:
+        """Training mode, but for batch normalisation that is wholly frozen: its statistics stay as they are."""
+        self.module.train()
+        for layer in self.module.modules():
+            if isinstance(layer, _NormBase) and not _is_trained(layer):
+                layer.eval()
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part."""
+        parts = torch.autograd.grad(loss, self.trainable, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def independent_module(self) -> nn.Module:
+        """A copy of the module on the CPU, in evaluation mode, whose tensors no longer share one vector."""
+        module = copy.deepcopy(self.module)
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data = tensor.data.to("cpu", copy=True)
+        return module.eval()
+
+    def load(self, vector: Tensor) -> None:
+        """Take over the parameters [P]; buffers that do not travel are as they were at first."""
+        self.vector.copy_(vector)
+        for owner, name, first in self._staying:
+            owner._buffers[name] = first.clone()
+
+
+def _is_trained(layer: _NormBase) -> bool:
+    return not layer.affine or any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def _running_statistics(module: nn.Module) -> list[Tensor]:
+    """Running means and variances of the batch normalisation that is trained."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _NormBase) and _is_trained(layer)]
+    pairs = [(layer.running_mean, layer.running_var) for layer in layers]
+    return [statistic for pair in pairs for statistic in pair if statistic is not None]
+
+
+def _staying_buffers(module: nn.Module, travelling: list[Tensor]) -> list[tuple[nn.Module, str, Tensor]]:
+    """(owner, name, first value) of every buffer that does not travel."""
+    known = {id(tensor) for tensor in travelling}
+    return [
+        (owner, name, buffer.clone())
+        for owner in module.modules()
+        for name, buffer in owner._buffers.items()
+        if buffer is not None and id(buffer) not in known
+    ]
+
+
+def _point_into(vector: Tensor, tensors: list[Tensor]) -> None:
+    offset = 0
+    for tensor in tensors:
+        tensor.data = vector[offset : offset + tensor.numel()].view(tensor.shape)
+        offset += tensor.numel()

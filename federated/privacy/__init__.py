@@ -1,0 +1,14 @@
+"""Privacy mechanisms by name. The registry is the table of contents."""
+
+from collections.abc import Callable
+
+from federated.privacy.clip import clip
+from federated.privacy.none import none
+from federated.privacy.privacy import Privacy
+
+PRIVACY: dict[str, Callable[..., Privacy]] = {
+    "none": none,
+    "clip": clip,
+}
+
+__all__ = ["PRIVACY", "Privacy"]

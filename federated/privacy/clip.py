@@ -1,0 +1,26 @@
+"""Clipping: a bound on what one client can do to the model."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from federated.privacy.privacy import Privacy
+
+
+def clip(norm: float) -> Privacy:
+    """Scale an update whose L2 norm exceeds `norm` down to it.
+
+    McMahan et al. 2018, "Learning Differentially Private Recurrent Language Models", section 3.1 (flat
+    clipping). It bounds each client's influence, which noise needs; alone it gives no differential privacy.
+    """
+    if not 0 < norm < math.inf:
+        raise ValueError(f"norm must be a finite number > 0, got {norm}")
+
+    def bounded(deltas: Tensor) -> tuple[Tensor, Tensor]:
+        norms = torch.linalg.vector_norm(deltas, dim=1)
+        return deltas * (norm / norms.clamp(min=norm))[:, None], norms > norm
+
+    return Privacy(clip=bounded)

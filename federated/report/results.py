@@ -1,0 +1,89 @@
+"""RunResult: what the report needs to know of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+BYTES_PER_MB = 1_000_000
+UPLINK = "communication/uplink_bytes_total"
+DOWNLINK = "communication/downlink_bytes_total"
+TRAINING_LOSS = "train/loss"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One finished or failed run, as the report needs it.
+
+    parameters: the config, flat: `partitioner`: "dirichlet", `partitioner.alpha`: 0.1, ...
+    history: (round, metrics) in the order of logging; entries may share a round; round 0 = initial model.
+    main_metric: the number by which arms are compared, such as "generalisation/test_accuracy".
+    run_id: of the MLflow run. message: why it failed. status: MLflow's.
+    """
+
+    study: str
+    arm: str
+    seed: int
+    status: Literal["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"]
+    parameters: dict[str, Any]
+    history: tuple[tuple[int, dict[str, float]], ...]
+    main_metric: str
+    run_id: str = ""
+    message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end, so that its last numbers stand for its arm."""
+        return self.status == "FINISHED"
+
+    @property
+    def rounds_done(self) -> int:
+        """The last round of which anything was logged; 0 before the first."""
+        return max((round_number for round_number, _ in self.history), default=0)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Every metric that was logged, in the order of its first entry."""
+        return list(self._by_metric)
+
+    def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """(rounds int [n] rising, values float [n]); a round's last entry counts. n = 0 if never logged."""
+        logged = sorted(self._by_metric.get(metric, {}).items())
+        return np.array([r for r, _ in logged], np.int64), np.array(
+            [value for _, value in logged], np.float64
+        )
+
+    def final(self, metric: str) -> float | None:
+        """The value at the last round that has one, NaN if that is what was logged; None if never logged."""
+        _, values = self.curve(metric)
+        return float(values[-1]) if len(values) else None
+
+    def megabytes(self, metric: str, rounds: np.ndarray) -> np.ndarray:
+        """A cumulative count of bytes after each of `rounds`, in MB, float [n].
+
+        A round without an entry has the count of the one before; before the first entry nothing was sent.
+        All NaN if never logged.
+        """
+        logged, totals = self.curve(metric)
+        if not len(logged):
+            return np.full(len(rounds), np.nan)
+        before = np.searchsorted(logged, rounds, side="right")
+        return np.concatenate([[0.0], totals / BYTES_PER_MB])[before]
+
+    @cached_property
+    def _by_metric(self) -> dict[str, dict[int, float]]:
+        """Metric -> round -> value; one pass over the history for all the curves that are asked for."""
+        values: dict[str, dict[int, float]] = {}
+        for round_number, metrics in self.history:
+            for name, value in metrics.items():
+                values.setdefault(name, {})[round_number] = value
+        return values
+
+
+def arms_of(results: Sequence[RunResult]) -> list[str]:
+    """Every arm once, in the order in which the results first name it."""
+    return list(dict.fromkeys(result.arm for result in results))

@@ -1,0 +1,206 @@
+"""THE LOOP: sample a cohort, broadcast, train, encode, decode, aggregate, step the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.compressors import CohortState
+from federated.errors import Diverged
+from federated.local_training import Updates
+from federated.randomness import Purpose, generator
+from federated.setup import Setup
+from federated.state import Metrics, RunState
+from federated.wire import Received, broadcast, compress, rows_by_client
+
+
+class Partial(NamedTuple):
+    """What a shard adds to its round: the share [P], float64, of the weighted mean update, and the figures."""
+
+    mean_update: Tensor
+    loss: float
+    uplink_bytes: int
+    clipped_clients: int
+    compressor_state: dict[int, CohortState]
+    training_seconds: float
+    compression_seconds: float
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What happened in one round. Bytes are summed over the cohort."""
+
+    round: int
+    loss: float
+    cohort_clients: int
+    cohort_examples: int
+    update_norm: float
+    uplink_bytes: int
+    downlink_bytes: int
+    clipped_clients: int
+    training_seconds: float
+    compression_seconds: float
+    aggregation_seconds: float
+
+    def metrics(self, state: RunState) -> Metrics:
+        """The report under the names of mlflow/README.md; `state` is the one after the round."""
+        return {
+            "train/loss": self.loss,
+            "train/cohort_clients": self.cohort_clients,
+            "train/cohort_examples": self.cohort_examples,
+            "train/update_norm": self.update_norm,
+            "communication/uplink_bytes": self.uplink_bytes,
+            "communication/downlink_bytes": self.downlink_bytes,
+            "communication/uplink_bytes_total": state.uplink_bytes,
+            "communication/downlink_bytes_total": state.downlink_bytes,
+            "privacy/clipped_clients": self.clipped_clients,
+            "system/training_seconds": self.training_seconds,
+            "system/compression_seconds": self.compression_seconds,
+            "system/aggregation_seconds": self.aggregation_seconds,
+        }
+
+
+class Stages(NamedTuple):
+    """The stages of a round as functions, so that an orchestrator can run each as a task of its own."""
+
+    train: Callable[[Setup, Tensor, Sequence[int], int], Updates]
+    compress: Callable[[Setup, RunState, Updates], Received]
+    aggregate: Callable[[Setup, RunState, Sequence[Partial]], RunState]
+
+
+def train_rounds(
+    state: RunState,
+    setup: Setup,
+    until: int,
+    stages: Stages | None = None,
+    on_round: Callable[[RunState], None] = lambda state: None,
+) -> RunState:
+    """Run rounds until `until` are done; each adds its metrics to the history.
+
+    on_round is told the state after each round, to show it. Raises Diverged, with the history so far.
+    """
+    while state.round < until:
+        try:
+            state, report = run_round(state, setup, stages or STAGES)
+        except Diverged as error:
+            raise Diverged(str(error), state.history) from error
+        state = replace(state, history=(*state.history, (report.round, report.metrics(state))))
+        on_round(state)
+    return state
+
+
+def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
+    """One round of federated learning."""
+    cohort = sample_cohort(setup, state.round)
+    weights = weights_of(cohort, setup)
+    model, downlink_bytes = broadcast(setup, state, len(cohort))
+    shards = _shards(len(cohort), setup.shard_size)
+    partials = [_run_shard(state, setup, stages, model, cohort[shard], weights[shard]) for shard in shards]
+    started = time.perf_counter()
+    after = stages.aggregate(setup, state, partials)
+    after = replace(after, downlink_bytes=state.downlink_bytes + downlink_bytes)
+    return after, RoundReport(
+        round=after.round,
+        loss=sum(partial.loss for partial in partials),
+        cohort_clients=len(cohort),
+        cohort_examples=int(setup.federation.sizes[cohort].sum()),
+        update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
+        uplink_bytes=sum(partial.uplink_bytes for partial in partials),
+        downlink_bytes=downlink_bytes,
+        clipped_clients=sum(partial.clipped_clients for partial in partials),
+        training_seconds=sum(partial.training_seconds for partial in partials),
+        compression_seconds=sum(partial.compression_seconds for partial in partials),
+        aggregation_seconds=time.perf_counter() - started,
+    )
+
+
+def sample_cohort(setup: Setup, done: int) -> np.ndarray:
+    """The clients of the round after `done` rounds, in rising order; without replacement.
+
+    The draw is one shuffle of all clients, of which those with examples are taken from the front: arms whose
+    partitions leave different clients empty still share nearly all of their cohorts.
+    """
+    order = generator(setup.config.seed, Purpose.COHORT, done).permutation(len(setup.federation.clients))
+    eligible = order[np.isin(order, setup.eligible)]
+    return np.sort(eligible[: setup.cohort_size])
+
+
+def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
+    """What each client's update counts in the mean, float64 [C], summing to one."""
+    uniform = setup.config.cohort.weighting == "uniform"
+    counts = np.ones(len(cohort)) if uniform else setup.federation.sizes[cohort].astype(np.float64)
+    shares: np.ndarray = counts / counts.sum()
+    return shares
+
+
+def train(setup: Setup, model: Tensor, shard: Sequence[int], done: int) -> Updates:
+    """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
+    updates = setup.train(model, shard, done)
+    if torch.isfinite(updates.deltas.sum(dim=1)).all():  # what is not finite shows in the sum, which is quick
+        return updates
+    finite = torch.isfinite(updates.deltas).all(dim=1).cpu()
+    if not finite.all():
+        client = setup.federation.names[shard[int((~finite).nonzero()[0])]]
+        raise Diverged(
+            f"round {done + 1}: the update of client {client} is not finite; "
+            f"a smaller local.learning_rate (now {setup.config.local.learning_rate}) may help"
+        )
+    return updates
+
+
+def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
+    """Add the shards up and step the server."""
+    mean_update = torch.stack([partial.mean_update for partial in partials]).sum(dim=0).to(state.parameters)
+    trainable = setup.model.num_trainable
+    server, stepped = setup.algorithm.update(
+        state.server, state.parameters[:trainable], mean_update[:trainable]
+    )
+    # Running statistics are averaged, whatever the algorithm does with gradients' sums.
+    parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
+    clients = dict(state.clients)
+    for partial in partials:
+        clients |= partial.compressor_state
+    uplink_bytes = state.uplink_bytes + sum(partial.uplink_bytes for partial in partials)
+    return replace(
+        state,
+        round=state.round + 1,
+        parameters=parameters,
+        server=server,
+        clients=clients,
+        uplink_bytes=uplink_bytes,
+    )
+
+
+STAGES = Stages(train, compress, aggregate)
+
+
+def _run_shard(
+    state: RunState, setup: Setup, stages: Stages, model: Tensor, clients: np.ndarray, weights: np.ndarray
+) -> Partial:
+    started = time.perf_counter()
+    updates = stages.train(setup, model, clients.tolist(), state.round)
+    trained = time.perf_counter()
+    received = stages.compress(setup, state, updates)
+    total = torch.zeros_like(state.parameters, dtype=torch.float64)
+    for weight, row in zip(weights.tolist(), received.decoded, strict=True):
+        total.add_(row, alpha=weight)
+    return Partial(
+        mean_update=total,
+        loss=float(weights @ updates.losses.double().numpy()),
+        uplink_bytes=received.uplink_bytes,
+        clipped_clients=received.clipped_clients,
+        compressor_state=rows_by_client(received.compressor_state, clients),
+        training_seconds=trained - started,
+        compression_seconds=time.perf_counter() - trained,
+    )
+
+
+def _shards(num_clients: int, size: int) -> list[slice]:
+    """The cohort cut into shards of at most `size` clients."""
+    return [slice(start, start + size) for start in range(0, num_clients, size)]

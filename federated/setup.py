@@ -1,0 +1,145 @@
+"""Setup: what a run works with, built once from its config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.algorithms import Algorithm
+from federated.compressors import Compressor
+from federated.config import RunConfig
+from federated.errors import BadInput
+from federated.evaluation import metric_names
+from federated.federation import Federation, partition_clients
+from federated.local_training import LocalTrainer
+from federated.local_training.engine import local_trainer
+from federated.local_training.shards import shard_size
+from federated.local_training.work import LocalWork
+from federated.models import initial_module, takes_single_examples
+from federated.objective import Loss, loss_of, model_inputs
+from federated.parameters import FlatModel
+from federated.privacy import Privacy
+from federated.state import RunState
+from federated.study import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """The parts of a run. Holds no state of the training: `model` is scratch space.
+
+    eligible: the clients that hold at least one training example and so can be in a cohort, int64.
+    cohort_size: clients a round; shard_size: of them, how many are trained at a time.
+    """
+
+    config: RunConfig
+    federation: Federation
+    eligible: np.ndarray
+    cohort_size: int
+    shard_size: int
+    initial_parameters: Tensor
+    model: FlatModel
+    inputs: Tensor
+    targets: Tensor
+    loss: Loss
+    train: LocalTrainer
+    uplink: Compressor
+    downlink: Compressor
+    privacy: Privacy
+    algorithm: Algorithm
+
+
+def prepare(config: RunConfig) -> Setup:
+    """Load the data, hand it out, make the model. Raises BadInput where the config does not fit the data."""
+    device = _device(config.device)
+    federation = partition_clients(config)
+    eligible = np.flatnonzero(federation.sizes)
+    _check(config, federation)
+    inputs, targets = federation.tensors(device)
+    examples, seed = federation.examples, config.seed
+    module = initial_module(
+        config.model.build(), config.model.label(), model_inputs(inputs[:2]).cpu(), examples.num_outputs, seed
+    )
+    if not takes_single_examples(module, model_inputs(inputs[:2]).cpu()):
+        _check_no_batch_of_one(config, federation)
+    try:
+        model = FlatModel(module.to(device))
+    except ValueError as error:
+        raise BadInput(f"model: {config.model.label()}: {error}") from error
+    loss = loss_of(examples.task)
+    work = LocalWork(model, loss, inputs, targets, federation.clients, config.local, config.rounds, seed)
+    cohort_size = min(config.cohort.size_among(len(federation.clients)), len(eligible))
+    return Setup(
+        config=config,
+        federation=federation,
+        eligible=eligible,
+        cohort_size=cohort_size,
+        shard_size=shard_size(work, config.engine),
+        initial_parameters=model.vector.clone(),
+        model=model,
+        inputs=inputs,
+        targets=targets,
+        loss=loss,
+        train=local_trainer(
+            work, config.engine, eligible[:cohort_size].tolist(), config.orchestration.threads
+        ),
+        uplink=config.compression.uplink.build(),
+        downlink=config.compression.downlink.build(),
+        privacy=config.privacy.build(),
+        algorithm=config.algorithm.build(),
+    )
+
+
+def check_runs(runs: Iterable[Run]) -> None:
+    """Prepare every run and throw the result away. Raises BadInput, naming the run, where one cannot work."""
+    for run in runs:
+        try:
+            prepare(run.config)
+        except BadInput as error:
+            raise BadInput(f"{run.name}: {error}") from error
+
+
+def initial_state(setup: Setup) -> RunState:
+    """The state before the first round."""
+    parameters = setup.initial_parameters
+    return RunState(
+        round=0,
+        parameters=parameters,
+        server=setup.algorithm.init(parameters[: setup.model.num_trainable]),
+        clients={},
+    )
+
+
+def _check(config: RunConfig, federation: Federation) -> None:
+    """What can only be said once the data is there."""
+    size, available = config.cohort.size, len(federation.clients)
+    if size is not None and size > available:
+        raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
+    sizes = {name: len(indices) for name, indices in federation.held_out_sets().items()}
+    allowed = metric_names(federation.examples.task, sizes)
+    if config.stop is not None and config.stop.metric not in allowed:
+        raise BadInput(
+            f"stop.metric: {config.stop.metric!r} is not measured here; allowed: {', '.join(allowed)}"
+        )
+
+
+def _check_no_batch_of_one(config: RunConfig, federation: Federation) -> None:
+    """Raise BadInput where a client would have to train on a single example and the model cannot."""
+    for name, size in zip(federation.names, federation.sizes.tolist(), strict=True):
+        if size and 1 in (size, size % (config.local.batch_size or size), config.local.batch_size):
+            raise BadInput(
+                f"model: {config.model.label()} cannot train on a batch of one example (batch normalisation?), and "
+                f"client {name} with {size} examples would have one; change local.batch_size "
+                f"(now {config.local.batch_size}), the partitioner, or the normalisation"
+            )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device: 'cuda' was asked for, but this machine has no CUDA device; use auto or cpu")
+    return torch.device(name)

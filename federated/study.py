@@ -1,0 +1,179 @@
+"""StudyConfig: a base run, the axes to vary, the seeds - and the runs they stand for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+from federated.choice import Choice
+from federated.config import Frozen, RunConfig
+from federated.dotted import value_at, with_value
+from federated.errors import BadInput, readable
+from federated.paths import paths_relative_to
+from federated.study_file import apply_setting, content_of
+
+Overrides = dict[str, Any]
+"""Dotted path of a field -> value."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    arm: the readable name of what is compared, without the seed. order: its place in the study.
+    """
+
+    arm: str
+    config: RunConfig
+    order: int = 0
+
+    @property
+    def name(self) -> str:
+        """Readable and unique within the study."""
+        return f"{self.arm} · seed {self.config.seed}"
+
+
+class StudyConfig(Frozen):
+    """A base run, what to vary and how often to repeat it. Every run is checked when the study is read."""
+
+    name: str = Field(description="Name of the study; its MLflow experiment")
+    description: str = Field("", description="The question, in a sentence or two")
+    base: RunConfig = Field(description="What all runs have in common")
+    axes: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Dotted path of a field -> values; the study is the product of the axes",
+    )
+    arms: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Instead of axes: an explicit list of arms, each {dotted path: value}",
+    )
+    seeds: list[int] = Field([0], min_length=1, description="Each arm runs once for each seed")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_file(cls, value: Any, handler: ModelWrapValidatorHandler[StudyConfig]) -> StudyConfig:
+        if not isinstance(value, str | Path):
+            return handler(value)
+        content = content_of(Path(value))
+        with paths_relative_to(Path(value).parent.resolve()):
+            return handler(content)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        stated = handler(schema)
+        file = {
+            "type": "string",
+            "title": "study file",
+            "description": "Path of a YAML file, where the flow runs",
+        }
+        return {"anyOf": [file, stated], "title": "Study"}
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w .-]*", name) or name == "Default":
+            raise ValueError(
+                f"letters, digits, spaces and . _ - are allowed, the first a letter or digit, "
+                f"and not MLflow's own Default; got {name!r}"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _all_runs_are_valid(self) -> StudyConfig:
+        if self.axes and self.arms:
+            raise ValueError("state axes or arms, not both")
+        if empty := [path for path, values in self.axes.items() if not values]:
+            raise ValueError(f"axes.{empty[0]}: at least one value is needed")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} repeats a seed")
+        if any("seed" in overrides for overrides in self.arm_overrides()):
+            raise ValueError("seed: an arm has no seed of its own; list them in seeds")
+        if self.base.seed not in (0, *self.seeds):
+            raise ValueError(
+                f"base.seed: {self.base.seed} would never be used; write seeds: [{self.base.seed}]"
+            )
+        self.runs()
+        return self
+
+    def runs(self) -> list[Run]:
+        """Every run, arm by arm. Raises ValueError where an arm is not valid or two are the same."""
+        made = [self._runs_of(overrides) for overrides in self.arm_overrides()]
+        by_key: dict[str, str] = {}
+        for first, *_ in made:
+            key = first.config.arm_key()
+            if key in by_key:
+                raise ValueError(f"duplicate arms: {by_key[key]!r} and {first.arm!r} are the same run")
+            if first.arm in by_key.values():
+                raise ValueError(
+                    f"two different arms are called {first.arm!r}; state arms, each with a name of its own"
+                )
+            by_key[key] = first.arm
+        return [replace(run, order=at) for at, run in enumerate(itertools.chain.from_iterable(made))]
+
+    def arm_overrides(self) -> list[Overrides]:
+        """What each arm changes in the base; one empty entry where nothing is varied."""
+        if self.arms:
+            return self.arms
+        return [
+            dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
+        ]
+
+    def _runs_of(self, overrides: Overrides) -> list[Run]:
+        stated = {path: value for path, value in overrides.items() if path != "name"}
+        if not isinstance(name := overrides.get("name", ""), str):
+            raise ValueError(f"arms: a name is text, got {name!r}")
+        config = self.base.model_dump(mode="json")
+        try:
+            for path in sorted(stated, key=lambda path: path.count(".")):
+                config = with_value(config, path, stated[path])
+            configs = [RunConfig.model_validate({**config, "seed": seed}) for seed in self.seeds]
+        except ValueError as error:
+            where = ", ".join(f"{path}={value}" for path, value in stated.items())
+            what = readable(error) if isinstance(error, ValidationError) else str(error)
+            raise ValueError(f"arm {where}: {what}" if where else what) from error
+        parts = [_label(configs[0], path) for path in stated]
+        return [Run(name or " · ".join(parts) or self.name, config) for config in configs]
+
+
+def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:
+    """Read a study file. Raises BadInput with one line for each thing that is wrong.
+
+    settings: `dotted.path=value` each, applied to the base run; value is YAML. seeds: instead of the file's.
+    The file's folder joins the import path, so that the user's own functions beside it are found.
+    """
+    try:
+        content = content_of(path)
+        if seeds is not None:
+            content["seeds"] = list(seeds)
+        for setting in settings:
+            apply_setting(content, setting)
+        with paths_relative_to(path.parent.resolve()):
+            return StudyConfig.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(f"{path}:\n{readable(error)}") from error
+
+
+_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression.uplink"}
+
+
+def _label(config: RunConfig, path: str) -> str:
+    """What an axis says of an arm: `dirichlet(alpha=0.1)`, `learning_rate=0.05`, `downlink=float16`."""
+    value = value_at(config, path)
+    shown = value.label() if isinstance(value, Choice) else value
+    return str(shown) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={shown}"

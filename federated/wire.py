@@ -1,0 +1,93 @@
+"""What crosses the network: the model on its way down, updates on their way up, and what each weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.compressors import CohortState
+from federated.compressors.none import none
+from federated.local_training import Updates
+from federated.randomness import Generators, Purpose, generator
+from federated.setup import Setup
+from federated.state import RunState
+
+
+class Received(NamedTuple):
+    """What the server hears from a shard.
+
+    decoded: updates as the server reads them [c, P]; compressor_state: what its clients remember;
+    uplink_bytes: of all payloads; clipped_clients: how many updates were bounded before encoding.
+    """
+
+    decoded: Tensor
+    compressor_state: CohortState
+    uplink_bytes: int
+    clipped_clients: int
+
+
+def broadcast(setup: Setup, state: RunState, num_clients: int) -> tuple[Tensor, int]:
+    """(the global model [P] as clients decode it, bytes sent to all of them): one payload, sent to each."""
+    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
+    num_parameters = state.parameters.numel()
+    fresh = setup.downlink.init(1, num_parameters)
+    (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
+    decoded = setup.downlink.decode([payload], num_parameters)[0]
+    return decoded.to(state.parameters), len(payload) * num_clients
+
+
+def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
+    """Bound, encode, count, decode.
+
+    Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
+    floats: bounded or quantised, a variance could turn negative.
+    """
+    trainable = setup.model.num_trainable
+    bounded, clipped = setup.privacy.clip(updates.deltas[:, :trainable])
+    clients = updates.client_ids.tolist()
+    numbers = Generators(setup.config.seed, Purpose.COMPRESSION, state.round, clients)
+    payloads, remembered = setup.uplink.encode(
+        _remembered(setup, state, clients, trainable), bounded, numbers
+    )
+    decoded = setup.uplink.decode(payloads, trainable).to(bounded)
+    statistics, statistics_bytes = _plain(updates.deltas[:, trainable:])
+    return Received(
+        decoded=torch.cat([decoded, statistics.to(bounded)], dim=1),
+        compressor_state=remembered,
+        uplink_bytes=sum(map(len, payloads)) + statistics_bytes,
+        clipped_clients=int(clipped.sum()),
+    )
+
+
+def _plain(rows: Tensor) -> tuple[Tensor, int]:
+    """(rows [c, n] as the server reads them, bytes) sent as 32-bit floats; nothing at all where n is 0."""
+    if not rows.shape[1]:
+        return rows, 0
+    payloads, _ = none().encode({}, rows, ())
+    return none().decode(payloads, rows.shape[1]), sum(map(len, payloads))
+
+
+def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:
+    """The compressor's state of these clients, stacked; fresh for those that never sent anything."""
+    fresh = setup.uplink.init(1, num_parameters)
+    rows = [state.clients.get(client) for client in clients]
+    return {
+        name: torch.stack(
+            [value[0].to(state.parameters.device) if row is None else row[name] for row in rows]
+        )
+        for name, value in fresh.items()
+    }
+
+
+def rows_by_client(stacked: CohortState, clients: np.ndarray) -> dict[int, CohortState]:
+    """The rows of a shard's state; nothing for a compressor that remembers nothing."""
+    if not stacked:
+        return {}
+    return {
+        int(client): {name: value[row].clone() for name, value in stacked.items()}
+        for row, client in enumerate(clients)
+    }

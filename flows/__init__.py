@@ -1,0 +1,1 @@
+"""When: the flows and the command line; orchestration, no arithmetic."""

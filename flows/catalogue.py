@@ -1,0 +1,59 @@
+"""`python -m flows list`: every name that a study file may use, from the registries and their docstrings."""
+
+import inspect
+from typing import Any
+
+from rich.console import Console
+
+from federated.choice import Kind
+from federated.errors import BadInput
+from federated.kinds import KINDS
+
+
+def show_catalogue(what: str | None, screen: Console) -> None:
+    """All names by kind, those of one kind, or the whole docstring of one name. Raises BadInput for any other word."""
+    kinds = [kind for kind in KINDS if what in (None, kind.name, f"{kind.name}s")]
+    for kind in kinds:
+        _show_kind(kind, screen)
+    named = [(kind, what) for kind in KINDS if what in kind.factories]
+    for kind, name in named:
+        _show_name(kind, str(name), screen)
+    if not kinds and not named:
+        words = ", ".join(kind.name for kind in KINDS)
+        raise BadInput(
+            f"{what!r} is neither a kind ({words}) nor a registered name; `list` alone shows them all"
+        )
+
+
+def _show_kind(kind: Kind[Any], screen: Console) -> None:
+    screen.print(f"[bold]{kind.name}[/]")
+    for name in kind.factories:
+        first_line = (inspect.getdoc(kind.factories[name]) or "").partition("\n")[0]
+        screen.print(f"  {_call(kind, name)}", style="cyan", markup=False, soft_wrap=True)
+        screen.print(f"      {first_line}", markup=False, soft_wrap=True)
+    if kind.given is None:
+        screen.print(f"  package.module:factory\n      your own {kind.name}\n", style="dim", markup=False)
+    else:
+        call = f"package.module:function({', '.join([*kind.given, '...'])})"
+        screen.print(
+            f"  {call}\n      your own {kind.name}; ... from the study file\n", style="dim", markup=False
+        )
+
+
+def _show_name(kind: Kind[Any], name: str, screen: Console) -> None:
+    screen.print(f"[bold]{kind.name}[/]")
+    screen.print(f"  {_call(kind, name)}\n", style="cyan", markup=False, soft_wrap=True)
+    for line in (inspect.getdoc(kind.factories[name]) or "").splitlines():
+        screen.print(f"  {line}".rstrip(), markup=False, soft_wrap=True)
+    screen.print()
+
+
+def _call(kind: Kind[Any], name: str) -> str:
+    """`dirichlet(alpha: float, min_size: int = 0, balance: bool = False)`"""
+    parameters = inspect.signature(kind.factories[name]).parameters.values()
+    return f"{name}({', '.join(map(_parameter, parameters))})"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    stated = f"{parameter.name}: {parameter.annotation}"
+    return stated if parameter.default is parameter.empty else f"{stated} = {parameter.default!r}"

@@ -1,0 +1,158 @@
+"""`python -m flows`: run, preview, list, compare, ui."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from click.exceptions import Abort, ClickException
+from rich.console import Console
+from rich.table import Table
+
+from federated.errors import BadInput
+from flows.display import console, shown
+from flows.runtime import configure
+
+if TYPE_CHECKING:
+    from tasks.tracking.comparison import StudyOutcome
+
+app = typer.Typer(
+    help="fedstudy: what does federated training cost me on my data?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the base run; repeatable"),
+]
+Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the file's: 0,1,2 or 0-9")]
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
+    ] = False,
+) -> None:
+    """Run a study: every arm with every seed, then the comparison."""
+    from federated.study import read_study
+    from flows.runtime import prefect_api
+
+    config = read_study(study, settings or [], _seeds(seeds))
+    runs, screen, failure = config.runs(), console(), None
+    screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
+    with prefect_api() as wait_for_api:
+        from federated.setup import check_runs
+        from flows.federated_study import StudyFailed, federated_study
+        from tasks.tracking.store import require_store
+
+        check_runs(runs)
+        require_store()
+        wait_for_api()
+        try:
+            with shown(config.name, runs, screen):
+                outcome = federated_study(config, workers=workers, resume=resume)
+        except StudyFailed as error:
+            outcome, failure = error.outcome, error
+        except KeyboardInterrupt:
+            _end("interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs", 130)
+    _show_outcome(outcome, screen)
+    if failure:
+        _end(str(failure), 1)
+
+
+@app.command()
+def preview(study: StudyFile, settings: Settings = None, seeds: Seeds = None) -> None:
+    """Show what would run and who would hold what; nothing is trained."""
+    from federated.study import read_study
+    from flows.preview import show_preview
+
+    show_preview(read_study(study, settings or [], _seeds(seeds)), console())
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[KIND or NAME]", help="Such as compressor, or dirichlet")
+    ] = None,
+) -> None:
+    """List data sets, partitioners, models, compressors, ... with their parameters."""
+    from flows.catalogue import show_catalogue
+
+    show_catalogue(what, console())
+
+
+@app.command()
+def compare(
+    study: Annotated[str, typer.Argument(metavar="STUDY-NAME", help="The name of a study that was run")],
+) -> None:
+    """Compare the arms of a study's newest run again, from what MLflow holds."""
+    from tasks.tracking.comparison import compare_again
+
+    _show_outcome(compare_again(study), console())
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
+    """Serve the MLflow UI of the embedded store (or of MLFLOW_TRACKING_URI) until interrupted."""
+    from tasks.tracking.store import serve_ui
+
+    sys.exit(serve_ui(port))
+
+
+def main() -> None:
+    """The command line; bad input ends with one message and exit code 2, an interrupt with 130."""
+    try:
+        configure()
+        sys.exit(app(standalone_mode=False) or 0)
+    except BadInput as error:
+        _end(str(error), 2)
+    except ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (Abort, KeyboardInterrupt):
+        _end("interrupted", 130)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    Console(stderr=True, highlight=False, markup=False).print(f"error: {message}", soft_wrap=True)
+    sys.exit(code)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    """`0,1,2` or `0-9` or both -> seeds."""
+    if text is None:
+        return None
+    try:
+        ranges = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        if any(len(ends) > 2 or ends[0] > ends[-1] for ends in ranges):
+            raise ValueError(text)
+    except ValueError as error:
+        raise BadInput(f"--seeds {text!r}: write whole numbers like 0,1,2 or a range like 0-9") from error
+    return [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
+
+
+def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
+    """The comparison, and where to look further."""
+    from federated.report import text_table
+    from tasks.tracking.store import ui_address
+
+    header, rows = text_table(outcome.arms, full=False)
+    shown_table = Table(
+        title=f"{outcome.study}: mean ± standard deviation over seeds, on held-out data", title_justify="left"
+    )
+    for name in header:
+        shown_table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
+    for row in rows:
+        shown_table.add_row(*row)
+    screen.print(shown_table, markup=False)
+    screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
+    screen.print(f"MLflow       {ui_address()}", markup=False)
+    screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)

@@ -1,0 +1,125 @@
+"""What the terminal shows while a study runs: a live display, or plain lines where there is no terminal."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from federated.study import Run
+from flows.progress import Progress as News
+from flows.progress import listen_with
+
+_FIGURES = {
+    "train/loss": "loss {:.4f}",
+    "generalisation/test_accuracy": "accuracy {:.3f}",
+    "generalisation/test_mse": "MSE {:.4f}",
+    "generalisation/test_r2": "R2 {:.3f}",
+}
+
+
+class Display:
+    """Listens to the runs of one study and shows them."""
+
+    def __init__(self, name: str, runs: list[Run], console: Console) -> None:
+        self._console = console
+        self._num_runs = len(runs)
+        self._ended = 0
+        self._rounds_of = {run.name: run.config.rounds for run in runs}
+        self._latest: dict[str, dict[str, float]] = {name: {} for name in self._rounds_of}
+        self._unsaid: News | None = None
+        self._done: dict[str, int] = dict.fromkeys(self._rounds_of, 0)
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = Lock()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._all = self.bars.add_task(
+            f"[bold]{name}[/] rounds", total=sum(self._rounds_of.values()), figures=""
+        )
+
+    def __call__(self, news: News) -> None:
+        """Show one piece of news."""
+        with self._lock:
+            if news.status == "started":
+                self._tasks[news.run] = self.bars.add_task(f"  {news.run}", total=news.rounds, figures="")
+                return
+            self._latest[news.run] = {**self._latest[news.run], **news.metrics}
+            if self._num_runs == 1:
+                self._say_rounds(news)
+            self._advance(news)
+            if news.status in ("finished", "failed"):
+                self._end(news)
+
+    def _advance(self, news: News) -> None:
+        ended = news.status in ("finished", "failed")
+        self._done[news.run] = self._rounds_of[news.run] if ended else news.round
+        if news.run in self._tasks:
+            figures = _figures(self._latest[news.run])
+            self.bars.update(self._tasks[news.run], completed=news.round, figures=figures)
+        ways = ("communication/uplink_bytes_total", "communication/downlink_bytes_total")
+        megabytes = sum(latest.get(way, 0.0) for latest in self._latest.values() for way in ways) / 1e6
+        figures = f"{self._ended + ended} of {self._num_runs} runs, {megabytes:,.1f} MB sent"
+        self.bars.update(self._all, completed=sum(self._done.values()), figures=figures)
+
+    def _end(self, news: News) -> None:
+        self._ended += 1
+        if news.run in self._tasks:
+            self.bars.remove_task(self._tasks.pop(news.run))
+        if news.status == "finished":
+            mark, what = "[green]done[/]", f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
+        else:
+            mark, what = "[red]failed[/]", news.message
+        self._console.print(
+            f"{mark} {self._ended}/{self._num_runs} {escape(news.run)}: {escape(what)}", soft_wrap=True
+        )
+
+    def _say_rounds(self, news: News) -> None:
+        """A study of a single run has room for a line a round, said once its evaluation is there or not to come."""
+        if self._unsaid and news.round > self._unsaid.round:
+            self._say(self._unsaid)
+        self._unsaid = None
+        if news.status == "running" and news.round > 0:
+            if any(name.startswith("generalisation/") for name in news.metrics):
+                self._say(news)
+            else:
+                self._unsaid = news
+
+    def _say(self, news: News) -> None:
+        self._console.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
+
+
+@contextmanager
+def shown(name: str, runs: list[Run], console: Console) -> Iterator[None]:
+    """Show the runs of a study while the block lasts."""
+    display = Display(name, runs, console)
+    listen_with(display)
+    try:
+        if console.is_terminal:
+            with display.bars:
+                yield
+        else:
+            yield
+    finally:
+        listen_with(None)
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    parts = [text.format(metrics[name]) for name, text in _FIGURES.items() if name in metrics]
+    if sent := metrics.get("communication/uplink_bytes_total"):
+        parts.append(f"{sent / 1e6:,.3g} MB up")
+    return ", ".join(parts)
+
+
+def console() -> Console:
+    """The terminal; outside one, lines are not cut at 80 characters."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)

@@ -1,0 +1,144 @@
+"""A study: every arm with every seed, each a federated run of its own, then the comparison.
+
+Started by `python -m flows run`, by a deployment in prefect.yaml or on a schedule. Needs nothing but the
+study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under var/.
+"""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from threading import Thread
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from federated.setup import check_runs
+from federated.study import Run, StudyConfig
+from flows.federated_run import federated_run
+from flows.progress import Progress, listen_with, tell
+from tasks.rounds import opaque
+from tasks.tracking import runs as tracking
+from tasks.tracking.comparison import StudyOutcome, conclude
+from tasks.tracking.search import results_of_study
+
+
+class StudyFailed(RuntimeError):
+    """Some runs of the study failed; `outcome` holds those that did not."""
+
+    def __init__(self, message: str, outcome: StudyOutcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+@flow(name="federated-study", flow_run_name="{study.name}")
+def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) -> StudyOutcome:
+    """Run a study and compare its arms.
+
+    study: the study itself, or the path of its YAML file. workers: runs at a time, each in a process of its own;
+    the results do not depend on it. resume: go on from the checkpoints of runs that did not finish.
+    Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
+    """
+    runs = study.runs()
+    check_runs(runs)
+    parent_run_id = tracking.open_study(study)
+    get_run_logger().info("%d runs, %d at a time", len(runs), workers)
+    with tracking.closing(parent_run_id):
+        failures = _run_all(runs, study.name, parent_run_id, workers, resume)
+        outcome = conclude(parent_run_id, study, results_of_study(parent_run_id))
+        if failures:
+            raise StudyFailed(f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}", outcome)
+    return outcome
+
+
+def _run_all(runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool) -> list[str]:
+    """Run them all, whatever happens to some; the names of those that failed."""
+    if workers == 1:
+        return [
+            run.name
+            for run in runs
+            if _failed(run, federated_run(run, study, parent_run_id, resume, return_state=True))
+        ]
+    with _news_from_processes() as queue:
+        states = _in_pool(runs, workers, queue, study, parent_run_id, resume)
+        for at, run in enumerate(runs):
+            if states[at] is None:
+                # A process died and took the others' work with it: what is left goes one by one, so that
+                # whatever kills its process ends alone.
+                tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
+                states[at] = _in_pool([run], 1, queue, study, parent_run_id, resume=True)[0]
+        tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
+        return [run.name for run, state in zip(runs, states, strict=True) if _failed(run, state)]
+
+
+def _in_pool(
+    runs: Sequence[Run],
+    workers: int,
+    queue: "multiprocessing.Queue[Progress | None]",
+    study: str,
+    parent_run_id: str,
+    resume: bool,
+) -> list[State[str] | None]:
+    """The final state of each run, in processes of a pool; None where its process died."""
+    pool = ProcessPoolTaskRunner(max_workers=workers, initializer=_tell_parent, initargs=(queue,))
+    states: list[State[str] | None] = []
+    with pool as runner:
+        arguments = [
+            {"run": opaque(run), "study": study, "parent_run_id": parent_run_id, "resume": resume}
+            for run in runs
+        ]
+        futures = [runner.submit(_run_in_process, one) for one in arguments]
+        for future in futures:
+            try:
+                future.wait()
+                states.append(future.state if future.state.is_final() else None)
+            except BrokenProcessPool:
+                states.append(None)
+            except KeyboardInterrupt:
+                for child in multiprocessing.active_children():
+                    child.kill()  # the pool would wait for what they are doing
+                tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
+                raise
+    return states
+
+
+@task(name="run in a process", cache_policy=NO_CACHE)
+def _run_in_process(run: Run, study: str, parent_run_id: str, resume: bool) -> str:
+    """The subflow, in a process of the pool."""
+    return federated_run(run, study, parent_run_id, resume)
+
+
+def _failed(run: Run, state: State[str] | None) -> bool:
+    """Whether a run failed; if so, say it."""
+    if state is not None and state.is_completed():
+        return False
+    why = "its process died" if state is None else state.message or ""
+    get_run_logger().error("%s failed: %s", run.name, why)
+    tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
+    return True
+
+
+@contextmanager
+def _news_from_processes() -> Iterator["multiprocessing.Queue[Progress | None]"]:
+    """A queue whose news are told in this process."""
+    queue: multiprocessing.Queue[Progress | None] = multiprocessing.get_context("spawn").Queue()
+
+    def pass_on() -> None:
+        while (news := queue.get()) is not None:
+            tell(news)
+
+    thread = Thread(target=pass_on, daemon=True)
+    thread.start()
+    try:
+        yield queue
+    finally:
+        queue.put(None)
+        thread.join()
+
+
+def _tell_parent(queue: "multiprocessing.Queue[Progress | None]") -> None:
+    """At the start of a process of the pool: what happens here is told there."""
+    listen_with(queue.put)

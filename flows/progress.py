@@ -1,0 +1,44 @@
+"""What is told of a run while it goes on, and who listens: the terminal, through a queue if need be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["started", "running", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One piece of news about a run.
+
+    metrics: what was measured in its round; message: why it failed, or why it ended early.
+    """
+
+    run: str
+    status: Status
+    round: int
+    rounds: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    message: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+def _nobody(news: Progress) -> None:
+    """Outside the command line nobody watches; Prefect and MLflow have it all."""
+
+
+_listener: Listener = _nobody
+
+
+def listen_with(listener: Listener | None) -> None:
+    """From now on, tell this listener of every run in this process; None: tell nobody."""
+    global _listener
+    _listener = listener or _nobody
+
+
+def tell(news: Progress) -> None:
+    """Pass a piece of news on."""
+    _listener(news)

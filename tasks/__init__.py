@@ -1,0 +1,1 @@
+"""What Prefect sees: thin tasks with names and policies, and the tracking of runs in MLflow."""

@@ -1,0 +1,83 @@
+"""The final model in MLflow: loadable, with a signature, without pickle where the model allows it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import mlflow.pytorch
+import numpy as np
+import torch
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from torch import Tensor, nn
+
+from federated.choice import Choice
+from federated.objective import model_inputs
+from federated.setup import Setup
+from federated.state import RunState
+from tasks.tracking.store import connect
+
+# Trying takes a tenth of a second; a study saves many models of one kind.
+_EXPORTABLE: dict[tuple[Choice, tuple[int, ...], int], bool] = {}
+
+_LOG = logging.getLogger(__name__)
+
+
+def log_model(run_id: str, state: RunState, setup: Setup) -> str:
+    """Log the global model once; how it was saved: "pt2" or "pickle".
+
+    It takes what the model was trained on: preprocessed tables, images as float32 in [0, 1]. "pt2" is
+    torch.export's format; a module that cannot be exported (control flow on data) falls back to MLflow's pickle,
+    with a warning.
+    """
+    client = connect()
+    setup.model.load(state.parameters)
+    module = setup.model.independent_module()
+    example = model_inputs(setup.inputs[:2].cpu()).numpy()
+    kind = (setup.config.model, example.shape[1:], setup.federation.examples.num_outputs)
+    if kind not in _EXPORTABLE:
+        _EXPORTABLE[kind] = _can_be_exported(module, torch.from_numpy(example))
+    exportable = _EXPORTABLE[kind]
+    # Made here, because Model.log would make it in the thread's active experiment, not in the run's.
+    run = client.get_run(run_id)
+    made = client.create_logged_model(
+        run.info.experiment_id, "model", source_run_id=run_id, params=run.data.params
+    )
+    Model.log(
+        None,
+        flavor=mlflow.pytorch,
+        model_id=made.model_id,
+        run_id=run_id,
+        step=state.round,
+        pytorch_model=module,
+        signature=_signature(example, setup.federation.examples.num_outputs),
+        # Stated, because inferring them starts another process for ten seconds.
+        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
+        **({"serialization_format": "pt2", "input_example": example} if exportable else _pickled(module)),
+    )
+    return "pt2" if exportable else "pickle"
+
+
+def _can_be_exported(module: nn.Module, example: Tensor) -> bool:
+    """Tried beforehand: a failure inside MLflow would leave a broken model behind."""
+    try:
+        torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        first_line = str(error).partition("\n")[0]
+        _LOG.warning("the model cannot be exported, so it is saved with pickle: %s", first_line)
+        return False
+    return True
+
+
+def _pickled(module: nn.Module) -> dict[str, Any]:
+    """Arguments for a pickled model: the file of its class goes with it, so that it can be loaded elsewhere."""
+    source = inspect.getsourcefile(type(module))
+    is_ours_or_theirs = source is not None and "site-packages" not in source
+    return {"serialization_format": "pickle", **({"code_paths": [source]} if is_ours_or_theirs else {})}
+
+
+def _signature(example: np.ndarray, num_outputs: int) -> ModelSignature:
+    inputs = TensorSpec(example.dtype, (-1, *example.shape[1:]))
+    return ModelSignature(Schema([inputs]), Schema([TensorSpec(np.dtype(np.float32), (-1, num_outputs))]))

@@ -1,0 +1,61 @@
+"""What a finished run leaves in MLflow beside its metrics: model, pictures, tables."""
+
+import json
+from functools import lru_cache
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from federated.federation import Federation
+from federated.report import learning_curves, partition_picture, png
+from federated.setup import Setup
+from federated.state import RunState
+from tasks.tracking import runs
+from tasks.tracking.model import log_model
+from tasks.tracking.search import result_of
+from tasks.tracking.store import connect
+
+_READABLE_PARAMETERS = 100
+
+
+@task(name="track outcome", cache_policy=NO_CACHE)
+def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
+    """The final model, the partition picture, the learning curves, the table of clients, and why it ended."""
+    saved_as = log_model(run_id, state, setup)
+    pictures = {
+        "partition.png": _partition_png(setup.federation),
+        "learning_curves.png": png(learning_curves(result_of(run_id, state.history))),
+    }
+    runs.log_files(run_id, {**pictures, **_small_model(setup, state)})
+    connect().log_table(run_id, _clients(setup), "clients.json")
+    runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+@lru_cache(maxsize=16)
+def _partition_png(federation: Federation) -> bytes:
+    """Drawn once for all runs that share the federation."""
+    classes = federation.examples.classes
+    return png(partition_picture(federation.label_counts(), federation.sizes, federation.names, classes))
+
+
+def _clients(setup: Setup) -> dict[str, list[object]]:
+    """Who holds how much: one row a participating client."""
+    federation = setup.federation
+    counts, classes = federation.label_counts(), federation.examples.classes
+    columns: dict[str, list[object]] = {
+        "client": list(federation.names),
+        "training_examples": federation.sizes.tolist(),
+        "held_out_examples": [len(own) for own in federation.own_held_out],
+    }
+    if counts is not None and classes is not None:
+        columns |= {f"class {name}": counts[:, at].tolist() for at, name in enumerate(classes)}
+    return columns
+
+
+def _small_model(setup: Setup, state: RunState) -> dict[str, str]:
+    """The parameters by name, as a file to read, where there are few enough for that."""
+    if state.parameters.numel() > _READABLE_PARAMETERS:
+        return {}
+    setup.model.load(state.parameters)
+    named = {name: value.tolist() for name, value in setup.model.module.named_parameters()}
+    return {"parameters.json": json.dumps(named, indent=2)}

@@ -1,0 +1,185 @@
+"""Runs in MLflow: opened, fed and closed by explicit id, never through the thread's active run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from pydantic import BaseModel
+
+from federated.config import RunConfig
+from federated.evaluation import main_metric
+from federated.federation import Federation
+from federated.state import Metrics
+from federated.study import Run, StudyConfig
+from tasks.tracking.environment import environment
+from tasks.tracking.store import connect, experiment_id
+
+_BATCH = 1000  # what MLflow takes in one call
+_PARAMETER_BATCH = 100
+
+
+def open_study(study: StudyConfig) -> str:
+    """Open the parent run of a study; its id."""
+    client = connect()
+    tags = {
+        "fedstudy.kind": "study",
+        "study": study.name,
+        "mlflow.note.content": study.description,
+        **_source_tags(),
+    }
+    run_id = _create(client, study.name, study.name, tags)
+    parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
+    _log_parameters(
+        client, run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()}
+    )
+    log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": json.dumps(environment(), indent=2)})
+    return run_id
+
+
+def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
+    """Open the MLflow run of one federated run, below its study's where there is one; its id."""
+    client = connect()
+    tags = {
+        "fedstudy.kind": "run",
+        "study": study,
+        "arm": run.arm,
+        "seed": str(run.config.seed),
+        "order": str(run.order),
+        "run_key": run.config.run_key(),
+        "arm_key": run.config.arm_key(),
+        **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
+        **_source_tags(),
+    }
+    run_id = _create(client, study, run.name, tags)
+    _log_parameters(client, run_id, {k: v for k, v in run.config.flat().items() if v is not None})
+    log_files(
+        run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
+    )
+    return run_id
+
+
+@contextmanager
+def closing(run_id: str) -> Iterator[None]:
+    """End the run when the block ends: FINISHED, KILLED on an interrupt, FAILED with the reason otherwise."""
+    client = connect()
+    try:
+        yield
+    except KeyboardInterrupt:
+        client.set_terminated(run_id, "KILLED")
+        raise
+    except BaseException as error:
+        client.set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:5000])
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def end_lost_runs(parent_run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> None:
+    """End the runs below a study that nobody works on any more."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'RUNNING'"
+    for lost in client.search_runs([experiment], below):
+        client.set_tag(lost.info.run_id, "failure", why)
+        client.set_terminated(lost.info.run_id, status)
+
+
+def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
+    """The data set as a logged input with its digest, and the digest of who holds what."""
+    examples = federation.examples
+    profile = {
+        "examples": len(examples.targets),
+        "training_examples": int(federation.sizes.sum()),
+        "clients": len(federation.clients),
+        "unseen_clients": len(federation.unseen),
+        **{f"{name}_examples": len(indices) for name, indices in federation.held_out_sets().items()},
+        "partition_digest": federation.partition_digest,
+    }
+    schema = {
+        "task": examples.task,
+        "input_shape": list(examples.inputs.shape[1:]),
+        "input_type": str(examples.inputs.dtype),
+        "classes": examples.classes,
+    }
+    data = Dataset(
+        name=config.dataset.label(),
+        digest=federation.data_digest,
+        source_type="local",
+        source=json.dumps({"uri": examples.source}),
+        schema=json.dumps(schema),
+        profile=json.dumps(profile),
+    )
+    client = connect()
+    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+    client.set_tag(run_id, "partition_digest", federation.partition_digest)
+    client.set_tag(run_id, "main_metric", main_metric(examples.task))
+
+
+def log_history(run_id: str, history: Sequence[tuple[int, Metrics]]) -> None:
+    """Metrics with the round as their step, in as few calls as MLflow allows."""
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, step) for step, measured in history for name, value in measured.items()
+    ]
+    client = connect()
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+
+def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
+    """Texts and bytes as artifacts, by file name, in one call."""
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            Path(folder, name).write_bytes(data)
+        connect().log_artifacts(run_id, folder)
+
+
+def as_yaml(config: BaseModel) -> str:
+    """A resolved config as a study file would state it."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def set_tags(run_id: str, tags: dict[str, str]) -> None:
+    """Tags that only the end of a run knows."""
+    client = connect()
+    for name, value in tags.items():
+        client.set_tag(run_id, name, value)
+
+
+def _create(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
+    created = client.create_run(experiment_id(client, experiment), run_name=name, tags=tags)
+    return str(created.info.run_id)
+
+
+def _log_parameters(client: MlflowClient, run_id: str, parameters: dict[str, Any]) -> None:
+    every = [Param(name, str(value)) for name, value in parameters.items()]
+    for start in range(0, len(every), _PARAMETER_BATCH):
+        client.log_batch(run_id, params=every[start : start + _PARAMETER_BATCH])
+
+
+def _source_tags() -> dict[str, str]:
+    commit = environment()["git_commit"]
+    return {
+        "mlflow.source.name": _command(),
+        "mlflow.source.type": "LOCAL",
+        **({"mlflow.source.git.commit": commit} if commit else {}),
+    }
+
+
+def _command() -> str:
+    """How this process was started, so that a person can start it again."""
+    program = Path(sys.argv[0])
+    start = "python -m flows" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
+    return shlex.join([*start.split(), *sys.argv[1:]])

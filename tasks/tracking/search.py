@@ -1,0 +1,89 @@
+"""Studies and runs found again in MLflow: the one source of every comparison."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+from federated.evaluation import main_metric
+from federated.report import RunResult
+from federated.state import Metrics
+from tasks.tracking.store import connect
+
+_WANTED = (
+    "generalisation/",
+    "train/loss",
+    "communication/uplink_bytes_total",
+    "communication/downlink_bytes_total",
+)
+
+
+def newest_study(name: str) -> str | None:
+    """The id of the newest parent run of a study; None where there is none."""
+    client = connect()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return None
+    found = client.search_runs(
+        [experiment.experiment_id],
+        "tags.`fedstudy.kind` = 'study'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def study_names() -> list[str]:
+    """The names of all studies that were ever run."""
+    return sorted(
+        str(experiment.name) for experiment in connect().search_experiments() if experiment.name != "Default"
+    )
+
+
+def results_of_study(parent_run_id: str) -> list[RunResult]:
+    """Every run of a study, in the study's order, with the curves that a report needs."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    children: list[MlflowRun] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment], f"tags.`mlflow.parentRunId` = '{parent_run_id}'", page_token=token or None
+        )
+        children += page
+        token = page.token or None
+    # A run that lost its process was run again: the later one stands.
+    by_order = {
+        int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)
+    }
+    return [_result(run, _history(client, run)) for _, run in sorted(by_order.items())]
+
+
+def result_of(run_id: str, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
+    """One run with a history that is at hand."""
+    return _result(connect().get_run(run_id), history)
+
+
+def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
+    return RunResult(
+        study=run.data.tags["study"],
+        arm=run.data.tags["arm"],
+        seed=int(run.data.tags["seed"]),
+        status=run.info.status,
+        parameters=dict(run.data.params),
+        history=history,
+        main_metric=run.data.tags.get("main_metric", main_metric("classification")),
+        run_id=run.info.run_id,
+        message=run.data.tags.get("failure", ""),
+    )
+
+
+def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics], ...]:
+    by_round: dict[int, Metrics] = defaultdict(dict)
+    for name in run.data.metrics:
+        if name.startswith(_WANTED):
+            for metric in client.get_metric_history(run.info.run_id, name):
+                by_round[metric.step][name] = metric.value
+    return tuple(sorted(by_round.items()))

@@ -1,0 +1,109 @@
+"""Where MLflow is: the server of MLFLOW_TRACKING_URI, or the embedded store under var/."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from federated.errors import BadInput
+from federated.home import home
+
+EMBEDDED_DATABASE = "mlflow.db"
+_QUIET = (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.utils.environment",
+    "mlflow.models.model",
+    "mlflow.pytorch",
+)
+
+# A server that is down should fail a call in seconds; MLflow's own defaults retry for four minutes.
+_SHORT_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+
+# The UI opens an experiment of this kind with its runs and charts, not with traces of language models.
+_SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking store; the embedded one is created at first use."""
+    for name, value in _SHORT_RETRIES.items():
+        os.environ.setdefault(name, value)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def require_store() -> None:
+    """Raise BadInput where the tracking store does not answer."""
+    try:
+        connect().search_experiments(max_results=1)
+    except MlflowException as error:
+        reason = str(error).partition("(Caused by")[2].rstrip(")") or str(error)
+        raise BadInput(
+            f"MLflow at {tracking_uri()} does not answer: {reason}; start it, or unset MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def ui_address() -> str:
+    """Where a person looks at the runs: the server, or how to start one on the embedded store."""
+    server = tracking_uri()
+    return server if server.startswith("http") else "make ui, then http://127.0.0.1:5000"
+
+
+def tracking_uri() -> str:
+    """The URI of the tracking store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+
+
+def embedded_uri() -> str:
+    """The URI of the embedded store; its folder exists afterwards."""
+    home().mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{home() / EMBEDDED_DATABASE}"
+
+
+def artifact_root() -> Path:
+    """Where the embedded store keeps artifacts."""
+    return home() / "artifacts"
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of this name; made, or brought back from the bin, where needed."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        embedded = tracking_uri() == embedded_uri()
+        location = (artifact_root() / name).as_uri() if embedded else None
+        return client.create_experiment(name, artifact_location=location, tags=_SHOWN_AS_TRAINING)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def comparison_url(experiment: str, run_ids: list[str]) -> str:
+    """The URL of MLflow's own comparison of runs; of the embedded store, once `make ui` serves it."""
+    server = tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
+    runs = quote(json.dumps(run_ids, separators=(",", ":")))
+    return f"{server}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([experiment]))}"
+
+
+def serve_ui(port: int) -> int:
+    """Run MLflow's UI on loopback until it is interrupted; its exit code."""
+    connect()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    # Jobs are for evaluating language models; without them the server starts in half the time.
+    quick = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        return subprocess.run(command, env=quick, check=False).returncode
+    except KeyboardInterrupt:
+        return 0

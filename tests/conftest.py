@@ -1,0 +1,64 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the classical data sets; a test that asks for it is skipped where there is none."""
+    folder = os.environ.get("FEDSTUDY_TEST_DATA")
+    if not folder:
+        pytest.skip("FEDSTUDY_TEST_DATA is not set to a folder of real data sets")
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        pytest.fail(f"FEDSTUDY_TEST_DATA is {folder!r}, which is not a folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect API of its own for the flows of a whole test process, set up as the command line does it."""
+    folder = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSTUDY_HOME", str(folder))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        patch.setenv("PREFECT_HOME", str(folder / "prefect"))
+        database = f"sqlite+aiosqlite:///{folder / 'prefect.db'}"
+        patch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", database)
+        from flows.runtime import configure, prefect_api
+
+        configure()
+        with prefect_api() as wait_for_api:
+            wait_for_api()
+            yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of its own for everything that a study leaves behind, tracking store included."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FEDSTUDY_HOME", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield folder
+    # MLflow keeps the address it was given in the environment; the next test must not inherit it.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Write the source of a module of the user's own, which can be imported; returns its name."""
+
+    def write(source: str) -> str:
+        name = f"own_{uuid4().hex}"
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return name
+
+    return write

@@ -1,0 +1,71 @@
+"""The contract of an algorithm and of a privacy mechanism, one row each."""
+
+import pytest
+import torch
+
+from federated.algorithms import ALGORITHMS
+from federated.privacy import PRIVACY
+
+ALGORITHM_ROWS = {"fedavg": [{}, {"server_learning_rate": 0.5}]}
+PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
+# Arguments that make an algorithm FedAvg.
+NEUTRAL = {"fedavg": {}}
+
+
+def test_every_registered_name_has_a_row():
+    assert set(ALGORITHM_ROWS) == set(NEUTRAL) == set(ALGORITHMS)
+    assert set(PRIVACY_ROWS) == set(PRIVACY)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [(n, a) for n, rows in ALGORITHM_ROWS.items() for a in rows])
+def test_algorithm_is_pure_and_keeps_shape(name, arguments):
+    algorithm = ALGORITHMS[name](**arguments)
+    parameters, mean_update = torch.randn(7), torch.randn(7)
+    kept = parameters.clone(), mean_update.clone()
+    state = algorithm.init(parameters)
+    _, first = algorithm.update(state, parameters, mean_update)
+    _, second = algorithm.update(state, parameters, mean_update)
+    assert torch.equal(first, second)
+    assert first.shape == parameters.shape
+    assert torch.equal(parameters, kept[0])
+    assert torch.equal(mean_update, kept[1])
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_neutral_algorithm_adds_the_mean_update(name):
+    algorithm = ALGORITHMS[name](**NEUTRAL[name])
+    parameters, mean_update = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -1.0])
+    assert algorithm.update(algorithm.init(parameters), parameters, mean_update)[1].tolist() == [1.5, 1.0]
+
+
+def test_server_learning_rate_scales_the_mean_update():
+    algorithm = ALGORITHMS["fedavg"](server_learning_rate=0.5)
+    assert algorithm.update({}, torch.tensor([1.0]), torch.tensor([4.0]))[1].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_bad_server_learning_rate_is_refused(rate):
+    with pytest.raises(ValueError, match="server_learning_rate must be a finite number > 0"):
+        ALGORITHMS["fedavg"](server_learning_rate=rate)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [(n, a) for n, rows in PRIVACY_ROWS.items() for a in rows])
+def test_mechanism_is_pure_and_leaves_zero_alone(name, arguments):
+    mechanism = PRIVACY[name](**arguments)
+    deltas = torch.stack([torch.zeros(5), torch.ones(5)])
+    bounded, clipped = mechanism.clip(deltas)
+    assert torch.equal(deltas, torch.stack([torch.zeros(5), torch.ones(5)]))
+    assert torch.equal(bounded[0], torch.zeros(5))
+    assert clipped.tolist()[0] is False
+
+
+def test_clip_hand_worked():
+    bounded, clipped = PRIVACY["clip"](norm=5.0).clip(torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.3, 0.4]]))
+    assert torch.allclose(bounded, torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.3, 0.4]]))
+    assert clipped.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+def test_bad_norm_is_refused(norm):
+    with pytest.raises(ValueError, match="norm must be a finite number > 0"):
+        PRIVACY["clip"](norm=norm)

@@ -1,0 +1,387 @@
+"""The command line: what a person types, what they see, and every bad input with one clear error."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from flows.command_line import main
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call the command line in this process: (exit code, what it printed, its errors)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["flows", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Write a study file whose base is changed by keyword arguments."""
+
+    def write(top=None, **base):
+        content = {
+            "name": "small",
+            "base": {"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 2, **base},
+            **(top or {}),
+        }
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def _table(tmp_path, rows=40, **changes):
+    columns = {"age": np.arange(rows), "site": np.arange(rows) % 4, "ill": np.arange(rows) % 2, **changes}
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    return {"name": "table", "path": "people.csv", "target": "ill"}
+
+
+def _npz(tmp_path, **arrays):
+    np.savez(tmp_path / "data.npz", **arrays)
+    return "arrays(path='data.npz')"
+
+
+def _own(tmp_path, code, function):
+    """A module of the user's own beside the study, with a name that no other test uses."""
+    module = f"own_{abs(hash(tmp_path))}"
+    (tmp_path / f"{module}.py").write_text(code)
+    return f"{module}:{function}"
+
+
+INPUTS = np.zeros((30, 2), np.float32)
+LABELS = np.arange(30) % 3
+
+# What is wrong -> (base or a function of the folder that makes it, what the message must say)
+BAD = {
+    "unknown key": ({"epochs": 3}, "base.epochs: there is no such field"),
+    "unknown key below": ({"local": {"lr": 0.1}}, "base.local.lr: there is no such field"),
+    "unknown partitioner": (
+        {"partitioner": "dirichlett(1)"},
+        "no partitioner 'dirichlett'; did you mean 'dirichlet'",
+    ),
+    "unknown data set": ({"dataset": "digit"}, "no dataset 'digit'; did you mean 'digits'"),
+    "alpha 0": ({"partitioner": "dirichlet(0)"}, "alpha must be a finite number > 0, got 0"),
+    "alpha negative": (
+        {"partitioner": {"name": "dirichlet", "alpha": -1}},
+        "alpha must be a finite number > 0, got -1",
+    ),
+    "zero rounds": ({"rounds": 0}, "base.rounds: input should be greater than 0, got 0"),
+    "more clients than examples": (
+        {"clients": 5000},
+        "clients: 5000 clients are more than the 1437 training examples",
+    ),
+    "cohort larger than the federation": (
+        {"cohort": {"size": 6}},
+        "cohort.size: 6 is larger than the federation of 5",
+    ),
+    "missing file": ({"dataset": "arrays(path=nowhere.npz)"}, "nowhere.npz"),
+    "missing target column": (
+        lambda folder: {"dataset": {**_table(folder), "target": "sick"}},
+        "target column 'sick' is not in people.csv; its columns are: age, site, ill",
+    ),
+    "missing client column": (
+        lambda folder: {"dataset": {**_table(folder), "client": "clinic"}},
+        "'clinic' is not in people.csv",
+    ),
+    "empty class": (
+        lambda folder: {"dataset": _npz(folder, inputs=INPUTS, targets=np.where(LABELS == 1, 0, LABELS))},
+        "class 1 has no examples",
+    ),
+    "class of one example": (
+        lambda folder: {"dataset": _npz(folder, inputs=INPUTS, targets=np.r_[LABELS[:-1] % 2, 2])},
+        "the class '2' has 1 example",
+    ),
+    "NaN in features": (
+        lambda folder: {
+            "dataset": _npz(folder, inputs=np.where(np.eye(30, 2) > 0, np.nan, 0.0), targets=LABELS)
+        },
+        "inputs holds NaN or infinite values in 2 examples, the first is example 0",
+    ),
+    "no natural clients": (
+        {"partitioner": "by_client", "clients": None},
+        "by_client needs a data set with client ids",
+    ),
+    "no number of clients": ({"clients": None}, "clients: iid needs a number of clients"),
+    "module that is not there": ({"model": "nowhere.models:make"}, "cannot import 'nowhere.models:make'"),
+    "function that is not there": (
+        lambda folder: {"model": _own(folder, "x = 1\n", "make")},
+        "has no attribute 'make' (looked beside the study file",
+    ),
+    "own module with a syntax error": (
+        lambda folder: {"model": _own(folder, "def make(:\n", "make")},
+        "invalid syntax",
+    ),
+    "own model that is none": (
+        lambda folder: {"model": _own(folder, "def make(input_shape, num_outputs): return 3\n", "make")},
+        "returned a int, not a torch.nn.Module",
+    ),
+    "own data that is none": (
+        lambda folder: {"dataset": _own(folder, "def load(): return 'data'\n", "load")},
+        "load returned a str",
+    ),
+    "own module that fails when imported": (
+        lambda folder: {"model": _own(folder, "\n\nx = {}['y']\n", "make")},
+        ".py, line 3)",
+    ),
+    "own data that fails": (
+        lambda folder: {"dataset": _own(folder, "def load():\n    return 1 / 0\n", "load")},
+        "load cannot be loaded: ZeroDivisionError: division by zero (own_",
+    ),
+    "own partitioner that fails": (
+        lambda folder: {
+            "partitioner": _own(folder, "def deal(pool, clients, generator):\n    {}['x']\n", "deal")
+        },
+        "partitioner: deal: KeyError: 'x' (own_",
+    ),
+    "batch of one under batch normalisation": (
+        lambda folder: {
+            "model": _own(
+                folder,
+                "from torch import nn\n\ndef make(input_shape, num_outputs):\n"
+                "    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, num_outputs))\n",
+                "make",
+            ),
+            "local": {"batch_size": 286},
+        },
+        "cannot train on a batch of one example (batch normalisation?), and client 2 with 287 examples",
+    ),
+    "model that does not fit": (
+        {"model": "cnn"},
+        "cnn needs images [channels, height >= 16, width >= 16], got [1, 8, 8]",
+    ),
+    "metric that is not measured": (
+        {"stop": {"metric": "generalisation/client_accuracy", "target": 0.5}},
+        "stop.metric: 'generalisation/client_accuracy' is not measured here; allowed: train/loss",
+    ),
+    "unseen clients that are all": (
+        lambda folder: {
+            "dataset": {**_table(folder), "client": "site"},
+            "partitioner": "by_client",
+            "clients": None,
+            "holdout": {"unseen_clients": 4},
+        },
+        "holdout.unseen_clients: 4 of 4 clients leaves none to train",
+    ),
+}
+
+BAD_STUDIES = {
+    "unknown path of an axis": (
+        {"axes": {"partitoner": ["iid"]}},
+        "there is no field 'partitoner'; did you mean",
+    ),
+    "duplicate arms": ({"axes": {"partitioner": ["iid", {"name": "iid"}]}}, "duplicate arms"),
+    "bad value of an axis": (
+        {"axes": {"partitioner": ["iid", "dirichlet(-1)"]}},
+        "alpha must be a finite number > 0, got -1",
+    ),
+    "empty axis": ({"axes": {"rounds": []}}, "axes.rounds: at least one value is needed"),
+    "no seeds": ({"seeds": []}, "seeds"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("verb", ["run", "preview"])
+def test_bad_input_is_one_clear_error_before_anything_runs(command, study, tmp_path, home, what, verb):
+    base, message = BAD[what]
+    code, out, err = command(verb, study(**(base(tmp_path) if callable(base) else base)))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+    assert not (home / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("what", BAD_STUDIES)
+def test_bad_study_is_one_clear_error(command, study, what):
+    top, message = BAD_STUDIES[what]
+    code, out, err = command("preview", study(top))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "rounds"], "write dotted.path=value"),
+        (["--set", "rounds=-1"], "base.rounds"),
+        (["--set", "model.depth=3"], "depth"),
+        (["--seeds", "a"], "--seeds 'a'"),
+        (["--seeds", "5-2"], "--seeds '5-2'"),
+    ],
+)
+def test_bad_options_are_explained(command, study, arguments, message):
+    code, _, err = command("preview", study(), *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_missing_study_file_is_explained(command, tmp_path):
+    code, _, err = command("run", tmp_path / "nowhere.yaml")
+    assert code == 2
+    assert "nowhere.yaml" in err
+
+
+def test_preview_shows_arms_and_partitions_and_trains_nothing(command, study, home):
+    path = study({"axes": {"partitioner": ["iid", "dirichlet(0.1)"]}, "seeds": [3, 4]})
+    code, out, _ = command("preview", path)
+    assert code == 0
+    assert "2 arms x 2 seeds = 4 runs" in out
+    assert "dirichlet(alpha=0.1)" in out
+    assert "650" in out  # parameters of a logistic regression from 64 pixels to 10 classes
+    assert len(list((home / "previews" / "small").glob("*.png"))) == 2
+    assert not (home / "mlflow.db").exists()
+
+
+def test_settings_and_seeds_change_the_study(command, study):
+    code, out, _ = command("preview", study(), "--set", "rounds=7", "--set", "clients=9", "--seeds", "0-2,5")
+    assert code == 0
+    assert "1 arms x 4 seeds = 4 runs" in out
+    assert " 7 " in out
+    assert " 9 " in out
+
+
+def test_list_shows_every_registered_name_with_its_parameters(command):
+    from federated.kinds import KINDS
+
+    code, out, _ = command("list")
+    assert code == 0
+    for kind in KINDS:
+        for name in kind.factories:
+            assert f"{name}(" in out
+    assert "dirichlet(alpha: float, min_size: int = 0, balance: bool = False)" in out
+
+
+def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command):
+    code, out, _ = command("list", "top_k")
+    assert code == 0
+    assert "Stich et al. 2018" in out
+    code, _, err = command("list", "top_q")
+    assert code == 2
+    assert "'top_q' is neither a kind" in err
+
+
+def test_compare_without_such_a_study_says_which_there_are(command):
+    code, _, err = command("compare", "nothing")
+    assert code == 2
+    assert "there is no study 'nothing' in MLflow" in err
+
+
+def _shell(home, *arguments):
+    environment = {**os.environ, "FEDSTUDY_HOME": str(home)}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "flows", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.mark.slow
+def test_run_and_compare_from_the_shell(study, tmp_path):
+    path = study({"axes": {"partitioner": ["iid", "dirichlet(0.1)"]}})
+    done = _shell(tmp_path / "var", "run", path)
+    assert done.returncode == 0, done.stderr
+    assert "done 2/2 dirichlet(alpha=0.1) · seed 0" in done.stdout
+    assert "report" in done.stdout
+    assert "INFO" not in done.stdout + done.stderr  # Prefect's own log does not drown it
+    assert "Traceback" not in done.stderr
+    again = _shell(tmp_path / "var", "compare", "small")
+    assert again.returncode == 0, again.stderr
+    table = done.stdout[done.stdout.index("small: mean") :]
+    assert again.stdout == table
+
+
+@pytest.mark.slow
+def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, tmp_path):
+    path = study({"axes": {"local.learning_rate": [1e30, 0.1]}}, model="mlp(hidden=[8])")
+    done = _shell(tmp_path / "var", "run", path)
+    assert done.returncode == 1
+    assert "failed 1/2 learning_rate=1e+30 · seed 0" in done.stdout
+    assert "done 2/2 learning_rate=0.1 · seed 0" in done.stdout
+    assert "error: 1 of 2 runs failed" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list((tmp_path / "var" / "reports").glob("small-*/report.html"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_ends_soon_and_says_how_to_go_on(study, tmp_path, workers):
+    path = study({"seeds": [0, 1]}, rounds=100_000)
+    environment = {**os.environ, "FEDSTUDY_HOME": str(tmp_path / "var")}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "flows", "run", str(path), "--workers", str(workers)]
+    # A terminal sends Ctrl-C to the whole group, the embedded server included; a test runner may ignore it.
+    started = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        checkpoints = tmp_path / "var" / "checkpoints"
+        deadline = time.monotonic() + 180
+        while not list(checkpoints.glob("*.safetensors")):
+            assert started.poll() is None, started.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        os.killpg(started.pid, signal.SIGINT)
+        _, errors = started.communicate(timeout=90)
+    finally:
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+    assert started.returncode == 130, errors
+    assert "interrupted; `run ... --resume` goes on" in errors
+    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    statuses = {status for (status,) in database.execute("select status from runs")}
+    assert "RUNNING" not in statuses
+    assert "KILLED" in statuses
+
+
+KILLER = """
+import multiprocessing, os, signal
+from torch import nn
+
+def make(input_shape, num_outputs, deadly=False):
+    if deadly and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_outputs))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_takes_only_its_own_run_with_it(study, tmp_path):
+    model = {"name": _own(tmp_path, KILLER, "make"), "deadly": False}
+    path = study({"axes": {"model.deadly": [False, True], "rounds": [2, 3]}}, model=model)
+    done = _shell(tmp_path / "var", "run", path, "--workers", "2")
+    assert done.returncode == 1
+    assert "error: 2 of 4 runs failed: deadly=True · rounds=2 · seed 0" in done.stderr
+    assert "failed 4/4 deadly=True · rounds=3 · seed 0: its process died" in done.stdout
+    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    statuses = dict(database.execute("select name, status from runs"))
+    assert statuses["deadly=False · rounds=2 · seed 0"] == "FINISHED"
+    assert statuses["deadly=True · rounds=2 · seed 0"] == "FAILED"
+    assert "RUNNING" not in statuses.values()

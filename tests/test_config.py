@@ -1,0 +1,361 @@
+"""RunConfig: what it accepts, what it refuses, and the keys that stand for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from federated.config import Cohort, RunConfig
+from federated.errors import BadInput, readable
+from federated.setup import prepare
+
+BASE: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 8, "rounds": 3}
+
+CHANGES: dict[str, Any] = {
+    "dataset": "linear",
+    "partitioner": "dirichlet(0.5)",
+    "clients": 9,
+    "holdout.test": 0.3,
+    "holdout.client": 0.1,
+    "holdout.unseen_clients": 1,
+    "model": "logistic(bias=false)",
+    "algorithm": "fedavg(0.5)",
+    "local.epochs": 2,
+    "local.steps": 5,
+    "local.batch_size": None,
+    "local.learning_rate": 0.2,
+    "local.momentum": 0.9,
+    "local.weight_decay": 0.01,
+    "local.schedule": "cosine",
+    "cohort.size": 4,
+    "cohort.fraction": 0.5,
+    "cohort.weighting": "uniform",
+    "compression.uplink": "float16",
+    "compression.downlink": "float16",
+    "privacy": "clip(1.0)",
+    "rounds": 4,
+    "stop": {"patience": 2},
+    "evaluation.every": 1,
+    "device": "cpu",
+    "seed": 1,
+}
+"""Another valid value of every field that is part of a run's key."""
+
+IGNORED: dict[str, Any] = {
+    "engine.name": "loop",
+    "engine.memory_mb": 64,
+    "evaluation.batch_size": 17,
+    "orchestration.granularity": "stage",
+    "orchestration.threads": 2,
+}
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """{"local": {"epochs": 2}} for local.epochs."""
+    first, _, rest = path.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def fields(model: type, above: str = "") -> Iterator[str]:
+    """The dotted path of every field, down to those that hold no further fields."""
+    for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+        kept = field.annotation
+        if hasattr(kept, "model_fields") and kept.__name__ != "Choice":
+            yield from fields(kept, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def test_the_table_of_changes_has_a_row_for_every_field() -> None:
+    assert set(fields(RunConfig)) == {*CHANGES, *IGNORED}
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_the_run_key_changes_with_every_field_that_changes_results(path: str) -> None:
+    assert RunConfig(**{**BASE, **nested(path, CHANGES[path])}).run_key() != RunConfig(**BASE).run_key()
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_the_arm_key_ignores_the_seed_and_nothing_else(path: str) -> None:
+    same = RunConfig(**{**BASE, **nested(path, CHANGES[path])}).arm_key() == RunConfig(**BASE).arm_key()
+    assert same == (path == "seed")
+
+
+@pytest.mark.parametrize("path", IGNORED)
+def test_no_key_changes_with_how_the_work_is_cut_up(path: str) -> None:
+    changed, base = RunConfig(**{**BASE, **nested(path, IGNORED[path])}), RunConfig(**BASE)
+    assert changed != base
+    assert (changed.run_key(), changed.arm_key()) == (base.run_key(), base.arm_key())
+
+
+def test_the_run_key_is_the_same_in_every_version() -> None:
+    """A changed value means that checkpoints and tracked runs no longer find each other: only on purpose."""
+    config = RunConfig(
+        dataset="digits",
+        partitioner="dirichlet(0.1)",
+        clients=20,
+        holdout={"client": 0.2},
+        model="mlp([64])",
+        local={"learning_rate": 0.05, "schedule": "step(10)"},
+        compression={"uplink": "error_feedback(top_k(0.05))"},
+        rounds=40,
+        seed=3,
+    )
+    assert config.run_key() == "b58ed83e55f3"
+    assert config.arm_key() == "7d5152e01502"
+
+
+def test_keys_do_not_depend_on_how_the_config_was_written() -> None:
+    text = RunConfig(**BASE, partitioner="dirichlet(1)", local={"learning_rate": 1}, stop=None)
+    mapping = RunConfig(
+        **dict(reversed(BASE.items())),
+        partitioner={"alpha": 1.0, "name": "dirichlet"},
+        local={"learning_rate": 1.0, "epochs": 1},
+        privacy="none()",
+    )
+    assert text.run_key() == mapping.run_key()
+    assert RunConfig.model_validate(json.loads(text.model_dump_json())).run_key() == text.run_key()
+
+
+def test_a_config_passes_through_json_unchanged() -> None:
+    for path, value in {**CHANGES, **IGNORED}.items():
+        config = RunConfig(**{**BASE, **nested(path, value)})
+        again = RunConfig.model_validate_json(config.model_dump_json())
+        assert again == config
+        assert again.flat() == config.flat()
+
+
+def test_flat_names_every_field_by_its_dotted_path() -> None:
+    flat = RunConfig(**BASE, compression={"uplink": "error_feedback(top_k(0.25))"}).flat()
+    assert flat["dataset"] == "digits"
+    assert flat["rounds"] == 3
+    assert flat["local.learning_rate"] == 0.1
+    assert flat["local.schedule"] == "constant"
+    assert flat["compression.uplink"] == "error_feedback"
+    assert flat["compression.uplink.inner"] == "top_k"
+    assert flat["compression.uplink.inner.fraction"] == 0.25
+    assert flat["stop"] is None
+    assert {path.removesuffix(".name") for path in fields(RunConfig)} <= set(flat)
+    assert not any(isinstance(value, dict) for value in flat.values())
+
+
+def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
+    assert Cohort().size_among(7) == 7
+    assert Cohort(size=3).size_among(7) == 3
+    assert Cohort(size=9).size_among(7) == 7
+    assert Cohort(fraction=0.5).size_among(7) == 4
+    assert Cohort(fraction=0.4).size_among(7) == 3
+    assert Cohort(fraction=0.01).size_among(7) == 1
+    assert Cohort(fraction=1).size_among(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"partitioner": "dirichlet(alpha=0)"},
+            "partitioner: dirichlet: alpha must be a finite number > 0, got 0.0",
+        ),
+        (
+            {"partitioner": "dirichlet(alpha=-1)"},
+            "partitioner: dirichlet: alpha must be a finite number > 0, got -1.0",
+        ),
+        (
+            {"partitioner": "dirichlet(alpha=inf)"},
+            "partitioner: dirichlet: alpha must be a finite number > 0, got inf",
+        ),
+        (
+            {"partitioner": "dirichlet(alpha=nan)"},
+            "partitioner: dirichlet: alpha must be a finite number > 0, got nan",
+        ),
+        (
+            {"partitioner": "dirichlet(1, min_size=-1)"},
+            "partitioner: dirichlet: min_size must be >= 0, got -1",
+        ),
+        ({"partitioner": "dirichlet"}, "partitioner: dirichlet: the argument 'alpha' is required"),
+        ({"partitioner": "dirichlett(1)"}, "did you mean 'dirichlet'?"),
+        ({"clients": 0}, "clients: input should be greater than 0, got 0"),
+        ({"clients": 2.5}, "clients: input should be a valid integer"),
+        ({"rounds": 0}, "rounds: input should be greater than 0, got 0"),
+        ({"rounds": -3}, "rounds: input should be greater than 0, got -3"),
+        ({"rounds": "many"}, "rounds: input should be a valid integer"),
+        ({"roundz": 3}, "roundz: there is no such field"),
+        ({"local": {"lr": 3}}, "local.lr: there is no such field"),
+        ({"local": {"learning_rate": 0}}, "local.learning_rate: input should be greater than 0, got 0"),
+        (
+            {"local": {"learning_rate": float("inf")}},
+            "local.learning_rate: input should be a finite number, got inf",
+        ),
+        (
+            {"local": {"learning_rate": float("nan")}},
+            "local.learning_rate: input should be a finite number, got nan",
+        ),
+        ({"local": {"momentum": 1}}, "local.momentum: input should be less than 1, got 1"),
+        (
+            {"local": {"momentum": -0.1}},
+            "local.momentum: input should be greater than or equal to 0, got -0.1",
+        ),
+        (
+            {"local": {"weight_decay": -1}},
+            "local.weight_decay: input should be greater than or equal to 0, got -1",
+        ),
+        ({"local": {"batch_size": 0}}, "local.batch_size: input should be greater than 0, got 0"),
+        ({"local": {"epochs": 2, "steps": 5}}, "local: state epochs or steps, not both (epochs 2, steps 5)"),
+        ({"local": {"schedule": "step(0)"}}, "local.schedule: step: every must be at least 1 round, got 0"),
+        (
+            {"local": {"schedule": "cosine(2)"}},
+            "local.schedule: cosine: final must be between 0 and 1, got 2.0",
+        ),
+        ({"cohort": {"size": 9}}, "cohort.size: 9 is larger than the federation of 8 clients"),
+        ({"cohort": {"size": 0}}, "cohort.size: input should be greater than 0, got 0"),
+        ({"cohort": {"fraction": 0}}, "cohort.fraction: input should be greater than 0, got 0"),
+        ({"cohort": {"fraction": 1.1}}, "cohort.fraction: input should be less than or equal to 1, got 1.1"),
+        (
+            {"cohort": {"size": 2, "fraction": 0.5}},
+            "cohort: state size or fraction, not both (size 2, fraction 0.5)",
+        ),
+        (
+            {"cohort": {"weighting": "size"}},
+            "cohort.weighting: input should be 'examples' or 'uniform', got 'size'",
+        ),
+        (
+            {"compression": {"downlink": "top_k(0.1)"}},
+            "compression: downlink: top_k(fraction=0.1) would damage",
+        ),
+        ({"compression": {"downlink": "qsgd(8)"}}, "use none or float16"),
+        (
+            {"compression": {"downlink": "error_feedback(none)"}},
+            "compression: downlink: error_feedback(none) would",
+        ),
+        (
+            {"compression": {"uplink": "top_k(0)"}},
+            "compression.uplink: top_k: fraction must be in (0, 1], got 0.0",
+        ),
+        (
+            {"compression": {"uplink": "top_k(1.5)"}},
+            "compression.uplink: top_k: fraction must be in (0, 1], got 1.5",
+        ),
+        (
+            {"compression": {"uplink": "qsgd(1)"}},
+            "compression.uplink: qsgd: bits must be between 2 and 8, got 1",
+        ),
+        (
+            {"compression": {"uplink": "qsgd(9)"}},
+            "compression.uplink: qsgd: bits must be between 2 and 8, got 9",
+        ),
+        (
+            {"compression": {"uplink": "qsgd(4, 0)"}},
+            "compression.uplink: qsgd: bucket_size must be at least 1, got 0",
+        ),
+        (
+            {"compression": {"uplink": "qsgd(4, norm=l1)"}},
+            "qsgd.norm: input should be 'max' or 'l2', got 'l1'",
+        ),
+        ({"holdout": {"test": 0}}, "holdout.test: input should be greater than 0, got 0"),
+        ({"holdout": {"test": 1}}, "holdout.test: input should be less than 1, got 1"),
+        ({"holdout": {"client": 1}}, "holdout.client: input should be less than 1, got 1"),
+        (
+            {"holdout": {"unseen_clients": -1}},
+            "holdout.unseen_clients: input should be greater than or equal to 0",
+        ),
+        (
+            {"algorithm": "fedavg(0)"},
+            "algorithm: fedavg: server_learning_rate must be a finite number > 0, got 0.0",
+        ),
+        (
+            {"algorithm": "fedavg(inf)"},
+            "algorithm: fedavg: server_learning_rate must be a finite number > 0, got inf",
+        ),
+        ({"privacy": "clip(0)"}, "privacy: clip: norm must be a finite number > 0, got 0.0"),
+        ({"privacy": "clip(inf)"}, "privacy: clip: norm must be a finite number > 0, got inf"),
+        ({"stop": {}}, "stop: state patience, target or both"),
+        ({"stop": {"patience": 0}}, "stop.patience: input should be greater than 0, got 0"),
+        ({"stop": {"target": float("nan")}}, "stop.target: input should be a finite number, got nan"),
+        (
+            {"stop": {"patience": 1, "min_improvement": -1}},
+            "stop.min_improvement: input should be greater than or",
+        ),
+        ({"evaluation": {"every": 0}}, "evaluation.every: input should be greater than 0, got 0"),
+        ({"orchestration": {"threads": 0}}, "orchestration.threads: input should be greater than 0, got 0"),
+        (
+            {"orchestration": {"granularity": "round"}},
+            "orchestration.granularity: input should be 'segment' or 'stage'",
+        ),
+        ({"device": "gpu"}, "device: input should be 'auto', 'cpu' or 'cuda', got 'gpu'"),
+        ({"seed": -1}, "seed: input should be greater than or equal to 0, got -1"),
+        ({"model": "mlp([])"}, "model: mlp: hidden must be one or more widths >= 1, got []"),
+        ({"model": "mlp([0])"}, "model: mlp: hidden must be one or more widths >= 1, got [0]"),
+        ({"dataset": "table(path='nowhere.csv', target=y)"}, "nowhere.csv is not a file"),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+)
+def test_bad_input_names_the_field_the_value_and_what_is_allowed(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError) as error:
+        RunConfig(**{**BASE, **change})
+    assert message in readable(error.value)
+
+
+@pytest.mark.parametrize("missing", ["dataset", "model", "rounds"])
+def test_required_fields_are_required(missing: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        RunConfig(**{field: value for field, value in BASE.items() if field != missing})
+    assert readable(error.value) == f"{missing}: this field is required"
+
+
+def test_every_complaint_has_a_line_of_its_own() -> None:
+    with pytest.raises(ValidationError) as error:
+        RunConfig(**{**BASE, "rounds": 0, "seed": -1, "local": {"lr": 1}})
+    assert [line.partition(":")[0] for line in readable(error.value).splitlines()] == [
+        "local.lr",
+        "rounds",
+        "seed",
+    ]
+
+
+def test_a_config_is_immutable_and_can_be_a_key() -> None:
+    config = RunConfig(**BASE)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.rounds = 5  # type: ignore[misc]
+    assert {config: 1}[RunConfig(**BASE)] == 1
+
+
+def test_a_cohort_larger_than_the_natural_clients_is_bad_input_once_the_data_is_there(
+    own: Callable[[str], str],
+) -> None:
+    name = own(
+        "def load():\n    return [[float(i)] for i in range(30)], [0.5 * i for i in range(30)], ['a', 'b', 'c'] * 10\n"
+    )
+    config = {"dataset": f"{name}:load", "partitioner": "by_client", "model": "linear", "rounds": 1}
+    assert prepare(RunConfig(**config, cohort={"size": 3})).cohort_size == 3
+    with pytest.raises(BadInput, match=r"cohort.size: 4 is larger than the federation of 3 clients"):
+        prepare(RunConfig(**config, cohort={"size": 4}))
+
+
+def test_a_stop_metric_that_is_not_measured_is_bad_input_that_lists_those_that_are() -> None:
+    config = RunConfig(**BASE, stop={"patience": 1, "metric": "generalisation/unseen_accuracy"})
+    with pytest.raises(
+        BadInput, match=r"stop.metric: 'generalisation/unseen_accuracy' .* generalisation/test_macro_f1"
+    ):
+        prepare(config)
+
+
+def test_a_json_schema_can_be_made_and_describes_every_field() -> None:
+    schema = RunConfig.model_json_schema()
+    json.dumps(schema)
+    parts = {"RunConfig": schema, **schema["$defs"]}
+    assert {"RunConfig", "Holdout", "LocalTraining", "Cohort", "Compression", "Stop", "Evaluation"} <= set(
+        parts
+    )
+    undescribed = [
+        f"{part}.{name}"
+        for part, content in parts.items()
+        for name, field in content.get("properties", {}).items()
+        if not field.get("description")
+    ]
+    assert undescribed == []

@@ -1,0 +1,141 @@
+"""The full circle: server, work pool, worker, `prefect deployment run`; and every entrypoint loads strictly."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from socket import socket
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_entrypoint_is_a_flow_and_takes_the_parameters(deployment):
+    from prefect.flows import load_flow_from_entrypoint
+
+    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+    parameters = flow.validate_parameters(deployment["parameters"])
+    assert parameters["study"].runs()
+
+
+def test_the_form_of_the_flow_describes_a_study():
+    from flows.federated_study import federated_study
+
+    schema = federated_study.parameters.model_dump()
+    study = schema["definitions"]["StudyConfig"]
+    file, stated = study["anyOf"]
+    assert file["type"] == "string"
+    assert set(stated["properties"]) == {"name", "description", "base", "axes", "arms", "seeds"}
+    run = schema["definitions"]["RunConfig"]["properties"]
+    assert all(field.get("description") for field in run.values())
+    assert "dirichlet" in json.dumps(run["partitioner"])
+
+
+@contextmanager
+def _process(*command, environment, log):
+    """A program that is stopped by its own pid at the end."""
+    with log.open("w") as output:
+        started = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            yield started
+        finally:
+            started.terminate()
+            try:
+                started.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait()
+
+
+def _wait_for(address, seconds=120):
+    for _ in range(seconds * 2):
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+    raise TimeoutError(address)
+
+
+@pytest.mark.slow
+def test_a_deployment_runs_through_server_pool_and_worker(tmp_path):
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "FEDSTUDY_HOME": str(tmp_path / "var"),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    prefect = [sys.executable, "-m", "prefect"]
+
+    def run(*arguments):
+        done = subprocess.run(
+            [*prefect, *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    study = {
+        "name": "deployed",
+        "base": {"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 2},
+        "seeds": [0, 1],
+    }
+    with ExitStack() as stack:
+        server = ("server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+        stack.enter_context(_process(*prefect, *server, environment=environment, log=tmp_path / "server.log"))
+        _wait_for(f"http://127.0.0.1:{port}/api/health")
+        run("work-pool", "create", "fedstudy", "--type", "process")
+        run("--no-prompt", "deploy", "--all")
+        worker = ("worker", "start", "--pool", "fedstudy")
+        stack.enter_context(_process(*prefect, *worker, environment=environment, log=tmp_path / "worker.log"))
+        said = run(
+            "deployment",
+            "run",
+            "federated-study/quickstart",
+            "--param",
+            f"study={json.dumps(study)}",
+            "--watch",
+        )
+        assert "Completed" in said, (tmp_path / "worker.log").read_text()
+        wrong = {**study, "base": {**study["base"], "rounds": 0}}
+        refused = subprocess.run(
+            [
+                *prefect,
+                "deployment",
+                "run",
+                "federated-study/quickstart",
+                "--param",
+                f"study={json.dumps(wrong)}",
+            ],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert refused.returncode != 0
+        assert "rounds" in refused.stdout + refused.stderr
+    assert list((tmp_path / "var" / "reports").glob("deployed-*/report.html"))

@@ -1,0 +1,402 @@
+"""The engines against the one-client loop: same batches, same steps, to rounding."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from federated.config import Engine, LocalTraining, RunConfig
+from federated.errors import BadInput
+from federated.local_training import probe
+from federated.local_training.engine import local_trainer
+from federated.local_training.lean import lean_forward
+from federated.local_training.linear_stack import linear_stack
+from federated.local_training.loop import loop_trainer
+from federated.local_training.shards import shard_size
+from federated.local_training.stacked import stacked_trainer
+from federated.local_training.vmapped import vmapped_trainer
+from federated.local_training.work import LocalWork
+from federated.local_training.workers import dealt, side_by_side
+from federated.models import MODELS
+from federated.objective import loss_of
+from federated.parameters import FlatModel
+
+SIZES = (7, 1, 12, 5, 1, 30, 12, 2)
+COHORT = [3, 5, 0, 1, 2, 7, 4, 6]
+
+
+def _work(
+    module, task="classification", dtype=torch.float64, shape=(4,), outputs=3, rounds=10, sizes=SIZES, **local
+):
+    numbers = np.random.default_rng(0)
+    total = sum(sizes)
+    x = torch.from_numpy(numbers.standard_normal((total, *shape))).to(dtype)
+    y = torch.from_numpy(numbers.integers(outputs, size=total))
+    if task == "regression":
+        y = torch.from_numpy(numbers.standard_normal((total, outputs) if outputs > 1 else total)).to(dtype)
+    clients = np.split(numbers.permutation(total), np.cumsum(sizes)[:-1])
+    model = FlatModel(module.to(dtype))
+    return LocalWork(model, loss_of(task), x, y, clients, LocalTraining(**local), rounds, 3)
+
+
+def _start(work):
+    return (
+        torch.randn(len(work.model.vector), generator=torch.Generator().manual_seed(1)).to(work.model.vector)
+        / 4
+    )
+
+
+def _stacked(work, workers=1, **options):
+    layers = linear_stack(work)
+    assert layers is not None
+    return side_by_side(work, lambda: stacked_trainer(work, layers, **options), workers)
+
+
+def _assert_equal(updates, expected, atol):
+    assert torch.equal(updates.client_ids, expected.client_ids)
+    assert torch.equal(updates.num_examples, expected.num_examples)
+    assert updates.deltas.dtype == expected.deltas.dtype
+    assert float((updates.deltas - expected.deltas).abs().max()) < atol
+    assert torch.allclose(updates.losses, expected.losses, rtol=1e-5, atol=1e-6)
+    assert float(expected.deltas.abs().max(dim=1).values.min()) > 1e-4  # something was learnt
+
+
+LOCAL = {
+    "plain": {"epochs": 2, "batch_size": 3, "learning_rate": 0.1},
+    "one example a step": {"epochs": 1, "batch_size": 1, "learning_rate": 0.05},
+    "batch wider than clients": {"epochs": 3, "batch_size": 100, "learning_rate": 0.1},
+    "momentum": {"epochs": 2, "batch_size": 4, "learning_rate": 0.05, "momentum": 0.9},
+    "weight decay": {"epochs": 2, "batch_size": 4, "learning_rate": 0.1, "weight_decay": 0.1},
+    "both": {"epochs": 2, "batch_size": 5, "learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.1},
+    "full batch": {"epochs": 3, "batch_size": None, "learning_rate": 0.2},
+    "steps": {"steps": 9, "batch_size": 4, "learning_rate": 0.1},
+    "full-batch steps": {"steps": 4, "batch_size": None, "learning_rate": 0.1, "momentum": 0.9},
+    "schedule": {"epochs": 1, "batch_size": 4, "learning_rate": 0.3, "schedule": "exponential(0.8)"},
+}
+
+STACKS = {
+    "logistic": (lambda: MODELS["logistic"]()((4,), 3), {}),
+    "linear": (lambda: MODELS["linear"](bias=False)((4,), 3), {}),
+    "mlp": (lambda: MODELS["mlp"](hidden=(6, 5))((4,), 3), {}),
+    "wide": (lambda: MODELS["mlp"](hidden=(80,))((4,), 3), {}),
+    "images": (lambda: MODELS["mlp"](hidden=(70, 5))((2, 3, 3), 3), {"shape": (2, 3, 3)}),
+    "tanh": (
+        lambda: nn.Sequential(nn.Linear(4, 6, bias=False), nn.Tanh(), nn.Sequential(nn.Linear(6, 3))),
+        {},
+    ),
+    "activation last": (lambda: nn.Sequential(nn.Identity(), nn.Linear(4, 3), nn.ReLU()), {}),
+    "regression": (lambda: MODELS["mlp"](hidden=(6,))((4,), 1), {"task": "regression", "outputs": 1}),
+    "two targets": (lambda: MODELS["linear"]()((4,), 2), {"task": "regression", "outputs": 2}),
+}
+
+
+@pytest.mark.parametrize("local", LOCAL)
+@pytest.mark.parametrize("stack", STACKS)
+def test_stack_takes_the_steps_of_the_loop(stack, local):
+    make, options = STACKS[stack]
+    work = _work(make(), **options, **LOCAL[local])
+    start = _start(work)
+    _assert_equal(_stacked(work)(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2), 1e-12)
+
+
+@pytest.mark.parametrize("local", LOCAL)
+@pytest.mark.parametrize("stack", ["logistic", "mlp", "wide"])
+def test_stack_is_the_loop_to_rounding_in_float32(stack, local):
+    work = _work(STACKS[stack][0](), dtype=torch.float32, **LOCAL[local])
+    start = _start(work)
+    _assert_equal(_stacked(work)(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2), 2e-6)
+
+
+@pytest.mark.parametrize("block", [1, 8, 40, 10_000])
+@pytest.mark.parametrize("local", ["plain", "momentum"])
+def test_the_length_of_a_block_changes_nothing(local, block):
+    work = _work(STACKS["wide"][0](), **LOCAL[local])
+    start = _start(work)
+    _assert_equal(
+        _stacked(work, block_examples=block)(start, COHORT, 0), loop_trainer(*work)(start, COHORT, 0), 1e-12
+    )
+
+
+@pytest.mark.parametrize("stack", ["mlp", "wide"])
+def test_stack_is_bit_identical_from_run_to_run_and_in_any_order(stack):
+    work = _work(STACKS[stack][0](), dtype=torch.float32, **LOCAL["both" if stack == "mlp" else "plain"])
+    start = _start(work)
+    train = _stacked(work)
+    first, again, reverse = train(start, COHORT, 1), train(start, COHORT, 1), train(start, COHORT[::-1], 1)
+    assert torch.equal(first.deltas, again.deltas)
+    assert torch.equal(first.deltas, reverse.deltas.flip(0))
+    assert torch.equal(first.losses, reverse.losses.flip(0))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_shards_of_any_size_give_the_same(size):
+    work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
+    start = _start(work)
+    together = _stacked(work)(start, COHORT, 1).deltas
+    cuts = [*range(0, len(COHORT), size), len(COHORT)]
+    parts = [_stacked(work)(start, COHORT[low:high], 1).deltas for low, high in pairwise(cuts)]
+    assert torch.allclose(torch.cat(parts), together, rtol=0, atol=1e-12)
+
+
+def test_images_of_bytes_are_scaled():
+    work = _work(
+        MODELS["mlp"](hidden=(70,))((1, 4, 4), 3), dtype=torch.float32, shape=(1, 4, 4), batch_size=3
+    )
+    work = work._replace(inputs=torch.randint(256, work.inputs.shape, dtype=torch.uint8))
+    start = _start(work)
+    _assert_equal(_stacked(work)(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2), 2e-6)
+
+
+def test_received_parameters_are_not_changed():
+    work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
+    start = _start(work)
+    kept = start.clone()
+    _stacked(work)(start, COHORT, 0)
+    assert torch.equal(start, kept)
+
+
+def _frozen():
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    module[0].requires_grad_(False)
+    return module
+
+
+def _shared():
+    layer = nn.Linear(4, 4)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def _hooked():
+    module = nn.Sequential(nn.Linear(4, 3))
+    module[0].register_forward_hook(lambda *_: None)
+    return module
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)),
+        nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)),
+        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Tanh(), nn.Linear(8, 3)),
+        nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 3)),
+        nn.Linear(5, 3),
+        nn.Bilinear(4, 4, 3),
+        _frozen(),
+        _shared(),
+        _hooked(),
+    ],
+    ids=[
+        "dropout",
+        "batch norm",
+        "two activations",
+        "gelu",
+        "wrong width",
+        "bilinear",
+        "frozen",
+        "shared",
+        "hooked",
+    ],
+)
+def test_what_is_no_plain_stack_is_left_to_others(module):
+    assert linear_stack(_work(module)) is None
+
+
+POOLED = {
+    "cnn": (lambda: MODELS["cnn"]()((1, 28, 28), 3), (1, 28, 28)),
+    "three channels": (lambda: MODELS["cnn"]()((3, 16, 20), 3), (3, 16, 20)),
+    "odd sizes": (lambda: MODELS["cnn"]()((1, 17, 21), 3), (1, 17, 21)),
+    "oblong kernel": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, (3, 5), bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)
+        ),
+        (2, 8, 10),
+    ),
+    "padded": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 3)
+        ),
+        (1, 8, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_lean_forward_is_the_module(name):
+    make, shape = POOLED[name]
+    torch.manual_seed(0)
+    module = make().double()
+    x = torch.randn(5, *shape, dtype=torch.float64)
+    outputs, expected = lean_forward(module)(x), module(x)
+    assert torch.allclose(outputs, expected, rtol=0, atol=1e-13)
+    gradients, wanted = (
+        torch.autograd.grad(o.square().sum(), module.parameters()) for o in (outputs, expected)
+    )
+    for gradient, right in zip(gradients, wanted, strict=True):
+        assert torch.allclose(gradient, right, rtol=0, atol=1e-11)
+
+
+def test_pooling_gives_ties_to_the_first_as_torch_does():
+    module = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    x = torch.randint(-1, 3, (20, 2, 8, 6)).float().requires_grad_()
+    outputs, expected = lean_forward(module)(x), module(x)
+    upstream = torch.randn_like(expected)
+    assert torch.equal(outputs, expected)
+    assert torch.equal(
+        torch.autograd.grad(outputs, x, upstream)[0], torch.autograd.grad(expected, x, upstream)[0]
+    )
+
+
+def test_lean_forward_keeps_to_hooks():
+    calls = []
+    module = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    module[1].register_forward_hook(lambda *_: calls.append(1))
+    lean_forward(module)(torch.ones(1, 1, 2, 2))
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("stack", ["mlp", "cnn"])
+def test_workers_share_a_cohort(stack):
+    make, shape = POOLED["cnn"] if stack == "cnn" else (STACKS["mlp"][0], (4,))
+    work = _work(make(), shape=shape, **LOCAL["both"])
+    start = _start(work)
+    train = loop_trainer(*work, workers=2) if stack == "cnn" else _stacked(work, workers=2)
+    together, again = train(start, COHORT, 1), train(start, COHORT, 1)
+    alone = [loop_trainer(*work)(start, [client], 1).deltas for client in COHORT]
+    assert torch.allclose(together.deltas, torch.cat(alone), rtol=0, atol=1e-12)
+    assert torch.equal(together.deltas, again.deltas)
+    assert together.client_ids.tolist() == COHORT
+
+
+def test_an_error_in_a_worker_is_raised():
+    work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
+    with pytest.raises(IndexError):
+        _stacked(work._replace(clients=[*work.clients[:-1], np.array([10_000])]), workers=2)(
+            _start(work), COHORT, 0
+        )
+
+
+def test_dropout_is_the_same_however_many_threads_there_are():
+    work = _work(nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)), **LOCAL["plain"])
+    start = _start(work)
+    state = torch.get_rng_state()
+    together = loop_trainer(*work, workers=2)(start, COHORT, 1).deltas
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(together[4], loop_trainer(*work)(start, COHORT[4:5], 1).deltas[0])
+
+
+def test_clients_are_dealt_out_evenly():
+    assert dealt([5, 1, 4, 1, 1], 2) == [[0, 3], [2, 1, 4]]
+    assert dealt([5], 2) == [[0]]
+
+
+def _gelu():
+    return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 3))
+
+
+def _with_dropout():
+    return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("local", LOCAL)
+def test_vmap_takes_the_steps_of_the_loop(local):
+    work = _work(_gelu(), **LOCAL[local])
+    start = _start(work)
+    train = side_by_side(work, lambda: vmapped_trainer(work), 2)
+    _assert_equal(train(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2), 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_vmap_trains_a_cnn_as_the_loop_does(dtype):
+    make, shape = POOLED["cnn"]
+    work = _work(make(), shape=shape, dtype=dtype, **LOCAL["both"])
+    start = _start(work) / 4
+    train = local_trainer(work, Engine(name="vectorised"), COHORT)
+    updates, expected = train(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2)
+    _assert_equal(updates, expected, 1e-12 if dtype == torch.float64 else 2e-5)
+
+
+@pytest.mark.parametrize(
+    "make", [_with_dropout, lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))]
+)
+def test_vectorised_says_what_it_cannot_train(make):
+    with pytest.raises(BadInput, match="engine: vectorised"):
+        local_trainer(_work(make()), Engine(name="vectorised"), COHORT)
+
+
+AUTO = {
+    "dense": (STACKS["mlp"][0], (4,)),
+    "dropout": (_with_dropout, (4,)),
+    "gelu": (_gelu, (4,)),
+    "batch norm": (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), (4,)),
+    "cnn": POOLED["cnn"],
+}
+
+
+@pytest.mark.parametrize("name", AUTO)
+def test_auto_trains_every_model_as_the_loop_does(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
+    make, shape = AUTO[name]
+    work = _work(make(), shape=shape, sizes=(6, 4, 12, 8), batch_size=2)
+    start = _start(work)
+    updates = local_trainer(work, Engine(), [2, 0, 1, 3])(start, [2, 0, 1, 3], 0)
+    _assert_equal(updates, loop_trainer(*work)(start, [2, 0, 1, 3], 0), 1e-12)
+
+
+def test_the_outcome_of_a_probe_is_kept_and_logged(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
+    caplog.set_level("INFO")
+    work = _work(_gelu(), **LOCAL["plain"])
+    times = iter([1.0, 0.1])
+    monkeypatch.setattr(probe, "_best_time", lambda *_: next(times))
+    local_trainer(work, Engine(), COHORT)(_start(work), COHORT, 0)
+    assert "engine: vmap (seconds in the probe" in caplog.text
+    local_trainer(work, Engine(), COHORT)(_start(work), COHORT, 0)  # times has nothing more to give
+    assert "engine: vmap (as measured before)" in caplog.text
+
+
+def test_a_close_race_is_left_to_the_loop_and_a_damaged_file_is_read_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
+    (tmp_path / "engines.json").write_text("{")
+    times = iter([1.0, 0.95])
+    monkeypatch.setattr(probe, "_best_time", lambda *_: next(times))
+    assert probe.faster(_work(_gelu()), {"loop": None, "vmap": None}, COHORT) == "loop"
+
+
+def test_a_shard_keeps_to_its_budget():
+    work = _work(MODELS["mlp"]()((4,), 3), sizes=(5,) * 4)
+    parameters = len(work.model.vector)
+    assert shard_size(work, Engine(memory_mb=64)) in range(
+        64 * 2**20 // (8 * parameters) // 8, 64 * 2**20 // (8 * parameters)
+    )
+    assert shard_size(work._replace(inputs=torch.zeros(20, 10**7)), Engine(memory_mb=1)) == 1
+
+
+def test_the_engine_is_not_in_the_key_of_a_run():
+    base = {"dataset": "digits", "model": "mlp", "rounds": 1}
+    plain = RunConfig.model_validate(base)
+    other = RunConfig.model_validate({**base, "engine": {"name": "loop", "memory_mb": 64}})
+    assert plain.run_key() == other.run_key()
+    assert plain.arm_key() == other.arm_key()
+
+
+def test_long_runs_with_momentum_stay_close_in_float32():
+    work = _work(
+        STACKS["wide"][0](), dtype=torch.float32, steps=900, batch_size=4, learning_rate=0.02, momentum=0.9
+    )
+    start = _start(work)
+    updates, expected = _stacked(work)(start, COHORT, 0), loop_trainer(*work)(start, COHORT, 0)
+    scale = float(expected.deltas.abs().max())
+    assert (
+        float((updates.deltas - expected.deltas).abs().max()) < 1e-3 * scale
+    )  # rounding, amplified by 900 steps
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 20])
+def test_threads_of_torch_are_as_before(workers):
+    work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
+    threads = torch.get_num_threads()
+    updates = _stacked(work, workers=workers)(_start(work), COHORT, 0)
+    _assert_equal(updates, loop_trainer(*work)(_start(work), COHORT, 0), 1e-12)
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,95 @@
+"""Metrics against scikit-learn and hand-worked cases."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from federated.config import RunConfig
+from federated.errors import Diverged
+from federated.evaluation import evaluate, higher_is_better, measures, metric_names
+from federated.setup import initial_state, prepare
+
+
+def test_classification_measures_agree_with_scikit_learn():
+    scores = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(4, (200,), generator=torch.Generator().manual_seed(1))
+    measured = measures(scores, targets, "classification")
+    assert measured["loss"] == pytest.approx(
+        log_loss(targets, torch.softmax(scores.double(), 1), labels=range(4))
+    )
+    assert measured["accuracy"] == pytest.approx(np.mean(scores.argmax(1).numpy() == targets.numpy()))
+
+
+def test_macro_f1_hand_worked():
+    predicted, true = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 2])
+    measured = measures(torch.nn.functional.one_hot(predicted, 3).float(), true, "classification")
+    # class 0: P 1/2, R 1, F1 2/3; class 1: P 1/2, R 1/2, F1 1/2; class 2: never predicted, 0
+    assert measured["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert measured["accuracy"] == pytest.approx(0.5)
+
+
+def test_regression_measures_hand_worked():
+    measured = measures(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 3.0, 2.0]), "regression")
+    assert measured == {
+        "mse": pytest.approx(5 / 3),
+        "mae": pytest.approx(1.0),
+        "r2": pytest.approx(1 - 5 / 2),
+    }
+
+
+def test_r2_is_left_out_where_it_is_undefined():
+    assert measures(torch.tensor([[1.0]]), torch.tensor([2.0]), "regression") == {"mse": 1.0, "mae": 1.0}
+
+
+def test_evaluation_covers_the_held_out_sets_that_exist_and_no_batch_size_matters():
+    config = {
+        "dataset": "digits",
+        "model": "logistic",
+        "clients": 5,
+        "rounds": 1,
+        "holdout": {"client": 0.2, "unseen_clients": 2},
+    }
+    results = []
+    for batch_size in (7, 1000):
+        setup = prepare(RunConfig.model_validate({**config, "evaluation": {"batch_size": batch_size}}))
+        results.append(evaluate(initial_state(setup), setup))
+    sets = {"test": 360, "client": 200, "unseen": 200}
+    assert sorted(results[0]) == sorted(metric_names("classification", sets)[1:])
+    assert results[0] == pytest.approx(results[1])
+    assert results[0]["generalisation/test_loss"] == pytest.approx(np.log(10))  # zero weights
+
+
+def test_evaluation_does_not_train():
+    setup = prepare(
+        RunConfig.model_validate({"dataset": "digits", "model": "mlp", "clients": 5, "rounds": 1})
+    )
+    state = initial_state(setup)
+    before = state.parameters.clone()
+    evaluate(state, setup)
+    assert torch.equal(state.parameters, before)
+
+
+def test_outputs_that_are_not_finite_raise():
+    setup = prepare(
+        RunConfig.model_validate({"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 1})
+    )
+    state = initial_state(setup)
+    broken = type(state)(4, torch.full_like(state.parameters, float("inf")), {}, {})
+    with pytest.raises(Diverged, match="round 4: the model's outputs on the test set"):
+        evaluate(broken, setup)
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [
+        ("train/loss", False),
+        ("generalisation/test_mse", False),
+        ("generalisation/test_mae", False),
+        ("generalisation/test_accuracy", True),
+        ("generalisation/client_macro_f1", True),
+        ("generalisation/test_r2", True),
+    ],
+)
+def test_direction_of_a_metric(metric, higher):
+    assert higher_is_better(metric) is higher

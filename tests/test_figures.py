@@ -1,0 +1,297 @@
+"""What the figures show, read from their artists; that they are good to look at is for eyes."""
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from federated.report import (
+    RunResult,
+    arm_curves,
+    arm_outcomes,
+    learning_curves,
+    partition_picture,
+    png,
+    style,
+)
+from federated.report.partition_picture import LABEL_COLOURS
+from federated.report.style import OKABE_ITO, metric_label, shortened, strokes
+
+ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
+UP = "communication/uplink_bytes_total"
+NINE = [
+    f"{who} · {how}"
+    for who in ("iid", "dirichlet(alpha=1.0)", "dirichlet(alpha=0.1)")
+    for how in ("none", "error_feedback(top_k(fraction=0.05))", "qsgd(bits=4)")
+]
+
+
+def run(arm: str = "iid", seed: int = 0, rounds: int = 4, mb: float = 1.0, **changes: Any) -> RunResult:
+    """Accuracy 0.1 + 0.1 round + 0.01 seed at even rounds, training loss 1 / round, `mb` MB a round."""
+    history: list[tuple[int, dict[str, float]]] = []
+    for r in range(rounds + 1):
+        history += [(r, {LOSS: 1 / r, UP: mb * r * 1e6})] if r else []
+        history += [(r, {ACCURACY: 0.1 + 0.1 * r + 0.01 * seed})] if r % 2 == 0 else []
+    fields: dict[str, Any] = {"status": "FINISHED", "parameters": {}, "main_metric": ACCURACY}
+    return RunResult("s", arm, seed, **{**fields, "history": tuple(history), **changes})
+
+
+def counts_of(num_clients: int, num_classes: int) -> np.ndarray:
+    """Label counts [K, classes]; every seventh client holds nothing."""
+    counts = np.random.default_rng(0).poisson(3.0, (num_clients, num_classes))
+    counts[6::7] = 0
+    return counts
+
+
+def drawn(figure: Figure) -> np.ndarray:
+    return np.asarray(imread(io.BytesIO(png(figure, dots_per_inch=50))))
+
+
+def named(number: int) -> list[str]:
+    return [str(i) for i in range(number)]
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_bars_stack_the_label_counts_of_each_client() -> None:
+    counts = counts_of(5, 3)
+    figure = partition_picture(counts, counts.sum(axis=1), ["a", "b", "c", "d", "e"], ["cat", "dog", "$x$"])
+    (panel,) = figure.axes
+    assert len(panel.patches) == 3
+    for label, bars in enumerate(panel.patches):
+        values, _, baseline = bars.get_data()
+        np.testing.assert_array_equal(values[::2] - baseline[::2], counts[:, label])
+        np.testing.assert_array_equal(baseline[::2], counts[:, :label].sum(axis=1))
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["a", "b", "c", "d", "e"]
+    assert legend_texts(figure) == [r"\$x\$", "dog", "cat"]
+    assert drawn(figure).std() > 0
+
+
+def test_a_heat_map_shows_the_shares_of_each_client_under_its_size() -> None:
+    counts = counts_of(20, 30)
+    figure = partition_picture(counts, counts.sum(axis=1), named(20), named(30))
+    upper, lower = figure.axes[:2]
+    np.testing.assert_array_equal(upper.patches[0].get_data()[0][::2], counts.sum(axis=1))
+    shares = lower.images[0].get_array()
+    assert shares is not None
+    assert shares.shape == (30, 20)
+    assert np.ma.getmaskarray(shares)[:, 6].all()
+    np.testing.assert_allclose(shares[:, 0], counts[0] / counts[0].sum())
+    assert [tick.get_text() for tick in lower.get_yticklabels()] == named(30)
+    assert drawn(figure).std() > 0
+
+
+def test_five_thousand_clients_are_sorted_and_counted() -> None:
+    counts = counts_of(5_000, 10)
+    figure = partition_picture(counts, counts.sum(axis=1), named(5_000), named(10))
+    lower = figure.axes[1]
+    shares = lower.images[0].get_array()
+    assert shares is not None
+    assert shares.shape == (10, 1_000)
+    known = ~np.ma.getmaskarray(shares).any(axis=0)
+    assert known.sum() == pytest.approx(1_000 * 6 / 7, abs=2)
+    assert (np.diff(shares[:, known].argmax(axis=0)) >= -1).all()
+    assert lower.get_xlabel().startswith("5,000 clients")
+    assert "714 empty" in lower.get_xlabel()
+    assert drawn(figure).std() > 0
+
+
+def test_a_hundred_classes_are_named_now_and_then() -> None:
+    counts = counts_of(60, 100)
+    lower = partition_picture(counts, counts.sum(axis=1), named(60), named(100)).axes[1]
+    assert [tick.get_text() for tick in lower.get_yticklabels()] == named(100)[::3]
+
+
+@pytest.mark.parametrize("num_clients", [1, 5, 50, 51, 5_000])
+def test_regression_shows_sizes_alone(num_clients: int) -> None:
+    sizes = np.arange(num_clients)
+    figure = partition_picture(None, sizes, named(num_clients), None)
+    (panel,) = figure.axes
+    assert len(panel.patches) + len(panel.collections) == 1
+    assert panel.dataLim.y1 == num_clients - 1
+    assert drawn(figure).std() > 0
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 11, 100])
+@pytest.mark.parametrize("num_clients", [1, 50, 51])
+def test_every_size_of_partition_is_drawn(num_clients: int, num_classes: int) -> None:
+    counts = counts_of(num_clients, num_classes)
+    figure = partition_picture(counts, counts.sum(axis=1), named(num_clients), named(num_classes))
+    as_bars = num_clients <= 50 and num_classes <= len(LABEL_COLOURS)
+    assert len(legend_texts(figure)) == (num_classes if as_bars else 0)
+    assert drawn(figure).std() > 0
+
+
+def test_learning_curves_hold_what_was_logged() -> None:
+    by_round, by_uplink, loss = learning_curves(run(mb=2.0)).axes
+    np.testing.assert_allclose(by_round.lines[0].get_xydata(), [[0, 0.1], [2, 0.3], [4, 0.5]])
+    np.testing.assert_allclose(by_uplink.lines[0].get_xydata(), [[0, 0.1], [4, 0.3], [8, 0.5]])
+    np.testing.assert_allclose(loss.lines[0].get_xydata(), [[1, 1], [2, 1 / 2], [3, 1 / 3], [4, 1 / 4]])
+    assert [panel.get_ylabel() for panel in (by_round, by_uplink, loss)] == [
+        "test accuracy",
+        "test accuracy",
+        "training loss",
+    ]
+    assert loss.get_yscale() == "linear"
+
+
+def test_learning_curves_show_the_same_measure_on_other_held_out_sets() -> None:
+    others = {"generalisation/unseen_accuracy": 0.2, "generalisation/test_loss": 1.0}
+    by_round = learning_curves(run(history=((0, {ACCURACY: 0.1, **others}),))).axes[0]
+    assert [line.get_label() for line in by_round.lines] == ["test accuracy", "unseen accuracy"]
+
+
+def test_a_training_loss_of_many_magnitudes_has_a_logarithmic_axis() -> None:
+    assert learning_curves(run(rounds=100)).axes[2].get_yscale() == "log"
+
+
+def test_a_failed_run_says_so_and_an_empty_one_is_drawn() -> None:
+    figure = learning_curves(run(arm="$iid", status="FAILED", history=()))
+    assert figure.get_suptitle() == r"\$iid · seed 0 · FAILED"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no round was logged"]
+    assert drawn(figure).std() > 0
+
+
+def test_arm_curves_are_the_mean_with_a_band_from_lowest_to_highest() -> None:
+    figure = arm_curves([run(seed=seed) for seed in (0, 1, 5)])
+    by_round, by_uplink = figure.axes
+    np.testing.assert_allclose(by_round.lines[0].get_ydata(), np.array([0.1, 0.3, 0.5]) + 0.02)
+    np.testing.assert_allclose(by_uplink.lines[0].get_xdata(), [0, 2, 4])
+    band = by_round.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((0.1, 0.55))
+
+
+def test_arm_curves_of_one_seed_have_no_band() -> None:
+    by_round, by_uplink = arm_curves([run()]).axes
+    assert (len(by_round.lines), len(by_round.collections), len(by_uplink.collections)) == (1, 0, 0)
+
+
+def test_failed_seeds_are_left_out_of_the_mean() -> None:
+    figure = arm_curves([run(seed=0), run(seed=5, status="FAILED"), run("skewed", status="FAILED")])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.1, 0.3, 0.5])
+    assert legend_texts(figure) == ["iid"]
+
+
+def test_seeds_that_stop_early_end_the_mean() -> None:
+    by_round = arm_curves([run(seed=0, rounds=8), run(seed=1, rounds=4)]).axes[0]
+    assert by_round.lines[0].get_xdata().tolist() == [0, 2, 4]
+
+
+def test_nine_arms_have_nine_legible_entries_outside_the_panels() -> None:
+    figure = arm_curves([run(arm, seed) for arm in NINE for seed in range(3)])
+    figure.draw_without_rendering()
+    assert len(figure.axes[0].lines) == len(figure.axes[1].lines) == 9
+    assert sorted(legend_texts(figure)) == sorted(NINE)
+    box = figure.legends[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+    assert all(box.y1 <= panel.get_tightbbox().y0 for panel in figure.axes)
+
+
+@pytest.mark.parametrize(("thin", "scale"), [(1.0, "linear"), (0.05, "log")])
+def test_bytes_have_a_logarithmic_axis_where_arms_differ_a_lot(thin: float, scale: str) -> None:
+    figure = arm_curves([run("none"), run("top_k", mb=thin)])
+    assert figure.axes[1].get_xscale() == scale
+    assert ("without the initial model" in figure.axes[1].get_xlabel()) == (scale == "log")
+    assert drawn(figure).std() > 0
+
+
+def test_a_poor_start_of_r2_is_cut_and_the_axis_says_so() -> None:
+    values = ((0, {"generalisation/test_r2": -900.0}), (1, {"generalisation/test_r2": 0.9}))
+    panel = arm_curves([run(history=values, main_metric="generalisation/test_r2")]).axes[0]
+    assert panel.get_ylim() == pytest.approx((-1, 1.0))
+    assert panel.get_ylabel() == "test R² (axis cut at −1)"
+
+
+def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
+    history = tuple((r, {ACCURACY: value}) for r, value in enumerate([0.1, float("inf"), 0.3]))
+    figure = arm_curves([run(history=history)])
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.1, np.nan, 0.3])
+    assert drawn(arm_outcomes([run(history=history[:2])])).std() > 0
+
+
+def test_outcomes_have_a_dot_a_seed_and_a_bar_at_the_mean() -> None:
+    (panel,) = arm_outcomes([run("a", 0), run("a", 4), run("b", 1), run("b", 2, status="FAILED")]).axes
+    dots_a, mean_a, dots_b = panel.lines
+    np.testing.assert_allclose(dots_a.get_xydata(), [[0.5, 0], [0.54, 0]])
+    np.testing.assert_allclose(mean_a.get_xydata(), [[0.52, 0]])
+    np.testing.assert_allclose(dots_b.get_xydata(), [[0.51, 1]])
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["a", "b (1 of 2 failed)"]
+
+
+def test_arms_with_different_main_metrics_have_panels_of_their_own() -> None:
+    r2 = "generalisation/test_r2"
+    results = [run("digits"), run("diabetes", history=((0, {r2: 0.4}),), main_metric=r2)]
+    assert [panel.get_ylabel() for panel in arm_curves(results).axes[::2]] == ["test accuracy", "test R²"]
+    assert [len(panel.get_yticks()) for panel in arm_outcomes(results).axes] == [1, 1]
+
+
+@pytest.mark.parametrize("num_arms", [0, 1, 30])
+def test_few_and_many_arms_are_drawn(num_arms: int) -> None:
+    results = [run(f"dirichlet(alpha={i}) · a · b", seed) for i in range(num_arms) for seed in range(2)]
+    curves, outcomes = arm_curves(results), arm_outcomes(results)
+    assert len(curves.axes[0].lines) == num_arms
+    assert len(outcomes.axes[0].lines) == 2 * num_arms
+    assert drawn(curves).std() > 0
+    assert drawn(outcomes).size > 0
+
+
+def test_an_arm_looks_the_same_in_all_figures() -> None:
+    results = [run(arm) for arm in NINE]
+    curves, outcomes = arm_curves(results).axes[0].lines, arm_outcomes(results).axes[0].lines
+    assert [(line.get_color(), line.get_marker()) for line in curves] == [
+        (line.get_color(), line.get_marker()) for line in outcomes
+    ]
+
+
+@pytest.mark.parametrize("arms", [NINE, named(8), named(30), ["a · b", "c"], []])
+def test_no_two_arms_look_alike(arms: list[str]) -> None:
+    looks = strokes(arms)
+    assert list(looks) == arms
+    assert len(set(looks.values())) == len(arms)
+
+
+def test_the_arms_of_two_axes_share_a_colour_along_one_and_a_line_along_the_other() -> None:
+    looks = strokes(NINE)
+    assert [looks[arm].colour for arm in NINE[::3]] == list(OKABE_ITO[:3])
+    assert len({looks[arm].colour for arm in NINE[:3]}) == 1
+    assert len({looks[arm].line for arm in NINE[::3]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("train/loss", "training loss"),
+        ("generalisation/unseen_macro_f1", "unseen macro F1"),
+        ("generalisation/test_r2", "test R²"),
+        ("privacy/epsilon_spent", "epsilon spent"),
+    ],
+)
+def test_metrics_are_named_in_words(metric: str, label: str) -> None:
+    assert metric_label(metric) == label
+
+
+def test_long_names_are_cut_in_the_middle() -> None:
+    assert shortened("hospital_12", 11) == "hospital_12"
+    assert shortened("hospital_number_12", 9) == "hosp…r_12"
+
+
+def test_figures_are_drawn_in_threads_without_pyplot() -> None:
+    pictures: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: pictures.append(png(learning_curves(run())))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(pictures)) == 1
+    assert len(pictures) == 3
+    sources = Path(style.__file__).parent.glob("*.py")
+    assert not [source.name for source in sources if "pyplot" in source.read_text(encoding="utf-8")]

@@ -1,0 +1,270 @@
+"""Studies end to end: Prefect flows in, MLflow runs out."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from federated.rounds import train_rounds
+from federated.setup import initial_state, prepare
+from federated.study import StudyConfig
+from flows.federated_study import StudyFailed, federated_study
+from tasks import checkpoints, rounds
+from tasks.tracking.search import newest_study, results_of_study
+from tasks.tracking.store import connect
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("prefect"),
+    pytest.mark.usefixtures("prefect_server", "home"),
+]
+
+BASE = {
+    "dataset": "digits",
+    "model": "mlp(hidden=[8])",
+    "clients": 6,
+    "cohort": {"size": 3},
+    "local": {"batch_size": 32},
+    "rounds": 4,
+    "evaluation": {"every": 2},
+}
+
+
+def _study(name="small", seeds=(0, 1), axes=None, arms=None, **base):
+    content = {
+        "name": name,
+        "base": {**BASE, **base},
+        "seeds": list(seeds),
+        "axes": axes or {},
+        "arms": arms or [],
+    }
+    return StudyConfig.model_validate(content)
+
+
+SKEWS = {"partitioner": ["iid", "dirichlet(0.3)"], "compression.uplink": ["error_feedback(top_k(0.1))"]}
+
+
+def _measured(results):
+    """All metrics but the times, by run."""
+    return {
+        (result.arm, result.seed): [
+            (at, {name: value for name, value in metrics.items() if not name.startswith("system/")})
+            for at, metrics in result.history
+        ]
+        for result in results
+    }
+
+
+def test_study_leaves_everything_in_mlflow():
+    study = _study(axes=SKEWS)
+    outcome = federated_study(study)
+    client = connect()
+    parent = client.get_run(outcome.parent_run_id)
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{outcome.parent_run_id}'"
+    )
+    assert len(children) == 4
+    assert parent.info.status == "FINISHED"
+    artifacts = {file.path for file in client.list_artifacts(outcome.parent_run_id)}
+    assert artifacts >= {"study.yaml", "environment.json", "comparison.json", "report.html", "every_run.png"}
+    table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
+    assert list(table["arm"]) == [arm.arm for arm in outcome.arms]
+    assert outcome.report.is_file()
+
+    run = next(child for child in children if child.info.run_name == study.runs()[3].name)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["arm"] == "dirichlet(alpha=0.3) · error_feedback(top_k(fraction=0.1))"
+    assert run.data.params["partitioner"] == "dirichlet"
+    assert run.data.params["partitioner.alpha"] == "0.3"
+    assert run.data.params["compression.uplink.inner.fraction"] == "0.1"
+    assert run.data.params["seed"] == "1"
+    (data,) = run.inputs.dataset_inputs
+    config = study.runs()[3].config
+    federation = prepare(config).federation
+    assert data.dataset.name == "digits"
+    assert data.dataset.digest == federation.examples.digest
+    assert run.data.tags["partition_digest"] == federation.partition_digest
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files >= {
+        "config.yaml",
+        "environment.json",
+        "partition.png",
+        "learning_curves.png",
+        "clients.json",
+    }
+    resolved = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml"))
+    assert type(config).model_validate(resolved) == config
+    assert not checkpoints.checkpoint_path(config).exists()
+
+
+def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_one():
+    study = _study(seeds=[5])
+    outcome = federated_study(study)
+    (result,) = outcome.results
+    setup = prepare(study.runs()[0].config)
+    state = train_rounds(initial_state(setup), setup, 4)
+    expected = {at: metrics["train/loss"] for at, metrics in state.history}
+    assert dict(zip(*map(list, result.curve("train/loss")), strict=True)) == expected
+    assert list(result.curve("generalisation/test_accuracy")[0]) == [0, 2, 4]
+
+    model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    images = (setup.federation.examples.inputs[:5] / 255).astype(np.float32)
+    setup.model.load(state.parameters)
+    with torch.inference_mode():
+        outputs = setup.model.module.eval()(torch.from_numpy(images)).numpy()
+    assert model.predict(images) == pytest.approx(outputs, abs=1e-6)
+    assert model.metadata.signature is not None
+    assert connect().get_run(result.run_id).data.tags["model_format"] == "pt2"
+
+
+def test_the_same_study_again_and_two_at_a_time_give_identical_metrics():
+    study = _study(axes=SKEWS)
+    first, second = federated_study(study), federated_study(study)
+    parallel = federated_study(study, workers=2)
+    assert _measured(first.results) == _measured(second.results) == _measured(parallel.results)
+    assert [result.arm for result in first.results] == [result.arm for result in parallel.results]
+
+
+def test_stages_as_tasks_of_their_own_give_identical_metrics():
+    whole = federated_study(_study(axes=SKEWS))
+    stages = federated_study(_study(axes=SKEWS, orchestration={"granularity": "stage"}))
+    assert _measured(whole.results) == _measured(stages.results)
+
+
+def test_a_diverging_run_is_marked_failed_and_the_study_goes_on():
+    study = _study(axes={"local.learning_rate": [1e30, 0.1]}, seeds=[0])
+    with pytest.raises(StudyFailed, match="1 of 2 runs failed: learning_rate=1e") as caught:
+        federated_study(study)
+    broken, fine = caught.value.outcome.results
+    assert (broken.status, fine.status) == ("FAILED", "FINISHED")
+    assert "Diverged: round " in broken.message
+    assert fine.rounds_done == 4
+    assert caught.value.outcome.arms[0].failed == 1
+    assert caught.value.outcome.arms[0].score.mean is None
+    parent = connect().get_run(caught.value.outcome.parent_run_id)
+    assert parent.info.status == "FAILED"
+    assert "1 of 2 runs failed" in parent.data.tags["failure"]
+    assert "not finite" in caught.value.outcome.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("uplink", ["error_feedback(top_k(0.1))", "qsgd(4)"])
+def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(monkeypatch, uplink):
+    study = _study(name=f"resumed-{uplink[:4]}", seeds=[0], rounds=6, compression={"uplink": uplink})
+    whole = federated_study(study)
+    original = rounds.train_segment
+
+    def fails_in_the_middle(state, setup, first, last, on_round):
+        if first == 5:
+            raise OSError("the power went out")
+        return original(state, setup, first, last, on_round)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "train_segment", fails_in_the_middle)
+        with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
+            federated_study(study)
+    assert caught.value.outcome.results[0].rounds_done == 4
+    assert checkpoints.checkpoint_path(study.runs()[0].config).exists()
+    trained = []
+    monkeypatch.setattr(rounds, "train_segment", lambda *a: trained.append(a[2]) or original(*a))
+    resumed = federated_study(study, resume=True)
+    assert trained == [5]
+    assert _measured(resumed.results) == _measured(whole.results)
+
+
+def test_a_stop_rule_ends_the_run_and_says_why():
+    study = _study(seeds=[0], rounds=40, stop={"metric": "generalisation/test_accuracy", "target": 0.3})
+    (result,) = federated_study(study).results
+    assert result.rounds_done < 40
+    assert result.final("generalisation/test_accuracy") >= 0.3
+    tags = connect().get_run(result.run_id).data.tags
+    assert tags["ended_by"].startswith("generalisation/test_accuracy reached 0.")
+
+
+def test_prefect_shows_readable_names():
+    from prefect.client.orchestration import get_client
+
+    federated_study(_study(name="named", axes=SKEWS, seeds=[7]))
+    with get_client(sync_client=True) as client:
+        flow_runs = {run.name for run in client.read_flow_runs(limit=200)}
+        task_runs = {run.name for run in client.read_task_runs(limit=200)}
+    assert "named" in flow_runs
+    assert "dirichlet(alpha=0.3) · error_feedback(top_k(fraction=0.1)) · seed 7" in flow_runs
+    assert {"train rounds 1-2", "train rounds 3-4", "evaluate round 4"} <= task_runs
+
+
+def test_newest_study_is_found_again_from_mlflow_alone():
+    first, second = (
+        federated_study(_study(name="again", seeds=[0])),
+        federated_study(_study(name="again", seeds=[1])),
+    )
+    assert newest_study("again") == second.parent_run_id
+    assert _measured(results_of_study(first.parent_run_id)) == _measured(first.results)
+    assert newest_study("no such study") is None
+
+
+OWN_CODE = """
+import numpy as np
+from torch import nn
+
+def load(size):
+    numbers = np.random.default_rng(0)
+    x = numbers.standard_normal((size, 3)).astype("float32")
+    return x, (x.sum(axis=1) > 0).astype(int), np.arange(size) % 4
+
+class Net(nn.Module):
+    def __init__(self, input_shape, num_outputs, width=5):
+        super().__init__()
+        self.first, self.last = nn.Linear(input_shape[0], width), nn.Linear(width, num_outputs)
+
+    def forward(self, x):
+        h = self.first(x).relu()
+        return self.last(h) if h.sum() > 0 else self.last(-h)  # cannot be exported
+"""
+
+
+def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
+    (tmp_path / "my_own_code.py").write_text(OWN_CODE)
+    (tmp_path / "study.yaml").write_text(
+        "name: own\n"
+        "base:\n"
+        "  dataset: my_own_code:load(size=200)\n"
+        "  model: {name: 'my_own_code:Net', width: 7}\n"
+        "  partitioner: by_client\n"
+        "  rounds: 2\n"
+    )
+    outcome = federated_study(tmp_path / "study.yaml")
+    (result,) = outcome.results
+    assert result.parameters["dataset"] == "my_own_code:load"
+    assert result.parameters["model.width"] == "7"
+    tags = connect().get_run(result.run_id).data.tags
+    assert tags["model_format"] == "pickle"
+    model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 2)
+
+
+def test_the_dictionary_of_metrics_is_complete():
+    from flows.federated_study import __file__ as here
+
+    held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
+    digits = federated_study(_study(name="dictionary", **held_out))
+    line = federated_study(
+        _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
+    )
+    logged = set()
+    for outcome in (digits, line):
+        logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
+    text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]
+    explained = {name.strip(" `") for row in rows for name in row.split("|")[1].split(",")}
+    assert logged == explained
+
+
+def test_environment_of_a_run_names_versions():
+    (result,) = federated_study(_study(name="environment", seeds=[0])).results
+    environment = json.loads(mlflow.artifacts.load_text(f"runs:/{result.run_id}/environment.json"))
+    assert environment["torch"] == torch.__version__
+    assert environment["mlflow"] == mlflow.__version__

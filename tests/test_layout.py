@@ -1,0 +1,239 @@
+"""The rules of the rooms: who may import whom, where randomness comes from, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("flows", "tasks", "federated", "data_partitioners")
+"""From the top: each may import those after it."""
+LONGEST = 260
+
+
+def files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+every_file = pytest.mark.parametrize("path", files(*LAYERS), ids=short)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every imported module, wherever the import stands; a relative one stays within its room."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms(tree: ast.AST) -> set[str]:
+    return {name.partition(".")[0] for name in imports(tree)}
+
+
+def dotted(node: ast.AST) -> str:
+    """`np.random.rand` of the attribute it is written as; empty where it is something else."""
+    if isinstance(node, ast.Attribute):
+        above = dotted(node.value)
+        return above and f"{above}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+TYPES = {"Generator", "SeedSequence", "BitGenerator"}
+"""Names of numpy.random that draw nothing."""
+TORCH_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
+TORCH_STATE = {
+    "manual_seed",
+    "seed",
+    "set_rng_state",
+    "get_rng_state",
+    "default_generator",
+    "cuda.manual_seed",
+}
+
+
+def global_randomness(tree: ast.AST) -> list[str]:
+    """What draws from, or sets, a generator that no function of `federated.randomness` made."""
+    found = [name for name in imports(tree) if name.split(".")[0] in ("random", "secrets")]
+    found += [
+        name for name in imports(tree) if name.startswith("numpy.random.") and name.split(".")[2] not in TYPES
+    ]
+    for node in ast.walk(tree):
+        name = dotted(node)
+        below = name.removeprefix("torch.")
+        numpys = name.startswith(("np.random.", "numpy.random.")) and name.split(".")[2] not in TYPES
+        torchs = below in TORCH_STATE or below.startswith(("cuda.manual_seed", "random."))
+        if numpys or (torchs and name != below):
+            found.append(name)
+        elif isinstance(node, ast.Call) and dotted(node.func).startswith("torch."):
+            called = dotted(node.func).removeprefix("torch.").removesuffix("_like")
+            if called in TORCH_DRAWS and not any(keyword.arg == "generator" for keyword in node.keywords):
+                found.append(dotted(node.func))
+    return found
+
+
+def defines_flows_or_tasks(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in node.decorator_list:
+                name = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+                if name.rpartition(".")[2] in ("flow", "task"):
+                    return True
+    return False
+
+
+def postpones_annotations(tree: ast.AST) -> bool:
+    return "__future__.annotations" in imports(tree)
+
+
+def test_the_rooms_are_there() -> None:
+    for folder in LAYERS:
+        assert (ROOT / folder / "__init__.py").is_file()
+        assert len(files(folder)) > 2
+
+
+@every_file
+def test_imports_go_one_way(path: Path) -> None:
+    room = short(path).split("/")[0]
+    above = LAYERS[: LAYERS.index(room)]
+    assert not rooms(tree_of(path)) & {*above, "tests", "benchmarks"}
+
+
+@every_file
+def test_only_flows_and_tasks_know_prefect(path: Path) -> None:
+    assert short(path).startswith(("flows/", "tasks/")) or "prefect" not in rooms(tree_of(path))
+
+
+@every_file
+def test_only_tracking_knows_mlflow(path: Path) -> None:
+    assert short(path).startswith("tasks/tracking/") or "mlflow" not in rooms(tree_of(path))
+
+
+@pytest.mark.parametrize("path", files("data_partitioners"), ids=short)
+def test_partitioners_are_pure_numpy(path: Path) -> None:
+    outside = rooms(tree_of(path)) - set(sys.stdlib_module_names)
+    assert outside <= {"numpy", "data_partitioners"}
+
+
+@every_file
+def test_flows_and_tasks_have_annotations_that_prefect_can_read(path: Path) -> None:
+    tree = tree_of(path)
+    assert not (defines_flows_or_tasks(tree) and postpones_annotations(tree))
+
+
+@every_file
+def test_random_numbers_come_from_one_place(path: Path) -> None:
+    if short(path) == "federated/randomness.py":
+        assert global_randomness(tree_of(path)), "the one place itself no longer shows: the search is broken"
+    else:
+        assert global_randomness(tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", files(*LAYERS, "benchmarks"), ids=short)
+def test_files_are_short_and_say_what_they_are(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST
+    assert ast.get_docstring(tree_of(path))
+
+
+def test_no_python_lies_outside_the_rooms() -> None:
+    outside = {short(path) for path in ROOT.glob("*.py")} | {
+        short(path) for path in files("studies", "mlflow")
+    }
+    assert outside == set()
+
+
+def test_mlflow_is_the_real_one_from_the_root() -> None:
+    code = "import importlib.util; print(importlib.util.find_spec('mlflow').origin)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert Path(found.strip()).parts[-3:] == ("site-packages", "mlflow", "__init__.py")
+    assert (ROOT / "mlflow").is_dir()
+
+
+def test_tests_lie_flat() -> None:
+    assert {path.parent.name for path in files("tests")} == {"tests"}
+    assert all(path.name.startswith("test_") or path.name == "conftest.py" for path in files("tests"))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import flows.run", {"flows"}),
+        ("from tasks import rounds", {"tasks"}),
+        ("def f():\n    from mlflow import x\n", {"mlflow"}),
+        ("if TYPE_CHECKING:\n    import prefect as p\n", {"prefect"}),
+        ("import numpy as np, torch.nn", {"numpy", "torch"}),
+        ("from . import sibling", set()),
+    ],
+)
+def test_the_search_for_imports_finds_them(source: str, found: set[str]) -> None:
+    assert rooms(ast.parse(source)) == found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "np.random.rand(3)",
+        "np.random.seed(0)",
+        "np.random.default_rng(0)",
+        "numpy.random.shuffle(x)",
+        "from numpy.random import rand",
+        "from numpy.random import default_rng",
+        "import random",
+        "from random import choice",
+        "import secrets",
+        "torch.manual_seed(0)",
+        "torch.cuda.manual_seed_all(0)",
+        "torch.default_generator",
+        "torch.random.fork_rng()",
+        "torch.randn(3)",
+        "torch.rand_like(x)",
+        "torch.normal(0, 1, (3,))",
+    ],
+)
+def test_the_search_for_global_randomness_finds_it(source: str) -> None:
+    assert global_randomness(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(g: np.random.Generator) -> None: g.random(3)",
+        "from numpy.random import Generator",
+        "from federated.randomness import generator",
+        "torch.randn(3, generator=g)",
+        "torch.zeros(3)",
+        "np.randomised",
+    ],
+)
+def test_the_search_for_global_randomness_lets_the_rest_pass(source: str) -> None:
+    assert global_randomness(ast.parse(source)) == []
+
+
+@pytest.mark.parametrize(
+    ("decorator", "found"),
+    [
+        ("@flow", True),
+        ("@task(name='x')", True),
+        ("@prefect.flow(retries=1)", True),
+        ("@cached_property", False),
+    ],
+)
+def test_the_search_for_flows_and_tasks_finds_them(decorator: str, found: bool) -> None:
+    source = f"from __future__ import annotations\n{decorator}\ndef f(): ...\n"
+    assert defines_flows_or_tasks(ast.parse(source)) == found
+    assert postpones_annotations(ast.parse(source))

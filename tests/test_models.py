@@ -1,0 +1,140 @@
+"""The contract of a model, its initial parameters, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from federated.errors import BadInput
+from federated.models import MODELS, initial_module, takes_single_examples
+from federated.parameters import FlatModel
+
+# One row a registered model: arguments, input shape, outputs, parameters worked out by hand.
+ROWS = {
+    "linear": ({}, (3, 2), 4, 6 * 4 + 4),
+    "logistic": ({"bias": False}, (5,), 3, 15),
+    "mlp": ({"hidden": (200, 200)}, (1, 28, 28), 10, 784 * 200 + 200 + 200 * 200 + 200 + 200 * 10 + 10),
+    "cnn": ({}, (1, 28, 28), 10, 44_426),  # the count that NIID-Bench's SimpleCNNMNIST has
+}
+
+
+def test_every_registered_model_has_a_row():
+    assert set(ROWS) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_shapes_and_number_of_parameters(name):
+    arguments, shape, outputs, count = ROWS[name]
+    module = MODELS[name](**arguments)(shape, outputs)
+    assert FlatModel(module).vector.numel() == count
+    assert module(torch.zeros(3, *shape)).shape == (3, outputs)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_initial_parameters_are_a_function_of_the_seed(name):
+    arguments, shape, outputs, _ = ROWS[name]
+    vectors = []
+    for seed, disturbance in ((1, 5), (1, 6), (2, 5)):
+        torch.manual_seed(disturbance)
+        module = initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), outputs, seed)
+        vectors.append(FlatModel(module).vector)
+    assert torch.equal(vectors[0], vectors[1])
+    if name != "logistic":  # which starts at zero
+        assert not torch.equal(vectors[0], vectors[2])
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 16, 16), (4, 40, 17)])
+def test_cnn_works_on_other_images(shape):
+    assert MODELS["cnn"]()(shape, 7)(torch.zeros(2, *shape)).shape == (2, 7)
+
+
+def _make(name, arguments, shape):
+    return initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), 3, 0)
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8, 8), (28, 28)])
+def test_cnn_refuses_what_is_no_image(shape):
+    with pytest.raises(BadInput, match=r"cnn needs images .* got \["):
+        _make("cnn", {}, shape)
+
+
+@pytest.mark.parametrize("hidden", [(), (0,), (8, -1)])
+def test_mlp_refuses_widths(hidden):
+    with pytest.raises(ValueError, match="hidden must be one or more widths >= 1"):
+        MODELS["mlp"](hidden=hidden)
+
+
+class _TooWide(nn.Module):
+    def __init__(self, input_shape, num_outputs):
+        super().__init__()
+        self.layer = nn.Linear(input_shape[0], num_outputs + 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda shape, outputs: "no module", "returned a str, not a torch.nn.Module"),
+        (_TooWide, r"must return outputs \[2, 3\], got \[2, 4\]"),
+        (lambda shape, outputs: nn.Linear(99, outputs), r"fails on inputs \[2, 5\]"),
+        (lambda shape: nn.Linear(5, 3), "cannot be made"),
+    ],
+)
+def test_users_own_model_that_is_wrong_is_explained(model, message):
+    with pytest.raises(BadInput, match=message):
+        initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
+
+
+def test_torch_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    _make("mlp", {}, (5,))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def _detached(shape, outputs):
+    layer = nn.Linear(5, outputs)
+
+    class Detached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x).detach()
+
+    return Detached()
+
+
+class _Typo(nn.Module):
+    def __init__(self, input_shape, num_outputs):
+        super().__init__()
+        self.fc1 = nn.Linear(5, num_outputs)
+
+    def forward(self, x):
+        return self.fc3(x)
+
+
+class _Broken(_Typo):
+    def forward(self, x):
+        return self.fc1(x) / 0
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (_detached, "the outputs do not depend on any parameter"),
+        (_Typo, r"AttributeError: '_Typo' object has no attribute 'fc3'"),
+        (_Broken, "must return finite floating-point outputs"),
+        (lambda shape, outputs: {}["x"], "cannot be made .* KeyError: 'x'"),
+    ],
+)
+def test_models_that_could_not_be_trained_are_refused_at_once(model, message):
+    with pytest.raises(BadInput, match=message):
+        initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
+
+
+def test_batch_normalisation_of_plain_features_cannot_take_one_example_and_of_images_can():
+    assert not takes_single_examples(nn.BatchNorm1d(5), torch.zeros(2, 5))
+    assert takes_single_examples(nn.BatchNorm2d(1), torch.zeros(2, 1, 4, 4))
+    assert takes_single_examples(nn.Linear(5, 2), torch.zeros(2, 5))

@@ -1,0 +1,147 @@
+"""The report's page: one file, everything in it, nothing that runs or is loaded."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from federated.report import RunResult, arm_outcomes, page_html, write_page
+
+ACCURACY = "generalisation/test_accuracy"
+LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}
+ADDRESSES = {"src", "srcset", "poster", "data", "action", "background"}
+
+
+def run(arm: str = "iid", seed: int = 0, accuracy: float = 0.9, **changes: Any) -> RunResult:
+    history = ((0, {ACCURACY: 0.1}), (7, {ACCURACY: accuracy}))
+    fields: dict[str, Any] = {"status": "FINISHED", "parameters": {"seed": seed, "rounds": 7, "arm": arm}}
+    return RunResult(
+        "digits", arm, seed, **{**fields, "history": history, "main_metric": ACCURACY, **changes}
+    )
+
+
+def html(results: list[RunResult], **changes: Any) -> str:
+    fields: dict[str, Any] = {
+        "study_name": "digits",
+        "description": "What does skew cost?",
+        "question_yaml": "name: digits\nseeds: [0, 1]",
+        "results": results,
+        "figures": {},
+        "links": {},
+        "environment": {},
+    }
+    return page_html(**{**fields, **changes})
+
+
+class Page(HTMLParser):
+    """The tags of a page, the text outside its style, and the text of each row of its tables."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.rows, self.open = "", list[list[str]](), ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.open = self.open if tag == "wbr" else tag
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self.open == "style" else data
+        if self.open in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_the_page_has_every_part() -> None:
+    failed = run("skewed", 1, status="FAILED", message="Diverged: round 3", run_id="abc123")
+    source = html(
+        [run(), run(seed=1, accuracy=0.8), failed],
+        environment={"torch": "2.9.1"},
+        links=LINKS,
+        command="make study",
+    )
+    page = Page(source)
+    for part in (
+        "digits",
+        "What does skew cost?",
+        "3 runs, 2 arms, 2 seeds; 1 failed.",
+        "Diverged: round 3",
+        "abc123",
+    ):
+        assert part in page.text
+    for part in ("name: digits\nseeds: [0, 1]", "make study"):
+        assert part in page.text
+    assert ["iid", "0.850 ± 0.071", "–", "–", "7", "2", "0"] in page.rows
+    assert ["skewed", "–", "–", "–", "–", "1", "1"] in page.rows
+    assert ["torch", "2.9.1"] in page.rows
+    assert ("a", {"href": LINKS["Study in MLflow"]}) in page.tags
+
+
+def test_settings_that_all_runs_share_are_listed_and_others_are_not() -> None:
+    rows = Page(html([run("a"), run("b")])).rows
+    assert ["rounds", "7"] in rows
+    assert not [row for row in rows if row[0] in ("seed", "arm") and len(row) == 2]
+
+
+def test_text_of_the_user_is_escaped_everywhere() -> None:
+    evil = "<script>alert('x')</script>\"&"
+    results = [run(evil), run(evil, 1, status="FAILED", message=evil, run_id=evil, parameters={evil: evil})]
+    source = html(
+        results,
+        study_name=evil,
+        description=evil,
+        question_yaml=evil,
+        figures={evil: b"png"},
+        links={evil: evil},
+        environment={evil: evil},
+        command=evil,
+    )
+    page = Page(source)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "<script" not in source
+    assert page.text.count(evil) >= 9
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == [evil]
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    source = html([run()], figures={"Outcomes": arm_outcomes([run()])}, links=LINKS)
+    page = Page(source)
+    loaded = [value for _, attributes in page.tags for name, value in attributes.items() if name in ADDRESSES]
+    assert len(loaded) == 1
+    assert all(str(value).startswith("data:image/png;base64,") for value in loaded)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base"}
+    assert not re.search(r"url\(|@import", source)
+    assert "default-src 'none'" in source
+
+
+def test_figures_are_pngs_in_the_order_given() -> None:
+    source = html([run()], figures={"Outcomes": arm_outcomes([run()]), "Ready": b"\x89PNG ready"})
+    images = [base64.b64decode(data) for data in re.findall(r"base64,([^\"]+)", source)]
+    assert images[0].startswith(b"\x89PNG\r\n")
+    assert images[1] == b"\x89PNG ready"
+    assert source.index("<h2>Outcomes</h2>") < source.index("<h2>Ready</h2>")
+
+
+def test_a_study_without_runs_has_a_page() -> None:
+    page = Page(html([]))
+    assert "No run." in page.text
+    assert page.rows == []
+
+
+def test_without_a_command_the_page_states_one_for_a_file_of_the_study_name() -> None:
+    assert "python -m flows run 'my study.yaml'" in Page(html([run()], study_name="my study")).text
+
+
+def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "reports" / "report.html"
+    write_page(path, "digits", "Why – and how much?", "name: digits", [run()], {}, {}, {})
+    assert "Why – and how much?" in path.read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -1,0 +1,423 @@
+"""The contract of every partitioner, and the law that each of them draws from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from data_partitioners import PARTITIONERS, Partition, Partitioner, Pool, checked
+from data_partitioners.by_client import by_client
+from data_partitioners.dirichlet import dirichlet
+from data_partitioners.iid import iid
+
+
+class Row(NamedTuple):
+    """One way of calling a registered partitioner, and what it promises."""
+
+    name: str
+    arguments: dict[str, Any]
+    random: bool = True
+    needs_labels: bool = False
+    needs_clients: bool = False
+
+    def make(self) -> Partitioner:
+        return PARTITIONERS[self.name](**self.arguments)
+
+
+CONTRACT = [
+    Row("iid", {}),
+    Row("dirichlet", {"alpha": 0.1}, needs_labels=True),
+    Row("dirichlet", {"alpha": 1.0}, needs_labels=True),
+    Row("dirichlet", {"alpha": 1e-310}, needs_labels=True),
+    Row("dirichlet", {"alpha": 1e308}, needs_labels=True),
+    Row("dirichlet", {"alpha": 0.1, "min_size": 20}, needs_labels=True),
+    Row("dirichlet", {"alpha": 0.3, "balance": True}, needs_labels=True),
+    Row("dirichlet", {"alpha": 0.05, "min_size": 3, "balance": True}, needs_labels=True),
+    Row("by_client", {}, random=False, needs_clients=True),
+]
+every_partitioner = pytest.mark.parametrize(
+    "row", CONTRACT, ids=lambda row: f"{row.name}{row.arguments or ''}"
+)
+
+LABELS = np.random.default_rng(5).permutation(np.repeat(np.arange(4), [40, 30, 20, 10]))
+SITES = np.random.default_rng(6).choice(["north", "east", "south", "west", "centre"], 100)
+POOL = Pool(100, LABELS, SITES)
+
+
+def numbers(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def same(left: Partition, right: Partition) -> bool:
+    return left.names == right.names and all(
+        np.array_equal(a, b) for a, b in zip(left.indices, right.indices, strict=True)
+    )
+
+
+def counts(partition: Partition, labels: np.ndarray) -> np.ndarray:
+    """Examples of each class at each client [K, classes], counted one at a time."""
+    table = np.zeros((len(partition.indices), labels.max() + 1), int)
+    for client, held in enumerate(partition.indices):
+        for index in held:
+            table[client, labels[index]] += 1
+    return table
+
+
+def test_every_registered_partitioner_has_a_row() -> None:
+    assert {row.name for row in CONTRACT} == set(PARTITIONERS)
+
+
+@every_partitioner
+def test_every_example_is_held_exactly_once(row: Row) -> None:
+    for seed in range(5):
+        partition = row.make()(POOL, 5, numbers(seed))
+        assert sorted(np.concatenate(partition.indices).tolist()) == list(range(100))
+
+
+@every_partitioner
+def test_a_partition_is_one_int64_array_and_one_name_a_client(row: Row) -> None:
+    partition = row.make()(POOL, 5, numbers())
+    assert isinstance(partition, Partition)
+    assert len(partition.indices) == 5
+    assert all(held.dtype == np.int64 and held.ndim == 1 for held in partition.indices)
+    assert len(set(partition.names)) == 5
+    assert all(type(name) is str for name in partition.names)
+    assert partition.sizes.tolist() == [len(held) for held in partition.indices]
+
+
+@every_partitioner
+def test_the_same_generator_gives_the_same_partition(row: Row) -> None:
+    assert same(row.make()(POOL, 5, numbers(3)), row.make()(POOL, 5, numbers(3)))
+
+
+@every_partitioner
+def test_another_generator_gives_another_partition_where_it_is_random(row: Row) -> None:
+    assert same(row.make()(POOL, 5, numbers(3)), row.make()(POOL, 5, numbers(4))) != row.random
+
+
+@every_partitioner
+def test_the_numbers_of_the_classes_change_nothing(row: Row) -> None:
+    for renaming in ([3, 2, 1, 0], [1, 2, 3, 0], [70, 5, 9, 11]):
+        relabelled = POOL._replace(labels=np.array(renaming)[LABELS])
+        assert same(row.make()(relabelled, 5, numbers(3)), row.make()(POOL, 5, numbers(3)))
+
+
+@every_partitioner
+def test_the_pool_is_left_as_it_was(row: Row) -> None:
+    labels, sites = LABELS.copy(), SITES.copy()
+    row.make()(Pool(100, labels, sites), 5, numbers())
+    assert np.array_equal(labels, LABELS)
+    assert np.array_equal(sites, SITES)
+
+
+@every_partitioner
+def test_one_client_can_hold_everything(row: Row) -> None:
+    partition = row.make()(POOL._replace(client_ids=np.repeat("only", 100)), 1, numbers())
+    assert sorted(partition.indices[0].tolist()) == list(range(100))
+
+
+@every_partitioner
+def test_as_many_clients_as_examples_work(row: Row) -> None:
+    pool = Pool(6, np.array([0, 0, 0, 1, 1, 2]), np.arange(6))
+    if "min_size" in row.arguments:
+        row = row._replace(arguments={**row.arguments, "min_size": 1})
+    partition = row.make()(pool, 6, numbers())
+    assert sorted(np.concatenate(partition.indices).tolist()) == list(range(6))
+
+
+@every_partitioner
+def test_more_clients_than_examples_is_an_error(row: Row) -> None:
+    with pytest.raises(ValueError, match=r"^clients: 101"):
+        row.make()(POOL, 101, numbers())
+
+
+@every_partitioner
+def test_the_number_of_clients_is_needed_unless_the_data_says_it(row: Row) -> None:
+    if row.needs_clients:
+        assert len(row.make()(POOL, None, numbers()).indices) == 5
+    else:
+        with pytest.raises(ValueError, match=f"clients: {row.name} needs a number of clients"):
+            row.make()(POOL, None, numbers())
+
+
+@every_partitioner
+def test_what_the_data_lacks_is_an_error(row: Row) -> None:
+    bare = Pool(100)
+    if row.needs_labels:
+        with pytest.raises(ValueError, match=r"partitioner: dirichlet needs class labels; .* regression"):
+            row.make()(bare, 5, numbers())
+    elif row.needs_clients:
+        with pytest.raises(ValueError, match="partitioner: by_client needs a data set with client ids"):
+            row.make()(bare, 5, numbers())
+    else:
+        assert row.make()(bare, 5, numbers()).sizes.sum() == 100
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("inf"), float("nan")])
+def test_alpha_must_be_positive_and_finite(alpha: float) -> None:
+    with pytest.raises(ValueError, match=f"^alpha must be a finite number > 0, got {alpha}$"):
+        dirichlet(alpha)
+
+
+def test_min_size_must_not_be_negative() -> None:
+    with pytest.raises(ValueError, match=r"^min_size must be >= 0, got -1$"):
+        dirichlet(1.0, min_size=-1)
+
+
+@pytest.mark.parametrize(("size", "clients"), [(100, 7), (5, 5), (10, 1), (23, 4)])
+def test_iid_sizes_differ_by_at_most_one(size: int, clients: int) -> None:
+    sizes = iid()(Pool(size), clients, numbers()).sizes
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_iid_gives_every_example_to_every_client_equally_often() -> None:
+    draws, clients, size = 4000, 4, 8
+    held_by = np.zeros((size, clients))
+    generator = numbers()
+    for _ in range(draws):
+        for client, held in enumerate(iid()(Pool(size), clients, generator).indices):
+            held_by[held, client] += 1
+    assert stats.chisquare(held_by, axis=1).pvalue.min() > 1e-4
+
+
+def test_iid_shuffles_so_that_neighbours_part() -> None:
+    apart = [
+        next(c for c, held in enumerate(partition.indices) if 0 in held)
+        != next(c for c, held in enumerate(partition.indices) if 1 in held)
+        for partition in (iid()(Pool(20), 4, numbers(seed)) for seed in range(400))
+    ]
+    expected = 1 - 4 / 19  # the chance that another example is not among the 4 others of one's own client
+    assert abs(np.mean(apart) - expected) < 5 * np.sqrt(expected * (1 - expected) / 400)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5, 1.0, 10.0])
+def test_dirichlet_shares_have_the_mean_and_the_variance_of_the_law(alpha: float) -> None:
+    """Mean 1/K; variance (K - 1) / (K^2 (K alpha + 1)); both within 5 standard errors."""
+    clients, per_class, draws = 4, 1000, 600
+    labels = np.repeat([0, 1], per_class)
+    generator = numbers(11)
+    shares = np.stack(
+        [
+            counts_by_class(dirichlet(alpha)(Pool(len(labels), labels), clients, generator), per_class)
+            for _ in range(draws)
+        ]
+    ).reshape(-1, clients)
+    variance = (clients - 1) / (clients**2 * (clients * alpha + 1))
+    assert np.all(np.abs(shares.mean(axis=0) - 1 / clients) < 5 * np.sqrt(variance / len(shares)))
+    squares = (shares - 1 / clients) ** 2
+    error = squares.std(axis=0, ddof=1) / np.sqrt(len(shares))
+    rounding = 1 / (6 * per_class**2)  # a share is a difference of two cuts, each rounded to 1 / per_class
+    assert np.all(np.abs(squares.mean(axis=0) - variance) < 5 * error + rounding)
+
+
+def counts_by_class(partition: Partition, per_class: int) -> np.ndarray:
+    """Each client's share of class 0 and of class 1, [2, K]; classes are the halves of the pool."""
+    first = np.array([(held < per_class).sum() for held in partition.indices])
+    return np.stack([first, partition.sizes - first]) / per_class
+
+
+@pytest.mark.parametrize("alpha", [0.3, 2.0])
+def test_a_dirichlet_share_is_beta_distributed(alpha: float) -> None:
+    """One client's share is Beta(alpha, (K - 1) alpha), by Kolmogorov-Smirnov."""
+    clients, size = 5, 20_000
+    generator = numbers(7)
+    pool = Pool(size, np.zeros(size, int))
+    shares = [dirichlet(alpha)(pool, clients, generator).sizes[2] / size for _ in range(400)]
+    assert stats.kstest(shares, stats.beta(alpha, (clients - 1) * alpha).cdf).pvalue > 1e-4
+
+
+def test_dirichlet_draws_each_class_independently() -> None:
+    labels = np.repeat([0, 1], 500)
+    generator = numbers(2)
+    tables = [counts(dirichlet(0.5)(Pool(1000, labels), 3, generator), labels)[0] for _ in range(500)]
+    assert abs(np.corrcoef(np.array(tables).T)[0, 1]) < 5 / np.sqrt(500)
+
+
+def test_dirichlet_gives_any_example_of_a_class_to_any_client() -> None:
+    labels = np.zeros(8, int)
+    held_by = np.zeros((8, 2))
+    generator = numbers(9)
+    for _ in range(2000):
+        for client, held in enumerate(dirichlet(50.0)(Pool(8, labels), 2, generator).indices):
+            held_by[held, client] += 1
+    assert stats.chi2_contingency(held_by).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("alpha", [1e6, 1e100, 1e308])
+def test_a_huge_alpha_shares_every_class_equally(alpha: float) -> None:
+    table = counts(dirichlet(alpha)(POOL, 5, numbers()), LABELS)
+    assert np.all(np.abs(table - np.array([40, 30, 20, 10]) / 5) <= 1)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-100, 1e-310, 5e-324])
+def test_a_tiny_alpha_gives_each_class_to_one_client_any_of_them(alpha: float) -> None:
+    winners = np.zeros(4)
+    for seed in range(400):
+        table = counts(
+            dirichlet(alpha)(Pool(20, np.repeat([0, 1], 10)), 4, numbers(seed)), np.repeat([0, 1], 10)
+        )
+        if alpha < 1e-3:
+            assert np.all(table.max(axis=0) == 10)
+        winners[table[:, 0].argmax()] += 1
+        winners[table[:, 1].argmax()] += 1
+    assert stats.chisquare(winners).pvalue > 1e-4
+
+
+def test_alpha_of_a_thousandth_nearly_always_gives_a_class_to_one_client() -> None:
+    alone = [
+        (counts(dirichlet(1e-3)(POOL, 4, numbers(seed)), LABELS).max(axis=0) == [40, 30, 20, 10]).mean()
+        for seed in range(200)
+    ]
+    assert np.mean(alone) > 0.95
+
+
+@pytest.mark.parametrize("min_size", [1, 7, 19, 20])
+@pytest.mark.parametrize("alpha", [1e-310, 0.1, 5.0])
+def test_min_size_is_honoured_up_to_what_is_possible(alpha: float, min_size: int) -> None:
+    for seed in range(10):
+        assert dirichlet(alpha, min_size=min_size)(POOL, 5, numbers(seed)).sizes.min() >= min_size
+
+
+def test_min_size_moves_no_more_examples_than_it_must() -> None:
+    for seed in range(20):
+        free = dirichlet(0.1)(POOL, 5, numbers(seed))
+        filled = dirichlet(0.1, min_size=8)(POOL, 5, numbers(seed))
+        moved = sum(len(np.setdiff1d(a, b)) for a, b in zip(filled.indices, free.indices, strict=True))
+        assert moved == np.maximum(8 - free.sizes, 0).sum()
+
+
+def test_min_size_takes_from_the_largest_clients() -> None:
+    """Whoever gave examples away is among the largest afterwards."""
+    for seed in range(20):
+        free = dirichlet(0.1)(POOL, 5, numbers(seed)).sizes
+        filled = dirichlet(0.1, min_size=12)(POOL, 5, numbers(seed)).sizes
+        assert np.all(filled[filled < free] >= filled.max() - 1)
+
+
+def test_an_impossible_min_size_says_what_would_be_possible() -> None:
+    with pytest.raises(
+        ValueError, match="min_size 21 for 5 clients needs 105 examples, there are 100; at most 20"
+    ):
+        dirichlet(1.0, min_size=21)(POOL, 5, numbers())
+
+
+def test_balance_stops_giving_classes_to_clients_that_hold_their_share() -> None:
+    """Class by class: who held at least N / K before a class got nothing of it."""
+    order = list(dict.fromkeys(LABELS.tolist()))
+    capped = 0
+    for seed in range(30):
+        table = counts(dirichlet(0.3, balance=True)(POOL, 5, numbers(seed)), LABELS)
+        before = np.zeros(5, int)
+        for label in order:
+            full = before >= 100 / 5
+            capped += full.sum()
+            assert np.all(table[full, label] == 0)
+            before += table[:, label]
+    assert capped > 0
+
+
+def test_balance_makes_sizes_more_equal() -> None:
+    free = [dirichlet(0.1)(POOL, 5, numbers(seed)).sizes.std() for seed in range(50)]
+    balanced = [dirichlet(0.1, balance=True)(POOL, 5, numbers(seed)).sizes.std() for seed in range(50)]
+    assert np.mean(balanced) < 0.8 * np.mean(free)
+
+
+@pytest.mark.parametrize(
+    ("ids", "names", "indices"),
+    [
+        (np.array(["b", "a", "b", "c"]), ("a", "b", "c"), ([1], [0, 2], [3])),
+        (np.array(["b", "a", "b", "c"], object), ("a", "b", "c"), ([1], [0, 2], [3])),
+        (np.array([10, 2, 10, 2]), ("2", "10"), ([1, 3], [0, 2])),
+        (np.array([True, False, True, True]), ("False", "True"), ([1], [0, 2, 3])),
+    ],
+)
+def test_by_client_is_one_client_for_each_natural_id_in_sorted_order(
+    ids: np.ndarray, names: tuple[str, ...], indices: tuple[list[int], ...]
+) -> None:
+    partition = by_client()(Pool(4, client_ids=ids), None, numbers())
+    assert partition.names == names
+    assert [held.tolist() for held in partition.indices] == list(indices)
+
+
+def test_by_client_leaves_the_examples_of_a_client_in_their_order() -> None:
+    for held in by_client()(POOL, None, numbers()).indices:
+        assert held.tolist() == sorted(held.tolist())
+
+
+def test_by_client_refuses_another_number_of_clients_than_there_are() -> None:
+    assert len(by_client()(POOL, 5, numbers()).indices) == 5
+    with pytest.raises(ValueError, match="clients: 4 was asked for, but the data set has 5 natural clients"):
+        by_client()(POOL, 4, numbers())
+
+
+def test_the_digest_changes_with_who_holds_what_and_in_which_order() -> None:
+    def digest(*clients: list[int]) -> str:
+        return Partition(tuple(np.array(held, np.int64) for held in clients), ("x",) * len(clients)).digest()
+
+    base = digest([0, 1], [2])
+    assert base == digest([0, 1], [2])
+    others = [
+        digest([0], [1, 2]),
+        digest([1, 0], [2]),
+        digest([2], [0, 1]),
+        digest([0, 1, 2]),
+        digest([0, 1], [2], []),
+    ]
+    assert len({base, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [[0, 2], [1]],
+        ([0, 2], (1,)),
+        [np.array([0, 2], np.uint8), np.array([1], np.int32)],
+        [range(0, 3, 2), range(1, 2)],
+        Partition((np.array([0, 2]), np.array([1])), ("0", "1")),
+        Partition([[0, 2], [1]], ["0", "1"]),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_the_result_of_an_own_partitioner_becomes_a_partition(result: Any) -> None:
+    partition = checked(result, 3, "own")
+    assert [held.tolist() for held in partition.indices] == [[0, 2], [1]]
+    assert {held.dtype for held in partition.indices} == {np.dtype(np.int64)}
+    assert list(partition.names) == ["0", "1"]
+    assert len(partition.digest()) == 16
+
+
+def test_an_own_partitioner_may_leave_clients_and_examples_out() -> None:
+    partition = checked([[3], [], np.array([])], 9, "own")
+    assert partition.sizes.tolist() == [1, 0, 0]
+    assert partition.indices[1].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ([[0, 1], [1]], "hands out example 1 more than once"),
+        ([[0, 0]], "hands out example 0 more than once"),
+        ([[0, 3]], "hands out an example outside 0 ... 2"),
+        ([[-1]], "hands out an example outside 0 ... 2"),
+        ([[], []], "hands out no example at all"),
+        ([], "must return a Partition or one array of indices"),
+        (None, "got NoneType"),
+        (np.array([[0, 1]]), "got ndarray"),
+        ([[0.0, 1.0]], "whole numbers [n] each, got float64 [2]"),
+        ([[True, False, True]], "whole numbers [n] each, got bool [3]"),
+        ([[[0, 1]]], "whole numbers [n] each, got int64 [1, 2]"),
+        ([0, 1], "whole numbers [n] each, got int64 []"),
+        (["ab"], "whole numbers [n] each"),
+        (Partition((np.array([0.0]),), ("a",)), "whole numbers [n] each, got float64 [1]"),
+        (Partition((np.array([0]),), ("a", "b")), "names 2 clients, but hands out to 1"),
+        (Partition((np.array([0, 0]),), ("a",)), "hands out example 0 more than once"),
+    ],
+    ids=str,
+)
+def test_what_an_own_partitioner_must_not_return(result: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^partitioner: own ") as error:
+        checked(result, 3, "own")
+    assert message in str(error.value)

@@ -1,0 +1,272 @@
+"""The loop: a hand-written FedAvg as its oracle, bytes as payloads weigh, and what must not change results."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from federated import rounds
+from federated.compressors import HEADER_BYTES
+from federated.config import RunConfig
+from federated.errors import Diverged
+from federated.evaluation import evaluate
+from federated.local_training.batches import epoch_orders
+from federated.randomness import Purpose, generator
+from federated.rounds import sample_cohort, train_rounds
+from federated.setup import initial_state, prepare
+from federated.state import load, save
+
+
+def _config(**changes):
+    base = {
+        "dataset": "digits",
+        "model": "mlp(hidden=[16])",
+        "clients": 10,
+        "cohort": {"size": 4},
+        "partitioner": "dirichlet(0.5)",
+        "local": {"epochs": 1, "batch_size": 16, "learning_rate": 0.1},
+        "rounds": 6,
+    }
+    return RunConfig.model_validate({**base, **changes})
+
+
+def _trained(config, until=None):
+    setup = prepare(config)
+    return train_rounds(initial_state(setup), setup, until or config.rounds), setup
+
+
+def _without_times(history):
+    return [
+        (at, {k: v for k, v in metrics.items() if not k.startswith("system/")}) for at, metrics in history
+    ]
+
+
+def _plain_fedavg(config, setup):
+    """The oracle: FedAvg as McMahan et al. write it, with nn.Module and torch.optim."""
+    model = setup.model.independent_module().train()
+    torch.nn.utils.vector_to_parameters(setup.initial_parameters.clone(), model.parameters())
+    inputs, targets = setup.inputs.float() / 255, setup.targets
+    for done in range(config.rounds):
+        start = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+        weighted, examples = torch.zeros_like(start), 0
+        for client in sample_cohort(setup, done):
+            torch.nn.utils.vector_to_parameters(start.clone(), model.parameters())
+            held = setup.federation.clients[client]
+            optimiser = torch.optim.SGD(model.parameters(), lr=config.local.learning_rate)
+            numbers = generator(config.seed, Purpose.BATCHES, done, int(client))
+            for order in epoch_orders(numbers, len(held), 16, 1, None):
+                for start_at in range(0, len(order), 16):
+                    batch = torch.from_numpy(held[order[start_at : start_at + 16]])
+                    optimiser.zero_grad()
+                    nn.functional.cross_entropy(model(inputs[batch]), targets[batch]).backward()
+                    optimiser.step()
+            weighted += len(held) * torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+            examples += len(held)
+        torch.nn.utils.vector_to_parameters(weighted / examples, model.parameters())
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def test_loop_is_federated_averaging():
+    config = _config()
+    state, setup = _trained(config)
+    assert torch.allclose(state.parameters, _plain_fedavg(config, setup), rtol=0, atol=2e-6)
+
+
+def test_two_runs_are_bit_identical():
+    first, _ = _trained(_config(compression={"uplink": "qsgd(4)"}))
+    second, _ = _trained(_config(compression={"uplink": "qsgd(4)"}))
+    assert torch.equal(first.parameters, second.parameters)
+    assert _without_times(first.history) == _without_times(second.history)
+
+
+@pytest.mark.parametrize("uplink", ["none", "error_feedback(top_k(0.1))", "qsgd(4)"])
+def test_saved_and_loaded_in_the_middle_is_bit_identical(tmp_path, uplink):
+    config = _config(compression={"uplink": uplink})
+    whole, _ = _trained(config)
+    half, _ = _trained(config, until=3)
+    save(half, tmp_path / "half.safetensors", {"run_key": config.run_key()})
+    resumed = load(tmp_path / "half.safetensors", {"run_key": config.run_key()}, torch.device("cpu"))
+    finished = train_rounds(resumed, prepare(config), config.rounds)
+    assert torch.equal(finished.parameters, whole.parameters)
+    assert _without_times(finished.history) == _without_times(whole.history)
+    assert finished.uplink_bytes == whole.uplink_bytes
+
+
+def test_shard_size_changes_only_the_rounding_of_a_sum():
+    config = _config(compression={"uplink": "error_feedback(top_k(0.1))"}, cohort={"size": 7})
+    whole, setup = _trained(config)
+    setup = replace(setup, shard_size=2)
+    sharded = train_rounds(initial_state(setup), setup, config.rounds)
+    assert torch.allclose(whole.parameters, sharded.parameters, rtol=0, atol=1e-6)
+    assert whole.uplink_bytes == sharded.uplink_bytes
+    assert whole.clients.keys() == sharded.clients.keys()
+
+
+def test_arguments_are_not_changed():
+    config = _config(compression={"uplink": "error_feedback(top_k(0.1))"})
+    state, setup = _trained(config, until=2)
+    parameters, clients = (
+        state.parameters.clone(),
+        {k: v["residual"].clone() for k, v in state.clients.items()},
+    )
+    again = [train_rounds(state, setup, 4).parameters for _ in range(2)]
+    assert torch.equal(again[0], again[1])
+    assert torch.equal(state.parameters, parameters)
+    assert state.clients.keys() == clients.keys()
+    assert all(torch.equal(state.clients[client]["residual"], kept) for client, kept in clients.items())
+
+
+def test_float32_uplink_and_downlink_are_four_bytes_a_parameter_and_the_header():
+    config = _config()
+    state, setup = _trained(config)
+    expected = config.rounds * 4 * (4 * setup.initial_parameters.numel() + HEADER_BYTES)
+    assert state.uplink_bytes == state.downlink_bytes == expected
+    per_round = [metrics["communication/uplink_bytes"] for _, metrics in state.history]
+    assert sum(per_round) == expected
+    assert state.history[-1][1]["communication/uplink_bytes_total"] == expected
+
+
+def test_counted_bytes_are_those_of_the_payloads():
+    config = _config(compression={"uplink": "error_feedback(top_k(0.05))", "downlink": "float16"})
+    setup = prepare(config)
+    sent = []
+
+    def encode(state, deltas, generators):
+        payloads, state = original.encode(state, deltas, generators)
+        sent.extend(payloads)
+        return payloads, state
+
+    original = setup.uplink
+    watched = replace(setup, uplink=original._replace(encode=encode))
+    state = train_rounds(initial_state(watched), watched, config.rounds)
+    assert len(sent) == config.rounds * 4
+    assert state.uplink_bytes == sum(map(len, sent))
+    assert state.downlink_bytes == config.rounds * 4 * (2 * state.parameters.numel() + HEADER_BYTES)
+
+
+def test_clients_train_from_what_the_downlink_carried():
+    half, setup = _trained(_config(compression={"downlink": "float16"}), until=1)
+    whole, _ = _trained(_config(), until=1)
+    decoded, _ = rounds.broadcast(setup, initial_state(setup), 1)
+    assert torch.equal(decoded, setup.initial_parameters.half().float())
+    assert not torch.equal(half.parameters, whole.parameters)
+
+
+def test_cohorts_are_drawn_without_replacement_anew_and_shared_by_arms():
+    skewed, even = prepare(_config(partitioner="dirichlet(0.3)")), prepare(_config(partitioner="iid"))
+    cohorts = [sample_cohort(even, done) for done in range(50)]
+    for done, cohort in enumerate(cohorts):
+        assert len(set(cohort.tolist())) == 4
+        if len(skewed.eligible) == 10:
+            assert np.array_equal(cohort, sample_cohort(skewed, done))
+    assert len({tuple(cohort) for cohort in cohorts}) > 25
+    times = np.bincount(np.concatenate(cohorts), minlength=10)
+    assert times.min() > 8  # 20 expected of each; 8 is 3.5 standard deviations away
+    assert times.max() < 32
+
+
+def test_clients_without_examples_are_never_in_a_cohort():
+    setup = prepare(_config(partitioner="dirichlet(0.01)", clients=50, cohort={"size": 50}))
+    assert 0 < len(setup.eligible) < 50
+    assert sample_cohort(setup, 0).tolist() == setup.eligible.tolist()
+
+
+def test_weights_are_by_examples_or_uniform():
+    setup = prepare(_config())
+    cohort = sample_cohort(setup, 0)
+    sizes = setup.federation.sizes[cohort]
+    assert rounds.weights_of(cohort, setup) == pytest.approx(sizes / sizes.sum())
+    uniform = prepare(_config(cohort={"size": 4, "weighting": "uniform"}))
+    assert rounds.weights_of(cohort, uniform) == pytest.approx([0.25] * 4)
+
+
+def test_clipping_bounds_what_a_round_can_move():
+    config = _config(privacy="clip(norm=0.01)", cohort={"size": 4})
+    setup = prepare(config)
+    state = train_rounds(initial_state(setup), setup, 1)
+    assert float(torch.linalg.vector_norm(state.parameters - setup.initial_parameters)) <= 0.01 + 1e-6
+    assert state.history[-1][1]["privacy/clipped_clients"] == 4
+
+
+def test_divergence_names_the_round_and_keeps_the_history():
+    setup = prepare(_config(local={"epochs": 1, "batch_size": 16, "learning_rate": 1e30}))
+    with pytest.raises(Diverged, match=r"round [12]: the update of client") as caught:
+        train_rounds(initial_state(setup), setup, 6)
+    assert all(at >= 1 for at, _ in caught.value.history)
+
+
+def test_linear_regression_finds_the_line():
+    config = RunConfig.model_validate(
+        {
+            "dataset": "linear(size=1250)",
+            "model": "linear",
+            "clients": 10,
+            "cohort": {"size": 5},
+            "local": {"epochs": 10, "batch_size": 20, "learning_rate": 0.1},
+            "rounds": 30,
+        }
+    )
+    state, setup = _trained(config)
+    slope, intercept = state.parameters.tolist()
+    assert slope == pytest.approx(2.0, abs=0.05)
+    assert intercept == pytest.approx(1.0, abs=0.05)
+    assert evaluate(state, setup)["generalisation/test_mse"] == pytest.approx(0.01, abs=0.003)
+    assert setup.federation.sizes.tolist() == [100] * 10
+
+
+NORMALISED = """
+from torch import nn
+
+def make(input_shape, num_outputs, momentum=0.1):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, momentum=momentum), nn.Linear(64, num_outputs))
+"""
+
+
+def test_running_statistics_are_averaged_and_sent_as_plain_floats_whatever_the_compressor(own):
+    model = own(NORMALISED) + ":make"
+    config = _config(
+        model=model,
+        compression={"uplink": "qsgd(bits=2, bucket_size=4096, norm='l2')"},
+        clients=4,
+        partitioner="iid",
+    )
+    state, setup = _trained(config)
+    trainable, whole = setup.model.num_trainable, state.parameters.numel()
+    assert whole == trainable + 2 * 64
+    assert (state.parameters[trainable + 64 :] > 0).all()  # variances
+    plain = _config(model=model, clients=4, partitioner="iid")
+    difference = _trained(plain)[0].uplink_bytes - state.uplink_bytes
+    per_client = 4 * trainable - (4 + -(-2 * trainable // 8))  # float32 against one norm and 2 bits each
+    assert difference == config.rounds * 4 * per_client
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_normalisation_passes_nothing_from_client_to_client(own, tmp_path, momentum):
+    model = {"name": own(NORMALISED) + ":make", "momentum": momentum}
+    config = _config(model=model, clients=4, partitioner="iid")
+    setup = prepare(config)
+    start = initial_state(setup).parameters
+    forwards, backwards = setup.train(start, [0, 1, 2], 0), setup.train(start, [2, 1, 0], 0)
+    assert torch.equal(forwards.deltas, backwards.deltas.flip(0))
+    whole, _ = _trained(config)
+    half, _ = _trained(config, until=3)
+    save(half, tmp_path / "half.safetensors", {})
+    resumed = load(tmp_path / "half.safetensors", {}, torch.device("cpu"))
+    assert torch.equal(train_rounds(resumed, prepare(config), config.rounds).parameters, whole.parameters)
+
+
+def test_only_the_head_of_a_frozen_trunk_travels_and_the_trunk_stays_as_it_is(own):
+    model = own(
+        "from torch import nn\n"
+        "def make(input_shape, num_outputs):\n"
+        "    trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)).requires_grad_(False)\n"
+        "    return nn.Sequential(trunk, nn.Linear(8, num_outputs))\n"
+    )
+    config = _config(model=model + ":make", clients=4, partitioner="iid")
+    state, setup = _trained(config)
+    assert state.parameters.numel() == 8 * 10 + 10
+    statistics = setup.model.module[0][2]
+    assert torch.equal(statistics.running_mean, torch.zeros(8))
+    assert int(statistics.num_batches_tracked) == 0

@@ -1,0 +1,174 @@
+"""RunState on disk: bit for bit, whole or not at all, and only for the run it belongs to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from federated.state import RunState, load, save
+
+IDENTITY = {"run_key": "abc", "data_digest": "123"}
+CPU = torch.device("cpu")
+
+
+def some_state() -> RunState:
+    numbers = torch.Generator().manual_seed(4)
+    return RunState(
+        round=7,
+        parameters=torch.tensor([1e-45, -0.0, math.pi, 3.4e38, -1.5]),
+        server={
+            "momentum": torch.randn(5, generator=numbers),
+            "step": torch.tensor(3),
+            "second/moment": torch.ones(2),
+        },
+        clients={
+            11: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([2])},
+            2: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([1])},
+        },
+        uplink_bytes=2**60 + 1,
+        downlink_bytes=12,
+        history=(
+            (0, {"generalisation/test_loss": 0.1 + 0.2}),
+            (7, {"train/loss": 1 / 3, "train/cohort_clients": 4}),
+        ),
+    )
+
+
+def assert_identical(left: RunState, right: RunState) -> None:
+    def bits(state: RunState) -> object:
+        def of(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[object, ...]]:
+            return {name: (t.dtype, t.shape, t.numpy().tobytes()) for name, t in tensors.items()}
+
+        return (
+            state.round,
+            of({"parameters": state.parameters}),
+            of(state.server),
+            {client: of(kept) for client, kept in state.clients.items()},
+            state.uplink_bytes,
+            state.downlink_bytes,
+            repr(state.history),
+        )
+
+    assert bits(left) == bits(right)
+
+
+def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    save(some_state(), tmp_path / "new" / "folder" / "x.safetensors", IDENTITY)
+    assert_identical(load(tmp_path / "new" / "folder" / "x.safetensors", IDENTITY, CPU), some_state())
+
+
+def test_a_bare_state_comes_back_too(tmp_path: Path) -> None:
+    bare = RunState(round=0, parameters=torch.zeros(3), server={}, clients={})
+    save(bare, tmp_path / "x", {})
+    assert_identical(load(tmp_path / "x", {}, CPU), bare)
+
+
+def test_other_floating_point_types_come_back(tmp_path: Path) -> None:
+    state = RunState(round=1, parameters=torch.tensor([0.1, 0.2], dtype=torch.float64), server={}, clients={})
+    save(state, tmp_path / "x", {})
+    assert_identical(load(tmp_path / "x", {}, CPU), state)
+
+
+def test_tensors_that_share_memory_or_are_not_contiguous_are_saved(tmp_path: Path) -> None:
+    matrix = torch.arange(12.0).reshape(3, 4)
+    state = RunState(
+        round=1,
+        parameters=matrix[0],
+        server={"previous": matrix[0], "all": matrix, "column": matrix[:, 1]},
+        clients={0: {"residual": matrix.T}},
+    )
+    save(state, tmp_path / "x", IDENTITY)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), state)
+
+
+def test_a_loaded_state_does_not_change_with_the_file(tmp_path: Path) -> None:
+    save(some_state(), tmp_path / "x", IDENTITY)
+    loaded = load(tmp_path / "x", IDENTITY, CPU)
+    save(RunState(round=9, parameters=torch.zeros(5), server={}, clients={}), tmp_path / "x", IDENTITY)
+    assert_identical(loaded, some_state())
+
+
+def test_saving_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    save(RunState(round=1, parameters=torch.zeros(2), server={}, clients={}), tmp_path / "x", IDENTITY)
+    save(some_state(), tmp_path / "x", IDENTITY)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert load(tmp_path / "x", IDENTITY, CPU).round == 7
+
+
+def test_saving_changes_nothing_in_the_state(tmp_path: Path) -> None:
+    state = some_state()
+    save(state, tmp_path / "x", IDENTITY)
+    assert_identical(state, some_state())
+
+
+def test_a_save_that_dies_half_way_leaves_the_file_from_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(some_state(), tmp_path / "x", IDENTITY)
+
+    def die(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half of")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(safetensors.torch, "save_file", die)
+        with pytest.raises(KeyboardInterrupt):
+            save(
+                RunState(round=8, parameters=torch.zeros(5), server={}, clients={}), tmp_path / "x", IDENTITY
+            )
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_state())
+
+
+def test_what_an_earlier_save_left_behind_does_not_matter(tmp_path: Path) -> None:
+    for pid in (os.getpid(), 1):
+        (tmp_path / f"x.{pid}.partial").write_bytes(b"half of a file")
+    save(some_state(), tmp_path / "x", IDENTITY)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_state())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"run_key": "abd", "data_digest": "123"}, {"run_key": "abc"}, {**IDENTITY, "partition": "4"}, {}],
+    ids=str,
+)
+def test_a_state_of_another_run_is_refused(tmp_path: Path, other: dict[str, str]) -> None:
+    save(some_state(), tmp_path / "x", IDENTITY)
+    with pytest.raises(ValueError, match=r"is of .*'run_key': 'abc'.*, not of") as error:
+        load(tmp_path / "x", other, CPU)
+    assert str(other) in str(error.value)
+
+
+def test_a_truncated_file_is_refused_at_every_length(tmp_path: Path) -> None:
+    save(some_state(), tmp_path / "whole", IDENTITY)
+    whole = (tmp_path / "whole").read_bytes()
+    for length in {0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 100, len(whole) - 1}:
+        (tmp_path / "x").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"the checkpoint .*x is damaged: "):
+            load(tmp_path / "x", IDENTITY, CPU)
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"other": "1"}, {"state": "{"}, {"state": "{}"}, {"state": "[]"}], ids=str
+)
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    safetensors.torch.save_file({"parameters": torch.zeros(2)}, tmp_path / "x", metadata)
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "x", IDENTITY, CPU)
+
+
+def test_a_file_of_anything_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(json.dumps({"round": 1}) * 50)
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "x", IDENTITY, CPU)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    torch.save({"parameters": torch.zeros(2)}, tmp_path / "x")
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "x", IDENTITY, CPU)
