@@ -5,10 +5,9 @@ study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under va
 """
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from threading import Thread
+from typing import Self
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -19,7 +18,8 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
 from flows.federated_run import federated_run
-from flows.progress import Progress, listen_with, tell
+from flows.news_line import news_line, report_to
+from flows.progress import Progress, tell
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome, conclude
@@ -62,14 +62,14 @@ def _run_all(runs: Sequence[Run], study: str, parent_run_id: str, workers: int, 
             for run in runs
             if _failed(run, federated_run(run, study, parent_run_id, resume, return_state=True))
         ]
-    with _news_from_processes() as queue:
-        states = _in_pool(runs, workers, queue, study, parent_run_id, resume)
+    with news_line() as address:
+        states = _in_pool(runs, workers, address, study, parent_run_id, resume)
         for at, run in enumerate(runs):
             if states[at] is None:
                 # A process died and took the others' work with it: what is left goes one by one, so that
                 # whatever kills its process ends alone.
                 tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
-                states[at] = _in_pool([run], 1, queue, study, parent_run_id, resume=True)[0]
+                states[at] = _in_pool([run], 1, address, study, parent_run_id, resume=True)[0]
         tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
         return [run.name for run, state in zip(runs, states, strict=True) if _failed(run, state)]
 
@@ -77,13 +77,13 @@ def _run_all(runs: Sequence[Run], study: str, parent_run_id: str, workers: int, 
 def _in_pool(
     runs: Sequence[Run],
     workers: int,
-    queue: "multiprocessing.Queue[Progress | None]",
+    news_address: str,
     study: str,
     parent_run_id: str,
     resume: bool,
 ) -> list[State[str] | None]:
     """The final state of each run, in processes of a pool; None where its process died."""
-    pool = ProcessPoolTaskRunner(max_workers=workers, initializer=_tell_parent, initargs=(queue,))
+    pool = _Pool(max_workers=workers, initializer=report_to, initargs=(news_address,))
     states: list[State[str] | None] = []
     with pool as runner:
         arguments = [
@@ -105,6 +105,17 @@ def _in_pool(
     return states
 
 
+class _Pool(ProcessPoolTaskRunner):
+    """Prefect's, without waiting at the end of this process for what it would still send on a broken queue."""
+
+    def __enter__(self) -> Self:
+        pool = super().__enter__()
+        # The queue for events and logs has one lock for all who write, which a killed process may have held.
+        if (queue := self._subprocess_message_queue) is not None:
+            queue.cancel_join_thread()
+        return pool
+
+
 @task(name="run in a process", cache_policy=NO_CACHE)
 def _run_in_process(run: Run, study: str, parent_run_id: str, resume: bool) -> str:
     """The subflow, in a process of the pool."""
@@ -119,26 +130,3 @@ def _failed(run: Run, state: State[str] | None) -> bool:
     get_run_logger().error("%s failed: %s", run.name, why)
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
     return True
-
-
-@contextmanager
-def _news_from_processes() -> Iterator["multiprocessing.Queue[Progress | None]"]:
-    """A queue whose news are told in this process."""
-    queue: multiprocessing.Queue[Progress | None] = multiprocessing.get_context("spawn").Queue()
-
-    def pass_on() -> None:
-        while (news := queue.get()) is not None:
-            tell(news)
-
-    thread = Thread(target=pass_on, daemon=True)
-    thread.start()
-    try:
-        yield queue
-    finally:
-        queue.put(None)
-        thread.join()
-
-
-def _tell_parent(queue: "multiprocessing.Queue[Progress | None]") -> None:
-    """At the start of a process of the pool: what happens here is told there."""
-    listen_with(queue.put)

@@ -1,4 +1,4 @@
-"""What is told of a run while it goes on, and who listens: the terminal, through a queue if need be."""
+"""What is told of a run while it goes on, and who listens: the terminal, over a line if need be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -361,12 +361,16 @@ def test_an_interrupt_ends_soon_and_says_how_to_go_on(study, tmp_path, workers):
     assert "KILLED" in statuses
 
 
+# Dies at the worst moment: holding the locks of the queues on which it sends.
 KILLER = """
-import multiprocessing, os, signal
+import gc, multiprocessing, os, signal
+from multiprocessing.queues import Queue
 from torch import nn
 
 def make(input_shape, num_outputs, deadly=False):
     if deadly and multiprocessing.parent_process() is not None:
+        for queue in [one for one in gc.get_objects() if type(one) is Queue]:
+            queue._wlock.acquire()
         os.kill(os.getpid(), signal.SIGKILL)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, num_outputs))
 """

@@ -1,0 +1,65 @@
+"""The line on which processes of a pool tell this one of their progress.
+
+Each process has a connection of its own. A `multiprocessing.Queue` has one lock for all who write: a process that
+is killed while it holds that lock leaves the others, and this one, waiting for ever.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import AuthenticationError, current_process
+from multiprocessing.connection import Client, Connection, Listener
+from threading import Event, Thread
+
+from flows.progress import Progress, listen_with, tell
+
+
+@contextmanager
+def news_line() -> Iterator[str]:
+    """The address of a line whose news are told in this process. At the end, all that was sent has been told."""
+    closing = Event()
+    with Listener(authkey=current_process().authkey) as listener:
+        address = str(listener.address)
+        accepting = Thread(target=_accept, args=(listener, closing), daemon=True)
+        accepting.start()
+        try:
+            yield address
+        finally:
+            closing.set()
+            with _connected(address):  # wakes the thread, which looks at `closing` at each new connection
+                accepting.join()
+
+
+def report_to(address: str) -> None:
+    """From now on, this process tells its news on the line with this address."""
+    listen_with(_connected(address).send)
+
+
+def _connected(address: str) -> "Connection[Progress, Progress]":
+    return Client(address, authkey=current_process().authkey)
+
+
+def _accept(listener: Listener, closing: Event) -> None:
+    """Let processes connect until the line closes, then wait until those that did have ended."""
+    readers: list[Thread] = []
+    while True:
+        try:
+            connection = listener.accept()
+        except (EOFError, OSError, AuthenticationError):
+            continue  # whoever called died, or was a stranger, before the connection stood
+        if closing.is_set():
+            break
+        readers.append(Thread(target=_read, args=(connection,), daemon=True))
+        readers[-1].start()
+    for reader in readers:
+        reader.join()
+
+
+def _read(connection: "Connection[Progress, Progress]") -> None:
+    """Tell what one process sends, until it ends or is killed."""
+    with connection:
+        while True:
+            try:
+                news = connection.recv()
+            except (EOFError, OSError):
+                return
+            tell(news)
