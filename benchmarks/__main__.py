@@ -17,6 +17,7 @@ from benchmarks.peer import PEERS, folder
 from benchmarks.report import Measured, as_json, show
 from benchmarks.rivals import PLAIN, Options, measure
 from benchmarks.workloads import WORKLOADS
+from federated.local_training.cores import threads_of
 
 GROWTH_ROUNDS = 5
 W5 = "W5"
@@ -68,8 +69,8 @@ def _arguments() -> argparse.Namespace:
     add(
         "--threads",
         type=int,
-        default=1,
-        help="threads of torch in the plain loop, and clients side by side in fedstudy",
+        default=threads_of(None),
+        help="clients side by side in fedstudy; the plain loop has one thread, and then as many",
     )
     add("--seconds", type=float, default=60, help="about how long the long runs of W5 take")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="of fedstudy and the plain loop")

@@ -125,7 +125,7 @@ def _bare(config: RunConfig) -> float:
     from federated.setup import initial_state, prepare
     from federated.stopping import segment_ends
 
-    torch.set_num_threads(config.orchestration.threads)
+    torch.set_num_threads(config.orchestration.threads or 1)
     started = time.perf_counter()
     setup = prepare(config)
     state = initial_state(setup)

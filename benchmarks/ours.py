@@ -22,7 +22,7 @@ def measure_fedstudy(setup: Setup) -> Timing:
 
 def train(setup: Setup) -> tuple[RunState, list[float]]:
     """(the state after the last round, the seconds of each round), as a run of a study does it."""
-    torch.set_num_threads(setup.config.orchestration.threads)
+    torch.set_num_threads(setup.config.orchestration.threads or 1)
     times = [time.perf_counter()]
     state = train_rounds(
         initial_state(setup),

@@ -20,7 +20,7 @@ Pass = Callable[[], Timing]
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for. rounds: None for the workload's own number."""
+    """What was asked for. rounds: None for the workload's own number; threads: of fedstudy."""
 
     folder: Path
     rivals: tuple[str, ...]
@@ -51,19 +51,19 @@ def _passes(workload: str, options: Options) -> dict[str, Pass]:
     setup = prepare(config)
     work, file = work_of(setup), peer.folder() / f"{workload}.npz"
     passes: dict[str, Pass] = {FEDSTUDY: lambda: measure_fedstudy(setup)}
-    for name in options.rivals:
-        if name == PLAIN:
-            passes[name] = lambda: measure_plain(work, options.threads, options.device)
-        else:
-            passes[name] = lambda name=name: peer.measure(name, file)  # type: ignore[misc]
-    if set(passes) - {FEDSTUDY, PLAIN}:
+    if PLAIN in options.rivals:
+        for threads in sorted({1, options.threads}):
+            name = PLAIN if threads == 1 else f"{PLAIN}, {threads} threads"
+            passes[name] = lambda threads=threads: measure_plain(work, threads, options.device)  # type: ignore[misc]
+    peers = [name for name in options.rivals if name != PLAIN]
+    if peers:
         save(work, file, config.model.name)
-    return passes
+    return passes | {name: lambda name=name: peer.measure(name, file) for name in peers}
 
 
 def _announced(workload: str, name: str) -> Result:
     """The result before the first pass; a peer that cannot be installed has failed already."""
-    if name in (FEDSTUDY, PLAIN):
+    if name not in peer.PEERS:
         return Result(workload, name)
     return Result(workload, name, failure=peer.install(name), version=peer.version(name))
 

@@ -141,7 +141,7 @@ class Engine(Frozen):
     )
     memory_mb: PositiveInt | None = Field(
         None,
-        description="Memory for the clients trained at a time; null: 1024, or an eighth of the machine's if less",
+        description="Memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
     )
 
 
@@ -152,8 +152,9 @@ class Orchestration(Frozen):
         "segment",
         description="One Prefect task run for the rounds between two evaluations, or one for each stage of a round",
     )
-    threads: PositiveInt = Field(
-        1, description="Threads of one run; local training takes as many clients side by side"
+    threads: PositiveInt | None = Field(
+        None,
+        description="Clients, or stacks of them, trained side by side; null: a run's share of the machine's cores",
     )
 
 

@@ -16,6 +16,7 @@ from federated.errors import BadInput
 from federated.evaluation import metric_names
 from federated.federation import Federation, partition_clients
 from federated.local_training import LocalTrainer
+from federated.local_training.cores import threads_of
 from federated.local_training.engine import local_trainer
 from federated.local_training.shards import shard_size
 from federated.local_training.work import LocalWork
@@ -84,7 +85,7 @@ def prepare(config: RunConfig) -> Setup:
         targets=targets,
         loss=loss,
         train=local_trainer(
-            work, config.engine, eligible[:cohort_size].tolist(), config.orchestration.threads
+            work, config.engine, eligible[:cohort_size].tolist(), threads_of(config.orchestration.threads)
         ),
         uplink=config.compression.uplink.build(),
         downlink=config.compression.downlink.build(),

@@ -32,7 +32,9 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     run_id = tracking.open_run(run, study, parent_run_id)
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
-        torch.set_num_threads(run.config.orchestration.threads)
+        # Cores are for clients side by side: beside a busy neighbour, two threads in one product can take
+        # thirty times as long as one.
+        torch.set_num_threads(run.config.orchestration.threads or 1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
         state, ended_by = _train(run, run_id, setup, checkpoints.first_state(setup, resume))

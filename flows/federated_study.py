@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from federated.local_training.cores import share_cores
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
 from flows.federated_run import federated_run
@@ -83,7 +84,7 @@ def _in_pool(
     resume: bool,
 ) -> list[State[str] | None]:
     """The final state of each run, in processes of a pool; None where its process died."""
-    pool = _Pool(max_workers=workers, initializer=report_to, initargs=(news_address,))
+    pool = _Pool(max_workers=workers, initializer=_begin, initargs=(news_address, workers))
     states: list[State[str] | None] = []
     with pool as runner:
         arguments = [
@@ -103,6 +104,12 @@ def _in_pool(
                 tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
                 raise
     return states
+
+
+def _begin(news_address: str, workers: int) -> None:
+    """At the start of a process of the pool."""
+    share_cores(workers)
+    report_to(news_address)
 
 
 class _Pool(ProcessPoolTaskRunner):

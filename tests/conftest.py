@@ -9,6 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+# Each test process keeps to one core. Two threads inside one product, beside another busy process, wait for each
+# other more than they work; child processes inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -5,16 +5,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from federated.config import Engine, LocalTraining, RunConfig
 from federated.errors import BadInput
-from federated.local_training import probe
+from federated.local_training import cores, probe
 from federated.local_training.engine import local_trainer
 from federated.local_training.lean import lean_forward
 from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
-from federated.local_training.shards import shard_size
+from federated.local_training.shards import shard_size, stack_size
 from federated.local_training.stacked import stacked_trainer
 from federated.local_training.vmapped import vmapped_trainer
 from federated.local_training.work import LocalWork
@@ -48,17 +50,17 @@ def _start(work):
     )
 
 
-def _stacked(work, workers=1, **options):
+def _stacked(work, threads=1, clients_a_part=100, **options):
     layers = linear_stack(work)
     assert layers is not None
-    return side_by_side(work, lambda: stacked_trainer(work, layers, **options), workers)
+    return side_by_side(work, lambda: stacked_trainer(work, layers, **options), threads, clients_a_part)
 
 
 def _assert_equal(updates, expected, atol):
     assert torch.equal(updates.client_ids, expected.client_ids)
     assert torch.equal(updates.num_examples, expected.num_examples)
     assert updates.deltas.dtype == expected.deltas.dtype
-    assert float((updates.deltas - expected.deltas).abs().max()) < atol
+    assert float((updates.deltas - expected.deltas).abs().max()) <= atol
     assert torch.allclose(updates.losses, expected.losses, rtol=1e-5, atol=1e-6)
     assert float(expected.deltas.abs().max(dim=1).values.min()) > 1e-4  # something was learnt
 
@@ -256,39 +258,75 @@ def test_lean_forward_keeps_to_hooks():
     assert calls == [1]
 
 
-@pytest.mark.parametrize("stack", ["mlp", "cnn"])
-def test_workers_share_a_cohort(stack):
-    make, shape = POOLED["cnn"] if stack == "cnn" else (STACKS["mlp"][0], (4,))
-    work = _work(make(), shape=shape, **LOCAL["both"])
-    start = _start(work)
-    train = loop_trainer(*work, workers=2) if stack == "cnn" else _stacked(work, workers=2)
-    together, again = train(start, COHORT, 1), train(start, COHORT, 1)
-    alone = [loop_trainer(*work)(start, [client], 1).deltas for client in COHORT]
-    assert torch.allclose(together.deltas, torch.cat(alone), rtol=0, atol=1e-12)
-    assert torch.equal(together.deltas, again.deltas)
-    assert together.client_ids.tolist() == COHORT
+@pytest.mark.parametrize("threads", [2, 3, 20])
+@pytest.mark.parametrize("engine", ["stack", "vmap", "loop"])
+def test_the_number_of_threads_changes_nothing(engine, threads):
+    make, shape = POOLED["cnn"] if engine == "loop" else (STACKS["mlp"][0], (4,))
+    work = _work(make(), shape=shape, dtype=torch.float32, **LOCAL["both"])
+    engines = {
+        "stack": lambda threads: _stacked(work, threads, 2),
+        "vmap": lambda threads: side_by_side(work, lambda: vmapped_trainer(work), threads, 2),
+        "loop": lambda threads: loop_trainer(*work, threads=threads),
+    }
+    alone = engines[engine](1)(_start(work), COHORT, 1)
+    train = engines[engine](threads)
+    for _ in range(3):
+        _assert_equal(train(_start(work), COHORT, 1), alone, 0)
 
 
-def test_an_error_in_a_worker_is_raised():
+def test_parts_of_a_cohort_are_trained_as_the_loop_does():
+    work = _work(STACKS["mlp"][0](), **LOCAL["both"])
+    updates = _stacked(work, 2, 2)(_start(work), COHORT, 1)
+    _assert_equal(updates, loop_trainer(*work)(_start(work), COHORT, 1), 1e-12)
+
+
+def test_an_error_in_a_thread_is_raised():
     work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
+    broken = work._replace(clients=[*work.clients[:-1], np.array([10_000])])
     with pytest.raises(IndexError):
-        _stacked(work._replace(clients=[*work.clients[:-1], np.array([10_000])]), workers=2)(
-            _start(work), COHORT, 0
-        )
+        _stacked(broken, 2, 2)(_start(work), COHORT, 0)
 
 
 def test_dropout_is_the_same_however_many_threads_there_are():
     work = _work(nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)), **LOCAL["plain"])
     start = _start(work)
     state = torch.get_rng_state()
-    together = loop_trainer(*work, workers=2)(start, COHORT, 1).deltas
+    together = loop_trainer(*work, threads=2)(start, COHORT, 1).deltas
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(together[4], loop_trainer(*work)(start, COHORT[4:5], 1).deltas[0])
 
 
 def test_clients_are_dealt_out_evenly():
-    assert dealt([5, 1, 4, 1, 1], 2) == [[0, 3], [2, 1, 4]]
-    assert dealt([5], 2) == [[0]]
+    assert dealt([5, 1, 4, 1, 1], range(5), 3) == [[0, 3], [2, 1, 4]]
+    assert dealt([5], [7], 2) == [[0]]
+    assert dealt([9, 1, 1, 1], range(4), 2) == [[0, 3], [1, 2]]  # no part is larger than was asked for
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 9), st.randoms())
+def test_the_parts_of_a_cohort_do_not_depend_on_its_order(sizes, clients_a_part, random):
+    cohort = list(range(len(sizes)))
+    parts = [[cohort[at] for at in part] for part in dealt(sizes, cohort, clients_a_part)]
+    assert sorted(client for part in parts for client in part) == cohort
+    assert max(map(len, parts)) <= clients_a_part
+    random.shuffle(cohort)
+    shuffled = dealt([sizes[client] for client in cohort], cohort, clients_a_part)
+    assert [[cohort[at] for at in part] for part in shuffled] == parts
+
+
+def test_a_stack_fits_a_cache_and_takes_one_client_at_least():
+    work = _work(MODELS["mlp"]()((4,), 3), sizes=(5,) * 4)
+    # 8 MB; of a client eight bytes for each parameter, and for a block of five examples of four numbers
+    assert stack_size(work) == 2**23 // (8 * (len(work.model.vector) + 20))
+    assert stack_size(work._replace(inputs=torch.zeros(20, 10**7))) == 1
+
+
+def test_a_run_has_its_share_of_the_cores_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(cores, "_usable_cores", lambda: 6)
+    assert cores.threads_of(None) == 6
+    monkeypatch.setattr(cores, "_runs_at_a_time", 1)
+    cores.share_cores(4)
+    assert cores.threads_of(None) == 1
+    assert cores.threads_of(3) == 3
 
 
 def _gelu():
@@ -303,7 +341,7 @@ def _with_dropout():
 def test_vmap_takes_the_steps_of_the_loop(local):
     work = _work(_gelu(), **LOCAL[local])
     start = _start(work)
-    train = side_by_side(work, lambda: vmapped_trainer(work), 2)
+    train = side_by_side(work, lambda: vmapped_trainer(work), 2, 3)
     _assert_equal(train(start, COHORT, 2), loop_trainer(*work)(start, COHORT, 2), 1e-12)
 
 
@@ -393,10 +431,14 @@ def test_long_runs_with_momentum_stay_close_in_float32():
     )  # rounding, amplified by 900 steps
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 20])
-def test_threads_of_torch_are_as_before(workers):
+@pytest.mark.parametrize("clients_a_part", [1, 2, 20])
+def test_threads_of_torch_are_as_before(clients_a_part):
     work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
-    threads = torch.get_num_threads()
-    updates = _stacked(work, workers=workers)(_start(work), COHORT, 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        updates = _stacked(work, 3, clients_a_part)(_start(work), COHORT, 0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     _assert_equal(updates, loop_trainer(*work)(_start(work), COHORT, 0), 1e-12)
-    assert torch.get_num_threads() == threads

@@ -33,7 +33,7 @@ def loop_trainer(
     local: LocalTraining,
     rounds: int,
     seed: int,
-    workers: int = 1,
+    threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
 
@@ -43,8 +43,8 @@ def loop_trainer(
     client at a time, because torch's generator is one for all threads.
     """
     work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed)
-    together = side_by_side(work, lambda: part_of_loop(_with_own_model(work), False), workers)
-    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1)
+    together = side_by_side(work, lambda: part_of_loop(_with_own_model(work), False), threads, 1)
+    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1)
     draws = inputs.device.type != "cpu"
 
     def train(received: Tensor, cohort: Sequence[int], done: int) -> Updates:

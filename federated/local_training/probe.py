@@ -59,7 +59,6 @@ def _key(work: LocalWork, cohort_size: int) -> str:
         min(cohort_size, _CLIENTS),
         sizes[len(sizes) // 2],
         device,
-        torch.get_num_threads(),
         torch.__version__,
     ]
     return hashlib.sha256(json.dumps([*shape, *around]).encode()).hexdigest()[:16]

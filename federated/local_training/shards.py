@@ -10,7 +10,8 @@ from federated.local_training.stacked import BLOCK_EXAMPLES
 from federated.local_training.work import LocalWork
 
 _MB = 2**20
-_DEFAULT_MB = 1024
+_DEFAULT_MB = 256
+_STACK_BYTES = 8 * _MB
 
 
 def shard_size(work: LocalWork, engine: Engine) -> int:
@@ -21,6 +22,18 @@ def shard_size(work: LocalWork, engine: Engine) -> int:
     beside them (weights, momentum, gradient), the examples of a block of steps, and the plan of batches.
     """
     return max(1, _budget_bytes(engine) // _bytes_per_client(work))
+
+
+def stack_size(work: LocalWork) -> int:
+    """Clients that are trained as one stack, at least one: on a CPU as many as a core's cache has room for.
+
+    8 MB of weights and of the examples of a block were as quick as more (a 2NN, a logistic regression), and
+    leave something for a second core. A GPU takes whatever it gets.
+    """
+    if work.inputs.device.type != "cpu":
+        return sum(map(bool, map(len, work.clients)))
+    number = work.model.vector.element_size()
+    return max(1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work))))
 
 
 def _budget_bytes(engine: Engine) -> int:
@@ -36,5 +49,13 @@ def _bytes_per_client(work: LocalWork) -> int:
     batch = min(local.batch_size or largest, largest)
     steps = num_steps(largest, local.batch_size, local.epochs, local.steps)
     rows = 3 + 2 + (1 if local.momentum else 0)
-    examples = max(batch, min(BLOCK_EXAMPLES, steps * batch)) * work.inputs[:1].numel() * 2
-    return number * (rows * work.model.vector.numel() + examples) + 8 * steps * batch
+    return number * (rows * work.model.vector.numel() + 2 * _block_numbers(work)) + 8 * steps * batch
+
+
+def _block_numbers(work: LocalWork) -> int:
+    """How many numbers the inputs of a block of steps are, for the largest client."""
+    local = work.local
+    largest = max(map(len, work.clients), default=1) or 1
+    batch = min(local.batch_size or largest, largest)
+    steps = num_steps(largest, local.batch_size, local.epochs, local.steps)
+    return max(batch, min(BLOCK_EXAMPLES, steps * batch)) * work.inputs[:1].numel()

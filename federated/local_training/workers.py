@@ -1,4 +1,4 @@
-"""Several trainers side by side, each with a part of the cohort: one thread each, all on the same data."""
+"""A cohort cut into parts that are trained side by side: one thread each, all on the same data."""
 
 from __future__ import annotations
 
@@ -14,62 +14,75 @@ from torch import Tensor
 from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.work import LocalWork
 
+Part = tuple[Sequence[int], Slots]
+"""Some clients, and where their results go."""
 
-def side_by_side(work: LocalWork, make: Callable[[], PartTrainer], workers: int) -> LocalTrainer:
-    """A trainer of cohorts, which deals the clients out to `workers` trainers.
 
-    Torch's kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. With
-    several, each has one thread of torch: two threads inside the small products of local training wait
-    for each other more than they work. make: a new trainer, with its own scratch space.
+def side_by_side(
+    work: LocalWork, make: Callable[[], PartTrainer], threads: int, clients_a_part: int
+) -> LocalTrainer:
+    """A trainer of cohorts: parts of about `clients_a_part`, each taken by whichever thread is free.
+
+    How the cohort is cut does not depend on the threads, so their number changes nothing in the results. Torch's
+    kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. With several,
+    each has one thread of torch: two threads inside the small products of local training wait for each
+    other more than they work. make: a new trainer, with its own scratch space, for each thread.
     """
     trainers: list[PartTrainer] = []
 
     def train(received: Tensor, cohort: Sequence[int], done: int) -> Updates:
         updates = _empty(work, received, cohort)
-        parts = dealt([len(work.clients[client]) for client in cohort], workers if received.is_cpu else 1)
-        trainers.extend(make() for _ in range(len(trainers), len(parts)))
-        jobs = [
-            (trainer, received, [cohort[at] for at in part], done, _slots(updates, part))
-            for trainer, part in zip(trainers, parts, strict=False)
-        ]
-        _run(jobs)
+        parts = dealt([len(work.clients[client]) for client in cohort], cohort, clients_a_part)
+        num_threads = min(threads if received.is_cpu else 1, len(parts))
+        trainers.extend(make() for _ in range(len(trainers), num_threads))
+        # Threads may share a list's iterator: a call of next() is one step of the interpreter.
+        left = iter([([cohort[at] for at in part], _slots(updates, part)) for part in parts])
+        _run([_Take(trainer, received, done, left) for trainer in trainers[:num_threads]])
         return updates
 
     return train
 
 
-def dealt(sizes: Sequence[int], num_parts: int) -> list[list[int]]:
-    """Positions of the clients in parts of about equal work: the largest first, each to the emptiest part."""
-    parts: list[list[int]] = [[] for _ in range(min(num_parts, len(sizes)))]
-    loads = [0] * len(parts)
-    for at in sorted(range(len(sizes)), key=lambda at: -sizes[at]):
+def dealt(sizes: Sequence[int], clients: Sequence[int], clients_a_part: int) -> list[list[int]]:
+    """Positions of the clients, in parts of about equal work, whatever order the clients come in.
+
+    The largest first, each to the part with the least work so far. No part has more than `clients_a_part`.
+    """
+    num_parts = -(-len(sizes) // clients_a_part)
+    most = -(-len(sizes) // num_parts)
+    parts: list[list[int]] = [[] for _ in range(num_parts)]
+    loads = [0.0] * num_parts
+    for at in sorted(range(len(sizes)), key=lambda at: (-sizes[at], clients[at])):
         emptiest = loads.index(min(loads))
         parts[emptiest].append(at)
-        loads[emptiest] += sizes[at]
+        loads[emptiest] = loads[emptiest] + sizes[at] if len(parts[emptiest]) < most else float("inf")
     return parts
 
 
-_Job = tuple[PartTrainer, Tensor, Sequence[int], int, Slots]
+class _Take:
+    """One thread's work: a part, and the next, until none is left."""
+
+    def __init__(self, trainer: PartTrainer, received: Tensor, done: int, left: Iterator[Part]) -> None:
+        self._trainer, self._received, self._done, self._left = trainer, received, done, left
+
+    def __call__(self) -> None:
+        with torch.enable_grad():
+            for clients, slots in self._left:
+                self._trainer(self._received, clients, self._done, slots)
 
 
-def _run(jobs: Sequence[_Job]) -> None:
-    if len(jobs) == 1:
-        _do(jobs[0])
+def _run(takes: Sequence[_Take]) -> None:
+    if len(takes) == 1:
+        takes[0]()
         return
     with _one_thread_each():
-        futures = [_pool(len(jobs) - 1).submit(_do, job) for job in jobs[1:]]
+        futures = [_pool(len(takes) - 1).submit(take) for take in takes[1:]]
         try:
-            _do(jobs[0])
+            takes[0]()
         finally:
             errors = [future.exception() for future in futures]
     for error in filter(None, errors):
         raise error
-
-
-def _do(job: _Job) -> None:
-    trainer, received, clients, done, slots = job
-    with torch.enable_grad():
-        trainer(received, clients, done, slots)
 
 
 @contextmanager
