@@ -2,7 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -19,6 +20,8 @@ from tasks import checkpoints, rounds
 from tasks.rounds import opaque, opened
 from tasks.tracking import runs as tracking
 from tasks.tracking.outcome import log_outcome
+
+_SECONDS_BETWEEN_LOGS = 1.0
 
 
 @flow(name="federated-run", flow_run_name="{run.name}", validate_parameters=False)
@@ -37,7 +40,8 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         torch.set_num_threads(run.config.orchestration.threads or 1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
-        state, ended_by = _train(run, run_id, setup, checkpoints.first_state(setup, resume))
+        with _recording(run_id) as record:
+            state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record)
         log_outcome(run_id, opaque(state), opaque(setup), ended_by)
     checkpoints.drop_checkpoint(run.config)
     seconds = time.perf_counter() - started
@@ -48,9 +52,9 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     return run_id
 
 
-def _train(run: Run, run_id: str, setup: Setup, state: RunState) -> tuple[RunState, str]:
+def _train(run: Run, setup: Setup, state: RunState, record: "_Record") -> tuple[RunState, str]:
     """Segments of rounds, each followed by an evaluation, up to the last round or a stop rule; why it ended."""
-    config, record = run.config, _Record(run_id)
+    config = run.config
     train = rounds.train_stages if config.orchestration.granularity == "stage" else rounds.train_segment
 
     def on_round(now: RunState) -> None:
@@ -76,15 +80,35 @@ def _train(run: Run, run_id: str, setup: Setup, state: RunState) -> tuple[RunSta
 
 
 class _Record:
-    """What of a run's history is in MLflow already; each call adds the rest."""
+    """Keeps MLflow up to date with a run's history: at once, or for short rounds once a second."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
+        self._history: Sequence[tuple[int, Metrics]] = ()
         self._logged = 0
+        self._due = time.monotonic()
 
     def __call__(self, history: Sequence[tuple[int, Metrics]]) -> None:
-        tracking.log_history(self._run_id, history[self._logged :])
-        self._logged = len(history)
+        """This is the history now."""
+        self._history = history
+        if time.monotonic() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Log what is not in MLflow yet; a call costs as much as a round of a small model."""
+        tracking.log_history(self._run_id, self._history[self._logged :])
+        self._logged = len(self._history)
+        self._due = time.monotonic() + _SECONDS_BETWEEN_LOGS
+
+
+@contextmanager
+def _recording(run_id: str) -> Iterator[_Record]:
+    """A record that is complete at the end, also when the run fails."""
+    record = _Record(run_id)
+    try:
+        yield record
+    finally:
+        record.flush()
 
 
 def _evaluated(state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
