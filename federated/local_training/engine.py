@@ -33,7 +33,7 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], worker
     """
     if engine.name == "loop":
         return loop_trainer(*work, workers)
-    layers = linear_stack(work)
+    layers = linear_stack(work) if work.precision == "float32" else None  # in place, in one type
     if layers is not None:
         logger.info("engine: stacked (%d dense layers)", len(layers))
         return side_by_side(work, lambda: stacked_trainer(work, layers), workers)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.work import LocalWork
 
@@ -24,12 +25,12 @@ def side_by_side(work: LocalWork, make: Callable[[], PartTrainer], workers: int)
     """
     trainers: list[PartTrainer] = []
 
-    def train(received: Tensor, cohort: Sequence[int], done: int) -> Updates:
+    def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
         updates = _empty(work, received, cohort)
         parts = dealt([len(work.clients[client]) for client in cohort], workers if received.is_cpu else 1)
         trainers.extend(make() for _ in range(len(trainers), len(parts)))
         jobs = [
-            (trainer, received, [cohort[at] for at in part], done, _slots(updates, part))
+            (trainer, received, [cohort[at] for at in part], done, terms.of(part), _slots(updates, part))
             for trainer, part in zip(trainers, parts, strict=False)
         ]
         _run(jobs)
@@ -49,7 +50,7 @@ def dealt(sizes: Sequence[int], num_parts: int) -> list[list[int]]:
     return parts
 
 
-_Job = tuple[PartTrainer, Tensor, Sequence[int], int, Slots]
+_Job = tuple[PartTrainer, Tensor, Sequence[int], int, LocalTerms, Slots]
 
 
 def _run(jobs: Sequence[_Job]) -> None:
@@ -67,9 +68,9 @@ def _run(jobs: Sequence[_Job]) -> None:
 
 
 def _do(job: _Job) -> None:
-    trainer, received, clients, done, slots = job
+    trainer, received, clients, done, terms, slots = job
     with torch.enable_grad():
-        trainer(received, clients, done, slots)
+        trainer(received, clients, done, terms, slots)
 
 
 @contextmanager
