@@ -62,7 +62,7 @@ def _layers(model: FlatModel) -> list[Dense] | None:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[kind])
         elif isinstance(module, nn.Dropout) and is_keyed(module) and not dropout:
             dropout = module.p
-        elif kind is not nn.Identity and not (_is_flatten(module) and not layers):
+        elif not _does_nothing(module) and not (_is_flatten(module) and not layers):
             return None
     return None if dropout or len(set(map(id, leaves))) < len(leaves) else layers
 
@@ -77,6 +77,10 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
             yield from _leaves(child) if child is not None else ()
     else:
         yield module
+
+
+def _does_nothing(module: nn.Module) -> bool:
+    return type(module) is nn.Identity or (isinstance(module, nn.Dropout) and module.p == 0)
 
 
 def _is_flatten(module: nn.Module) -> bool:
