@@ -48,7 +48,7 @@ def test_bfloat16_is_float32_to_coarse_rounding(engine, name, local_work):
     assert torch.allclose(coarse.losses, exact.losses, rtol=0.05)
 
 
-@pytest.mark.parametrize(("engine", "bound"), [("loop", 1e-6), ("vmap", 0.1), ("vectorised", 0.1)])
+@pytest.mark.parametrize(("engine", "bound"), [("loop", 1e-5), ("vmap", 0.1), ("vectorised", 0.1)])
 def test_one_step_is_torch_autocast(engine, bound, local_work):
     """To the order of sums, which in bfloat16 is a few hundredths: vmap's is its own."""
     work = _work(local_work, "mlp", "bfloat16", batch_size=None, learning_rate=0.2)
