@@ -6,7 +6,7 @@ import numpy as np
 
 from data_partitioners.compose import as_skew
 from data_partitioners.dealing import apportioned, equal_sizes
-from data_partitioners.partition import Partition, Partitioner, Pool, Slices, stated_number
+from data_partitioners.partition import Partition, Partitioner, Pool, Slices, by_owner, stated_number
 from data_partitioners.skew import Skew
 
 
@@ -36,12 +36,15 @@ def partly_iid(rest: Partitioner, share: float) -> Skew:
             first = round(share * pool.size)
             skewed = _rest(skew, pool, np.sort(order[first:]), num_clients, None, generator)
             number = len(skewed.names) if skewed else stated_number(num_clients, pool, "partly_iid")
-            return _joined(order[:first], equal_sizes(first, number), skewed)
+            return _joined(pool.size, order[:first], equal_sizes(first, number), skewed)
         even = apportioned(sizes.astype(np.float64), round(share * int(sizes.sum())))
         order = generator.permutation(pool.size)
         left = np.sort(order[even.sum() :])
         return _joined(
-            order[: even.sum()], even, _rest(skew, pool, left, num_clients, sizes - even, generator)
+            pool.size,
+            order[: even.sum()],
+            even,
+            _rest(skew, pool, left, num_clients, sizes - even, generator),
         )
 
     return Skew("partly_iid", deal=deal, keeps_sizes=skew.keeps_sizes)
@@ -88,14 +91,13 @@ def _part_of(pool: Pool, kept: np.ndarray) -> Pool:
     )
 
 
-def _joined(even: np.ndarray, sizes: np.ndarray, skewed: Partition | None) -> Partition:
+def _joined(pool_size: int, even: np.ndarray, sizes: np.ndarray, skewed: Partition | None) -> Partition:
     """Each client's even and skewed examples together, in rising order."""
     number = len(sizes)
-    flat = even if skewed is None else np.concatenate([even, skewed.flat])
-    owners = np.repeat(np.arange(number), sizes)
-    if skewed is not None:
-        owners = np.concatenate([owners, np.repeat(np.arange(number), skewed.sizes)])
-    held = Slices(flat[np.lexsort((flat, owners))], np.bincount(owners, minlength=number))
+    clients = np.arange(number)
+    owners = np.full(pool_size, -1, np.int64)
+    owners[even] = np.repeat(clients, sizes)
     if skewed is None:
-        return Partition(held, tuple(map(str, range(number))))
-    return skewed._replace(indices=held)
+        return Partition(by_owner(owners, number), tuple(map(str, range(number))))
+    owners[skewed.flat] = np.repeat(clients, skewed.sizes)
+    return skewed._replace(indices=by_owner(owners, number))
