@@ -56,8 +56,9 @@ def label_noise(
 
 def _symmetric(labels: np.ndarray, parameters: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     rates, num_classes = parameters[:, 0], parameters[:, 1].astype(np.int64)
-    steps = 1 + np.floor(generator.random(len(labels)) * (num_classes - 1)).astype(np.int64)
-    wrong = generator.random(len(labels)) < rates
+    drawn = generator.random((len(labels), 2))
+    steps = 1 + np.floor(drawn[:, 0] * (num_classes - 1)).astype(np.int64)
+    wrong = drawn[:, 1] < rates
     return np.where(wrong, (labels + steps) % num_classes, labels)
 
 

@@ -21,8 +21,9 @@ class Transform:
     changes: which values `apply` is called with; inputs as models see them before scaling, or class numbers.
     parameters: [K + 1, ...], a row for each client; the last row leaves an example as it is, and is for those
         that no client holds.
-    apply: changes values; it must draw the same amount for every value, whatever its parameters, so that
-        what is drawn for one example depends neither on who holds it nor on who holds the others.
+    apply: changes values; it must draw value after value, the same amount for each whatever its parameters, so
+        that what is drawn for one example depends neither on who holds it or the others, nor on how many are
+        changed at a time.
     generator: the state from which `apply` draws; never advanced, see `fresh_generator`.
     test: whether the central test set changes too, each example as if one of the clients held it.
     """
