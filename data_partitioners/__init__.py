@@ -1,4 +1,4 @@
-"""Who gets what: labels in, index arrays out. Pure numpy. The registry is the table of contents."""
+"""Who gets what: labels in, index arrays out. No torch. The registry is the table of contents."""
 
 from collections.abc import Callable
 

@@ -13,14 +13,12 @@ from data_partitioners.filling import checked_min_size, filled_up
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 
-Like = Literal["fedstudy", "niid_bench", "flwr"]
-
 
 def dirichlet(
     alpha: float | tuple[float, ...],
     min_size: int = 0,
     balance: bool = False,
-    like: Like = "fedstudy",
+    like: Literal["fedstudy", "niid_bench", "flwr"] = "fedstudy",
     bins: int = 10,
 ) -> Skew:
     """For each class, the clients' shares of its examples are one draw from Dir(alpha, ..., alpha).
@@ -81,7 +79,7 @@ def _within_range(alphas: np.ndarray) -> np.ndarray:
 
 
 def _owners(
-    classes: Classes, alphas: np.ndarray, balance: bool, like: Like, generator: np.random.Generator
+    classes: Classes, alphas: np.ndarray, balance: bool, like: str, generator: np.random.Generator
 ) -> np.ndarray:
     """The client of each example, int64 [N]."""
     size, number = len(classes.codes), len(alphas)

@@ -11,14 +11,14 @@ from data_partitioners.dealing import apportioned, drawn_counts, owners_of
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 
-Table = tuple[tuple[float, ...], ...]
-
 CLASSES_A_CLIENT, FIRST_EXAMPLES, SPREAD = 2, 5, 2.0
 """Of the power law: classes a client, examples it surely gets of each, standard deviation of the log-normal."""
 
 
 def distribution(
-    table: Table | Literal["power_law"], unit: Literal["shares", "examples"] = "shares", bins: int = 10
+    table: tuple[tuple[float, ...], ...] | Literal["power_law"],
+    unit: Literal["shares", "examples"] = "shares",
+    bins: int = 10,
 ) -> Skew:
     """A table of labels x clients says how each class is shared out.
 
@@ -56,7 +56,7 @@ def distribution(
     return Skew("distribution", deal=deal, keeps_sizes=True)
 
 
-def _checked(table: Table | str, unit: str) -> np.ndarray:
+def _checked(table: tuple[tuple[float, ...], ...] | str, unit: str) -> np.ndarray:
     if isinstance(table, str) or not table or len({len(row) for row in table}) != 1 or not table[0]:
         raise ValueError("table must be rows of equal length, one for each class, or 'power_law'")
     values = np.array(table, np.float64)
