@@ -9,15 +9,15 @@ from data_partitioners.skew import Skew
 
 
 def compose(parts: tuple[Partitioner, ...]) -> Skew:
-    """Several partitioners in one, `[quantity_dirichlet(0.5), dirichlet(0.1), noise(0.1)]`: sizes, labels, changes.
+    """Several partitioners in one, `quantity_dirichlet(0.5) + dirichlet(0.1) + noise(0.1)`: sizes, labels, changes.
 
     At most one part decides how many examples each client gets (quantity skew), at most one which ones (label skew,
     natural clients, clusters), and any number change them (features, labels), in the order in which they
     stand. Without the first, sizes follow from the second; without the second, each client gets a random sample.
     Stated sizes are kept exactly; label skews that cannot keep them, and natural clients, are refused after them.
 
-    A list of partitioners in a study file is short for this. Parts draw numbers of their own: to add, change or
-    drop one part leaves what the others draw as it was, and `compose([x])` is x.
+    A list of partitioners in a study file, or their sum as above, is short for this. Parts draw numbers of their
+    own: to add, change or drop one part leaves what the others draw as it was, and `compose([x])` is x.
     """
     if not parts:
         raise ValueError("parts must be at least one partitioner, got none")

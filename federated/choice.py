@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from federated.choice_schema import schema_of
-from federated.choice_text import parse
+from federated.choice_text import parse, summands
 from federated.errors import readable
 from federated.own_code import explained, hints_of, own_function
 from federated.paths import absolute
@@ -99,7 +99,7 @@ class Choice(BaseModel):
             if isinstance(value, Choice):
                 stated.append(value.label())
             elif kind.is_several(hints.get(name, Any)):
-                stated.append(f"[{', '.join(each.label() for each in value)}]")
+                return " + ".join(each.label() for each in value)
             elif name not in defaults or value != defaults[name]:
                 stated.append(f"{name}={Path(value).name if hints.get(name) is Path else value}")
         short = self.name.rpartition(":")[2]
@@ -121,7 +121,7 @@ class Kind(Generic[T]):
     given: what a user's own function (`package.module:function`) receives first, by position, from the
         product itself; its other parameters come from the study file. None: the user's own function is a
         factory like the registered ones.
-    several: (name, argument) of the factory that a plain list of choices is short for.
+    several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
     """
 
     name: str
@@ -132,8 +132,8 @@ class Kind(Generic[T]):
 
     def bind(self, value: Any) -> Choice:
         """The choice with every argument named, coerced and checked. Raises ValueError."""
-        if self.several is not None and isinstance(value, list | tuple):
-            value = {"name": self.several[0], self.several[1]: value}
+        if self.several is not None and (parts := summands(value)) is not None:
+            value = {"name": self.several[0], self.several[1]: parts}
         try:
             stated = Choice.model_validate(value)
         except ValidationError as error:

@@ -28,6 +28,7 @@ POOL = Pool(300, np.arange(300) % 6)
     "form",
     [
         "compose([quantity_dirichlet(0.5), dirichlet(0.1), noise(0.1)])",
+        "quantity_dirichlet(0.5) + dirichlet(0.1)+noise(1e-1)",
         {"name": "compose", "parts": SPEC},
         {"name": "compose", "parts": [SPEC[0], {"name": "dirichlet", "alpha": 0.1}, "noise(level=0.1)"]},
     ],
@@ -36,9 +37,7 @@ def test_every_form_of_a_composition_is_the_same(form: Any) -> None:
     choice = PARTITIONER.bind(SPEC)
     assert PARTITIONER.bind(form) == choice
     assert PARTITIONER.bind(choice.label()) == choice == PARTITIONER.bind(choice.model_dump())
-    assert (
-        choice.label() == "compose([quantity_dirichlet(alpha=0.5), dirichlet(alpha=0.1), noise(level=0.1)])"
-    )
+    assert choice.label() == "quantity_dirichlet(alpha=0.5) + dirichlet(alpha=0.1) + noise(level=0.1)"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +57,7 @@ def test_every_form_of_a_composition_is_the_same(form: Any) -> None:
         ),
         (["sizes(linear)", "classes_per_client(2)"], "classes_per_client decides by itself how many"),
         (["iid", "nois(0.1)"], "no partitioner 'nois'; did you mean 'noise'"),
+        (["dirichlet(0.1", "min_size=3)"], r"a call with commas inside a list \[...\] needs quotes"),
         ("iid", "compose.parts: must be a list of partitioners, got 'iid'"),
     ],
 )
