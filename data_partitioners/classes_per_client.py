@@ -17,7 +17,7 @@ def classes_per_client(
 ) -> Skew:
     """Each client holds k classes; a class is shared equally among the clients that hold it.
 
-    Li et al. 2022, "Federated Learning on Non-IID Data Silos" (NIID-Bench), section IV-A, #C = k. Sizes follow from
+    Li et al. 2022, "Federated Learning on Non-IID Data Silos" (NIID-Bench), #C = k. Sizes follow from
     the deal. With more clients than classes "niid_bench" and "deterministic" leave out nothing; otherwise
     the examples of a class that is dealt to nobody are left out (`left_out_examples`).
 

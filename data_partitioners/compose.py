@@ -17,7 +17,7 @@ def compose(parts: tuple[Partitioner, ...]) -> Skew:
     Stated sizes are kept exactly; label skews that cannot keep them, and natural clients, are refused after them.
 
     A list of partitioners in a study file, or their sum as above, is short for this. Parts draw numbers of their
-    own: to add, change or drop one part leaves what the others draw as it was, and `compose([x])` is x.
+    own: to change one, or to add one at the end, leaves what the others draw as it was, and `compose([x])` is x.
     """
     if not parts:
         raise ValueError("parts must be at least one partitioner, got none")

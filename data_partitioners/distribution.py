@@ -24,7 +24,7 @@ def distribution(
 
     table: one row for each class in rising order of its number, one column for each client, numbers >= 0. Or
         "power_law", the table of the MNIST experiment of FedProx (Li et al. 2020, "Federated Optimization in
-        Heterogeneous Networks", appendix C.1): client i holds the classes i and i + 1 mod C, surely 5 examples of
+        Heterogeneous Networks"): client i holds the classes i and i + 1 mod C, surely 5 examples of
         each, and the rest of a class in proportion to draws from a log-normal with sigma 2 (with fewer clients
         than classes, classes that nobody holds are left out).
     unit: "shares": a row is rescaled so that the class is shared out whole. "examples": the table's whole

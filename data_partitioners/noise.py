@@ -14,7 +14,7 @@ from data_partitioners.transform import Transform, per_client
 def noise(level: float, test: bool = False) -> Skew:
     """Client i of N adds Gaussian noise of standard deviation level i / (N - 1) to its inputs, i = 0 ... N - 1.
 
-    Li et al. 2022 (NIID-Bench), section IV-B, "noise-based feature imbalance", with N - 1 as in its code (i / N in the
+    Li et al. 2022 (NIID-Bench), "noise-based feature imbalance", with N - 1 as in its code (i / N in the
     paper; the code also takes for a standard deviation what the paper writes as a variance). Images are
     scaled to [0, 1] first, and not clipped after; features of a table are noised once they are standardised.
     The noise of an example is drawn once, not anew in every epoch. Clients that never take part count too.

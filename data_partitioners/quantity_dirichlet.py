@@ -13,7 +13,7 @@ from data_partitioners.skew import Skew
 def quantity_dirichlet(alpha: float, min_size: int = 0) -> Skew:
     """Sizes proportional to one draw from Dir(alpha, ..., alpha); the examples of each are a random sample.
 
-    Li et al. 2022 (NIID-Bench), section IV-C, "quantity skew".
+    Li et al. 2022 (NIID-Bench), "quantity skew".
 
     min_size: every client gets this many first, and the law shares out the rest: sizes are an affine function of
         the Dirichlet's draw, so spread less. (NIID-Bench redraws until nobody has fewer than 10, which bends

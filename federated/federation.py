@@ -22,7 +22,7 @@ from federated.own_code import explained
 from federated.pool import pool_of
 from federated.randomness import Purpose, generator
 
-_CENTRAL, _UNSEEN, _OWN = range(3)  # keys of Purpose.HELD_OUT
+_CENTRAL, _UNSEEN, _OWN, _TEST_OWNERS = range(4)  # keys of Purpose.HELD_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ def _partition_clients(
             held,
             test,
             len(examples.targets),
-            generator(seed, Purpose.PARTITION, _CENTRAL),
+            generator(seed, Purpose.HELD_OUT, _TEST_OWNERS),
         ),
         moved_examples=partition.moved,
         left_out_examples=len(pool) - int(partition.sizes.sum()),
