@@ -116,7 +116,7 @@ def numbered(indices: Sequence[np.ndarray], moved: int = 0) -> Partition:
 def by_owner(owners: np.ndarray, number: int) -> Slices:
     """What each of `number` clients holds, in rising order. owners: int64 [N], the client of each; -1: nobody."""
     sizes = np.bincount(owners[owners >= 0], minlength=number)
-    # One sort of (client, example) packed into an integer: several times faster than a stable argsort.
+    # One sort of (client, example) packed into an integer: nearly twice as fast as a stable argsort.
     packed = owners * len(owners) + np.arange(len(owners))
     packed.sort()
     return Slices(packed[len(owners) - int(sizes.sum()) :] % max(len(owners), 1), sizes)
