@@ -207,7 +207,12 @@ def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for key, value in content.items():
         here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
-        flat += _flattened(here, value) if isinstance(value, dict) else [(here, value)]
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            flat.append((here, [each["name"] for each in value]))
+            for each in value:
+                flat += _flattened(f"{here}.{each['name']}", {k: v for k, v in each.items() if k != "name"})
+        else:
+            flat += _flattened(here, value) if isinstance(value, dict) else [(here, value)]
     return flat
 
 

