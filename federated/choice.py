@@ -79,7 +79,7 @@ class Choice(BaseModel):
         """The value of one argument; a choice where it is one."""
         kind = self._bound()
         value = self.arguments[name]
-        return kind.bind(value) if kind.hints(self.name).get(name, Any) is kind.product else value
+        return kind.bind(value) if kind.nests(kind.hints(self.name).get(name, Any), value) else value
 
     def label(self) -> str:
         """The choice as a short call: arguments that have their default value are left out."""
@@ -210,7 +210,7 @@ class Kind(Generic[T]):
 
     def _plain(self, name: str, parameter: str, hint: Any, value: Any) -> Any:
         """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound."""
-        if hint is self.product:
+        if self.nests(hint, value):
             return self.bind(value).model_dump()
         try:
             adapter = TypeAdapter(hint)
@@ -222,7 +222,14 @@ class Kind(Generic[T]):
             raise ValueError(readable(error, f"{name}.{parameter}")) from error
 
     def _value(self, hint: Any, plain: Any) -> Any:
-        return self.bind(plain).build() if hint is self.product else TypeAdapter(hint).validate_python(plain)
+        nested = self.nests(hint, plain)
+        return self.bind(plain).build() if nested else TypeAdapter(hint).validate_python(plain)
+
+    def nests(self, hint: Any, value: Any) -> bool:
+        """Whether an argument is a choice of this same kind; one that may be left out is none where it is null."""
+        if self.product is None:
+            return False
+        return hint is self.product or (value is not None and hint == self.product | None)
 
     def _is_own(self, name: str) -> bool:
         return self.given is not None and name not in self.factories

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
+
+from federated.compressors import CohortState, Compressor
+from federated.kinds import COMPRESSOR
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +68,36 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]
         return name
 
     return write
+
+
+def codec(text: str) -> Compressor:
+    """The compressor of a study file's text."""
+    return COMPRESSOR.bind(text).build()
+
+
+def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
+    """One generator a client."""
+    return [np.random.default_rng([seed, client]) for client in range(count)]
+
+
+def deltas(num_clients: int, num_parameters: int, seed: int = 0) -> Tensor:
+    """Updates whose magnitudes differ by orders, with exact zeros among them."""
+    numbers = np.random.default_rng([seed, num_clients, num_parameters])
+    rows = numbers.standard_normal((num_clients, num_parameters)) * 10 ** numbers.uniform(
+        -4, 1, num_parameters
+    )
+    rows[numbers.random(rows.shape) < 0.1] = 0
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def normal(num_clients: int, num_parameters: int, seed: int = 0) -> Tensor:
+    """Updates of standard normal coordinates."""
+    numbers = np.random.default_rng([seed, num_clients, num_parameters])
+    return torch.from_numpy(numbers.standard_normal((num_clients, num_parameters)).astype(np.float32))
+
+
+def sent(compressor: Compressor, updates: Tensor, seed: int = 0, state: CohortState | None = None) -> Tensor:
+    """What the server reads of these updates."""
+    state = compressor.init(*updates.shape) if state is None else state
+    payloads, _ = compressor.encode(state, updates, generators(len(updates), seed))
+    return compressor.decode(payloads, updates.shape[1])

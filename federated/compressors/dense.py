@@ -1,40 +1,32 @@
-"""What the compressors share that send every coordinate as a float of some width."""
+"""Values of a fixed width: every number as a float of some type."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from federated.compressors.compressor import (
-    CohortState,
-    Compressor,
-    content_of,
-    expect_bytes,
-    no_state,
-    with_header,
-)
+from federated.compressors.parts import Values
+from federated.compressors.reading import expect_bytes
 
 
-def dense(tag: bytes, wire_type: str, largest: float) -> Compressor:
-    """Every coordinate as `wire_type` (a numpy dtype), magnitudes above `largest` clamped to it.
+def dense(tag: bytes, wire_type: str, largest: float, unbiased: bool = False) -> Values:
+    """Every number as `wire_type` (a numpy dtype), magnitudes above `largest` clamped to it.
 
     It may carry a whole model: nothing but precision is lost.
     """
     wire = np.dtype(wire_type)
 
-    def encode(
-        state: CohortState, deltas: Tensor, generators: Sequence[np.random.Generator]
-    ) -> tuple[list[bytes], CohortState]:
-        rows = deltas.clamp(-largest, largest).cpu().numpy().astype(wire, copy=False)
-        return [with_header(tag, row.size, row.tobytes()) for row in rows], state
+    def encode(numbers: np.ndarray, generator: np.random.Generator) -> bytes:
+        bounded = numbers if math.isinf(largest) else numbers.clip(-largest, largest)
+        return bounded.astype(wire, copy=False).tobytes()
 
-    def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
-        contents = [content_of(payload, tag, num_parameters) for payload in payloads]
-        for content in contents:
-            expect_bytes(content, wire.itemsize * num_parameters)
-        return torch.from_numpy(np.stack([np.frombuffer(c, wire).astype(np.float32) for c in contents]))
+    def decode(content: memoryview, count: int) -> np.ndarray:
+        expect_bytes(content, wire.itemsize * count)
+        return np.frombuffer(content, wire).astype(np.float32, copy=False)
 
-    return Compressor(init=no_state, encode=encode, decode=decode, whole_model=True)
+    return Values(tag, encode, decode, unbiased=unbiased, whole_model=True)
+
+
+FLOAT32 = dense(b"f4", "<f4", math.inf, unbiased=True)
+"""32-bit floats as they are: what values are where a study asks for nothing else."""
