@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from federated.choice import Choice
 from federated.kinds import (
@@ -18,6 +19,8 @@ from federated.kinds import (
     PrivacyChoice,
     ScheduleChoice,
 )
+from federated.paths import absolute
+from federated.ways import check_votes, check_ways
 
 Share = Field(ge=0, lt=1)
 
@@ -94,16 +97,17 @@ class Compression(Frozen):
 
     uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
     downlink: CompressorChoice = Field(
-        "none", description="Compressor of the model that the server broadcasts"
+        "none",
+        description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
+    )
+    quality: bool = Field(True, description="Measure in each round what the uplink does to the updates")
+    dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
+        None, description="Folder for every payload of every round, as files; null: nowhere"
     )
 
     @model_validator(mode="after")
-    def _downlink_carries_models(self) -> Compression:
-        if not self.downlink.build().whole_model:
-            raise ValueError(
-                f"downlink: {self.downlink.label()} would damage a whole model, which is what the server broadcasts; "
-                "use none or float16"
-            )
+    def _each_way_can_be_gone(self) -> Compression:
+        check_ways(self.uplink, self.downlink)
         return self
 
 
@@ -192,6 +196,11 @@ class RunConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _votes_are_counted(self) -> RunConfig:
+        check_votes(self.algorithm, self.compression.uplink)
+        return self
+
     def run_key(self) -> str:
         """A short hash of all that changes results, stable over versions of Python.
 
@@ -211,7 +220,12 @@ class RunConfig(Frozen):
 
 
 # Fields that change how a result is computed, and not the result beyond rounding.
-_WITHOUT_EFFECT: dict[str, Any] = {"engine": True, "orchestration": True, "evaluation": {"batch_size"}}
+_WITHOUT_EFFECT: dict[str, Any] = {
+    "engine": True,
+    "orchestration": True,
+    "evaluation": {"batch_size"},
+    "compression": {"quality", "dump"},
+}
 
 
 def _short_hash(content: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors import CohortState, Compressor
+from federated.config import RunConfig
 from federated.kinds import COMPRESSOR
 
 
@@ -101,3 +102,25 @@ def sent(compressor: Compressor, updates: Tensor, seed: int = 0, state: CohortSt
     state = compressor.init(*updates.shape) if state is None else state
     payloads, _ = compressor.encode(state, updates, generators(len(updates), seed))
     return compressor.decode(payloads, updates.shape[1])
+
+
+NORMALISED = """
+from torch import nn
+def model(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
+"""
+"""The source of a user's own model with running statistics."""
+
+
+def config_of(**changes: object) -> RunConfig:
+    """A small run of digits, with these changes."""
+    base = {
+        "dataset": "digits",
+        "model": "mlp(hidden=[8])",
+        "clients": 6,
+        "cohort": {"size": 3},
+        "local": {"batch_size": 16, "learning_rate": 0.1},
+        "rounds": 4,
+        "engine": {"name": "loop"},
+    }
+    return RunConfig.model_validate({**base, **changes})

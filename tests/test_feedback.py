@@ -8,7 +8,7 @@ from torch import Tensor
 
 from federated.compressors import COMPRESSORS, CohortState, Compressor
 from federated.kinds import COMPRESSOR
-from tests.conftest import deltas, generators
+from tests.conftest import codec, deltas, generators, normal, sent
 
 
 @pytest.mark.parametrize("inner", ["top_k(0.1)", "qsgd(3)", "float16", "none", "top_k(1)"])
@@ -93,3 +93,70 @@ def test_error_feedback_is_exact_under_partial_participation() -> None:
         got_out[cohort] += compressor.decode(payloads, size)
     assert torch.equal(got_out + residual, put_in)
     assert not residual[2].any()
+
+
+# momentum correction
+
+
+def test_momentum_correction_is_eq_6_of_the_paper() -> None:
+    """u = m u + g, v = v + u, send the largest of v, and both start again at zero there; in plain numpy-like steps."""
+    momentum, size, k = 0.9, 40, 4
+    compressor = codec("momentum_correction(error_feedback(top_k(0.1)), momentum=0.9)")
+    state, u, v = compressor.init(1, size), torch.zeros(size), torch.zeros(size)
+    for done in range(8):
+        update = normal(1, size, seed=done)
+        u = momentum * u + update[0]
+        v = v + u
+        largest = v.abs().argsort(descending=True)[:k]
+        expected = torch.zeros(size)
+        expected[largest] = v[largest]
+        u[largest] = v[largest] = 0
+        payloads, state = compressor.encode(state, update, generators(1, done))
+        assert torch.allclose(compressor.decode(payloads, size)[0], expected, atol=1e-6)
+        assert torch.allclose(state["momentum"][0], u, atol=1e-6)
+        assert torch.allclose(state["inner.residual"][0], v, atol=1e-6)
+
+
+@pytest.mark.parametrize("inner", ["top_k(0.1)", "none", "momentum_correction(error_feedback(top_k(0.1)))"])
+def test_momentum_correction_needs_error_feedback_and_only_once(inner: str) -> None:
+    with pytest.raises(ValueError, match="momentum_correction: inner must be error_feedback"):
+        codec(f"momentum_correction({inner})")
+
+
+@pytest.mark.parametrize("momentum", [0, 1, -0.5])
+def test_momentum_out_of_range_is_refused(momentum: float) -> None:
+    with pytest.raises(ValueError, match=f"momentum must be between 0 and 1, got {momentum}"):
+        codec(f"momentum_correction(error_feedback(none), momentum={momentum})")
+
+
+# layer by layer
+
+
+def test_layer_wise_is_each_matrix_on_its_own_and_the_rest_whole() -> None:
+    layout = (("a.weight", (4, 5)), ("a.bias", (4,)), ("b.weight", (2, 3, 5)), ("b.bias", (2,)))
+    updates = normal(3, 56)
+    updates[:, :20] *= 100
+    decoded = sent(codec("layer_wise(top_k(0.1))").fitted(layout), updates)
+    assert torch.equal(decoded[:, 20:24], updates[:, 20:24])
+    assert torch.equal(decoded[:, 54:], updates[:, 54:])
+    for place in (slice(0, 20), slice(24, 54)):
+        assert torch.equal(decoded[:, place], sent(codec("top_k(0.1)"), updates[:, place]))
+
+
+def test_layers_draw_numbers_of_their_own() -> None:
+    layout = (("a", (20, 20)), ("b", (20, 20)))
+    update = normal(1, 400).repeat(1, 2)
+    decoded = sent(codec("layer_wise(qsgd(2))").fitted(layout), update)
+    assert not torch.equal(decoded[:, :400], decoded[:, 400:])
+
+
+def test_layer_wise_error_feedback_conserves() -> None:
+    layout = (("w", (6, 6)), ("bias", (6,)))
+    compressor = codec("error_feedback(layer_wise(low_rank(1)))").fitted(layout)
+    state = compressor.init(2, 42)
+    for done in range(4):
+        updates, before = normal(2, 42, seed=done), state["residual"]
+        payloads, state = compressor.encode(state, updates, generators(2, done))
+        received = compressor.decode(payloads, 42)
+        assert torch.allclose(received + state["residual"], updates + before, atol=1e-5)
+        assert not state["residual"][:, 36:].any()

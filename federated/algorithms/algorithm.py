@@ -16,7 +16,9 @@ class Algorithm(NamedTuple):
 
     init: parameters [P] -> the server's state before the first round.
     update: (state, parameters [P], weighted mean update [P]) -> (new state, new parameters [P]).
+    votes: the updates must be votes, which only `sign(scale=one)` sends.
     """
 
     init: Callable[[Tensor], ServerState]
     update: Callable[[ServerState, Tensor, Tensor], tuple[ServerState, Tensor]]
+    votes: bool = False

@@ -72,7 +72,7 @@ def _expand(content: memoryview, most: int) -> bytes:
     if content[0] == _PLAIN:
         return bytes(content[1:])
     head, rest = taken(content, _HEAD.size)
-    form, count = _HEAD.unpack(head)
+    form, count = map(int, _HEAD.unpack(head))
     if form not in (_CODED, _ONE) or not 0 < count <= most:
         raise PayloadError(f"payload claims {count} coded bytes in form {form}; at most {most} are expected")
     if form == _ONE:

@@ -26,7 +26,7 @@ def error_feedback(inner: Compressor) -> Compressor:
     if inner.expands:
         raise ValueError(
             "inner must lose less than the whole update, or the residual grows without end: "
-            "use random_k(..., unbiased=false)"
+            "use random_k(..., unbiased=false), or sign with its mean scale"
         )
     if inner.difference:
         raise ValueError("inner must not be difference, which sends what was lost by itself")

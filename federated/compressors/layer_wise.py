@@ -55,6 +55,8 @@ def layer_wise(inner: Compressor) -> Compressor:
 def _refuse_wrappers(inner: Compressor) -> None:
     if inner.feedback or inner.difference:
         raise ValueError("inner must not be error_feedback or difference: put it around layer_wise")
+    if inner.votes:
+        raise ValueError("inner must not be sign(scale=one): biases would be sent as numbers, not as votes")
 
 
 def _fitted(layout: Layout, inner: Compressor) -> Compressor:

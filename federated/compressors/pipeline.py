@@ -83,7 +83,7 @@ def pipeline(parts: Parts) -> Compressor:
         whole_model=parts.reduction is None and values.whole_model,
         unbiased=reduction.unbiased and values.unbiased,
         parts=parts,
-        expands=reduction.expands,
+        expands=reduction.expands or values.votes,
         votes=values.votes,
     )
 
