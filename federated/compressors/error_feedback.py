@@ -40,8 +40,8 @@ def error_feedback(inner: Compressor) -> Compressor:
     ) -> tuple[list[bytes], CohortState]:
         wanted = deltas + state["residual"]
         payloads, kept = inner.encode(nested(state, _INNER), wanted, generators)
-        residual = wanted - inner.decode(payloads, deltas.shape[1]).to(wanted.device)
-        return payloads, {"residual": residual, **under(_INNER, kept)}
+        wanted -= inner.decode(payloads, deltas.shape[1]).to(wanted.device)
+        return payloads, {"residual": wanted, **under(_INNER, kept)}
 
     return Compressor(
         init,

@@ -60,12 +60,12 @@ def _refuse_wrappers(inner: Compressor) -> None:
 
 
 def _fitted(layout: Layout, inner: Compressor) -> Compressor:
-    compressors, places = _assigned(layout, inner)
+    compressors, places, sizes = _assigned(layout, inner)
 
     def init(num_clients: int, num_parameters: int) -> CohortState:
         state: CohortState = {}
-        for at, (compressor, place) in enumerate(zip(compressors, places, strict=True)):
-            state |= under(f"{at}.", compressor.init(num_clients, place.numel()))
+        for at, compressor in enumerate(compressors):
+            state |= under(f"{at}.", compressor.init(num_clients, sizes[at]))
         return state
 
     def encode(
@@ -84,31 +84,33 @@ def _fitted(layout: Layout, inner: Compressor) -> Compressor:
 
     def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
         parts = [_unframed(content_of(p, _TAG, num_parameters), len(places)) for p in payloads]
-        if num_parameters != sum(place.numel() for place in places):
+        if num_parameters != sum(sizes):
             raise PayloadError(
                 f"the payload is for a model of {num_parameters} parameters, which this is not"
             )
         decoded = torch.empty(len(payloads), num_parameters)
         for at, (compressor, place) in enumerate(zip(compressors, places, strict=True)):
-            decoded[:, place] = compressor.decode([part[at] for part in parts], place.numel())
+            decoded[:, place] = compressor.decode([part[at] for part in parts], sizes[at])
         return decoded
 
     return Compressor(init, encode, decode, unbiased=inner.unbiased, expands=inner.expands)
 
 
-def _assigned(layout: Layout, inner: Compressor) -> tuple[list[Compressor], list[Tensor]]:
-    """The compressors, and the positions [n] that each has: one of every matrix, one of all the rest."""
-    compressors, places, rest, start = [], [], [torch.empty(0, dtype=torch.int64)], 0
+def _assigned(layout: Layout, inner: Compressor) -> tuple[list[Compressor], list[slice | Tensor], list[int]]:
+    """The compressors, where in an update each works, and on how many numbers: every matrix, then all the rest."""
+    compressors, places, sizes, rest, start = [], list[slice | Tensor](), [], list[Tensor](), 0
     for name, shape in layout:
-        place = torch.arange(start, start + math.prod(shape))
-        start += place.numel()
-        if len(shape) < 2 or not place.numel():
-            rest.append(place)
-            continue
-        compressors.append(inner.fitted(((name, shape),)))
-        places.append(place)
-    others = torch.cat(rest)
-    return ([*compressors, none()], [*places, others]) if others.numel() else (compressors, places)
+        stop = start + math.prod(shape)
+        if len(shape) > 1 and stop > start:
+            compressors.append(inner.fitted(((name, shape),)))
+            places.append(slice(start, stop))
+            sizes.append(stop - start)
+        else:
+            rest.append(torch.arange(start, stop))
+        start = stop
+    if others := sum(part.numel() for part in rest):
+        return [*compressors, none()], [*places, torch.cat(rest)], [*sizes, others]
+    return compressors, places, sizes
 
 
 def _framed(payloads: Sequence[bytes]) -> bytes:

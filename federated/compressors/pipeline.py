@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors.compressor import CohortState, Compressor, content_of, with_header
-from federated.compressors.dense import FLOAT32
+from federated.compressors.float32 import FLOAT32
 from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.reading import PayloadError, taken
 from federated.randomness import seeded

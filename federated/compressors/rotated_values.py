@@ -101,18 +101,25 @@ def _quantised(spun: np.ndarray, narrow: int, split: int, unbiased: bool) -> tup
     """(codes uint8 [n, width], scale [n, 1]) of rotated blocks."""
     squares = np.einsum("bi,bi->b", spun, spun, dtype=np.float64)[:, None]
     size = np.sqrt(squares / spun.shape[1])
-    shape = (spun / np.where(size > 0, size, 1)).astype(np.float32)
+    shape = spun / np.where(size > 0, size, 1).astype(np.float32)
     codes = np.empty(spun.shape, np.uint8)
     decoded = np.empty_like(spun)
     for part, bits in ((slice(0, split), narrow + 1), (slice(split, None), narrow)):
         if shape[:, part].size:
             centroids = CENTROIDS[bits]
-            codes[:, part] = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, shape[:, part])
+            codes[:, part] = _nearest(centroids, shape[:, part])
             decoded[:, part] = np.take(centroids, codes[:, part])
     inner = np.einsum("bi,bi->b", spun, decoded, dtype=np.float64)[:, None]
     own = np.einsum("bi,bi->b", decoded, decoded, dtype=np.float64)[:, None]
     scale = squares / np.where(inner > 0, inner, 1) if unbiased else inner / own
     return codes, scale
+
+
+def _nearest(centroids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Which centroid is nearest to each number."""
+    if len(centroids) == 2:
+        return numbers > 0
+    return np.searchsorted((centroids[1:] + centroids[:-1]) / 2, numbers)
 
 
 def _read(content: memoryview, bits: int, number: int, width: int) -> tuple[np.ndarray, memoryview]:

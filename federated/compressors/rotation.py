@@ -9,6 +9,7 @@ import numpy as np
 BLOCK = 2**12
 """Numbers rotated together: as one stack of two products with matrices of 64 x 64, in the processor's cache."""
 _SMALLEST = 2**5
+_TOGETHER = 16  # blocks, which the processor's cache holds
 
 
 def block_sizes(count: int) -> list[tuple[int, int]]:
@@ -17,7 +18,7 @@ def block_sizes(count: int) -> list[tuple[int, int]]:
     One rotation of the next power of two would be up to twice as long as the numbers.
     """
     whole, rest = divmod(count, BLOCK)
-    sizes = [(whole, BLOCK)] if whole else []
+    sizes = [(min(whole - at, _TOGETHER), BLOCK) for at in range(0, whole, _TOGETHER)]
     size = BLOCK // 2
     while size >= _SMALLEST:
         if rest >= size:
