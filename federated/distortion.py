@@ -20,25 +20,26 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
 
     nmse: ||decoded - update||^2 / ||update||^2. cosine: of the angle between them. bias, where the compressor
     claims none: <decoded, update> / ||update||^2 - 1, which is zero in the mean over draws. residual_norm, with error
-    feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Three norms
-    and a product, each one pass over [C, P]. An update of zeros counts as sent exactly.
+    feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Four products
+    of vectors a client. An update of zeros counts as sent exactly.
     """
     if compressor.parts == Parts():
         exact = np.zeros(len(updates))
         return {"nmse": exact, "cosine": exact + 1, "bias": exact}
-    size, lost = _norms(updates), _norms(decoded - updates)
-    inner = torch.linalg.vecdot(updates, decoded).double().cpu().numpy()
-    any_update = size > 0
-    safe = np.where(any_update, size, 1)
-    lengths = np.where(any_update, size * _norms(decoded), 1)
+    pairs = zip(updates.cpu().numpy(), decoded.cpu().numpy(), strict=True)
+    squares, of_decoded, inner, of_error = np.array([_products(*pair) for pair in pairs], np.float64).T
+    any_update = squares > 0
+    safe, lengths = np.where(any_update, squares, 1), np.sqrt(squares * of_decoded)
     measures = {
-        "nmse": np.where(any_update, (lost / safe) ** 2, 0),
+        "nmse": np.where(any_update, of_error / safe, 0),
         "cosine": np.where(any_update, inner / np.where(lengths > 0, lengths, 1), 1),
     }
     if compressor.unbiased:
-        measures["bias"] = np.where(any_update, inner / safe**2 - 1, 0)
+        measures["bias"] = np.where(any_update, inner / safe - 1, 0)
     if "residual" in (names := {name.rpartition(".")[2]: name for name in state}):
-        measures["residual_norm"] = _norms(state[names["residual"]])
+        measures["residual_norm"] = torch.linalg.vector_norm(state[names["residual"]], dim=1).numpy(
+            force=True
+        )
     return measures
 
 
@@ -51,6 +52,12 @@ def distortion_metrics(shards: Sequence[Distortion]) -> dict[str, float]:
     }
 
 
-def _norms(rows: Tensor) -> np.ndarray:
-    norms: np.ndarray = torch.linalg.vector_norm(rows, dim=1).double().cpu().numpy()
-    return norms
+def _products(update: np.ndarray, decoded: np.ndarray) -> tuple[float, float, float, float]:
+    """||update||^2, ||decoded||^2, <update, decoded>, ||decoded - update||^2."""
+    error = decoded - update
+    return (
+        float(update @ update),
+        float(decoded @ decoded),
+        float(update @ decoded),
+        float(error @ error),
+    )

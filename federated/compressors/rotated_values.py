@@ -116,10 +116,11 @@ def _quantised(spun: np.ndarray, narrow: int, split: int, unbiased: bool) -> tup
 
 
 def _nearest(centroids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Which centroid is nearest to each number."""
-    if len(centroids) == 2:
-        return numbers > 0
-    return np.searchsorted((centroids[1:] + centroids[:-1]) / 2, numbers)
+    """Which centroid is nearest to each number, uint8: how many borders lie below; quicker than a binary search."""
+    codes = np.zeros(numbers.shape, np.uint8)
+    for border in (centroids[1:] + centroids[:-1]) / 2:
+        codes += numbers > border
+    return codes
 
 
 def _read(content: memoryview, bits: int, number: int, width: int) -> tuple[np.ndarray, memoryview]:
