@@ -16,6 +16,7 @@ from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints, rounds
 from tasks.tracking.search import newest_study, results_of_study
 from tasks.tracking.store import connect
+from tests.conftest import NORMALISED
 
 pytestmark = [
     pytest.mark.slow,
@@ -246,7 +247,7 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
     assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 2)
 
 
-def test_the_dictionary_of_metrics_is_complete():
+def test_the_dictionary_of_metrics_is_complete(own):
     from flows.federated_study import __file__ as here
 
     held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
@@ -254,8 +255,16 @@ def test_the_dictionary_of_metrics_is_complete():
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
     )
+    compression = {
+        "uplink": "error_feedback(top_k(0.1))",
+        "downlink": "difference(qsgd(4))",
+    }
+    normalised = f"{own(NORMALISED)}:model"
+    two_ways = federated_study(
+        _study(name="dictionary-ways", model=normalised, compression=compression, seeds=[0])
+    )
     logged = set()
-    for outcome in (digits, line):
+    for outcome in (digits, line, two_ways):
         logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]
