@@ -76,13 +76,14 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkSt
         nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
         fresh = under(_INNER, compressor.init(1, size))
         return {"reference": target.cpu().clone(), "held": nobody, **_stored([]), **fresh}
-    reference = state.downlink["reference"]
+    last = {name: value.cpu() for name, value in state.downlink.items()}
+    reference = last["reference"]
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
-    before = nested(state.downlink, _INNER)
+    before = nested(last, _INNER)
     (payload,), after = compressor.encode(before, (target.cpu() - reference)[None], [numbers])
     reference = reference + compressor.decode([payload], size)[0]
-    stored = _stored([*_payloads(state.downlink), payload])
-    return {**state.downlink, "reference": reference, **stored, **under(_INNER, after)}
+    stored = _stored([*_payloads(last), payload])
+    return {**last, "reference": reference, **stored, **under(_INNER, after)}
 
 
 def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
