@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+
+class Origin(NamedTuple):
+    """Where the examples of a pool come from.
+
+    examples: int64 [N], the number of each in the data set. size: of the whole data set. data_digest: its
+    content address.
+    """
+
+    examples: np.ndarray
+    size: int
+    data_digest: str
 
 
 class Pool(NamedTuple):
@@ -16,12 +28,14 @@ class Pool(NamedTuple):
     labels: int [N], class numbers; None for regression.
     client_ids: natural client of each example [N]; None where the data set has none.
     client_names: every natural client of the data set, in sorted order, with or without examples in the pool.
+    origin: where the examples come from; None: they are all there is.
     """
 
     size: int
     labels: np.ndarray | None = None
     client_ids: np.ndarray | None = None
     client_names: np.ndarray | None = None
+    origin: Origin | None = None
 
 
 class Partition(NamedTuple):
@@ -30,10 +44,12 @@ class Partition(NamedTuple):
     indices: one int64 array per client, into the pool; every example exactly once unless the partitioner
         says what it leaves out. A client may hold nothing.
     names: one name per client.
+    notes: what the partitioner found or did, in numbers, by the metric's name below `heterogeneity/`.
     """
 
     indices: tuple[np.ndarray, ...]
     names: tuple[str, ...]
+    notes: Mapping[str, float] = {}
 
     @property
     def sizes(self) -> np.ndarray:
@@ -94,7 +110,7 @@ def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
         raise ValueError(
             f"partitioner: {partitioner} names {len(names)} clients, but hands out to {len(indices)}"
         )
-    partition = Partition(indices, names)
+    partition = Partition(indices, names, partition.notes if isinstance(partition, Partition) else {})
     held_at_all = np.concatenate(partition.indices)
     if len(held_at_all) and not 0 <= held_at_all.min() <= held_at_all.max() < pool_size:
         raise ValueError(f"partitioner: {partitioner} hands out an example outside 0 ... {pool_size - 1}")

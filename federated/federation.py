@@ -11,7 +11,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from data_partitioners import Partition, Pool, checked
-from data_partitioners.heterogeneity import label_counts, label_divergence, size_gini
+from data_partitioners.heterogeneity import label_counts
+from data_partitioners.partition import Origin
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
 from federated.datasets import Examples
@@ -33,6 +34,7 @@ class Federation:
     unseen: the examples of each client that never takes part.
     test: the central test set.
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
+    whole: the partition as it was made, before unseen clients and own shares were set aside.
     """
 
     examples: Examples
@@ -42,6 +44,7 @@ class Federation:
     unseen: tuple[np.ndarray, ...]
     test: np.ndarray
     data_digest: str
+    whole: Partition
 
     @property
     def sizes(self) -> np.ndarray:
@@ -77,22 +80,6 @@ class Federation:
             self.examples.targets, Partition(self.clients, self.names), len(self.examples.classes)
         )
 
-    def heterogeneity(self) -> dict[str, float]:
-        """The `heterogeneity/*` metrics of the participating clients' training examples."""
-        sizes, counts = self.sizes, self.label_counts()
-        measures = {
-            "heterogeneity/clients": float(len(sizes)),
-            "heterogeneity/empty_clients": float((sizes == 0).sum()),
-            "heterogeneity/smallest_client_examples": float(sizes.min()),
-            "heterogeneity/largest_client_examples": float(sizes.max()),
-            "heterogeneity/size_gini": size_gini(sizes),
-        }
-        return (
-            measures
-            if counts is None
-            else {**measures, "heterogeneity/label_divergence_bits": label_divergence(counts)}
-        )
-
 
 def partition_clients(config: RunConfig) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
@@ -101,7 +88,7 @@ def partition_clients(config: RunConfig) -> Federation:
     next, each participating client's own share last; preprocessing is fitted on what is left. Every draw
     depends on the seed, so arms that share it share the central test set.
     """
-    files = stamp(config.dataset)
+    files = stamp(config.dataset) + stamp(config.partitioner)
     federation = _partition_clients(
         config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
@@ -126,6 +113,7 @@ def _partition_clients(
         unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
         test=test,
         data_digest=examples.digest,
+        whole=partition._replace(indices=tuple(held)),
     )
 
 
@@ -175,6 +163,7 @@ def _partition(
         labels=None if examples.classes is None else examples.targets[pool],
         client_ids=None if examples.client_ids is None else np.asarray(examples.client_ids)[pool],
         client_names=None if examples.client_ids is None else np.unique(examples.client_ids),
+        origin=Origin(pool, len(examples.targets), examples.digest),
     )
     wanted = None if num_clients is None else num_clients + num_unseen
     try:
