@@ -114,13 +114,13 @@ def _write_page(study: StudyConfig, configs: Sequence[RunConfig]) -> Path:
     folder = home() / "previews" / study.name
     folder.mkdir(parents=True, exist_ok=True)
     federations = [partition_clients(config) for config in configs]
-    shown = []
+    shown, several = [], len({config.dataset for config in configs}) > 1
     for at, (config, federation) in enumerate(zip(configs, federations, strict=True)):
         alike = [other.sizes.max() for other in federations if len(other.clients) == len(federation.clients)]
         pictures = federation_pictures(federation, int(max(alike)))
         for name, picture in pictures.items():
             (folder / f"{at}_{name}").write_bytes(picture)
-        title = f"{config.partitioner.label()} · {config.dataset.label()}"
+        title = config.partitioner.label() + (f" · {config.dataset.label()}" if several else "")
         shown.append(PreviewedPartition(title, _notes(federation), fingerprint_of(federation), pictures))
     page = folder / "preview.html"
     page.write_text(preview_html(study.name, study.description, study.seeds[0], shown), encoding="utf-8")

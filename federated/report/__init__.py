@@ -10,7 +10,8 @@ from federated.report.learning_curves import learning_curves
 from federated.report.page import page_html, write_page
 from federated.report.partition_picture import partition_picture
 from federated.report.preview_page import PreviewedPartition, preview_html
-from federated.report.results import RunResult
+from federated.report.response_curve import response_curve
+from federated.report.results import RunResult, same_partition
 from federated.report.style import png
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "partition_picture",
     "png",
     "preview_html",
+    "response_curve",
+    "same_partition",
     "table",
     "text_table",
     "write_page",
