@@ -60,16 +60,20 @@ def read_partition(path: Path) -> Listing:
     NPZ without `names`: `client` may be numbers or texts, and each distinct one is a client, in sorted order.
     """
     if not path.is_file():
-        raise ValueError(f"path: there is no file {path}")
+        raise ValueError(f"partitioner: from_file: there is no file {path}")
     if path.suffix == ".csv":
         return _of_csv(path)
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise ValueError(f"path: {path} is not an NPZ file of plain arrays: {error}") from error
+        raise ValueError(
+            f"partitioner: from_file: {path} is not an NPZ file of plain arrays: {error}"
+        ) from error
     if missing := [name for name in ("example", "client") if name not in arrays]:
-        raise ValueError(f"path: {path} has no array {missing[0]!r}; it has {', '.join(arrays) or 'none'}")
+        raise ValueError(
+            f"partitioner: from_file: {path} has no array {missing[0]!r}; it has {', '.join(arrays) or 'none'}"
+        )
     return _listing(
         path, **{name: arrays.get(name) for name in ("example", "client", "names", "data_digest")}
     )
@@ -80,20 +84,24 @@ def _of_csv(path: Path) -> Listing:
         rows = list(csv.DictReader(file))
         header = rows[0].keys() if rows else ()
     if missing := [name for name in ("example", "client") if name not in header]:
-        raise ValueError(f"path: {path} has no column {missing[0]!r}; its first line must be example,client")
+        raise ValueError(
+            f"partitioner: from_file: {path} has no column {missing[0]!r}; its first line must be example,client"
+        )
     try:
         example = np.array([int(row["example"]) for row in rows], np.int64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"path: {path}: an example must be a whole number: {error}") from error
+        raise ValueError(
+            f"partitioner: from_file: {path}: an example must be a whole number: {error}"
+        ) from error
     if any(row["client"] is None for row in rows):
-        raise ValueError(f"path: {path}: a line has no client")
+        raise ValueError(f"partitioner: from_file: {path}: a line has no client")
     return _listing(path, example, np.array([row["client"] for row in rows]))
 
 
 def _listing(path: Path, example: Any, client: Any, names: Any = None, data_digest: Any = None) -> Listing:
     if example.ndim != 1 or example.dtype.kind not in "iu" or client.shape != example.shape:
         raise ValueError(
-            f"path: {path}: example must be whole numbers [n] and client [n] as well, got "
+            f"partitioner: from_file: {path}: example must be whole numbers [n] and client [n] as well, got "
             f"{example.dtype} {list(example.shape)} and {client.dtype} {list(client.shape)}"
         )
     digest = "" if data_digest is None else str(data_digest)
@@ -102,7 +110,7 @@ def _listing(path: Path, example: Any, client: Any, names: Any = None, data_dige
         return Listing(example.astype(np.int64), clients, tuple(map(str, distinct)), digest)
     if client.dtype.kind not in "iu" or (len(client) and not 0 <= client.min() <= client.max() < len(names)):
         raise ValueError(
-            f"path: {path}: client must be the place of a name among names, 0 ... {len(names) - 1}"
+            f"partitioner: from_file: {path}: client must be the place of a name among names, 0 ... {len(names) - 1}"
         )
     return Listing(example.astype(np.int64), client.astype(np.int64), tuple(map(str, names)), digest)
 
