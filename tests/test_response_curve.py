@@ -50,6 +50,17 @@ def test_other_settings_make_curves_of_their_own() -> None:
     assert list(drawn) == ["dirichlet · uplink=none", "dirichlet · uplink=qsgd"]
 
 
+def test_the_parameter_that_sets_the_skew_makes_no_curve_and_others_do() -> None:
+    def plain(value: float, **arguments: str) -> RunResult:
+        stated = {f"partitioner.{name}": text for name, text in arguments.items()}
+        parameters = {"partitioner": "dirichlet", "partitioner.alpha": str(1 - value), **stated}
+        return run(value, arm=f"{value} {arguments}", parameters=parameters)
+
+    drawn = lines([plain(v, balance=b) for v in (0.1, 0.4) for b in ("True", "False")])
+    assert list(drawn) == ["dirichlet · balance=True", "dirichlet · balance=False"]
+    assert list(lines([plain(0.1), plain(0.4)])) == ["dirichlet"]
+
+
 def test_the_null_band_is_marked() -> None:
     figure = response_curve([run(0.1), run(0.4)])
     assert figure is not None

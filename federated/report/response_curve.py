@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES
+from data_partitioners.one_parameter import ONE_PARAMETER
 from federated.report.fingerprint_table import in_words
 from federated.report.results import RunResult
 from federated.report.style import Stroke, blank, metric_label, plain, strokes
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 _FAMILY = "heterogeneity/"
 _USUAL = "label_hellinger_weighted_mean"
+_SKEW = {
+    *("seed", "partitioner", "partitioner.by", "partitioner.value", "partitioner.tolerance"),
+    *(f"partitioner.{line.parameter}" for line in ONE_PARAMETER.values()),
+}
+"""Settings that do not make a curve of their own: how skewed, and who makes it so, which names the curve."""
 
 
 class _Point(NamedTuple):
@@ -34,8 +40,8 @@ def response_curve(results: Sequence[RunResult]) -> Figure | None:
     """Final main metric against measured heterogeneity, one panel a main metric; None where arms hardly differ in it.
 
     Along x the measure that the study aims with, else the weighted mean of the clients' Hellinger distances.
-    Dot: a finished seed. Line: through the means of arms that differ in nothing but the partitioner's
-    arguments. Grey: where IID partitions of these sizes lie. Arms count as different once they are further
+    Dot: a finished seed. Line: through the means of arms that differ in nothing but how skewed their
+    partitioner is. Grey: where IID partitions of these sizes lie. Arms count as different once they are further
     apart than the grey area is wide.
     """
     measure = _measure(results)
@@ -63,15 +69,9 @@ def _measure(results: Sequence[RunResult]) -> str:
 
 
 def _varied(results: Sequence[RunResult]) -> list[str]:
-    """The settings beside partitioner and seed in which runs differ."""
-    names = dict.fromkeys(name for result in results for name in result.parameters)
-    return [
-        name
-        for name in names
-        if name != "seed"
-        and not name.startswith("partitioner")
-        and len({str(result.parameters.get(name)) for result in results}) > 1
-    ]
+    """The settings in which runs differ, but for the seed and how skewed the partitioner is."""
+    names = dict.fromkeys(name for result in results for name in result.parameters if name not in _SKEW)
+    return [name for name in names if len({str(result.parameters.get(name)) for result in results}) > 1]
 
 
 def _point(result: RunResult, measure: str, varied: Sequence[str]) -> _Point | None:
@@ -81,11 +81,8 @@ def _point(result: RunResult, measure: str, varied: Sequence[str]) -> _Point | N
     ends = [result.final(f"{_FAMILY}{measure}_null_{end}") for end in ("low", "high")]
     band = (ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None
     by = result.parameters.get("partitioner.by") or result.parameters.get("partitioner", "")
-    others = [str(result.parameters.get(name)) for name in varied if "." not in name]
-    others += [
-        f"{name.rpartition('.')[2]}={result.parameters[name]}"
-        for name in varied
-        if "." in name and name in result.parameters
+    others = [
+        f"{name.rpartition('.')[2]}={result.parameters[name]}" for name in varied if name in result.parameters
     ]
     return _Point(" · ".join([str(by), *others]), result.arm, measured, score, band)
 
@@ -119,5 +116,5 @@ def _draw(panel: Axes, points: Sequence[_Point], looks: dict[str, Stroke]) -> No
             color=look.colour, ms=4, alpha=0.45, mec="none",
         )  # fmt: skip
         panel.plot(*means.T, color=look.colour, ls=look.line, marker=look.marker, ms=5, label=plain(curve))
-    panel.set_xlim(left=0)
+    panel.set_xlim(left=-0.015 * panel.get_xlim()[1])
     panel.legend(frameon=False, fontsize=8, loc="best", title="dot: one seed; line: means", title_fontsize=8)
