@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,23 @@ def target_heterogeneity(
         even, skewed = turned.ends(pool, number)
         measured = _measure_of(measure, pool)
 
-        def at(parameter: float) -> tuple[float, Partition]:
-            made = turned.make(**{turned.parameter: parameter}, **fixed)
-            tried = made(pool, number, copy.deepcopy(generator))
-            return measured(tried), tried
+        def made(parameter: float) -> Partition:
+            made_by = turned.make(**{turned.parameter: parameter}, **fixed)
+            return made_by(pool, number, copy.deepcopy(generator))
 
-        lowest, highest = at(even)[0], at(skewed)[0]
+        @cache
+        def at(parameter: float) -> float:
+            return measured(made(parameter))
+
+        lowest, highest = at(even), at(skewed)
         if value and not lowest - tolerance <= value <= highest + tolerance:
             raise ValueError(
                 f"partitioner: target_heterogeneity: {measure} {value} is out of reach here: {by} gives {lowest:.4g} "
                 f"with {turned.parameter}={even:g} up to {highest:.4g} with {turned.parameter}={skewed:g}"
             )
-        found = nearest(lambda parameter: at(parameter)[0], value, even, skewed, turned.whole, tolerance)
-        reached, best = at(found)
-        notes = {"value": value, "reached": reached, "parameter": found, "tolerance": tolerance}
+        found = nearest(at, value, even, skewed, turned.whole, tolerance)
+        best = made(found)
+        notes = {"value": value, "reached": at(found), "parameter": found, "tolerance": tolerance}
         return best._replace(notes={**best.notes, **{f"aim_{name}": float(n) for name, n in notes.items()}})
 
     return partition

@@ -18,16 +18,17 @@ _MOST_KEPT = 64
 def once_per_partition(
     make: Callable[Concatenate[Federation, P], T],
 ) -> Callable[Concatenate[Federation, P], T]:
-    """Keep what `make` returns by data digest, partition digest and other arguments, for the last 64 of them.
+    """Keep what `make` returns by data set, digests and other arguments, for the last 64 of them.
 
-    By digests and not by the federation itself, which would be held in memory with its examples.
+    The name of the data set says how it is preprocessed, which its digest does not. Not by the federation
+    itself, which would be held in memory with its examples.
     """
     kept: OrderedDict[object, T] = OrderedDict()
 
     @wraps(make)
     def remembered(federation: Federation, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        digests = (federation.data_digest, federation.partition_digest)
-        key = (*digests, federation.names, args, tuple(sorted(kwargs.items())))
+        data = (federation.examples.name, federation.data_digest)
+        key = (data, federation.partition_digest, federation.names, args, tuple(sorted(kwargs.items())))
         if key not in kept:
             kept[key] = make(federation, *args, **kwargs)
             if len(kept) > _MOST_KEPT:
