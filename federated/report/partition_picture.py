@@ -140,14 +140,12 @@ def _binned(shares: np.ndarray) -> np.ndarray:
 
 def _by_main_labels(counts: np.ndarray) -> np.ndarray:
     """Order [K] of the clients: by most frequent label, then by the second, the purest last; empty ones at the end."""
-    sizes = counts.sum(axis=1)
-    by_frequency = np.argsort(-counts, axis=1, kind="stable")
-    main = np.where(sizes > 0, by_frequency[:, 0], counts.shape[1])
-    second_count = (
-        np.take_along_axis(counts, by_frequency[:, 1:2], axis=1).ravel() if counts.shape[1] > 1 else 0
-    )
-    second = np.where(second_count > 0, by_frequency[:, -1 if counts.shape[1] == 1 else 1], counts.shape[1])
-    return np.lexsort((counts.max(axis=1) / np.maximum(sizes, 1), second, main))
+    none = counts.shape[1]  # after every label
+    padded = np.pad(counts, ((0, 0), (0, 1)))
+    ranked = np.argsort(-padded, axis=1, kind="stable")[:, :2]
+    main, second = np.where(np.take_along_axis(padded, ranked, axis=1) > 0, ranked, none).T
+    purity = counts.max(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    return np.lexsort((purity, second, main))
 
 
 def _draw_sizes(panel: Axes, sizes: np.ndarray) -> None:
