@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     DROPOUT = 7
     DATA = 8
     LOCAL_WORK = 9
+    FINGERPRINT = 10
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

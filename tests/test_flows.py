@@ -89,11 +89,15 @@ def test_study_leaves_everything_in_mlflow():
     assert data.dataset.name == "digits"
     assert data.dataset.digest == federation.examples.digest
     assert run.data.tags["partition_digest"] == federation.partition_digest
+    assert run.data.tags["data_digest"] == federation.data_digest
+    assert "response_to_heterogeneity.png" in artifacts
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files >= {
         "config.yaml",
         "environment.json",
         "partition.png",
+        "heterogeneity.png",
+        "partition.npz",
         "learning_curves.png",
         "clients.json",
     }
@@ -247,7 +251,7 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
     assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 2)
 
 
-def test_the_dictionary_of_metrics_is_complete(own):
+def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
     held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
@@ -263,8 +267,14 @@ def test_the_dictionary_of_metrics_is_complete(own):
     two_ways = federated_study(
         _study(name="dictionary-ways", model=normalised, compression=compression, seeds=[0])
     )
+    file = tmp_path / "partition.npz"
+    np.savez(file, example=np.arange(1797), client=np.arange(1797) % 6)
+    aimed = federated_study(_study(name="dictionary-aimed", partitioner="target_heterogeneity(0.4)"))
+    listed = federated_study(
+        _study(name="dictionary-file", partitioner={"name": "from_file", "path": str(file)}, clients=None)
+    )
     logged = set()
-    for outcome in (digits, line, two_ways):
+    for outcome in (digits, line, two_ways, aimed, listed):
         logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]

@@ -10,7 +10,17 @@ import mlflow.artifacts
 
 from federated.errors import BadInput
 from federated.home import home
-from federated.report import ArmSummary, RunResult, arm_curves, arm_outcomes, compare, png, table, write_page
+from federated.report import (
+    ArmSummary,
+    RunResult,
+    arm_curves,
+    arm_outcomes,
+    compare,
+    png,
+    response_curve,
+    table,
+    write_page,
+)
 from federated.study import StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.environment import environment
@@ -63,6 +73,8 @@ def write_report(
     command = parent.data.tags.get("mlflow.source.name", "")
     path = home() / "reports" / f"{name}-{parent_run_id[:8]}" / "report.html"
     pictures = {"Every run": png(arm_outcomes(results)), "On the way": png(arm_curves(results))}
+    if (response := response_curve(results)) is not None:
+        pictures = {"Response to heterogeneity": png(response), **pictures}
     links = {"Comparison in MLflow": url}
     write_page(path, name, description, question, results, pictures, links, environment(), command)
     return StudyOutcome(

@@ -77,7 +77,13 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         main_metric=run.data.tags.get("main_metric", main_metric("classification")),
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
+        partition=_partition(run.data.tags),
     )
+
+
+def _partition(tags: dict[str, str]) -> str:
+    digests = tags.get("data_digest"), tags.get("partition_digest")
+    return ":".join(digest for digest in digests if digest) if all(digests) else ""
 
 
 def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics], ...]:
@@ -86,4 +92,6 @@ def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics],
         if name.startswith(_WANTED):
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
+        elif name.startswith("heterogeneity/"):  # logged once, before the first round
+            by_round[0][name] = run.data.metrics[name]
     return tuple(sorted(by_round.items()))
