@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     NOISE = 6
     DROPOUT = 7
     DATA = 8
+    NETWORK = 11
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

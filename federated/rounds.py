@@ -50,6 +50,7 @@ class RoundReport:
 
     def metrics(self, state: RunState) -> Metrics:
         """The report under the names of mlflow/README.md; `state` is the one after the round."""
+        plain_bytes = 4 * state.parameters.numel() * self.cohort_clients
         return {
             "train/loss": self.loss,
             "train/cohort_clients": self.cohort_clients,
@@ -59,6 +60,8 @@ class RoundReport:
             "communication/downlink_bytes": self.downlink_bytes,
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
+            "communication/uplink_ratio": plain_bytes / self.uplink_bytes,
+            "communication/downlink_ratio": plain_bytes / self.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
             "system/training_seconds": self.training_seconds,
             "system/compression_seconds": self.compression_seconds,

@@ -250,7 +250,7 @@ def test_the_dictionary_of_metrics_is_complete():
     from flows.federated_study import __file__ as here
 
     held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
-    digits = federated_study(_study(name="dictionary", **held_out))
+    digits = federated_study(_study(name="dictionary", network="4g", **held_out))
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
     )

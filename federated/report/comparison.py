@@ -106,9 +106,9 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
         *(_metric_column(name, secondary=False) for name in mains),
-        _Column("uplink MB", lambda summary: summary.uplink_mb, _amount_text),
-        _Column("downlink MB", lambda summary: summary.downlink_mb, _amount_text),
-        _Column("rounds", lambda summary: summary.rounds, _rounds_text),
+        _Column("uplink MB", lambda summary: summary.uplink_mb, amount_text),
+        _Column("downlink MB", lambda summary: summary.downlink_mb, amount_text),
+        _Column("rounds", lambda summary: summary.rounds, rounds_text),
         _Column("runs", lambda summary: summary.runs, str, plain=True),
         _Column("failed", lambda summary: summary.failed, str, plain=True),
         *(_metric_column(name, secondary=True) for name in others),
@@ -160,11 +160,13 @@ def _error_text(cell: Spread) -> str:
     return _spread_text(cell, _decimals(cell.mean))
 
 
-def _amount_text(cell: Spread) -> str:
+def amount_text(cell: Spread) -> str:
+    """`2.00 ± 1.41`: three digits that mean something, and no deviation of zero."""
     return _spread_text(cell, _decimals(cell.mean), hide_zero=True)
 
 
-def _rounds_text(cell: Spread) -> str:
+def rounds_text(cell: Spread) -> str:
+    """`12`, or `12.3 ± 1.5` where seeds differ."""
     return _spread_text(cell, decimals=0 if not cell.sd else 1, hide_zero=True)
 
 
