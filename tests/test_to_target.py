@@ -50,8 +50,22 @@ def test_without_a_stated_target_it_is_95_percent_of_the_best_arms_mean_final_va
     first, second = to_target(runs)
     assert first.target == second.target
     assert first.target.value == pytest.approx(0.95 * 0.8)
-    assert first.target.origin == "95% of the best arm's final 0.800"
+    assert first.target.origin == "95% of the best rival's final 0.800"
     assert (first.reached, second.reached) == (1, 1)
+
+
+def test_arms_are_measured_by_those_that_differ_in_what_travels_alone():
+    def on(partitioner: str, uplink: str, final: float) -> RunResult:
+        parameters = {"partitioner": partitioner, "compression.uplink": uplink, "network": "3g", "seed": "0"}
+        return run(f"{partitioner} {uplink}", 0, 0.1, final, parameters=parameters)
+
+    even = [on("iid", "none", 0.8), on("iid", "top_k", 0.6)]
+    skewed = [on("dirichlet", "none", 0.4), on("dirichlet", "top_k", 0.39)]
+    targets = [row.target.value for row in to_target([*even, *skewed])]
+    assert targets == pytest.approx([0.76, 0.76, 0.38, 0.38])
+    assert [row.reached for row in to_target([*even, *skewed])] == [1, 0, 1, 1]
+    without = [row.target.value for row in to_target([even[0], skewed[0]])]
+    assert without == pytest.approx([0.76, 0.76]), "no arm has a rival, so all are measured by the best"
 
 
 def test_a_stop_rule_states_the_target_of_its_arm_and_what_is_asked_for_goes_before_it():

@@ -80,6 +80,15 @@ class RunResult:
         before = np.searchsorted(logged, rounds, side="right")
         return np.concatenate([[0.0], totals])[before]
 
+    @property
+    def uplink_ratio(self) -> float | None:
+        """Bytes of all updates as 32-bit floats over those sent, over the whole run; None if never logged.
+
+        The harmonic mean of the rounds' ratios, as every round has as many floats.
+        """
+        _, ratios = self.curve(UPLINK_RATIO)
+        return float(len(ratios) / np.sum(1 / ratios)) if len(ratios) else None
+
     @cached_property
     def _by_metric(self) -> dict[str, dict[int, float]]:
         """Metric -> round -> value; one pass over the history for all the curves that are asked for."""

@@ -46,16 +46,32 @@ class ToTarget:
 def to_target(results: Sequence[RunResult], stated: float | None = None) -> list[ToTarget]:
     """One row an arm, in first-seen order.
 
-    The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best arm's mean
-    final value of the same main metric, where that is above 0. McMahan et al. 2017, table 2, also count rounds to a
-    target, but between evaluations and on the best value so far; here it is the first evaluation that reached it.
+    The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best mean final
+    value among its rivals (the arms that differ from it in compression and network alone; where no arm has any, all
+    of the same main metric), where that is above 0. McMahan et al. 2017, table 2, also count rounds to a target, but
+    interpolate between evaluations; here it is the first evaluation that reached it.
     """
-    defaults = {metric: _default(metric, results) for metric in {run.main_metric for run in results}}
+    by_rivals = any(len(arms_of(_rivals(run, results))) > 1 for run in results)
     rows = []
     for arm in arms_of(results):
         runs = [run for run in results if run.arm == arm]
-        rows.append(_row(runs, _target(runs[0], stated, defaults[runs[0].main_metric])))
+        default = _default(runs[0].main_metric, _rivals(runs[0], results) if by_rivals else results)
+        rows.append(_row(runs, _target(runs[0], stated, default)))
     return rows
+
+
+def _rivals(run: RunResult, results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs, itself too, of arms that differ from its own in compression and network alone."""
+    return [other for other in results if _setting(other) == _setting(run)]
+
+
+def _setting(run: RunResult) -> dict[str, str]:
+    """Its parameters without those of its seed and of what travels, and how."""
+    return {
+        name: str(value)
+        for name, value in run.parameters.items()
+        if name.partition(".")[0] not in ("compression", "network", "seed")
+    }
 
 
 def _target(run: RunResult, stated: float | None, default: Target) -> Target:
@@ -72,7 +88,7 @@ def _default(metric: str, results: Sequence[RunResult]) -> Target:
     if not known or max(known) <= 0:
         return Target(metric, None, "none stated, and no arm ended above 0")
     return Target(
-        metric, DEFAULT_SHARE * max(known), f"{DEFAULT_SHARE:.0%} of the best arm's final {max(known):.3f}"
+        metric, DEFAULT_SHARE * max(known), f"{DEFAULT_SHARE:.0%} of the best rival's final {max(known):.3f}"
     )
 
 
