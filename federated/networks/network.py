@@ -6,23 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Compute = float | Literal["measured"]
-"""Seconds of local training a client and round, or `measured`: `system/training_seconds` shared among the cohort."""
-
 
 @dataclass(frozen=True)
 class Network:
     """A client's connection to the server; 1 Mbit is 10^6 bits.
 
     uplink_mbps, downlink_mbps: Mbit/s of the median client. latency_ms: one way, half of what a ping shows.
-    spread: standard deviation of the natural logarithm of the clients' speeds; 0: all clients alike.
+    spread: standard deviation of the natural logarithm of the clients' speeds; 0: all clients alike. compute: seconds
+    of local training a client and round; measured: `system/training_seconds` over the clients of the cohort.
     """
 
     uplink_mbps: float
     downlink_mbps: float
     latency_ms: float = 0.0
     spread: float = 0.0
-    compute: Compute = "measured"
+    compute: float | Literal["measured"] = "measured"
 
     def __post_init__(self) -> None:
         for name in ("uplink_mbps", "downlink_mbps"):
@@ -39,7 +37,7 @@ def link(
     downlink_mbps: float,
     latency_ms: float = 0.0,
     spread: float = 0.0,
-    compute: Compute = "measured",
+    compute: float | Literal["measured"] = "measured",
 ) -> Network:
     """A network of your own: rates in Mbit/s, latency one way in ms, spread of speeds, seconds of compute.
 

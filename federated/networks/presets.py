@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
-from federated.networks.network import Compute, Network
+from federated.networks.network import Network
 
 _OFCOM = """Ofcom, "Measuring mobile broadband performance in the UK", 2 April 2015: tests on smartphones in five
 cities in the fourth quarter of 2014, means over four operators. The latency is half of the round trip of {ping} ms."""
@@ -55,7 +56,7 @@ def _factory(name: str, typical: Network, source: str) -> Callable[..., Network]
         downlink_mbps: float = typical.downlink_mbps,
         latency_ms: float = typical.latency_ms,
         spread: float = typical.spread,
-        compute: Compute = typical.compute,
+        compute: float | Literal["measured"] = typical.compute,
     ) -> Network:
         return Network(uplink_mbps, downlink_mbps, latency_ms, spread, compute)
 
