@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     DATA = 8
     LOCAL_WORK = 9
     FINGERPRINT = 10
+    NETWORK = 11
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

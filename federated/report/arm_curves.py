@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from federated.report.results import UPLINK, RunResult, arms_of
-from federated.report.style import Stroke, blank, finite, label_pair, plain, say, strokes
+from federated.report.style import Stroke, blank, finite, label_pair, logarithmic_x, plain, say, strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _LOG_FROM = 5.0
 """Ratio of the largest to the smallest arm's total bytes from which their axis is logarithmic."""
 
 
-class _MeanCurve(NamedTuple):
+class MeanCurve(NamedTuple):
     """An arm at the rounds that all its finished seeds have; each array is [n]. `mb`: mean uplink so far."""
 
     rounds: np.ndarray
@@ -49,7 +49,7 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
     looks, banded = strokes(arms), len(arms) <= _MOST_BANDS and len({result.seed for result in results}) > 1
     lines: dict[str, Line2D] = {}
     for (by_round, by_uplink), metric in zip(panels, metrics, strict=True):
-        curves = _mean_curves([result for result in results if result.main_metric == metric])
+        curves = mean_curves([result for result in results if result.main_metric == metric])
         for arm, curve in curves.items():
             lines[arm] = _draw(by_round, curve.rounds, curve, looks[arm], banded=banded)
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
@@ -59,7 +59,7 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def _mean_curves(results: Sequence[RunResult]) -> dict[str, _MeanCurve]:
+def mean_curves(results: Sequence[RunResult]) -> dict[str, MeanCurve]:
     by_arm: dict[str, list[RunResult]] = {}
     for result in results:
         if result.finished and result.final(result.main_metric) is not None:
@@ -67,16 +67,16 @@ def _mean_curves(results: Sequence[RunResult]) -> dict[str, _MeanCurve]:
     return {arm: _mean_curve(runs) for arm, runs in by_arm.items()}
 
 
-def _mean_curve(runs: Sequence[RunResult]) -> _MeanCurve:
+def _mean_curve(runs: Sequence[RunResult]) -> MeanCurve:
     """Where seeds stop at different rounds, the curve ends with the first: no seed's end enters twice."""
     curves = [run.curve(run.main_metric) for run in runs]
     rounds = functools.reduce(np.intersect1d, (rounds for rounds, _ in curves))
     values = np.stack([finite(values[np.isin(logged, rounds)]) for logged, values in curves])
     mb = np.mean([run.megabytes(UPLINK, rounds) for run in runs], axis=0)
-    return _MeanCurve(rounds, mb, values.mean(axis=0), values.min(axis=0), values.max(axis=0), len(runs))
+    return MeanCurve(rounds, mb, values.mean(axis=0), values.min(axis=0), values.max(axis=0), len(runs))
 
 
-def _draw(panel: Axes, x: np.ndarray, curve: _MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
+def _draw(panel: Axes, x: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
     if banded and curve.num_seeds > 1:
         panel.fill_between(x, curve.lowest, curve.highest, color=look.colour, alpha=0.12, lw=0)
     every = max(1, len(x) // _MOST_MARKERS)
@@ -86,16 +86,11 @@ def _draw(panel: Axes, x: np.ndarray, curve: _MeanCurve, look: Stroke, *, banded
     return line
 
 
-def _stretch(panel: Axes, curves: Sequence[_MeanCurve]) -> None:
+def _stretch(panel: Axes, curves: Sequence[MeanCurve]) -> None:
     """A logarithmic axis where arms differ a lot. It has no place for 0, where the initial model is."""
-    from matplotlib.ticker import LogLocator
-
     totals = [curve.mb[-1] for curve in curves if len(curve.mb) and curve.mb[-1] > 0]
     if totals and max(totals) / min(totals) > _LOG_FROM:
-        panel.set_xscale("log", nonpositive="mask")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(totals) / min(totals) < 100 else (1,)))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.minorticks_off()
+        logarithmic_x(panel, min(totals), max(totals))
         panel.set_xlabel(f"{panel.get_xlabel()} (logarithmic, without the initial model)")
 
 
