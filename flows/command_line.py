@@ -36,6 +36,9 @@ def run(
     study: StudyFile,
     settings: Settings = None,
     seeds: Seeds = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
@@ -46,6 +49,7 @@ def run(
     from flows.runtime import prefect_api
 
     config = read_study(study, settings or [], _seeds(seeds))
+    config = config.only(arm) if arm else config
     runs, screen, failure = config.runs(), console(), None
     screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
     with prefect_api() as wait_for_api:
@@ -92,11 +96,15 @@ def list_(
 @app.command()
 def compare(
     study: Annotated[str, typer.Argument(metavar="STUDY-NAME", help="The name of a study that was run")],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ARM", help="Compare all others with this arm, or with the best")
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
     """Compare the arms of a study's newest run again, from what MLflow holds."""
     from tasks.tracking.comparison import compare_again
 
-    _show_outcome(compare_again(study), console())
+    _show_outcome(compare_again(study, baseline, delta), console())
 
 
 @app.command()
@@ -153,6 +161,8 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     for row in rows:
         shown_table.add_row(*row)
     screen.print(shown_table, markup=False)
+    for sentence in outcome.verdict:
+        screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
     screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)

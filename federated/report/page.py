@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from federated.report.comparison import compare, final_text, text_table
-from federated.report.results import RunResult
-from federated.report.style import metric_label, png
+from federated.report.paired import Paired
+from federated.report.ranking import commands, ranked
+from federated.report.results import RunResult, arms_of
+from federated.report.style import metric_label, png, strokes
+from federated.report.verdict import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,9 +33,12 @@ def write_page(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     command: str = "",
+    pairs: Sequence[Paired] = (),
 ) -> None:
     """Write the page to `path`; its folder is made where it is missing. For the arguments see `page_html`."""
-    html = page_html(study_name, description, question_yaml, results, figures, links, environment, command)
+    html = page_html(
+        study_name, description, question_yaml, results, figures, links, environment, command, pairs
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
 
@@ -46,12 +52,13 @@ def page_html(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     command: str = "",
+    pairs: Sequence[Paired] = (),
 ) -> str:
     """The whole report. All text is escaped.
 
     question_yaml: text of the study file. figures: title -> figure or PNG. links: text -> address, such as
     the study's page in MLflow. environment: versions and machine. command: what reproduces the study; without
-    it, the command for a study file of the study's name.
+    it, the command for a study file of the study's name. pairs: every arm against the baseline.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -59,6 +66,7 @@ def page_html(
     templates.filters["breakable"] = _breakable
     template = templates.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     header, rows = text_table(compare(results))
+    command = command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}"
     return template.render(
         name=study_name,
         description=description,
@@ -72,7 +80,13 @@ def page_html(
         shared=_shared_parameters(results),
         links=links,
         environment=environment,
-        command=command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}",
+        verdict=sentences(results, pairs),
+        ranking=ranked(results, pairs),
+        pairs=pairs,
+        looks=strokes(arms_of(results)),
+        command=command,
+        commands=commands(results, command),
+        digests=sorted({run.data_digest for run in results} - {""}),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -193,4 +193,22 @@ def _curves(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int,
         ]
         for run in results
         if run.arm == arm and run.finished
+    }
+
+
+def paired_table(pairs: Sequence[Paired]) -> dict[str, list[Any]]:
+    """The comparison as columns of plain values, None where there is none; one row an arm."""
+    return {
+        "arm": [pair.arm for pair in pairs],
+        "baseline": [pair.baseline for pair in pairs],
+        "metric": [pair.metric for pair in pairs],
+        "shared seeds": [len(pair.seeds) for pair in pairs],
+        "difference": [pair.mean for pair in pairs],
+        "low": [pair.interval and pair.interval.low for pair in pairs],
+        "high": [pair.interval and pair.interval.high for pair in pairs],
+        "p (t, Holm)": [pair.p for pair in pairs],
+        "p (equivalence, Holm)": [pair.same_p for pair in pairs],
+        "p (exact)": [pair.rank_p for pair in pairs],
+        "verdict": [pair.verdict for pair in pairs],
+        "more seeds": [pair.more_seeds for pair in pairs],
     }

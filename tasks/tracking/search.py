@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 from mlflow import MlflowClient
@@ -12,12 +13,11 @@ from federated.report import RunResult
 from federated.state import Metrics
 from tasks.tracking.store import connect
 
-_WANTED = (
-    "generalisation/",
-    "train/loss",
-    "communication/uplink_bytes_total",
-    "communication/downlink_bytes_total",
+_WANTED = re.compile(
+    r"generalisation/(train|test|client|unseen)_(loss|accuracy|macro_f1|mse|mae|r2)"
+    r"|train/loss|communication/(up|down)link_bytes_total"
 )
+"""The metrics of which a report needs every round; each costs a query a run."""
 
 
 def newest_study(name: str) -> str | None:
@@ -77,13 +77,19 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         main_metric=run.data.tags.get("main_metric", main_metric("classification")),
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
+        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
+        data_digest=", ".join(
+            used.dataset.digest for used in (run.inputs.dataset_inputs if run.inputs else ())
+        ),
     )
 
 
 def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics], ...]:
     by_round: dict[int, Metrics] = defaultdict(dict)
     for name in run.data.metrics:
-        if name.startswith(_WANTED):
+        if _WANTED.fullmatch(name):
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
+    last = max(by_round, default=0)
+    by_round[last] = {**run.data.metrics, **by_round[last]}  # of all others, the last value
     return tuple(sorted(by_round.items()))
