@@ -14,7 +14,7 @@ from federated.state import Metrics
 from tasks.tracking.store import connect
 
 _WANTED = re.compile(
-    r"generalisation/(train|test|client|unseen)_(loss|accuracy|macro_f1|mse|mae|r2)"
+    r"generalisation/(training|test|client|unseen)_(loss|accuracy|macro_f1|mse|mae|r2)"
     r"|train/loss|communication/(up|down)link_bytes_total"
 )
 """The metrics of which a report needs every round; each costs a query a run."""
