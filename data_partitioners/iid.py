@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from data_partitioners.partition import Partition, Partitioner, Pool, numbered, stated_number
+from data_partitioners.skew import Skew, random_deal
 
 
-def iid() -> Partitioner:
+def iid() -> Skew:
     """Shuffle the examples and deal them out; sizes differ by at most one."""
-
-    def partition(pool: Pool, num_clients: int | None, generator: np.random.Generator) -> Partition:
-        number = stated_number(num_clients, pool, "iid")
-        return numbered(np.array_split(generator.permutation(pool.size), number))
-
-    return partition
+    return Skew("iid", deal=random_deal("iid"), keeps_sizes=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+from data_partitioners.transform import Transform
 
 
 class Pool(NamedTuple):
@@ -16,12 +19,44 @@ class Pool(NamedTuple):
     labels: int [N], class numbers; None for regression.
     client_ids: natural client of each example [N]; None where the data set has none.
     client_names: every natural client of the data set, in sorted order, with or without examples in the pool.
+    targets: float [N] or [N, outputs] for regression; None for classification.
+    features: makes the features of the pool, [N, ...], for partitioners that look at them.
+    column: finds a property of the examples by its name, float64 [N]; raises ValueError where there is none.
     """
 
     size: int
     labels: np.ndarray | None = None
     client_ids: np.ndarray | None = None
     client_names: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    features: Callable[[], np.ndarray] | None = None
+    column: Callable[[str], np.ndarray] | None = None
+
+
+class Slices(Sequence[np.ndarray]):
+    """Many index arrays as slices of one: `flat[offsets[k]:offsets[k + 1]]` is what client k holds.
+
+    A million clients are two arrays instead of a million; a client's array is made when it is asked for.
+    """
+
+    def __init__(self, flat: np.ndarray, sizes: np.ndarray) -> None:
+        """flat: int64, as long as the sum of sizes; sizes: int [K]."""
+        self.flat = flat
+        self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+        if len(flat) != self.offsets[-1]:
+            raise ValueError(f"sizes add up to {self.offsets[-1]}, but {len(flat)} examples are handed out")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return tuple(self[k] for k in range(*at.indices(len(self))))
+        client = range(len(self))[at]
+        return self.flat[self.offsets[client] : self.offsets[client + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.flat[start:end] for start, end in pairwise(self.offsets.tolist()))
 
 
 class Partition(NamedTuple):
@@ -30,33 +65,61 @@ class Partition(NamedTuple):
     indices: one int64 array per client, into the pool; every example exactly once unless the partitioner
         says what it leaves out. A client may hold nothing.
     names: one name per client.
+    transforms: what happens to the examples of each client, in this order.
+    moved: examples that were moved to another client than the law gave them to, to meet a minimum size.
     """
 
-    indices: tuple[np.ndarray, ...]
+    indices: Sequence[np.ndarray]
     names: tuple[str, ...]
+    transforms: tuple[Transform, ...] = ()
+    moved: int = 0
 
     @property
     def sizes(self) -> np.ndarray:
         """Number of examples of each client, int64 [K]."""
+        if isinstance(self.indices, Slices):
+            return np.diff(self.indices.offsets)
         return np.array([len(held) for held in self.indices], np.int64)
 
+    @property
+    def flat(self) -> np.ndarray:
+        """What the clients hold, one after another, int64."""
+        if isinstance(self.indices, Slices):
+            return self.indices.flat
+        return np.concatenate(self.indices)
+
     def digest(self) -> str:
-        """A short content address: equal exactly when every client holds the same examples in the same order."""
+        """A short content address: equal exactly when every client holds the same examples, in the same order, and
+        the same happens to them."""
         hashed = hashlib.sha256(self.sizes.tobytes())
-        for held in self.indices:
-            hashed.update(held.astype("<i8", copy=False).tobytes())
+        hashed.update(self.flat.astype("<i8", copy=False).tobytes())
+        for transform in self.transforms:
+            hashed.update(transform.content())
         return hashed.hexdigest()[:16]
 
 
-Partitioner = Callable[[Pool, int | None, np.random.Generator], Partition]
-"""(pool, number of clients or None where the study does not state one, generator) -> Partition."""
+@runtime_checkable
+class Partitioner(Protocol):
+    """(pool, number of clients or None where the study does not state one, generator) -> Partition."""
+
+    def __call__(
+        self, pool: Pool, num_clients: int | None, generator: np.random.Generator, /
+    ) -> Partition: ...
 
 
-def numbered(indices: Sequence[np.ndarray]) -> Partition:
+def numbered(indices: Sequence[np.ndarray], moved: int = 0) -> Partition:
     """A partition whose clients have numbers for names."""
-    return Partition(
-        tuple(held.astype(np.int64, copy=False) for held in indices), tuple(map(str, range(len(indices))))
-    )
+    held = indices if isinstance(indices, Slices) else tuple(i.astype(np.int64, copy=False) for i in indices)
+    return Partition(held, tuple(map(str, range(len(indices)))), moved=moved)
+
+
+def by_owner(owners: np.ndarray, number: int) -> Slices:
+    """What each of `number` clients holds, in rising order. owners: int64 [N], the client of each; -1: nobody."""
+    sizes = np.bincount(owners[owners >= 0], minlength=number)
+    # One sort of (client, example) packed into an integer: nearly twice as fast as a stable argsort.
+    packed = owners * len(owners) + np.arange(len(owners))
+    packed.sort()
+    return Slices(packed[len(owners) - int(sizes.sum()) :] % max(len(owners), 1), sizes)
 
 
 def stated_number(num_clients: int | None, pool: Pool, partitioner: str) -> int:
@@ -68,23 +131,19 @@ def stated_number(num_clients: int | None, pool: Pool, partitioner: str) -> int:
     return num_clients
 
 
-def class_labels(pool: Pool, partitioner: str) -> np.ndarray:
-    """The labels of a classification pool. Raises ValueError for regression."""
-    if pool.labels is None:
-        raise ValueError(f"partitioner: {partitioner} needs class labels; the data set is a regression")
-    return pool.labels
-
-
 def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
     """The partition, once it is sure that no example is held twice and every index is in the pool.
 
     Raises ValueError otherwise: a partitioner may be the user's own.
     """
     stated = partition.indices if isinstance(partition, Partition) else partition
-    indices = (
-        tuple(_index_array(held, partitioner) for held in stated) if isinstance(stated, list | tuple) else ()
-    )
-    if not indices:
+    if isinstance(stated, Slices):
+        indices: Sequence[np.ndarray] = stated
+    elif isinstance(stated, list | tuple):
+        indices = tuple(_index_array(held, partitioner) for held in stated)
+    else:
+        indices = ()
+    if not len(indices):
         raise ValueError(
             f"partitioner: {partitioner} must return a Partition or one array of indices for each of at least one "
             f"client, got {type(stated).__name__}"
@@ -94,8 +153,8 @@ def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
         raise ValueError(
             f"partitioner: {partitioner} names {len(names)} clients, but hands out to {len(indices)}"
         )
-    partition = Partition(indices, names)
-    held_at_all = np.concatenate(partition.indices)
+    whole = Partition(indices, names)
+    held_at_all = whole.flat
     if len(held_at_all) and not 0 <= held_at_all.min() <= held_at_all.max() < pool_size:
         raise ValueError(f"partitioner: {partitioner} hands out an example outside 0 ... {pool_size - 1}")
     if len(held_at_all) and np.bincount(held_at_all).max() > 1:
@@ -103,7 +162,7 @@ def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
         raise ValueError(f"partitioner: {partitioner} hands out example {twice} more than once")
     if not len(held_at_all):
         raise ValueError(f"partitioner: {partitioner} hands out no example at all")
-    return partition
+    return partition._replace(indices=indices) if isinstance(partition, Partition) else whole
 
 
 def _index_array(held: object, partitioner: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,7 +28,8 @@ from pydantic import (
     model_validator,
 )
 
-from federated.choice_text import parse
+from federated.choice_schema import schema_of
+from federated.choice_text import parse, summands
 from federated.errors import readable
 from federated.own_code import explained, hints_of, own_function
 from federated.paths import absolute
@@ -76,10 +77,12 @@ class Choice(BaseModel):
         return self._bound().build(self)
 
     def argument(self, name: str) -> Any:
-        """The value of one argument; a choice where it is one."""
+        """The value of one argument; a choice where it is one, a list of choices where it is several."""
         kind = self._bound()
-        value = self.arguments[name]
-        return kind.bind(value) if kind.hints(self.name).get(name, Any) is kind.product else value
+        value, hint = self.arguments[name], kind.hints(self.name).get(name, Any)
+        if kind.is_several(hint):
+            return [kind.bind(each) for each in value]
+        return kind.bind(value) if hint is kind.product else value
 
     def label(self) -> str:
         """The choice as a short call: arguments that have their default value are left out."""
@@ -95,6 +98,8 @@ class Choice(BaseModel):
             value = self.argument(name)
             if isinstance(value, Choice):
                 stated.append(value.label())
+            elif kind.is_several(hints.get(name, Any)):
+                return " + ".join(each.label() for each in value)
             elif name not in defaults or value != defaults[name]:
                 stated.append(f"{name}={Path(value).name if hints.get(name) is Path else value}")
         short = self.name.rpartition(":")[2]
@@ -116,15 +121,19 @@ class Kind(Generic[T]):
     given: what a user's own function (`package.module:function`) receives first, by position, from the
         product itself; its other parameters come from the study file. None: the user's own function is a
         factory like the registered ones.
+    several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
     """
 
     name: str
     factories: Mapping[str, Callable[..., T]]
     product: Any = None
     given: tuple[str, ...] | None = None
+    several: tuple[str, str] | None = None
 
     def bind(self, value: Any) -> Choice:
         """The choice with every argument named, coerced and checked. Raises ValueError."""
+        if self.several is not None and (parts := summands(value)) is not None:
+            value = {"name": self.several[0], self.several[1]: parts}
         try:
             stated = Choice.model_validate(value)
         except ValidationError as error:
@@ -171,20 +180,9 @@ class Kind(Generic[T]):
         hints = hints_of(self._function(name))
         return {p.name: hints.get(p.name, Any) for p in self.parameters(name)}
 
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of a choice of this kind, for Prefect's form."""
-        names = sorted(self.factories)
-        text = {"type": "string", "title": f"{self.name} by name or call", "examples": names}
-        mapping = {
-            "type": "object",
-            "title": f"{self.name} as a mapping",
-            "properties": {"name": {"type": "string", "examples": names}},
-            "required": ["name"],
-        }
-        return {
-            "anyOf": [text, mapping],
-            "description": f"A {self.name}: {', '.join(names)}, or package.module:function",
-        }
+    def is_several(self, hint: Any) -> bool:
+        """Whether an argument of this type is a list of choices of this kind."""
+        return self.product is not None and get_args(hint) == (self.product, ...)
 
     def _bind_arguments(self, stated: Choice) -> Iterator[tuple[str, Any]]:
         parameters = self.parameters(stated.name)
@@ -212,6 +210,10 @@ class Kind(Generic[T]):
         """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound."""
         if hint is self.product:
             return self.bind(value).model_dump()
+        if self.is_several(hint):
+            if not isinstance(value, list | tuple):
+                raise ValueError(f"{name}.{parameter}: must be a list of {self.name}s, got {value!r}")
+            return [self.bind(each).model_dump() for each in value]
         try:
             adapter = TypeAdapter(hint)
             coerced = adapter.validate_python(value)
@@ -222,6 +224,8 @@ class Kind(Generic[T]):
             raise ValueError(readable(error, f"{name}.{parameter}")) from error
 
     def _value(self, hint: Any, plain: Any) -> Any:
+        if self.is_several(hint):
+            return tuple(self.bind(each).build() for each in plain)
         return self.bind(plain).build() if hint is self.product else TypeAdapter(hint).validate_python(plain)
 
     def _is_own(self, name: str) -> bool:
@@ -246,4 +250,8 @@ def _as_json(hint: Any, value: Any) -> Any:
 
 def choice_of(kind: Kind[Any]) -> Any:
     """The annotation of a config field that holds a choice of this kind."""
-    return Annotated[Choice, BeforeValidator(kind.bind), WithJsonSchema(kind.schema())]
+    return Annotated[
+        Choice,
+        BeforeValidator(kind.bind),
+        WithJsonSchema(schema_of(kind.name, sorted(kind.factories), kind.several is not None)),
+    ]

@@ -21,9 +21,28 @@ def parse(text: str) -> dict[str, Any]:
         arguments = {keyword.arg: _argument(keyword.value) for keyword in call.keywords}
         return {"name": name, "arguments": arguments, "positional": tuple(map(_argument, call.args))}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        cut = "; a call with commas inside a list [...] needs quotes around it" * (
+            text.count("(") > text.count(")")
+        )
         raise ValueError(
-            f"cannot read {text!r}: write a name or a call like 'dirichlet(alpha=0.1)'; text values need quotes"
+            f"cannot read {text!r}: write a name or a call like 'dirichlet(alpha=0.1)'; text values need quotes{cut}"
         ) from error
+
+
+def summands(value: Any) -> list[Any] | None:
+    """The choices of a list, or of a text `a(1) + b(2)`; None where the value is no list and no sum."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    if not isinstance(value, str):
+        return None
+    parts, depth = [""], 0
+    for character in value:
+        depth += (character in "([") - (character in ")]")
+        if character == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts] if len(parts) > 1 else None
 
 
 def _argument(node: ast.expr) -> Any:

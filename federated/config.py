@@ -6,9 +6,10 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from federated.choice import Choice
+from federated.frozen import Frozen
 from federated.kinds import (
     AlgorithmChoice,
     CompressorChoice,
@@ -16,16 +17,8 @@ from federated.kinds import (
     ModelChoice,
     PartitionerChoice,
     PrivacyChoice,
-    ScheduleChoice,
 )
-
-Share = Field(ge=0, lt=1)
-
-
-class Frozen(BaseModel):
-    """A part of a config: immutable, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+from federated.local_options import LocalTraining
 
 
 class Holdout(Frozen):
@@ -43,26 +36,6 @@ class Holdout(Frozen):
     unseen_clients: int = Field(
         0, ge=0, description="Number of whole clients that never take part in training"
     )
-
-
-class LocalTraining(Frozen):
-    """What a client does in a round: minibatch SGD on its own examples."""
-
-    epochs: PositiveInt = Field(1, description="Passes over the client's examples in a round")
-    steps: PositiveInt | None = Field(None, description="Minibatch steps in a round, instead of epochs")
-    batch_size: PositiveInt | None = Field(
-        32, description="Examples a step; null: all of the client's examples"
-    )
-    learning_rate: float = Field(0.1, gt=0, description="Step size of SGD")
-    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; starts at zero in every round")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
-    schedule: ScheduleChoice = Field("constant", description="How the learning rate changes over the rounds")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> LocalTraining:
-        if self.steps is not None and self.epochs != 1:
-            raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
-        return self
 
 
 class Cohort(Frozen):
@@ -137,7 +110,11 @@ class Evaluation(Frozen):
 
 
 class Engine(Frozen):
-    """How local training is computed. The engines take the same steps and differ in rounding alone."""
+    """How local training is computed. The engines take the same steps and differ in rounding alone.
+
+    With bfloat16 rounding is coarse: products of the forward and backward pass keep 8 significant bits. Parameters,
+    the loss and the optimiser's step stay in 32 bits, and the kernels for stacks of dense layers are not used.
+    """
 
     name: Literal["auto", "loop", "vectorised"] = Field(
         "auto", description="One client at a time, many at once, or whichever is faster for the model"
@@ -145,6 +122,9 @@ class Engine(Frozen):
     memory_mb: PositiveInt | None = Field(
         None,
         description="Memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the model's products in local training; bfloat16: torch's autocast"
     )
 
 
@@ -200,8 +180,8 @@ class RunConfig(Frozen):
         """A short hash of all that changes results, stable over versions of Python.
 
         The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
-        not count: tests/test_engine.py holds every engine and shard size to the same batches and, to rounding,
-        the same parameters, as torch itself is on another machine or with more threads.
+        not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
+        batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
         """
         return _short_hash(self.model_dump(mode="json", exclude=_WITHOUT_EFFECT))
 
@@ -215,7 +195,11 @@ class RunConfig(Frozen):
 
 
 # Fields that change how a result is computed, and not the result beyond rounding.
-_WITHOUT_EFFECT: dict[str, Any] = {"engine": True, "orchestration": True, "evaluation": {"batch_size"}}
+_WITHOUT_EFFECT: dict[str, Any] = {
+    "engine": {"name", "memory_mb"},
+    "orchestration": True,
+    "evaluation": {"batch_size"},
+}
 
 
 def _short_hash(content: dict[str, Any]) -> str:
@@ -226,7 +210,12 @@ def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for key, value in content.items():
         here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
-        flat += _flattened(here, value) if isinstance(value, dict) else [(here, value)]
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            flat.append((here, [each["name"] for each in value]))
+            for each in value:
+                flat += _flattened(f"{here}.{each['name']}", {k: v for k, v in each.items() if k != "name"})
+        else:
+            flat += _flattened(here, value) if isinstance(value, dict) else [(here, value)]
     return flat
 
 

@@ -28,10 +28,36 @@ def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, An
             raise ValueError(f"there is no field {path!r}; {hint}")
         if is_last:
             place[part] = value
+        elif isinstance(place[part], list):
+            return _with_value_in_list(changed, place, parts, depth, value)
         else:
             place[part] = as_mapping(place[part], path)
             place = place[part]
     return changed
+
+
+def _with_value_in_list(
+    changed: dict[str, Any], place: dict[str, Any], parts: list[str], depth: int, value: Any
+) -> dict[str, Any]:
+    """`changed` with the field below a list of choices replaced; the next part of the path is a choice's name."""
+    path, name, rest = ".".join(parts), parts[depth + 1], ".".join(parts[depth + 2 :])
+    listed = [as_mapping(each, path) for each in place[parts[depth]]]
+    at = _only(name, [each.get("name") for each in listed], path)
+    if not rest:
+        raise ValueError(f"there is no field {path!r}; name an argument of {name}")
+    listed[at] = with_value(listed[at], rest, value)
+    place[parts[depth]] = listed
+    return changed
+
+
+def _only(name: str, names: list[Any], path: str) -> int:
+    """Where `name` is among the names of a list of choices. Raises ValueError where it is not there exactly once."""
+    if names.count(name) != 1:
+        how = "more than once" if name in names else "not"
+        raise ValueError(
+            f"there is no field {path!r}: {name!r} is {how} in the list {', '.join(map(str, names))}"
+        )
+    return names.index(name)
 
 
 def as_mapping(value: Any, path: str) -> dict[str, Any]:
@@ -41,7 +67,7 @@ def as_mapping(value: Any, path: str) -> dict[str, Any]:
         if choice.positional:
             raise ValueError(f"{path}: write {value!r} with the names of its arguments to vary one of them")
         return choice.model_dump()
-    if value is None or not isinstance(value, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"there is no field {path!r}: what is above it is {value!r}")
     return dict(value)
 
@@ -55,6 +81,8 @@ def value_at(config: Any, path: str) -> Any:
 
 def _part(value: Any, name: str) -> Any:
     """One step down a dotted path."""
+    if isinstance(value, list) and all(isinstance(each, Choice) for each in value):
+        return value[_only(name, [each.name for each in value], name)]
     if isinstance(value, Choice):
         return value.name if name == "name" else value.argument(name)
     return value[name] if isinstance(value, Mapping) else getattr(value, name)

@@ -10,17 +10,19 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from data_partitioners import Partition, Pool, checked
+from data_partitioners import Partition, checked
 from data_partitioners.heterogeneity import label_counts, label_divergence, size_gini
+from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
 from federated.datasets import Examples
 from federated.errors import BadInput
 from federated.loading import Stamp, load_examples, stamp
 from federated.own_code import explained
+from federated.pool import pool_of
 from federated.randomness import Purpose, generator
 
-_CENTRAL, _UNSEEN, _OWN = range(3)  # keys of Purpose.HELD_OUT
+_CENTRAL, _UNSEEN, _OWN, _TEST_OWNERS = range(4)  # keys of Purpose.HELD_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,9 @@ class Federation:
     unseen: the examples of each client that never takes part.
     test: the central test set.
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
+    changes: what clients do to the inputs and targets that they hold; None where they do nothing.
+    moved_examples: examples moved to another client than the partitioner's law gave them to, for a minimum size.
+    left_out_examples: training examples that nobody holds.
     """
 
     examples: Examples
@@ -42,6 +47,9 @@ class Federation:
     unseen: tuple[np.ndarray, ...]
     test: np.ndarray
     data_digest: str
+    changes: Changes | None = None
+    moved_examples: int = 0
+    left_out_examples: int = 0
 
     @property
     def sizes(self) -> np.ndarray:
@@ -50,9 +58,11 @@ class Federation:
 
     @cached_property
     def partition_digest(self) -> str:
-        """The content address of who holds what: training examples, held-out shares, unseen clients, test set."""
+        """The content address of who holds what: training examples, held-out shares, unseen clients, test set, and
+        of what clients do to it."""
         parts = (*self.clients, *self.own_held_out, *self.unseen, self.test)
-        return Partition(parts, ()).digest()
+        digest = Partition(parts, ()).digest()
+        return digest if self.changes is None else self.changes.digest(digest)
 
     @property
     def training(self) -> np.ndarray:
@@ -86,6 +96,8 @@ class Federation:
             "heterogeneity/smallest_client_examples": float(sizes.min()),
             "heterogeneity/largest_client_examples": float(sizes.max()),
             "heterogeneity/size_gini": size_gini(sizes),
+            "heterogeneity/moved_examples": float(self.moved_examples),
+            "heterogeneity/left_out_examples": float(self.left_out_examples),
         }
         return (
             measures
@@ -105,7 +117,9 @@ def partition_clients(config: RunConfig) -> Federation:
     federation = _partition_clients(
         config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
-    return federation if federation.examples.fit is None else _preprocessed(federation)
+    return (
+        federation if federation.examples.fit is None and federation.changes is None else _ready(federation)
+    )
 
 
 @lru_cache(maxsize=16)
@@ -126,6 +140,15 @@ def _partition_clients(
         unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
         test=test,
         data_digest=examples.digest,
+        changes=changes_of(
+            partition.transforms,
+            held,
+            test,
+            len(examples.targets),
+            generator(seed, Purpose.HELD_OUT, _TEST_OWNERS),
+        ),
+        moved_examples=partition.moved,
+        left_out_examples=len(pool) - int(partition.sizes.sum()),
     )
 
 
@@ -170,15 +193,9 @@ def _partition(
     seed: int,
 ) -> Partition:
     """The partition of the pool among participating and unseen clients together."""
-    seen_by_partitioner = Pool(
-        size=len(pool),
-        labels=None if examples.classes is None else examples.targets[pool],
-        client_ids=None if examples.client_ids is None else np.asarray(examples.client_ids)[pool],
-        client_names=None if examples.client_ids is None else np.unique(examples.client_ids),
-    )
     wanted = None if num_clients is None else num_clients + num_unseen
     try:
-        partition = partitioner.build()(seen_by_partitioner, wanted, generator(seed, Purpose.PARTITION))
+        partition = partitioner.build()(pool_of(examples, pool), wanted, generator(seed, Purpose.PARTITION))
         partition = checked(partition, len(pool), partitioner.label())
         if wanted not in (None, len(partition.indices)):
             made = len(partition.indices)
@@ -213,15 +230,10 @@ def _own_share(held: np.ndarray, share: float, seed: int, client: int) -> tuple[
 
 
 @lru_cache(maxsize=2)  # each holds a copy of all inputs
-def _preprocessed(federation: Federation) -> Federation:
-    """The same federation with ready inputs, the preprocessing fitted on training examples alone."""
-    examples = federation.examples
-    assert examples.fit is not None
-    try:
-        inputs = examples.fit(federation.training)
-    except ValueError as error:
-        raise BadInput(f"dataset: {examples.name}: preprocessing failed: {error}") from error
-    return replace(federation, examples=replace(examples, inputs=inputs, fit=None))
+def _ready(federation: Federation) -> Federation:
+    """The same federation with inputs and targets as models see them."""
+    examples = ready_examples(federation.examples, federation.training, federation.changes)
+    return replace(federation, examples=examples)
 
 
 def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:

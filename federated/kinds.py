@@ -12,7 +12,13 @@ from federated.models import MODELS, Model
 from federated.privacy import PRIVACY, Privacy
 
 DATASET = Kind("dataset", DATASETS, given=())
-PARTITIONER: Kind[Partitioner] = Kind("partitioner", PARTITIONERS, given=("pool", "num_clients", "generator"))
+PARTITIONER: Kind[Partitioner] = Kind(
+    "partitioner",
+    PARTITIONERS,
+    product=Partitioner,
+    given=("pool", "num_clients", "generator"),
+    several=("compose", "parts"),
+)
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm)
 COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor)

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     NOISE = 6
     DROPOUT = 7
     DATA = 8
+    LOCAL_WORK = 9
     EVALUATION = 11
 
 

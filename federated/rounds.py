@@ -69,7 +69,7 @@ class RoundReport:
 class Stages(NamedTuple):
     """The stages of a round as functions, so that an orchestrator can run each as a task of its own."""
 
-    train: Callable[[Setup, Tensor, Sequence[int], int], Updates]
+    train: Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]
     compress: Callable[[Setup, RunState, Updates], Received]
     aggregate: Callable[[Setup, RunState, Sequence[Partial]], RunState]
 
@@ -139,16 +139,17 @@ def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
     return shares
 
 
-def train(setup: Setup, model: Tensor, shard: Sequence[int], done: int) -> Updates:
+def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
-    updates = setup.train(model, shard, done)
+    terms = setup.algorithm.terms(state.server, shard)
+    updates = setup.train(model, shard, state.round, terms)
     if torch.isfinite(updates.deltas.sum(dim=1)).all():  # what is not finite shows in the sum, which is quick
         return updates
     finite = torch.isfinite(updates.deltas).all(dim=1).cpu()
     if not finite.all():
         client = setup.federation.names[shard[int((~finite).nonzero()[0])]]
         raise Diverged(
-            f"round {done + 1}: the update of client {client} is not finite; "
+            f"round {state.round + 1}: the update of client {client} is not finite; "
             f"a smaller local.learning_rate (now {setup.config.local.learning_rate}) may help"
         )
     return updates
@@ -184,7 +185,7 @@ def _run_shard(
     state: RunState, setup: Setup, stages: Stages, model: Tensor, clients: np.ndarray, weights: np.ndarray
 ) -> Partial:
     started = time.perf_counter()
-    updates = stages.train(setup, model, clients.tolist(), state.round)
+    updates = stages.train(setup, state, model, clients.tolist())
     trained = time.perf_counter()
     received = stages.compress(setup, state, updates)
     total = torch.zeros_like(state.parameters, dtype=torch.float64)

@@ -71,7 +71,17 @@ def prepare(config: RunConfig) -> Setup:
     except ValueError as error:
         raise BadInput(f"model: {config.model.label()}: {error}") from error
     loss = loss_of(examples.task)
-    work = LocalWork(model, loss, inputs, targets, federation.clients, config.local, config.rounds, seed)
+    work = LocalWork(
+        model,
+        loss,
+        inputs,
+        targets,
+        federation.clients,
+        config.local,
+        config.rounds,
+        seed,
+        config.engine.precision,
+    )
     cohort_size = min(config.cohort.size_among(len(federation.clients)), len(eligible))
     return Setup(
         config=config,

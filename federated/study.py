@@ -20,9 +20,10 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.choice import Choice
-from federated.config import Frozen, RunConfig
+from federated.config import RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
+from federated.frozen import Frozen
 from federated.paths import paths_relative_to
 from federated.study_file import apply_setting, content_of
 

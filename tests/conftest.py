@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
+
+from federated.config import LocalTraining
+from federated.datasets.examples import Task
+from federated.local_training.work import LocalWork, Precision
+from federated.models import MODELS
+from federated.objective import loss_of
+from federated.parameters import FlatModel
 
 # Each test process keeps to one core. Two threads inside one product, beside another busy process, wait for each
 # other more than they work; child processes inherit this.
@@ -53,6 +64,42 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     # MLflow keeps the address it was given in the environment; the next test must not inherit it.
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture
+def local_work() -> Callable[..., LocalWork]:
+    """Make the work of a small federation: clients of very different sizes, normal inputs, random targets.
+
+    model: a module, or the name of a registered model, which is made with `arguments`.
+    """
+
+    def make(
+        model: nn.Module | str,
+        task: Task = "classification",
+        dtype: torch.dtype = torch.float64,
+        shape: tuple[int, ...] = (4,),
+        sizes: tuple[int, ...] = (7, 1, 12, 5, 1, 30),
+        precision: Precision = "float32",
+        arguments: dict[str, Any] | None = None,
+        **local: Any,
+    ) -> LocalWork:
+        numbers, total = np.random.default_rng(0), sum(sizes)
+        inputs = torch.from_numpy(numbers.standard_normal((total, *shape))).to(dtype)
+        targets = torch.from_numpy(numbers.integers(3, size=total))
+        if task == "regression":
+            targets = torch.from_numpy(numbers.standard_normal((total, 3))).to(dtype)
+        clients = np.split(numbers.permutation(total), np.cumsum(sizes)[:-1])
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            module = MODELS[model](**(arguments or {}))(shape, 3) if isinstance(model, str) else model
+            for parameter in module.parameters():  # a function of the seed, and none at zero
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1)
+        flat = FlatModel(module.to(dtype))
+        return LocalWork(
+            flat, loss_of(task), inputs, targets, clients, LocalTraining(**local), 10, 3, precision
+        )
+
+    return make
 
 
 @pytest.fixture

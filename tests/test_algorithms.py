@@ -4,12 +4,18 @@ import pytest
 import torch
 
 from federated.algorithms import ALGORITHMS
+from federated.config import RunConfig
 from federated.privacy import PRIVACY
+from federated.rounds import train_rounds
+from federated.setup import initial_state, prepare
 
-ALGORITHM_ROWS = {"fedavg": [{}, {"server_learning_rate": 0.5}]}
+ALGORITHM_ROWS = {
+    "fedavg": [{}, {"server_learning_rate": 0.5}],
+    "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}],
+}
 PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
 # Arguments that make an algorithm FedAvg.
-NEUTRAL = {"fedavg": {}}
+NEUTRAL = {"fedavg": {}, "fedprox": {"mu": 0.0}}
 
 
 def test_every_registered_name_has_a_row():
@@ -32,6 +38,22 @@ def test_algorithm_is_pure_and_keeps_shape(name, arguments):
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
+def test_neutral_algorithm_is_fedavg_bit_for_bit(name):
+    base = {
+        "dataset": "digits",
+        "model": "mlp([8])",
+        "clients": 4,
+        "rounds": 2,
+        "partitioner": "dirichlet(0.3)",
+    }
+    after = []
+    for algorithm in ({"name": name, **NEUTRAL[name]}, "fedavg"):
+        setup = prepare(RunConfig(**base, algorithm=algorithm))
+        after.append(train_rounds(initial_state(setup), setup, 2).parameters)
+    assert torch.equal(*after)
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
 def test_neutral_algorithm_adds_the_mean_update(name):
     algorithm = ALGORITHMS[name](**NEUTRAL[name])
     parameters, mean_update = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -1.0])
@@ -41,6 +63,12 @@ def test_neutral_algorithm_adds_the_mean_update(name):
 def test_server_learning_rate_scales_the_mean_update():
     algorithm = ALGORITHMS["fedavg"](server_learning_rate=0.5)
     assert algorithm.update({}, torch.tensor([1.0]), torch.tensor([4.0]))[1].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("mu", [-1.0, float("nan"), float("inf")])
+def test_bad_mu_is_refused(mu):
+    with pytest.raises(ValueError, match="mu must be a finite number >= 0"):
+        ALGORITHMS["fedprox"](mu=mu)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])

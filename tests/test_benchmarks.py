@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from benchmarks import ours, plain
+from benchmarks import ours, partitioning, plain
 from benchmarks.end_to_end import _timed
 from benchmarks.memory import family, peak_rss_mb
 from benchmarks.orchestration import per_round_ms
@@ -21,6 +22,7 @@ from benchmarks.statistics import Result, Timing, ratio
 from benchmarks.work import save, work_of
 from benchmarks.workloads import WORKLOADS
 from federated.evaluation import evaluate
+from federated.randomness import Purpose, generator
 from federated.setup import prepare
 
 
@@ -156,3 +158,15 @@ def test_peak_memory_is_of_this_process_alone():
 
 def test_a_process_is_of_its_own_family():
     assert family(os.getpid())[0] == os.getpid()
+
+
+def test_the_partitioning_benchmark_hands_everything_out_with_every_partitioner() -> None:
+    measured = partitioning.measure(examples=3000, clients=40)
+    assert [row.partitioner for row in measured] == [name for name, *_ in partitioning.partitioners()]
+    pool = partitioning.pool_of(3000, 40)
+    for _, partitioner, counts_clients in partitioning.partitioners():
+        partition = partitioner(pool, None if counts_clients else 40, generator(0, Purpose.PARTITION))
+        assert partition.sizes.sum() == 3000
+    shown = Console(record=True, width=100)
+    shown.print(partitioning.table(measured, 3000, 40))
+    assert "3,000 examples of 10 classes to 40 clients" in shown.export_text()

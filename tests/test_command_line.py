@@ -269,7 +269,9 @@ def test_list_shows_every_registered_name_with_its_parameters(command):
     for kind in KINDS:
         for name in kind.factories:
             assert f"{name}(" in out
-    assert "dirichlet(alpha: float, min_size: int = 0, balance: bool = False)" in out
+    assert (
+        "dirichlet(alpha: float | tuple[float, ...], min_size: int = 0, balance: bool = False, like: " in out
+    )
 
 
 def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command):

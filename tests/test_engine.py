@@ -179,7 +179,7 @@ def _hooked():
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)),
+        nn.Sequential(nn.Linear(4, 8), nn.AlphaDropout(0.5), nn.Linear(8, 3)),
         nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)),
         nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Tanh(), nn.Linear(8, 3)),
         nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 3)),
@@ -190,7 +190,7 @@ def _hooked():
         _hooked(),
     ],
     ids=[
-        "dropout",
+        "alpha dropout",
         "batch norm",
         "two activations",
         "gelu",
@@ -287,8 +287,8 @@ def test_an_error_in_a_thread_is_raised():
         _stacked(broken, 2, 2)(_start(work), COHORT, 0)
 
 
-def test_dropout_is_the_same_however_many_threads_there_are():
-    work = _work(nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)), **LOCAL["plain"])
+def test_other_random_modules_are_the_same_however_many_threads_there_are():
+    work = _work(_with_alpha_dropout(), **LOCAL["plain"])
     start = _start(work)
     state = torch.get_rng_state()
     together = loop_trainer(*work, threads=2)(start, COHORT, 1).deltas
@@ -333,8 +333,8 @@ def _gelu():
     return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 3))
 
 
-def _with_dropout():
-    return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+def _with_alpha_dropout():
+    return nn.Sequential(nn.Linear(4, 8), nn.AlphaDropout(0.5), nn.Linear(8, 3))
 
 
 @pytest.mark.parametrize("local", LOCAL)
@@ -356,7 +356,7 @@ def test_vmap_trains_a_cnn_as_the_loop_does(dtype):
 
 
 @pytest.mark.parametrize(
-    "make", [_with_dropout, lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))]
+    "make", [_with_alpha_dropout, lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))]
 )
 def test_vectorised_says_what_it_cannot_train(make):
     with pytest.raises(BadInput, match="engine: vectorised"):
@@ -365,7 +365,7 @@ def test_vectorised_says_what_it_cannot_train(make):
 
 AUTO = {
     "dense": (STACKS["mlp"][0], (4,)),
-    "dropout": (_with_dropout, (4,)),
+    "alpha dropout": (_with_alpha_dropout, (4,)),
     "gelu": (_gelu, (4,)),
     "batch norm": (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), (4,)),
     "cnn": POOLED["cnn"],

@@ -239,8 +239,8 @@ def test_a_class_with_one_example_is_refused(own: OwnModule) -> None:
         (DIGITS, {"partitioner": "dirichlet(1, min_size=500)"}, "at most 239 is possible"),
         (
             LINEAR,
-            {"partitioner": "dirichlet(1)"},
-            "dirichlet needs class labels; the data set is a regression",
+            {"partitioner": "label_noise(0.1)"},
+            "label_noise needs class labels; the data set is a regression",
         ),
         (
             LINEAR,
@@ -399,6 +399,8 @@ def test_heterogeneity_is_that_of_the_training_examples_of_the_participants(own:
             "heterogeneity/smallest_client_examples": 0,
             "heterogeneity/largest_client_examples": 6,
             "heterogeneity/size_gini": 1 / 3,
+            "heterogeneity/moved_examples": 0,
+            "heterogeneity/left_out_examples": 12,
             "heterogeneity/label_divergence_bits": 1.5 - 0.75 * np.log2(3),
         }
     )

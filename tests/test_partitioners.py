@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,41 +11,144 @@ from scipy import stats
 
 from data_partitioners import PARTITIONERS, Partition, Partitioner, Pool, checked
 from data_partitioners.by_client import by_client
+from data_partitioners.compose import compose
 from data_partitioners.dirichlet import dirichlet
 from data_partitioners.iid import iid
+from data_partitioners.noise import noise
+from data_partitioners.quantity_dirichlet import quantity_dirichlet
+from data_partitioners.shards import shards
 
 
 class Row(NamedTuple):
-    """One way of calling a registered partitioner, and what it promises."""
+    """One way of calling a registered partitioner, and what it promises.
+
+    arguments: or a function from (clients, examples) to them.
+    alone: how many of the 100 examples a single client holds.
+    crowds: whether there can be as many clients as examples.
+    says: the name in messages, where it is another partitioner's.
+    """
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | Callable[[int, int], dict[str, Any]]
     random: bool = True
-    needs_labels: bool = False
-    needs_clients: bool = False
+    needs: str = ""
+    says: str = ""
+    counts_clients: bool = False
+    names_classes: bool = False
+    leaves_out: bool = False
+    crowds: bool = True
+    alone: int = 100
 
-    def make(self) -> Partitioner:
-        return PARTITIONERS[self.name](**self.arguments)
+    def make(self, clients: int = 5, examples: int = 100) -> Partitioner:
+        stated = self.arguments(clients, examples) if callable(self.arguments) else self.arguments
+        return PARTITIONERS[self.name](**stated)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.name}{'' if callable(self.arguments) else self.arguments or ''}"
 
 
+LABELLED = "needs labels or targets"
+CLASSED = "needs class labels"
+IDENTIFIED = "needs a data set with client ids"
 CONTRACT = [
     Row("iid", {}),
-    Row("dirichlet", {"alpha": 0.1}, needs_labels=True),
-    Row("dirichlet", {"alpha": 1.0}, needs_labels=True),
-    Row("dirichlet", {"alpha": 1e-310}, needs_labels=True),
-    Row("dirichlet", {"alpha": 1e308}, needs_labels=True),
-    Row("dirichlet", {"alpha": 0.1, "min_size": 20}, needs_labels=True),
-    Row("dirichlet", {"alpha": 0.3, "balance": True}, needs_labels=True),
-    Row("dirichlet", {"alpha": 0.05, "min_size": 3, "balance": True}, needs_labels=True),
-    Row("by_client", {}, random=False, needs_clients=True),
+    Row("dirichlet", {"alpha": 0.1}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 1.0}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 1e-310}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 1e308}, needs=LABELLED),
+    Row("dirichlet", lambda clients, _: {"alpha": tuple(1.0 + np.arange(clients))}, needs=LABELLED),
+    Row(
+        "dirichlet",
+        lambda clients, size: {"alpha": 0.1, "min_size": min(20, size // clients)},
+        needs=LABELLED,
+    ),
+    Row("dirichlet", {"alpha": 0.3, "balance": True}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 0.3, "like": "niid_bench"}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 0.3, "like": "flwr", "balance": True}, needs=LABELLED),
+    Row("dirichlet", {"alpha": 0.05, "min_size": 1, "balance": True}, needs=LABELLED),
+    Row("client_dirichlet", {"alpha": 0.1}, needs=LABELLED),
+    Row("client_dirichlet", {"alpha": 1e-310, "prior": "uniform"}, needs=LABELLED),
+    Row(
+        "hierarchical_dirichlet",
+        lambda _, size: {"groups": ((0, 1), (2, 3)) if size == 100 else ((0, 1), (2,)), "alpha": 0.3},
+        needs=CLASSED,
+        names_classes=True,
+    ),
+    Row("shards", lambda clients, size: {"shards_per_client": min(2, size // clients)}, needs=LABELLED),
+    Row(
+        "classes_per_client", lambda clients, _: {"k": 4 if clients == 1 else 2}, needs=LABELLED, crowds=False
+    ),
+    Row(
+        "classes_per_client",
+        lambda clients, _: {"k": 4 if clients == 1 else 2, "deal": "deterministic"},
+        needs=LABELLED,
+        crowds=False,
+    ),
+    Row(
+        "classes_per_client",
+        lambda clients, _: {"k": 4 if clients == 1 else 1, "deal": "random"},
+        needs=LABELLED,
+        crowds=False,
+        leaves_out=True,
+    ),
+    Row(
+        "distribution",
+        lambda clients, size: {"table": tuple((1.0,) * clients for _ in range(4 if size == 100 else 3))},
+        needs=LABELLED,
+        names_classes=True,
+    ),
+    Row(
+        "distribution",
+        lambda clients, _: {"table": tuple((1.0,) * clients for _ in range(4)), "unit": "examples"},
+        needs=LABELLED,
+        names_classes=True,
+        leaves_out=True,
+        crowds=False,
+        alone=4,
+    ),
+    Row("distribution", {"table": "power_law"}, needs=LABELLED, crowds=False, alone=70),
+    Row(
+        "partly_iid",
+        lambda clients, size: {"rest": shards(min(2, size // clients)), "share": 0.0 if size == 6 else 0.3},
+        needs=LABELLED,
+        says="shards",
+    ),
+    Row("by_client", {}, random=False, needs=IDENTIFIED, counts_clients=True),
+    Row("grouped", {}, random=False, needs=IDENTIFIED),
+    Row("grouped", {"order": "random"}, needs=IDENTIFIED),
+    Row("grouped", {"order": "balanced"}, random=False, needs=IDENTIFIED),
+    Row("by_column", {"column": "height"}, random=False, needs="needs a data set with columns"),
+    Row("by_column", {"column": "height", "strictness": 0.5}, needs="needs a data set with columns"),
+    Row("by_cluster", {}, needs="needs the features"),
+    Row("by_cluster", {"method": "gaussian_mixture", "components": 2}, needs="needs the features"),
+    Row("by_cluster", {"within_classes": True}, needs="needs the features", crowds=False),
+    Row("sizes", {"law": "linear"}),
+    Row("sizes", {"law": "exponential"}),
+    Row("sizes", lambda clients, size: {"law": (size - clients + 1, *[1] * (clients - 1))}),
+    Row("sizes", lambda clients, size: {"law": (1,) * clients}, leaves_out=True, alone=1),
+    Row("quantity_dirichlet", {"alpha": 0.3}),
+    Row("quantity_dirichlet", {"alpha": 0.3, "min_size": 1}),
+    Row("log_normal_sizes", {"sigma": 1.0}),
+    Row("power_law_sizes", {"exponent": 1.5, "min_size": 1}),
+    Row("noise", {"level": 0.5}),
+    Row("rotation", {}),
+    Row("label_permutation", {}, needs=CLASSED),
+    Row("label_noise", {"rate": 0.2}, needs=CLASSED),
+    Row(
+        "compose",
+        lambda *_: {"parts": (quantity_dirichlet(0.5), dirichlet(0.1), noise(0.1))},
+        needs=LABELLED,
+        says="dirichlet",
+    ),
 ]
-every_partitioner = pytest.mark.parametrize(
-    "row", CONTRACT, ids=lambda row: f"{row.name}{row.arguments or ''}"
-)
+every_partitioner = pytest.mark.parametrize("row", CONTRACT, ids=lambda row: row.shown)
 
 LABELS = np.random.default_rng(5).permutation(np.repeat(np.arange(4), [40, 30, 20, 10]))
 SITES = np.random.default_rng(6).choice(["north", "east", "south", "west", "centre"], 100)
-POOL = Pool(100, LABELS, SITES)
+FEATURES = np.random.default_rng(7).normal(size=(100, 3)) + 4 * LABELS[:, None]
+HEIGHTS = np.random.default_rng(8).normal(size=100)
+POOL = Pool(100, LABELS, SITES, features=lambda: FEATURES, column=lambda name: HEIGHTS)
 
 
 def numbers(seed: int = 0) -> np.random.Generator:
@@ -73,8 +177,11 @@ def test_every_registered_partitioner_has_a_row() -> None:
 @every_partitioner
 def test_every_example_is_held_exactly_once(row: Row) -> None:
     for seed in range(5):
-        partition = row.make()(POOL, 5, numbers(seed))
-        assert sorted(np.concatenate(partition.indices).tolist()) == list(range(100))
+        held = sorted(np.concatenate(list(row.make()(POOL, 5, numbers(seed)).indices)).tolist())
+        if row.leaves_out:
+            assert len(set(held)) == len(held) < 100
+        else:
+            assert held == list(range(100))
 
 
 @every_partitioner
@@ -100,60 +207,74 @@ def test_another_generator_gives_another_partition_where_it_is_random(row: Row) 
 
 @every_partitioner
 def test_the_numbers_of_the_classes_change_nothing(row: Row) -> None:
-    for renaming in ([3, 2, 1, 0], [1, 2, 3, 0], [70, 5, 9, 11]):
+    if row.names_classes:
+        pytest.skip("its arguments name the classes")
+    for renaming in ([3, 2, 1, 0], [1, 2, 3, 0], [70, 5, 9, 11], [-5, 0, 3000, 7]):
         relabelled = POOL._replace(labels=np.array(renaming)[LABELS])
         assert same(row.make()(relabelled, 5, numbers(3)), row.make()(POOL, 5, numbers(3)))
 
 
 @every_partitioner
 def test_the_pool_is_left_as_it_was(row: Row) -> None:
-    labels, sites = LABELS.copy(), SITES.copy()
-    row.make()(Pool(100, labels, sites), 5, numbers())
-    assert np.array_equal(labels, LABELS)
-    assert np.array_equal(sites, SITES)
+    copies = LABELS.copy(), SITES.copy(), FEATURES.copy(), HEIGHTS.copy()
+    row.make()(POOL, 5, numbers())
+    for array, copy in zip((LABELS, SITES, FEATURES, HEIGHTS), copies, strict=True):
+        assert np.array_equal(array, copy)
 
 
 @every_partitioner
 def test_one_client_can_hold_everything(row: Row) -> None:
-    partition = row.make()(POOL._replace(client_ids=np.repeat("only", 100)), 1, numbers())
-    assert sorted(partition.indices[0].tolist()) == list(range(100))
+    partition = row.make(clients=1)(POOL._replace(client_ids=np.repeat("only", 100)), 1, numbers())
+    assert len(set(partition.indices[0].tolist())) == len(partition.indices[0]) == row.alone
 
 
 @every_partitioner
-def test_as_many_clients_as_examples_work(row: Row) -> None:
-    pool = Pool(6, np.array([0, 0, 0, 1, 1, 2]), np.arange(6))
-    if "min_size" in row.arguments:
-        row = row._replace(arguments={**row.arguments, "min_size": 1})
-    partition = row.make()(pool, 6, numbers())
-    assert sorted(np.concatenate(partition.indices).tolist()) == list(range(6))
+def test_as_many_clients_as_examples_work_or_are_refused_with_what_is_possible(row: Row) -> None:
+    pool = Pool(
+        6,
+        np.array([0, 0, 0, 1, 1, 2]),
+        np.arange(6),
+        features=lambda: FEATURES[:6],
+        column=lambda name: HEIGHTS[:6],
+    )
+    if row.crowds:
+        partition = row.make(6, 6)(pool, 6, numbers())
+        assert sorted(np.concatenate(list(partition.indices)).tolist()) == list(range(6))
+    else:
+        with pytest.raises(ValueError, match=r"possible|there are|classes x"):
+            row.make(6, 6)(pool, 6, numbers())
 
 
 @every_partitioner
 def test_more_clients_than_examples_is_an_error(row: Row) -> None:
     with pytest.raises(ValueError, match=r"^clients: 101"):
-        row.make()(POOL, 101, numbers())
+        row.make(101, 101)(POOL, 101, numbers())
 
 
 @every_partitioner
 def test_the_number_of_clients_is_needed_unless_the_data_says_it(row: Row) -> None:
-    if row.needs_clients:
+    if row.counts_clients:
         assert len(row.make()(POOL, None, numbers()).indices) == 5
     else:
-        with pytest.raises(ValueError, match=f"clients: {row.name} needs a number of clients"):
+        with pytest.raises(ValueError, match=f"clients: {row.says or row.name} needs a number of clients"):
             row.make()(POOL, None, numbers())
 
 
 @every_partitioner
 def test_what_the_data_lacks_is_an_error(row: Row) -> None:
     bare = Pool(100)
-    if row.needs_labels:
-        with pytest.raises(ValueError, match=r"partitioner: dirichlet needs class labels; .* regression"):
-            row.make()(bare, 5, numbers())
-    elif row.needs_clients:
-        with pytest.raises(ValueError, match="partitioner: by_client needs a data set with client ids"):
+    if row.needs:
+        with pytest.raises(ValueError, match=f"partitioner: {row.says or row.name} {row.needs}"):
             row.make()(bare, 5, numbers())
     else:
-        assert row.make()(bare, 5, numbers()).sizes.sum() == 100
+        assert row.make()(bare, 5, numbers()).sizes.sum() == (5 if row.leaves_out else 100)
+
+
+@every_partitioner
+def test_composed_alone_a_partitioner_is_itself(row: Row) -> None:
+    alone, composed = row.make()(POOL, 5, numbers(3)), compose((row.make(),))(POOL, 5, numbers(3))
+    assert same(alone, composed)
+    assert alone.digest() == composed.digest()
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("inf"), float("nan")])

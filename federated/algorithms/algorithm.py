@@ -1,22 +1,27 @@
-"""What a federated algorithm is: how the server turns the cohort's mean update into new parameters."""
+"""What a federated algorithm is: what its clients add to local SGD, and what its server makes of their updates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+
+from federated.local_training.terms import NO_TERMS, LocalTerms
 
 ServerState = dict[str, Tensor]
 """What the server remembers from round to round: name -> tensor. Empty for FedAvg."""
 
 
 class Algorithm(NamedTuple):
-    """The server half of a federated algorithm, pure.
+    """A federated algorithm, pure.
 
     init: parameters [P] -> the server's state before the first round.
     update: (state, parameters [P], weighted mean update [P]) -> (new state, new parameters [P]).
+    terms: (state, clients) -> what these clients add to plain local SGD in the next round.
+    P: trainable parameters.
     """
 
     init: Callable[[Tensor], ServerState]
     update: Callable[[ServerState, Tensor, Tensor], tuple[ServerState, Tensor]]
+    terms: Callable[[ServerState, Sequence[int]], LocalTerms] = lambda state, clients: NO_TERMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ class Examples:
     fit: learns a preprocessing from the training examples alone: `fit(training indices) -> inputs [N, ...]`
         float32 for all examples, or a ValueError; None where inputs are ready as they are.
     source: where the data came from (a path, a URL, "scikit-learn"), for MLflow.
+    properties: a table [N, columns] of what is known of the examples, features or not; partitioners may look
+        at it, models never do.
 
     Raises BadInput where these promises are broken. Two Examples are equal where they are the same object;
     compare their digests to compare what they hold.
@@ -43,6 +45,7 @@ class Examples:
     test: np.ndarray | None = None
     fit: Callable[[np.ndarray], np.ndarray] | None = None
     source: str = ""
+    properties: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for field, column in {
@@ -74,6 +77,14 @@ class Examples:
         if self.classes is not None:
             return len(self.classes)
         return 1 if self.targets.ndim == 1 else int(self.targets.shape[1])
+
+    def with_values(self, inputs: np.ndarray | None = None, targets: np.ndarray | None = None) -> Examples:
+        """The same examples with other inputs [N, ...], or other targets [N], or both."""
+        return replace(
+            self,
+            inputs=self.inputs if inputs is None else inputs,
+            targets=self.targets if targets is None else targets,
+        )
 
     @cached_property
     def digest(self) -> str:

@@ -75,7 +75,7 @@ def examples_of_frame(frame: pd.DataFrame, roles: Roles, name: str, where: str, 
     targets, classes = _targets(frame[roles.target], roles.task, bad)
     inputs, fit = features_of(frame, feature_kinds(frame, roles, bad), bad)
     client_ids = None if roles.client is None else _client_ids(frame[roles.client])
-    return Examples(name, inputs, targets, classes, client_ids, fit=fit, source=source)
+    return Examples(name, inputs, targets, classes, client_ids, fit=fit, source=source, properties=frame)
 
 
 def tidy(frame: pd.DataFrame, roles: Roles, bad: Complaint, where: str) -> pd.DataFrame:

@@ -3,8 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from federated.randomness import Purpose, generator
+
+if TYPE_CHECKING:
+    from federated.config import LocalTraining
+
+
+class Length(NamedTuple):
+    """How long a client trains in a round: epochs, or steps where they are not None."""
+
+    epochs: int
+    steps: int | None
+
+    def num_steps(self, num_examples: int, batch_size: int | None) -> int:
+        """Local steps of a client in a round, as `epoch_orders` cuts them."""
+        if self.steps is not None:
+            return self.steps
+        return self.epochs * -(-num_examples // (batch_size or num_examples))
+
+
+def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: int | None) -> Length:
+    """How long this client trains: the given steps, else what the config says, drawn anew where it says a range."""
+    if steps is not None:
+        return Length(1, int(steps))
+    amount = local.epochs if local.steps is None else local.steps
+    if not isinstance(amount, int):
+        low, high = amount
+        amount = int(generator(seed, Purpose.LOCAL_WORK, done, client).integers(low, high, endpoint=True))
+    return Length(amount, None) if local.steps is None else Length(1, amount)
+
+
+def longest(local: LocalTraining) -> Length:
+    """The most that any client trains by the config."""
+    epochs, steps = local.epochs, local.steps
+    return Length(
+        epochs if isinstance(epochs, int) else epochs[1],
+        steps if steps is None or isinstance(steps, int) else steps[1],
+    )
 
 
 def epoch_orders(

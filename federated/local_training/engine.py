@@ -33,8 +33,8 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
     Raises BadInput where `vectorised` cannot train the model.
     """
     if engine.name == "loop":
-        return loop_trainer(*work, threads)
-    layers = linear_stack(work)
+        return loop_trainer(*work, threads=threads)
+    layers = linear_stack(work) if work.precision == "float32" else None  # in place, in one type
     if layers is not None:
         logger.info("engine: stacked (%d dense layers)", len(layers))
         return side_by_side(work, lambda: stacked_trainer(work, layers), threads, stack_size(work))
@@ -59,11 +59,15 @@ def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTraine
     small = work.model.num_trainable <= _SMALL_MODEL
     if len(cohort) < 4 or (work.inputs.device.type == "cpu" and not small):
         logger.info("engine: loop (the model is no stack of dense layers)")
-        return loop_trainer(*work, threads)
+        return loop_trainer(*work, threads=threads)
     try:
         rivals = {"loop": loop_trainer(*work), "vmap": _vmapped(work, 1)}
     except BadInput as error:
         logger.info("engine: loop (%s)", error)
-        return loop_trainer(*work, threads)
+        return loop_trainer(*work, threads=threads)
     # With one thread each, so that runs one after another and several at a time have the same engine.
-    return _vmapped(work, threads) if faster(work, rivals, cohort) == "vmap" else loop_trainer(*work, threads)
+    return (
+        _vmapped(work, threads)
+        if faster(work, rivals, cohort) == "vmap"
+        else loop_trainer(*work, threads=threads)
+    )

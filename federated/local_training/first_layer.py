@@ -50,10 +50,10 @@ class Dual:
 
     def __init__(self, layer: StackedDense, inputs: Tensor) -> None:
         self._layer, self._inputs = layer, inputs
-        self._rate = layer.rule.rate
+        self._rate = float(layer.rule.rate)
         self._start = layer.outputs(inputs)
         self._products = torch.bmm(inputs, inputs.transpose(1, 2))
-        if layer.bias is not None:
+        if layer.dense.bias is not None:
             self._products += 1
         self._errors = torch.zeros_like(self._start)
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from federated.local_training.dropout import is_keyed
 from federated.local_training.lean import is_plain
 from federated.local_training.work import LocalWork
 from federated.objective import loss_of, model_inputs
@@ -17,9 +18,10 @@ Activation = Literal["relu", "tanh"]
 
 
 class Dense(NamedTuple):
-    """A dense layer and what follows it: h -> activation(h W^T + b).
+    """A dense layer and what is around it: h -> activation(dropout(h) W^T + b).
 
-    weight: where W [outputs, inputs] lies in the flat vector; bias: where b [outputs] does, None without one.
+    weight: where W [outputs, inputs] lies in the flat vector; bias: where b [outputs] does, None without one;
+    dropout: the share of inputs that are dropped.
     """
 
     outputs: int
@@ -27,13 +29,14 @@ class Dense(NamedTuple):
     weight: slice
     bias: slice | None
     activation: Activation | None
+    dropout: float = 0.0
 
 
 def linear_stack(work: LocalWork) -> list[Dense] | None:
     """The dense layers of a model that the hand-written kernels can train; None where they cannot.
 
-    Such a model is an nn.Sequential of exactly nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh and nn.Identity,
-    with all parameters trained and none shared, under cross-entropy of classes or mean squared error.
+    Such a model is an nn.Sequential of exactly nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout and
+    nn.Identity, with all parameters trained and none shared, under cross-entropy of classes or mean squared error.
     """
     layers = _layers(work.model)
     if not layers or not _fits_inputs(work, layers[0]):
@@ -44,19 +47,24 @@ def linear_stack(work: LocalWork) -> list[Dense] | None:
 
 def _layers(model: FlatModel) -> list[Dense] | None:
     layers: list[Dense] = []
-    offset = 0
-    for module in _leaves(model.module):
+    offset, dropout = 0, 0.0
+    leaves = list(_leaves(model.module))
+    for module in leaves:
         kind = type(module)
         if not is_plain(module, kind) or not all(p.requires_grad for p in module.parameters()):
             return None
         if isinstance(module, nn.Linear):
-            layers.append(_dense(module, offset))
-            offset += _size(layers[-1])
+            layers.append(_dense(module, offset, dropout))
+            offset, dropout = offset + _size(layers[-1]), 0.0
         elif kind in _ACTIVATIONS and layers and layers[-1].activation is None:
+            if dropout and kind is not nn.ReLU:  # with which dropout commutes
+                return None
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[kind])
-        elif kind is not nn.Identity and not (_is_flatten(module) and not layers):
+        elif isinstance(module, nn.Dropout) and is_keyed(module) and not dropout:
+            dropout = module.p
+        elif not _does_nothing(module) and not (_is_flatten(module) and not layers):
             return None
-    return layers
+    return None if dropout or len(set(map(id, leaves))) < len(leaves) else layers
 
 
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
@@ -71,15 +79,19 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
+def _does_nothing(module: nn.Module) -> bool:
+    return type(module) is nn.Identity or (isinstance(module, nn.Dropout) and module.p == 0)
+
+
 def _is_flatten(module: nn.Module) -> bool:
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
-def _dense(module: nn.Linear, offset: int) -> Dense:
+def _dense(module: nn.Linear, offset: int, dropout: float) -> Dense:
     outputs, inputs = module.weight.shape
     middle = offset + outputs * inputs
     bias = None if module.bias is None else slice(middle, middle + outputs)
-    return Dense(outputs, inputs, slice(offset, middle), bias, None)
+    return Dense(outputs, inputs, slice(offset, middle), bias, None, dropout)
 
 
 def _size(layer: Dense) -> int:

@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.local_training.batches import epoch_orders
+from federated.local_training.autocast import in_precision
+from federated.local_training.batches import Length, epoch_orders
+from federated.local_training.dropout import DropoutGenerators, Masks
 from federated.local_training.lean import lean_forward
-from federated.local_training.rule import Rule
+from federated.local_training.plan import lengths_of
+from federated.local_training.rule import Rule, clip_norms, rule_of
+from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
-from federated.local_training.work import LocalWork
+from federated.local_training.work import LocalWork, Precision
 from federated.local_training.workers import side_by_side
 from federated.objective import Loss, model_inputs
 from federated.parameters import FlatModel
@@ -33,81 +37,102 @@ def loop_trainer(
     local: LocalTraining,
     rounds: int,
     seed: int,
+    precision: Precision = "float32",
     threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
 
     inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
     The step is that of torch.optim.SGD (momentum without dampening, weight decay in the gradient) from a
-    zero momentum buffer in every round. A model that turns out to draw random numbers (dropout) goes on one
-    client at a time, because torch's generator is one for all threads.
+    zero momentum buffer in every round. The masks of nn.Dropout are drawn for each client; a model that turns
+    out to draw other random numbers goes on one client at a time, because torch's generator is one for all
+    threads.
     """
-    work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed)
-    together = side_by_side(work, lambda: part_of_loop(_with_own_model(work), False), threads, 1)
+    work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision)
+    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1)
     seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1)
     draws = inputs.device.type != "cpu"
 
-    def train(received: Tensor, cohort: Sequence[int], done: int) -> Updates:
+    def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
         nonlocal draws
         if not draws:
             with torch_watched() as drew:
-                updates = together(received, cohort, done)
+                updates = together(received, cohort, done, terms)
             draws = drew()
-        return seeded(received, cohort, done) if draws else updates
+        return seeded(received, cohort, done, terms) if draws else updates
 
     return train
 
 
-def _with_own_model(work: LocalWork) -> LocalWork:
-    return work._replace(model=FlatModel(work.model.module))
-
-
 def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     """The loop over some clients. seeded: torch's own generator is a function of (seed, round, client)."""
-    model, local, schedule = work.model, work.local, work.local.schedule.build()
-    forward = lean_forward(model.module)
+    model = FlatModel(work.model.module)
+    work, masks, schedule = work._replace(model=model), Masks(model.module), work.local.schedule.build()
+    objective = _objective(work)
 
-    def train(received: Tensor, clients: Sequence[int], done: int, slots: Slots) -> None:
-        rate = local.learning_rate * schedule(done, work.rounds)
+    def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
+        factor, trainable = schedule(done, work.rounds), received[: model.num_trainable]
+        lengths = lengths_of(work, clients, done, terms)
         model.train()
-        for row, client in zip(slots.rows.tolist(), clients, strict=True):
+        for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
             model.load(received)
+            masks.draw_from(DropoutGenerators(work.seed, done, client))
+            rule = rule_of(work.local, factor, terms.of([at]), trainable)
             with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
-                slots.losses[row] = _train_client(work, forward, rate, done, client)
+                batches = _batches(work, done, client, lengths[at])
+                slots.losses[row] = _train_client(model, objective, rule, batches)
             torch.sub(model.vector, received, out=slots.deltas[row])
 
     return train
 
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(inputs, targets) of a batch -> mean loss."""
+
+
+def _objective(work: LocalWork) -> Objective:
+    """The loss of the model as it is at the time."""
+    module = work.model.module
+    # The lean forward pass has gradients written by hand, for numbers of one type.
+    forward = lean_forward(module) if work.precision == "float32" else in_precision(work, module)
+    return lambda inputs, targets: work.loss(forward(inputs), targets)
+
+
 def _train_client(
-    work: LocalWork, forward: Callable[[Tensor], Tensor], rate: float, done: int, client: int
+    model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> float:
-    """Train the model in place on one client's examples; the mean loss over all examples trained on."""
-    step = _sgd(work.model, work.local, rate)
+    """Train the model in place on one client's batches; the mean loss over all examples trained on."""
+    step = _sgd(model, rule)
     losses: list[Tensor] = []
     sizes: list[int] = []
-    for inputs, targets in _batches(work, done, client):
-        value = work.loss(forward(inputs), targets)
+    for inputs, targets in batches:
+        value = objective(inputs, targets)
         step(value)
         losses.append(value.detach())
         sizes.append(len(targets))
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
 
 
-def _batches(work: LocalWork, done: int, client: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
     """The client's batches in turn, cut from an epoch's examples that are gathered in one call."""
     held, local = work.clients[client], work.local
     size = local.batch_size or len(held)
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), local.batch_size, local.epochs, local.steps):
+    for order in epoch_orders(numbers, len(held), local.batch_size, *length):
         at = torch.from_numpy(held[order]).to(work.inputs.device)
         inputs, targets = model_inputs(work.inputs.index_select(0, at)), work.targets.index_select(0, at)
         yield from zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
 
 
-def _sgd(model: FlatModel, local: LocalTraining, rate: float) -> Callable[[Tensor], None]:
-    """A step of torch.optim.SGD down the gradient of a loss, in place, from a zero momentum buffer."""
-    rule = Rule(rate, local.momentum, local.weight_decay)
-    weights = model.vector[: model.num_trainable]
-    buffer = torch.zeros_like(weights) if local.momentum else None
-    return lambda loss: rule.descend(weights, buffer, model.gradient(loss))
+def _sgd(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:
+    """A step of the rule down the gradient of a loss, in place, from a zero momentum buffer."""
+    weights = model.vector[None, : model.num_trainable]
+    buffer = torch.zeros_like(weights) if rule.momentum else None
+
+    def step(loss: Tensor) -> None:
+        gradient = model.gradient(loss)[None]
+        if rule.max_norm is not None:
+            clip_norms([gradient], rule.max_norm)
+        rule.descend(weights, buffer, gradient)
+
+    return step

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from federated.local_training.batches import epoch_orders
+from federated.local_training.batches import Length, epoch_orders, length_of
+from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.work import LocalWork
 from federated.randomness import Purpose, generator
 
@@ -34,34 +35,38 @@ class Plan:
         return [range(start, min(start + steps, total)) for start in range(0, total, steps)]
 
 
-def planned(work: LocalWork, cohort: Sequence[int], done: int) -> Plan:
+def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Plan:
     """The plan of a round; the same whatever the order of the cohort."""
     local = work.local
-    steps = [
-        num_steps(len(work.clients[client]), local.batch_size, local.epochs, local.steps) for client in cohort
-    ]
+    lengths = lengths_of(work, cohort, done, terms)
     sizes = [len(work.clients[client]) for client in cohort]
+    steps = [length.num_steps(size, local.batch_size) for length, size in zip(lengths, sizes, strict=True)]
     positions = sorted(range(len(cohort)), key=lambda at: (-steps[at], -sizes[at], cohort[at]))
     width = min(local.batch_size or max(sizes), max(sizes))
     examples = np.empty((len(cohort), max(steps), width), np.int64)
     counts = np.zeros((len(cohort), max(steps)), np.int64)
     for row, at in enumerate(positions):
-        _fill(examples[row], counts[row], work, cohort[at], done)
+        _fill(examples[row], counts[row], work, cohort[at], done, lengths[at])
     return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
 
 
-def num_steps(num_examples: int, batch_size: int | None, epochs: int, steps: int | None) -> int:
-    """Local steps of a client in a round, as `epoch_orders` cuts them."""
-    return steps or epochs * -(-num_examples // (batch_size or num_examples))
+def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
+    """How long each client of the cohort trains."""
+    steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
+    return [
+        length_of(work.local, work.seed, done, client, own) for client, own in zip(cohort, steps, strict=True)
+    ]
 
 
-def _fill(examples: np.ndarray, counts: np.ndarray, work: LocalWork, client: int, done: int) -> None:
+def _fill(
+    examples: np.ndarray, counts: np.ndarray, work: LocalWork, client: int, done: int, length: Length
+) -> None:
     """Write one client's batches into its row: examples [S, B], counts [S]."""
     held, local, width = work.clients[client], work.local, examples.shape[1]
     size = min(local.batch_size or len(held), len(held))
     step = 0
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), local.batch_size, local.epochs, local.steps):
+    for order in epoch_orders(numbers, len(held), local.batch_size, *length):
         full, rest = divmod(len(order), size)
         taken = held[order]
         examples[step : step + full, :size] = taken[: full * size].reshape(full, size)

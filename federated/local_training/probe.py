@@ -54,7 +54,13 @@ def _key(work: LocalWork, cohort_size: int) -> str:
     """What the speed depends on, as a short hash."""
     local, device = work.local, work.inputs.device.type
     sizes = sorted(len(held) for held in work.clients)
-    shape = [str(work.model.module), list(work.inputs.shape[1:]), local.batch_size, bool(local.momentum)]
+    shape = [
+        str(work.model.module),
+        list(work.inputs.shape[1:]),
+        local.batch_size,
+        bool(local.momentum),
+        work.precision,
+    ]
     around = [
         min(cohort_size, _CLIENTS),
         sizes[len(sizes) // 2],

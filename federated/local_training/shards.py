@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from federated.config import Engine
-from federated.local_training.plan import num_steps
+from federated.local_training.batches import longest
 from federated.local_training.stacked import BLOCK_EXAMPLES
 from federated.local_training.work import LocalWork
 
@@ -47,7 +47,7 @@ def _bytes_per_client(work: LocalWork) -> int:
     local, number = work.local, work.model.vector.element_size()
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)
-    steps = num_steps(largest, local.batch_size, local.epochs, local.steps)
+    steps = longest(local).num_steps(largest, local.batch_size)
     rows = 3 + 2 + (1 if local.momentum else 0)
     return number * (rows * work.model.vector.numel() + 2 * _block_numbers(work)) + 8 * steps * batch
 
@@ -57,5 +57,6 @@ def _block_numbers(work: LocalWork) -> int:
     local = work.local
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)
-    steps = num_steps(largest, local.batch_size, local.epochs, local.steps)
-    return max(batch, min(BLOCK_EXAMPLES, steps * batch)) * work.inputs[:1].numel()
+    steps = longest(local).num_steps(largest, local.batch_size)
+    examples = max(batch, min(BLOCK_EXAMPLES, steps * batch))
+    return examples * work.inputs[:1].numel()

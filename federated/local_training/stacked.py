@@ -11,8 +11,10 @@ from federated.local_training.criterion import Criterion, criterion_of
 from federated.local_training.first_layer import Direct, Dual, FirstLayer
 from federated.local_training.linear_stack import Activation, Dense
 from federated.local_training.plan import Plan, gathered, planned
-from federated.local_training.rule import Rule
+from federated.local_training.rule import clip_norms, rule_of
 from federated.local_training.stacked_dense import StackedDense
+from federated.local_training.stacked_masks import StackedMasks
+from federated.local_training.terms import LocalTerms
 from federated.local_training.updates import PartTrainer, Slots
 from federated.local_training.work import LocalWork
 from federated.objective import model_inputs
@@ -30,15 +32,18 @@ def stacked_trainer(
     schedule, local = work.local.schedule.build(), work.local
     criterion = criterion_of(work.loss)
 
-    def train(received: Tensor, clients: Sequence[int], done: int, slots: Slots) -> None:
-        rule = Rule(local.learning_rate * schedule(done, work.rounds), local.momentum, local.weight_decay)
+    def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
+        factor = schedule(done, work.rounds)
         for alike in _alike(work, clients):
-            members = [clients[at] for at in alike]
-            plan = planned(work, members, done)
+            members, own = [clients[at] for at in alike], terms.of(alike)
+            plan = planned(work, members, done, own)
+            rule = rule_of(local, factor, own.of(plan.positions), received)
             stack = [StackedDense(dense, received, len(alike), rule) for dense in layers]
+            masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
-                total[: plan.active[steps.start]] += _train_block(stack, Block(work, criterion, plan, steps))
+                block = Block(work, criterion, plan, steps, masks)
+                total[: plan.active[steps.start]] += _train_block(stack, block)
             _write(plan, stack, received, total, slots, slots.rows[torch.tensor(alike).to(slots.rows.device)])
 
     return train
@@ -71,10 +76,13 @@ class Block:
 
     inputs [c, n, inputs]; targets [c, n, ...]; active: clients that take each step;
     real [c, n]: whether an example counts, or fills up a short batch;
-    weights [c, n, 1]: what its error counts in the gradient; aims [c, n, K]: so weighted.
+    weights [c, n, 1]: what its error counts in the gradient; aims [c, n, K]: so weighted;
+    masks: of each layer's inputs [c, n, inputs], None where nothing is dropped. The first is in the inputs.
     """
 
-    def __init__(self, work: LocalWork, criterion: Criterion, plan: Plan, steps: range) -> None:
+    def __init__(
+        self, work: LocalWork, criterion: Criterion, plan: Plan, steps: range, masks: StackedMasks
+    ) -> None:
         self.criterion, self.width = criterion, plan.examples.shape[2]
         self.active = plan.active[steps.start : steps.stop]
         clients, device = self.active[0], work.inputs.device
@@ -86,6 +94,9 @@ class Block:
         self.real = real.view(clients, -1)
         weights = real / counts.clamp(min=1).to(self.inputs.dtype)
         self.weights = weights.view(clients, -1, 1)
+        self.masks = masks.draw(plan.counts[:clients, steps.start : steps.stop], self.width, self.inputs)
+        if (mask := self.masks[0]) is not None:
+            self.inputs = self.inputs * mask
 
     def weigh(self, num_outputs: int) -> None:
         self.weights *= self.criterion.scale(num_outputs)
@@ -98,7 +109,7 @@ class Block:
 
 def _train_block(stack: Sequence[StackedDense], block: Block) -> Tensor:
     """Train through a block; the summed losses of its examples [c]."""
-    num_outputs = stack[-1].dense.outputs
+    num_outputs, first_rule = stack[-1].dense.outputs, stack[0].rule
     block.weigh(num_outputs)
     _keep(stack, block.active[0])
     first = _first_layer(stack[0], block)
@@ -108,12 +119,15 @@ def _train_block(stack: Sequence[StackedDense], block: Block) -> Tensor:
         if now < clients:
             _keep(stack, clients := now)
         rows = block.rows(step)
-        hidden = _forward(stack, first, rows, now)
+        masks = [None if mask is None else mask[:now, rows] for mask in block.masks]
+        hidden = _forward(stack, first, rows, now, masks)
         outputs[:now, rows] = hidden[-1]
         errors = (
             block.criterion.predict(hidden[-1]).mul_(block.weights[:now, rows]).sub_(block.aims[:now, rows])
         )
-        _backward(stack, first, rows, hidden, errors)
+        _backward(stack, first, rows, hidden, errors, masks)
+        if not first_rule.is_fused:
+            _descend(stack, first_rule.max_norm)
     first.finish()
     return (block.criterion.losses(outputs, block.targets) * block.real).sum(dim=1)
 
@@ -128,24 +142,47 @@ def _keep(stack: Sequence[StackedDense], num_clients: int) -> None:
         layer.keep(num_clients)
 
 
-def _forward(stack: Sequence[StackedDense], first: FirstLayer, rows: slice, num_clients: int) -> list[Tensor]:
+def _descend(stack: Sequence[StackedDense], max_norm: float | None) -> None:
+    """Step every layer along the gradients that `_backward` left."""
+    parameters = [parameter for layer in stack for parameter in layer.parameters]
+    if max_norm is not None:
+        clip_norms([p.gradient for p in parameters if p.gradient is not None], max_norm)
+    for parameter in parameters:
+        parameter.descend()
+
+
+Masks = Sequence[Tensor | None]
+
+
+def _forward(
+    stack: Sequence[StackedDense], first: FirstLayer, rows: slice, num_clients: int, masks: Masks
+) -> list[Tensor]:
     """What every layer makes of the rows, [c, B, outputs] each."""
     hidden = [_activate(first.outputs(rows, num_clients), stack[0].dense.activation)]
-    for layer in stack[1:]:
-        hidden.append(_activate(layer.outputs(hidden[-1]), layer.dense.activation))
+    for layer, mask in zip(stack[1:], masks[1:], strict=True):
+        hidden.append(_activate(layer.outputs(_masked(hidden[-1], mask)), layer.dense.activation))
     return hidden
 
 
+def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values * mask
+
+
 def _backward(
-    stack: Sequence[StackedDense], first: FirstLayer, rows: slice, hidden: Sequence[Tensor], errors: Tensor
+    stack: Sequence[StackedDense],
+    first: FirstLayer,
+    rows: slice,
+    hidden: Sequence[Tensor],
+    errors: Tensor,
+    masks: Masks,
 ) -> None:
-    """Step every layer, from the gradient [c, B, K] of the loss with respect to the outputs."""
+    """Step every layer, or leave its gradient, from the gradient [c, B, K] of the loss with respect to the outputs."""
     for depth in range(len(stack) - 1, 0, -1):
         layer = stack[depth]
         errors = _through(errors, hidden[depth], layer.dense.activation)
         below = layer.backward(errors)
-        layer.learn(hidden[depth - 1], errors)
-        errors = below
+        layer.learn(_masked(hidden[depth - 1], masks[depth]), errors)
+        errors = _masked(below, masks[depth])
     first.learn(rows, _through(errors, hidden[0], stack[0].dense.activation))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+from federated.local_training.terms import NO_TERMS, LocalTerms
 
 
 class Updates(NamedTuple):
@@ -23,8 +25,13 @@ class Updates(NamedTuple):
     losses: Tensor
 
 
-LocalTrainer = Callable[[Tensor, Sequence[int], int], Updates]
-"""(received parameters [P], clients, rounds done before this one) -> Updates. Pure: same in, same out."""
+class LocalTrainer(Protocol):
+    """An engine. Pure: same in, same out."""
+
+    def __call__(
+        self, received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS, /
+    ) -> Updates:
+        """received: parameters [P]; done: rounds before this one; terms: of the cohort's clients, in its order."""
 
 
 class Slots(NamedTuple):
@@ -35,5 +42,8 @@ class Slots(NamedTuple):
     rows: Tensor
 
 
-PartTrainer = Callable[[Tensor, Sequence[int], int, Slots], None]
-"""(received parameters [P], clients, rounds done, their slots). One at a time: it may hold scratch space."""
+PartTrainer = Callable[[Tensor, Sequence[int], int, LocalTerms, Slots], None]
+"""(received parameters [P], clients, rounds done, their terms, their slots).
+
+One call at a time: it may hold scratch space.
+"""

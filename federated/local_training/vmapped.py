@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from federated.local_training.autocast import in_precision
+from federated.local_training.dropout import DropoutGenerators, Masks
 from federated.local_training.plan import Plan, gathered, planned
-from federated.local_training.rule import Rule
+from federated.local_training.rule import Rule, clip_norms, rule_of
+from federated.local_training.terms import LocalTerms
 from federated.local_training.updates import PartTrainer, Slots
 from federated.local_training.work import LocalWork
 from federated.objective import model_inputs
 from federated.parameters import FlatModel
 
-Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(parameters [c, P], inputs [c, B, ...], targets [c, B, ...]) -> (gradients [c, P], losses [c])."""
+
+class Batched(NamedTuple):
+    """A module's gradient for many clients at once, and what its dropout layers ask for.
+
+    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], masks) -> (gradients [c, P], losses [c]).
+    sites: examples in a batch -> dropout of one client, in order: (number of the layer, a tensor like its inputs).
+    """
+
+    gradients: Callable[[Tensor, Tensor, Tensor, list[Tensor]], tuple[Tensor, Tensor]]
+    sites: Callable[[int], list[tuple[int, Tensor]]]
+    masks: Masks
 
 
 def vmapped_trainer(work: LocalWork) -> PartTrainer:
@@ -24,15 +38,15 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
 
     Clients with batches of one size share a call; nothing is padded, so examples of a batch may interact.
     """
-    schedule, local = work.local.schedule.build(), work.local
-    gradients = _gradients(work)
-    _try_out(work, gradients)
+    schedule, batched = work.local.schedule.build(), _batched(work)
+    _try_out(work, batched)
 
-    def train(received: Tensor, clients: Sequence[int], done: int, slots: Slots) -> None:
-        rule = Rule(local.learning_rate * schedule(done, work.rounds), local.momentum, local.weight_decay)
-        plan = planned(work, clients, done)
+    def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
+        plan = planned(work, clients, done, terms)
+        rule = rule_of(work.local, schedule(done, work.rounds), terms.of(plan.positions), received)
         weights = received.repeat(len(clients), 1)
-        total = _steps(work, plan, gradients, rule, weights)
+        draws = [DropoutGenerators(work.seed, done, clients[at]) for at in plan.positions]
+        total = _steps(work, plan, batched, draws, rule, weights)
         rows = slots.rows[torch.from_numpy(plan.positions).to(received.device)]
         slots.deltas.index_copy_(0, rows, weights.sub_(received))
         slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
@@ -40,7 +54,14 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
     return train
 
 
-def _steps(work: LocalWork, plan: Plan, gradients: Gradients, rule: Rule, weights: Tensor) -> Tensor:
+def _steps(
+    work: LocalWork,
+    plan: Plan,
+    batched: Batched,
+    draws: Sequence[DropoutGenerators],
+    rule: Rule,
+    weights: Tensor,
+) -> Tensor:
     """Train weights [c, P] in place; the summed losses of each client [c]."""
     buffer = torch.zeros_like(weights) if rule.momentum else None
     total, gradient = weights.new_zeros(len(weights)), torch.empty_like(weights)
@@ -51,9 +72,14 @@ def _steps(work: LocalWork, plan: Plan, gradients: Gradients, rule: Rule, weight
             targets = gathered(work.targets, at)
             everyone = len(rows) == active
             among = slice(0, active) if everyone else torch.from_numpy(rows).to(weights.device)
-            gradient[among], losses = gradients(weights[among], inputs, targets)
+            masks = _masks(batched, [draws[row] for row in rows], count)
+            gradient[among], losses = batched.gradients(weights[among], inputs, targets, masks)
             total[among] += losses * count
-        rule.descend(weights[:active], None if buffer is None else buffer[:active], gradient[:active])
+        if rule.max_norm is not None:
+            clip_norms([gradient[:active]], rule.max_norm)
+        rule.first(active).descend(
+            weights[:active], None if buffer is None else buffer[:active], gradient[:active]
+        )
     return total
 
 
@@ -63,29 +89,59 @@ def _of_one_size(counts: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         yield np.flatnonzero(counts == count), int(count)
 
 
-def _gradients(work: LocalWork) -> Gradients:
+def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: int) -> list[Tensor]:
+    """What the dropout layers of these clients ask for in turn, [c, ...] each."""
+    if not batched.masks.rates:
+        return []
+    sites = batched.sites(num_examples)
+    of_each: list[list[Tensor]] = []
+    for generators in draws:
+        batched.masks.draw_from(generators)
+        of_each.append([batched.masks.draw(layer, like) for layer, like in sites])
+    return [torch.stack(column) for column in zip(*of_each, strict=True)]
+
+
+def _batched(work: LocalWork) -> Batched:
     from torch.func import functional_call, grad_and_value, vmap  # imports torch._dynamo: more than a second
 
     module = FlatModel(work.model.module).module.train()  # its own: functional_call swaps parameters in place
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    sources = Masks(module)
+    forward = in_precision(work, partial(functional_call, module))
 
-    def loss(flat: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(flat: Tensor, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
         parts = torch.split(flat, [p.numel() for _, p in trained])
         parameters = {name: part.view(p.shape) for (name, p), part in zip(trained, parts, strict=True)}
-        return work.loss(functional_call(module, parameters, (inputs,)), targets)
+        given = iter(masks)
+        sources.draw = lambda layer, inputs: next(given)
+        return work.loss(forward(parameters, (inputs,)), targets)
 
-    return vmap(grad_and_value(loss))
+    @lru_cache(maxsize=64)
+    def sites(num_examples: int) -> list[tuple[int, Tensor]]:
+        asked: list[tuple[int, Tensor]] = []
+
+        def ask(layer: int, inputs: Tensor) -> Tensor:
+            asked.append((layer, torch.empty_like(inputs)))
+            return torch.ones_like(inputs)
+
+        sources.draw = ask
+        with torch.no_grad():
+            example = model_inputs(work.inputs[:1]).expand(num_examples, *work.inputs.shape[1:])
+            forward({}, (example,))
+        return asked
+
+    return Batched(vmap(grad_and_value(loss)), sites, sources)
 
 
-def _try_out(work: LocalWork, gradients: Gradients) -> None:
-    """A call with two clients of two examples each: dropout, branches on the data and the like fail."""
+def _try_out(work: LocalWork, batched: Batched) -> None:
+    """A call with two clients of two examples each: random numbers, branches on the data and the like fail."""
     vector = work.model.vector
     if vector.numel() != work.model.num_trainable:
         raise ValueError("the model has running statistics, which torch.func cannot change")
     inputs, targets = model_inputs(work.inputs[:2]), work.targets[:2]
     try:
-        gradients(
-            torch.stack([vector, vector]), torch.stack([inputs, inputs]), torch.stack([targets, targets])
-        )
+        pairs = [torch.stack([value, value]) for value in (vector, inputs, targets)]
+        masks = [torch.stack([like, like]) for _, like in batched.sites(len(inputs))]
+        batched.gradients(pairs[0], pairs[1], pairs[2], masks)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"torch.func cannot take the model: {str(error).splitlines()[0]}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from federated.config import LocalTraining
 
 
+Precision = Literal["float32", "bfloat16"]
+
+
 class LocalWork(NamedTuple):
     """The arguments of every engine, fixed for a run.
 
     inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
+    precision: bfloat16 for autocast of the model's products; float32 for the types that the model has.
     """
 
     model: FlatModel
@@ -29,3 +33,4 @@ class LocalWork(NamedTuple):
     local: LocalTraining
     rounds: int
     seed: int
+    precision: Precision = "float32"

@@ -11,11 +11,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.work import LocalWork
 
-Part = tuple[Sequence[int], Slots]
-"""Some clients, and where their results go."""
+Part = tuple[Sequence[int], LocalTerms, Slots]
+"""Some clients, their terms, and where their results go."""
 
 
 def side_by_side(
@@ -30,13 +31,13 @@ def side_by_side(
     """
     trainers: list[PartTrainer] = []
 
-    def train(received: Tensor, cohort: Sequence[int], done: int) -> Updates:
+    def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
         updates = _empty(work, received, cohort)
         parts = dealt([len(work.clients[client]) for client in cohort], cohort, clients_a_part)
         num_threads = min(threads if received.is_cpu else 1, len(parts))
         trainers.extend(make() for _ in range(len(trainers), num_threads))
         # Threads may share a list's iterator: a call of next() is one step of the interpreter.
-        left = iter([([cohort[at] for at in part], _slots(updates, part)) for part in parts])
+        left = iter([([cohort[at] for at in part], terms.of(part), _slots(updates, part)) for part in parts])
         _run([_Take(trainer, received, done, left) for trainer in trainers[:num_threads]])
         return updates
 
@@ -67,8 +68,8 @@ class _Take:
 
     def __call__(self) -> None:
         with torch.enable_grad():
-            for clients, slots in self._left:
-                self._trainer(self._received, clients, self._done, slots)
+            for clients, terms, slots in self._left:
+                self._trainer(self._received, clients, self._done, terms, slots)
 
 
 def _run(takes: Sequence[_Take]) -> None:

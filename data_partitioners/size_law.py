@@ -1,0 +1,17 @@
+"""What the laws of sizes share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_partitioners.dealing import apportioned
+from data_partitioners.filling import check_possible
+
+
+def sizes_of_shares(shares: np.ndarray, total: int, min_size: int, partitioner: str) -> np.ndarray:
+    """Sizes int64 [K] that add up to `total`: `min_size` for each, the rest in proportion to `shares` [K].
+
+    Raises ValueError where `total` is too small for that.
+    """
+    check_possible(min_size, len(shares), total, partitioner)
+    return min_size + apportioned(shares, total - min_size * len(shares))

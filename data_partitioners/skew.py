@@ -1,0 +1,69 @@
+"""A partitioner in its parts: how many examples a client gets, which ones, and what happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_partitioners.dealing import equal_sizes
+from data_partitioners.partition import Partition, Pool, Slices, numbered, stated_number
+from data_partitioners.transform import Transform
+
+SizeLaw = Callable[[int, int, np.random.Generator], np.ndarray]
+"""(examples, clients, generator) -> how many each client gets, int64 [K], in sum at most the examples."""
+
+Deal = Callable[[Pool, int | None, np.ndarray | None, np.random.Generator], Partition]
+"""(pool, clients, stated sizes [K] or None, generator) -> who holds what."""
+
+Draw = Callable[[Pool, int, np.random.Generator], Transform]
+"""(pool, clients, generator) -> what happens to the examples of each client."""
+
+
+@dataclass(frozen=True, eq=False)
+class Skew:
+    """A partitioner that `compose` can put together with others.
+
+    name: for messages.
+    sizes: who gets how many; None: whatever follows from `deal`.
+    deal: who gets which; None: a random sample.
+    transforms: what then happens to the examples, in this order.
+    keeps_sizes: whether `deal` can hand out examples in stated sizes.
+
+    Each part draws numbers of its own, so that arms that differ in one part share the others: clients of a
+    noisy arm hold the very examples that they hold in the clean one.
+    """
+
+    name: str
+    sizes: SizeLaw | None = None
+    deal: Deal | None = None
+    transforms: tuple[Draw, ...] = ()
+    keeps_sizes: bool = False
+
+    def __call__(self, pool: Pool, num_clients: int | None, generator: np.random.Generator) -> Partition:
+        """The partition. Raises ValueError where the pool does not allow it, saying what would be possible."""
+        for_sizes, *for_transforms = generator.spawn(1 + len(self.transforms))
+        sizes = None
+        if self.sizes is not None:
+            number = stated_number(num_clients, pool, self.name)
+            sizes = self.sizes(pool.size, number, for_sizes)
+        partition = (self.deal or random_deal(self.name))(pool, num_clients, sizes, generator)
+        drawn = tuple(
+            draw(pool, len(partition.indices), numbers)
+            for draw, numbers in zip(self.transforms, for_transforms, strict=True)
+        )
+        return partition._replace(transforms=drawn)
+
+
+def random_deal(name: str) -> Deal:
+    """Every client gets a random sample, of its stated size or of equal sizes."""
+
+    def deal(
+        pool: Pool, num_clients: int | None, sizes: np.ndarray | None, generator: np.random.Generator
+    ) -> Partition:
+        number = stated_number(num_clients, pool, name)
+        sizes = equal_sizes(pool.size, number) if sizes is None else sizes
+        return numbered(Slices(generator.permutation(pool.size)[: sizes.sum()], sizes))
+
+    return deal

@@ -1,0 +1,71 @@
+"""What an algorithm adds to the clients' plain steps in a round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LocalTerms:
+    """The client half of an algorithm in one round; by default nothing beyond plain local SGD.
+
+    proximal: mu of the term mu/2 ||w - received||^2 in every client's objective.
+    correction: a vector that is added to the gradient in every step: [T] for all, or [C, T] with a row for
+        each client (T: trainable parameters), of the parameters' type and on their device.
+    rate_factors: float [C], what each client's learning rate is multiplied by.
+    steps: int [C], the local steps of each client, whatever the config says.
+
+    Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
+    a number makes no sense.
+    """
+
+    proximal: float = 0.0
+    correction: Tensor | None = None
+    rate_factors: np.ndarray | None = None
+    steps: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.proximal < math.inf:
+            raise ValueError(f"proximal must be a finite number >= 0, got {self.proximal}")
+        if (
+            self.rate_factors is not None
+            and not (np.isfinite(self.rate_factors) & (self.rate_factors > 0)).all()
+        ):
+            raise ValueError(f"rate_factors must be finite numbers > 0, got {self.rate_factors}")
+        if self.steps is not None and not (self.steps >= 1).all():
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+
+    def of(self, positions: Sequence[int] | np.ndarray) -> LocalTerms:
+        """The terms of some of the clients."""
+        at = np.asarray(positions)
+        correction = self.correction
+        if correction is not None and correction.dim() == 2:
+            correction = correction[torch.from_numpy(at).to(correction.device)]
+        elif self.rate_factors is None and self.steps is None:
+            return self
+        return replace(
+            self,
+            correction=correction,
+            rate_factors=None if self.rate_factors is None else self.rate_factors[at],
+            steps=None if self.steps is None else self.steps[at],
+        )
+
+    def shift(self, received: Tensor) -> Tensor | None:
+        """The part of the gradient that does not change in the round, [1, T] or [C, T]; received [T].
+
+        The proximal term is mu w - mu received: weight decay by mu, and a constant.
+        """
+        shift = self.correction
+        if self.proximal:
+            pull = received * -self.proximal
+            shift = pull if shift is None else shift + pull
+        return None if shift is None else shift.view(-1, received.numel())
+
+
+NO_TERMS = LocalTerms()
