@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, mean_absolute_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+)
 
-from federated.generalisation.calibration import class_accuracy, confusion, reliability
+from federated.generalisation.calibration import class_accuracy, confusion, macro_f1, reliability
 from federated.generalisation.gaps import ClientSums, out_of_sample_gap, participation_gap
 from federated.generalisation.per_client import (
     distribution,
@@ -156,4 +163,9 @@ def test_confusion_is_that_of_scikit_learn() -> None:
     assert class_accuracy(counts) == pytest.approx(
         [accuracy_score(targets[targets == c], outputs[targets == c].argmax(1)) for c in range(4)]
     )
+    assert macro_f1(counts) == pytest.approx(f1_score(targets, outputs.argmax(1), average="macro"))
+    few = targets.clamp(max=1)  # classes that are predicted and never right, and none of the last
+    outputs[:, 3] = -9.0
+    expected = f1_score(few, outputs.argmax(1), average="macro", zero_division=0)
+    assert macro_f1(confusion(outputs, few)) == pytest.approx(expected)
     assert np.isnan(class_accuracy(np.array([[0, 0], [1, 1]]))[0])

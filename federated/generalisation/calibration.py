@@ -43,6 +43,13 @@ def confusion(outputs: Tensor, targets: Tensor) -> np.ndarray:
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
+def macro_f1(counts: np.ndarray) -> float:
+    """Unweighted mean F1 of the classes that occur in targets or predictions. counts: of `confusion`."""
+    involved = counts.sum(axis=0) + counts.sum(axis=1)
+    occurs = involved > 0
+    return float((2 * np.diagonal(counts)[occurs] / involved[occurs]).mean())
+
+
 def class_accuracy(counts: np.ndarray) -> np.ndarray:
     """Share of each class that is right, [classes]; NaN for one without examples. counts: of `confusion`."""
     totals = counts.sum(axis=1)

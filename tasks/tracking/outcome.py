@@ -7,7 +7,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from federated.federation import Federation
+from federated.generalisation.at_the_end import generalisation
 from federated.report import learning_curves, partition_picture, png
+from federated.report.client_pictures import class_picture, client_picture
 from federated.setup import Setup
 from federated.state import RunState
 from tasks.tracking import runs
@@ -20,7 +22,7 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
-    """The final model, the partition picture, the learning curves, the table of clients, and why it ended."""
+    """The final model, what it does for whom, pictures, tables, and why the run ended."""
     saved_as = log_model(run_id, state, setup)
     pictures = {
         "partition.png": _partition_png(setup.federation),
@@ -28,7 +30,19 @@ def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> No
     }
     runs.log_files(run_id, {**pictures, **_small_model(setup, state)})
     connect().log_table(run_id, _clients(setup), "clients.json")
+    _log_generalisation(run_id, state, setup)
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
+    """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
+    found = generalisation(state, setup)
+    runs.log_history(run_id, [(state.round, found.metrics)])
+    figures = {"generalisation.png": client_picture(found), "classes.png": class_picture(found)}
+    runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
+    for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
+        if table:
+            connect().log_table(run_id, table, name)
 
 
 @lru_cache(maxsize=16)
