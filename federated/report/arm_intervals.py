@@ -37,12 +37,15 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
 
 
 def gap_picture(results: Sequence[RunResult]) -> Figure | None:
-    """Out-of-sample and participation gap of every arm, mean and interval over seeds; None where not measured."""
+    """Out-of-sample and participation gap of every arm, mean and interval over seeds; None where not measured.
+
+    Positive: worse on what was not seen.
+    """
     arms = arms_of(results)
     by_arm = {arm: [run for run in results if run.arm == arm] for arm in arms}
     titles = {
-        OUT_OF_SAMPLE_GAP: "out-of-sample gap: training − own held-out",
-        PARTICIPATION_GAP: "participation gap: own held-out − unseen clients",
+        OUT_OF_SAMPLE_GAP: "out-of-sample gap: own held-out against training examples",
+        PARTICIPATION_GAP: "participation gap: unseen against participating clients",
     }
     measured: dict[str, list[_Row]] = {}
     for metric, title in titles.items():
@@ -51,10 +54,10 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
             measured[title] = rows
     if not measured:
         return None
-    figure, panels = blank(10.5, 0.9 + 0.27 * len(arms), columns=len(measured), sharey=True)
+    figure, panels = blank(10.5, 1.1 + 0.27 * len(arms), columns=len(measured), sharey=True)
     for panel, (title, rows) in zip(panels[0], measured.items(), strict=True):
         _draw(panel, rows, strokes(arms))
-        panel.set_xlabel(f"{title} (95 % over seeds)")
+        panel.set_xlabel(f"{title}\n(right of zero: worse; 95 % over seeds)")
     return figure
 
 

@@ -63,7 +63,7 @@ def page_html(
     from jinja2 import Environment, StrictUndefined
 
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters["breakable"] = _breakable
+    templates.filters |= {"breakable": _breakable, "kept_together": _kept_together}
     template = templates.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     header, rows = text_table(compare(results))
     command = command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}"
@@ -94,6 +94,11 @@ def _breakable(text: str) -> Markup:
     """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
     escaped = str(escape(text))
     return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
+
+
+def _kept_together(text: str) -> Markup:
+    """Escaped text whose intervals, such as [0.1, 0.2], are not broken."""
+    return Markup(str(escape(text)).replace(", ", ",&nbsp;"))
 
 
 def _summary(results: Sequence[RunResult]) -> str:

@@ -21,15 +21,15 @@ _LOG_FROM = 5.0
 
 
 def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
-    """Mean score over mean bytes both ways, one row of panels a main metric; None below two arms with numbers.
+    """Mean score over mean bytes both ways, one row of panels a main metric; None where all arms sent the same.
 
     Arms of the front are joined, one line a problem; the knee has a ring; dominated arms are grey.
     """
     summaries, problems = compare(results), problems_of(results)
     places = pareto(summaries, problems)
-    if len(places) < 2:
-        return None
     shown = [summary for summary in summaries if summary.arm in places]
+    if len({total_megabytes(summary) for summary in shown}) < 2:
+        return None
     metrics = list(dict.fromkeys(summary.main_metric for summary in shown))
     figure, panels = blank(10.5, 3.7 * len(metrics) + 0.1 * len(shown), rows=len(metrics))
     looks = strokes(arms_of(results))

@@ -24,8 +24,8 @@ _WORST = ("generalisation/client_accuracy_worst_10_percent", "generalisation/cli
 _OPTIONAL = {
     OUT_OF_SAMPLE_GAP: "out-of-sample gap",
     PARTICIPATION_GAP: "participation gap",
-    _WORST[0]: "accuracy of the worst 10 % of clients",
-    _WORST[1]: "MSE of the worst 10 % of clients",
+    _WORST[0]: "worst 10 % of clients",
+    _WORST[1]: "worst 10 % of clients, MSE",
 }
 """Columns that are there where some run measured them."""
 
@@ -101,8 +101,9 @@ def _with_interval(runs: Sequence[RunResult], metric: str) -> str:
     mean, interval = interval_over_seeds(runs, metric)
     if mean is None:
         return NOTHING
-    text = f"{mean:.3f}" if abs(mean) < 1000 else number_text(mean, 0)
-    return text if interval is None else f"{text} [{interval.low:.3f}, {interval.high:.3f}]"
+    decimals = 3 if abs(mean) < 100 else 0
+    mean_text, *ends = (number_text(value, decimals).replace("-", "−") for value in (mean, *(interval or ())))
+    return f"{mean_text} [{', '.join(ends)}]" if ends else mean_text
 
 
 def _amount(amount: Spread) -> str:
