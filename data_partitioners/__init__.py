@@ -10,6 +10,7 @@ from data_partitioners.client_dirichlet import client_dirichlet
 from data_partitioners.compose import compose
 from data_partitioners.dirichlet import dirichlet
 from data_partitioners.distribution import distribution
+from data_partitioners.from_file import from_file
 from data_partitioners.grouped import grouped
 from data_partitioners.hierarchical_dirichlet import hierarchical_dirichlet
 from data_partitioners.iid import iid
@@ -25,6 +26,7 @@ from data_partitioners.rotation import rotation
 from data_partitioners.shards import shards
 from data_partitioners.sizes import sizes
 from data_partitioners.skew import Skew
+from data_partitioners.target_heterogeneity import target_heterogeneity
 from data_partitioners.transform import Transform
 
 PARTITIONERS: dict[str, Callable[..., Partitioner]] = {
@@ -42,6 +44,7 @@ PARTITIONERS: dict[str, Callable[..., Partitioner]] = {
     "grouped": grouped,
     "by_column": by_column,
     "by_cluster": by_cluster,
+    "from_file": from_file,
     # how many
     "sizes": sizes,
     "quantity_dirichlet": quantity_dirichlet,
@@ -52,8 +55,9 @@ PARTITIONERS: dict[str, Callable[..., Partitioner]] = {
     "rotation": rotation,
     "label_permutation": label_permutation,
     "label_noise": label_noise,
-    # several of these
+    # several of these, or one aimed at a measured skew
     "compose": compose,
+    "target_heterogeneity": target_heterogeneity,
 }
 
 __all__ = ["PARTITIONERS", "Partition", "Partitioner", "Pool", "Skew", "Transform", "checked"]

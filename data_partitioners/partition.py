@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from data_partitioners.transform import Transform
+
+
+class Origin(NamedTuple):
+    """Where the examples of a pool come from.
+
+    examples: int64 [N], the number of each in the data set. size: of the whole data set. data_digest: its
+    content address.
+    """
+
+    examples: np.ndarray
+    size: int
+    data_digest: str
 
 
 class Pool(NamedTuple):
@@ -22,6 +34,7 @@ class Pool(NamedTuple):
     targets: float [N] or [N, outputs] for regression; None for classification.
     features: makes the features of the pool, [N, ...], for partitioners that look at them.
     column: finds a property of the examples by its name, float64 [N]; raises ValueError where there is none.
+    origin: where the examples come from; None: they are all there is.
     """
 
     size: int
@@ -31,6 +44,7 @@ class Pool(NamedTuple):
     targets: np.ndarray | None = None
     features: Callable[[], np.ndarray] | None = None
     column: Callable[[str], np.ndarray] | None = None
+    origin: Origin | None = None
 
 
 class Slices(Sequence[np.ndarray]):
@@ -67,12 +81,14 @@ class Partition(NamedTuple):
     names: one name per client.
     transforms: what happens to the examples of each client, in this order.
     moved: examples that were moved to another client than the law gave them to, to meet a minimum size.
+    notes: what the partitioner found or did, in numbers, by the metric's name below `heterogeneity/`.
     """
 
     indices: Sequence[np.ndarray]
     names: tuple[str, ...]
     transforms: tuple[Transform, ...] = ()
     moved: int = 0
+    notes: Mapping[str, float] = {}
 
     @property
     def sizes(self) -> np.ndarray:

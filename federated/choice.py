@@ -82,14 +82,14 @@ class Choice(BaseModel):
         value, hint = self.arguments[name], kind.hints(self.name).get(name, Any)
         if kind.is_several(hint):
             return [kind.bind(each) for each in value]
-        return kind.bind(value) if hint is kind.product else value
+        return kind.bind(value) if kind.nests(hint, value) else value
 
     def label(self) -> str:
         """The choice as a short call: arguments that have their default value are left out."""
         kind = self._bound()
         hints = kind.hints(self.name)
         defaults = {
-            p.name: _as_json(hints[p.name], p.default)
+            p.name: TypeAdapter(hints[p.name]).dump_python(p.default, mode="json")
             for p in kind.parameters(self.name)
             if p.default is not p.empty
         }
@@ -208,7 +208,7 @@ class Kind(Generic[T]):
 
     def _plain(self, name: str, parameter: str, hint: Any, value: Any) -> Any:
         """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound."""
-        if hint is self.product:
+        if self.nests(hint, value):
             return self.bind(value).model_dump()
         if self.is_several(hint):
             if not isinstance(value, list | tuple):
@@ -219,14 +219,20 @@ class Kind(Generic[T]):
             coerced = adapter.validate_python(value)
             if isinstance(coerced, Path):
                 coerced = absolute(coerced)
-            return _as_json(hint, coerced)
+            return adapter.dump_python(coerced, mode="json")
         except ValidationError as error:
             raise ValueError(readable(error, f"{name}.{parameter}")) from error
 
     def _value(self, hint: Any, plain: Any) -> Any:
         if self.is_several(hint):
             return tuple(self.bind(each).build() for each in plain)
-        return self.bind(plain).build() if hint is self.product else TypeAdapter(hint).validate_python(plain)
+        nested = self.nests(hint, plain)
+        return self.bind(plain).build() if nested else TypeAdapter(hint).validate_python(plain)
+
+    def nests(self, hint: Any, value: Any) -> bool:
+        """Whether an argument is a choice of this same kind; one that may be left out is none where it is null."""
+        optional = None if self.product is None else self.product | None
+        return hint is not None and (hint is self.product or (value is not None and hint == optional))
 
     def _is_own(self, name: str) -> bool:
         return self.given is not None and name not in self.factories
@@ -242,10 +248,6 @@ class Kind(Generic[T]):
         raise ValueError(
             f"there is no {self.name} {name!r}; {hint}known: {known}, or your own package.module:function"
         )
-
-
-def _as_json(hint: Any, value: Any) -> Any:
-    return TypeAdapter(hint).dump_python(value, mode="json")
 
 
 def choice_of(kind: Kind[Any]) -> Any:

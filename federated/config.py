@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from federated.choice import Choice
 from federated.frozen import Frozen
@@ -19,6 +20,8 @@ from federated.kinds import (
     PrivacyChoice,
 )
 from federated.local_options import LocalTraining
+from federated.paths import absolute
+from federated.ways import check_votes, check_ways
 
 
 class Holdout(Frozen):
@@ -67,16 +70,17 @@ class Compression(Frozen):
 
     uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
     downlink: CompressorChoice = Field(
-        "none", description="Compressor of the model that the server broadcasts"
+        "none",
+        description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
+    )
+    quality: bool = Field(True, description="Measure in each round what the uplink does to the updates")
+    dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
+        None, description="Folder for every payload of every round, as files; null: nowhere"
     )
 
     @model_validator(mode="after")
-    def _downlink_carries_models(self) -> Compression:
-        if not self.downlink.build().whole_model:
-            raise ValueError(
-                f"downlink: {self.downlink.label()} would damage a whole model, which is what the server broadcasts; "
-                "use none or float16"
-            )
+    def _each_way_can_be_gone(self) -> Compression:
+        check_ways(self.uplink, self.downlink)
         return self
 
 
@@ -176,6 +180,11 @@ class RunConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _votes_are_counted(self) -> RunConfig:
+        check_votes(self.algorithm, self.compression.uplink)
+        return self
+
     def run_key(self) -> str:
         """A short hash of all that changes results, stable over versions of Python.
 
@@ -199,6 +208,7 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "engine": {"name", "memory_mb"},
     "orchestration": True,
     "evaluation": {"batch_size"},
+    "compression": {"quality", "dump"},
 }
 
 

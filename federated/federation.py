@@ -11,7 +11,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from data_partitioners import Partition, checked
-from data_partitioners.heterogeneity import label_counts, label_divergence, size_gini
+from data_partitioners.heterogeneity import label_counts
+from data_partitioners.partition import Slices
 from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
@@ -35,9 +36,8 @@ class Federation:
     unseen: the examples of each client that never takes part.
     test: the central test set.
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
+    whole: the partition as it was made, before unseen clients and own shares were set aside.
     changes: what clients do to the inputs and targets that they hold; None where they do nothing.
-    moved_examples: examples moved to another client than the partitioner's law gave them to, for a minimum size.
-    left_out_examples: training examples that nobody holds.
     """
 
     examples: Examples
@@ -47,9 +47,8 @@ class Federation:
     unseen: tuple[np.ndarray, ...]
     test: np.ndarray
     data_digest: str
+    whole: Partition
     changes: Changes | None = None
-    moved_examples: int = 0
-    left_out_examples: int = 0
 
     @property
     def sizes(self) -> np.ndarray:
@@ -87,24 +86,6 @@ class Federation:
             self.examples.targets, Partition(self.clients, self.names), len(self.examples.classes)
         )
 
-    def heterogeneity(self) -> dict[str, float]:
-        """The `heterogeneity/*` metrics of the participating clients' training examples."""
-        sizes, counts = self.sizes, self.label_counts()
-        measures = {
-            "heterogeneity/clients": float(len(sizes)),
-            "heterogeneity/empty_clients": float((sizes == 0).sum()),
-            "heterogeneity/smallest_client_examples": float(sizes.min()),
-            "heterogeneity/largest_client_examples": float(sizes.max()),
-            "heterogeneity/size_gini": size_gini(sizes),
-            "heterogeneity/moved_examples": float(self.moved_examples),
-            "heterogeneity/left_out_examples": float(self.left_out_examples),
-        }
-        return (
-            measures
-            if counts is None
-            else {**measures, "heterogeneity/label_divergence_bits": label_divergence(counts)}
-        )
-
 
 def partition_clients(config: RunConfig) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
@@ -113,7 +94,7 @@ def partition_clients(config: RunConfig) -> Federation:
     next, each participating client's own share last; preprocessing is fitted on what is left. Every draw
     depends on the seed, so arms that share it share the central test set.
     """
-    files = stamp(config.dataset)
+    files = stamp(config.dataset) + stamp(config.partitioner)
     federation = _partition_clients(
         config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
@@ -129,7 +110,8 @@ def _partition_clients(
     examples = load_examples(dataset)
     test, pool = _split_off_test(examples, holdout.test, seed)
     partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
-    held = [pool[indices] for indices in partition.indices]
+    whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
+    held = list(whole.indices)
     is_unseen = _draw_unseen(len(held), holdout.unseen_clients, seed)
     kept = [_own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
     return Federation(
@@ -140,6 +122,7 @@ def _partition_clients(
         unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
         test=test,
         data_digest=examples.digest,
+        whole=whole,
         changes=changes_of(
             partition.transforms,
             held,
@@ -147,8 +130,6 @@ def _partition_clients(
             len(examples.targets),
             generator(seed, Purpose.HELD_OUT, _TEST_OWNERS),
         ),
-        moved_examples=partition.moved,
-        left_out_examples=len(pool) - int(partition.sizes.sum()),
     )
 
 

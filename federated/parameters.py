@@ -12,11 +12,11 @@ from torch.nn.modules.batchnorm import _NormBase
 class FlatModel:
     """A private copy of a module whose state is a view of one flat vector.
 
-    `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, then the running
-    statistics of batch normalisation (its layers with trainable parameters), which travel too, as in FedAvg over
-    state dicts. Writing into `vector` writes into the module, and the other way round. Everything else stays
-    with the module: frozen parameters, and other buffers, which are what they were at first whenever a vector is
-    loaded, so that nothing passes from one client to the next.
+    `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, whose names and shapes
+    are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), which
+    travel too, as in FedAvg over state dicts. Writing into `vector` writes into the module, and the other way
+    round. Everything else stays with the module: frozen parameters, and other buffers, which are what they were
+    at first whenever a vector is loaded, so that nothing passes from one client to the next.
 
     Raises ValueError where nothing can be trained or where the floating-point types differ.
     """
@@ -30,6 +30,9 @@ class FlatModel:
         types = {str(t.dtype).removeprefix("torch.") for t in travelling}
         if len(types) > 1:
             raise ValueError(f"the model mixes the types {', '.join(sorted(types))}: one type is needed")
+        self.layout = tuple(
+            (name, tuple(p.shape)) for name, p in self.module.named_parameters() if p.requires_grad
+        )
         self.num_trainable = sum(p.numel() for p in self.trainable)
         self.vector = torch.cat([t.detach().reshape(-1) for t in travelling])
         _point_into(self.vector, travelling)

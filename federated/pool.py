@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_partitioners import Pool
+from data_partitioners.partition import Origin
 from federated.datasets import Examples
 
 
@@ -22,6 +23,7 @@ def pool_of(examples: Examples, kept: np.ndarray) -> Pool:
         targets=examples.targets[kept] if classes is None else None,
         features=_features(examples, kept),
         column=lambda name: _column(examples, name)[kept],
+        origin=Origin(kept, len(examples.targets), examples.digest),
     )
 
 

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     DROPOUT = 7
     DATA = 8
     LOCAL_WORK = 9
+    FINGERPRINT = 10
     EVALUATION = 11
 
 
@@ -85,3 +86,8 @@ def torch_watched() -> Iterator[Callable[[], bool]]:
     finally:
         drew.append(not torch.equal(before, torch.get_rng_state()))
         torch.set_rng_state(before)
+
+
+def seeded(seed: bytes) -> np.random.Generator:
+    """Numbers that both ends of a wire draw alike, from a seed in the payload that one of them drew."""
+    return np.random.default_rng(np.random.SeedSequence(int.from_bytes(seed, "little")))

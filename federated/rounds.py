@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.broadcast import broadcast
 from federated.compressors import CohortState
+from federated.distortion import Distortion, distortion_metrics
+from federated.dump import dump
 from federated.errors import Diverged
+from federated.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
 from federated.local_training import Updates
 from federated.randomness import Purpose, generator
 from federated.setup import Setup
 from federated.state import Metrics, RunState
-from federated.wire import Received, broadcast, compress, rows_by_client
+from federated.wire import Received, compress, rows_by_client
 
 
 class Partial(NamedTuple):
@@ -25,8 +29,9 @@ class Partial(NamedTuple):
 
     mean_update: Tensor
     loss: float
-    uplink_bytes: int
+    uplink: Traffic
     clipped_clients: int
+    distortion: Distortion
     compressor_state: dict[int, CohortState]
     training_seconds: float
     compression_seconds: float
@@ -34,15 +39,14 @@ class Partial(NamedTuple):
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What happened in one round. Bytes are summed over the cohort."""
+    """What happened in one round. communication: the metrics of both ways, ready for the history."""
 
     round: int
     loss: float
     cohort_clients: int
     cohort_examples: int
     update_norm: float
-    uplink_bytes: int
-    downlink_bytes: int
+    communication: Metrics
     clipped_clients: int
     training_seconds: float
     compression_seconds: float
@@ -55,8 +59,7 @@ class RoundReport:
             "train/cohort_clients": self.cohort_clients,
             "train/cohort_examples": self.cohort_examples,
             "train/update_norm": self.update_norm,
-            "communication/uplink_bytes": self.uplink_bytes,
-            "communication/downlink_bytes": self.downlink_bytes,
+            **self.communication,
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
@@ -99,25 +102,34 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     """One round of federated learning."""
     cohort = sample_cohort(setup, state.round)
     weights = weights_of(cohort, setup)
-    model, downlink_bytes = broadcast(setup, state, len(cohort))
+    model, parcels, remembered = broadcast(setup, state, cohort.tolist())
+    dump(setup.config, state.round, "downlink", cohort.tolist(), parcels)
+    downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
     partials = [_run_shard(state, setup, stages, model, cohort[shard], weights[shard]) for shard in shards]
     started = time.perf_counter()
     after = stages.aggregate(setup, state, partials)
-    after = replace(after, downlink_bytes=state.downlink_bytes + downlink_bytes)
+    after = replace(after, downlink_bytes=state.downlink_bytes + total_bytes(downlink), downlink=remembered)
     return after, RoundReport(
         round=after.round,
         loss=sum(partial.loss for partial in partials),
         cohort_clients=len(cohort),
         cohort_examples=int(setup.federation.sizes[cohort].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
-        uplink_bytes=sum(partial.uplink_bytes for partial in partials),
-        downlink_bytes=downlink_bytes,
+        communication=_communication(partials, downlink, state.parameters.numel()),
         clipped_clients=sum(partial.clipped_clients for partial in partials),
         training_seconds=sum(partial.training_seconds for partial in partials),
         compression_seconds=sum(partial.compression_seconds for partial in partials),
         aggregation_seconds=time.perf_counter() - started,
     )
+
+
+def _communication(partials: Sequence[Partial], downlink: Traffic, num_parameters: int) -> Metrics:
+    return {
+        **ledger_metrics("uplink", joined([partial.uplink for partial in partials]), num_parameters),
+        **ledger_metrics("downlink", downlink, num_parameters),
+        **distortion_metrics([partial.distortion for partial in partials]),
+    }
 
 
 def sample_cohort(setup: Setup, done: int) -> np.ndarray:
@@ -167,7 +179,7 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     clients = dict(state.clients)
     for partial in partials:
         clients |= partial.compressor_state
-    uplink_bytes = state.uplink_bytes + sum(partial.uplink_bytes for partial in partials)
+    uplink_bytes = state.uplink_bytes + sum(total_bytes(partial.uplink) for partial in partials)
     return replace(
         state,
         round=state.round + 1,
@@ -194,8 +206,9 @@ def _run_shard(
     return Partial(
         mean_update=total,
         loss=float(weights @ updates.losses.double().numpy()),
-        uplink_bytes=received.uplink_bytes,
+        uplink=received.traffic,
         clipped_clients=received.clipped_clients,
+        distortion=received.distortion,
         compressor_state=rows_by_client(received.compressor_state, clients),
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Algorithm
+from federated.choice import Choice
 from federated.compressors import Compressor
 from federated.config import RunConfig
 from federated.errors import BadInput
@@ -97,8 +98,8 @@ def prepare(config: RunConfig) -> Setup:
         train=local_trainer(
             work, config.engine, eligible[:cohort_size].tolist(), threads_of(config.orchestration.threads)
         ),
-        uplink=config.compression.uplink.build(),
-        downlink=config.compression.downlink.build(),
+        uplink=_fitted("uplink", config.compression.uplink, model),
+        downlink=_fitted("downlink", config.compression.downlink, model),
         privacy=config.privacy.build(),
         algorithm=config.algorithm.build(),
     )
@@ -135,6 +136,15 @@ def _check(config: RunConfig, federation: Federation) -> None:
         raise BadInput(
             f"stop.metric: {config.stop.metric!r} is not measured here; allowed: {', '.join(allowed)}"
         )
+
+
+def _fitted(way: str, choice: Choice, model: FlatModel) -> Compressor:
+    """The compressor for this model. Raises BadInput where the two cannot work together."""
+    compressor: Compressor = choice.build()
+    try:
+        return compressor.fitted(model.layout)
+    except ValueError as error:
+        raise BadInput(f"compression.{way}: {choice.label()}: {error}") from error
 
 
 def _check_no_batch_of_one(config: RunConfig, federation: Federation) -> None:

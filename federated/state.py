@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from federated.algorithms import ServerState
 from federated.compressors import CohortState
 
+DownlinkState = dict[str, Tensor]
+"""What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
 Metrics = dict[str, float]
 """Metric name, as in mlflow/README.md -> value."""
 
@@ -29,6 +31,7 @@ class RunState:
     server: what the algorithm remembers.
     clients: what the uplink compressor remembers of each client that has sent something, rows of its
         `CohortState`.
+    downlink: what the server remembers of what clients hold.
     uplink_bytes, downlink_bytes: sent so far, over all clients.
     history: (round, metrics) in the order they were measured; round 0 is the initial model.
     """
@@ -37,6 +40,7 @@ class RunState:
     parameters: Tensor
     server: ServerState
     clients: dict[int, CohortState]
+    downlink: DownlinkState = field(default_factory=dict)
     uplink_bytes: int = 0
     downlink_bytes: int = 0
     history: tuple[tuple[int, Metrics], ...] = ()
@@ -51,6 +55,7 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     tensors = {
         "parameters": state.parameters,
         **{f"server/{name}": value for name, value in state.server.items()},
+        **{f"downlink/{name}": value for name, value in state.downlink.items()},
     }
     for client, kept in state.clients.items():
         tensors |= {f"clients/{client}/{name}": value for name, value in kept.items()}
@@ -101,6 +106,7 @@ def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState
         parameters=tensors["parameters"],
         server={n.removeprefix("server/"): v for n, v in tensors.items() if n.startswith("server/")},
         clients=clients,
+        downlink={n.removeprefix("downlink/"): v for n, v in tensors.items() if n.startswith("downlink/")},
         uplink_bytes=rest["uplink_bytes"],
         downlink_bytes=rest["downlink_bytes"],
         history=tuple((at, metrics) for at, metrics in rest["history"]),

@@ -24,6 +24,7 @@ from federated.config import RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
 from federated.frozen import Frozen
+from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
 from federated.paths import paths_relative_to
 from federated.study_file import apply_setting, content_of
 
@@ -66,7 +67,7 @@ class StudyConfig(Frozen):
     base: RunConfig = Field(description="What all runs have in common")
     axes: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="Dotted path of a field -> values; the study is the product of the axes",
+        description="Dotted path of a field, or heterogeneity -> values; the study is the product of the axes",
     )
     arms: list[dict[str, Any]] = Field(
         default_factory=list,
@@ -168,14 +169,15 @@ class StudyConfig(Frozen):
             raise ValueError(f"arms: a name is text, got {name!r}")
         config = self.base.model_dump(mode="json")
         try:
-            for path in sorted(stated, key=lambda path: path.count(".")):
-                config = with_value(config, path, stated[path])
+            changes = spelled_out(config, stated)
+            for path in sorted(changes, key=lambda path: path.count(".")):
+                config = with_value(config, path, changes[path])
             configs = [RunConfig.model_validate({**config, "seed": seed}) for seed in self.seeds]
         except ValueError as error:
             where = ", ".join(f"{path}={value}" for path, value in stated.items())
             what = readable(error) if isinstance(error, ValidationError) else str(error)
             raise ValueError(f"arm {where}: {what}" if where else what) from error
-        parts = [_label(configs[0], path) for path in stated]
+        parts = [_label(configs[0], path, stated) for path in stated]
         return [Run(name or " · ".join(parts) or self.name, config) for config in configs]
 
 
@@ -200,8 +202,12 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
 _CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression.uplink"}
 
 
-def _label(config: RunConfig, path: str) -> str:
-    """What an axis says of an arm: `dirichlet(alpha=0.1)`, `learning_rate=0.05`, `downlink=float16`."""
+def _label(config: RunConfig, path: str, stated: Overrides) -> str:
+    """What an axis says of an arm: `dirichlet(alpha=0.1)`, `learning_rate=0.05`, `heterogeneity=0.4`."""
+    if path == AXIS:
+        return f"{AXIS}={stated[path]}"
+    if path == "partitioner" and AXIS in stated:
+        return aimed_label(config.partitioner)
     value = value_at(config, path)
     shown = value.label() if isinstance(value, Choice) else value
     return str(shown) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={shown}"

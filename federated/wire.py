@@ -1,4 +1,4 @@
-"""What crosses the network: the model on its way down, updates on their way up, and what each weighs."""
+"""The uplink: updates on their way to the server, and what each weighs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import Tensor
 
 from federated.compressors import CohortState
 from federated.compressors.none import none
+from federated.distortion import Distortion, distortion
+from federated.dump import dump
+from federated.ledger import Traffic, weighed
 from federated.local_training import Updates
-from federated.randomness import Generators, Purpose, generator
+from federated.randomness import Generators, Purpose
 from federated.setup import Setup
 from federated.state import RunState
 
@@ -21,23 +24,15 @@ class Received(NamedTuple):
     """What the server hears from a shard.
 
     decoded: updates as the server reads them [c, P]; compressor_state: what its clients remember;
-    uplink_bytes: of all payloads; clipped_clients: how many updates were bounded before encoding.
+    traffic: bytes by part and client; clipped_clients: how many updates were bounded before encoding;
+    distortion: how far what was decoded is from the bounded updates, where it is measured.
     """
 
     decoded: Tensor
     compressor_state: CohortState
-    uplink_bytes: int
+    traffic: Traffic
     clipped_clients: int
-
-
-def broadcast(setup: Setup, state: RunState, num_clients: int) -> tuple[Tensor, int]:
-    """(the global model [P] as clients decode it, bytes sent to all of them): one payload, sent to each."""
-    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
-    num_parameters = state.parameters.numel()
-    fresh = setup.downlink.init(1, num_parameters)
-    (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
-    decoded = setup.downlink.decode([payload], num_parameters)[0]
-    return decoded.to(state.parameters), len(payload) * num_clients
+    distortion: Distortion
 
 
 def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
@@ -54,21 +49,28 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
         _remembered(setup, state, clients, trainable), bounded, numbers
     )
     decoded = setup.uplink.decode(payloads, trainable).to(bounded)
-    statistics, statistics_bytes = _plain(updates.deltas[:, trainable:])
+    statistics, beside = _plain(updates.deltas[:, trainable:])
+    parcels = [
+        [("update", payload), *(("statistics", other) for other in beside[at : at + 1])]
+        for at, payload in enumerate(payloads)
+    ]
+    dump(setup.config, state.round, "uplink", clients, parcels)
+    measured = setup.config.compression.quality
     return Received(
         decoded=torch.cat([decoded, statistics.to(bounded)], dim=1),
         compressor_state=remembered,
-        uplink_bytes=sum(map(len, payloads)) + statistics_bytes,
+        traffic=weighed(parcels),
         clipped_clients=int(clipped.sum()),
+        distortion=distortion(setup.uplink, bounded, decoded, remembered) if measured else {},
     )
 
 
-def _plain(rows: Tensor) -> tuple[Tensor, int]:
-    """(rows [c, n] as the server reads them, bytes) sent as 32-bit floats; nothing at all where n is 0."""
+def _plain(rows: Tensor) -> tuple[Tensor, list[bytes]]:
+    """(rows [c, n] as the server reads them, payloads) sent as 32-bit floats; nothing at all where n is 0."""
     if not rows.shape[1]:
-        return rows, 0
+        return rows, []
     payloads, _ = none().encode({}, rows, ())
-    return none().decode(payloads, rows.shape[1]), sum(map(len, payloads))
+    return none().decode(payloads, rows.shape[1]), payloads
 
 
 def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:

@@ -73,12 +73,20 @@ def run(
 
 
 @app.command()
-def preview(study: StudyFile, settings: Settings = None, seeds: Seeds = None) -> None:
-    """Show what would run and who would hold what; nothing is trained."""
+def preview(
+    study: StudyFile,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the partition to FILE.npz or .csv, for `from_file`"),
+    ] = None,
+) -> None:
+    """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
     from federated.study import read_study
     from flows.preview import show_preview
 
-    show_preview(read_study(study, settings or [], _seeds(seeds)), console())
+    show_preview(read_study(study, settings or [], _seeds(seeds)), console(), save)
 
 
 @app.command("list")

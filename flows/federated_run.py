@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from federated.errors import Diverged
+from federated.heterogeneity import heterogeneity_metrics
 from federated.setup import Setup
 from federated.state import Metrics, RunState
 from federated.stopping import reason_to_stop, segment_ends
@@ -61,7 +62,7 @@ def _train(run: Run, setup: Setup, state: RunState, record: "_Record") -> tuple[
         tell(_news(run, now, "running"))
 
     if not state.history:
-        state = _evaluated(state, setup, setup.federation.heterogeneity())
+        state = _evaluated(state, setup, heterogeneity_metrics(setup.federation))
     record(state.history)
     for last in segment_ends(config, state.round):
         if reason := reason_to_stop(config.stop, state.history):

@@ -1,6 +1,7 @@
 """`python -m flows preview`: what a study would run and who would hold what, without training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -8,14 +9,23 @@ from rich.table import Table
 
 from federated.config import RunConfig
 from federated.federation import Federation, partition_clients
+from federated.heterogeneity import fingerprint_of
 from federated.home import home
-from federated.report import partition_picture
+from federated.partition_files import check_partition_file, save_partition
+from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.setup import check_runs, prepare
 from federated.study import Run, StudyConfig
 
+_PARTITIONS_A_TABLE = 4
 
-def show_preview(study: StudyConfig, screen: Console) -> None:
-    """The arms, the partitions of the first seed, and a picture of each under var/previews. Raises BadInput."""
+
+def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) -> None:
+    """The arms, the partitions of the first seed, their fingerprints, and a page of pictures under var/previews.
+
+    save: write the partition to this file, numbered where there are several. Raises BadInput.
+    """
+    if save is not None:
+        check_partition_file(save)
     runs = study.runs()
     check_runs(runs)
     screen.print(
@@ -26,16 +36,13 @@ def show_preview(study: StudyConfig, screen: Console) -> None:
     screen.print(_arms(runs))
     partitions = _distinct_partitions(runs)
     screen.print(_partitions(partitions, study.seeds[0]))
-    folder = home() / "previews" / study.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for at, config in enumerate(partitions):
-        federation = partition_clients(config)
-        picture = partition_picture(
-            federation.label_counts(), federation.sizes, federation.names, federation.examples.classes
-        )
-        path = folder / f"partition_{at}.png"
-        picture.savefig(path)
-        screen.print(f"{path}  {config.partitioner.label()}", soft_wrap=True, markup=False)
+    for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
+        screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
+    page = _write_page(study, partitions)
+    screen.print(f"pictures     {page}", soft_wrap=True, markup=False)
+    for path, config in _files(save, partitions):
+        save_partition(path, partition_clients(config))
+        screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True, markup=False)
 
 
 def _arms(runs: Iterable[Run]) -> Table:
@@ -55,36 +62,75 @@ def _distinct_partitions(runs: Iterable[Run]) -> list[RunConfig]:
     """One config for each partition of the first seed."""
     runs = list(runs)
     first_seed = [run.config for run in runs if run.config.seed == runs[0].config.seed]
-    return list({partition_clients(config).partition_digest: config for config in first_seed}.values())
+    return list({_digests(partition_clients(config)): config for config in first_seed}.values())
+
+
+def _digests(federation: Federation) -> tuple[str, str]:
+    return federation.data_digest, federation.partition_digest
 
 
 def _partitions(configs: Iterable[RunConfig], seed: int) -> Table:
     table = Table(title=f"Who would hold what (seed {seed})", title_justify="left")
-    columns = (
-        "data set",
-        "partitioner",
-        "clients",
-        "empty",
-        "examples: least / median / most",
-        "label divergence, bits",
-    )
-    for column in (*columns, "held out: test / client / unseen"):
+    columns = ("data set", "partitioner", "clients", "empty", "examples: least / median / most")
+    for column in (*columns, "held out: test / client / unseen", "what the partitioner did"):
         table.add_column(column, overflow="fold")
     for config in configs:
+        federation = partition_clients(config)
         table.add_row(
-            config.dataset.label(), config.partitioner.label(), *_figures(partition_clients(config))
+            config.dataset.label(), config.partitioner.label(), *_figures(federation), _notes(federation)
         )
     return table
 
 
 def _figures(federation: Federation) -> list[str]:
-    sizes, measures = federation.sizes, federation.heterogeneity()
-    divergence = measures.get("heterogeneity/label_divergence_bits")
-    held_out = federation.held_out_sets()
+    sizes, held_out = federation.sizes, federation.held_out_sets()
     return [
         str(len(sizes)),
         str(int((sizes == 0).sum())),
         f"{sizes.min()} / {np.median(sizes):g} / {sizes.max()}",
-        "-" if divergence is None else f"{divergence:.3f}",
         " / ".join(str(len(held_out.get(name, ()))) for name in ("test", "client", "unseen")),
     ]
+
+
+def _notes(federation: Federation) -> str:
+    """`aim value 0.4, aim reached 0.403, ...`"""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.4g}" for name, value in federation.whole.notes.items()
+    )
+
+
+def _fingerprints(configs: Sequence[RunConfig]) -> Table:
+    title = "How unlike the clients are [IID null band: 95 % of random partitions with the same sizes; * outside it]"
+    table = Table("measure", title=title.replace("[", r"\["), title_justify="left")
+    for config in configs:
+        table.add_column(config.partitioner.label(), justify="right", overflow="fold")
+    for row in fingerprint_table([fingerprint_of(partition_clients(config)) for config in configs]):
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return table
+
+
+def _write_page(study: StudyConfig, configs: Sequence[RunConfig]) -> Path:
+    """The page and its pictures, under var/previews; the address of the page."""
+    folder = home() / "previews" / study.name
+    folder.mkdir(parents=True, exist_ok=True)
+    federations = [partition_clients(config) for config in configs]
+    shown, several = [], len({config.dataset for config in configs}) > 1
+    for at, (config, federation) in enumerate(zip(configs, federations, strict=True)):
+        alike = [other.sizes.max() for other in federations if len(other.clients) == len(federation.clients)]
+        pictures = federation_pictures(federation, int(max(alike)))
+        for name, picture in pictures.items():
+            (folder / f"{at}_{name}").write_bytes(picture)
+        title = config.partitioner.label() + (f" · {config.dataset.label()}" if several else "")
+        shown.append(PreviewedPartition(title, _notes(federation), fingerprint_of(federation), pictures))
+    page = folder / "preview.html"
+    page.write_text(preview_html(study.name, study.description, study.seeds[0], shown), encoding="utf-8")
+    return page
+
+
+def _files(save: Path | None, configs: Sequence[RunConfig]) -> list[tuple[Path, RunConfig]]:
+    """Where each partition goes: FILE, or FILE_0, FILE_1, ... where there are several."""
+    if save is None:
+        return []
+    if len(configs) == 1:
+        return [(save, configs[0])]
+    return [(save.with_name(f"{save.stem}_{at}{save.suffix}"), config) for at, config in enumerate(configs)]

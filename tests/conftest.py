@@ -11,18 +11,21 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from federated.config import LocalTraining
+from federated.compressors import CohortState, Compressor
+from federated.config import LocalTraining, RunConfig
 from federated.datasets.examples import Task
+from federated.kinds import COMPRESSOR
 from federated.local_training.work import LocalWork, Precision
 from federated.models import MODELS
 from federated.objective import loss_of
 from federated.parameters import FlatModel
 
-# Each test process keeps to one core. Two threads inside one product, beside another busy process, wait for each
-# other more than they work; child processes inherit this.
+# Each test process keeps to one core, and so do its children. Two threads inside one product, beside another busy
+# process, wait for each other more than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +116,58 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]
         return name
 
     return write
+
+
+def codec(text: str) -> Compressor:
+    """The compressor of a study file's text."""
+    return COMPRESSOR.bind(text).build()
+
+
+def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
+    """One generator a client."""
+    return [np.random.default_rng([seed, client]) for client in range(count)]
+
+
+def deltas(num_clients: int, num_parameters: int, seed: int = 0) -> Tensor:
+    """Updates whose magnitudes differ by orders, with exact zeros among them."""
+    numbers = np.random.default_rng([seed, num_clients, num_parameters])
+    rows = numbers.standard_normal((num_clients, num_parameters)) * 10 ** numbers.uniform(
+        -4, 1, num_parameters
+    )
+    rows[numbers.random(rows.shape) < 0.1] = 0
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def normal(num_clients: int, num_parameters: int, seed: int = 0) -> Tensor:
+    """Updates of standard normal coordinates."""
+    numbers = np.random.default_rng([seed, num_clients, num_parameters])
+    return torch.from_numpy(numbers.standard_normal((num_clients, num_parameters)).astype(np.float32))
+
+
+def sent(compressor: Compressor, updates: Tensor, seed: int = 0, state: CohortState | None = None) -> Tensor:
+    """What the server reads of these updates."""
+    state = compressor.init(*updates.shape) if state is None else state
+    payloads, _ = compressor.encode(state, updates, generators(len(updates), seed))
+    return compressor.decode(payloads, updates.shape[1])
+
+
+NORMALISED = """
+from torch import nn
+def model(shape, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
+"""
+"""The source of a user's own model with running statistics."""
+
+
+def config_of(**changes: object) -> RunConfig:
+    """A small run of digits, with these changes."""
+    base = {
+        "dataset": "digits",
+        "model": "mlp(hidden=[8])",
+        "clients": 6,
+        "cohort": {"size": 3},
+        "local": {"batch_size": 16, "learning_rate": 0.1},
+        "rounds": 4,
+        "engine": {"name": "loop"},
+    }
+    return RunConfig.model_validate({**base, **changes})

@@ -12,14 +12,16 @@ from federated.setup import initial_state, prepare
 ALGORITHM_ROWS = {
     "fedavg": [{}, {"server_learning_rate": 0.5}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}],
+    "sign_majority": [{"server_learning_rate": 0.01}],
 }
 PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
-# Arguments that make an algorithm FedAvg.
+# Arguments that make an algorithm FedAvg; none do of one that counts votes.
 NEUTRAL = {"fedavg": {}, "fedprox": {"mu": 0.0}}
+VOTES = {"sign_majority"}
 
 
 def test_every_registered_name_has_a_row():
-    assert set(ALGORITHM_ROWS) == set(NEUTRAL) == set(ALGORITHMS)
+    assert set(ALGORITHM_ROWS) == set(NEUTRAL) | VOTES == set(ALGORITHMS)
     assert set(PRIVACY_ROWS) == set(PRIVACY)
 
 
@@ -71,10 +73,19 @@ def test_bad_mu_is_refused(mu):
         ALGORITHMS["fedprox"](mu=mu)
 
 
+def test_majority_moves_one_step_and_stays_where_votes_are_even():
+    """Three clients vote (+ + -), (- - -) and, with an abstention, (+ -)."""
+    votes = torch.tensor([[1.0, -1, 1], [1, -1, -1], [-1, -1, 0]])
+    algorithm = ALGORITHMS["sign_majority"](server_learning_rate=0.5)
+    _, parameters = algorithm.update({}, torch.tensor([1.0, 1.0, 1.0]), votes.mean(dim=0))
+    assert parameters.tolist() == [1.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("name", ["fedavg", "sign_majority"])
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-def test_bad_server_learning_rate_is_refused(rate):
+def test_bad_server_learning_rate_is_refused(name, rate):
     with pytest.raises(ValueError, match="server_learning_rate must be a finite number > 0"):
-        ALGORITHMS["fedavg"](server_learning_rate=rate)
+        ALGORITHMS[name](server_learning_rate=rate)
 
 
 @pytest.mark.parametrize(("name", "arguments"), [(n, a) for n, rows in PRIVACY_ROWS.items() for a in rows])

@@ -249,8 +249,22 @@ def test_preview_shows_arms_and_partitions_and_trains_nothing(command, study, ho
     assert "2 arms x 2 seeds = 4 runs" in out
     assert "dirichlet(alpha=0.1)" in out
     assert "650" in out  # parameters of a logistic regression from 64 pixels to 10 classes
-    assert len(list((home / "previews" / "small").glob("*.png"))) == 2
+    assert "label Hellinger, weighted mean" in out
+    assert len(list((home / "previews" / "small").glob("*.png"))) == 4
+    page = (home / "previews" / "small" / "preview.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 4
+    assert "dirichlet(alpha=0.1)" in page
     assert not (home / "mlflow.db").exists()
+
+
+def test_a_previewed_partition_is_saved_and_studied_again(command, study, home, tmp_path):
+    code, out, _ = command("preview", study(), "--save", tmp_path / "made" / "p.npz")
+    assert (code, (tmp_path / "made" / "p.npz").is_file()) == (0, True)
+    again = ("--set", f"partitioner={{name: from_file, path: {tmp_path / 'made' / 'p.npz'}}}")
+    code, out, _ = command("preview", study(), *again)
+    assert (code, "from_file(path=p.npz)" in out) == (0, True)
+    code, _, err = command("preview", study(), "--save", tmp_path / "p.txt")
+    assert (code, "must end in .npz or .csv" in err) == (2, True)
 
 
 def test_settings_and_seeds_change_the_study(command, study):
@@ -320,7 +334,10 @@ def test_run_and_compare_from_the_shell(study, tmp_path):
     assert "Inconclusive against iid" in table
     other = _shell(tmp_path / "var", "compare", "small", "--baseline", "dirichlet(alpha=0.1)")
     assert "Inconclusive against dirichlet(alpha=0.1)" in other.stdout
-    for wrong, said in (("--baseline=x", "'x' is not an arm"), ("--delta=0", "delta: input should be greater")):
+    for wrong, said in (
+        ("--baseline=x", "'x' is not an arm"),
+        ("--delta=0", "delta: input should be greater"),
+    ):
         refused = _shell(tmp_path / "var", "compare", "small", wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
         assert said in refused.stderr

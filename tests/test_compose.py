@@ -16,6 +16,7 @@ from data_partitioners.sizes import sizes
 from federated.config import RunConfig
 from federated.dotted import value_at
 from federated.federation import partition_clients
+from federated.heterogeneity import heterogeneity_metrics
 from federated.kinds import PARTITIONER
 from federated.study import StudyConfig
 
@@ -98,7 +99,7 @@ def test_a_partitioner_of_the_users_own_can_be_composed(own: Any) -> None:
     federation = partition_clients(RunConfig(**base, partitioner=[f"{module}:halves", "noise(0.5)"]))
     assert federation.names == ("even", "odd")
     assert federation.changes is not None
-    assert federation.left_out_examples == 0
+    assert heterogeneity_metrics(federation)["heterogeneity/left_out_examples"] == 0
     with pytest.raises(ValueError, match="lists must return a Partition to be composed, got list"):
         partition_clients(RunConfig(**base, partitioner=[f"{module}:lists", "noise(0.5)"]))
     with pytest.raises(ValueError, match="halves decides by itself how many"):
@@ -153,10 +154,10 @@ def test_flat_names_the_parts_and_their_arguments() -> None:
 def test_what_was_done_for_a_minimum_size_and_left_out_is_recorded() -> None:
     filled = partition_clients(RunConfig(**BASE, partitioner="dirichlet(0.05, min_size=200)"))
     free = partition_clients(RunConfig(**BASE, partitioner="dirichlet(0.05)"))
-    assert filled.moved_examples == np.maximum(200 - free.sizes, 0).sum() > 0
-    assert filled.heterogeneity()["heterogeneity/moved_examples"] == filled.moved_examples
+    moved = heterogeneity_metrics(filled)["heterogeneity/moved_examples"]
+    assert moved == np.maximum(200 - free.sizes, 0).sum() > 0
     some = partition_clients(RunConfig(**BASE, partitioner="sizes([10, 20, 30, 1, 2, 3])"))
-    assert some.left_out_examples == 1437 - 66 == some.heterogeneity()["heterogeneity/left_out_examples"]
+    assert heterogeneity_metrics(some)["heterogeneity/left_out_examples"] == 1437 - 66
 
 
 def test_a_million_clients_are_two_arrays() -> None:

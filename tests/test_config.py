@@ -49,6 +49,8 @@ CHANGES: dict[str, Any] = {
 """Another valid value of every field that is part of a run's key."""
 
 IGNORED: dict[str, Any] = {
+    "compression.quality": False,
+    "compression.dump": "/tmp/payloads",
     "engine.name": "loop",
     "engine.memory_mb": 64,
     "evaluation.batch_size": 17,
@@ -229,7 +231,44 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
             {"compression": {"downlink": "top_k(0.1)"}},
             "compression: downlink: top_k(fraction=0.1) would damage",
         ),
-        ({"compression": {"downlink": "qsgd(8)"}}, "use none or float16"),
+        (
+            {"compression": {"downlink": "qsgd(8)"}},
+            "downlink: qsgd(bits=8) would damage a whole model, which is what the server broadcasts; "
+            "use none, float16, bfloat16 or difference(...)",
+        ),
+        (
+            {"compression": {"uplink": "difference(qsgd(8))"}},
+            "uplink: an update is a difference already; difference is for the downlink",
+        ),
+        (
+            {"compression": {"downlink": "difference(error_feedback(top_k(0.1)))"}},
+            "difference: inner must not be error_feedback or difference",
+        ),
+        (
+            {"compression": {"downlink": "difference(random_k(0.1))"}},
+            "difference: inner must lose less than the whole difference",
+        ),
+        (
+            {"compression": {"uplink": "momentum_correction(top_k(0.1))"}},
+            "momentum_correction: inner must be error_feedback: without it, what is not sent is lost",
+        ),
+        (
+            {"compression": {"uplink": "error_feedback(random_k(0.1))"}},
+            "error_feedback: inner must lose less than the whole update",
+        ),
+        (
+            {"compression": {"uplink": "error_feedback(sign(scale=one))"}},
+            "error_feedback: inner must lose less than the whole update",
+        ),
+        (
+            {"compression": {"uplink": "layer_wise(error_feedback(top_k(0.1)))"}},
+            "layer_wise: inner must not be error_feedback or difference: put it around layer_wise",
+        ),
+        (
+            {"compression": {"uplink": "sign(scale=one)"}},
+            "the votes of sign(scale=one) are for sign_majority, which takes nothing else",
+        ),
+        ({"algorithm": "sign_majority(0.01)"}, "with compression.uplink: none: the votes of sign(scale=one)"),
         (
             {"compression": {"downlink": "error_feedback(none)"}},
             "compression: downlink: error_feedback(none) would",

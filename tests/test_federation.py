@@ -16,6 +16,7 @@ from federated import loading
 from federated.config import RunConfig
 from federated.errors import BadInput
 from federated.federation import Federation, partition_clients
+from federated.heterogeneity import client_table, fingerprint_of, heterogeneity_metrics, label_table
 
 DIGITS: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1, "clients": 6}
 LINEAR: dict[str, Any] = {"dataset": "linear(size=90)", "model": "linear", "rounds": 1, "clients": 6}
@@ -392,25 +393,52 @@ def test_heterogeneity_is_that_of_the_training_examples_of_the_participants(own:
     counts = federation.label_counts()
     assert counts is not None
     assert counts.tolist() == [[6, 0], [0, 6], [0, 0]]
-    assert federation.heterogeneity() == pytest.approx(
-        {
-            "heterogeneity/clients": 3,
-            "heterogeneity/empty_clients": 1,
-            "heterogeneity/smallest_client_examples": 0,
-            "heterogeneity/largest_client_examples": 6,
-            "heterogeneity/size_gini": 1 / 3,
-            "heterogeneity/moved_examples": 0,
-            "heterogeneity/left_out_examples": 12,
-            "heterogeneity/label_divergence_bits": 1.5 - 0.75 * np.log2(3),
-        }
-    )
+    expected = {
+        "clients": 3,
+        "empty_clients": 1,
+        "smallest_client_examples": 0,
+        "largest_client_examples": 6,
+        "largest_share": 1 / 2,
+        "size_gini": 1 / 3,
+        "size_variation": np.sqrt(1 / 2),
+        "moved_examples": 0,
+        "left_out_examples": 12,
+        "label_jensen_shannon_bits_mean": 1.5 - 0.75 * np.log2(3),
+        "label_total_variation_max": 1 / 2,
+        "label_hellinger_weighted_mean": np.sqrt(1 - np.sqrt(1 / 2)),
+        "label_pairwise_hellinger_mean": 1,
+        "label_entropy_bits_mean": 0,
+        "effective_classes_mean": 1,
+        "feature_wasserstein_mean": 0,
+    }
+    metrics = heterogeneity_metrics(federation)
+    assert {name: metrics[f"heterogeneity/{name}"] for name in expected} == pytest.approx(expected)
 
 
-def test_a_regression_has_no_label_measures() -> None:
+def test_the_labels_of_a_regression_are_tenths_of_its_training_targets() -> None:
     federation = made(LINEAR)
     assert federation.label_counts() is None
-    assert "heterogeneity/label_divergence_bits" not in federation.heterogeneity()
-    assert federation.heterogeneity()["heterogeneity/size_gini"] == pytest.approx(0)
+    counts, names = label_table(federation)
+    assert counts.shape == (len(federation.clients), len(names) or 10)
+    assert np.ptp(counts.sum(axis=0)) <= 1
+    metrics = heterogeneity_metrics(federation)
+    assert metrics["heterogeneity/size_gini"] == pytest.approx(0)
+    assert metrics["heterogeneity/label_wasserstein_mean"] > 0
+
+
+def test_arms_with_the_same_partition_share_its_fingerprint_whatever_the_run_is() -> None:
+    one, other = made(DIGITS), made({**DIGITS, "rounds": 7, "model": "mlp(hidden=[8])"})
+    assert fingerprint_of(one) is fingerprint_of(other)
+    assert fingerprint_of(one) is not fingerprint_of(made({**DIGITS, "seed": 9}))
+
+
+def test_the_table_of_clients_says_how_unlike_each_is_and_nothing_of_an_empty_one(own: OwnModule) -> None:
+    module = own("def p(pool, num_clients, generator): return [range(0, 50), range(50, pool.size), []]\n")
+    table = client_table(made({**DIGITS, "partitioner": f"{module}:p", "clients": 3}))
+    assert {len(column) for column in table.values()} == {3}
+    assert table["label_hellinger"][0] > table["label_hellinger"][1] > 0
+    assert (table["label_hellinger"][2], table["feature_wasserstein"][2]) == (None, None)
+    assert sum(table[f"class {digit}"][0] for digit in range(10)) == table["training_examples"][0] == 50
 
 
 def test_tensors_on_the_cpu_are_the_examples_themselves() -> None:

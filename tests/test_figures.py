@@ -19,7 +19,7 @@ from federated.report import (
     png,
     style,
 )
-from federated.report.partition_picture import LABEL_COLOURS
+from federated.report.partition_picture import LABEL_COLOURS, _by_main_labels
 from federated.report.style import OKABE_ITO, metric_label, shortened, strokes
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
@@ -97,10 +97,20 @@ def test_five_thousand_clients_are_sorted_and_counted() -> None:
     assert shares.shape == (10, 1_000)
     known = ~np.ma.getmaskarray(shares).any(axis=0)
     assert known.sum() == pytest.approx(1_000 * 6 / 7, abs=2)
-    assert (np.diff(shares[:, known].argmax(axis=0)) >= -1).all()
     assert lower.get_xlabel().startswith("5,000 clients")
     assert "714 empty" in lower.get_xlabel()
     assert drawn(figure).std() > 0
+
+
+def test_many_clients_are_grouped_by_main_label_then_by_the_second_with_empty_ones_last() -> None:
+    counts = np.array([[0, 9, 1], [0, 0, 0], [5, 0, 1], [5, 1, 0], [0, 7, 0], [9, 1, 0]])
+    assert _by_main_labels(counts).tolist() == [3, 5, 2, 0, 4, 1]
+    many = counts_of(500, 10)
+    ordered = many[_by_main_labels(many)]
+    held = ordered.sum(axis=1) > 0
+    assert (np.diff(ordered[held].argmax(axis=1)) >= 0).all()
+    assert not ordered[held.sum() :].any()
+    assert _by_main_labels(np.array([[2], [0], [1]])).tolist() == [0, 2, 1]
 
 
 def test_a_hundred_classes_are_named_now_and_then() -> None:

@@ -16,6 +16,7 @@ from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints, rounds
 from tasks.tracking.search import newest_study, results_of_study
 from tasks.tracking.store import connect
+from tests.conftest import NORMALISED
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,7 +78,9 @@ def test_study_leaves_everything_in_mlflow():
     pairs = client.load_table(parent.info.experiment_id, "paired.json", [outcome.parent_run_id])
     assert list(pairs["baseline"]) == [outcome.arms[0].arm]
     assert parent.data.tags["verdict"] == "\n".join(outcome.verdict)
-    assert {child.data.tags["pareto"] for child in children} == {"front"}  # each partition is a problem of its own
+    assert {child.data.tags["pareto"] for child in children} == {
+        "front"
+    }  # each partition is a problem of its own
     assert outcome.report.with_name("study.yaml").read_text(encoding="utf-8") == mlflow.artifacts.load_text(
         f"runs:/{outcome.parent_run_id}/study.yaml"
     )
@@ -95,11 +98,15 @@ def test_study_leaves_everything_in_mlflow():
     assert data.dataset.name == "digits"
     assert data.dataset.digest == federation.examples.digest
     assert run.data.tags["partition_digest"] == federation.partition_digest
+    assert run.data.tags["data_digest"] == federation.data_digest
+    assert "response_to_heterogeneity.png" in artifacts
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files >= {
         "config.yaml",
         "environment.json",
         "partition.png",
+        "heterogeneity.png",
+        "partition.npz",
         "learning_curves.png",
         "clients.json",
         "classes.json",
@@ -255,7 +262,7 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
     assert model.predict(np.ones((2, 3), np.float32)).shape == (2, 2)
 
 
-def test_the_dictionary_of_metrics_is_complete():
+def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
     held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
@@ -263,8 +270,22 @@ def test_the_dictionary_of_metrics_is_complete():
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
     )
+    compression = {
+        "uplink": "error_feedback(top_k(0.1))",
+        "downlink": "difference(qsgd(4))",
+    }
+    normalised = f"{own(NORMALISED)}:model"
+    two_ways = federated_study(
+        _study(name="dictionary-ways", model=normalised, compression=compression, seeds=[0])
+    )
+    file = tmp_path / "partition.npz"
+    np.savez(file, example=np.arange(1797), client=np.arange(1797) % 6)
+    aimed = federated_study(_study(name="dictionary-aimed", partitioner="target_heterogeneity(0.4)"))
+    listed = federated_study(
+        _study(name="dictionary-file", partitioner={"name": "from_file", "path": str(file)}, clients=None)
+    )
     logged = set()
-    for outcome in (digits, line):
+    for outcome in (digits, line, two_ways, aimed, listed):
         logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]

@@ -31,6 +31,7 @@ def some_state() -> RunState:
             11: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([2])},
             2: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([1])},
         },
+        downlink={"reference": torch.randn(5, generator=numbers), "held": torch.tensor([-1, 6])},
         uplink_bytes=2**60 + 1,
         downlink_bytes=12,
         history=(
@@ -50,6 +51,7 @@ def assert_identical(left: RunState, right: RunState) -> None:
             of({"parameters": state.parameters}),
             of(state.server),
             {client: of(kept) for client, kept in state.clients.items()},
+            of(state.downlink),
             state.uplink_bytes,
             state.downlink_bytes,
             repr(state.history),

@@ -19,9 +19,11 @@ class Algorithm(NamedTuple):
     init: parameters [P] -> the server's state before the first round.
     update: (state, parameters [P], weighted mean update [P]) -> (new state, new parameters [P]).
     terms: (state, clients) -> what these clients add to plain local SGD in the next round.
+    votes: the updates must be votes, which only `sign(scale=one)` sends.
     P: trainable parameters.
     """
 
     init: Callable[[Tensor], ServerState]
     update: Callable[[ServerState, Tensor, Tensor], tuple[ServerState, Tensor]]
     terms: Callable[[ServerState, Sequence[int]], LocalTerms] = lambda state, clients: NO_TERMS
+    votes: bool = False

@@ -2,19 +2,61 @@
 
 from collections.abc import Callable
 
-from federated.compressors.compressor import HEADER_BYTES, CohortState, Compressor, PayloadError
+from federated.compressors.bfloat16 import bfloat16
+from federated.compressors.block_top_k import block_top_k
+from federated.compressors.chain import chain
+from federated.compressors.compressor import HEADER_BYTES, CohortState, Compressor
+from federated.compressors.difference import difference
+from federated.compressors.drive import drive
+from federated.compressors.eden import eden
+from federated.compressors.entropy import entropy
 from federated.compressors.error_feedback import error_feedback
 from federated.compressors.float16 import float16
+from federated.compressors.int8 import int8
+from federated.compressors.layer_wise import layer_wise
+from federated.compressors.low_rank import low_rank
+from federated.compressors.momentum_correction import momentum_correction
+from federated.compressors.natural import natural
 from federated.compressors.none import none
+from federated.compressors.parts import Layout
 from federated.compressors.qsgd import qsgd
+from federated.compressors.random_k import random_k
+from federated.compressors.reading import PayloadError
+from federated.compressors.sign import sign
+from federated.compressors.sketch import sketch
+from federated.compressors.stc import stc
+from federated.compressors.terngrad import terngrad
+from federated.compressors.threshold import threshold
 from federated.compressors.top_k import top_k
 
 COMPRESSORS: dict[str, Callable[..., Compressor]] = {
     "none": none,
+    # how numbers become bytes
     "float16": float16,
-    "top_k": top_k,
+    "bfloat16": bfloat16,
+    "int8": int8,
+    "natural": natural,
     "qsgd": qsgd,
+    "terngrad": terngrad,
+    "sign": sign,
+    "drive": drive,
+    "eden": eden,
+    # which numbers travel
+    "top_k": top_k,
+    "block_top_k": block_top_k,
+    "random_k": random_k,
+    "threshold": threshold,
+    "stc": stc,
+    "low_rank": low_rank,
+    "sketch": sketch,
+    # how bytes get fewer
+    "entropy": entropy,
+    # compressors made of others
+    "chain": chain,
+    "layer_wise": layer_wise,
     "error_feedback": error_feedback,
+    "momentum_correction": momentum_correction,
+    "difference": difference,
 }
 
-__all__ = ["COMPRESSORS", "HEADER_BYTES", "CohortState", "Compressor", "PayloadError"]
+__all__ = ["COMPRESSORS", "HEADER_BYTES", "CohortState", "Compressor", "Layout", "PayloadError"]

@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from federated.compressors.parts import Layout, Parts
+from federated.compressors.reading import PayloadError
+
 CohortState = dict[str, Tensor]
 """What a compressor remembers of each client of a cohort: name -> [C, ...]. Empty for most compressors."""
 
@@ -25,21 +28,48 @@ class Compressor(NamedTuple):
         model; a payload that says otherwise raises `PayloadError`, before anything is allocated.
     whole_model: may also carry whole parameters (the downlink), not only updates. A compressor that drops
         or coarsely rounds coordinates may not.
+    unbiased: the mean of what is decoded, over draws, is the update.
+    parts: what a chain joins; None where the compressor is no part of one.
+    fit: makes the compressor for a model's layout, where it needs one; raises ValueError where the two cannot
+        work together. Use `fitted`.
+    feedback: what it loses it sends later.
+    expands: what it loses may be larger than the update, so that feedback would grow without end.
+    corrected: its momentum is accumulated before what it loses is.
+    difference: sends models as differences to what the clients have; for the downlink alone.
+    votes: sends signs of size one, which only a vote can use.
     """
 
     init: Callable[[int, int], CohortState]
     encode: Encode
     decode: Decode
     whole_model: bool = False
+    unbiased: bool = False
+    parts: Parts | None = None
+    fit: Callable[[Layout], Compressor] | None = None
+    feedback: bool = False
+    expands: bool = False
+    corrected: bool = False
+    difference: bool = False
+    votes: bool = False
 
-
-class PayloadError(ValueError):
-    """A payload is truncated, corrupted or not for this model."""
+    def fitted(self, layout: Layout) -> Compressor:
+        """The compressor for a model. Raises ValueError where it cannot work with that model."""
+        return self if self.fit is None else self.fit(layout)
 
 
 def no_state(num_clients: int, num_parameters: int) -> CohortState:
     """The `init` of a compressor that remembers nothing."""
     return {}
+
+
+def nested(state: CohortState, prefix: str) -> CohortState:
+    """The part of a compressor's state that belongs to a compressor inside it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def under(prefix: str, state: CohortState) -> CohortState:
+    """The state of a compressor inside another, named so that `nested` finds it again."""
+    return {prefix + name: value for name, value in state.items()}
 
 
 _HEADER = struct.Struct("<4sI")
@@ -62,9 +92,3 @@ def content_of(payload: bytes, tag: bytes, num_parameters: int) -> memoryview:
     if size != num_parameters:
         raise PayloadError(f"payload is for {size} parameters, the model has {num_parameters}")
     return memoryview(payload)[HEADER_BYTES:]
-
-
-def expect_bytes(content: memoryview, expected: int) -> None:
-    """Raise `PayloadError` unless the content has exactly the expected length."""
-    if len(content) != expected:
-        raise PayloadError(f"payload content has {len(content)} bytes, expected {expected}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.compressors.compressor import CohortState, Compressor
+from federated.compressors.compressor import CohortState, Compressor, nested, under
 
 _INNER = "inner."
 
@@ -18,23 +18,35 @@ def error_feedback(inner: Compressor) -> Compressor:
 
     Seide et al. 2014; Karimireddy et al. 2019, "Error Feedback Fixes SignSGD", algorithm 2. Conserves: what
     was sent plus the residual is the input plus the residual before. A client that does not take part keeps its
-    residual until its next turn. Raises ValueError where `inner` is error feedback itself: both would send the
-    same loss again.
+    residual until its next turn. Raises ValueError where `inner` is error feedback itself (both would send the
+    same loss again) or loses more than the whole update (the residual would grow without end).
     """
-    if "residual" in inner.init(1, 1):
+    if inner.feedback:
         raise ValueError("inner must not be error_feedback itself: what was lost would be sent twice")
+    if inner.expands:
+        raise ValueError(
+            "inner must lose less than the whole update, or the residual grows without end: "
+            "use random_k(..., unbiased=false), or sign with its mean scale"
+        )
+    if inner.difference:
+        raise ValueError("inner must not be difference, which sends what was lost by itself")
 
     def init(num_clients: int, num_parameters: int) -> CohortState:
-        kept = {_INNER + name: value for name, value in inner.init(num_clients, num_parameters).items()}
+        kept = under(_INNER, inner.init(num_clients, num_parameters))
         return {"residual": torch.zeros(num_clients, num_parameters), **kept}
 
     def encode(
         state: CohortState, deltas: Tensor, generators: Sequence[np.random.Generator]
     ) -> tuple[list[bytes], CohortState]:
         wanted = deltas + state["residual"]
-        kept = {name.removeprefix(_INNER): v for name, v in state.items() if name.startswith(_INNER)}
-        payloads, kept = inner.encode(kept, wanted, generators)
-        residual = wanted - inner.decode(payloads, deltas.shape[1]).to(wanted.device)
-        return payloads, {"residual": residual, **{_INNER + name: value for name, value in kept.items()}}
+        payloads, kept = inner.encode(nested(state, _INNER), wanted, generators)
+        wanted -= inner.decode(payloads, deltas.shape[1]).to(wanted.device)
+        return payloads, {"residual": wanted, **under(_INNER, kept)}
 
-    return Compressor(init=init, encode=encode, decode=inner.decode)
+    return Compressor(
+        init,
+        encode,
+        inner.decode,
+        fit=inner.fit and (lambda layout: error_feedback(inner.fitted(layout))),
+        feedback=True,
+    )

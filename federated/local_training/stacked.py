@@ -42,8 +42,10 @@ def stacked_trainer(
             masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
-                block = Block(work, criterion, plan, steps, masks)
-                total[: plan.active[steps.start]] += _train_block(stack, block)
+                # No name for the block: it must be gone before the next one takes its memory.
+                total[: plan.active[steps.start]] += _train_block(
+                    stack, Block(work, criterion, plan, steps, masks)
+                )
             _write(plan, stack, received, total, slots, slots.rows[torch.tensor(alike).to(slots.rows.device)])
 
     return train
@@ -109,7 +111,7 @@ class Block:
 
 def _train_block(stack: Sequence[StackedDense], block: Block) -> Tensor:
     """Train through a block; the summed losses of its examples [c]."""
-    num_outputs, first_rule = stack[-1].dense.outputs, stack[0].rule
+    num_outputs, rule = stack[-1].dense.outputs, stack[0].rule
     block.weigh(num_outputs)
     _keep(stack, block.active[0])
     first = _first_layer(stack[0], block)
@@ -126,8 +128,8 @@ def _train_block(stack: Sequence[StackedDense], block: Block) -> Tensor:
             block.criterion.predict(hidden[-1]).mul_(block.weights[:now, rows]).sub_(block.aims[:now, rows])
         )
         _backward(stack, first, rows, hidden, errors, masks)
-        if not first_rule.is_fused:
-            _descend(stack, first_rule.max_norm)
+        if not rule.is_fused:
+            _descend(stack, rule.max_norm)
     first.finish()
     return (block.criterion.losses(outputs, block.targets) * block.real).sum(dim=1)
 

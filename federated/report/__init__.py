@@ -3,23 +3,35 @@
 from federated.report.arm_curves import arm_curves
 from federated.report.arm_outcomes import arm_outcomes
 from federated.report.comparison import ArmSummary, Spread, compare, table, text_table
+from federated.report.divergence_picture import divergence_picture
+from federated.report.federation_pictures import federation_pictures
+from federated.report.fingerprint_table import fingerprint_table
 from federated.report.learning_curves import learning_curves
 from federated.report.page import page_html, write_page
 from federated.report.partition_picture import partition_picture
-from federated.report.results import RunResult
+from federated.report.preview_page import PreviewedPartition, preview_html
+from federated.report.response_curve import response_curve
+from federated.report.results import RunResult, same_partition
 from federated.report.style import png
 
 __all__ = [
     "ArmSummary",
+    "PreviewedPartition",
     "RunResult",
     "Spread",
     "arm_curves",
     "arm_outcomes",
     "compare",
+    "divergence_picture",
+    "federation_pictures",
+    "fingerprint_table",
     "learning_curves",
     "page_html",
     "partition_picture",
     "png",
+    "preview_html",
+    "response_curve",
+    "same_partition",
     "table",
     "text_table",
     "write_page",

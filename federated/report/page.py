@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from federated.report.comparison import compare, final_text, text_table
 from federated.report.paired import Paired
 from federated.report.ranking import commands, ranked
-from federated.report.results import RunResult, arms_of
+from federated.report.results import RunResult, arms_of, shared_partitions
 from federated.report.style import metric_label, png, strokes
 from federated.report.verdict import sentences
 
@@ -74,6 +74,7 @@ def page_html(
         summary=_summary(results),
         header=[name.replace("_", " ") for name in header],
         rows=rows,
+        partitions=shared_partitions(results),
         failed=[run for run in results if not run.finished],
         figures={title: _encoded(figure) for title, figure in figures.items()},
         runs=[_run_row(run) for run in results],
@@ -122,6 +123,7 @@ def _run_row(run: RunResult) -> dict[str, str]:
         "metric": metric_label(run.main_metric),
         "final": final_text(run),
         "rounds": str(run.rounds_done),
+        "partition": run.partition,
         "run id": run.run_id,
     }
 

@@ -85,7 +85,7 @@ def _stacked_bars(label_counts: np.ndarray, names: Sequence[str], classes: Seque
 
 def _heat_map(label_counts: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> Figure:
     """Sizes above, label shares below, client under client; a client that holds nothing is grey."""
-    counts = label_counts if len(names) <= MOST_BARS else label_counts[_by_main_label(label_counts)]
+    counts = label_counts if len(names) <= MOST_BARS else label_counts[_by_main_labels(label_counts)]
     heights, room = [1.2, min(max(0.16 * len(classes), 1.5), 5.5)], _room_below(names)
     left = 0.5 + _CHARACTER * max(len(_shown(name)) for name in classes)
     margins = Margins(left=max(left, 0.65), right=1.1, bottom=room)
@@ -96,7 +96,9 @@ def _heat_map(label_counts: np.ndarray, names: Sequence[str], classes: Sequence[
     _draw_shares(panels[1, 0], counts)
     _class_axis(panels[1, 0], classes)
     empty = int((counts.sum(axis=1) == 0).sum())
-    order = "sorted by most frequent label, then by size" + (f"; {empty:,} empty" if empty else "")
+    order = "grouped by their most frequent label, then by the second" + (
+        f"; {empty:,} empty" if empty else ""
+    )
     _client_axis(panels[1, 0], names, order)
     panels[0, 0].tick_params(labelbottom=False)
     return figure
@@ -136,11 +138,14 @@ def _binned(shares: np.ndarray) -> np.ndarray:
     return np.asarray(neighbours.mean(axis=1).filled(np.nan))
 
 
-def _by_main_label(counts: np.ndarray) -> np.ndarray:
-    """Order [K] of the clients: by most frequent label, large ones first within it, empty ones last."""
-    sizes = counts.sum(axis=1)
-    main = np.where(sizes > 0, counts.argmax(axis=1), counts.shape[1])
-    return np.lexsort((-sizes, main))
+def _by_main_labels(counts: np.ndarray) -> np.ndarray:
+    """Order [K] of the clients: by most frequent label, then by the second, the purest last; empty ones at the end."""
+    none = counts.shape[1]  # after every label
+    padded = np.pad(counts, ((0, 0), (0, 1)))
+    ranked = np.argsort(-padded, axis=1, kind="stable")[:, :2]
+    main, second = np.where(np.take_along_axis(padded, ranked, axis=1) > 0, ranked, none).T
+    purity = counts.max(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    return np.lexsort((purity, second, main))
 
 
 def _draw_sizes(panel: Axes, sizes: np.ndarray) -> None:

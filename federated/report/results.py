@@ -23,6 +23,7 @@ class RunResult:
     history: (round, metrics) in the order of logging; entries may share a round; round 0 = initial model.
     main_metric: the number by which arms are compared, such as "generalisation/test_accuracy".
     run_id: of the MLflow run. message: why it failed. status: MLflow's. seconds: wall time from start to end.
+    partition: the content address of the data and of who holds what; empty where it is not known.
     data_digest: the content address of the data set.
     """
 
@@ -37,6 +38,7 @@ class RunResult:
     message: str = ""
     seconds: float | None = None
     data_digest: str = ""
+    partition: str = ""
 
     @property
     def finished(self) -> bool:
@@ -85,6 +87,25 @@ class RunResult:
             for name, value in metrics.items():
                 values.setdefault(name, {})[round_number] = value
         return values
+
+
+def same_partition(*results: RunResult) -> bool:
+    """Whether all of them trained on the same data in the same hands: equal digests, and not merely equal settings."""
+    return len({result.partition for result in results}) == 1 and all(result.partition for result in results)
+
+
+def shared_partitions(results: Sequence[RunResult]) -> str:
+    """In words, whether runs that share a seed share a partition, so that their difference is not the partition's."""
+    by_seed: dict[int, list[RunResult]] = {}
+    for result in results:
+        if result.partition:
+            by_seed.setdefault(result.seed, []).append(result)
+    if not by_seed or len(arms_of(results)) < 2:
+        return ""
+    if all(same_partition(*runs) for runs in by_seed.values()):
+        return "Arms with the same seed have the same partition."
+    most = max(len({run.partition for run in runs}) for runs in by_seed.values())
+    return f"Arms with the same seed have up to {most} different partitions, by their digests."
 
 
 def arms_of(results: Sequence[RunResult]) -> list[str]:

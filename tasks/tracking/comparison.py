@@ -12,7 +12,17 @@ from pydantic import ValidationError
 
 from federated.errors import BadInput, readable
 from federated.home import home
-from federated.report import ArmSummary, RunResult, arm_curves, arm_outcomes, compare, png, table, write_page
+from federated.report import (
+    ArmSummary,
+    RunResult,
+    arm_curves,
+    arm_outcomes,
+    compare,
+    png,
+    response_curve,
+    table,
+    write_page,
+)
 from federated.report.arm_intervals import difference_picture, gap_picture
 from federated.report.paired import compare_paired, paired_table
 from federated.report.pareto import pareto, problems_of
@@ -101,6 +111,7 @@ def write_report(
     figures = {
         "Difference from the baseline": difference_picture(results, pairs),
         "Score against bytes": pareto_picture(results),
+        "Response to heterogeneity": response_curve(results),
         "Every run": arm_outcomes(results),
         "On the way": arm_curves(results),
         "Generalisation gaps": gap_picture(results),

@@ -1,14 +1,14 @@
 """What a finished run leaves in MLflow beside its metrics: model, pictures, tables."""
 
 import json
-from functools import lru_cache
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from federated.federation import Federation
 from federated.generalisation.at_the_end import generalisation
-from federated.report import learning_curves, partition_picture, png
+from federated.heterogeneity import client_table
+from federated.partition_files import partition_npz
+from federated.report import federation_pictures, learning_curves, png
 from federated.report.client_pictures import class_picture, client_picture
 from federated.setup import Setup
 from federated.state import RunState
@@ -22,14 +22,15 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
-    """The final model, what it does for whom, pictures, tables, and why the run ended."""
+    """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
     saved_as = log_model(run_id, state, setup)
     pictures = {
-        "partition.png": _partition_png(setup.federation),
+        **federation_pictures(setup.federation),
         "learning_curves.png": png(learning_curves(result_of(run_id, state.history))),
     }
-    runs.log_files(run_id, {**pictures, **_small_model(setup, state)})
-    connect().log_table(run_id, _clients(setup), "clients.json")
+    partition = {"partition.npz": partition_npz(setup.federation)}
+    runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
+    connect().log_table(run_id, client_table(setup.federation), "clients.json")
     _log_generalisation(run_id, state, setup)
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
 
@@ -43,27 +44,6 @@ def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
     for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
         if table:
             connect().log_table(run_id, table, name)
-
-
-@lru_cache(maxsize=16)
-def _partition_png(federation: Federation) -> bytes:
-    """Drawn once for all runs that share the federation."""
-    classes = federation.examples.classes
-    return png(partition_picture(federation.label_counts(), federation.sizes, federation.names, classes))
-
-
-def _clients(setup: Setup) -> dict[str, list[object]]:
-    """Who holds how much: one row a participating client."""
-    federation = setup.federation
-    counts, classes = federation.label_counts(), federation.examples.classes
-    columns: dict[str, list[object]] = {
-        "client": list(federation.names),
-        "training_examples": federation.sizes.tolist(),
-        "held_out_examples": [len(own) for own in federation.own_held_out],
-    }
-    if counts is not None and classes is not None:
-        columns |= {f"class {name}": counts[:, at].tolist() for at, name in enumerate(classes)}
-    return columns
 
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:

@@ -122,6 +122,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     )
     client = connect()
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+    client.set_tag(run_id, "data_digest", federation.data_digest)
     client.set_tag(run_id, "partition_digest", federation.partition_digest)
     client.set_tag(run_id, "main_metric", main_metric(examples.task))
 

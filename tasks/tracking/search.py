@@ -74,11 +74,15 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         main_metric=run.data.tags.get("main_metric", main_metric("classification")),
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
+        partition=_partition(run.data.tags),
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
-        data_digest=", ".join(
-            used.dataset.digest for used in (run.inputs.dataset_inputs if run.inputs else ())
-        ),
+        data_digest=run.data.tags.get("data_digest", ""),
     )
+
+
+def _partition(tags: dict[str, str]) -> str:
+    digests = tags.get("data_digest"), tags.get("partition_digest")
+    return ":".join(digest for digest in digests if digest) if all(digests) else ""
 
 
 def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics], ...]:
@@ -87,6 +91,11 @@ def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics],
         if _WANTED.fullmatch(name):
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
+        elif name.startswith("heterogeneity/"):  # logged once, before the first round
+            by_round[0][name] = run.data.metrics[name]
     last = max(by_round, default=0)
-    by_round[last] = {**run.data.metrics, **by_round[last]}  # of all others, the last value
+    others = {
+        name: value for name, value in run.data.metrics.items() if not name.startswith("heterogeneity/")
+    }
+    by_round[last] = {**others, **by_round[last]}  # of these, the last value is enough
     return tuple(sorted(by_round.items()))

@@ -1,0 +1,173 @@
+"""`python -m benchmarks.codecs`: how fast each compressor is, how small its payloads and how far off what they carry.
+
+Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib and zstd, and beside
+training those clients with fedstudy's own engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.machine import description
+from federated.compressors import Compressor, Layout
+from federated.kinds import COMPRESSOR
+from federated.randomness import Generators, Purpose, generator
+
+CLIENTS = 10
+LAYOUT: Layout = (
+    ("conv1.weight", (32, 1, 5, 5)),
+    ("conv1.bias", (32,)),
+    ("conv2.weight", (64, 32, 5, 5)),
+    ("conv2.bias", (64,)),
+    ("hidden.weight", (512, 3136)),
+    ("hidden.bias", (512,)),
+    ("outputs.weight", (10, 512)),
+    ("outputs.bias", (10,)),
+)
+"""The CNN of McMahan et al. 2017: 1,663,370 parameters."""
+CODECS = (
+    "none",
+    "float16",
+    "bfloat16",
+    "int8",
+    "natural",
+    "terngrad",
+    "sign",
+    "drive",
+    "eden(2)",
+    "eden(4)",
+    "qsgd(2)",
+    "qsgd(4)",
+    "qsgd(8)",
+    "chain(qsgd(4), entropy)",
+    "chain(natural, entropy)",
+    "top_k(0.01)",
+    "top_k(0.1)",
+    "block_top_k(0.01)",
+    "random_k(0.01, unbiased=false)",
+    "threshold(0.03)",
+    "stc(0.01)",
+    "chain(top_k(0.01), qsgd(4), entropy)",
+    "low_rank(4)",
+    "sketch(0.1)",
+    "layer_wise(top_k(0.01))",
+    "error_feedback(top_k(0.01))",
+)
+
+
+class Timed(NamedTuple):
+    """One row: seconds for the whole cohort, its float32 bytes over its payloads', and ||error||^2 / ||update||^2."""
+
+    name: str
+    encode: float
+    decode: float
+    ratio: float
+    nmse: float
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.codecs", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="the quickest of so many counts")
+    parser.add_argument("codecs", nargs="*", default=CODECS, help="compressors as a study file writes them")
+    asked = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    updates = updates_of(CLIENTS)
+    rows = [
+        *_libraries(updates, asked.repeats),
+        *(_timed(text, updates, asked.repeats) for text in asked.codecs),
+    ]
+    _show(rows, updates)
+
+
+def updates_of(clients: int) -> Tensor:
+    """Updates float32 [C, P] like those of training: normal, with a size for each tensor and heavy tails within."""
+    numbers, parts = generator(0, Purpose.DATA), []
+    for _, shape in LAYOUT:
+        size = (clients, int(np.prod(shape)))
+        spread = np.exp(numbers.standard_normal(size, dtype=np.float32))
+        scale = 0.01 / np.sqrt(np.prod(shape[1:] or (1,)))
+        parts.append(scale * spread * numbers.standard_normal(size, dtype=np.float32))
+    return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
+
+
+def _libraries(updates: Tensor, repeats: int) -> list[Timed]:
+    """What moving or packing the same floats costs without any knowledge of what they are."""
+    rows = updates.numpy()
+    copy = np.empty_like(rows)
+    seconds = _quickest(lambda: np.copyto(copy, rows), repeats)
+    table = [Timed("copy in memory", seconds, seconds, 1.0, 0.0)]
+    whole = rows.tobytes()
+    zstd = pa.Codec("zstd", compression_level=1)
+    for name, pack, unpack in (
+        ("zlib, level 1", lambda: zlib.compress(whole, 1), zlib.decompress),
+        (
+            "zstd, level 1",
+            lambda: zstd.compress(whole, asbytes=True),
+            lambda packed: zstd.decompress(packed, decompressed_size=len(whole)),
+        ),
+    ):
+        packed = pack()
+        encode, decode = _quickest(pack, 1), _quickest(lambda u=unpack, p=packed: u(p), 1)  # type: ignore[misc]
+        table.append(Timed(name, encode, decode, len(whole) / len(packed), 0.0))
+    return table
+
+
+def _timed(text: str, updates: Tensor, repeats: int) -> Timed:
+    compressor: Compressor = COMPRESSOR.bind(text).build().fitted(LAYOUT)
+    clients, size = updates.shape
+    state, numbers = compressor.init(clients, size), Generators(0, Purpose.COMPRESSION, 0, range(clients))
+    payloads, _ = compressor.encode(state, updates, numbers)
+    decoded = compressor.decode(payloads, size)
+    nmse = float((decoded - updates).square().sum() / updates.square().sum())
+    return Timed(
+        text,
+        _quickest(lambda: compressor.encode(state, updates, numbers), repeats),
+        _quickest(lambda: compressor.decode(payloads, size), repeats),
+        4 * updates.numel() / sum(map(len, payloads)),
+        nmse,
+    )
+
+
+def _quickest(work: Callable[[], object], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _show(rows: list[Timed], updates: Tensor) -> None:
+    megabytes = 4 * updates.numel() / 1e6
+    table = Table(
+        title=f"{updates.shape[0]} clients x {updates.shape[1]:,} parameters, {megabytes:.1f} MB of float32"
+    )
+    for header in ("compressor", "encode, s", "decode, s", "MB/s, both", "ratio", "NMSE"):
+        table.add_column(header, justify="left" if header == "compressor" else "right")
+    for row in rows:
+        both = row.encode + row.decode
+        cells = (f"{row.encode:.3f}", f"{row.decode:.3f}", f"{megabytes / both:,.0f}")
+        table.add_row(row.name, *cells, f"{row.ratio:.1f}", f"{row.nmse:.4f}")
+    screen = Console(width=110)
+    screen.print(table)
+    machine = description(torch.get_num_threads())
+    screen.print(
+        ", ".join(f"{name} {machine[name]}" for name in ("date", "commit", "cpu", "threads", "load_average"))
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""How unlike the clients are: numbers that describe the partition actually drawn, and what chance gives."""
+
+from data_partitioners.heterogeneity.fingerprint import (
+    Fingerprint,
+    Measured,
+    joined,
+    label_fingerprint,
+    shift_fingerprint,
+    size_fingerprint,
+)
+from data_partitioners.heterogeneity.label_counts import label_counts, quantile_bins
+from data_partitioners.heterogeneity.sample import sampled
+from data_partitioners.heterogeneity.shift import projected
+
+__all__ = [
+    "Fingerprint",
+    "Measured",
+    "joined",
+    "label_counts",
+    "label_fingerprint",
+    "projected",
+    "quantile_bins",
+    "sampled",
+    "shift_fingerprint",
+    "size_fingerprint",
+]

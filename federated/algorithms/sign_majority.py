@@ -1,0 +1,26 @@
+"""Majority vote: every coordinate moves by one step, in the direction most clients voted for."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from federated.algorithms.algorithm import Algorithm, ServerState
+
+
+def sign_majority(server_learning_rate: float) -> Algorithm:
+    """Add server_learning_rate x the sign of the sum of votes; a coordinate on which votes are even stays.
+
+    Bernstein et al. 2018, "signSGD: compressed optimisation for non-convex problems", algorithm 3 (majority vote). The
+    vote is an aggregation, so it is an algorithm; the votes come from `compression.uplink: sign(scale=one)`, with
+    which alone it works. Differs: a vote is on a client's whole update, not on one gradient, and counts by
+    `cohort.weighting` (uniform in the paper).
+    """
+    if not 0 < server_learning_rate < math.inf:
+        raise ValueError(f"server_learning_rate must be a finite number > 0, got {server_learning_rate}")
+
+    def update(state: ServerState, parameters: Tensor, mean_update: Tensor) -> tuple[ServerState, Tensor]:
+        return state, parameters + server_learning_rate * mean_update.sign()
+
+    return Algorithm(init=lambda parameters: {}, update=update, votes=True)

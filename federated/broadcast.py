@@ -1,0 +1,115 @@
+"""The downlink: the whole model to everybody, or the difference to what each client has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.compressors.compressor import nested, under
+from federated.compressors.none import none
+from federated.ledger import Parcel
+from federated.randomness import Purpose, generator
+from federated.setup import Setup
+from federated.state import DownlinkState, RunState
+
+_INNER = "inner."
+
+
+class Broadcast(NamedTuple):
+    """model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round."""
+
+    model: Tensor
+    parcels: list[Parcel]
+    remembered: DownlinkState
+
+
+def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+    """The global model on its way to the cohort, all of which then have the same model.
+
+    Whole: one payload, sent to each. As a difference: see `_differences`.
+    """
+    send = _differences if setup.downlink.difference else _whole
+    return send(setup, state, cohort)
+
+
+def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
+    num_parameters = state.parameters.numel()
+    fresh = setup.downlink.init(1, num_parameters)
+    (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
+    decoded = setup.downlink.decode([payload], num_parameters)[0]
+    return Broadcast(decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {})
+
+
+def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+    """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
+
+    A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
+    payload since, in order, and gets them, or the whole reference as 32-bit floats where that is shorter; so
+    does one that has nothing yet. The server keeps the reference, the payloads that are still worth sending (no
+    more bytes than a whole model), and for each client the number of its last round. Running statistics
+    of batch normalisation travel beside it as 32-bit floats: quantised, a variance turns negative.
+    """
+    trainable = setup.model.num_trainable
+    target, statistics = state.parameters[:trainable], state.parameters[trainable:]
+    kept = _next_reference(setup, state, target)
+    (whole,), _ = none().encode({}, kept["reference"][None], ())
+    payloads = _worth_keeping(_payloads(kept), len(whole))
+    held = kept["held"].clone()
+    parcels = [_parcel(int(held[client]), state.round, payloads, whole) for client in cohort]
+    held[torch.as_tensor(cohort, dtype=torch.int64)] = state.round
+    if statistics.numel():
+        (beside,), _ = none().encode({}, statistics[None], ())
+        parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
+    model = torch.cat([kept["reference"].to(state.parameters), statistics])
+    return Broadcast(model, parcels, {**kept, **_stored(payloads), "held": held})
+
+
+def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkState:
+    """The downlink's state with this round's payload and the reference that it leads to."""
+    compressor, size = setup.downlink, target.numel()
+    if not state.downlink:
+        nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
+        fresh = under(_INNER, compressor.init(1, size))
+        return {"reference": target.cpu().clone(), "held": nobody, **_stored([]), **fresh}
+    last = {name: value.cpu() for name, value in state.downlink.items()}
+    reference = last["reference"]
+    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
+    before = nested(last, _INNER)
+    (payload,), after = compressor.encode(before, (target.cpu() - reference)[None], [numbers])
+    reference = reference + compressor.decode([payload], size)[0]
+    stored = _stored([*_payloads(last), payload])
+    return {**last, "reference": reference, **stored, **under(_INNER, after)}
+
+
+def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
+    """What a client that was last up to date in round `held` (-1: never) needs now; payloads end with this round's."""
+    missed = now - held
+    replay = payloads[len(payloads) - missed :]
+    if held < 0 or missed > len(payloads) or sum(map(len, replay)) >= len(whole):
+        return [("model", whole)]
+    return [("difference", payload) for payload in replay]
+
+
+def _worth_keeping(payloads: list[bytes], most: int) -> list[bytes]:
+    """The newest payloads that together are shorter than the whole model."""
+    total, start = 0, len(payloads)
+    while start and total + len(payloads[start - 1]) < most:
+        start -= 1
+        total += len(payloads[start])
+    return payloads[start:]
+
+
+def _stored(payloads: Sequence[bytes]) -> DownlinkState:
+    lengths = torch.tensor([len(payload) for payload in payloads], dtype=torch.int64)
+    together = np.frombuffer(b"".join(payloads), np.uint8)
+    return {"payloads": torch.from_numpy(together.copy()), "lengths": lengths}
+
+
+def _payloads(kept: DownlinkState) -> list[bytes]:
+    parts = torch.split(kept["payloads"], kept["lengths"].tolist())
+    return [part.cpu().numpy().tobytes() for part in parts]

@@ -1,0 +1,97 @@
+"""What a payload is put together from: which numbers travel, how they become bytes, how bytes get fewer.
+
+One client at a time: what one does to a vector of a million numbers is vectorised, and in the processor's cache
+more often than a whole cohort would be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Layout = Sequence[tuple[str, tuple[int, ...]]]
+"""(name, shape) of every tensor in a flat update, in order."""
+Row = dict[str, np.ndarray]
+"""What a reduction remembers of one client: name -> array."""
+
+
+class Reduced(NamedTuple):
+    """numbers float32 [n]: what travels in place of a row; told: the bytes that say where they belong."""
+
+    numbers: np.ndarray
+    told: bytes
+    state: Row
+
+
+class Restorer(NamedTuple):
+    """size: how many numbers to expect; restore: numbers [size] -> row float32 [P]."""
+
+    size: int
+    restore: Callable[[np.ndarray], np.ndarray]
+
+
+class Reduction(NamedTuple):
+    """Which numbers travel in place of an update.
+
+    tag: one letter of the payload's header.
+    reduce: (state, row float32 [P], the client's generator) -> Reduced. Never changes the row.
+    read: (content that starts with what was told, P) -> (Restorer, the rest of the content); raises
+        `PayloadError` where no encoder wrote it.
+    init: P -> the state of a client that has never sent anything, where there is any.
+    unbiased, expands: as of a `Compressor`. random: draws from the generator; a client's costs 20 us to make.
+    """
+
+    tag: bytes
+    reduce: Callable[[Row, np.ndarray, np.random.Generator], Reduced]
+    read: Callable[[memoryview, int], tuple[Restorer, memoryview]]
+    init: Callable[[int], Row] = lambda num_parameters: {}
+    unbiased: bool = False
+    expands: bool = False
+    random: bool = False
+
+
+class Values(NamedTuple):
+    """How numbers become bytes.
+
+    tag: two letters of the payload's header.
+    encode: (numbers float32 [n], the client's generator) -> bytes. Never changes the numbers.
+    decode: (bytes, n) -> float32 [n], finite; raises `PayloadError` where no encoder wrote the bytes.
+    unbiased, whole_model, votes: as of a `Compressor`. random: draws from the generator.
+    aligned: the same with no code across the border of two bytes, which entropy coding needs; None: it is so.
+    """
+
+    tag: bytes
+    encode: Callable[[np.ndarray, np.random.Generator], bytes]
+    decode: Callable[[memoryview, int], np.ndarray]
+    unbiased: bool = False
+    whole_model: bool = False
+    votes: bool = False
+    random: bool = False
+    aligned: Values | None = None
+
+
+class Lossless(NamedTuple):
+    """How bytes get fewer.
+
+    tag: one letter of the payload's header.
+    squeeze: bytes -> bytes. expand: (bytes, most) -> the bytes before; raises `PayloadError` where they would be
+        more than `most` or no encoder wrote them.
+    """
+
+    tag: bytes
+    squeeze: Callable[[bytes], bytes]
+    expand: Callable[[memoryview, int], bytes]
+
+
+class Parts(NamedTuple):
+    """The parts of a compressor; None: every number, 32-bit floats, bytes as they are.
+
+    fit: makes the reduction for a model's layout, where it needs one; raises ValueError where it cannot.
+    """
+
+    reduction: Reduction | None = None
+    values: Values | None = None
+    lossless: Lossless | None = None
+    fit: Callable[[Layout], Reduction] | None = None

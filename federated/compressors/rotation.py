@@ -1,0 +1,53 @@
+"""The randomised Hadamard rotation, in blocks of a power of two."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+BLOCK = 2**12
+"""Numbers rotated together: as one stack of two products with matrices of 64 x 64, in the processor's cache."""
+_SMALLEST = 2**5
+_TOGETHER = 16  # blocks, which the processor's cache holds
+
+
+def block_sizes(count: int) -> list[tuple[int, int]]:
+    """[(how many, of what power of two)] that together hold `count` numbers and less than 32 zeros more.
+
+    One rotation of the next power of two would be up to twice as long as the numbers.
+    """
+    whole, rest = divmod(count, BLOCK)
+    sizes = [(min(whole - at, _TOGETHER), BLOCK) for at in range(0, whole, _TOGETHER)]
+    size = BLOCK // 2
+    while size >= _SMALLEST:
+        if rest >= size:
+            sizes.append((1, size))
+            rest -= size
+        size //= 2
+    return [*sizes, (1, 1 << (rest - 1).bit_length())] if rest else sizes
+
+
+def signs_of(seed: np.random.Generator, count: int) -> np.ndarray:
+    """`count` random signs, float32."""
+    drawn = np.unpackbits(np.frombuffer(seed.bytes(-(-count // 8)), np.uint8), count=count)
+    return np.take(np.array([1, -1], np.float32), drawn)
+
+
+def rotated(blocks: np.ndarray) -> np.ndarray:
+    """The orthonormal Walsh-Hadamard transform of each row, float32 [n, 2**m]; its own inverse."""
+    width = blocks.shape[1]
+    left = 1 << ((width.bit_length() - 1) // 2)
+    right = width // left
+    cubes = blocks.reshape(-1, left, right)
+    turned: np.ndarray = _hadamard(left) @ cubes @ _hadamard(right)
+    return turned.reshape(blocks.shape)
+
+
+@lru_cache(maxsize=16)
+def _hadamard(size: int) -> np.ndarray:
+    """Sylvester's matrix over the root of its size, float32 [size, size]."""
+    if size == 1:
+        return np.ones((1, 1), np.float32)
+    half = _hadamard(size // 2) / np.float32(np.sqrt(2))
+    return np.block([[half, half], [half, -half]])

@@ -1,0 +1,63 @@
+"""What a lossy uplink does to updates, measured on every round's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.compressors import CohortState, Compressor
+from federated.compressors.parts import Parts
+
+Distortion = dict[str, np.ndarray]
+"""Measure -> its value for each client, float64 [C]."""
+
+
+def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: CohortState) -> Distortion:
+    """How far what the server decoded is from the updates [C, P], client by client.
+
+    nmse: ||decoded - update||^2 / ||update||^2. cosine: of the angle between them. bias, where the compressor
+    claims none: <decoded, update> / ||update||^2 - 1, which is zero in the mean over draws. residual_norm, with error
+    feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Four products
+    of vectors a client. An update of zeros counts as sent exactly.
+    """
+    if compressor.parts == Parts():
+        exact = np.zeros(len(updates))
+        return {"nmse": exact, "cosine": exact + 1, "bias": exact}
+    pairs = zip(updates.cpu().numpy(), decoded.cpu().numpy(), strict=True)
+    squares, of_decoded, inner, of_error = np.array([_products(*pair) for pair in pairs], np.float64).T
+    any_update = squares > 0
+    safe, lengths = np.where(any_update, squares, 1), np.sqrt(squares * of_decoded)
+    measures = {
+        "nmse": np.where(any_update, of_error / safe, 0),
+        "cosine": np.where(any_update, inner / np.where(lengths > 0, lengths, 1), 1),
+    }
+    if compressor.unbiased:
+        measures["bias"] = np.where(any_update, inner / safe - 1, 0)
+    if "residual" in (names := {name.rpartition(".")[2]: name for name in state}):
+        measures["residual_norm"] = torch.linalg.vector_norm(state[names["residual"]], dim=1).numpy(
+            force=True
+        )
+    return measures
+
+
+def distortion_metrics(shards: Sequence[Distortion]) -> dict[str, float]:
+    """Means over the cohort, as `communication/uplink_...`."""
+    measures = dict.fromkeys(name for shard in shards for name in shard)
+    return {
+        f"communication/uplink_{name}": float(np.concatenate([shard[name] for shard in shards]).mean())
+        for name in measures
+    }
+
+
+def _products(update: np.ndarray, decoded: np.ndarray) -> tuple[float, float, float, float]:
+    """||update||^2, ||decoded||^2, <update, decoded>, ||decoded - update||^2."""
+    error = decoded - update
+    return (
+        float(update @ update),
+        float(decoded @ decoded),
+        float(update @ decoded),
+        float(error @ error),
+    )

@@ -1,0 +1,58 @@
+"""The ledger: what travelled, in bytes of payloads that exist, by part and by client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from federated.compressors import HEADER_BYTES
+
+Parcel = Sequence[tuple[str, bytes]]
+"""What one client sends or receives in a round: (part, payload), such as ("update", ...)."""
+Traffic = dict[str, np.ndarray]
+"""Part -> bytes of each client, int64 [C]. Headers of payloads are the part "metadata"."""
+
+
+def weighed(parcels: Sequence[Parcel]) -> Traffic:
+    """The bytes of each client's parcel by part: the content of every payload, and its header apart."""
+    parts = dict.fromkeys(part for parcel in parcels for part, _ in parcel)
+    traffic = {part: np.zeros(len(parcels), np.int64) for part in (*parts, "metadata")}
+    for client, parcel in enumerate(parcels):
+        for part, payload in parcel:
+            traffic[part][client] += len(payload) - HEADER_BYTES
+            traffic["metadata"][client] += HEADER_BYTES
+    return traffic
+
+
+def joined(shards: Sequence[Traffic]) -> Traffic:
+    """The traffic of shards of a cohort as that of all their clients."""
+    parts = dict.fromkeys(part for shard in shards for part in shard)
+    sizes = [len(shard["metadata"]) for shard in shards]
+    return {
+        part: np.concatenate(
+            [shard.get(part, np.zeros(size, np.int64)) for shard, size in zip(shards, sizes, strict=True)]
+        )
+        for part in parts
+    }
+
+
+def total_bytes(traffic: Traffic) -> int:
+    """Bytes of all clients together."""
+    return sum(int(part.sum()) for part in traffic.values())
+
+
+def ledger_metrics(way: str, traffic: Traffic, num_parameters: int) -> Mapping[str, float]:
+    """The metrics `communication/<way>_...` of a round; way is uplink or downlink.
+
+    num_parameters: of the whole vector [P], which as 32-bit floats is what the ratio compares with.
+    """
+    each = np.sum(list(traffic.values()), axis=0)
+    parts = {f"communication/{way}/{part}_bytes": int(sizes.sum()) for part, sizes in traffic.items()}
+    return {
+        f"communication/{way}_bytes": int(each.sum()),
+        f"communication/{way}_client_bytes_mean": float(each.mean()),
+        f"communication/{way}_client_bytes_max": int(each.max()),
+        f"communication/{way}_ratio": 4 * num_parameters * each.size / int(each.sum()),
+        **parts,
+    }

@@ -1,0 +1,49 @@
+"""Who holds what as a file: of a federation, for another study or as an artifact of a run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from data_partitioners.partition_file import SUFFIXES, write_csv, write_npz
+from federated.errors import BadInput
+from federated.federation import Federation
+from federated.once_per_partition import once_per_partition
+
+
+def check_partition_file(path: Path) -> None:
+    """Raise BadInput where a partition cannot be saved under this name."""
+    if path.suffix not in SUFFIXES:
+        raise BadInput(f"--save {path}: the file must end in {' or '.join(SUFFIXES)}")
+
+
+def save_partition(path: Path, federation: Federation) -> None:
+    """Write the partition, unseen clients and own held-out shares included; `from_file` reads it."""
+    check_partition_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        write_csv(path, federation.whole)
+    else:
+        path.write_bytes(partition_npz(federation))
+
+
+@once_per_partition
+def partition_npz(federation: Federation) -> bytes:
+    """The same as the bytes of an NPZ file.
+
+    Besides what `from_file` needs: `test`, `held_out` (the participants' own) and `unseen_example`, int [.],
+    and `partition_digest`, so that the file holds all that the digest stands for.
+    """
+    held_out = np.concatenate(federation.own_held_out) if federation.own_held_out else federation.test[:0]
+    unseen = np.concatenate(federation.unseen) if federation.unseen else federation.test[:0]
+    more = {
+        "test": federation.test,
+        "held_out": held_out,
+        "unseen_example": unseen,
+        "partition_digest": federation.partition_digest,
+    }
+    buffer = io.BytesIO()
+    write_npz(buffer, federation.whole, federation.data_digest, more)
+    return buffer.getvalue()

@@ -1,0 +1,120 @@
+"""The answer to heterogeneity: the main metric against how unlike the clients really were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from data_partitioners.heterogeneity.label_skew import DIVERGENCES
+from data_partitioners.one_parameter import ONE_PARAMETER
+from federated.report.fingerprint_table import in_words
+from federated.report.results import RunResult
+from federated.report.style import Stroke, blank, metric_label, plain, strokes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FAMILY = "heterogeneity/"
+_USUAL = "label_hellinger_weighted_mean"
+_SKEW = {
+    *("seed", "partitioner", "partitioner.by", "partitioner.value", "partitioner.tolerance"),
+    *(f"partitioner.{line.parameter}" for line in ONE_PARAMETER.values()),
+}
+"""Settings that do not make a curve of their own: how skewed, and who makes it so, which names the curve."""
+
+
+class _Point(NamedTuple):
+    """One finished run. band: the IID null band of what was measured, None where it has none."""
+
+    curve: str
+    arm: str
+    measured: float
+    score: float
+    band: tuple[float, float] | None
+
+
+def response_curve(results: Sequence[RunResult]) -> Figure | None:
+    """Final main metric against measured heterogeneity, one panel a main metric; None where arms hardly differ in it.
+
+    Along x the measure that the study aims with, else the weighted mean of the clients' Hellinger distances.
+    Dot: a finished seed. Line: through the means of arms that differ in nothing but how skewed their
+    partitioner is. Grey: where IID partitions of these sizes lie. Arms count as different once they are further
+    apart than the grey area is wide.
+    """
+    measure = _measure(results)
+    points = [point for result in results if (point := _point(result, measure, _varied(results)))]
+    if not _differ(points):
+        return None
+    metrics = list(dict.fromkeys(result.main_metric for result in results))
+    figure, panels = blank(9.5, 0.4 + 3.6 * len(metrics), rows=len(metrics))
+    looks = strokes(list(dict.fromkeys(point.curve for point in points)))
+    arms = {metric: {result.arm for result in results if result.main_metric == metric} for metric in metrics}
+    for panel, metric in zip(panels[:, 0], metrics, strict=True):
+        _draw(panel, [point for point in points if point.arm in arms[metric]], looks)
+        panel.set_xlabel(f"measured heterogeneity: {in_words(measure)}")
+        panel.set_ylabel(f"final {metric_label(metric)}")
+    return figure
+
+
+def _measure(results: Sequence[RunResult]) -> str:
+    """The metric along x, below `heterogeneity/`."""
+    aims = {result.parameters.get("partitioner.measure") for result in results} - {None}
+    if len(aims) != 1:
+        return _USUAL
+    (aim,) = aims
+    return f"label_{aim}_weighted_mean" if aim in DIVERGENCES else str(aim)
+
+
+def _varied(results: Sequence[RunResult]) -> list[str]:
+    """The settings in which runs differ, but for the seed and how skewed the partitioner is."""
+    names = dict.fromkeys(name for result in results for name in result.parameters if name not in _SKEW)
+    return [name for name in names if len({str(result.parameters.get(name)) for result in results}) > 1]
+
+
+def _point(result: RunResult, measure: str, varied: Sequence[str]) -> _Point | None:
+    measured, score = result.final(_FAMILY + measure), result.final(result.main_metric)
+    if not result.finished or measured is None or score is None or not np.isfinite(score):
+        return None
+    ends = [result.final(f"{_FAMILY}{measure}_null_{end}") for end in ("low", "high")]
+    band = (ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None
+    by = result.parameters.get("partitioner.by") or result.parameters.get("partitioner", "")
+    others = [
+        f"{name.rpartition('.')[2]}={result.parameters[name]}" for name in varied if name in result.parameters
+    ]
+    return _Point(" · ".join([str(by), *others]), result.arm, measured, score, band)
+
+
+def _differ(points: Sequence[_Point]) -> bool:
+    means = [mean for mean, _ in _arm_means(points)]
+    width = max((point.band[1] - point.band[0] for point in points if point.band), default=0.0)
+    return len(means) > 1 and max(means) - min(means) > max(width, 1e-9)
+
+
+def _arm_means(points: Sequence[_Point]) -> list[tuple[float, float]]:
+    """(measured, score) of each arm, mean over its seeds, in the order of the first."""
+    by_arm: dict[str, list[tuple[float, float]]] = {}
+    for point in points:
+        by_arm.setdefault(point.arm, []).append((point.measured, point.score))
+    means = [np.mean(pairs, axis=0) for pairs in by_arm.values()]
+    return sorted((float(measured), float(score)) for measured, score in means)
+
+
+def _draw(panel: Axes, points: Sequence[_Point], looks: dict[str, Stroke]) -> None:
+    if bands := [point.band for point in points if point.band]:
+        lowest, highest = min(low for low, _ in bands), max(high for _, high in bands)
+        panel.axvspan(
+            lowest, highest, color="#cccccc", alpha=0.6, lw=0, label="IID: 95 % of random partitions"
+        )
+    for curve in dict.fromkeys(point.curve for point in points):
+        own = [point for point in points if point.curve == curve]
+        look, means = looks[curve], np.array(_arm_means(own))
+        panel.plot(
+            [point.measured for point in own], [point.score for point in own], look.marker,
+            color=look.colour, ms=4, alpha=0.45, mec="none",
+        )  # fmt: skip
+        panel.plot(*means.T, color=look.colour, ls=look.line, marker=look.marker, ms=5, label=plain(curve))
+    panel.set_xlim(left=-0.015 * panel.get_xlim()[1])
+    panel.legend(frameon=False, fontsize=8, loc="best", title="dot: one seed; line: means", title_fontsize=8)

@@ -1,0 +1,64 @@
+"""What a lossy uplink does to updates, worked by hand and over rounds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from federated.distortion import distortion, distortion_metrics
+from federated.rounds import train_rounds
+from federated.setup import initial_state, prepare
+from tests.conftest import codec, config_of, normal, sent
+
+
+def test_measures_are_worked_by_hand() -> None:
+    """(3, 4) decoded as (3, 0): 16/25 is lost, the cosine is 9/15; (1, 0) as (2, 0) is off by its own size; zeros."""
+    updates = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
+    decoded = torch.tensor([[3.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
+    found = distortion(codec("qsgd(4)"), updates, decoded, {})
+    assert found["nmse"].tolist() == pytest.approx([16 / 25, 1, 0])
+    assert found["cosine"].tolist() == pytest.approx([0.6, 1, 1])
+    assert found["bias"].tolist() == pytest.approx([9 / 25 - 1, 1, 0])
+    assert distortion_metrics([found])["communication/uplink_nmse"] == pytest.approx((16 / 25 + 1) / 3)
+
+
+def test_only_a_compressor_that_claims_no_bias_has_one() -> None:
+    updates = normal(2, 50)
+    assert "bias" not in distortion(codec("top_k(0.1)"), updates, updates, {})
+    residual = {"residual": torch.tensor([[3.0, 4.0], [0.0, 0.0]])}
+    found = distortion(codec("error_feedback(none)"), updates, updates, residual)
+    assert found["residual_norm"].tolist() == [5, 0]
+
+
+def test_an_uncompressed_update_is_exact_without_being_looked_at() -> None:
+    updates = normal(2, 5)
+    found = distortion(codec("none"), updates, torch.full((2, 5), math.nan), {})
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "nmse": [0, 0],
+        "cosine": [1, 1],
+        "bias": [0, 0],
+    }
+
+
+def test_the_bias_of_an_unbiased_compressor_is_small_and_that_of_its_shrinking_twin_is_seen() -> None:
+    updates = normal(50, 4096)
+    found = distortion(codec("qsgd(2)"), updates, sent(codec("qsgd(2)"), updates), {})["bias"]
+    assert abs(found.mean()) <= 5 * found.std() / math.sqrt(50)
+    halved = distortion(codec("qsgd(2)"), updates, updates / 2, {})["bias"]
+    assert halved.tolist() == pytest.approx([-0.5] * 50, rel=1e-5)
+
+
+def test_a_run_measures_unless_told_not_to() -> None:
+    names = {}
+    for quality in (True, False):
+        compression = {"uplink": "error_feedback(top_k(0.1))", "quality": quality}
+        setup = prepare(config_of(compression=compression, rounds=1))
+        state = train_rounds(initial_state(setup), setup, 1)
+        names[quality] = set(state.history[0][1])
+    assert names[True] - names[False] == {
+        "communication/uplink_nmse",
+        "communication/uplink_cosine",
+        "communication/uplink_residual_norm",
+    }

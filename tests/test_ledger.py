@@ -1,0 +1,125 @@
+"""The ledger: whatever travels is counted, by part, by client and both ways; and it can be decoded elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from federated.config import RunConfig
+from federated.dump import dump_folder
+from federated.ledger import joined, ledger_metrics, total_bytes, weighed
+from federated.rounds import train_rounds
+from federated.setup import initial_state, prepare
+from federated.state import RunState
+from tests.conftest import NORMALISED, config_of
+
+ROOT = Path(__file__).parent.parent
+
+
+def trained(config: RunConfig) -> RunState:
+    setup = prepare(config)
+    return train_rounds(initial_state(setup), setup, config.rounds)
+
+
+def test_two_parts_are_weighed_by_hand() -> None:
+    """Payloads of 8 bytes of header and 10, 2 and 5 of content; the second client sends one part alone."""
+    traffic = weighed([[("update", bytes(18)), ("control_variate", bytes(10))], [("update", bytes(13))]])
+    assert {part: sizes.tolist() for part, sizes in traffic.items()} == {
+        "update": [10, 5],
+        "control_variate": [2, 0],
+        "metadata": [16, 8],
+    }
+    assert total_bytes(traffic) == 41
+
+
+def test_metrics_of_a_way_are_worked_by_hand() -> None:
+    """Two clients with 28 and 13 bytes; 20 parameters would have been 80 bytes each."""
+    shards = [weighed([[("update", bytes(18)), ("head", bytes(10))]]), weighed([[("update", bytes(13))]])]
+    assert ledger_metrics("uplink", joined(shards), 20) == {
+        "communication/uplink_bytes": 41,
+        "communication/uplink_client_bytes_mean": 20.5,
+        "communication/uplink_client_bytes_max": 28,
+        "communication/uplink_ratio": 160 / 41,
+        "communication/uplink/update_bytes": 15,
+        "communication/uplink/head_bytes": 2,
+        "communication/uplink/metadata_bytes": 24,
+    }
+
+
+def test_running_statistics_are_a_part_of_their_own(own: Callable[[str], str]) -> None:
+    state = trained(config_of(model=f"{own(NORMALISED)}:model", compression={"uplink": "qsgd(4)"}))
+    for _, metrics in state.history:
+        parts = {k: v for k, v in metrics.items() if k.startswith("communication/uplink/")}
+        assert parts["communication/uplink/statistics_bytes"] == 3 * 4 * 16
+        assert parts["communication/uplink/metadata_bytes"] == 3 * 2 * 8
+        assert sum(parts.values()) == metrics["communication/uplink_bytes"]
+    assert state.uplink_bytes == sum(m["communication/uplink_bytes"] for _, m in state.history)
+
+
+WAYS = [
+    {"uplink": "none", "downlink": "float16"},
+    {"uplink": "error_feedback(chain(top_k(0.05), qsgd(4), entropy))", "downlink": "difference(qsgd(4))"},
+    {"uplink": "layer_wise(eden(2))", "downlink": "difference(chain(top_k(0.1), float16))"},
+    {"uplink": "error_feedback(low_rank(2))", "downlink": "difference(low_rank(1))"},
+]
+
+ELSEWHERE = """
+import sys
+import torch
+from safetensors.torch import save_file
+from federated.config import RunConfig
+from federated.dump import dump_folder
+from federated.rounds import Partial, aggregate, sample_cohort, weights_of
+from federated.setup import initial_state, prepare
+
+config = RunConfig.model_validate_json(sys.argv[1])
+setup = prepare(config)
+state, size = initial_state(setup), setup.model.num_trainable
+for done in range(config.rounds):
+    cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
+    weights = weights_of(cohort, setup)
+    total = torch.zeros_like(state.parameters, dtype=torch.float64)
+    for weight, client in zip(weights.tolist(), cohort):
+        (file,) = folder.glob(f"uplink-{client}-*.bin")
+        total.add_(setup.uplink.decode([file.read_bytes()], size)[0], alpha=weight)
+    partial = Partial(total, 0.0, {}, 0, {}, {}, 0.0, 0.0)
+    state = aggregate(setup, state, [partial])
+save_file({"model": state.parameters}, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("compression", WAYS, ids=lambda ways: ways["uplink"])
+def test_payloads_on_disk_weigh_what_the_ledger_says_and_make_the_same_model_in_another_process(
+    compression: dict[str, str], tmp_path: Path
+) -> None:
+    config = config_of(compression={**compression, "dump": str(tmp_path / "payloads")})
+    state = trained(config)
+    for way, counted in (("uplink", state.uplink_bytes), ("downlink", state.downlink_bytes)):
+        files = list(dump_folder(config).glob(f"round-*/{way}-*.bin"))
+        assert sum(len(file.read_bytes()) for file in files) == counted
+    arguments = [config.model_dump_json(), str(tmp_path / "model")]
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *arguments], check=True, cwd=ROOT, timeout=120)
+    assert load_file(tmp_path / "model")["model"].numpy().tobytes() == state.parameters.numpy().tobytes()
+
+
+def test_shards_and_engine_change_no_byte() -> None:
+    """Numbers are drawn by client: however the cohort is cut up, the same payloads of the first round."""
+    config = config_of(compression={"uplink": "chain(random_k(0.5), eden(2), entropy)"}, rounds=1)
+    setup = prepare(config)
+    whole = train_rounds(initial_state(setup), setup, 1)
+    cut = train_rounds(initial_state(setup), replace(setup, shard_size=1), 1)
+    assert whole.uplink_bytes == cut.uplink_bytes
+    assert torch.allclose(whole.parameters, cut.parameters, atol=1e-6)
+    figures = [
+        {k: v for k, v in s.history[0][1].items() if k.startswith("communication")} for s in (whole, cut)
+    ]
+    assert figures[0].keys() == figures[1].keys()
+    assert np.allclose(list(figures[0].values()), list(figures[1].values()), rtol=1e-4)
