@@ -109,6 +109,9 @@ class Evaluation(Frozen):
         5, description="Rounds between two evaluations; the initial and the last model always are"
     )
     batch_size: PositiveInt = Field(256, description="Examples at a time; changes speed and memory only")
+    training_examples: PositiveInt = Field(
+        1000, description="Training examples at most that are evaluated beside the held-out ones"
+    )
 
 
 class Engine(Frozen):

@@ -1,17 +1,29 @@
-"""Evaluation of the global model on held-out data, by scikit-learn's metrics."""
+"""Evaluation of the global model on held-out data and a sample of training data, pooled and by client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_squared_error, r2_score
 from torch import Tensor
 
 from federated.datasets.examples import Task
 from federated.errors import Diverged
+from federated.generalisation.calibration import confusion, macro_f1
+from federated.generalisation.evaluated import EvaluatedSet, evaluated_sets
+from federated.generalisation.gaps import ClientSums
+from federated.generalisation.per_client import (
+    HEADLINE,
+    STATISTICS,
+    distribution,
+    example_measures,
+    grouped_means,
+    grouped_r2,
+    grouped_sums,
+)
 from federated.local_training.lean import lean_forward
 from federated.objective import model_inputs
 from federated.state import Metrics, RunState
@@ -25,18 +37,31 @@ _MEASURES: dict[Task, tuple[str, ...]] = {
 }
 
 
+_GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
+"""Name -> the two sets whose pooled measures are subtracted."""
+
+_LESS_IS_BETTER = re.compile(r"(loss|mse|mae)(_|$)|_(gap|sd|gini|error)$")
+
+
 def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
-    """The metrics that a stop rule can watch: the training loss and those of every held-out set.
+    """The metrics that a stop rule can watch: the training loss and what every evaluation measures.
 
     held_out_sizes: examples of each set; R2 is undefined on a single one.
     """
     measured = [
-        f"generalisation/{name}_{measure}"
-        for name, size in held_out_sizes.items()
+        f"{name}_{measure}"
+        for name, size in {"training": 2, **held_out_sizes}.items()
         for measure in _MEASURES[task]
         if measure != "r2" or size > 1
     ]
-    return ["train/loss", *measured]
+    measured += [
+        f"{name}_{HEADLINE[task]}_{statistic}"
+        for name in ("client", "unseen")
+        if name in held_out_sizes
+        for statistic in STATISTICS
+    ]
+    measured += [gap for gap, ends in _GAPS.items() if {*ends} <= {"training", *held_out_sizes}]
+    return ["train/loss", *(f"generalisation/{name}" for name in measured)]
 
 
 def main_metric(task: Task) -> str:
@@ -45,22 +70,51 @@ def main_metric(task: Task) -> str:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Losses and errors fall, everything else rises."""
-    return not metric.endswith(("loss", "mse", "mae"))
+    """Losses, errors, gaps and inequality should fall, everything else should rise."""
+    return _LESS_IS_BETTER.search(metric) is None
 
 
 def evaluate(state: RunState, setup: Setup) -> Metrics:
-    """`generalisation/*` of the global model on every held-out set. Raises Diverged where it is not finite."""
+    """`generalisation/*` of the global model on every evaluated set. Raises Diverged where it is not finite."""
+    task, metrics = setup.federation.examples.task, Metrics()
+    sums: dict[str, ClientSums] = {}
+    for name, part, outputs, targets in evaluated(state, setup):
+        examples = example_measures(outputs, targets, task)
+        pooled = _pooled(examples, outputs, targets, task)
+        metrics |= {f"{name}_{measure}": value for measure, value in pooled.items()}
+        if part.sizes is not None:
+            headline = examples[HEADLINE[task]]
+            sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
+            if name != "training":
+                metrics |= _over_clients(name, HEADLINE[task], grouped_means(headline, part.sizes))
+    sign = gap_sign(task)
+    for gap, (inner, outer) in _GAPS.items():
+        if inner in sums and outer in sums:
+            metrics[gap] = sign * (sums[inner].mean() - sums[outer].mean())
+    return {f"generalisation/{name}": value for name, value in metrics.items()}
+
+
+def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet, Tensor, Tensor]]:
+    """(name, set, outputs [n, outputs], targets) of every evaluated set, on the CPU. Raises Diverged as above."""
     setup.model.load(state.parameters)
-    metrics: Metrics = {}
-    for name, indices in setup.federation.held_out_sets().items():
-        outputs = _outputs(setup, indices)
-        targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)]
+    config = setup.config
+    sets = evaluated_sets(setup.federation, config.evaluation.training_examples, config.seed)
+    for name, part in sets.items():
+        outputs = _outputs(setup, part.indices)
+        targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]
         if not torch.isfinite(outputs).all():
             raise Diverged(f"round {state.round}: the model's outputs on the {name} set are not finite")
-        measured = measures(outputs.cpu(), targets.cpu(), setup.federation.examples.task)
-        metrics |= {f"generalisation/{name}_{measure}": value for measure, value in measured.items()}
-    return metrics
+        yield name, part, outputs.cpu(), targets.cpu()
+
+
+def gap_sign(task: Task) -> int:
+    """What makes a gap positive where the outer set is worse: 1 for accuracy, -1 for errors."""
+    return 1 if higher_is_better(HEADLINE[task]) else -1
+
+
+def _over_clients(name: str, measure: str, values: np.ndarray) -> Metrics:
+    spread = distribution(values, higher_is_better=higher_is_better(measure))
+    return {f"{name}_{measure}_{statistic}": value for statistic, value in spread.items()}
 
 
 def measures(outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
@@ -70,19 +124,18 @@ def measures(outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
     targets or predictions; 0 for one that is never predicted). Regression: mse, mae, r2 (averaged over outputs;
     left out below 2 examples, where it is undefined).
     """
+    return _pooled(example_measures(outputs, targets, task), outputs, targets, task)
+
+
+def _pooled(examples: dict[str, np.ndarray], outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
+    """As `measures`, of examples that are measured already: not scikit-learn, whose checks take milliseconds."""
+    means = {measure: float(values.mean()) for measure, values in examples.items()}
     if task == "classification":
-        predicted = outputs.argmax(dim=1).numpy()
-        return {
-            "loss": float(torch.nn.functional.cross_entropy(outputs.double(), targets)),
-            "accuracy": float(accuracy_score(targets, predicted)),
-            "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
-        }
-    true, predicted = targets.reshape(outputs.shape).double().numpy(), outputs.double().numpy()
-    errors = {
-        "mse": float(mean_squared_error(true, predicted)),
-        "mae": float(mean_absolute_error(true, predicted)),
-    }
-    return {**errors, "r2": float(r2_score(true, predicted))} if len(true) > 1 else errors
+        return {**means, "macro_f1": macro_f1(confusion(outputs, targets))}
+    if len(outputs) < 2:
+        return means
+    true = targets.reshape(outputs.shape).double().numpy()
+    return {**means, "r2": float(grouped_r2(outputs.double().numpy(), true, np.array([len(true)]))[0])}
 
 
 def _outputs(setup: Setup, indices: np.ndarray) -> Tensor:

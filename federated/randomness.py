@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Any
 
 import numpy as np
 import torch
 
 
+@unique
 class Purpose(IntEnum):
     """What the numbers are for. The values are part of every result: never renumber, only append."""
 
@@ -31,6 +32,7 @@ class Purpose(IntEnum):
     LOCAL_WORK = 9
     FINGERPRINT = 10
     NETWORK = 11
+    EVALUATION = 12
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

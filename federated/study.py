@@ -49,6 +49,16 @@ class Run:
         return f"{self.arm} · seed {self.config.seed}"
 
 
+class Comparison(Frozen):
+    """How the arms are judged. Changes no run."""
+
+    baseline: str | None = Field(
+        None,
+        description="The arm that all others are compared with, or best; null: the first arm",
+    )
+    delta: float = Field(0.01, gt=0, description="The smallest difference of the main metric that matters")
+
+
 class StudyConfig(Frozen):
     """A base run, what to vary and how often to repeat it. Every run is checked when the study is read."""
 
@@ -64,6 +74,7 @@ class StudyConfig(Frozen):
         description="Instead of axes: an explicit list of arms, each {dotted path: value}",
     )
     seeds: list[int] = Field([0], min_length=1, description="Each arm runs once for each seed")
+    comparison: Comparison = Field(default_factory=Comparison, description="How the arms are judged")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -110,8 +121,24 @@ class StudyConfig(Frozen):
             raise ValueError(
                 f"base.seed: {self.base.seed} would never be used; write seeds: [{self.base.seed}]"
             )
-        self.runs()
+        arms = list(dict.fromkeys(run.arm for run in self.runs()))
+        if self.comparison.baseline not in (None, "best", *arms):
+            raise ValueError(
+                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {', '.join(arms)}"
+            )
         return self
+
+    def only(self, arms: Sequence[str]) -> StudyConfig:
+        """The same study with these arms alone. Raises BadInput for one that it does not have."""
+        by_name = {self._runs_of(overrides)[0].arm: overrides for overrides in self.arm_overrides()}
+        if unknown := [arm for arm in arms if arm not in by_name]:
+            raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {', '.join(by_name)}")
+        kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
+        baseline = self.comparison.baseline
+        judged = (
+            self.comparison if baseline in (None, "best", *arms) else Comparison(delta=self.comparison.delta)
+        )
+        return self.model_copy(update={"axes": {}, "arms": kept, "comparison": judged})
 
     def runs(self) -> list[Run]:
         """Every run, arm by arm. Raises ValueError where an arm is not valid or two are the same."""

@@ -37,6 +37,9 @@ def run(
     study: StudyFile,
     settings: Settings = None,
     seeds: Seeds = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
@@ -47,6 +50,7 @@ def run(
     from flows.runtime import prefect_api
 
     config = read_study(study, settings or [], _seeds(seeds))
+    config = config.only(arm) if arm else config
     runs, screen, failure = config.runs(), console(), None
     screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
     with prefect_api() as wait_for_api:
@@ -107,11 +111,17 @@ def compare(
     target: Annotated[
         float | None, typer.Option(help="Score whose price is compared; 95 % of the best unless stated")
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ARM", help="Compare all others with this arm, or with the best")
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
     """Compare the arms of a study's newest run again, from what MLflow holds."""
     from tasks.tracking.comparison import compare_again
 
-    outcome = compare_again(study, None if network is None else _network(network), _target(target))
+    outcome = compare_again(
+        study, None if network is None else _network(network), _target(target), baseline, delta
+    )
     _show_outcome(outcome, console())
 
 
@@ -182,6 +192,8 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     )
     _show_table("On the way to a target", outcome.costs.header, outcome.costs.rows, screen)
     screen.print(outcome.costs.note, markup=False, style="dim")
+    for sentence in outcome.verdict:
+        screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
     screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)

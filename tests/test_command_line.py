@@ -321,6 +321,12 @@ def test_compare_without_such_a_study_says_which_there_are(command):
     assert "there is no study 'nothing' in MLflow" in err
 
 
+def test_an_arm_that_the_study_does_not_have_is_refused_before_anything_runs(command, study):
+    code, _, err = command("run", str(study({"axes": {"partitioner": ["iid"]}})), "--arm", "skewed")
+    assert code == 2
+    assert "--arm 'skewed' is not an arm of the study; allowed: iid" in err
+
+
 def _shell(home, *arguments):
     environment = {**os.environ, "FEDSTUDY_HOME": str(home)}
     environment.pop("PREFECT_API_URL", None)
@@ -343,6 +349,16 @@ def test_run_and_compare_from_the_shell(study, tmp_path):
     assert again.returncode == 0, again.stderr
     table = done.stdout[done.stdout.index("small: mean") :]
     assert again.stdout == table
+    assert "Inconclusive against iid" in table
+    other = _shell(tmp_path / "var", "compare", "small", "--baseline", "dirichlet(alpha=0.1)")
+    assert "Inconclusive against dirichlet(alpha=0.1)" in other.stdout
+    for wrong, said in (
+        ("--baseline=x", "'x' is not an arm"),
+        ("--delta=0", "delta: input should be greater"),
+    ):
+        refused = _shell(tmp_path / "var", "compare", "small", wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+        assert said in refused.stderr
 
 
 @pytest.mark.slow

@@ -78,6 +78,15 @@ def test_study_leaves_everything_in_mlflow():
     table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
     assert list(table["arm"]) == [arm.arm for arm in outcome.arms]
     assert outcome.report.is_file()
+    pairs = client.load_table(parent.info.experiment_id, "paired.json", [outcome.parent_run_id])
+    assert list(pairs["baseline"]) == [outcome.arms[0].arm]
+    assert parent.data.tags["verdict"] == "\n".join(outcome.verdict)
+    assert {child.data.tags["pareto"] for child in children} == {
+        "front"
+    }  # each partition is a problem of its own
+    assert outcome.report.with_name("study.yaml").read_text(encoding="utf-8") == mlflow.artifacts.load_text(
+        f"runs:/{outcome.parent_run_id}/study.yaml"
+    )
 
     run = next(child for child in children if child.info.run_name == study.runs()[3].name)
     assert run.info.status == "FINISHED"
@@ -103,6 +112,8 @@ def test_study_leaves_everything_in_mlflow():
         "partition.npz",
         "learning_curves.png",
         "clients.json",
+        "classes.json",
+        "classes.png",
     }
     resolved = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml"))
     assert type(config).model_validate(resolved) == config

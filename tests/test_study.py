@@ -480,3 +480,39 @@ def test_the_linear_regression_is_ten_clients_of_a_hundred_points() -> None:
     assert run.config.clients == 10
     assert run.config.dataset.arguments["size"] * 0.8 / run.config.clients == 100
     assert run.config.cohort.size_among(10) == 5
+
+
+def test_a_study_of_some_arms_has_their_runs_and_keys():
+    study = StudyConfig.model_validate(
+        {
+            "name": "s",
+            "base": {"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 1},
+            "axes": {"partitioner": ["iid", "dirichlet(alpha=0.1)"], "local.epochs": [1, 2]},
+            "seeds": [0, 1],
+            "comparison": {"baseline": "iid · epochs=1", "delta": 0.02},
+        }
+    )
+    arm = "dirichlet(alpha=0.1) · epochs=2"
+    alone = study.only([arm])
+    whole = [run for run in study.runs() if run.arm == arm]
+    assert [(run.arm, run.config.run_key()) for run in alone.runs()] == [
+        (run.arm, run.config.run_key()) for run in whole
+    ]
+    assert StudyConfig.model_validate(alone.model_dump(mode="json")) == alone
+    with pytest.raises(BadInput, match="--arm 'iid' is not an arm of the study; allowed: iid · epochs=1, "):
+        study.only(["iid"])
+
+
+@pytest.mark.parametrize(
+    ("comparison", "message"),
+    [
+        ({"baseline": "nobody"}, "comparison.baseline: 'nobody' is not an arm; allowed: best, iid"),
+        ({"delta": 0}, "greater than 0"),
+    ],
+)
+def test_a_baseline_or_delta_that_cannot_be_is_refused(comparison, message):
+    base = {"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 1}
+    with pytest.raises(ValueError, match=message):
+        StudyConfig.model_validate(
+            {"name": "s", "base": base, "arms": [{"name": "iid"}], "comparison": comparison}
+        )

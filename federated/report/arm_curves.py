@@ -55,7 +55,8 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
         label_pair(by_round, by_uplink, metric)
         _stretch(by_uplink, list(curves.values()))
-    _legend(figure, lines, columns, banded=banded)
+    title = "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds"
+    arm_legend(figure, lines, title)
     return figure
 
 
@@ -100,7 +101,8 @@ def _legend_columns(arms: Sequence[str]) -> int:
     return min(max(int(_WIDTH / column_width), 1), max(len(arms), 1), 4)
 
 
-def _legend(figure: Figure, lines: dict[str, Line2D], columns: int, *, banded: bool) -> None:
+def arm_legend(figure: Figure, lines: dict[str, Line2D], title: str) -> None:
+    """The arms below the panels, in as many columns as fit; panels say so where there are none."""
     if not lines:
         for panel in figure.axes:
             say(panel, "no finished run")
@@ -110,8 +112,8 @@ def _legend(figure: Figure, lines: dict[str, Line2D], columns: int, *, banded: b
         list(lines.values()),
         [plain(arm) for arm in lines],
         loc="outside lower left",
-        ncols=columns,
-        title="line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds",
+        ncols=_legend_columns(list(lines)),
+        title=title,
         handlelength=3.5,
         **options,
     )

@@ -12,8 +12,11 @@ from markupsafe import Markup, escape
 
 from federated.report.comparison import compare, final_text, text_table
 from federated.report.costs import Costs
-from federated.report.results import RunResult, shared_partitions
-from federated.report.style import metric_label, png
+from federated.report.paired import Paired
+from federated.report.ranking import commands, ranked
+from federated.report.results import RunResult, arms_of, shared_partitions
+from federated.report.style import metric_label, png, strokes
+from federated.report.verdict import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,10 +35,20 @@ def write_page(
     environment: Mapping[str, str],
     command: str = "",
     costs: Costs | None = None,
+    pairs: Sequence[Paired] = (),
 ) -> None:
     """Write the page to `path`; its folder is made where it is missing. For the arguments see `page_html`."""
     html = page_html(
-        study_name, description, question_yaml, results, figures, links, environment, command, costs
+        study_name,
+        description,
+        question_yaml,
+        results,
+        figures,
+        links,
+        environment,
+        command,
+        costs,
+        pairs,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
@@ -51,19 +64,22 @@ def page_html(
     environment: Mapping[str, str],
     command: str = "",
     costs: Costs | None = None,
+    pairs: Sequence[Paired] = (),
 ) -> str:
     """The whole report. All text is escaped.
 
     question_yaml: text of the study file. figures: title -> figure or PNG. links: text -> address, such as
     the study's page in MLflow. environment: versions and machine. command: what reproduces the study; without
     it, the command for a study file of the study's name. costs: what each arm needed until a target.
+    pairs: every arm against the baseline.
     """
     from jinja2 import Environment, StrictUndefined
 
     templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters["breakable"] = _breakable
+    templates.filters |= {"breakable": _breakable, "kept_together": _kept_together}
     template = templates.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     header, rows = text_table(compare(results))
+    command = command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}"
     return template.render(
         name=study_name,
         description=description,
@@ -79,7 +95,13 @@ def page_html(
         shared=_shared_parameters(results),
         links=links,
         environment=environment,
-        command=command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}",
+        verdict=sentences(results, pairs),
+        ranking=ranked(results, pairs),
+        pairs=pairs,
+        looks=strokes(arms_of(results)),
+        command=command,
+        commands=commands(results, command),
+        digests=sorted({run.data_digest for run in results} - {""}),
     )
 
 
@@ -87,6 +109,11 @@ def _breakable(text: str) -> Markup:
     """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
     escaped = str(escape(text))
     return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
+
+
+def _kept_together(text: str) -> Markup:
+    """Escaped text whose intervals, such as [0.1, 0.2], are not broken."""
+    return Markup(str(escape(text)).replace(", ", ",&nbsp;"))
 
 
 def _summary(results: Sequence[RunResult]) -> str:

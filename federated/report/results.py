@@ -24,8 +24,9 @@ class RunResult:
     parameters: the config, flat: `partitioner`: "dirichlet", `partitioner.alpha`: 0.1, ...
     history: (round, metrics) in the order of logging; entries may share a round; round 0 = initial model.
     main_metric: the number by which arms are compared, such as "generalisation/test_accuracy".
-    run_id: of the MLflow run. message: why it failed. status: MLflow's.
+    run_id: of the MLflow run. message: why it failed. status: MLflow's. seconds: wall time from start to end.
     partition: the content address of the data and of who holds what; empty where it is not known.
+    data_digest: the content address of the data set.
     """
 
     study: str
@@ -37,6 +38,8 @@ class RunResult:
     main_metric: str
     run_id: str = ""
     message: str = ""
+    seconds: float | None = None
+    data_digest: str = ""
     partition: str = ""
 
     @property

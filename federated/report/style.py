@@ -18,6 +18,7 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 GREY = "#767676"
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GLYPHS = dict(zip(_MARKERS, "●■▲◆▼✚✖★", strict=True))
 AXIS_SEPARATOR = " · "
 _MOST_FIFTHS = 100.0
 """Ratio of a logarithmic axis's ends up to which 2 and 5 are marked between powers of ten."""
@@ -38,6 +39,11 @@ class Stroke(NamedTuple):
     colour: str
     line: Any
     marker: str
+
+    @property
+    def glyph(self) -> str:
+        """The marker as a character, for text beside the figures."""
+        return _GLYPHS[self.marker]
 
 
 def strokes(arms: Sequence[str]) -> dict[str, Stroke]:

@@ -5,9 +5,11 @@ import json
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from federated.generalisation.at_the_end import generalisation
 from federated.heterogeneity import client_table
 from federated.partition_files import partition_npz
 from federated.report import federation_pictures, learning_curves, png
+from federated.report.client_pictures import class_picture, client_picture
 from federated.setup import Setup
 from federated.state import RunState
 from tasks.tracking import runs
@@ -20,7 +22,7 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
-    """The final model, the partition and its pictures, the learning curves, the table of clients, and why it ended."""
+    """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
     saved_as = log_model(run_id, state, setup)
     pictures = {
         **federation_pictures(setup.federation),
@@ -29,7 +31,19 @@ def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> No
     partition = {"partition.npz": partition_npz(setup.federation)}
     runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
     connect().log_table(run_id, client_table(setup.federation), "clients.json")
+    _log_generalisation(run_id, state, setup)
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
+    """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
+    found = generalisation(state, setup)
+    runs.log_history(run_id, [(state.round, found.metrics)])
+    figures = {"generalisation.png": client_picture(found), "classes.png": class_picture(found)}
+    runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
+    for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
+        if table:
+            connect().log_table(run_id, table, name)
 
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:

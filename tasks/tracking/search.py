@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,14 +14,11 @@ from federated.report import RunResult
 from federated.state import Metrics
 from tasks.tracking.store import connect
 
-_WANTED = (
-    "generalisation/",
-    "train/loss",
-    "communication/uplink_bytes_total",
-    "communication/downlink_bytes_total",
-    "communication/uplink_ratio",
-    "system/simulated_seconds_total",
+_WANTED = re.compile(
+    r"generalisation/test_(accuracy|r2)|train/loss|system/simulated_seconds_total"
+    r"|communication/(uplink|downlink)_bytes_total|communication/uplink_ratio"
 )
+"""The metrics of which a report needs every round; each costs a query a run."""
 
 
 def newest_study(name: str) -> str | None:
@@ -81,6 +79,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
         partition=_partition(run.data.tags),
+        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
+        data_digest=run.data.tags.get("data_digest", ""),
     )
 
 
@@ -92,9 +92,14 @@ def _partition(tags: dict[str, str]) -> str:
 def _history(client: MlflowClient, run: MlflowRun, more: Sequence[str]) -> tuple[tuple[int, Metrics], ...]:
     by_round: dict[int, Metrics] = defaultdict(dict)
     for name in run.data.metrics:
-        if name.startswith(_WANTED) or name in more:
+        if _WANTED.fullmatch(name) or name in more:
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
         elif name.startswith("heterogeneity/"):  # logged once, before the first round
             by_round[0][name] = run.data.metrics[name]
+    last = max(by_round, default=0)
+    others = {
+        name: value for name, value in run.data.metrics.items() if not name.startswith("heterogeneity/")
+    }
+    by_round[last] = {**others, **by_round[last]}  # of these, the last value is enough
     return tuple(sorted(by_round.items()))

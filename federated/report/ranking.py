@@ -1,0 +1,114 @@
+"""The ranked table of a study: score, difference, verdict, gaps, worst clients, bytes and time of every arm."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from federated.evaluation import higher_is_better
+from federated.report.comparison import NOTHING, ArmSummary, Spread, compare, number_text, spread
+from federated.report.paired import Paired
+from federated.report.pareto import Place, pareto, problems_of
+from federated.report.results import RunResult
+from federated.report.statistics import Interval, t_interval
+from federated.report.style import metric_label
+from federated.report.verdict import difference_text, verdict_text
+
+OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
+PARTICIPATION_GAP = "generalisation/participation_gap"
+_WORST = ("generalisation/client_accuracy_worst_10_percent", "generalisation/client_mse_worst_10_percent")
+_OPTIONAL = {
+    OUT_OF_SAMPLE_GAP: "out-of-sample gap",
+    PARTICIPATION_GAP: "participation gap",
+    _WORST[0]: "worst 10 % of clients",
+    _WORST[1]: "worst 10 % of clients, MSE",
+}
+"""Columns that are there where some run measured them."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One arm in the ranked table. cells: column -> text. place: on the Pareto front; None without numbers."""
+
+    arm: str
+    cells: dict[str, str]
+    place: Place | None
+
+
+def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked]:
+    """The arms, best mean first within each main metric; those without a finished run last."""
+    summaries = compare(results)
+    places = pareto(summaries, problems_of(results))
+    by_arm = {pair.arm: pair for pair in pairs}
+    rows = [
+        Ranked(
+            summary.arm,
+            _cells(summary, [run for run in results if run.arm == summary.arm], by_arm, pairs),
+            places.get(summary.arm),
+        )
+        for summary in sorted(summaries, key=_by_score)
+    ]
+    shown = [
+        name for name in (rows[0].cells if rows else {}) if any(row.cells[name] != NOTHING for row in rows)
+    ]
+    return [Ranked(row.arm, {name: row.cells[name] for name in shown}, row.place) for row in rows]
+
+
+def interval_over_seeds(runs: Sequence[RunResult], metric: str) -> tuple[float | None, Interval | None]:
+    """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it."""
+    finals = (run.final(metric) for run in runs if run.finished)
+    values = np.array([value for value in finals if value is not None], np.float64)
+    return (float(values.mean()) if len(values) else None), t_interval(values)
+
+
+def commands(results: Sequence[RunResult], command: str) -> dict[str, str]:
+    """Arm -> what runs it alone again, with the study's seeds; `command` ran the whole study."""
+    return {summary.arm: f"{command} --arm {shlex.quote(summary.arm)}" for summary in compare(results)}
+
+
+def _by_score(summary: ArmSummary) -> tuple[bool, str, float]:
+    mean = summary.score.mean
+    if mean is None or not math.isfinite(mean):
+        return True, summary.main_metric, 0.0
+    return False, summary.main_metric, -mean if higher_is_better(summary.main_metric) else mean
+
+
+def _cells(
+    summary: ArmSummary, runs: Sequence[RunResult], by_arm: dict[str, Paired], pairs: Sequence[Paired]
+) -> dict[str, str]:
+    pair = by_arm.get(summary.arm)
+    is_baseline = bool(pairs) and pairs[0].baseline == summary.arm
+    finished = sum(run.finished for run in runs)
+    seconds = spread(run.seconds for run in runs if run.finished)
+    return {
+        metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
+        "difference": difference_text(pair) if pair else NOTHING,
+        "verdict": "baseline" if is_baseline else verdict_text(pair) if pair else NOTHING,
+        **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
+        "MB up": _amount(summary.uplink_mb),
+        "MB down": _amount(summary.downlink_mb),
+        "seconds": _amount(seconds),
+        "seeds": str(finished) if finished == len(runs) else f"{finished} of {len(runs)}",
+    }
+
+
+def _with_interval(runs: Sequence[RunResult], metric: str) -> str:
+    """`0.912 [0.890, 0.934]`; the mean alone where the seeds give no interval."""
+    mean, interval = interval_over_seeds(runs, metric)
+    if mean is None:
+        return NOTHING
+    decimals = 3 if abs(mean) < 100 else 0
+    mean_text, *ends = (number_text(value, decimals).replace("-", "−") for value in (mean, *(interval or ())))
+    return f"{mean_text} [{', '.join(ends)}]" if ends else mean_text
+
+
+def _amount(amount: Spread) -> str:
+    """Three digits that mean something."""
+    if amount.mean is None:
+        return NOTHING
+    whole = amount.mean == 0 or abs(amount.mean) >= 100
+    return f"{amount.mean:,.0f}" if whole else f"{amount.mean:.3g}"

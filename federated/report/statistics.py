@@ -1,0 +1,128 @@
+"""Paired statistics over seeds: intervals, tests, Holm's correction, seeds still needed.
+
+Arms of a study share seeds, and with them held-out data, initial model, cohorts and batches. What they differ by,
+seed by seed, spreads far less than their scores do; it is what every function here takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LEVEL = 0.95
+"""Of every interval; 1 - LEVEL is the error rate of every test."""
+
+MOST_SEEDS = 200
+"""Up to which the seeds needed are counted."""
+
+_ROUNDING = 1e-12
+"""Differences that vary by less than this are the same: 0.9 - 0.8 is not quite 0.8 - 0.7."""
+
+
+class Interval(NamedTuple):
+    """From `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+
+def t_interval(values: np.ndarray, level: float = LEVEL) -> Interval | None:
+    """Student's interval for the mean of values [n]; None where their spread cannot be estimated.
+
+    That is below two values, and where all are the same: an interval of no width would claim certainty.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2 or not np.isfinite(values).all() or _all_the_same(values):
+        return None
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * _standard_error(values)
+    return Interval(float(values.mean()) - half, float(values.mean()) + half)
+
+
+def difference_p(differences: np.ndarray) -> float:
+    """Two-sided p of no difference: paired t test, or the sign test where all differences [n] are the same.
+
+    1.0 below two seeds, which say nothing.
+    """
+    from scipy.stats import ttest_1samp
+
+    if len(differences) < 2:
+        return 1.0
+    if _all_the_same(differences):
+        return sign_p(differences)
+    return float(ttest_1samp(differences, 0).pvalue)
+
+
+def equivalence_p(differences: np.ndarray, delta: float) -> float:
+    """p of a mean difference of `delta` or more, either way: the two one-sided t tests of Schuirmann 1987.
+
+    Where all differences [n] are the same, an exact binomial test that most seeds differ by `delta` at most.
+    """
+    from scipy.stats import ttest_1samp
+
+    if len(differences) < 2:
+        return 1.0
+    if _all_the_same(differences):
+        return 0.5 ** len(differences) if abs(differences[0]) <= delta else 1.0
+    above = ttest_1samp(differences, -delta, alternative="greater").pvalue
+    below = ttest_1samp(differences, delta, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def sign_p(differences: np.ndarray) -> float:
+    """Two-sided p of the exact sign test; differences of zero are left out."""
+    from scipy.stats import binomtest
+
+    apart = differences[np.abs(differences) > _ROUNDING]
+    return float(binomtest(int((apart > 0).sum()), len(apart)).pvalue) if len(apart) else 1.0
+
+
+def rank_p(differences: np.ndarray) -> float:
+    """Two-sided p without normality: exact Wilcoxon signed-rank test, with ties or zeros the sign test.
+
+    Below 6 seeds neither can fall under 0.05.
+    """
+    from scipy.stats import wilcoxon
+
+    sizes = np.sort(np.abs(differences))
+    tied = len(sizes) == 0 or sizes[0] <= _ROUNDING or (np.diff(sizes) <= _ROUNDING).any()
+    return sign_p(differences) if tied else float(wilcoxon(differences, method="exact").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values adjusted for all being asked at once, in their order. Holm 1979, as R's `p.adjust` has it."""
+    rising = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[rising]), 1.0)
+    return [float(adjusted[rank]) for rank in np.argsort(rising)]
+
+
+def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int | None:
+    """Seeds still needed for a verdict if mean and spread stay as they are; None for more than MOST_SEEDS.
+
+    The count from which either the interval excludes zero or the difference is within `delta`, with the error
+    rate shared among `comparisons`. Two with fewer than three seeds: a spread has to be known first.
+    """
+    from scipy.stats import t
+
+    if len(differences) < 3:
+        return 3 - len(differences)
+    counts = np.arange(len(differences) + 1, MOST_SEEDS + 1)
+    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
+    rate = (1 - LEVEL) / comparisons
+    width = sd / np.sqrt(counts)
+    differs = t.isf(rate / 2, counts - 1) * width < mean
+    same = t.isf(rate, counts - 1) * width < delta - mean
+    enough = np.flatnonzero(differs | same)
+    return int(counts[enough[0]]) - len(differences) if len(enough) else None
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _all_the_same(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) <= _ROUNDING)

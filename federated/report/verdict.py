@@ -1,0 +1,99 @@
+"""The verdict in words: which arm is best, what differs from the baseline, by how much, how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.evaluation import higher_is_better
+from federated.report.paired import Paired, Verdict
+from federated.report.results import RunResult, arms_of
+from federated.report.statistics import MOST_SEEDS, Interval
+from federated.report.style import metric_label
+
+_ORDER: tuple[Verdict, ...] = ("better", "worse", "no difference", "no effect", "inconclusive")
+
+
+def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
+    """What a person with two minutes should know, the most important first; [] where nothing finished."""
+    best = best_arm(results)
+    if best is None:
+        return []
+    arm, mean, metric = best
+    if len(arms_of(results)) == 1:
+        return [f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."]
+    said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}."]
+    by_verdict = {verdict: [pair for pair in pairs if pair.verdict == verdict] for verdict in _ORDER}
+    said += [_about(verdict, found) for verdict, found in by_verdict.items() if found]
+    least = min((len(pair.seeds) for pair in pairs), default=0)
+    if pairs and least < 5:
+        seeds = f"{least} shared seed{'' if least == 1 else 's'}"
+        said.append(f"With {seeds}, only large and steady differences can be told from chance.")
+    return said
+
+
+def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
+    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric."""
+    finished = [run for run in results if run.finished and run.final(run.main_metric) is not None]
+    if not finished:
+        return None
+    metric = finished[0].main_metric
+    finals: dict[str, list[float]] = {}
+    for run in finished:
+        if run.main_metric == metric and (value := run.final(metric)) is not None:
+            finals.setdefault(run.arm, []).append(value)
+    means = {arm: sum(values) / len(values) for arm, values in finals.items()}
+    choose = max if higher_is_better(metric) else min
+    arm = choose(means, key=lambda name: means[name])
+    return arm, means[arm], metric
+
+
+def verdict_text(pair: Paired) -> str:
+    """`no difference larger than 0.01`, or `inconclusive, about 4 more seeds needed`."""
+    if pair.verdict == "no difference":
+        return f"no difference larger than {pair.delta:g}"
+    if pair.verdict == "no effect":
+        return "no effect: identical to the baseline"
+    if pair.verdict != "inconclusive":
+        return pair.verdict
+    if not pair.seeds:
+        return "inconclusive, no shared seed"
+    if pair.more_seeds is None:
+        return f"inconclusive, more than {MOST_SEEDS} seeds needed"
+    least = "at least" if len(pair.seeds) < 3 else "about"
+    return f"inconclusive, {least} {pair.more_seeds} more seed{'' if pair.more_seeds == 1 else 's'} needed"
+
+
+def difference_text(pair: Paired) -> str:
+    """`+0.012 [+0.003, +0.021]`; without an interval where there is none."""
+    if pair.mean is None:
+        return "–"
+    return f"{signed(pair.mean)} {interval_text(pair.interval)}".rstrip()
+
+
+def interval_text(interval: Interval | None) -> str:
+    """`[+0.003, +0.021]`, or nothing."""
+    return "" if interval is None else f"[{signed(interval.low)}, {signed(interval.high)}]"
+
+
+def signed(value: float) -> str:
+    """Three decimals and a sign; a zero has none."""
+    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", "−")
+
+
+def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
+    """One sentence on the arms that share a verdict."""
+    baseline, delta = pairs[0].baseline, pairs[0].delta
+    named = "; ".join(f"{pair.arm} ({difference_text(pair)})" for pair in pairs[:3])
+    more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+    if verdict in ("better", "worse"):
+        return f"{verdict.capitalize()} than {baseline}: {named}{more}."
+    if verdict == "no difference":
+        return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
+    plain = "; ".join(pair.arm for pair in pairs[:3])
+    if verdict == "no effect":
+        return f"No effect at all: every number of the model is the same as with {baseline}: {plain}{more}."
+    needed = [pair.more_seeds for pair in pairs]
+    seeds = (
+        "" if None in needed else f", about {max(filter(None, needed), default=1)} more seeds would decide"
+    )
+    return f"Inconclusive against {baseline}{seeds}: {named}{more}."

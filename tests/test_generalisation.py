@@ -1,0 +1,171 @@
+"""Measures per client, gaps and calibration: hand-worked cases, scikit-learn, and coverage by simulation."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+)
+
+from federated.generalisation.calibration import class_accuracy, confusion, macro_f1, reliability
+from federated.generalisation.gaps import ClientSums, out_of_sample_gap, participation_gap
+from federated.generalisation.per_client import (
+    distribution,
+    example_measures,
+    gini,
+    grouped_means,
+    grouped_r2,
+)
+from federated.randomness import Purpose, generator
+
+SIZES = np.array([3, 0, 40, 1, 16])
+NUMBERS = generator(0, Purpose.EVALUATION)
+
+
+def scores(count: int = 60, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    draws = generator(1, Purpose.EVALUATION)
+    return torch.from_numpy(draws.standard_normal((count, classes))), torch.from_numpy(
+        draws.integers(classes, size=count)
+    )
+
+
+def by_client(values: np.ndarray) -> list[np.ndarray]:
+    return np.split(values, np.cumsum(SIZES)[:-1])
+
+
+def test_grouping_gives_what_scikit_learn_gives_client_by_client() -> None:
+    outputs, targets = scores()
+    measured = example_measures(outputs, targets, "classification")
+    accuracy, loss = (grouped_means(measured[name], SIZES) for name in ("accuracy", "loss"))
+    parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
+    for at, (mine, true) in enumerate(parts):
+        if not len(true):
+            assert np.isnan(accuracy[at])
+            continue
+        assert accuracy[at] == pytest.approx(accuracy_score(true, mine.argmax(axis=1)))
+        assert loss[at] == pytest.approx(
+            log_loss(true, torch.softmax(torch.from_numpy(mine), 1), labels=range(4))
+        )
+
+
+def test_regression_is_grouped_as_scikit_learn_measures_it() -> None:
+    outputs, _ = scores(classes=2)
+    targets = outputs + scores(classes=2)[0].flip(0)
+    measured = example_measures(outputs, targets, "regression")
+    mae, r2 = grouped_means(measured["mae"], SIZES), grouped_r2(outputs.numpy(), targets.numpy(), SIZES)
+    parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
+    for at, (mine, true) in enumerate(parts):
+        if len(true):
+            assert mae[at] == pytest.approx(mean_absolute_error(true, mine))
+        if len(true) > 1:
+            assert r2[at] == pytest.approx(r2_score(true, mine))
+    assert np.isnan(r2[[1, 3]]).all()
+
+
+def test_r2_of_a_client_whose_targets_are_all_the_same_is_scikit_learns() -> None:
+    true, met, missed = np.ones((2, 1)), np.ones((2, 1)), np.zeros((2, 1))
+    both = grouped_r2(np.concatenate([met, missed]), np.concatenate([true, true]), np.array([2, 2]))
+    assert both.tolist() == [r2_score(true, met), r2_score(true, missed)] == [1.0, 0.0]
+
+
+def test_gini_worked_by_hand() -> None:
+    # pairs (ordered) of 1, 2, 3 differ by 1 + 2 + 1 twice: 8 / 9 mean difference, over twice the mean of 2
+    assert gini(np.array([1.0, 3.0, 2.0])) == pytest.approx(8 / 9 / 4)
+    assert gini(np.array([0.5, 0.5])) == gini(np.zeros(3)) == 0.0
+    assert gini(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx(3 / 4)
+
+
+def test_the_distribution_worked_by_hand() -> None:
+    values = np.array(
+        [0.9, np.nan, 0.5, 0.7, 0.6, 0.8, 1.0, 0.4, 0.3, 0.2, 0.1, 0.0]
+    )  # 11 clients: two are a tenth
+    measured = distribution(values, higher_is_better=True)
+    assert measured["worst_10_percent"] == pytest.approx(0.05)
+    assert measured["best_10_percent"] == pytest.approx(0.95)
+    assert measured["mean"] == measured["median"] == pytest.approx(0.5)
+    assert measured["sd"] == pytest.approx(np.sqrt(0.11))  # 2 (1 + 4 + 9 + 16 + 25) / 100 over 10
+    errors = distribution(values, higher_is_better=False)
+    assert (errors["worst_10_percent"], errors["best_10_percent"]) == (
+        pytest.approx(0.95),
+        pytest.approx(0.05),
+    )
+    assert distribution(np.array([0.4]), higher_is_better=True)["sd"] == 0.0
+    assert distribution(np.array([np.nan]), higher_is_better=True) == {}
+
+
+def test_gaps_worked_by_hand() -> None:
+    training = ClientSums(np.array([9.0, 4.0]), np.array([10, 10]))  # 13 of 20
+    held_out = ClientSums(np.array([3.0, 1.0]), np.array([4, 4]))  # 4 of 8
+    unseen = ClientSums(np.array([1.0, 1.0, 0.0]), np.array([2, 5, 3]))  # 2 of 10
+    assert out_of_sample_gap(training, held_out, 1, NUMBERS).value == pytest.approx(0.15)
+    assert participation_gap(held_out, unseen, 1, NUMBERS).value == pytest.approx(0.3)
+    assert participation_gap(held_out, unseen, -1, NUMBERS).value == pytest.approx(-0.3)
+
+
+def test_clients_are_resampled_whole() -> None:
+    # Two clients, each with the same gap of 0.25: however they are drawn, the gap is 0.25.
+    training = ClientSums(np.array([10.0, 5.0]), np.array([10, 10]))
+    held_out = ClientSums(np.array([7.5, 2.5]), np.array([10, 10]))
+    gap = out_of_sample_gap(training, held_out, 1, NUMBERS)
+    assert gap == (pytest.approx(0.25), pytest.approx(0.25), pytest.approx(0.25))
+    # Drawn apart, two clients of accuracy 0 and 1 against one of two: from -1 to 1.
+    apart = participation_gap(*[ClientSums(np.array([0.0, 5.0]), np.array([5, 5]))] * 2, 1, NUMBERS)
+    assert (apart.low, apart.high) == (-1.0, 1.0)
+
+
+def test_one_client_has_no_interval() -> None:
+    one, two = ClientSums(np.array([1.0]), np.array([2])), ClientSums(np.array([1.0, 2.0]), np.array([2, 2]))
+    assert participation_gap(two, one, 1, NUMBERS)[1:] == (None, None)
+
+
+def test_intervals_of_the_participation_gap_cover_it_at_about_their_rate() -> None:
+    draws, covered = generator(2, Purpose.EVALUATION), []
+    for _ in range(200):
+        held_out = ClientSums(draws.binomial(20, draws.beta(8, 2, 40)).astype(float), np.full(40, 20))
+        unseen = ClientSums(draws.binomial(20, draws.beta(7, 3, 40)).astype(float), np.full(40, 20))
+        gap = participation_gap(held_out, unseen, 1, draws)
+        assert gap.low is not None
+        assert gap.high is not None
+        covered.append(gap.low <= 0.1 <= gap.high)  # means of the two laws: 0.8 and 0.7
+    assert 0.89 < np.mean(covered) <= 0.99
+
+
+def test_calibration_worked_by_hand() -> None:
+    # confidences 0.9, 0.9, 0.6, 0.6 of two classes; right, wrong, right, right; two bins hold them
+    confident = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]]).log()
+    table = reliability(confident, torch.tensor([0, 1, 0, 0]))
+    assert table.shares.tolist() == [0.5, 0.5]
+    assert table.confidence.tolist() == pytest.approx([0.6, 0.9])
+    assert table.accuracy.tolist() == [1.0, 0.5]
+    assert table.error == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+
+
+def test_reliability_has_the_bins_of_scikit_learn() -> None:
+    outputs, targets = scores(500)
+    table = reliability(outputs, targets)
+    top = torch.softmax(outputs, 1).max(dim=1)
+    right = (top.indices == targets).numpy()
+    accuracy, confidence = calibration_curve(right, top.values.numpy(), n_bins=15)
+    assert table.accuracy == pytest.approx(accuracy)
+    assert table.confidence == pytest.approx(confidence)
+
+
+def test_confusion_is_that_of_scikit_learn() -> None:
+    outputs, targets = scores()
+    counts = confusion(outputs, targets)
+    assert (counts == confusion_matrix(targets, outputs.argmax(1))).all()
+    assert class_accuracy(counts) == pytest.approx(
+        [accuracy_score(targets[targets == c], outputs[targets == c].argmax(1)) for c in range(4)]
+    )
+    assert macro_f1(counts) == pytest.approx(f1_score(targets, outputs.argmax(1), average="macro"))
+    few = targets.clamp(max=1)  # classes that are predicted and never right, and none of the last
+    outputs[:, 3] = -9.0
+    expected = f1_score(few, outputs.argmax(1), average="macro", zero_division=0)
+    assert macro_f1(confusion(outputs, few)) == pytest.approx(expected)
+    assert np.isnan(class_accuracy(np.array([[0, 0], [1, 1]]))[0])

@@ -1,0 +1,68 @@
+"""The Pareto front over score and bytes, worked by hand."""
+
+import pytest
+
+from federated.report import ArmSummary, RunResult, Spread
+from federated.report.pareto import pareto, problems_of
+
+ACCURACY, MSE = "generalisation/test_accuracy", "generalisation/test_mse"
+
+
+def summary(arm: str, score: float | None, megabytes: float | None, metric: str = ACCURACY) -> ArmSummary:
+    def certain(value: float | None) -> Spread:
+        return Spread(value, None, 1)
+
+    half = None if megabytes is None else megabytes / 2
+    return ArmSummary(
+        arm, 1, 0, metric, certain(score), certain(half), certain(half), certain(9), secondary={}
+    )
+
+
+def test_an_arm_that_another_beats_in_one_and_equals_in_the_other_is_dominated() -> None:
+    arms = [
+        summary("cheap", 0.8, 1),
+        summary("good", 0.9, 8),
+        summary("dear", 0.9, 9),
+        summary("bad", 0.7, 1),
+    ]
+    assert pareto(arms) == {"cheap": "front", "good": "front", "dear": "dominated", "bad": "dominated"}
+
+
+def test_equal_arms_do_not_dominate_each_other() -> None:
+    assert set(pareto([summary("a", 0.9, 2), summary("b", 0.9, 2)]).values()) == {"front"}
+
+
+def test_the_knee_is_farthest_above_the_line_between_the_ends() -> None:
+    # log2 of MB 0, 1, 2, 4 of 4; scores 0, 0.5, 0.9, 1 of 1: above the line by 0, 0.25, 0.4, 0
+    arms = [summary("a", 0.0, 1), summary("b", 0.5, 2), summary("c", 0.9, 4), summary("d", 1.0, 16)]
+    assert pareto(arms) == {"a": "front", "b": "front", "c": "knee", "d": "front"}
+
+
+def test_a_front_that_bends_the_other_way_or_has_two_arms_has_no_knee() -> None:
+    assert "knee" not in pareto([summary("a", 0.0, 1), summary("b", 1.0, 2)]).values()
+    assert "knee" not in pareto([summary("a", 0.0, 1), summary("b", 0.1, 2), summary("c", 1.0, 4)]).values()
+
+
+def test_for_an_error_less_is_better_and_metrics_are_not_mixed() -> None:
+    arms = [summary("a", 3.0, 1, MSE), summary("b", 2.0, 1, MSE), summary("c", 0.1, 5)]
+    assert pareto(arms) == {"a": "dominated", "b": "front", "c": "front"}
+
+
+@pytest.mark.parametrize(("score", "megabytes"), [(None, 1.0), (0.9, None), (float("nan"), 1.0)])
+def test_arms_without_numbers_have_no_place(score: float | None, megabytes: float | None) -> None:
+    assert pareto([summary("a", score, megabytes), summary("b", 0.5, 1.0)]) == {"b": "front"}
+
+
+def test_arms_with_other_data_in_other_hands_do_not_dominate() -> None:
+    def run(arm: str, **parameters: object) -> RunResult:
+        return RunResult("s", arm, 0, "FINISHED", parameters, (), ACCURACY)
+
+    problems = problems_of(
+        [
+            run("even", partitioner="iid", rounds=3),
+            run("skewed", partitioner="dirichlet", rounds=3),
+            run("short", partitioner="dirichlet", rounds=1),
+        ]
+    )
+    arms = [summary("even", 0.9, 1), summary("skewed", 0.5, 2), summary("short", 0.4, 2)]
+    assert pareto(arms, problems) == {"even": "front", "skewed": "front", "short": "dominated"}

@@ -1,0 +1,131 @@
+"""Paired statistics: hand-worked cases, a published example, and rates that simulation has to meet."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from federated.report.statistics import (
+    difference_p,
+    equivalence_p,
+    holm,
+    more_seeds,
+    rank_p,
+    sign_p,
+    t_interval,
+)
+
+SIMULATIONS = 500
+ERROR = 3 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
+"""Three standard errors of a rate of 5 % that is estimated by simulation."""
+
+
+def simulated(effect: float, seeds: int) -> np.ndarray:
+    """Differences [SIMULATIONS, seeds] of two arms that share what their seed does to both."""
+    numbers = np.random.default_rng(seeds)
+    shared = 0.9 + 0.05 * numbers.standard_normal((SIMULATIONS, seeds))
+    own = 0.005 * numbers.standard_normal((2, SIMULATIONS, seeds))
+    return np.asarray((shared + effect + own[0]) - (shared + own[1]))
+
+
+def test_an_interval_worked_by_hand() -> None:
+    # mean 2, sample deviation 1, standard error 1/sqrt(3), t(0.975, 2) = 4.302653 from any table
+    interval = t_interval(np.array([1.0, 2.0, 3.0]))
+    assert interval is not None
+    assert interval.low == pytest.approx(2 - 4.302653 / np.sqrt(3), abs=1e-6)
+    assert interval.high == pytest.approx(2 + 4.302653 / np.sqrt(3), abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [[], [0.9], [0.5, 0.5, 0.5], [0.9 - 0.8, 0.8 - 0.7], [0.1, np.nan]])
+def test_without_a_spread_there_is_no_interval(values: list[float]) -> None:
+    assert t_interval(np.array(values)) is None
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_intervals_cover_a_known_effect_at_their_rate(seeds: int) -> None:
+    intervals = [t_interval(row) for row in simulated(0.02, seeds)]
+    covered = np.mean(
+        [interval is not None and interval.low <= 0.02 <= interval.high for interval in intervals]
+    )
+    assert abs(covered - 0.95) < ERROR
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_no_effect_is_called_one_at_the_stated_rate(seeds: int) -> None:
+    rejected = np.mean([difference_p(row) < 0.05 for row in simulated(0.0, seeds)])
+    assert abs(rejected - 0.05) < ERROR
+
+
+def test_a_difference_of_delta_is_called_none_at_the_stated_rate_at_most() -> None:
+    rejected = np.mean([equivalence_p(row, 0.01) < 0.05 for row in simulated(0.01, 5)])
+    assert rejected < 0.05 + ERROR
+    assert np.mean([equivalence_p(row, 0.02) < 0.05 for row in simulated(0.0, 10)]) > 0.95
+
+
+def test_tests_are_those_of_scipy_on_two_paired_samples() -> None:
+    first, second = np.random.default_rng(0).standard_normal((2, 8))
+    assert difference_p(first - second) == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert rank_p(first - second) == pytest.approx(stats.wilcoxon(first, second).pvalue)
+
+
+def test_equivalence_worked_by_hand() -> None:
+    # mean 0, standard error 1/sqrt(3): both one-sided t are 4 sqrt(3) on 2 degrees of freedom
+    assert equivalence_p(np.array([-1.0, 0.0, 1.0]), 4.0) == pytest.approx(stats.t.sf(4 * np.sqrt(3), 2))
+
+
+def test_exact_tests_worked_by_hand() -> None:
+    assert sign_p(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0])) == pytest.approx(2 / 2**5)  # the zero is left out
+    assert sign_p(np.zeros(3)) == 1.0
+    assert rank_p(np.arange(1.0, 7.0)) == pytest.approx(2 / 2**6)
+    # ranks 1 to 4 signed + + + -: of 16 assignments, sums of the negative ranks <= 4 are those of {}, 1, 2, 3,
+    # 1+2, 4, 1+3: 7, and as many at the other end
+    assert rank_p(np.array([1.0, 2.0, 3.0, -4.0])) == pytest.approx(14 / 16)
+    assert rank_p(np.array([1.0, 1.0, 1.0])) == pytest.approx(2 / 2**3)  # tied, so by sign
+
+
+def test_equal_differences_are_judged_by_counting_and_not_by_a_spread_of_zero() -> None:
+    assert difference_p(np.full(3, 0.1)) == pytest.approx(2 / 2**3)
+    assert equivalence_p(np.full(5, 0.005), 0.01) == pytest.approx(1 / 2**5)
+    assert equivalence_p(np.full(5, 0.05), 0.01) == 1.0
+    assert difference_p(np.array([0.3])) == equivalence_p(np.array([0.0]), 0.01) == 1.0
+
+
+def test_holm_as_published() -> None:
+    # p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") in R
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_keeps_the_rate_of_any_false_alarm() -> None:
+    numbers = np.random.default_rng(1)
+    p_values = stats.ttest_1samp(numbers.standard_normal((SIMULATIONS, 4, 6)), 0, axis=2).pvalue
+    alarms = np.mean([min(holm(row)) < 0.05 for row in p_values])
+    assert alarms < 0.05 + ERROR
+    assert np.mean(p_values.min(axis=1) < 0.05) > 0.05 + ERROR  # what happens without
+
+
+@pytest.mark.parametrize(
+    ("mean", "delta"), [(0.02, 0.01), (0.001, 0.01)], ids=["until it differs", "until it is the same"]
+)
+def test_the_seeds_needed_are_the_first_count_that_decides(mean: float, delta: float) -> None:
+    pattern = np.array([-1.0, 0.0, 1.0])
+    differences = mean + 0.02 * pattern
+    needed = more_seeds(differences, delta, comparisons=1)
+    assert needed is not None
+    assert [_decided(mean, 0.02, 3 + more, delta) for more in (needed - 1, needed)] == [False, True]
+
+
+def _decided(mean: float, sd: float, count: int, delta: float) -> bool:
+    """By the two tests themselves, on a sample of `count` that has exactly this mean and deviation."""
+    sample = np.linspace(-1, 1, count)
+    sample = mean + sd * sample / sample.std(ddof=1)
+    return difference_p(sample) < 0.05 or equivalence_p(sample, delta) < 0.05
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert more_seeds(np.array([0.1]), 0.01, 1) == 2
+    assert more_seeds(np.array([-1.0, 0.0, 1.0]), 1e-6, 1) is None
+    few, many = (more_seeds(np.array([0.01, 0.02, 0.06]), 0.001, family) for family in (1, 8))
+    assert few is not None
+    assert many is not None
+    assert few < many
