@@ -30,7 +30,7 @@ def cost_curves(results: Sequence[RunResult]) -> Figure:
     A row of panels a facet, both axes logarithmic: what comes first matters most. Line: mean over the finished seeds;
     band, up to 12 arms a panel: lowest to highest seed.
     """
-    groups = facets([run for run in results if run.finished])
+    groups = facets([run for run in results if run.finished and run.final(run.main_metric) is not None])
     looks = looks_of(groups)
     clocked = any(run.final(SIMULATED_SECONDS) is not None for run in results)
     height = _PANEL_HEIGHT * max(len(groups), 1) + legend_height(list(looks), _WIDTH)
