@@ -12,7 +12,7 @@ import numpy as np
 from federated.evaluation import higher_is_better
 from federated.report.comparison import Spread, amount_text, rounds_text, short_name, spread
 from federated.report.results import BYTES_PER_MB, DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult, arms_of
-from federated.report.times import time_text
+from federated.report.times import unit_of
 
 DEFAULT_SHARE = 0.95
 
@@ -147,9 +147,8 @@ def target_table(rows: Sequence[ToTarget]) -> dict[str, list[Any]]:
 
 
 def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of text; simulated time only where some run has it."""
+    """(header, rows) of text; simulated time, in one unit for all arms, only where some run has it."""
     header = ["arm", "target", "reached", "rounds", "uplink MB", "downlink MB"]
-    clocked = any(row.seconds.count for row in rows)
     lines = [
         [
             row.arm,
@@ -158,11 +157,20 @@ def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
             rounds_text(row.rounds),
             amount_text(row.uplink_mb),
             amount_text(row.downlink_mb),
-            *([time_text(row.seconds)] if clocked else []),
         ]
         for row in rows
     ]
-    return [*header, *(["simulated time"] if clocked else [])], lines
+    times = [row.seconds.mean for row in rows if row.seconds.mean is not None]
+    if not times:
+        return header, lines
+    unit, name = unit_of(max(times))
+    cells = [amount_text(_in_unit(row.seconds, unit)) for row in rows]
+    return [*header, f"simulated {name}"], [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+
+
+def _in_unit(seconds: Spread, unit: float) -> Spread:
+    mean, sd = (None if value is None else value / unit for value in (seconds.mean, seconds.sd))
+    return Spread(mean, sd, seconds.count)
 
 
 def _target_cell(target: Target) -> str:
