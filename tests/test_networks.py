@@ -80,7 +80,7 @@ def test_the_round_waits_for_the_largest_payload_where_it_is_known():
 
 def test_times_add_up_over_rounds_and_evaluations_take_none():
     network = Network(uplink_mbps=8, downlink_mbps=8, compute=0)
-    evaluation = (1, {"generalisation/test_accuracy": 0.5})
+    evaluation = (1, {"generalisation/test_accuracy": 0.5, "train/cohort_clients": 10.0})
     history = [(1, measured(up=10e6, down=0)), evaluation, (2, measured(up=20e6, down=0))]
     clocked = timed(history, network, 0)
     assert clocked[1] == evaluation

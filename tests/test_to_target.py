@@ -6,7 +6,7 @@ import pytest
 
 from federated.report import RunResult
 from federated.report.comparison import Spread
-from federated.report.times import time_text
+from federated.report.times import unit_of
 from federated.report.to_target import target_note, target_table, target_text, to_target
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
@@ -40,7 +40,7 @@ def test_a_hand_worked_arm():
     assert row.seconds.mean == 30
     assert row.target.origin == "stated"
     assert target_text([row])[1] == [
-        ["a", "test_accuracy ≥ 0.8", "2 of 4", "3.0 ± 1.4", "3.00 ± 1.41", "6.00 ± 2.83", "30.0 ± 14.1 s"]
+        ["a", "test_accuracy ≥ 0.8", "2 of 4", "3.0 ± 1.4", "3.00 ± 1.41", "6.00 ± 2.83", "30.0 ± 14.1"]
     ]
     assert "2 runs did not get there and are in no mean." in target_note([row])
 
@@ -114,14 +114,18 @@ def test_main_metrics_have_defaults_of_their_own():
     assert [row.target.value for row in rows] == pytest.approx([0.76, 0.475])
 
 
+def test_times_of_all_arms_are_in_the_unit_that_suits_the_longest():
+    def lasting(arm: str, seconds: float) -> RunResult:
+        return run(arm, 0, 0.1, history=((1, {ACCURACY: 0.9, SECONDS: seconds}),))
+
+    header, lines = target_text(to_target([lasting("a", 30), lasting("b", 600)], 0.8))
+    assert header[-1] == "simulated min"
+    assert [line[-1] for line in lines] == ["0.500", "10.0"]
+
+
 @pytest.mark.parametrize(
-    ("seconds", "sd", "text"),
-    [
-        (45.23, 1.0, "45.2 ± 1.0 s"),
-        (600, 60, "10.0 ± 1.0 min"),
-        (7200, None, "2.00 h"),
-        (864_000, 0, "10.0 days"),
-    ],
+    ("seconds", "unit"),
+    [(0, (1, "s")), (119, (1, "s")), (120, (60, "min")), (7200, (3600, "h")), (864_000, (86_400, "days"))],
 )
-def test_times_are_written_in_a_unit_that_suits_them(seconds: float, sd: float | None, text: str):
-    assert time_text(Spread(seconds, sd, 2)) == text
+def test_long_times_have_long_units(seconds: float, unit: tuple[float, str]):
+    assert unit_of(seconds) == unit

@@ -14,15 +14,13 @@ from federated.networks.network import Network
 from federated.randomness import Purpose, generator
 
 _COHORT_CLIENTS, _TRAINING_SECONDS = "train/cohort_clients", "system/training_seconds"
+_ALWAYS = ("communication/uplink_bytes", "communication/downlink_bytes", _COHORT_CLIENTS, _TRAINING_SECONDS)
 CLOCK_INPUTS = (
-    *(
-        f"communication/{way}_{what}"
-        for way in ("uplink", "downlink")
-        for what in ("bytes", "client_bytes_max")
-    ),
-    *(_COHORT_CLIENTS, _TRAINING_SECONDS),
+    *_ALWAYS,
+    "communication/uplink_client_bytes_max",
+    "communication/downlink_client_bytes_max",
 )
-"""What the clock reads of a round's metrics."""
+"""What the clock reads of a round's metrics; the last two where they are."""
 
 SECONDS, SECONDS_TOTAL = "system/simulated_seconds", "system/simulated_seconds_total"
 
@@ -39,12 +37,12 @@ def timed(
 ) -> tuple[tuple[int, dict[str, float]], ...]:
     """The history with the simulated time of every round in it, whatever it said of that before.
 
-    elapsed: simulated seconds before the first round of the history. An entry that is no round (an
+    elapsed: simulated seconds before the first round of the history. An entry that is no whole round (an
     evaluation) stays as it is.
     """
     entries = []
     for number, metrics in history:
-        if _COHORT_CLIENTS in metrics:
+        if all(name in metrics for name in _ALWAYS):
             seconds = round_seconds(network, metrics, seed, number)
             elapsed += seconds
             metrics = {**metrics, SECONDS: seconds, SECONDS_TOTAL: elapsed}

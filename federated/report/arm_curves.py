@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from federated.report.facets import legend_below, legend_height
 from federated.report.results import UPLINK, RunResult, arms_of
-from federated.report.style import Stroke, blank, finite, label_pair, logarithmic_x, plain, say, strokes
+from federated.report.style import Stroke, blank, finite, label_pair, logarithmic_x, say, strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,7 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
     """
     arms = arms_of(results)
     metrics = list(dict.fromkeys(result.main_metric for result in results)) or [""]
-    columns = _legend_columns(arms)
-    height = 3.7 * len(metrics) + 0.18 * math.ceil(len(arms) / columns) + 0.4
+    height = 3.7 * len(metrics) + legend_height(arms, _WIDTH)
     figure, panels = blank(_WIDTH, height, rows=len(metrics), columns=2)
     looks, banded = strokes(arms), len(arms) <= _MOST_BANDS and len({result.seed for result in results}) > 1
     lines: dict[str, Line2D] = {}
@@ -55,8 +54,13 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
         label_pair(by_round, by_uplink, metric)
         _stretch(by_uplink, list(curves.values()))
-    title = "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds"
-    arm_legend(figure, lines, title)
+    for panel in () if lines else figure.axes:
+        say(panel, "no finished run")
+    legend_below(
+        figure,
+        lines,
+        "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds",
+    )
     return figure
 
 
@@ -93,27 +97,3 @@ def _stretch(panel: Axes, curves: Sequence[MeanCurve]) -> None:
     if totals and max(totals) / min(totals) > _LOG_FROM:
         logarithmic_x(panel, min(totals), max(totals))
         panel.set_xlabel(f"{panel.get_xlabel()} (logarithmic, without the initial model)")
-
-
-def _legend_columns(arms: Sequence[str]) -> int:
-    """As many columns of the longest label, in inches at 8 points, as the figure is wide."""
-    column_width = 0.07 * max(map(len, arms), default=1) + 0.8
-    return min(max(int(_WIDTH / column_width), 1), max(len(arms), 1), 4)
-
-
-def arm_legend(figure: Figure, lines: dict[str, Line2D], title: str) -> None:
-    """The arms below the panels, in as many columns as fit; panels say so where there are none."""
-    if not lines:
-        for panel in figure.axes:
-            say(panel, "no finished run")
-        return
-    options: dict[str, Any] = {"frameon": False, "fontsize": 8, "title_fontsize": 8, "alignment": "left"}
-    figure.legend(
-        list(lines.values()),
-        [plain(arm) for arm in lines],
-        loc="outside lower left",
-        ncols=_legend_columns(list(lines)),
-        title=title,
-        handlelength=3.5,
-        **options,
-    )

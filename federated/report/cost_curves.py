@@ -30,7 +30,7 @@ def cost_curves(results: Sequence[RunResult]) -> Figure:
     A row of panels a facet, both axes logarithmic: what comes first matters most. Line: mean over the finished seeds;
     band, up to 12 arms a panel: lowest to highest seed.
     """
-    groups = facets([run for run in results if run.finished])
+    groups = facets([run for run in results if run.finished and run.final(run.main_metric) is not None])
     looks = looks_of(groups)
     clocked = any(run.final(SIMULATED_SECONDS) is not None for run in results)
     height = _PANEL_HEIGHT * max(len(groups), 1) + legend_height(list(looks), _WIDTH)
@@ -79,11 +79,15 @@ def _draw(row: Sequence[Axes], group: Facet, looks: dict[str, Stroke], unit: flo
 
 
 def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
+    """What cost nothing, the initial model, has no place on a logarithmic axis."""
+    sent = cost > 0
     if banded and curve.num_seeds > 1:
-        panel.fill_between(cost, curve.lowest, curve.highest, color=look.colour, alpha=0.12, lw=0)
+        panel.fill_between(
+            cost[sent], curve.lowest[sent], curve.highest[sent], color=look.colour, alpha=0.09, lw=0
+        )
     every = max(1, len(cost) // _MOST_MARKERS)
     (line,) = panel.plot(
-        *(cost, curve.mean),
+        *(cost[sent], curve.mean[sent]),
         color=look.colour,
         ls=look.line,
         marker=look.marker,
@@ -95,7 +99,6 @@ def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, band
 
 
 def _logarithmic(panel: Axes) -> None:
-    """It has no place for 0, where the initial model is."""
     costs = np.concatenate([np.asarray(line.get_xdata(), np.float64) for line in panel.get_lines()])
-    if (costs > 0).any():
-        logarithmic_x(panel, costs[costs > 0].min(), costs.max())
+    if len(costs):
+        logarithmic_x(panel, costs.min(), costs.max())

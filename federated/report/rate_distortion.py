@@ -27,7 +27,8 @@ def rate_distortion(results: Sequence[RunResult]) -> Figure:
 
     A panel a facet; small: a finished seed, large: their mean. Runs whose ratio was not logged are left out.
     """
-    groups = facets([run for run in results if run.finished and run.uplink_ratio is not None])
+    known = [run for run in results if None not in (run.uplink_ratio, run.final(run.main_metric))]
+    groups = facets([run for run in known if run.finished])
     looks = looks_of(groups)
     columns = min(max(len(groups), 1), 2)
     rows = math.ceil(max(len(groups), 1) / columns)

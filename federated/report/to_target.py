@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from federated.evaluation import higher_is_better
 from federated.report.comparison import Spread, amount_text, rounds_text, short_name, spread
 from federated.report.results import BYTES_PER_MB, DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult, arms_of
-from federated.report.times import time_text
+from federated.report.times import unit_of
 
 DEFAULT_SHARE = 0.95
 
@@ -51,27 +51,37 @@ def to_target(results: Sequence[RunResult], stated: float | None = None) -> list
     of the same main metric), where that is above 0. McMahan et al. 2017, table 2, also count rounds to a target, but
     interpolate between evaluations; here it is the first evaluation that reached it.
     """
-    by_rivals = any(len(arms_of(_rivals(run, results))) > 1 for run in results)
+    defaults = _defaults(results)
     rows = []
     for arm in arms_of(results):
         runs = [run for run in results if run.arm == arm]
-        default = _default(runs[0].main_metric, _rivals(runs[0], results) if by_rivals else results)
-        rows.append(_row(runs, _target(runs[0], stated, default)))
+        rows.append(_row(runs, _target(runs[0], stated, defaults[arm])))
     return rows
 
 
-def _rivals(run: RunResult, results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs, itself too, of arms that differ from its own in compression and network alone."""
-    return [other for other in results if _setting(other) == _setting(run)]
+def _defaults(results: Sequence[RunResult]) -> dict[str, Target]:
+    """The target of each arm that states none."""
+    groups = _grouped(results, _setting)
+    if all(len(arms_of(runs)) == 1 for runs in groups):
+        groups = _grouped(results, lambda run: run.main_metric)
+    targets = [(_default(runs), arms_of(runs)) for runs in groups]
+    return {arm: target for target, arms in targets for arm in arms}
 
 
-def _setting(run: RunResult) -> dict[str, str]:
-    """Its parameters without those of its seed and of what travels, and how."""
-    return {
-        name: str(value)
-        for name, value in run.parameters.items()
-        if name.partition(".")[0] not in ("compression", "network", "seed")
+def _grouped(results: Sequence[RunResult], key: Callable[[RunResult], Hashable]) -> list[list[RunResult]]:
+    groups: dict[Hashable, list[RunResult]] = {}
+    for run in results:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _setting(run: RunResult) -> tuple[tuple[str, str], ...]:
+    """Its main metric, and its parameters without those of its seed and of what travels, and how."""
+    others = ("compression", "network", "seed")
+    stated = {
+        name: str(value) for name, value in run.parameters.items() if name.partition(".")[0] not in others
     }
+    return (("main metric", run.main_metric), *sorted(stated.items()))
 
 
 def _target(run: RunResult, stated: float | None, default: Target) -> Target:
@@ -81,8 +91,8 @@ def _target(run: RunResult, stated: float | None, default: Target) -> Target:
     return default if own is None else Target(run.parameters["stop.metric"], float(own), "stop.target")
 
 
-def _default(metric: str, results: Sequence[RunResult]) -> Target:
-    runs = [run for run in results if run.main_metric == metric and run.finished]
+def _default(rivals: Sequence[RunResult]) -> Target:
+    metric, runs = rivals[0].main_metric, [run for run in rivals if run.finished]
     means = [spread(run.final(metric) for run in runs if run.arm == arm).mean for arm in arms_of(runs)]
     known = [mean for mean in means if mean is not None and math.isfinite(mean)]
     if not known or max(known) <= 0:
@@ -137,9 +147,8 @@ def target_table(rows: Sequence[ToTarget]) -> dict[str, list[Any]]:
 
 
 def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of text; simulated time only where some run has it."""
+    """(header, rows) of text; simulated time, in one unit for all arms, only where some run has it."""
     header = ["arm", "target", "reached", "rounds", "uplink MB", "downlink MB"]
-    clocked = any(row.seconds.count for row in rows)
     lines = [
         [
             row.arm,
@@ -148,11 +157,20 @@ def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
             rounds_text(row.rounds),
             amount_text(row.uplink_mb),
             amount_text(row.downlink_mb),
-            *([time_text(row.seconds)] if clocked else []),
         ]
         for row in rows
     ]
-    return [*header, *(["simulated time"] if clocked else [])], lines
+    times = [row.seconds.mean for row in rows if row.seconds.mean is not None]
+    if not times:
+        return header, lines
+    unit, name = unit_of(max(times))
+    cells = [amount_text(_in_unit(row.seconds, unit)) for row in rows]
+    return [*header, f"simulated {name}"], [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+
+
+def _in_unit(seconds: Spread, unit: float) -> Spread:
+    mean, sd = (None if value is None else value / unit for value in (seconds.mean, seconds.sd))
+    return Spread(mean, sd, seconds.count)
 
 
 def _target_cell(target: Target) -> str:
