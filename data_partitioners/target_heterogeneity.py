@@ -131,6 +131,10 @@ def _checked(value: float, measure: str, by: str, tolerance: float, fixed: dict[
         raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
     if by not in ONE_PARAMETER:
         raise ValueError(f"by must be a partitioner of one parameter: {', '.join(ONE_PARAMETER)}; got {by!r}")
+    if ONE_PARAMETER[by].sizes and measure not in SIZE_MEASURES:
+        raise ValueError(
+            f"measure must be {' or '.join(SIZE_MEASURES)} for {by}, which skews sizes alone, got {measure!r}"
+        )
     most = math.inf if measure == "size_variation" else 1.0
     if not 0 <= value <= most or not math.isfinite(value):
         raise ValueError(
