@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -149,4 +149,17 @@ def _checked(value: float, measure: str, by: str, tolerance: float, fixed: dict[
         raise ValueError(
             f"there is no argument {unknown[0]!r}; allowed: {own}, and of {by}: {', '.join(allowed)}"
         )
+    _check_fixed(turned, fixed)
     return turned
+
+
+def _check_fixed(turned: OneParameter, fixed: dict[str, Any]) -> None:
+    """Raise ValueError where an argument that is handed on is of another type than asked for, or is refused."""
+    hints = get_type_hints(turned.make)
+    for name, value in fixed.items():
+        choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
+        if choices and value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if not choices and type(value) is not hints[name]:
+            raise ValueError(f"{name} must be {hints[name].__name__}, got {value!r}")
+    turned.make(**{turned.parameter: 1}, **fixed)

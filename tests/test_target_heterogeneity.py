@@ -113,6 +113,10 @@ def test_arguments_of_the_other_partitioner_are_handed_on() -> None:
         ({"value": -0.1}, "value of hellinger must be from 0 to 1, got -0.1"),
         ({"value": float("nan")}, "from 0 to 1, got nan"),
         ({"value": -1, "measure": "size_variation"}, "must be >= 0, got -1"),
+        ({"by": "classes_per_client", "deal": "fair"}, "deal must be one of niid_bench, random, .*'fair'"),
+        ({"min_size": "ten"}, "min_size must be int, got 'ten'"),
+        ({"balance": 1}, "balance must be bool, got 1"),
+        ({"min_size": -1}, "min_size must be >= 0, got -1"),
         ({"tolerance": 0}, "tolerance must be > 0 and < 1, got 0"),
         (
             {"alpha": 3},
