@@ -72,6 +72,13 @@ def test_a_study_without_a_comparison_says_so_or_nothing() -> None:
         "plain ends at test accuracy 0.922; there is no other arm to compare it with."
     ]
     assert sentences(arm("plain", BASE, status="FAILED"), []) == []
+    results = [*arm("failed", BASE, status="FAILED"), *arm("plain", BASE)]
+    assert sentences(results, compare_paired(results))[1:] == [
+        "Not compared, for want of a seed that both finished: failed."
+    ]
+    assert sentences(results, compare_paired(results, "failed"))[1:] == [
+        "Nothing is compared: the baseline has no finished run, or another main metric."
+    ]
     assert best_arm([]) is None
 
 

@@ -70,14 +70,12 @@ class Paired:
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
     """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first.
 
-    Only arms with a finished run are considered; None where there is none. Raises BadInput for an unknown arm.
+    Only an arm with a finished run can be one; None where there is none. Raises BadInput for an unknown arm.
     """
     scores = {arm: list(_scores(results, arm).values()) for arm in arms_of(results)}
     finished = {arm: float(np.mean(values)) for arm, values in scores.items() if values}
     if wanted in scores:
-        if wanted not in finished:
-            raise BadInput(f"baseline: {wanted!r} has no finished run to compare with")
-        return wanted
+        return wanted if wanted in finished else None  # at the end of a study this must not lose the report
     if wanted not in (None, BEST):
         raise BadInput(f"baseline: {wanted!r} is not an arm; allowed: {', '.join([BEST, *scores])}")
     if not finished or wanted is None:

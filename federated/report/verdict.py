@@ -22,10 +22,15 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if len(arms_of(results)) == 1:
         return [f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."]
     said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}."]
-    by_verdict = {verdict: [pair for pair in pairs if pair.verdict == verdict] for verdict in _ORDER}
+    if not pairs:
+        return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
+    shared = [pair for pair in pairs if pair.seeds]
+    by_verdict = {verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in _ORDER}
     said += [_about(verdict, found) for verdict, found in by_verdict.items() if found]
-    least = min((len(pair.seeds) for pair in pairs), default=0)
-    if pairs and least < 5:
+    if without := [pair.arm for pair in pairs if not pair.seeds]:
+        said.append(f"Not compared, for want of a seed that both finished: {'; '.join(without)}.")
+    least = min((len(pair.seeds) for pair in shared), default=5)
+    if least < 5:
         seeds = f"{least} shared seed{'' if least == 1 else 's'}"
         said.append(f"With {seeds}, only large and steady differences can be told from chance.")
     return said
