@@ -15,7 +15,7 @@ from data_partitioners.power_law_sizes import power_law_sizes
 from data_partitioners.quantity_dirichlet import quantity_dirichlet
 from data_partitioners.shards import shards
 
-_MOST_SHARDS = 100
+_MOST_SHARDS = 1000
 
 
 class OneParameter(NamedTuple):

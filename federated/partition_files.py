@@ -17,6 +17,10 @@ def check_partition_file(path: Path) -> None:
     """Raise BadInput where a partition cannot be saved under this name."""
     if path.suffix not in SUFFIXES:
         raise BadInput(f"--save {path}: the file must end in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise BadInput(f"--save {path}: this is a folder; name a file")
+    if in_the_way := [parent for parent in path.parents if parent.exists() and not parent.is_dir()]:
+        raise BadInput(f"--save {path}: {in_the_way[0]} is a file, not a folder")
 
 
 def save_partition(path: Path, federation: Federation) -> None:

@@ -12,9 +12,11 @@ from data_partitioners import Partition, Pool
 from data_partitioners.from_file import from_file
 from data_partitioners.partition import Origin
 from data_partitioners.partition_file import read_partition, write_csv, write_npz
+from data_partitioners.partly_iid import partly_iid
 from federated.config import RunConfig
+from federated.errors import BadInput
 from federated.federation import partition_clients
-from federated.partition_files import save_partition
+from federated.partition_files import check_partition_file, save_partition
 
 HELD = Partition((np.array([7, 1]), np.array([], np.int64), np.array([0, 9, 4])), ("b", "none", "a"))
 NUMBERS = np.random.default_rng(0)
@@ -56,6 +58,30 @@ def test_examples_are_numbered_in_the_data_set_and_the_test_set_stays_out(tmp_pa
     again = taken(tmp_path / "p.npz", pool)
     assert as_lists(again) == [[1], [], [0, 7, 4]]
     assert again.notes == {"file_test_examples": 1}
+
+
+def test_a_part_of_the_pool_is_dealt_by_the_file_too(tmp_path: Path) -> None:
+    """Of ten examples half are dealt evenly; the others stay with whom the file says, whatever is held out."""
+    write_npz(tmp_path / "p.npz", Partition((np.arange(10), np.arange(10, 20)), ("a", "b")), "")
+    pool = Pool(10, origin=Origin(np.arange(5, 15), 20, "abc"))
+    for seed in range(5):
+        mixed = partly_iid(from_file(tmp_path / "p.npz"), 0.4)(pool, None, np.random.default_rng(seed))
+        evenly = np.random.default_rng(seed).permutation(10)[:4]
+        by_file = [np.setdiff1d(range(5), evenly), np.setdiff1d(range(5, 10), evenly)]
+        assert all(set(own) <= set(held) for own, held in zip(by_file, mixed.indices, strict=True))
+        assert sorted(np.concatenate(list(mixed.indices)).tolist()) == list(range(10))
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.npz").mkdir()
+    for path, message in (
+        ("p.parquet", "must end in"),
+        ("folder.npz", "is a folder"),
+        ("file/p.npz", "file is a"),
+    ):
+        with pytest.raises(BadInput, match=f"--save .*{message}"):
+            check_partition_file(tmp_path / path)
 
 
 @pytest.mark.parametrize("client", [[3, 1, 3], ["y", "x", "y"]])
