@@ -17,6 +17,7 @@ def from_file(path: Path) -> Partitioner:
     `preview --save` or is the artifact `partition.npz` of a run), or a `.csv` with these two columns. No example
     may be listed twice. Those that the file leaves out are left out. The central test set is drawn before,
     as always: what the file lists of it stays there (`heterogeneity/file_test_examples` says how many).
+    What a composition does to the examples (`noise` and the like) is not in the file.
     Clients are in the order of `names`, else sorted; each one's examples are in the order of the file.
     """
     if path.suffix not in SUFFIXES:

@@ -79,7 +79,7 @@ def _part_of(pool: Pool, kept: np.ndarray) -> Pool:
     def part(values: np.ndarray | None) -> np.ndarray | None:
         return None if values is None else values[kept]
 
-    features, column = pool.features, pool.column
+    features, column, origin = pool.features, pool.column, pool.origin
     return Pool(
         size=len(kept),
         labels=part(pool.labels),
@@ -88,6 +88,7 @@ def _part_of(pool: Pool, kept: np.ndarray) -> Pool:
         targets=part(pool.targets),
         features=None if features is None else lambda: features()[kept],
         column=None if column is None else lambda name: column(name)[kept],
+        origin=None if origin is None else origin._replace(examples=origin.examples[kept]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,7 +44,8 @@ class Skew:
 
     def __call__(self, pool: Pool, num_clients: int | None, generator: np.random.Generator) -> Partition:
         """The partition. Raises ValueError where the pool does not allow it, saying what would be possible."""
-        for_sizes, *for_transforms = generator.spawn(1 + len(self.transforms))
+        # Of a copy: `deal` may be a partitioner that spawns too, whose numbers must not depend on the parts.
+        for_sizes, *for_transforms = copy.deepcopy(generator).spawn(1 + len(self.transforms))
         sizes = None
         if self.sizes is not None:
             number = stated_number(num_clients, pool, self.name)

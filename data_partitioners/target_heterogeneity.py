@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -131,6 +131,10 @@ def _checked(value: float, measure: str, by: str, tolerance: float, fixed: dict[
         raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
     if by not in ONE_PARAMETER:
         raise ValueError(f"by must be a partitioner of one parameter: {', '.join(ONE_PARAMETER)}; got {by!r}")
+    if ONE_PARAMETER[by].sizes and measure not in SIZE_MEASURES:
+        raise ValueError(
+            f"measure must be {' or '.join(SIZE_MEASURES)} for {by}, which skews sizes alone, got {measure!r}"
+        )
     most = math.inf if measure == "size_variation" else 1.0
     if not 0 <= value <= most or not math.isfinite(value):
         raise ValueError(
@@ -145,4 +149,17 @@ def _checked(value: float, measure: str, by: str, tolerance: float, fixed: dict[
         raise ValueError(
             f"there is no argument {unknown[0]!r}; allowed: {own}, and of {by}: {', '.join(allowed)}"
         )
+    _check_fixed(turned, fixed)
     return turned
+
+
+def _check_fixed(turned: OneParameter, fixed: dict[str, Any]) -> None:
+    """Raise ValueError where an argument that is handed on is of another type than asked for, or is refused."""
+    hints = get_type_hints(turned.make)
+    for name, value in fixed.items():
+        choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
+        if choices and value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if not choices and type(value) is not hints[name]:
+            raise ValueError(f"{name} must be {hints[name].__name__}, got {value!r}")
+    turned.make(**{turned.parameter: 1}, **fixed)

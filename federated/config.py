@@ -16,6 +16,7 @@ from federated.kinds import (
     CompressorChoice,
     DatasetChoice,
     ModelChoice,
+    NetworkChoice,
     PartitionerChoice,
     PrivacyChoice,
 )
@@ -161,6 +162,9 @@ class RunConfig(Frozen):
     compression: Compression = Field(
         default_factory=Compression, description="How updates and models become bytes"
     )
+    network: NetworkChoice = Field(
+        None, description="What a simulated clock takes the clients' network to be; null: no such clock"
+    )
     privacy: PrivacyChoice = Field("none", description="What bounds and hides a client's update")
     rounds: PositiveInt = Field(description="Rounds at most")
     stop: Stop | None = Field(None, description="When to end before the last round; null: never")
@@ -186,17 +190,19 @@ class RunConfig(Frozen):
         return self
 
     def run_key(self) -> str:
-        """A short hash of all that changes results, stable over versions of Python.
+        """A short hash of all that changes the training, stable over versions of Python.
 
+        The network does not count: it times a training and leaves it as it is, so a checkpoint serves any.
         The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
         not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
         batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
         """
-        return _short_hash(self.model_dump(mode="json", exclude=_WITHOUT_EFFECT))
+        return _short_hash(self.model_dump(mode="json", exclude={**_WITHOUT_EFFECT, "network": True}))
 
     def arm_key(self) -> str:
-        """The same without the seed: equal for the runs of one arm."""
-        return _short_hash(self.model_dump(mode="json", exclude={**_WITHOUT_EFFECT, "seed": True}))
+        """Equal for the runs of one arm: without the seed, but with the network, by whose times arms are compared."""
+        exclude = {**_WITHOUT_EFFECT, "seed": True, **({"network": True} if self.network is None else {})}
+        return _short_hash(self.model_dump(mode="json", exclude=exclude))
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""

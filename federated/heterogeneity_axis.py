@@ -7,6 +7,7 @@ from typing import Any
 
 from data_partitioners.one_parameter import ONE_PARAMETER
 from federated.choice import Choice
+from federated.choice_text import summands
 from federated.dotted import as_mapping
 
 AXIS = "heterogeneity"
@@ -23,7 +24,13 @@ def spelled_out(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
     """
     if AXIS not in overrides:
         return dict(overrides)
-    stated = as_mapping(overrides.get("partitioner", base["partitioner"]), "partitioner")
+    partitioner = overrides.get("partitioner", base["partitioner"])
+    if summands(partitioner) is not None or as_mapping(partitioner, "partitioner")["name"] == "compose":
+        raise ValueError(
+            "heterogeneity: several partitioners cannot be aimed at once; let one part be "
+            f"{_AIM}(...) and vary partitioner.parts.{_AIM}.value"
+        )
+    stated = as_mapping(partitioner, "partitioner")
     arguments = {key: value for key, value in stated.items() if key != "name"}
     name = stated["name"]
     if name in ONE_PARAMETER:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
 from data_partitioners import PARTITIONERS, Partitioner
 from federated.algorithms import ALGORITHMS, Algorithm
-from federated.choice import Kind, choice_of
+from federated.choice import Choice, Kind, choice_of
+from federated.choice_schema import schema_of
 from federated.compressors import COMPRESSORS, Compressor
 from federated.datasets import DATASETS
 from federated.local_training import SCHEDULES, Schedule
 from federated.models import MODELS, Model
+from federated.networks import NETWORKS, Network
 from federated.privacy import PRIVACY, Privacy
 
 DATASET = Kind("dataset", DATASETS, given=())
@@ -24,8 +31,9 @@ ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm)
 COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor)
 PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES)
+NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
-KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE)
+KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)
 
 DatasetChoice = choice_of(DATASET)
 PartitionerChoice = choice_of(PARTITIONER)
@@ -34,3 +42,18 @@ AlgorithmChoice = choice_of(ALGORITHM)
 CompressorChoice = choice_of(COMPRESSOR)
 PrivacyChoice = choice_of(PRIVACY_MECHANISM)
 ScheduleChoice = choice_of(SCHEDULE)
+
+
+def _network_or_none(value: Any) -> Choice | None:
+    """A network, or none; a mapping without a name is a `link`."""
+    if isinstance(value, Mapping) and "name" not in value:
+        value = {"name": "link", **value}
+    return None if value is None else NETWORK.bind(value)
+
+
+_OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=False)
+NetworkChoice = Annotated[
+    Choice | None,
+    BeforeValidator(_network_or_none),
+    WithJsonSchema({**_OF_NETWORK, "anyOf": [*_OF_NETWORK["anyOf"], {"type": "null"}]}),
+]

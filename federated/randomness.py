@@ -31,7 +31,8 @@ class Purpose(IntEnum):
     DATA = 8
     LOCAL_WORK = 9
     FINGERPRINT = 10
-    EVALUATION = 11
+    NETWORK = 11
+    EVALUATION = 12
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -1,11 +1,11 @@
 """`python -m flows`: run, preview, list, compare, ui."""
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from click.exceptions import Abort, ClickException
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +14,7 @@ from flows.display import console, shown
 from flows.runtime import configure
 
 if TYPE_CHECKING:
+    from federated.choice import Choice
     from tasks.tracking.comparison import StudyOutcome
 
 app = typer.Typer(
@@ -104,6 +105,12 @@ def list_(
 @app.command()
 def compare(
     study: Annotated[str, typer.Argument(metavar="STUDY-NAME", help="The name of a study that was run")],
+    network: Annotated[
+        str | None, typer.Option(help="Time the rounds on this network, such as 3g or '4g(uplink_mbps=1)'")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Score whose price is compared; 95 % of the best unless stated")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(metavar="ARM", help="Compare all others with this arm, or with the best")
     ] = None,
@@ -112,7 +119,10 @@ def compare(
     """Compare the arms of a study's newest run again, from what MLflow holds."""
     from tasks.tracking.comparison import compare_again
 
-    _show_outcome(compare_again(study, baseline, delta), console())
+    outcome = compare_again(
+        study, None if network is None else _network(network), _target(target), baseline, delta
+    )
+    _show_outcome(outcome, console())
 
 
 @app.command()
@@ -130,10 +140,11 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except BadInput as error:
         _end(str(error), 2)
-    except ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (Abort, KeyboardInterrupt):
+    except typer.TyperException as error:
+        if message := error.format_message():
+            _end(message, error.exit_code)
+        sys.exit(error.exit_code)  # help instead of a message, which has been shown
+    except (typer.Abort, KeyboardInterrupt):
         _end("interrupted", 130)
 
 
@@ -155,22 +166,43 @@ def _seeds(text: str | None) -> list[int] | None:
     return [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
 
 
+def _network(text: str) -> "Choice":
+    from federated.kinds import NETWORK
+
+    try:
+        return NETWORK.bind(text)
+    except ValueError as error:
+        raise BadInput(f"--network: {error}") from error
+
+
+def _target(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise BadInput(f"--target: must be a finite number, got {value}")
+    return value
+
+
 def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     """The comparison, and where to look further."""
     from federated.report import text_table
     from tasks.tracking.store import ui_address
 
     header, rows = text_table(outcome.arms, full=False)
-    shown_table = Table(
-        title=f"{outcome.study}: mean ± standard deviation over seeds, on held-out data", title_justify="left"
+    _show_table(
+        f"{outcome.study}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
     )
-    for name in header:
-        shown_table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
-    for row in rows:
-        shown_table.add_row(*row)
-    screen.print(shown_table, markup=False)
+    _show_table("On the way to a target", outcome.costs.header, outcome.costs.rows, screen)
+    screen.print(outcome.costs.note, markup=False, style="dim")
     for sentence in outcome.verdict:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
     screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)
+
+
+def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Console) -> None:
+    shown_table = Table(title=title, title_justify="left")
+    for name in header:
+        shown_table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
+    for row in rows:
+        shown_table.add_row(*row)
+    screen.print(shown_table, markup=False)

@@ -10,8 +10,10 @@ import torch
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from federated.config import RunConfig
 from federated.errors import Diverged
 from federated.heterogeneity import heterogeneity_metrics
+from federated.networks import SECONDS_TOTAL, timed
 from federated.setup import Setup
 from federated.state import Metrics, RunState
 from federated.stopping import reason_to_stop, segment_ends
@@ -41,7 +43,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         torch.set_num_threads(run.config.orchestration.threads or 1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
-        with _recording(run_id) as record:
+        with _recording(run_id, run.config) as record:
             state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record)
         log_outcome(run_id, opaque(state), opaque(setup), ended_by)
     checkpoints.drop_checkpoint(run.config)
@@ -81,10 +83,16 @@ def _train(run: Run, setup: Setup, state: RunState, record: "_Record") -> tuple[
 
 
 class _Record:
-    """Keeps MLflow up to date with a run's history: at once, or for short rounds once a second."""
+    """Keeps MLflow up to date with a run's history: at once, or for short rounds once a second.
 
-    def __init__(self, run_id: str) -> None:
+    Simulated time is added here and is not in the history itself: a checkpoint serves a run on any network.
+    """
+
+    def __init__(self, run_id: str, config: RunConfig) -> None:
         self._run_id = run_id
+        self._network = None if config.network is None else config.network.build()
+        self._seed = config.seed
+        self._elapsed = 0.0
         self._history: Sequence[tuple[int, Metrics]] = ()
         self._logged = 0
         self._due = time.monotonic()
@@ -97,15 +105,22 @@ class _Record:
 
     def flush(self) -> None:
         """Log what is not in MLflow yet; a call costs as much as a round of a small model."""
-        tracking.log_history(self._run_id, self._history[self._logged :])
+        tracking.log_history(self._run_id, self._on_the_clock(self._history[self._logged :]))
         self._logged = len(self._history)
         self._due = time.monotonic() + _SECONDS_BETWEEN_LOGS
 
+    def _on_the_clock(self, fresh: Sequence[tuple[int, Metrics]]) -> Sequence[tuple[int, Metrics]]:
+        if self._network is None:
+            return fresh
+        clocked = timed(fresh, self._network, self._seed, self._elapsed)
+        self._elapsed = max([self._elapsed, *(metrics.get(SECONDS_TOTAL, 0.0) for _, metrics in clocked)])
+        return clocked
+
 
 @contextmanager
-def _recording(run_id: str) -> Iterator[_Record]:
+def _recording(run_id: str, config: RunConfig) -> Iterator[_Record]:
     """A record that is complete at the end, also when the run fails."""
-    record = _Record(run_id)
+    record = _Record(run_id, config)
     try:
         yield record
     finally:

@@ -297,6 +297,24 @@ def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command
     assert "'top_q' is neither a kind" in err
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--network=5g", "--network: there is no network '5g'; known: 3g, 4g"),
+        (
+            "--network=4g(uplink_mbps=0)",
+            "--network: 4g: uplink_mbps must be a finite number of Mbit/s > 0, got 0",
+        ),
+        ("--target=nan", "--target: must be a finite number, got nan"),
+        ("--target=high", "Invalid value for '--target'"),
+    ],
+)
+def test_compare_refuses_a_network_or_target_that_is_none(command, option, message):
+    code, _, err = command("compare", "nothing", option)
+    assert code == 2
+    assert message in err
+
+
 def test_compare_without_such_a_study_says_which_there_are(command):
     code, _, err = command("compare", "nothing")
     assert code == 2

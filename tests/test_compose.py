@@ -13,6 +13,7 @@ from data_partitioners.dirichlet import dirichlet
 from data_partitioners.noise import noise
 from data_partitioners.quantity_dirichlet import quantity_dirichlet
 from data_partitioners.sizes import sizes
+from data_partitioners.target_heterogeneity import target_heterogeneity
 from federated.config import RunConfig
 from federated.dotted import value_at
 from federated.federation import partition_clients
@@ -104,6 +105,19 @@ def test_a_partitioner_of_the_users_own_can_be_composed(own: Any) -> None:
         partition_clients(RunConfig(**base, partitioner=[f"{module}:lists", "noise(0.5)"]))
     with pytest.raises(ValueError, match="halves decides by itself how many"):
         RunConfig(**base, partitioner=["sizes(linear)", f"{module}:halves"])
+
+
+def test_an_aim_stays_what_it_is_when_a_part_is_added() -> None:
+    """It makes partitions with parts of their own inside, here sizes, and is itself no `Skew`."""
+    pool = Pool(3000, np.repeat(np.arange(10), 300))
+    aim = target_heterogeneity(0.5, "size_gini", "quantity_dirichlet")
+    alone, composed, noisy = (
+        partitioner(pool, 20, np.random.default_rng(3))
+        for partitioner in (aim, compose((aim,)), compose((aim, noise(0.1))))
+    )
+    assert alone.digest() == composed.digest() == noisy._replace(transforms=()).digest()
+    assert alone.notes == noisy.notes
+    assert len(noisy.transforms) == 1
 
 
 def test_an_axis_can_vary_an_argument_of_one_part() -> None:

@@ -58,6 +58,9 @@ IGNORED: dict[str, Any] = {
     "orchestration.threads": 2,
 }
 
+TIMED: dict[str, Any] = {"network": "4g"}
+"""What changes how a training is timed and not the training."""
+
 
 def nested(path: str, value: Any) -> dict[str, Any]:
     """{"local": {"epochs": 2}} for local.epochs."""
@@ -76,7 +79,7 @@ def fields(model: type, above: str = "") -> Iterator[str]:
 
 
 def test_the_table_of_changes_has_a_row_for_every_field() -> None:
-    assert set(fields(RunConfig)) == {*CHANGES, *IGNORED}
+    assert set(fields(RunConfig)) == {*CHANGES, *IGNORED, *TIMED}
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -84,9 +87,15 @@ def test_the_run_key_changes_with_every_field_that_changes_results(path: str) ->
     assert RunConfig(**{**BASE, **nested(path, CHANGES[path])}).run_key() != RunConfig(**BASE).run_key()
 
 
-@pytest.mark.parametrize("path", CHANGES)
+@pytest.mark.parametrize("path", TIMED)
+def test_the_run_key_ignores_how_a_training_is_timed(path: str) -> None:
+    assert RunConfig(**{**BASE, **nested(path, TIMED[path])}).run_key() == RunConfig(**BASE).run_key()
+
+
+@pytest.mark.parametrize("path", {**CHANGES, **TIMED})
 def test_the_arm_key_ignores_the_seed_and_nothing_else(path: str) -> None:
-    same = RunConfig(**{**BASE, **nested(path, CHANGES[path])}).arm_key() == RunConfig(**BASE).arm_key()
+    changed = RunConfig(**{**BASE, **nested(path, {**CHANGES, **TIMED}[path])})
+    same = changed.arm_key() == RunConfig(**BASE).arm_key()
     assert same == (path == "seed")
 
 
@@ -127,7 +136,7 @@ def test_keys_do_not_depend_on_how_the_config_was_written() -> None:
 
 
 def test_a_config_passes_through_json_unchanged() -> None:
-    for path, value in {**CHANGES, **IGNORED}.items():
+    for path, value in {**CHANGES, **IGNORED, **TIMED}.items():
         config = RunConfig(**{**BASE, **nested(path, value)})
         again = RunConfig.model_validate_json(config.model_dump_json())
         assert again == config

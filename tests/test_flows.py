@@ -9,11 +9,14 @@ import pytest
 import torch
 import yaml
 
+from federated.errors import BadInput
+from federated.kinds import NETWORK
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
 from federated.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints, rounds
+from tasks.tracking.comparison import compare_again
 from tasks.tracking.search import newest_study, results_of_study
 from tasks.tracking.store import connect
 from tests.conftest import NORMALISED
@@ -222,6 +225,37 @@ def test_newest_study_is_found_again_from_mlflow_alone():
     assert newest_study("no such study") is None
 
 
+def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
+    """Live and after the fact, from MLflow's numbers, to the bit; and MLflow keeps what the runs said."""
+    seconds = "system/simulated_seconds_total"
+
+    def curves(outcome):
+        return [
+            list(zip(*map(np.ndarray.tolist, run.curve(seconds)), strict=True)) for run in outcome.results
+        ]
+
+    live = federated_study(_study(name="timed", network="4g(spread=0.5)", compression={"uplink": "qsgd(4)"}))
+    assert [len(curve) for curve in curves(live)] == [4, 4]
+    assert curves(compare_again("timed", NETWORK.bind("4g(spread=0.5)"))) == curves(live)
+    slower = compare_again("timed", NETWORK.bind("3g(spread=0.5, compute=1)"), target=0.2)
+    assert all(a[-1][1] > b[-1][1] for a, b in zip(curves(slower), curves(live), strict=True))
+    assert {run.parameters["network"] for run in slower.results} == {"3g"}
+    assert "Simulated time on 3g (uplink_mbps 1.6," in slower.costs.note
+    assert "test_accuracy ≥ 0.2" in slower.report.read_text(encoding="utf-8")
+    assert curves(compare_again("timed")) == curves(live)
+    artifacts = {file.path for file in connect().list_artifacts(live.parent_run_id)}
+    assert artifacts >= {"to_target.json", "bytes_and_time.png"}
+
+
+def test_a_study_that_compares_networks_is_not_timed_on_another():
+    arms = [{"network": "3g"}, {"network": "4g"}]
+    outcome = federated_study(_study(name="networks", seeds=[0], arms=arms))
+    slow, fast = (run.final("system/simulated_seconds_total") for run in outcome.results)
+    assert slow > fast
+    with pytest.raises(BadInput, match="compares networks of its own"):
+        compare_again("networks", NETWORK.bind("4g"))
+
+
 OWN_CODE = """
 import numpy as np
 from torch import nn
@@ -266,7 +300,7 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
     held_out = {"holdout": {"client": 0.2, "unseen_clients": 2}, "seeds": [0]}
-    digits = federated_study(_study(name="dictionary", **held_out))
+    digits = federated_study(_study(name="dictionary", network="4g", **held_out))
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
     )

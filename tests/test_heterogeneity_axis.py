@@ -65,6 +65,16 @@ def test_the_dotted_paths_say_the_same() -> None:
             "leave alpha out, heterogeneity solves for it",
         ),
         ({"partitioner": ["by_client"], "heterogeneity": [0.2]}, {}, "by_client cannot be aimed at a value"),
+        (
+            {"partitioner": ["dirichlet + noise(0.1)"], "heterogeneity": [0.2]},
+            {},
+            "several partitioners cannot be aimed at once; .*partitioner.parts.target_heterogeneity.value",
+        ),
+        (
+            {"heterogeneity": [0.2]},
+            {"partitioner": "dirichlet(0.1) + noise(0.1)"},
+            "several partitioners cannot be aimed at once",
+        ),
         ({"heterogeneity": [1.2]}, {}, "value of hellinger must be from 0 to 1, got 1.2"),
         ({"heterogeneity": ["much"]}, {}, "target_heterogeneity.value"),
     ],

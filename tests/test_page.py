@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from federated.report import RunResult, arm_outcomes, page_html, write_page
+from federated.report import RunResult, arm_outcomes, costs, page_html, write_page
 
 ACCURACY = "generalisation/test_accuracy"
 LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}
@@ -83,6 +83,12 @@ def test_the_page_has_every_part() -> None:
     assert ["skewed", "–", "–", "–", "–", "1", "1"] in page.rows
     assert ["torch", "2.9.1"] in page.rows
     assert ("a", {"href": LINKS["Study in MLflow"]}) in page.tags
+
+
+def test_what_it_took_to_reach_a_target_has_its_table_and_its_note():
+    page = Page(html([run()], costs=costs([run()], target=0.5)))
+    assert ["iid", "test_accuracy ≥ 0.5", "1 of 1", "7", "–", "–"] in page.rows
+    assert "Target: stated." in page.text
 
 
 def test_settings_that_all_runs_share_are_listed_and_others_are_not() -> None:

@@ -129,6 +129,13 @@ def test_float32_uplink_and_downlink_are_four_bytes_a_parameter_and_the_header()
     assert state.history[-1][1]["communication/uplink_bytes_total"] == expected
 
 
+def test_ratios_compare_what_was_sent_with_32_bit_floats():
+    state, setup = _trained(_config(compression={"downlink": "float16"}), until=1)
+    plain = 4 * setup.initial_parameters.numel()
+    assert state.history[0][1]["communication/uplink_ratio"] == plain / (plain + HEADER_BYTES)
+    assert state.history[0][1]["communication/downlink_ratio"] == plain / (plain / 2 + HEADER_BYTES)
+
+
 def test_counted_bytes_are_those_of_the_payloads():
     config = _config(compression={"uplink": "error_feedback(top_k(0.05))", "downlink": "float16"})
     setup = prepare(config)

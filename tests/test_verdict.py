@@ -106,7 +106,7 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
 
 
 def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
-    source = page_html("s", "", "name: s", STUDY, {}, {}, {}, "python -m flows run s.yaml", PAIRS)
+    source = page_html("s", "", "name: s", STUDY, {}, {}, {}, "python -m flows run s.yaml", pairs=PAIRS)
     assert "Better than plain: good (+0.030 [+0.029, +0.031])." in source
     assert source.count('<tr class="dominated">') == 4
     for name in ("plain", "good", "bad"):
@@ -125,7 +125,7 @@ def test_a_study_of_a_hundred_runs_has_a_page_of_a_few_megabytes() -> None:
         if figure is not None
     }
     assert len(pictures) == 3
-    assert len(page_html("s", "", "", results, pictures, {}, {}, "", pairs)) < 3_000_000
+    assert len(page_html("s", "", "", results, pictures, {}, {}, "", pairs=pairs)) < 3_000_000
 
 
 def test_pictures_are_left_out_where_there_is_nothing_to_show() -> None:

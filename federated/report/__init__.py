@@ -3,10 +3,12 @@
 from federated.report.arm_curves import arm_curves
 from federated.report.arm_outcomes import arm_outcomes
 from federated.report.comparison import ArmSummary, Spread, compare, table, text_table
+from federated.report.costs import Costs, cost_figures, costs
 from federated.report.divergence_picture import divergence_picture
 from federated.report.federation_pictures import federation_pictures
 from federated.report.fingerprint_table import fingerprint_table
 from federated.report.learning_curves import learning_curves
+from federated.report.on_network import on_network
 from federated.report.page import page_html, write_page
 from federated.report.partition_picture import partition_picture
 from federated.report.preview_page import PreviewedPartition, preview_html
@@ -16,16 +18,20 @@ from federated.report.style import png
 
 __all__ = [
     "ArmSummary",
+    "Costs",
     "PreviewedPartition",
     "RunResult",
     "Spread",
     "arm_curves",
     "arm_outcomes",
     "compare",
+    "cost_figures",
+    "costs",
     "divergence_picture",
     "federation_pictures",
     "fingerprint_table",
     "learning_curves",
+    "on_network",
     "page_html",
     "partition_picture",
     "png",

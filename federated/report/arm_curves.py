@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from federated.report.facets import legend_below, legend_height
 from federated.report.results import UPLINK, RunResult, arms_of
-from federated.report.style import Stroke, blank, finite, label_pair, plain, say, strokes
+from federated.report.style import Stroke, blank, finite, label_pair, logarithmic_x, say, strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _LOG_FROM = 5.0
 """Ratio of the largest to the smallest arm's total bytes from which their axis is logarithmic."""
 
 
-class _MeanCurve(NamedTuple):
+class MeanCurve(NamedTuple):
     """An arm at the rounds that all its finished seeds have; each array is [n]. `mb`: mean uplink so far."""
 
     rounds: np.ndarray
@@ -43,24 +43,28 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
     """
     arms = arms_of(results)
     metrics = list(dict.fromkeys(result.main_metric for result in results)) or [""]
-    columns = _legend_columns(arms)
-    height = 3.7 * len(metrics) + 0.18 * math.ceil(len(arms) / columns) + 0.4
+    height = 3.7 * len(metrics) + legend_height(arms, _WIDTH)
     figure, panels = blank(_WIDTH, height, rows=len(metrics), columns=2)
     looks, banded = strokes(arms), len(arms) <= _MOST_BANDS and len({result.seed for result in results}) > 1
     lines: dict[str, Line2D] = {}
     for (by_round, by_uplink), metric in zip(panels, metrics, strict=True):
-        curves = _mean_curves([result for result in results if result.main_metric == metric])
+        curves = mean_curves([result for result in results if result.main_metric == metric])
         for arm, curve in curves.items():
             lines[arm] = _draw(by_round, curve.rounds, curve, looks[arm], banded=banded)
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
         label_pair(by_round, by_uplink, metric)
         _stretch(by_uplink, list(curves.values()))
-    title = "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds"
-    arm_legend(figure, lines, title)
+    for panel in () if lines else figure.axes:
+        say(panel, "no finished run")
+    legend_below(
+        figure,
+        lines,
+        "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds",
+    )
     return figure
 
 
-def _mean_curves(results: Sequence[RunResult]) -> dict[str, _MeanCurve]:
+def mean_curves(results: Sequence[RunResult]) -> dict[str, MeanCurve]:
     by_arm: dict[str, list[RunResult]] = {}
     for result in results:
         if result.finished and result.final(result.main_metric) is not None:
@@ -68,16 +72,16 @@ def _mean_curves(results: Sequence[RunResult]) -> dict[str, _MeanCurve]:
     return {arm: _mean_curve(runs) for arm, runs in by_arm.items()}
 
 
-def _mean_curve(runs: Sequence[RunResult]) -> _MeanCurve:
+def _mean_curve(runs: Sequence[RunResult]) -> MeanCurve:
     """Where seeds stop at different rounds, the curve ends with the first: no seed's end enters twice."""
     curves = [run.curve(run.main_metric) for run in runs]
     rounds = functools.reduce(np.intersect1d, (rounds for rounds, _ in curves))
     values = np.stack([finite(values[np.isin(logged, rounds)]) for logged, values in curves])
     mb = np.mean([run.megabytes(UPLINK, rounds) for run in runs], axis=0)
-    return _MeanCurve(rounds, mb, values.mean(axis=0), values.min(axis=0), values.max(axis=0), len(runs))
+    return MeanCurve(rounds, mb, values.mean(axis=0), values.min(axis=0), values.max(axis=0), len(runs))
 
 
-def _draw(panel: Axes, x: np.ndarray, curve: _MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
+def _draw(panel: Axes, x: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
     if banded and curve.num_seeds > 1:
         panel.fill_between(x, curve.lowest, curve.highest, color=look.colour, alpha=0.12, lw=0)
     every = max(1, len(x) // _MOST_MARKERS)
@@ -87,38 +91,9 @@ def _draw(panel: Axes, x: np.ndarray, curve: _MeanCurve, look: Stroke, *, banded
     return line
 
 
-def _stretch(panel: Axes, curves: Sequence[_MeanCurve]) -> None:
+def _stretch(panel: Axes, curves: Sequence[MeanCurve]) -> None:
     """A logarithmic axis where arms differ a lot. It has no place for 0, where the initial model is."""
-    from matplotlib.ticker import LogLocator
-
     totals = [curve.mb[-1] for curve in curves if len(curve.mb) and curve.mb[-1] > 0]
     if totals and max(totals) / min(totals) > _LOG_FROM:
-        panel.set_xscale("log", nonpositive="mask")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(totals) / min(totals) < 100 else (1,)))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.minorticks_off()
+        logarithmic_x(panel, min(totals), max(totals))
         panel.set_xlabel(f"{panel.get_xlabel()} (logarithmic, without the initial model)")
-
-
-def _legend_columns(arms: Sequence[str]) -> int:
-    """As many columns of the longest label, in inches at 8 points, as the figure is wide."""
-    column_width = 0.07 * max(map(len, arms), default=1) + 0.8
-    return min(max(int(_WIDTH / column_width), 1), max(len(arms), 1), 4)
-
-
-def arm_legend(figure: Figure, lines: dict[str, Line2D], title: str) -> None:
-    """The arms below the panels, in as many columns as fit; panels say so where there are none."""
-    if not lines:
-        for panel in figure.axes:
-            say(panel, "no finished run")
-        return
-    options: dict[str, Any] = {"frameon": False, "fontsize": 8, "title_fontsize": 8, "alignment": "left"}
-    figure.legend(
-        list(lines.values()),
-        [plain(arm) for arm in lines],
-        loc="outside lower left",
-        ncols=_legend_columns(list(lines)),
-        title=title,
-        handlelength=3.5,
-        **options,
-    )

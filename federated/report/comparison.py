@@ -31,7 +31,8 @@ class Spread:
 class ArmSummary:
     """One row of the comparison. `runs` counts all runs, `failed` those that failed.
 
-    score: final value of `main_metric`. secondary: the other final metrics, by their full names.
+    score: final value of `main_metric`. secondary: the other final metrics, by their full names. uplink_ratio: bytes of
+    all updates as 32-bit floats over those sent.
     """
 
     arm: str
@@ -43,6 +44,7 @@ class ArmSummary:
     downlink_mb: Spread
     rounds: Spread
     secondary: dict[str, Spread]
+    uplink_ratio: Spread = Spread(None, None, 0)
 
 
 def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
@@ -76,6 +78,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
         downlink_mb=spread(_megabytes(run, DOWNLINK) for run in finished),
         rounds=spread(run.rounds_done for run in finished),
         secondary={name: spread(run.final(name) for run in finished) for name in secondary},
+        uplink_ratio=spread(run.uplink_ratio for run in finished),
     )
 
 
@@ -103,14 +106,16 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     """Arms of one study may have different main metrics; each then has its column, empty for the others."""
     mains = dict.fromkeys(summary.main_metric for summary in summaries)
     others = dict.fromkeys(name for summary in summaries for name in summary.secondary if name not in mains)
+    ratio = _Column("uplink ratio", lambda summary: summary.uplink_ratio, amount_text, secondary=True)
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
         *(_metric_column(name, secondary=False) for name in mains),
-        _Column("uplink MB", lambda summary: summary.uplink_mb, _amount_text),
-        _Column("downlink MB", lambda summary: summary.downlink_mb, _amount_text),
-        _Column("rounds", lambda summary: summary.rounds, _rounds_text),
+        _Column("uplink MB", lambda summary: summary.uplink_mb, amount_text),
+        _Column("downlink MB", lambda summary: summary.downlink_mb, amount_text),
+        _Column("rounds", lambda summary: summary.rounds, rounds_text),
         _Column("runs", lambda summary: summary.runs, str, plain=True),
         _Column("failed", lambda summary: summary.failed, str, plain=True),
+        *([ratio] if any(summary.uplink_ratio.count for summary in summaries) else []),
         *(_metric_column(name, secondary=True) for name in others),
     ]
 
@@ -160,11 +165,13 @@ def _error_text(cell: Spread) -> str:
     return _spread_text(cell, _decimals(cell.mean))
 
 
-def _amount_text(cell: Spread) -> str:
+def amount_text(cell: Spread) -> str:
+    """`2.00 ± 1.41`: three digits that mean something, and no deviation of zero."""
     return _spread_text(cell, _decimals(cell.mean), hide_zero=True)
 
 
-def _rounds_text(cell: Spread) -> str:
+def rounds_text(cell: Spread) -> str:
+    """`12`, or `12.3 ± 1.5` where seeds differ."""
     return _spread_text(cell, decimals=0 if not cell.sd else 1, hide_zero=True)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from federated.report.comparison import compare, final_text, text_table
+from federated.report.costs import Costs
 from federated.report.paired import Paired
 from federated.report.ranking import commands, ranked
 from federated.report.results import RunResult, arms_of, shared_partitions
@@ -33,11 +34,21 @@ def write_page(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     command: str = "",
+    costs: Costs | None = None,
     pairs: Sequence[Paired] = (),
 ) -> None:
     """Write the page to `path`; its folder is made where it is missing. For the arguments see `page_html`."""
     html = page_html(
-        study_name, description, question_yaml, results, figures, links, environment, command, pairs
+        study_name,
+        description,
+        question_yaml,
+        results,
+        figures,
+        links,
+        environment,
+        command,
+        costs,
+        pairs,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
@@ -52,13 +63,15 @@ def page_html(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     command: str = "",
+    costs: Costs | None = None,
     pairs: Sequence[Paired] = (),
 ) -> str:
     """The whole report. All text is escaped.
 
     question_yaml: text of the study file. figures: title -> figure or PNG. links: text -> address, such as
     the study's page in MLflow. environment: versions and machine. command: what reproduces the study; without
-    it, the command for a study file of the study's name. pairs: every arm against the baseline.
+    it, the command for a study file of the study's name. costs: what each arm needed until a target.
+    pairs: every arm against the baseline.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -75,6 +88,7 @@ def page_html(
         header=[name.replace("_", " ") for name in header],
         rows=rows,
         partitions=shared_partitions(results),
+        costs=costs,
         failed=[run for run in results if not run.finished],
         figures={title: _encoded(figure) for title, figure in figures.items()},
         runs=[_run_row(run) for run in results],

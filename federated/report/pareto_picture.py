@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from federated.report.arm_curves import arm_legend
 from federated.report.comparison import ArmSummary, compare
+from federated.report.facets import legend_below
 from federated.report.pareto import Place, Problem, pareto, problems_of, total_megabytes
 from federated.report.results import RunResult, arms_of
 from federated.report.style import GREY, Stroke, blank, metric_label, strokes
@@ -40,7 +40,7 @@ def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
         dots |= _draw(panel, points, places, looks)
         _bytes_axis(panel, [x for x, _ in points.values()])
         panel.set_ylabel(metric_label(metric))
-    arm_legend(figure, dots, "joined: the front; ring: its knee; grey: dominated")
+    legend_below(figure, dots, "joined: the front; ring: its knee; grey: dominated")
     return figure
 
 

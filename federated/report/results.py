@@ -12,6 +12,8 @@ import numpy as np
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"
 DOWNLINK = "communication/downlink_bytes_total"
+UPLINK_RATIO = "communication/uplink_ratio"
+SIMULATED_SECONDS = "system/simulated_seconds_total"
 TRAINING_LOSS = "train/loss"
 
 
@@ -68,16 +70,29 @@ class RunResult:
         return float(values[-1]) if len(values) else None
 
     def megabytes(self, metric: str, rounds: np.ndarray) -> np.ndarray:
-        """A cumulative count of bytes after each of `rounds`, in MB, float [n].
+        """A cumulative count of bytes after each of `rounds`, in MB, float [n]; see `so_far`."""
+        return self.so_far(metric, rounds) / BYTES_PER_MB
 
-        A round without an entry has the count of the one before; before the first entry nothing was sent.
-        All NaN if never logged.
+    def so_far(self, metric: str, rounds: np.ndarray) -> np.ndarray:
+        """A metric that is a sum over rounds, after each of `rounds`, float [n].
+
+        A round without an entry has the sum of the one before; before the first entry it is 0. All NaN if
+        never logged.
         """
         logged, totals = self.curve(metric)
         if not len(logged):
             return np.full(len(rounds), np.nan)
         before = np.searchsorted(logged, rounds, side="right")
-        return np.concatenate([[0.0], totals / BYTES_PER_MB])[before]
+        return np.concatenate([[0.0], totals])[before]
+
+    @property
+    def uplink_ratio(self) -> float | None:
+        """Bytes of all updates as 32-bit floats over those sent, over the whole run; None if never logged.
+
+        The harmonic mean of the rounds' ratios, as every round has as many floats.
+        """
+        _, ratios = self.curve(UPLINK_RATIO)
+        return float(len(ratios) / np.sum(1 / ratios)) if len(ratios) else None
 
     @cached_property
     def _by_metric(self) -> dict[str, dict[int, float]]:

@@ -19,7 +19,9 @@ GREY = "#767676"
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _GLYPHS = dict(zip(_MARKERS, "●■▲◆▼✚✖★", strict=True))
-_AXIS_SEPARATOR = " · "
+AXIS_SEPARATOR = " · "
+_MOST_FIFTHS = 100.0
+"""Ratio of a logarithmic axis's ends up to which 2 and 5 are marked between powers of ten."""
 
 _WORDS = {
     "accuracy": "accuracy",
@@ -50,7 +52,7 @@ def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
     The arms of two axes (`dirichlet(alpha=0.1) · top_k(fraction=0.05)`) have a colour for the first and a
     line style and marker for the second, where both fit; other arms have colours first, then line styles.
     """
-    parts = [arm.split(_AXIS_SEPARATOR) for arm in arms]
+    parts = [arm.split(AXIS_SEPARATOR) for arm in arms]
     if all(len(part) == 2 for part in parts):
         firsts = list(dict.fromkeys(part[0] for part in parts))
         seconds = list(dict.fromkeys(part[1] for part in parts))
@@ -174,6 +176,16 @@ def label_rounds(panel: Axes, name: str) -> None:
     panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, steps=[1, 2, 5, 10]))
     panel.set_xlabel("round")
     panel.set_ylabel(name)
+
+
+def logarithmic_x(panel: Axes, low: float, high: float) -> None:
+    """A logarithmic axis for values from `low` > 0 to `high`, with numbers that can be read off."""
+    from matplotlib.ticker import LogLocator
+
+    panel.set_xscale("log", nonpositive="mask")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MOST_FIFTHS else (1,)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
 
 
 def say(panel: Axes, message: str) -> None:

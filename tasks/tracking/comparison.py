@@ -10,14 +10,20 @@ import mlflow.artifacts
 import yaml
 from pydantic import ValidationError
 
+from federated.choice import Choice
 from federated.errors import BadInput, readable
 from federated.home import home
+from federated.networks import CLOCK_INPUTS
 from federated.report import (
     ArmSummary,
+    Costs,
     RunResult,
     arm_curves,
     arm_outcomes,
     compare,
+    cost_figures,
+    costs,
+    on_network,
     png,
     response_curve,
     table,
@@ -45,6 +51,7 @@ class StudyOutcome:
     parent_run_id: str
     results: tuple[RunResult, ...]
     arms: tuple[ArmSummary, ...]
+    costs: Costs
     verdict: tuple[str, ...]
     report: Path
     url: str
@@ -57,6 +64,7 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
     outcome = write_report(parent_run_id, study.name, study.description, question, results, study.comparison)
     client, pairs = connect(), compare_paired(results, study.comparison.baseline, study.comparison.delta)
     client.log_table(parent_run_id, table(outcome.arms), "comparison.json")
+    client.log_table(parent_run_id, outcome.costs.table, "to_target.json")
     if pairs:
         client.log_table(parent_run_id, paired_table(pairs), "paired.json")
     runs.log_files(parent_run_id, {"report.html": outcome.report.read_bytes(), **outcome.pictures})
@@ -68,18 +76,26 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
     return outcome
 
 
-def compare_again(name: str, baseline: str | None = None, delta: float | None = None) -> StudyOutcome:
+def compare_again(
+    name: str,
+    network: Choice | None = None,
+    target: float | None = None,
+    baseline: str | None = None,
+    delta: float | None = None,
+) -> StudyOutcome:
     """The comparison of the newest run of a study, from MLflow alone. Raises BadInput where there is none.
 
-    baseline, delta: instead of the study's own.
+    network: time the finished rounds on it, instead of what the runs stated. target: of the main metric, instead of
+    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew.
     """
     parent_run_id = newest_study(name)
     if parent_run_id is None:
         known = ", ".join(study_names()) or "none yet"
         raise BadInput(f"there is no study {name!r} in MLflow at {tracking_uri()}; known: {known}")
-    results = results_of_study(parent_run_id)
+    results = results_of_study(parent_run_id, more=CLOCK_INPUTS if network else ())
     if not results:
         raise BadInput(f"the newest run of the study {name!r} has no runs yet")
+    results = on_network(results, network) if network else results
     client = connect()
     description = client.get_run(parent_run_id).data.tags.get("mlflow.note.content", "")
     question = mlflow.artifacts.load_text(f"runs:/{parent_run_id}/study.yaml")
@@ -91,7 +107,7 @@ def compare_again(name: str, baseline: str | None = None, delta: float | None = 
         judged = Comparison.model_validate({**stated, **wanted})
     except ValidationError as error:
         raise BadInput(readable(error)) from error
-    return write_report(parent_run_id, name, description, question, results, judged)
+    return write_report(parent_run_id, name, description, question, results, judged, target)
 
 
 def write_report(
@@ -101,6 +117,7 @@ def write_report(
     question: str,
     results: Sequence[RunResult],
     judged: Comparison,
+    target: float | None = None,
 ) -> StudyOutcome:
     """Compare the arms and write the report under var/reports, the study file beside it."""
     parent = connect().get_run(parent_run_id)
@@ -115,16 +132,20 @@ def write_report(
         "Every run": arm_outcomes(results),
         "On the way": arm_curves(results),
         "Generalisation gaps": gap_picture(results),
+        **cost_figures(results),
     }
     pictures = {title: png(figure) for title, figure in figures.items() if figure is not None}
-    links = {"Comparison in MLflow": url}
-    write_page(path, name, description, question, results, pictures, links, environment(), command, pairs)
+    links, needed = {"Comparison in MLflow": url}, costs(results, target)
+    write_page(
+        path, name, description, question, results, pictures, links, environment(), command, needed, pairs
+    )
     path.with_name("study.yaml").write_text(question, encoding="utf-8")
     return StudyOutcome(
         study=name,
         parent_run_id=parent_run_id,
         results=tuple(results),
         arms=tuple(compare(results)),
+        costs=needed,
         verdict=tuple(sentences(results, pairs)),
         report=path,
         url=url,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -13,7 +14,10 @@ from federated.report import RunResult
 from federated.state import Metrics
 from tasks.tracking.store import connect
 
-_WANTED = re.compile(r"generalisation/test_(accuracy|r2)|train/loss|communication/uplink_bytes_total")
+_WANTED = re.compile(
+    r"generalisation/test_(accuracy|r2)|train/loss|system/simulated_seconds_total"
+    r"|communication/(uplink|downlink)_bytes_total|communication/uplink_ratio"
+)
 """The metrics of which a report needs every round; each costs a query a run."""
 
 
@@ -39,8 +43,8 @@ def study_names() -> list[str]:
     )
 
 
-def results_of_study(parent_run_id: str) -> list[RunResult]:
-    """Every run of a study, in the study's order, with the curves that a report needs."""
+def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
+    """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
     client = connect()
     experiment = client.get_run(parent_run_id).info.experiment_id
     children: list[MlflowRun] = []
@@ -55,7 +59,7 @@ def results_of_study(parent_run_id: str) -> list[RunResult]:
     by_order = {
         int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)
     }
-    return [_result(run, _history(client, run)) for _, run in sorted(by_order.items())]
+    return [_result(run, _history(client, run, more)) for _, run in sorted(by_order.items())]
 
 
 def result_of(run_id: str, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
@@ -85,10 +89,10 @@ def _partition(tags: dict[str, str]) -> str:
     return ":".join(digest for digest in digests if digest) if all(digests) else ""
 
 
-def _history(client: MlflowClient, run: MlflowRun) -> tuple[tuple[int, Metrics], ...]:
+def _history(client: MlflowClient, run: MlflowRun, more: Sequence[str]) -> tuple[tuple[int, Metrics], ...]:
     by_round: dict[int, Metrics] = defaultdict(dict)
     for name in run.data.metrics:
-        if _WANTED.fullmatch(name):
+        if _WANTED.fullmatch(name) or name in more:
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
         elif name.startswith("heterogeneity/"):  # logged once, before the first round

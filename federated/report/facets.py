@@ -1,0 +1,101 @@
+"""Arms in groups that are drawn side by side, where there are too many for one panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from federated.report.results import RunResult, arms_of
+from federated.report.style import AXIS_SEPARATOR, Stroke, plain, strokes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_FACETS = 4
+_INCHES_A_LETTER = 0.07
+_INCHES_A_HANDLE = 0.8
+
+
+class Facet(NamedTuple):
+    """Runs of one panel. title: what their arms share; labels: arm -> the rest of its name."""
+
+    title: str
+    runs: list[RunResult]
+    labels: dict[str, str]
+
+
+def facets(results: Sequence[RunResult]) -> list[Facet]:
+    """A facet for each main metric, and within it, where arms are of two axes, for each value of one of them.
+
+    Of two axes, the one that says how updates are compressed stays within the panels: that is what they compare.
+    """
+    groups = []
+    for metric in dict.fromkeys(run.main_metric for run in results):
+        groups += _split([run for run in results if run.main_metric == metric])
+    return groups
+
+
+def _split(runs: list[RunResult]) -> list[Facet]:
+    arms = arms_of(runs)
+    whole = [Facet("", runs, {arm: arm for arm in arms})]
+    if any(len(arm.split(AXIS_SEPARATOR)) != 2 for arm in arms):
+        return whole
+    across = 1 if _is_compression(runs, 0) else 0
+    titles = list(dict.fromkeys(arm.split(AXIS_SEPARATOR)[across] for arm in arms))
+    if not 1 < len(titles) <= _MOST_FACETS:
+        return whole
+    return [_facet(title, across, runs) for title in titles]
+
+
+def _facet(title: str, across: int, runs: Sequence[RunResult]) -> Facet:
+    inside = [run for run in runs if run.arm.split(AXIS_SEPARATOR)[across] == title]
+    return Facet(title, inside, {arm: arm.split(AXIS_SEPARATOR)[1 - across] for arm in arms_of(inside)})
+
+
+def _is_compression(runs: Sequence[RunResult], part: int) -> bool:
+    """Whether this part of the arms' names decides how they compress, and there is more than one way."""
+    ways: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for run in runs:
+        way = tuple(
+            sorted(
+                (name, str(value))
+                for name, value in run.parameters.items()
+                if name.startswith("compression.")
+            )
+        )
+        ways.setdefault(run.arm.split(AXIS_SEPARATOR)[part], set()).add(way)
+    return all(len(way) == 1 for way in ways.values()) and len(set.union(*ways.values())) > 1
+
+
+def looks_of(groups: Sequence[Facet]) -> dict[str, Stroke]:
+    """A stroke for each label, the same in all facets."""
+    return strokes(list(dict.fromkeys(label for group in groups for label in group.labels.values())))
+
+
+def legend_below(figure: Figure, handles: dict[str, Any], title: str) -> None:
+    """One legend for all panels, in as many columns as the figure is wide enough for."""
+    if not handles:
+        return
+    figure.legend(
+        list(handles.values()),
+        [plain(label) for label in handles],
+        loc="outside lower left",
+        ncols=_columns(list(handles), float(figure.get_size_inches()[0])),
+        title=title,
+        handlelength=3.5,
+        frameon=False,
+        fontsize=8,
+        title_fontsize=8,
+        alignment="left",
+    )
+
+
+def legend_height(labels: Sequence[str], width: float) -> float:
+    """Inches that `legend_below` takes in a figure of a width in inches."""
+    return 0.18 * math.ceil(len(labels) / _columns(labels, width)) + 0.4
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    column = _INCHES_A_LETTER * max(map(len, labels), default=1) + _INCHES_A_HANDLE
+    return min(max(int(width / column), 1), max(len(labels), 1), 4)

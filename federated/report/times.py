@@ -1,0 +1,14 @@
+"""The unit in which lengths of time read well."""
+
+from __future__ import annotations
+
+_UNITS = ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
+"""(up to so many seconds, seconds of the unit, its name); beyond them days."""
+
+
+def unit_of(longest: float) -> tuple[float, str]:
+    """(seconds of the unit, its name) for times of which the longest is so many seconds."""
+    for limit, unit, name in _UNITS:
+        if longest < limit:
+            return unit, name
+    return 86_400.0, "days"
