@@ -299,7 +299,7 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
 def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
-    held_out = {"holdout": {"client": 0.2, "unseen_clients": 1}, "seeds": [0]}
+    held_out = {"holdout": {"client": 0.2, "unseen_clients": 2}, "seeds": [0]}
     digits = federated_study(_study(name="dictionary", network="4g", **held_out))
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
