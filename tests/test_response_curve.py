@@ -61,6 +61,26 @@ def test_the_parameter_that_sets_the_skew_makes_no_curve_and_others_do() -> None
     assert list(lines([plain(0.1), plain(0.4)])) == ["dirichlet"]
 
 
+def test_arguments_that_come_with_a_choice_are_not_named_again() -> None:
+    def sent(value: float, uplink: str, **arguments: str) -> RunResult:
+        stated = {f"compression.uplink.{name}": text for name, text in arguments.items()}
+        made = run(value, arm=f"{value} {uplink} {arguments}")
+        return RunResult(
+            **{**vars(made), "parameters": {**made.parameters, "compression.uplink": uplink, **stated}}
+        )
+
+    plain = [sent(value, "none") for value in (0.1, 0.4)]
+    four = [sent(value, "qsgd", bits="4", norm="max") for value in (0.1, 0.4)]
+    eight = [sent(value, "qsgd", bits="8", norm="max") for value in (0.1, 0.4)]
+    assert list(lines(plain + four)) == ["dirichlet · uplink=none", "dirichlet · uplink=qsgd"]
+    assert list(lines(four + eight)) == ["dirichlet · bits=4", "dirichlet · bits=8"]
+    assert list(lines(plain + four + eight)) == [
+        "dirichlet · uplink=none",
+        "dirichlet · uplink=qsgd · bits=4",
+        "dirichlet · uplink=qsgd · bits=8",
+    ]
+
+
 def test_the_null_band_is_marked() -> None:
     figure = response_curve([run(0.1), run(0.4)])
     assert figure is not None

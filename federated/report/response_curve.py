@@ -69,9 +69,16 @@ def _measure(results: Sequence[RunResult]) -> str:
 
 
 def _varied(results: Sequence[RunResult]) -> list[str]:
-    """The settings in which runs differ, but for the seed and how skewed the partitioner is."""
-    names = dict.fromkeys(name for result in results for name in result.parameters if name not in _SKEW)
-    return [name for name in names if len({str(result.parameters.get(name)) for result in results}) > 1]
+    """The settings that tell curves apart: in which runs differ, but for the seed and how skewed the partitioner is."""
+    names = dict.fromkeys(name for result in results for name in result.parameters)
+    differing = [name for name in names if len({str(r.parameters.get(name)) for r in results}) > 1]
+    return [name for name in differing if name not in _SKEW and not _follows(name, differing, results)]
+
+
+def _follows(name: str, differing: Sequence[str], results: Sequence[RunResult]) -> bool:
+    """Whether an argument is there or not because a choice that it belongs to differs, and is never another."""
+    stated = {str(result.parameters[name]) for result in results if name in result.parameters}
+    return len(stated) == 1 and name.rpartition(".")[0] in differing
 
 
 def _point(result: RunResult, measure: str, varied: Sequence[str]) -> _Point | None:
