@@ -9,11 +9,11 @@ import numpy as np
 from data_partitioners import Partition
 from data_partitioners.heterogeneity import (
     Fingerprint,
+    binned_targets,
     joined,
     label_counts,
     label_fingerprint,
     projected,
-    quantile_bins,
     sampled,
     shift_fingerprint,
     size_fingerprint,
@@ -44,7 +44,7 @@ def label_table(federation: Federation) -> LabelTable:
     if examples.classes is not None and counts is not None:
         return LabelTable(counts, examples.classes)
     targets = examples.targets.reshape(len(examples.targets), -1)[federation.training, 0]
-    bins, names = quantile_bins(targets)
+    bins, names = binned_targets(targets)
     dealt = np.split(np.arange(len(bins)), federation.sizes.cumsum()[:-1])
     return LabelTable(label_counts(bins, Partition(tuple(dealt), federation.names), len(names)), names)
 

@@ -8,7 +8,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
 from data_partitioners import Partition
-from data_partitioners.heterogeneity import Fingerprint, label_counts, label_fingerprint, quantile_bins
+from data_partitioners.heterogeneity import Fingerprint, binned_targets, label_counts, label_fingerprint
 from data_partitioners.heterogeneity.divergence import pairwise_hellinger
 from data_partitioners.heterogeneity.label_skew import MOST_PAIRED, client_label_measures
 from data_partitioners.heterogeneity.sizes import size_gini, size_variation
@@ -128,14 +128,14 @@ def test_label_counts_are_those_of_a_loop() -> None:
     assert counts.tolist() == [[1, 0, 2, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 
 
-def test_quantile_bins_are_equally_full_and_keep_equal_targets_together() -> None:
-    bins, names = quantile_bins(np.random.default_rng(0).standard_normal(1000))
+def test_bins_are_equally_full_and_keep_equal_targets_together() -> None:
+    bins, names = binned_targets(np.random.default_rng(0).standard_normal(1000))
     assert np.bincount(bins).tolist() == [100] * 10
     assert len(names) == 10
-    bins, names = quantile_bins(np.array([0.0, 0.0, 0.0, 0.0, 7.0]))
+    bins, names = binned_targets(np.array([0.0, 0.0, 0.0, 0.0, 7.0]))
     assert bins.tolist() == [0, 0, 0, 0, 1]
     assert names == ("from 0", "from 7")
-    assert quantile_bins(np.full(5, 3.0))[1] == ("from 3",)
+    assert binned_targets(np.full(5, 3.0))[1] == ("from 3",)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,18 @@ from data_partitioners.heterogeneity.fingerprint import (
     shift_fingerprint,
     size_fingerprint,
 )
-from data_partitioners.heterogeneity.label_counts import label_counts, quantile_bins
+from data_partitioners.heterogeneity.label_counts import binned_targets, label_counts
 from data_partitioners.heterogeneity.sample import sampled
 from data_partitioners.heterogeneity.shift import projected
 
 __all__ = [
     "Fingerprint",
     "Measured",
+    "binned_targets",
     "joined",
     "label_counts",
     "label_fingerprint",
     "projected",
-    "quantile_bins",
     "sampled",
     "shift_fingerprint",
     "size_fingerprint",

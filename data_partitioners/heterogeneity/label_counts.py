@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.classes import quantile_bins
 from data_partitioners.partition import Partition
 
 
@@ -19,12 +20,11 @@ def owners_of(partition: Partition) -> np.ndarray:
     return np.repeat(np.arange(len(partition.indices)), partition.sizes)
 
 
-def quantile_bins(targets: np.ndarray, most: int = 10) -> tuple[np.ndarray, tuple[str, ...]]:
+def binned_targets(targets: np.ndarray, most: int = 10) -> tuple[np.ndarray, tuple[str, ...]]:
     """(bin of each target int64 [N], a name for each bin): equally full bins, so that a regression has labels.
 
     targets: float [N]. Equal targets share a bin, so that fewer than `most` may be left. No bin is empty.
     """
-    edges = np.unique(np.quantile(targets, np.arange(1, most) / most))
-    found, bins = np.unique(np.searchsorted(edges, targets, side="right"), return_inverse=True)
+    found, bins = np.unique(quantile_bins(targets, most), return_inverse=True)
     lows = [targets[bins == at].min() for at in range(len(found))]
     return bins, tuple(f"from {low:.4g}" for low in lows)
