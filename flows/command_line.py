@@ -46,14 +46,16 @@ def run(
     ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
-    from federated.study import read_study
     from flows.runtime import prefect_api
 
-    config = read_study(study, settings or [], _seeds(seeds))
-    config = config.only(arm) if arm else config
-    runs, screen, failure = config.runs(), console(), None
-    screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
-    with prefect_api() as wait_for_api:
+    screen, failure = console(), None
+    with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
+        from federated.study import read_study
+
+        config = read_study(study, settings or [], _seeds(seeds))
+        config = config.only(arm) if arm else config
+        runs = config.runs()
+        screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
         from federated.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from tasks.tracking.store import require_store
