@@ -82,8 +82,8 @@ def embedded_server() -> Iterator[EmbeddedServer]:
 
 
 def _free_port() -> int:
-    first = os.getpid() % len(_PORTS)  # studies that start together do not look at the same one
-    for port in [*_PORTS[first:], *_PORTS[:first]]:
+    for step in range(len(_PORTS)):
+        port = _PORTS[(os.getpid() + step) % len(_PORTS)]  # studies that start together begin elsewhere
         with socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
