@@ -81,7 +81,7 @@ class Rule(NamedTuple):
 
 
 def rule_of(local: LocalTraining, factor: float, terms: LocalTerms, received: Tensor) -> Rule:
-    """The rule of a round. factor: on the learning rate; received: the trainable parameters [T]."""
+    """The rule of a round. factor: on the learning rate; received: the trainable parameters, [T] or [c, T]."""
     rate: float | Tensor = local.learning_rate * factor
     if terms.rate_factors is not None:
         rate = torch.from_numpy(rate * terms.rate_factors).to(received)[:, None]

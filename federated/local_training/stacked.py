@@ -15,7 +15,7 @@ from federated.local_training.rule import clip_norms, rule_of
 from federated.local_training.stacked_dense import StackedDense
 from federated.local_training.stacked_masks import StackedMasks
 from federated.local_training.terms import LocalTerms
-from federated.local_training.updates import PartTrainer, Slots
+from federated.local_training.updates import PartTrainer, Slots, received_by
 from federated.local_training.work import LocalWork
 from federated.objective import model_inputs
 
@@ -37,8 +37,9 @@ def stacked_trainer(
         for alike in _alike(work, clients):
             members, own = [clients[at] for at in alike], terms.of(alike)
             plan = planned(work, members, done, own)
-            rule = rule_of(local, factor, own.of(plan.positions), received)
-            stack = [StackedDense(dense, received, len(alike), rule) for dense in layers]
+            start = received_by(received_by(received, alike), plan.positions)
+            rule = rule_of(local, factor, own.of(plan.positions), start)
+            stack = [StackedDense(dense, start, len(alike), rule) for dense in layers]
             masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
@@ -46,7 +47,7 @@ def stacked_trainer(
                 total[: plan.active[steps.start]] += _train_block(
                     stack, Block(work, criterion, plan, steps, masks)
                 )
-            _write(plan, stack, received, total, slots, slots.rows[torch.tensor(alike).to(slots.rows.device)])
+            _write(plan, stack, start, total, slots, slots.rows[torch.tensor(alike).to(slots.rows.device)])
 
     return train
 

@@ -10,7 +10,7 @@ from federated.local_training.rule import Rule
 
 
 class StackedParameter:
-    """One parameter of c clients, [c, m, n], all as received at first, stepped by a rule.
+    """One parameter of c clients, [c, m, n], at first as received ([P] by all, or [c, P]), stepped by a rule.
 
     Works on the first clients only, those that `keep` was told: `now` is theirs. Where the rule cannot be
     fused, `learn` leaves the gradient in `gradient`, and `descend` takes the step.
@@ -20,7 +20,8 @@ class StackedParameter:
         self, received: Tensor, part: slice, shape: tuple[int, int], num_clients: int, rule: Rule
     ) -> None:
         self._part, self._rule = part, rule.of_part(part, shape)
-        self._weights = received[part].view(shape).repeat(num_clients, 1, 1)
+        own = received[..., part].reshape(-1, *shape)
+        self._weights = own.repeat(num_clients // len(own), 1, 1)
         self._buffers = torch.zeros_like(self._weights) if rule.momentum else None
         self._gradients = None if rule.is_fused else torch.empty_like(self._weights)
         self.keep(num_clients)
@@ -45,7 +46,7 @@ class StackedParameter:
 
     def write_deltas(self, received: Tensor, deltas: Tensor, rows: Tensor) -> None:
         """Write how far the parameter moved into `rows` of deltas [C, P]. Uses it up."""
-        moved = self._weights.view(len(rows), -1).sub_(received[self._part])
+        moved = self._weights.view(len(rows), -1).sub_(received[..., self._part])
         deltas[:, self._part].index_copy_(0, rows, moved)
 
 
