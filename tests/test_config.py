@@ -40,8 +40,10 @@ CHANGES: dict[str, Any] = {
     "privacy": "clip(1.0)",
     "rounds": 4,
     "stop": {"patience": 2},
+    "training": "local",
     "evaluation.every": 1,
     "evaluation.training_examples": 50,
+    "evaluation.personalisation": {"epochs": 2},
     "engine.precision": "bfloat16",
     "device": "cpu",
     "seed": 1,
@@ -54,6 +56,7 @@ IGNORED: dict[str, Any] = {
     "engine.name": "loop",
     "engine.memory_mb": 64,
     "evaluation.batch_size": 17,
+    "evaluation.drift": False,
     "orchestration.granularity": "stage",
     "orchestration.threads": 2,
 }
