@@ -186,13 +186,14 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     from federated.report import text_table
     from tasks.tracking.store import ui_address
 
-    header, rows = text_table(outcome.arms, full=False)
+    report = outcome.found
+    header, rows = text_table(report.arms, full=False)
     _show_table(
-        f"{outcome.study}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
+        f"{report.name}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
     )
-    _show_table("On the way to a target", outcome.costs.header, outcome.costs.rows, screen)
-    screen.print(outcome.costs.note, markup=False, style="dim")
-    for sentence in outcome.verdict:
+    _show_table("On the way to a target", report.costs.header, report.costs.rows, screen)
+    screen.print(report.costs.note, markup=False, style="dim")
+    for sentence in report.verdict:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
