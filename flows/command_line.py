@@ -44,6 +44,9 @@ def run(
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
     ] = False,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Say what the study would take, and stop")
+    ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
     from federated.study import read_study
@@ -51,6 +54,11 @@ def run(
 
     config = read_study(study, settings or [], _seeds(seeds))
     config = config.only(arm) if arm else config
+    if forecast:
+        from flows.forecast import show_forecast
+
+        show_forecast(config, workers, console())
+        return
     runs, screen, failure = config.runs(), console(), None
     screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
     with prefect_api() as wait_for_api:
@@ -193,6 +201,8 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     )
     _show_table("On the way to a target", report.costs.header, report.costs.rows, screen)
     screen.print(report.costs.note, markup=False, style="dim")
+    if report.foreseen is not None:
+        _show_table("Forecast and fact", report.foreseen.header, report.foreseen.rows[:4], screen)
     for sentence in report.verdict:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)

@@ -161,4 +161,5 @@ def _standardised(inputs: np.ndarray, training: np.ndarray) -> np.ndarray:
     seen = inputs[training].astype(np.float64)
     mean, deviation = seen.mean(axis=(0, 2)), seen.std(axis=(0, 2))
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    return ((inputs - mean[:, None]) * scale[:, None]).astype(np.float32)
+    standardised: np.ndarray = ((inputs - mean[:, None]) * scale[:, None]).astype(np.float32)
+    return standardised

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from federated.report.comparison import ArmSummary, compare
 from federated.report.costs import Costs, costs
+from federated.report.foreseen import Foreseen
 from federated.report.paired import DELTA, Paired, compare_paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.ranking import Ranked, ranked
@@ -23,7 +24,8 @@ class Report:
 
     question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
     main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
-    environment: versions and machine. stated_command: what ran the study, where that is known.
+    environment: versions and machine. stated_command: what ran the study, where that is known. foreseen: the forecast
+    against what the study took, where there was one.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Report:
     links: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     stated_command: str = ""
+    foreseen: Foreseen | None = None
 
     @property
     def command(self) -> str:

@@ -20,6 +20,7 @@ from federated.report.paired import paired_table
 from federated.study import Comparison, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.environment import environment
+from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import comparison_url, connect, tracking_uri
 
@@ -118,6 +119,7 @@ def _report(
         links={"Comparison in MLflow": url},
         environment=environment(),
         stated_command=parent.data.tags.get("mlflow.source.name", ""),
+        foreseen=forecast_and_fact(parent_run_id, results),
     )
 
 
