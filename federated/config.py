@@ -43,6 +43,11 @@ class Holdout(Frozen):
     unseen_clients: int = Field(
         0, ge=0, description="Number of whole clients that never take part in training"
     )
+    duplicates: Literal["ignore", "together"] = Field(
+        "ignore",
+        description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
+        "the central test set and in clients' own shares",
+    )
 
 
 class Cohort(Frozen):
@@ -196,6 +201,8 @@ class RunConfig(Frozen):
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
+        if self.holdout.duplicates == "ignore":
+            exclude |= {"holdout": {"duplicates"}}
         return _short_hash(self.model_dump(mode="json", exclude=exclude))
 
     def flat(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from data_partitioners.partition import Slices
 from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
+from federated.copies import copies_among, first_copies, own_copies_together
 from federated.datasets import Examples
 from federated.errors import BadInput
 from federated.loading import Stamp, load_examples, stamp
@@ -38,6 +40,8 @@ class Federation:
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
     whole: the partition as it was made, before unseen clients and own shares were set aside.
     changes: what clients do to the inputs and targets that they hold; None where they do nothing.
+    copies: for each held-out set that is not empty, how many of its examples have the same inputs, as they were loaded,
+        as an example that is trained on.
     """
 
     examples: Examples
@@ -49,6 +53,7 @@ class Federation:
     data_digest: str
     whole: Partition
     changes: Changes | None = None
+    copies: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -108,13 +113,17 @@ def _partition_clients(
     dataset: Choice, files: Stamp, partitioner: Choice, num_clients: int | None, holdout: Holdout, seed: int
 ) -> Federation:
     examples = load_examples(dataset)
+    together = holdout.duplicates == "together"
     test, pool = _split_off_test(examples, holdout.test, seed)
+    if together:
+        test, pool = _with_first_copies(examples, test)
     partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
     is_unseen = _draw_unseen(len(held), holdout.unseen_clients, seed)
     kept = [_own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
-    return Federation(
+    kept = own_copies_together(kept, examples.contents) if together else kept
+    federation = Federation(
         examples=examples,
         clients=tuple(training for training, _ in kept),
         names=tuple(partition.names[k] for k in np.flatnonzero(~is_unseen)),
@@ -131,6 +140,12 @@ def _partition_clients(
             generator(seed, Purpose.HELD_OUT, _TEST_OWNERS),
         ),
     )
+    check_apart(federation)
+    copies = {
+        name: copies_among(examples.contents, indices, federation.training)
+        for name, indices in federation.held_out_sets().items()
+    }
+    return replace(federation, copies=copies)
 
 
 def _split_off_test(examples: Examples, share: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,11 +165,29 @@ def _split_off_test(examples: Examples, share: float | None, seed: int) -> tuple
             )
         except ValueError as error:
             raise BadInput(f"holdout.test: {share or 0.2} of {len(everything)} examples: {error}") from error
+    _check_all_classes(examples, pool)
+    return np.sort(test), np.sort(pool)
+
+
+def _with_first_copies(examples: Examples, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(central test set, pool), all copies of an example where the first of them is."""
+    is_test = np.zeros(len(examples.targets), bool)
+    is_test[test] = True
+    is_test = is_test[first_copies(examples.contents)]
+    if not is_test.any():
+        raise BadInput(
+            "holdout.duplicates: together leaves no example in the central test set; all are copies"
+        )
+    pool = np.flatnonzero(~is_test)
+    _check_all_classes(examples, pool)
+    return np.flatnonzero(is_test), pool
+
+
+def _check_all_classes(examples: Examples, pool: np.ndarray) -> None:
     if examples.classes is not None and len(
         missing := np.setdiff1d(examples.targets, examples.targets[pool])
     ):
         raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples")
-    return np.sort(test), np.sort(pool)
 
 
 def _check_two_of_each(examples: Examples) -> None:
@@ -215,6 +248,16 @@ def _ready(federation: Federation) -> Federation:
     """The same federation with inputs and targets as models see them."""
     examples = ready_examples(federation.examples, federation.training, federation.changes)
     return replace(federation, examples=examples)
+
+
+def check_apart(federation: Federation) -> None:
+    """Raise RuntimeError where an example is in two of the parts, which no partition may come to."""
+    parts = (*federation.clients, *federation.own_held_out, *federation.unseen, federation.test)
+    counts = np.bincount(np.concatenate(parts), minlength=len(federation.examples.targets))
+    if counts.max() > 1:
+        raise RuntimeError(
+            f"example {int(counts.argmax())} is in {counts.max()} parts of the federation, not in one"
+        )
 
 
 def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:

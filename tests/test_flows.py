@@ -76,11 +76,11 @@ def test_study_leaves_everything_in_mlflow():
     artifacts = {file.path for file in client.list_artifacts(outcome.parent_run_id)}
     assert artifacts >= {"study.yaml", "environment.json", "comparison.json", "report.html", "every_run.png"}
     table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
-    assert list(table["arm"]) == [arm.arm for arm in outcome.arms]
+    assert list(table["arm"]) == [arm.arm for arm in outcome.found.arms]
     assert outcome.report.is_file()
     pairs = client.load_table(parent.info.experiment_id, "paired.json", [outcome.parent_run_id])
-    assert list(pairs["baseline"]) == [outcome.arms[0].arm]
-    assert parent.data.tags["verdict"] == "\n".join(outcome.verdict)
+    assert list(pairs["baseline"]) == [outcome.found.arms[0].arm]
+    assert parent.data.tags["verdict"] == "\n".join(outcome.found.verdict)
     assert {child.data.tags["pareto"] for child in children} == {
         "front"
     }  # each partition is a problem of its own
@@ -162,8 +162,8 @@ def test_a_diverging_run_is_marked_failed_and_the_study_goes_on():
     assert (broken.status, fine.status) == ("FAILED", "FINISHED")
     assert "Diverged: round " in broken.message
     assert fine.rounds_done == 4
-    assert caught.value.outcome.arms[0].failed == 1
-    assert caught.value.outcome.arms[0].score.mean is None
+    assert caught.value.outcome.found.arms[0].failed == 1
+    assert caught.value.outcome.found.arms[0].score.mean is None
     parent = connect().get_run(caught.value.outcome.parent_run_id)
     assert parent.info.status == "FAILED"
     assert "1 of 2 runs failed" in parent.data.tags["failure"]

@@ -32,7 +32,7 @@ BEST = "best"
 DELTA = 0.01
 """The smallest difference that matters, unless the study says otherwise: one percentage point of accuracy."""
 
-_FEWEST_SEEDS = 3
+FEWEST_SEEDS = 3
 """Below, nothing is called better, worse or the same: two differences that happen to agree are no evidence."""
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
@@ -167,7 +167,7 @@ def _paired(
 
 def _verdict(gains: np.ndarray, p: float, same_p: float) -> Verdict:
     """gains: how much better the arm is, seed by seed."""
-    if len(gains) < _FEWEST_SEEDS:
+    if len(gains) < FEWEST_SEEDS:
         return "inconclusive"
     if same_p < 1 - LEVEL:  # first: a difference too small to matter may still be a certain one
         return "no difference"
