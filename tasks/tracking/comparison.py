@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,7 @@ from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import comparison_url, connect, tracking_uri
 
 _LONGEST_TAG = 5000
+_LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def compare_again(
     """The comparison of the newest run of a study, from MLflow alone. Raises BadInput where there is none.
 
     network: time the finished rounds on it, instead of what the runs stated. target: of the main metric, instead of
-    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew.
+    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew, and where
+    anything was asked for, beside the study's own under a name that says what.
     """
     parent_run_id = newest_study(name)
     if parent_run_id is None:
@@ -107,7 +111,21 @@ def compare_again(
         judged = Comparison.model_validate({**stated, **wanted})
     except ValidationError as error:
         raise BadInput(readable(error)) from error
-    return write_report(parent_run_id, name, description, question, results, judged, target)
+    asked = {"network": network.label() if network else None, "target": target, **wanted}
+    file = file_name({name: value for name, value in asked.items() if value is not None})
+    return write_report(parent_run_id, name, description, question, results, judged, target, file)
+
+
+def file_name(asked: Mapping[str, object]) -> str:
+    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
+
+    What a file name cannot hold becomes a dash; what makes it too long, a digest.
+    """
+    told = "-".join(f"{option}-{value}" for option, value in asked.items())
+    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
+    if len(plain) > _LONGEST_NAME:
+        plain = f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return "-".join(["report", *([plain] if plain else [])]) + ".html"
 
 
 def write_report(
@@ -118,13 +136,14 @@ def write_report(
     results: Sequence[RunResult],
     judged: Comparison,
     target: float | None = None,
+    file: str = "report.html",
 ) -> StudyOutcome:
-    """Compare the arms and write the report under var/reports, the study file beside it."""
+    """Compare the arms and write the report under var/reports as `file`, the study file beside it."""
     parent = connect().get_run(parent_run_id)
     pairs = compare_paired(results, judged.baseline, judged.delta)
     url = comparison_url(parent.info.experiment_id, [result.run_id for result in results])
     command = parent.data.tags.get("mlflow.source.name", "")
-    path = home() / "reports" / f"{name}-{parent_run_id[:8]}" / "report.html"
+    path = home() / "reports" / f"{name}-{parent_run_id[:8]}" / file
     figures = {
         "Difference from the baseline": difference_picture(results, pairs),
         "Score against bytes": pareto_picture(results),
