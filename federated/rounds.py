@@ -109,7 +109,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         return _round_alone(state, setup, stages)
     cohort = sample_cohort(setup, state.round)
     weights = weights_of(cohort, setup)
-    model, parcels, remembered = broadcast(setup, state, cohort.tolist())
+    model, parcels, remembered, quality = broadcast(setup, state, cohort.tolist())
     dump(setup.config, state.round, "downlink", cohort.tolist(), parcels)
     downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
@@ -124,7 +124,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         cohort_examples=int(setup.federation.sizes[cohort].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
         drift=drift_metrics([partial.drift for partial in partials if partial.drift is not None]),
-        communication=_communication(partials, downlink, state.parameters.numel()),
+        communication={**_communication(partials, downlink, state.parameters.numel()), **quality},
         clipped_clients=sum(partial.clipped_clients for partial in partials),
         training_seconds=sum(partial.training_seconds for partial in partials),
         compression_seconds=sum(partial.compression_seconds for partial in partials),
