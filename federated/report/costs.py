@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from federated.report.cost_curves import cost_curves
 from federated.report.rate_distortion import rate_distortion
-from federated.report.results import SIMULATED_SECONDS, UPLINK, RunResult
+from federated.report.results import SIMULATED_SECONDS, UPLINK, RunResult, candidates
 from federated.report.to_target import target_note, target_table, target_text, to_target
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def costs(results: Sequence[RunResult], target: float | None = None) -> Costs:
 
 
 def cost_figures(results: Sequence[RunResult]) -> dict[str, Figure]:
-    """Title -> figure; none of what would have nothing to tell."""
-    figures = {}
+    """Title -> figure; none of what would have nothing to tell, and no anchors, which send nothing."""
+    figures, results = {}, candidates(results)
     if len(_distinct(run.final(UPLINK) for run in results)) > 1 or _clocked(results):
         figures["Bytes and time"] = cost_curves(results)
     if len(_distinct(run.uplink_ratio for run in results)) > 1:

@@ -14,8 +14,8 @@ from federated.report.comparison import compare, final_text, text_table
 from federated.report.costs import Costs
 from federated.report.paired import Paired
 from federated.report.ranking import commands, ranked
-from federated.report.results import RunResult, arms_of, shared_partitions
-from federated.report.style import metric_label, png, strokes
+from federated.report.results import RunResult, candidates, shared_partitions
+from federated.report.style import arm_strokes, metric_label, png
 from federated.report.verdict import sentences
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def page_html(
         verdict=sentences(results, pairs),
         ranking=ranked(results, pairs),
         pairs=pairs,
-        looks=strokes(arms_of(results)),
+        looks=arm_strokes(results),
         command=command,
         commands=commands(results, command),
         digests=sorted({run.data_digest for run in results} - {""}),
@@ -118,9 +118,16 @@ def _kept_together(text: str) -> Markup:
 
 def _summary(results: Sequence[RunResult]) -> str:
     """`27 runs, 9 arms, 3 seeds; 1 failed.`"""
-    arms, seeds = {run.arm for run in results}, {run.seed for run in results}
+    arms, seeds = {run.arm for run in candidates(results)}, {run.seed for run in results}
+    anchors = {run.arm for run in results if run.anchor}
     failed = sum(not run.finished for run in results)
-    counts = [_counted(len(results), "run"), _counted(len(arms), "arm"), _counted(len(seeds), "seed")]
+    anchors_of = [_counted(len(anchors), "anchor")] if anchors else []
+    counts = [
+        _counted(len(results), "run"),
+        _counted(len(arms), "arm"),
+        *anchors_of,
+        _counted(len(seeds), "seed"),
+    ]
     return f"{', '.join(counts)}; {failed or 'none'} failed."
 
 
@@ -143,10 +150,10 @@ def _run_row(run: RunResult) -> dict[str, str]:
 
 
 def _shared_parameters(results: Sequence[RunResult]) -> dict[str, str]:
-    """The settings that every run has with the same value, seed aside."""
+    """The settings that every run but the anchors has with the same value, seed aside."""
     if not results:
         return {}
-    first, *others = (run.parameters for run in results)
+    first, *others = (run.parameters for run in candidates(results) or results)
     shared = {name: value for name, value in first.items() if all(o.get(name, ...) == value for o in others)}
     return {name: str(value) for name, value in shared.items() if name != "seed"}
 
