@@ -1,7 +1,7 @@
 """`python -m benchmarks.codecs`: how fast each compressor is, how small its payloads and how far off what they carry.
 
-Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib and zstd, and beside
-training those clients with fedstudy's own engine.
+Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib and zstd. With
+`--workload`: whole rounds of these workloads instead, compression beside training, where clients are many and small.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import argparse
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.codecs_in_rounds import CODECS as IN_ROUNDS
+from benchmarks.codecs_in_rounds import share_of_rounds
+from benchmarks.data import default_folder
 from benchmarks.machine import description
+from benchmarks.workloads import WORKLOADS
 from federated.compressors import Compressor, Layout
 from federated.kinds import COMPRESSOR
 from federated.randomness import Generators, Purpose, generator
@@ -81,13 +86,18 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.codecs", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="the quickest of so many counts")
-    parser.add_argument("codecs", nargs="*", default=CODECS, help="compressors as a study file writes them")
+    parser.add_argument("codecs", nargs="*", help="compressors as a study file writes them")
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=[], help="whole rounds instead")
+    parser.add_argument("--data", type=Path, default=default_folder(), help="folder of Fashion-MNIST")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if asked.workload:
+        _show_shares(asked.workload, asked.codecs or IN_ROUNDS, asked.data)
+        return
     updates = updates_of(CLIENTS)
     rows = [
         *_libraries(updates, asked.repeats),
-        *(_timed(text, updates, asked.repeats) for text in asked.codecs),
+        *(_timed(text, updates, asked.repeats) for text in asked.codecs or CODECS),
     ]
     _show(rows, updates)
 
@@ -161,6 +171,34 @@ def _show(rows: list[Timed], updates: Tensor) -> None:
         both = row.encode + row.decode
         cells = (f"{row.encode:.3f}", f"{row.decode:.3f}", f"{megabytes / both:,.0f}")
         table.add_row(row.name, *cells, f"{row.ratio:.1f}", f"{row.nmse:.4f}")
+    _print(table)
+
+
+def _show_shares(workloads: Sequence[str], codecs: Sequence[str], folder: Path) -> None:
+    table = Table(title="median of the rounds but the first, one thread")
+    headers = (
+        "workload",
+        "compressor",
+        "training, ms",
+        "compression, ms",
+        "% of training",
+        "us a client",
+        "data",
+    )
+    for header in headers:
+        table.add_column(header, justify="left" if header in ("workload", "compressor", "data") else "right")
+    for workload in workloads:
+        for codec in codecs:
+            share = share_of_rounds(workload, codec, folder)
+            table.add_row(
+                *(workload, codec, f"{1e3 * share.training:.1f}", f"{1e3 * share.compression:.1f}"),
+                *(f"{100 * share.compression / share.training:.0f}", f"{1e6 * share.a_client:.0f}"),
+                "Fashion-MNIST" if share.real else "random",
+            )
+    _print(table)
+
+
+def _print(table: Table) -> None:
     screen = Console(width=110)
     screen.print(table)
     machine = description(torch.get_num_threads())

@@ -11,20 +11,26 @@ from torch import Tensor
 
 from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
+from federated.distortion import downlink_distortion
 from federated.ledger import Parcel
 from federated.randomness import Purpose, generator
 from federated.setup import Setup
-from federated.state import DownlinkState, RunState
+from federated.state import DownlinkState, Metrics, RunState
 
 _INNER = "inner."
 
 
 class Broadcast(NamedTuple):
-    """model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round."""
+    """What the cohort hears of the global model.
+
+    model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round;
+    quality: metrics of how far the model is from the server's, where that is measured and the downlink loses anything.
+    """
 
     model: Tensor
     parcels: list[Parcel]
     remembered: DownlinkState
+    quality: Metrics
 
 
 def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
@@ -33,19 +39,25 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     Whole: one payload, sent to each. As a difference: see `_differences`.
     """
     send = _differences if setup.downlink.difference else _whole
-    return send(setup, state, cohort)
+    sent, measured = send(setup, state, cohort), setup.config.compression.quality
+    quality = downlink_distortion(setup.downlink, state.parameters, sent[0]) if measured else {}
+    return Broadcast(*sent, quality)
 
 
-def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+def _whole(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     num_parameters = state.parameters.numel()
     fresh = setup.downlink.init(1, num_parameters)
     (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
     decoded = setup.downlink.decode([payload], num_parameters)[0]
-    return Broadcast(decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {})
+    return decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {}
 
 
-def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+def _differences(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
     """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
 
     A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
@@ -67,7 +79,7 @@ def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadc
         (beside,), _ = none().encode({}, statistics[None], ())
         parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
     model = torch.cat([kept["reference"].to(state.parameters), statistics])
-    return Broadcast(model, parcels, {**kept, **_stored(payloads), "held": held})
+    return model, parcels, {**kept, **_stored(payloads), "held": held}
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkState:

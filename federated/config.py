@@ -82,7 +82,7 @@ class Compression(Frozen):
         "none",
         description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
     )
-    quality: bool = Field(True, description="Measure in each round what the uplink does to the updates")
+    quality: bool = Field(True, description="Measure in each round what the ways do to updates and model")
     dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
         None, description="Folder for every payload of every round, as files; null: nowhere"
     )
@@ -91,6 +91,11 @@ class Compression(Frozen):
     def _each_way_can_be_gone(self) -> Compression:
         check_ways(self.uplink, self.downlink)
         return self
+
+    def label(self) -> str:
+        """Both ways as short calls; the downlink only where it is compressed."""
+        up, down = self.uplink.label(), self.downlink.label()
+        return up if down == "none" else f"{up}, down {down}"
 
 
 class Stop(Frozen):

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.choice import Choice
-from federated.config import RunConfig
+from federated.config import Compression, RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
 from federated.frozen import Frozen
@@ -231,7 +231,7 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
         raise BadInput(f"{path}:\n{readable(error)}") from error
 
 
-_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression.uplink"}
+_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression", "compression.uplink"}
 
 
 def _label(config: RunConfig, path: str, stated: Overrides) -> str:
@@ -241,5 +241,5 @@ def _label(config: RunConfig, path: str, stated: Overrides) -> str:
     if path == "partitioner" and AXIS in stated:
         return aimed_label(config.partitioner)
     value = value_at(config, path)
-    shown = value.label() if isinstance(value, Choice) else value
+    shown = value.label() if isinstance(value, Choice | Compression) else value
     return str(shown) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={shown}"

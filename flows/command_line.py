@@ -15,6 +15,7 @@ from flows.runtime import configure
 
 if TYPE_CHECKING:
     from federated.choice import Choice
+    from federated.study import StudyConfig
     from tasks.tracking.comparison import StudyOutcome
 
 app = typer.Typer(
@@ -49,19 +50,18 @@ def run(
     ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
-    from federated.study import read_study
     from flows.runtime import prefect_api
 
-    config = read_study(study, settings or [], _seeds(seeds))
-    config = config.only(arm) if arm else config
+    screen, failure = console(), None
     if forecast:
         from flows.forecast import show_forecast
 
-        show_forecast(config, workers, console())
+        show_forecast(_study(study, settings, seeds, arm), workers, screen)
         return
-    runs, screen, failure = config.runs(), console(), None
-    screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
-    with prefect_api() as wait_for_api:
+    with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
+        config = _study(study, settings, seeds, arm)
+        runs = config.runs()
+        screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
         from federated.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from tasks.tracking.store import require_store
@@ -92,10 +92,9 @@ def preview(
     ] = None,
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
-    from federated.study import read_study
     from flows.preview import show_preview
 
-    show_preview(read_study(study, settings or [], _seeds(seeds)), console(), save)
+    show_preview(_study(study, settings, seeds), console(), save)
 
 
 @app.command("list")
@@ -159,6 +158,16 @@ def main() -> None:
 def _end(message: str, code: int) -> NoReturn:
     Console(stderr=True, highlight=False, markup=False).print(f"error: {message}", soft_wrap=True)
     sys.exit(code)
+
+
+def _study(
+    file: Path, settings: list[str] | None, seeds: str | None, arms: list[str] | None = None
+) -> "StudyConfig":
+    """The study as the options change it."""
+    from federated.study import read_study
+
+    config = read_study(file, settings or [], _seeds(seeds))
+    return config.only(arms) if arms else config
 
 
 def _seeds(text: str | None) -> list[int] | None:

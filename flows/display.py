@@ -4,14 +4,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from federated.study import Run
 from flows.progress import News, Progress, listen_with
+
+if TYPE_CHECKING:
+    from federated.study import Run
 
 _FIGURES = {
     "train/loss": "loss {:.4f}",
@@ -24,7 +27,7 @@ _FIGURES = {
 class Display:
     """Listens to the runs of one study and shows them."""
 
-    def __init__(self, name: str, runs: list[Run], console: Console) -> None:
+    def __init__(self, name: str, runs: "list[Run]", console: Console) -> None:
         self._console = console
         self._num_runs = len(runs)
         self._ended = 0
@@ -104,7 +107,7 @@ class Display:
 
 
 @contextmanager
-def shown(name: str, runs: list[Run], console: Console) -> Iterator[None]:
+def shown(name: str, runs: "list[Run]", console: Console) -> Iterator[None]:
     """Show the runs of a study while the block lasts."""
     display = Display(name, runs, console)
     listen_with(display)

@@ -267,6 +267,10 @@ def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
     assert {run.parameters["network"] for run in slower.results} == {"3g"}
     assert "Simulated time on 3g (uplink_mbps 1.6," in slower.costs.note
     assert "test_accuracy ≥ 0.2" in slower.report.read_text(encoding="utf-8")
+    assert slower.report.name == "report-network-3g-spread=0.5-compute=1.0-target-0.2.html"
+    assert slower.report.parent == live.report.parent
+    assert live.report.name == "report.html"
+    assert "Simulated time on 4g" in live.report.read_text(encoding="utf-8"), "its own report stays"
     assert curves(compare_again("timed")) == curves(live)
     artifacts = {file.path for file in connect().list_artifacts(live.parent_run_id)}
     assert artifacts >= {"to_target.json", "bytes_and_time.png"}

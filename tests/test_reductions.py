@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 
+import numpy as np
 import pytest
 import torch
 
@@ -142,6 +143,60 @@ def test_sketches_of_clients_add_up_to_the_sketch_of_the_sum() -> None:
     payloads, _ = codec("sketch(0.5)").encode({}, with_sum, generators(4))
     tables = [torch.frombuffer(bytearray(payload[8:]), dtype=torch.float32) for payload in payloads]
     assert torch.allclose(tables[0] + tables[1] + tables[2], tables[3], atol=1e-4)
+
+
+def sketched(text: str, updates: torch.Tensor, rows: int) -> np.ndarray:
+    """The tables [C, rows, columns] that clients send."""
+    payloads, _ = codec(text).encode({}, updates, generators(len(updates)))
+    return np.stack([np.frombuffer(payload[8:], "<f4").reshape(rows, -1) for payload in payloads])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_a_sketch_is_what_unit_vectors_say_of_its_hashes(rows: int, fraction: float) -> None:
+    """Where each coordinate goes is read from the sketch of a unit vector; the rest is numpy's sum, median and sort."""
+    size, text = 301, f"sketch({fraction}, keep=0.1, rows={rows})"
+    units = sketched(text, torch.eye(size), rows)
+    assert np.array_equal(np.abs(units).sum(axis=2), np.ones((size, rows)))
+    assert set(np.unique(units)) == {-1, 0, 1}
+    update = normal(1, size)
+    table = np.tensordot(update[0].numpy(), units, 1)
+    np.testing.assert_allclose(sketched(text, update, rows)[0], table, atol=1e-5)
+    estimates = np.median((units * table).sum(axis=2), axis=1)
+    expected = np.zeros(size)
+    best = np.argsort(-np.abs(estimates), kind="stable")[: math.ceil(size / 10)]
+    expected[best] = estimates[best]
+    found = sent(codec(text), update)[0].numpy()
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=1e-5)
+    clear = np.abs(np.abs(estimates) - np.abs(estimates[best[-1]])) > 1e-4
+    np.testing.assert_allclose(found[clear], expected[clear], atol=1e-5)
+
+
+def test_two_coordinates_meet_in_a_row_as_often_as_in_any_hash_table() -> None:
+    """1 / columns, whichever row, and in two rows at once the square of it; signs know nothing of places."""
+    size, rows, columns = 2000, 4, 40
+    units = sketched(f"sketch({rows * columns / size}, rows={rows})", torch.eye(size), rows)
+    places, signs = np.abs(units).argmax(axis=2), units.sum(axis=(1, 2)) / rows
+    first, second = np.triu_indices(size, 1)
+    meet = places[first] == places[second]
+    assert np.allclose(meet.mean(axis=0), 1 / columns, rtol=0.1)
+    for one in range(rows):
+        for other in range(one):
+            assert (meet[:, one] & meet[:, other]).mean() == pytest.approx(1 / columns**2, rel=0.5)
+    assert abs(signs.mean()) <= 5 / math.sqrt(size)
+    assert abs((signs[first] * signs[second])[meet[:, 0]].mean()) <= 5 / math.sqrt(size)
+
+
+def test_one_row_of_a_sketch_errs_by_the_norm_over_the_root_of_its_columns() -> None:
+    """Charikar et al. 2002, lemma 2, for a normal update; the median of five errs less."""
+    size, columns, update = 20_000, 400, normal(1, 20_000)
+    expected = float(update.norm()) / math.sqrt(columns)
+    errors = {}
+    for rows in (1, 5):
+        decoded = sent(codec(f"sketch({rows * columns / size}, keep=1, rows={rows})"), update)
+        errors[rows] = float((decoded - update).square().mean().sqrt())
+    assert errors[1] == pytest.approx(expected, rel=0.05)
+    assert errors[5] < 0.7 * errors[1]
 
 
 def test_arguments_out_of_range_are_refused() -> None:

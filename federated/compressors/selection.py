@@ -44,10 +44,10 @@ def largest(magnitudes: np.ndarray, k: int) -> np.ndarray:
     candidates = _candidates(magnitudes, k)
     among = magnitudes if candidates is None else magnitudes[candidates]
     last = np.partition(among, among.size - k)[among.size - k]
-    keep = among > last
-    ties = np.flatnonzero(among == last)
-    keep[ties[: k - int(keep.sum())]] = True
-    chosen = np.flatnonzero(keep)
+    chosen = np.flatnonzero(among >= last)
+    if chosen.size > k:
+        ties = np.flatnonzero(among[chosen] == last)
+        chosen = np.delete(chosen, ties[k - chosen.size :])
     return chosen if candidates is None else candidates[chosen]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import comparison_url, connect, tracking_uri
 
 _LONGEST_TAG = 5000
+_LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def compare_again(
     """The comparison of the newest run of a study, from MLflow alone. Raises BadInput where there is none.
 
     network: time the finished rounds on it, instead of what the runs stated. target: of the main metric, instead of
-    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew.
+    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew, and where
+    anything was asked for, beside the study's own under a name that says what.
     """
     parent_run_id = newest_study(name)
     if parent_run_id is None:
@@ -89,9 +93,9 @@ def compare_again(
     question = mlflow.artifacts.load_text(f"runs:/{parent_run_id}/study.yaml")
     judged = _judged(yaml.safe_load(question).get("comparison", {}), baseline, delta)
     report = _report(parent_run_id, name, description, question, results)
-    return _written(
-        parent_run_id, replace(report, baseline=judged.baseline, delta=judged.delta, target=target)
-    )
+    asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
+    report = replace(report, baseline=judged.baseline, delta=judged.delta, target=target)
+    return _written(parent_run_id, report, file_name(asked))
 
 
 def _judged(stated: dict[str, Any], baseline: str | None, delta: float | None) -> Comparison:
@@ -103,6 +107,18 @@ def _judged(stated: dict[str, Any], baseline: str | None, delta: float | None) -
         return Comparison.model_validate({**stated, **wanted})
     except ValidationError as error:
         raise BadInput(readable(error)) from error
+
+
+def file_name(asked: Mapping[str, object]) -> str:
+    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
+
+    What a file name cannot hold becomes a dash; what makes it too long, a digest.
+    """
+    told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
+    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
+    if len(plain) > _LONGEST_NAME:
+        plain = f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return "-".join(["report", *([plain] if plain else [])]) + ".html"
 
 
 def _report(
@@ -123,9 +139,9 @@ def _report(
     )
 
 
-def _written(parent_run_id: str, report: Report) -> StudyOutcome:
-    """The report under var/reports, the study file beside it."""
-    path = home() / "reports" / f"{report.name}-{parent_run_id[:8]}" / "report.html"
+def _written(parent_run_id: str, report: Report, file: str = "report.html") -> StudyOutcome:
+    """The report under var/reports as `file`, the study file beside it."""
+    path = home() / "reports" / f"{report.name}-{parent_run_id[:8]}" / file
     pictures = drawn(report)
     write_page(path, report, pictures)
     path.with_name("study.yaml").write_text(report.question, encoding="utf-8")
