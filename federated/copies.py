@@ -42,9 +42,8 @@ def own_copies_together(
     first[every] = every[first_copies(contents[every])]
     together = []
     for training, own in kept:
-        held = np.sort(np.concatenate([training, own]))
-        stays_out = is_own[first[held]]
-        if stays_out.all():
-            stays_out = np.zeros(len(held), bool)
-        together.append((held[~stays_out], held[stays_out]))
+        out, back = is_own[first[training]], ~is_own[first[own]]
+        moved = np.concatenate([training[~out], own[back]]), np.concatenate([own[~back], training[out]])
+        nothing_left = not len(moved[0]) and len(moved[1])
+        together.append((moved[1], moved[0]) if nothing_left else moved)
     return together

@@ -22,6 +22,7 @@ CHANGES: dict[str, Any] = {
     "holdout.test": 0.3,
     "holdout.client": 0.1,
     "holdout.unseen_clients": 1,
+    "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
     "algorithm": "fedavg(0.5)",
     "local.epochs": 2,

@@ -10,6 +10,8 @@ import torch
 import yaml
 
 from federated.errors import BadInput
+from federated.forecast import forecast_of_json
+from federated.forecast.remembered import overheads
 from federated.kinds import NETWORK
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
@@ -118,6 +120,29 @@ def test_study_leaves_everything_in_mlflow():
     resolved = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml"))
     assert type(config).model_validate(resolved) == config
     assert not checkpoints.checkpoint_path(config).exists()
+
+
+def test_a_study_is_foreseen_and_the_report_says_what_it_took():
+    outcome = federated_study(_study(name="foreseen", axes={"compression.uplink": ["none", "top_k(0.1)"]}))
+    parent = connect().get_run(outcome.parent_run_id)
+    results, metrics = outcome.results, parent.data.metrics
+    foretold = forecast_of_json(mlflow.artifacts.load_text(f"runs:/{outcome.parent_run_id}/forecast.json"))
+    assert [arm.arm for arm in foretold.arms] == [arm.arm for arm in outcome.found.arms]
+    plain = [run.final("communication/uplink_bytes_total") for run in results if run.arm == "none"]
+    assert foretold.arms[0].uplink == (sum(plain),) * 3
+    assert metrics["system/forecast_seconds"] == foretold.seconds
+    for run in results:
+        assert 0 < run.final("system/overhead_seconds") < run.final("system/run_seconds") <= run.seconds + 0.1
+    assert metrics["system/study_seconds"] > sum(run.final("system/run_seconds") for run in results)
+    assert metrics["system/peak_memory_mb"] > 100
+    rows = outcome.found.foreseen.rows
+    assert rows[2][0] == "MB up"
+    assert rows[2][3] == "1.00"
+    assert "Forecast and fact" in outcome.report.read_text(encoding="utf-8")
+    assert compare_again("foreseen").found.foreseen.rows == rows
+    assert overheads().measured
+    text = (Path(__file__).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
+    assert {name for name in metrics if f"`{name}`" not in text} == set()
 
 
 def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_one():

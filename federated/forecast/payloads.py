@@ -16,6 +16,7 @@ from federated.randomness import Purpose, generator
 from federated.rounds import sample_cohort
 from federated.setup import Setup
 
+_SHUFFLED = 6
 _MARGIN = 0.05
 """Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends."""
 
@@ -47,23 +48,28 @@ def sizes(real: Sequence[int], others: Sequence[int]) -> Amount:
     """Bytes of a payload to come, from payloads of real vectors and of `others` that no training makes.
 
     Exact where all are of one size, so that the content plays no part: the others are as unlike as can be (`unlike`).
-    Else the range of the real ones, and a margin on both sides.
+    Else the range of the real ones, and on both sides as much again as they differ by, at least a margin.
     """
     low, high = min(real), max(real)
     if {low, high, *others} == {low}:
         return Amount(low, low, low)
-    return Amount(low * (1 - _MARGIN), float(np.mean(real)), high * (1 + _MARGIN))
+    factor = max(1 + _MARGIN, high / low)
+    return Amount(low / factor, float(np.mean(real)), high * factor)
 
 
 def unlike(row: Tensor) -> Tensor:
-    """Vectors as long as `row` [P] that a codec would code very differently, [3, P]: its numbers in rising order, a
-    single one that is not zero, and its numbers in random order with random exponents."""
+    """Vectors as long as `row` [P] that a codec would code very differently, [9, P]: a single number that is not zero,
+    its numbers in rising and in falling order, and in random orders with random exponents."""
     numbers = generator(0, Purpose.FORECAST, row.numel())
     single = torch.zeros_like(row)
     single[-1] = 1.0
-    order = torch.from_numpy(numbers.permutation(row.numel()))
-    spread = torch.from_numpy(10.0 ** numbers.uniform(-6, 0, row.numel())).to(row)
-    return torch.stack([row.sort().values, single, row[order] * spread])
+    rising = row.abs().sort().values
+    shuffled = [
+        row[torch.from_numpy(numbers.permutation(row.numel()))]
+        * torch.from_numpy(10.0 ** numbers.uniform(-6, 0, row.numel())).to(row)
+        for _ in range(_SHUFFLED)
+    ]
+    return torch.stack([single, rising, rising.flip(0), *shuffled])
 
 
 def lengths(codec: Compressor, rows: Tensor) -> list[int]:

@@ -103,7 +103,7 @@ def compare_paired(
     results = candidates(results)
     metric = next(result.main_metric for result in results if result.arm == baseline)
     arms = arms_of([result for result in results if result.main_metric == metric])
-    outcomes = {arm: _Outcomes(_scores(results, arm), _curves(results, arm)) for arm in arms}
+    outcomes = {arm: _Outcomes(_scores(results, arm), curves_by_seed(results, arm)) for arm in arms}
     pairs = [(arm, baseline) for arm in arms if arm != baseline]
     if wanted == BEST and BEST not in arms:
         others = [arm for arm, _ in pairs]
@@ -184,7 +184,7 @@ def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:
     return {seed: value for seed, value in finals.items() if value is not None and np.isfinite(value)}
 
 
-def _curves(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
+def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
     """Seed -> all that was measured of the model, round by round: equal to the bit where nothing differs."""
     return {
         run.seed: [

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from federated.evaluation import higher_is_better
 from federated.report.gap_closed import GapClosed, gap_closed
+from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
 from federated.report.results import RunResult, arms_of, candidates
 from federated.report.statistics import MOST_SEEDS, Interval
 from federated.report.style import metric_label
 
-_ORDER: tuple[Verdict, ...] = ("better", "worse", "no difference", "no effect", "inconclusive")
+_DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
 def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
@@ -28,8 +30,12 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if not pairs:
         return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
     shared = [pair for pair in pairs if pair.seeds]
-    by_verdict = {verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in _ORDER}
-    said += [_about(verdict, found) for verdict, found in by_verdict.items() if found]
+    by_verdict = {
+        verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
+    }
+    said += [_about(verdict, by_verdict[verdict]) for verdict in _DECIDED if by_verdict[verdict]]
+    said += [same.sentence() for same in identical_arms(candidates(results))]
+    said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
     if without := [pair.arm for pair in pairs if not pair.seeds]:
         said.append(f"Not compared, for want of a seed that both finished: {'; '.join(without)}.")
     least = min((len(pair.seeds) for pair in shared), default=5)
@@ -124,9 +130,6 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
         return f"{verdict.capitalize()} than {baseline}: {named}{more}."
     if verdict == "no difference":
         return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
-    plain = "; ".join(pair.arm for pair in pairs[:3])
-    if verdict == "no effect":
-        return f"No effect at all: every number of the model is the same as with {baseline}: {plain}{more}."
     needed = [pair.more_seeds for pair in pairs]
     seeds = (
         "" if None in needed else f", about {max(filter(None, needed), default=1)} more seeds would decide"
