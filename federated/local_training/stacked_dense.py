@@ -25,13 +25,15 @@ class StackedDense:
         self.dense, self.rule = dense, rule
         self._shaped = rule.shaped(self._widened)
         shape = (num_clients, dense.outputs, dense.width)
-        self._weights = scratch(f"weights {number}", received, *shape).copy_(self._widened(received[None]))
+        self._received = self._widened(received[None])
+        self._weights = scratch(f"weights {number}", received, *shape).copy_(self._received)
         self._buffers = scratch(f"momentum {number}", received, *shape).zero_() if rule.momentum else None
         self._gradients = None if rule.is_fused else scratch(f"gradient {number}", received, *shape)
         self.keep(num_clients)
 
     def keep(self, num_clients: int) -> None:
         """Go on with the first clients only; the others have finished."""
+        self.num_clients = num_clients
         self._now = self._weights[:num_clients]
         self._transposed = self._now.transpose(1, 2)
         self._without_bias = self._now[..., : self.dense.inputs]
@@ -59,15 +61,13 @@ class StackedDense:
         assert self.gradient is not None
         self._rule_now.descend(self._now, self._buffer, self.gradient)
 
-    def write_deltas(self, received: Tensor, deltas: Tensor, rows: list[int]) -> None:
-        """Write how far the parameters moved into `rows` of deltas [C, P]."""
-        dense = self.dense
-        first = received[dense.weight].view(dense.outputs, dense.inputs)
-        for weights, row in zip(self._weights, rows, strict=True):
-            moved = deltas[row]
-            torch.sub(weights[:, : dense.inputs], first, out=moved[dense.weight].view_as(first))
-            if dense.bias is not None:
-                torch.sub(weights[:, dense.inputs], received[dense.bias], out=moved[dense.bias])
+    def write_deltas(self, deltas: Tensor, rows: Tensor) -> None:
+        """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the layer up."""
+        dense, moved = self.dense, self._weights.sub_(self._received)
+        weights = deltas[:, dense.weight].unflatten(1, (dense.outputs, dense.inputs))
+        weights.index_copy_(0, rows, moved[..., : dense.inputs])
+        if dense.bias is not None:
+            deltas[:, dense.bias].index_copy_(0, rows, moved[..., dense.inputs])
 
     def _widened(self, vectors: Tensor) -> Tensor:
         """The layer's part of some flat vectors [k, P], as [k, outputs, width]."""
@@ -83,3 +83,8 @@ def widen(values: Tensor, num_inputs: int) -> None:
     """Write what the columns after the inputs always hold into values [..., width]: 1 for the bias, else 0."""
     values[..., num_inputs:] = 0
     values[..., num_inputs : num_inputs + 1] = 1
+
+
+def first(values: Tensor, num_clients: int) -> Tensor:
+    """The first clients of values [c, ...]; a slice of all would take as long as a small kernel."""
+    return values if len(values) == num_clients else values[:num_clients]
