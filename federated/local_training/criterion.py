@@ -31,16 +31,17 @@ def criterion_of(loss: Loss) -> Criterion:
 
 
 def _softmax(outputs: Tensor) -> Tensor:
-    """On a CPU in five vectorised steps: torch's own takes 150 ns a row of ten, which is five times as long."""
-    if not outputs.is_cpu:
-        return torch.softmax(outputs, dim=-1)
-    powers = torch.sub(outputs, outputs.amax(dim=-1, keepdim=True)).exp_()
-    return powers.div_(powers.sum(dim=-1, keepdim=True))
+    return torch.softmax(_classes_first(outputs), dim=0).t().view(outputs.shape)
 
 
 def _cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
-    chosen = outputs.gather(-1, targets[..., None]).squeeze(-1)
-    return torch.logsumexp(outputs, dim=-1).sub_(chosen)
+    logarithms = torch.log_softmax(_classes_first(outputs), dim=0)
+    return logarithms.gather(0, targets.reshape(1, -1)).neg_().view(targets.shape)
+
+
+def _classes_first(outputs: Tensor) -> Tensor:
+    """[..., K] -> [K, n]. Torch's softmax of rows takes 150 ns a row of ten; of columns, with the copy, 30."""
+    return outputs.reshape(-1, outputs.shape[-1]).t()
 
 
 CROSS_ENTROPY = Criterion(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from federated.local_training.scratch import Scratch
-from federated.local_training.stacked_dense import StackedDense
+from federated.local_training.stacked_dense import StackedDense, first
 
 
 class FirstLayer(Protocol):
@@ -28,13 +28,13 @@ class Direct:
     """Every step reads and writes the weights. inputs: of the whole block, [c, S x B, width]; batch: B."""
 
     def __init__(self, layer: StackedDense, inputs: Tensor, batch: int) -> None:
-        self._layer, self._inputs = layer, inputs.split(batch, dim=1)
+        self._layer, self._inputs = layer, torch.split(inputs, batch, dim=1)
 
     def outputs(self, step: int, num_clients: int) -> Tensor:
-        return self._layer.outputs(self._inputs[step][:num_clients])
+        return self._layer.outputs(first(self._inputs[step], num_clients))
 
     def learn(self, step: int, errors: Tensor) -> None:
-        self._layer.learn(self._inputs[step][: len(errors)], errors)
+        self._layer.learn(first(self._inputs[step], len(errors)), errors)
 
     def finish(self) -> None:
         pass
@@ -52,28 +52,30 @@ class Dual:
     def __init__(self, layer: StackedDense, inputs: Tensor, batch: int, scratch: Scratch) -> None:
         self._layer, self._inputs, self._rate = layer, inputs, float(layer.rule.rate)
         clients, count, _ = inputs.shape
-        self._start = layer.outputs(inputs).split(batch, dim=1)
+        self._start = torch.split(layer.outputs(inputs), batch, dim=1)
         # A step needs its products with the steps before it, not with itself or later ones.
         products = torch.bmm(inputs[:, batch:], inputs[:, : count - batch].transpose(1, 2))
-        self._products = products.split(batch, dim=1)
+        rows = torch.split(products, batch, dim=1)
+        self._products = [row[..., : step * batch] for step, row in enumerate(rows, start=1)]
         self._errors = scratch("dual errors", inputs, clients, count, layer.dense.outputs).zero_()
-        self._errors_of = self._errors.split(batch, dim=1)
+        self._now = torch.split(self._errors, batch, dim=1)
+        self._before = [self._errors[:, : step * batch] for step in range(1, len(self._now))]
 
     def outputs(self, step: int, num_clients: int) -> Tensor:
-        start = self._start[step][:num_clients]
+        start = first(self._start[step], num_clients)
         if not step:
             return start
-        before = step * start.shape[1]
-        return torch.baddbmm(
-            start,
-            self._products[step - 1][:num_clients, :, :before],
-            self._errors[:num_clients, :before],
-            alpha=-self._rate,
+        products, before = (
+            first(self._products[step - 1], num_clients),
+            first(self._before[step - 1], num_clients),
         )
+        return torch.baddbmm(start, products, before, alpha=-self._rate)
 
     def learn(self, step: int, errors: Tensor) -> None:
-        self._errors_of[step][: len(errors)].copy_(errors)
+        first(self._now[step], len(errors)).copy_(errors)
 
     def finish(self) -> None:
+        still = self._layer.num_clients
         self._layer.keep(len(self._inputs))
         self._layer.learn(self._inputs, self._errors)
+        self._layer.keep(still)

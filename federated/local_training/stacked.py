@@ -46,7 +46,7 @@ def stacked_trainer(
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
                 block = Block(work, criterion, layers, plan, steps, masks, scratch)
                 total[: block.active[0]] += _train_block(stack, block, scratch)
-            _write(plan, stack, start, total, slots, slots.rows[alike])
+            _write(plan, stack, total, slots, slots.rows[alike])
 
     return train
 
@@ -63,12 +63,12 @@ def _alike(work: LocalWork, clients: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def _write(plan: Plan, stack: Stack, received: Tensor, total: Tensor, slots: Slots, rows: Tensor) -> None:
-    """Write the stack's results into `rows` of the slots. received: by the plan's clients; total: their losses [c]."""
-    into = rows[plan.positions].tolist()
+def _write(plan: Plan, stack: Stack, total: Tensor, slots: Slots, rows: Tensor) -> None:
+    """Write the stack's results into `rows` of the slots; total: the summed losses [c]."""
+    rows = rows[plan.positions]
     for layer in stack.layers:
-        layer.write_deltas(received, slots.deltas, into)
-    slots.losses[into] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
+        layer.write_deltas(slots.deltas, rows)
+    slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
 
 
 def _train_block(stack: Stack, block: Block, scratch: Scratch) -> Tensor:
@@ -76,8 +76,7 @@ def _train_block(stack: Stack, block: Block, scratch: Scratch) -> Tensor:
     stack.keep(block.active[0])
     first = _first_layer(stack, block, scratch)
     for step, now in enumerate(block.active):
-        if now < stack.num_clients:
-            stack.keep(now)
+        stack.keep(now)
         masks = [None if mask is None else mask[step][:now] for mask in block.masks]
         outputs = stack.forward(first.outputs(step, now), masks)
         first.learn(step, stack.backward(block.errors(step, outputs), masks))

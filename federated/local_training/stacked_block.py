@@ -12,10 +12,10 @@ from federated.local_training.criterion import Criterion
 from federated.local_training.linear_stack import Dense
 from federated.local_training.plan import Plan, gathered
 from federated.local_training.scratch import Scratch
-from federated.local_training.stacked_dense import widen
+from federated.local_training.stacked_dense import first, widen
 from federated.local_training.stacked_masks import StackedMasks
 from federated.local_training.work import LocalWork
-from federated.objective import model_inputs
+from federated.objective import write_model_inputs
 
 # As bytes, as floats and scaled, so many examples of Fashion-MNIST stay in a core's cache.
 _GATHERED_NUMBERS = 200_000
@@ -27,7 +27,6 @@ class Block:
     active: clients that take each step; batch: B, the examples of one.
     inputs [c, S x B, width]: of the first layer, those that are dropped already zero.
     targets [S, c, B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
-    weights [S, c, B, 1]: what its error counts in the gradient; aims [S, c, B, K]: weighted so, and negative.
     masks: of each layer's inputs, [c, B, inputs] for each step; None where nothing is dropped.
     """
 
@@ -52,17 +51,18 @@ class Block:
         counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
         self.real = torch.arange(self.batch, device=device) < counts
         scale = criterion.scale(layers[-1].outputs)
-        self.weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype)))[..., None]
-        self.aims = criterion.aims(self.targets, layers[-1].outputs) * -self.weights
-        self.outputs = scratch("outputs", self.inputs, *self.aims.shape)
+        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype)))[..., None]
+        aims = criterion.aims(self.targets, layers[-1].outputs) * -weights
+        self.outputs = scratch("outputs", self.inputs, *aims.shape)
         if self.active[-1] < self.active[0]:
             self.outputs.zero_()
+        self._of_step = list(zip(aims, weights, self.outputs, strict=True))
 
     def errors(self, step: int, outputs: Tensor) -> Tensor:
         """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
-        now = len(outputs)
-        self.outputs[step, :now] = outputs
-        return torch.addcmul(self.aims[step, :now], self.criterion.predict(outputs), self.weights[step, :now])
+        aims, weights, kept = (first(values, len(outputs)) for values in self._of_step[step])
+        kept.copy_(outputs)
+        return torch.addcmul(aims, self.criterion.predict(outputs), weights)
 
     def losses(self) -> Tensor:
         """The summed losses of each client's examples [c]."""
@@ -75,7 +75,7 @@ class Block:
         drawn = masks.draw(counts, self.batch, self.inputs)
         if (first := drawn[0]) is not None:
             self.inputs[..., :num_inputs] *= first
-        return [None if mask is None else mask.split(self.batch, dim=1) for mask in drawn]
+        return [None if mask is None else torch.split(mask, self.batch, dim=1) for mask in drawn]
 
 
 def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tensor:
@@ -83,8 +83,9 @@ def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tens
     inputs = scratch("inputs", work.model.vector, at.shape[0], at.shape[1] * at.shape[2], dense.width)
     rows, at = inputs.view(-1, dense.width), at.reshape(-1)
     at_a_time = max(1, _GATHERED_NUMBERS // dense.inputs) if at.is_cpu else len(at)
-    for into, some in zip(rows.split(at_a_time), at.split(at_a_time), strict=True):
-        into[:, : dense.inputs] = model_inputs(work.inputs.index_select(0, some)).flatten(1)
-    if dense.bias is not None:
-        widen(rows, dense.inputs)
+    for into, some in zip(torch.split(rows, at_a_time), torch.split(at, at_a_time), strict=True):
+        taken = scratch("gathered", work.inputs, len(some), *work.inputs.shape[1:])
+        torch.index_select(work.inputs, 0, some, out=taken)
+        write_model_inputs(taken.flatten(1), into[:, : dense.inputs])
+    widen(rows, dense.inputs)
     return inputs

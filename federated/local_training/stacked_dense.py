@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import torch
 from torch import Tensor
 
@@ -27,13 +25,15 @@ class StackedDense:
         self.dense, self.rule = dense, rule
         self._shaped = rule.shaped(self._widened)
         shape = (num_clients, dense.outputs, dense.width)
-        self._weights = scratch(f"weights {number}", received, *shape).copy_(self._widened(_rows(received)))
+        self._received = self._widened(received if received.dim() > 1 else received[None])
+        self._weights = scratch(f"weights {number}", received, *shape).copy_(self._received)
         self._buffers = scratch(f"momentum {number}", received, *shape).zero_() if rule.momentum else None
         self._gradients = None if rule.is_fused else scratch(f"gradient {number}", received, *shape)
         self.keep(num_clients)
 
     def keep(self, num_clients: int) -> None:
         """Go on with the first clients only; the others have finished."""
+        self.num_clients = num_clients
         self._now = self._weights[:num_clients]
         self._transposed = self._now.transpose(1, 2)
         self._without_bias = self._now[..., : self.dense.inputs]
@@ -61,16 +61,13 @@ class StackedDense:
         assert self.gradient is not None
         self._rule_now.descend(self._now, self._buffer, self.gradient)
 
-    def write_deltas(self, received: Tensor, deltas: Tensor, rows: list[int]) -> None:
-        """Write how far the parameters moved from those received, [P] or [c, P], into `rows` of deltas [C, P]."""
-        dense, starts = self.dense, _rows(received)
-        first = cycle(starts[:, dense.weight].reshape(len(starts), dense.outputs, dense.inputs))
-        bias = cycle(starts[:, dense.bias] if dense.bias is not None else ())
-        for weights, row in zip(self._weights, rows, strict=True):
-            moved, from_weights = deltas[row], next(first)
-            torch.sub(weights[:, : dense.inputs], from_weights, out=moved[dense.weight].view_as(from_weights))
-            if dense.bias is not None:
-                torch.sub(weights[:, dense.inputs], next(bias), out=moved[dense.bias])
+    def write_deltas(self, deltas: Tensor, rows: Tensor) -> None:
+        """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the layer up."""
+        dense, moved = self.dense, self._weights.sub_(self._received)
+        weights = deltas[:, dense.weight].unflatten(1, (dense.outputs, dense.inputs))
+        weights.index_copy_(0, rows, moved[..., : dense.inputs])
+        if dense.bias is not None:
+            deltas[:, dense.bias].index_copy_(0, rows, moved[..., dense.inputs])
 
     def _widened(self, vectors: Tensor) -> Tensor:
         """The layer's part of some flat vectors [k, P], as [k, outputs, width]."""
@@ -88,6 +85,6 @@ def widen(values: Tensor, num_inputs: int) -> None:
     values[..., num_inputs : num_inputs + 1] = 1
 
 
-def _rows(vectors: Tensor) -> Tensor:
-    """[P] as [1, P], and [c, P] as it is."""
-    return vectors if vectors.dim() > 1 else vectors[None]
+def first(values: Tensor, num_clients: int) -> Tensor:
+    """The first clients of values [c, ...]; a slice of all would take as long as a small kernel."""
+    return values if len(values) == num_clients else values[:num_clients]

@@ -31,7 +31,7 @@ class Stack:
         scratch: Scratch,
     ) -> None:
         """batch: B, the examples of a step."""
-        self.rule = rule
+        self.rule, self.num_clients = rule, 0
         self.layers = [
             StackedDense(number, dense, received, num_clients, rule, scratch)
             for number, dense in enumerate(layers)
@@ -46,6 +46,8 @@ class Stack:
 
     def keep(self, num_clients: int) -> None:
         """Go on with the first clients only; the others have finished."""
+        if num_clients == self.num_clients:
+            return
         self.num_clients = num_clients
         for layer in self.layers:
             layer.keep(num_clients)
