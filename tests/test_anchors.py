@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from federated.errors import BadInput
 from federated.kinds import NETWORK
 from federated.report import (
+    Report,
     RunResult,
     arm_curves,
     arm_outcomes,
     compare,
-    cost_figures,
     costs,
     on_network,
     page_html,
@@ -21,6 +21,7 @@ from federated.report import (
     table,
     text_table,
 )
+from federated.report.costs import bytes_and_time, rate_and_distortion
 from federated.report.gap_closed import gap_closed
 from federated.report.paired import choose_baseline, compare_paired
 from federated.report.pareto import pareto
@@ -307,11 +308,11 @@ def test_the_tables_have_the_share_and_anchors_come_last() -> None:
 
 
 def test_the_page_counts_anchors_apart_and_explains_the_share() -> None:
-    source = page_html("s", "", "name: s", STUDY, {}, {}, {}, "run", pairs=compare_paired(STUDY))
+    source = page_html(Report("s", STUDY, stated_command="run"), {})
     assert "12 runs, 2 arms, 2 anchors, 3 seeds; none failed." in source
     assert "Gap closed: the arm's share of the way" in source
     assert "run --arm centralised</code>" in source
-    without = page_html("s", "", "", [run for run in STUDY if not run.anchor], {}, {}, {}, "run")
+    without = page_html(Report("s", [run for run in STUDY if not run.anchor]), {})
     assert "Gap closed" not in without
 
 
@@ -348,5 +349,6 @@ def test_another_network_times_the_arms_and_leaves_anchors() -> None:
     timed = on_network(stated, network)
     assert {run.parameters.get("network") for run in timed if not run.anchor} == {"4g"}
     assert [run for run in timed if run.anchor] == [run for run in stated if run.anchor]
-    assert cost_figures(STUDY) == {}
+    assert bytes_and_time(STUDY) is None
+    assert rate_and_distortion(STUDY) is None
     assert response_curve(STUDY) is None
