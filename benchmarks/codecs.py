@@ -1,7 +1,8 @@
 """`python -m benchmarks.codecs`: how fast each compressor is, how small its payloads and how far off what they carry.
 
-Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib and zstd. With
-`--workload`: whole rounds of these workloads instead, compression beside training, where clients are many and small.
+Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib, zstd and training.
+With `--workload`: whole rounds of these workloads instead, compression beside training, where clients are many and
+small.
 """
 
 from __future__ import annotations
@@ -25,23 +26,13 @@ from benchmarks.codecs_in_rounds import CODECS as IN_ROUNDS
 from benchmarks.codecs_in_rounds import share_of_rounds
 from benchmarks.data import default_folder
 from benchmarks.machine import description
+from benchmarks.mcmahan_cnn import BATCH, IMAGES, LAYOUT, training_seconds
 from benchmarks.workloads import WORKLOADS
-from federated.compressors import Compressor, Layout
+from federated.compressors import Compressor
 from federated.kinds import COMPRESSOR
 from federated.randomness import Generators, Purpose, generator
 
 CLIENTS = 10
-LAYOUT: Layout = (
-    ("conv1.weight", (32, 1, 5, 5)),
-    ("conv1.bias", (32,)),
-    ("conv2.weight", (64, 32, 5, 5)),
-    ("conv2.bias", (64,)),
-    ("hidden.weight", (512, 3136)),
-    ("hidden.bias", (512,)),
-    ("outputs.weight", (10, 512)),
-    ("outputs.bias", (10,)),
-)
-"""The CNN of McMahan et al. 2017: 1,663,370 parameters."""
 CODECS = (
     "none",
     "float16",
@@ -101,6 +92,10 @@ def main() -> None:
         *(_timed(text, updates, asked.repeats) for text in asked.codecs or CODECS),
     ]
     _show(rows, updates)
+    seconds = CLIENTS * training_seconds()
+    Console().print(
+        f"one epoch of {IMAGES} images in batches of {BATCH} each, plain PyTorch: {seconds:.1f} s"
+    )
 
 
 def updates_of(clients: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The benchmarks measure the same work for everybody, and add it up right. Nothing is timed here."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import codecs, ours, partitioning, plain
+from benchmarks import codecs, mcmahan_cnn, ours, partitioning, plain
 from benchmarks.codecs_in_rounds import share_of_rounds
 from benchmarks.end_to_end import _timed
 from benchmarks.memory import family, peak_rss_mb
@@ -192,3 +193,10 @@ def test_what_compression_takes_of_a_round_is_what_the_rounds_say(monkeypatch, t
     assert (share.workload, share.name, share.clients, share.real) == ("W3", "qsgd(4)", 100, False)
     assert share.a_client * 100 == pytest.approx(share.compression)
     assert min(share.training, share.compression) > 0
+
+
+def test_the_trained_cnn_is_the_one_whose_updates_are_compressed():
+    shapes = tuple(tuple(parameter.shape) for parameter in mcmahan_cnn.cnn().parameters())
+    assert shapes == tuple(shape for _, shape in mcmahan_cnn.LAYOUT)
+    assert sum(map(math.prod, shapes)) == 1_663_370
+    assert mcmahan_cnn.training_seconds(images=40) > 0
