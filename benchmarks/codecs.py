@@ -69,6 +69,7 @@ CODECS = (
     "sketch(0.1)",
     "layer_wise(top_k(0.01))",
     "error_feedback(top_k(0.01))",
+    "momentum_correction(error_feedback(top_k(0.01)))",
 )
 
 

@@ -219,6 +219,45 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     assert _measured(resumed.results) == _measured(whole.results)
 
 
+def test_anchors_are_runs_of_the_study_and_the_arms_are_read_between_them(monkeypatch):
+    study = _study(
+        name="anchored", axes=SKEWS, rounds=12, holdout={"client": 0.2}, local={"learning_rate": 0.5}
+    )
+    study = StudyConfig.model_validate({**study.model_dump(mode="json"), "anchors": True})
+    outcome = federated_study(study)
+    client = connect()
+    parent = client.get_run(outcome.parent_run_id)
+    tags = [client.get_run(result.run_id).data.tags for result in outcome.results]
+    assert [tag.get("anchor", "") for tag in tags] == [*[""] * 4, *["centralised"] * 4, *["local"] * 4]
+    assert len({tag["anchor_key"] for tag in tags}) == 2
+    assert ["pareto" in tag for tag in tags] == [*[True] * 4, *[False] * 8]
+    assert [tag["model_format"] for tag in tags] == [*["pt2"] * 8, *["none"] * 4]
+    for result in outcome.results[4:]:
+        assert result.final("communication/uplink_bytes_total") == 0.0
+        assert list(result.curve("generalisation/test_accuracy")[0]) == [0, 2, 4, 6, 8, 10, 12]
+    table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
+    assert list(table["gap closed mean"])[2:] == [1.0, 1.0, 0.0, 0.0]
+    assert all(0 < share < 1.1 for share in list(table["gap closed mean"])[:2])
+    assert "of the gap between local and centralised training" in parent.data.tags["verdict"]
+
+    original, trained = rounds.train_segment, []
+
+    def fails_in_the_middle(state, setup, first, last, on_round):
+        if first == 7:
+            raise OSError("the power went out")
+        return original(state, setup, first, last, on_round)
+
+    alone = study.only([study.runs()[-1].arm])
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "train_segment", fails_in_the_middle)
+        with pytest.raises(StudyFailed):
+            federated_study(alone)
+    monkeypatch.setattr(rounds, "train_segment", lambda *a: trained.append(a[2]) or original(*a))
+    resumed = federated_study(alone, resume=True)
+    assert trained == [7, 9, 11] * 2
+    assert _measured(resumed.results) == _measured(outcome.results[-2:])
+
+
 def test_a_stop_rule_ends_the_run_and_says_why():
     study = _study(seeds=[0], rounds=40, stop={"metric": "generalisation/test_accuracy", "target": 0.3})
     (result,) = federated_study(study).results
@@ -328,7 +367,11 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
 def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
-    held_out = {"holdout": {"client": 0.2, "unseen_clients": 2}, "seeds": [0]}
+    held_out = {
+        "holdout": {"client": 0.2, "unseen_clients": 2},
+        "evaluation": {"every": 2, "personalisation": True},
+        "seeds": [0],
+    }
     digits = federated_study(_study(name="dictionary", network="4g", **held_out))
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
@@ -347,8 +390,12 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     listed = federated_study(
         _study(name="dictionary-file", partitioner={"name": "from_file", "path": str(file)}, clients=None)
     )
+    alone = [
+        federated_study(_study(name=f"dictionary-alone-{at}", training="local", seeds=[0], **data))
+        for at, data in enumerate(({}, {"dataset": "linear(size=100)", "model": "linear"}))
+    ]
     logged = set()
-    for outcome in (digits, line, two_ways, aimed, listed):
+    for outcome in (*alone, digits, line, two_ways, aimed, listed):
         logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]

@@ -151,25 +151,25 @@ def sketched(text: str, updates: torch.Tensor, rows: int) -> np.ndarray:
     return np.stack([np.frombuffer(payload[8:], "<f4").reshape(rows, -1) for payload in payloads])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7])
-@pytest.mark.parametrize("fraction", [0.1, 0.5])
+@pytest.mark.parametrize("rows", [3, 4, 5, 7])
+@pytest.mark.parametrize("fraction", [0.5, 0.9])
 def test_a_sketch_is_what_unit_vectors_say_of_its_hashes(rows: int, fraction: float) -> None:
     """Where each coordinate goes is read from the sketch of a unit vector; the rest is numpy's sum, median and sort."""
     size, text = 301, f"sketch({fraction}, keep=0.1, rows={rows})"
     units = sketched(text, torch.eye(size), rows)
     assert np.array_equal(np.abs(units).sum(axis=2), np.ones((size, rows)))
     assert set(np.unique(units)) == {-1, 0, 1}
-    update = normal(1, size)
+    update = normal(1, size) * torch.exp(2 * normal(1, size, seed=4))
     table = np.tensordot(update[0].numpy(), units, 1)
-    np.testing.assert_allclose(sketched(text, update, rows)[0], table, atol=1e-5)
+    np.testing.assert_allclose(sketched(text, update, rows)[0], table, atol=1e-4)
     estimates = np.median((units * table).sum(axis=2), axis=1)
     expected = np.zeros(size)
     best = np.argsort(-np.abs(estimates), kind="stable")[: math.ceil(size / 10)]
-    expected[best] = estimates[best]
+    clear = table.size * estimates[best] ** 2 >= 20 * np.median((table**2).sum(axis=1))
+    assert clear.sum() > 0
+    expected[best[clear]] = estimates[best[clear]]
     found = sent(codec(text), update)[0].numpy()
-    np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=1e-5)
-    clear = np.abs(np.abs(estimates) - np.abs(estimates[best[-1]])) > 1e-4
-    np.testing.assert_allclose(found[clear], expected[clear], atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_two_coordinates_meet_in_a_row_as_often_as_in_any_hash_table() -> None:
@@ -189,14 +189,22 @@ def test_two_coordinates_meet_in_a_row_as_often_as_in_any_hash_table() -> None:
 
 def test_one_row_of_a_sketch_errs_by_the_norm_over_the_root_of_its_columns() -> None:
     """Charikar et al. 2002, lemma 2, for a normal update; the median of five errs less."""
-    size, columns, update = 20_000, 400, normal(1, 20_000)
+    size, columns, rows, update = 2000, 40, 5, normal(1, 2000)
+    text = f"sketch({rows * columns / size}, rows={rows})"
+    units, table = sketched(text, torch.eye(size), rows), sketched(text, update, rows)[0]
+    errors = (units * table).sum(axis=2) - update.numpy().T
     expected = float(update.norm()) / math.sqrt(columns)
-    errors = {}
-    for rows in (1, 5):
-        decoded = sent(codec(f"sketch({rows * columns / size}, keep=1, rows={rows})"), update)
-        errors[rows] = float((decoded - update).square().mean().sqrt())
-    assert errors[1] == pytest.approx(expected, rel=0.05)
-    assert errors[5] < 0.7 * errors[1]
+    assert np.sqrt((errors**2).mean()) == pytest.approx(expected, rel=0.1)
+    of_median = np.median((units * table).sum(axis=2), axis=1) - update[0].numpy()
+    assert np.sqrt((of_median**2).mean()) == pytest.approx(math.sqrt(math.pi / 2 / rows) * expected, rel=0.15)
+
+
+def test_a_sketch_of_an_update_without_heavy_coordinates_says_next_to_nothing_rather_than_noise() -> None:
+    """3.7 standard errors: two in ten thousand; the largest 1 % would have lost 2.3 times the update."""
+    update = normal(1, 20_000)
+    decoded = sent(codec("sketch(0.1)"), update)
+    assert int((decoded != 0).sum()) <= 2 * 2e-4 * 20_000
+    assert float(lost(decoded, update)) <= 1.1
 
 
 def test_arguments_out_of_range_are_refused() -> None:
@@ -206,7 +214,7 @@ def test_arguments_out_of_range_are_refused() -> None:
         "threshold(0)": "value must be a finite number > 0, got 0",
         "stc(2)": r"fraction must be in \(0, 1\], got 2",
         "low_rank(0)": "rank must be at least 1, got 0",
-        "sketch(0.1, rows=0)": "rows must be at least 1, got 0",
+        "sketch(0.1, rows=2)": "rows must be at least 3, got 2",
         "sketch(1.1)": r"fraction must be in \(0, 1\], got 1.1",
     }.items():
         with pytest.raises(ValueError, match=message):

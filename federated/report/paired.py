@@ -11,7 +11,7 @@ import numpy as np
 
 from federated.errors import BadInput
 from federated.evaluation import higher_is_better
-from federated.report.results import RunResult, arms_of
+from federated.report.results import RunResult, arms_of, candidates
 from federated.report.statistics import (
     LEVEL,
     Interval,
@@ -68,10 +68,11 @@ class Paired:
 
 
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
-    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first.
+    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first; no anchor.
 
     Only an arm with a finished run can be one; None where there is none. Raises BadInput for an unknown arm.
     """
+    results = candidates(results)
     scores = {arm: list(_scores(results, arm).values()) for arm in arms_of(results)}
     finished = {arm: float(np.mean(values)) for arm, values in scores.items() if values}
     if wanted in scores:
@@ -99,6 +100,7 @@ def compare_paired(
     baseline = choose_baseline(results, wanted)
     if baseline is None:
         return []
+    results = candidates(results)
     metric = next(result.main_metric for result in results if result.arm == baseline)
     arms = arms_of([result for result in results if result.main_metric == metric])
     outcomes = {arm: _Outcomes(_scores(results, arm), curves_by_seed(results, arm)) for arm in arms}

@@ -13,8 +13,8 @@ from federated.report.foreseen import Foreseen
 from federated.report.paired import DELTA, Paired, compare_paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.ranking import Ranked, ranked
-from federated.report.results import RunResult, arms_of
-from federated.report.style import Stroke, strokes
+from federated.report.results import RunResult
+from federated.report.style import Stroke, arm_strokes
 from federated.report.verdict import sentences
 
 
@@ -78,4 +78,4 @@ class Report:
     @cached_property
     def looks(self) -> dict[str, Stroke]:
         """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
-        return strokes(arms_of(self.results))
+        return arm_strokes(self.results)
