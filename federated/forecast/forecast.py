@@ -11,7 +11,7 @@ from federated.config import RunConfig
 from federated.forecast.cautions import cautions
 from federated.forecast.memory import machine_mb, peak_mb, still_to_load_mb
 from federated.forecast.payloads import Amount, downlink_bytes, total
-from federated.forecast.probe import Probe, batches_of, probe
+from federated.forecast.probe import Probe, personalisation_batches, probe, round_batches
 from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.networks import round_seconds
@@ -152,12 +152,13 @@ def _setting(config: RunConfig) -> str:
 
 def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, cost: Overheads) -> ArmForecast:
     config, runs = configs[0], len(configs)
-    sizes = setup.federation.sizes[setup.eligible]
-    batches = float(batches_of(config.local, sizes).mean()) * setup.cohort_size
-    segments = len(list(segment_ends(config, 0)))
+    batches, segments = round_batches(setup), len(list(segment_ends(config, 0)))
+    options = config.evaluation.personalisation
+    fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (
         config.rounds * probed.seconds_of_round(setup.cohort_size, batches)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
+        + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + segments * cost.segment
         + cost.run
     )

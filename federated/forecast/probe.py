@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.budget import centralised_training
 from federated.config import LocalTraining, RunConfig
 from federated.errors import Diverged
 from federated.evaluation import evaluate
@@ -64,6 +65,29 @@ def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
     return float(np.mean(local.epochs)) * per_epoch
 
 
+def round_batches(setup: Setup) -> float:
+    """Full batches of a round, all clients together: the mean over those that hold examples, times those that train.
+
+    Without a server too, where a round spends what one of a federation does in expectation (`federated.budget`).
+    """
+    config, federation = setup.config, setup.federation
+    holding = federation.sizes[federation.sizes > 0]
+    cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
+    if config.training == "centralised":
+        return float(np.mean(centralised_training(config, federation.clients, cohort).steps))
+    return float(batches_of(config.local, holding).mean()) * cohort
+
+
+def personalisation_batches(setup: Setup) -> float:
+    """Full batches of fine-tuning the model for every client once; 0 where that is not asked for."""
+    options = setup.config.evaluation.personalisation
+    if options is None or options.steps == 0:
+        return 0.0
+    local = setup.config.local.model_copy(update={"epochs": options.epochs or 1, "steps": options.steps})
+    held_out = np.array([len(own) > 0 for own in setup.federation.own_held_out])
+    return float(batches_of(local, setup.federation.sizes[held_out]).sum())
+
+
 def probe(setup: Setup, seconds: float) -> Probe:
     """Measure one setting in about so many seconds; at least some single steps, however long they take."""
     setup = replace(setup, config=_without_dump(setup.config))
@@ -72,7 +96,8 @@ def probe(setup: Setup, seconds: float) -> Probe:
     try:
         watch.round(setup, state, few, 1)  # warms up: imports, scratch space, the processor's cache
         single = watch.round(setup, state, few, 1)
-        whole = single.training / few * _batches(setup) + single.rest / few * setup.cohort_size
+        whole = single.training / single.batches * round_batches(setup)
+        whole += single.rest / single.clients * setup.cohort_size
         watch = _Watch()
         costs = (
             _whole_rounds(setup, watch, seconds)
@@ -118,7 +143,6 @@ class _Watch:
     def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
         smaller = replace(setup, cohort_size=clients)
-        cohort = sample_cohort(smaller, state.round)
         started = time.perf_counter()
         after, report = run_round(
             state, smaller, Stages(self._train(steps), self._compress, STAGES.aggregate)
@@ -126,14 +150,21 @@ class _Watch:
         seconds = time.perf_counter() - started
         self.state = after
         self._models += [state.parameters, after.parameters]
-        batches = batches_of(setup.config.local, setup.federation.sizes[cohort]).sum()
+        trained = report.cohort_clients
         return _Timed(
             report.training_seconds,
             seconds - report.training_seconds,
-            clients,
-            float(batches if steps is None else clients * steps),
+            trained,
+            self._batches(smaller, state.round) if steps is None else float(trained * steps),
             after,
         )
+
+    def _batches(self, setup: Setup, done: int) -> float:
+        """Full batches of the round after `done` rounds."""
+        if setup.config.training != "federated":
+            return round_batches(setup)
+        sizes_of_cohort = setup.federation.sizes[sample_cohort(setup, done)]
+        return float(batches_of(setup.config.local, sizes_of_cohort).sum())
 
     def models(self, setup: Setup) -> list[Tensor]:
         """Global models of the probe, at least two."""
@@ -170,12 +201,6 @@ class _Watch:
         return received
 
 
-def _batches(setup: Setup) -> float:
-    """Full batches of a round: the mean over the clients that hold examples, times those of a cohort."""
-    sizes_of = setup.federation.sizes[setup.eligible]
-    return float(batches_of(setup.config.local, sizes_of).mean()) * setup.cohort_size
-
-
 def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, float, float]:
     """The costs of a batch, a client and a round from rounds as the run will have them."""
     state, rounds = initial_state(setup), list[_Timed]()
@@ -195,17 +220,19 @@ def _few_steps(
     """The same from one round of a few clients that is cut short."""
     steps = max(2, round(seconds / max(single.training, 1e-9)))
     longer = watch.round(setup, initial_state(setup), few, steps)
-    batch = (longer.training - single.training) / (few * (steps - 1))
+    batch = (longer.training - single.training) / (longer.batches - single.batches)
     if batch <= 0:  # a hiccup in the shorter one
-        batch = longer.training / (few * steps)
-    beginning = max(single.training / few - batch, 0.0)
-    return batch, beginning + min(single.rest, longer.rest) / few, 0.0
+        batch = longer.training / longer.batches
+    beginning = max(single.training / single.clients - batch, 0.0)
+    return batch, beginning + min(single.rest, longer.rest) / single.clients, 0.0
 
 
 def _evaluation_seconds(setup: Setup, state: RunState) -> float:
-    """Wall time of one evaluation, from one on part of the examples where there are many."""
-    smaller, share = _part_of(setup.federation, setup.config.evaluation.training_examples)
-    part = replace(setup, federation=smaller)
+    """Wall time of one evaluation without fine-tuning, from one on part of the examples where there are many."""
+    evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
+    smaller, share = _part_of(setup.federation, evaluation.training_examples)
+    config = setup.config.model_copy(update={"evaluation": evaluation})
+    part = replace(setup, federation=smaller, config=config)
     times = []
     for _ in range(2):
         started = time.perf_counter()
