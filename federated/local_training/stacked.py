@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from federated.local_training.activations import activate, through
 from federated.local_training.criterion import Criterion, criterion_of
 from federated.local_training.first_layer import Direct, Dual, FirstLayer
-from federated.local_training.linear_stack import Activation, Dense
+from federated.local_training.linear_stack import Dense
 from federated.local_training.plan import Plan, gathered, planned
 from federated.local_training.rule import clip_norms, rule_of
 from federated.local_training.stacked_dense import StackedDense
@@ -160,9 +161,9 @@ def _forward(
     stack: Sequence[StackedDense], first: FirstLayer, rows: slice, num_clients: int, masks: Masks
 ) -> list[Tensor]:
     """What every layer makes of the rows, [c, B, outputs] each."""
-    hidden = [_activate(first.outputs(rows, num_clients), stack[0].dense.activation)]
+    hidden = [activate(first.outputs(rows, num_clients), stack[0].dense.activation)]
     for layer, mask in zip(stack[1:], masks[1:], strict=True):
-        hidden.append(_activate(layer.outputs(_masked(hidden[-1], mask)), layer.dense.activation))
+        hidden.append(activate(layer.outputs(_masked(hidden[-1], mask)), layer.dense.activation))
     return hidden
 
 
@@ -181,24 +182,8 @@ def _backward(
     """Step every layer, or leave its gradient, from the gradient [c, B, K] of the loss with respect to the outputs."""
     for depth in range(len(stack) - 1, 0, -1):
         layer = stack[depth]
-        errors = _through(errors, hidden[depth], layer.dense.activation)
+        errors = through(errors, hidden[depth], layer.dense.activation)
         below = layer.backward(errors)
         layer.learn(_masked(hidden[depth - 1], masks[depth]), errors)
         errors = _masked(below, masks[depth])
-    first.learn(rows, _through(errors, hidden[0], stack[0].dense.activation))
-
-
-def _activate(outputs: Tensor, activation: Activation | None) -> Tensor:
-    """In place."""
-    if activation is None:
-        return outputs
-    return outputs.relu_() if activation == "relu" else outputs.tanh_()
-
-
-def _through(errors: Tensor, activated: Tensor, activation: Activation | None) -> Tensor:
-    """The gradient before an activation, from the one after it; in place."""
-    if activation == "relu":
-        torch.ops.aten.threshold_backward.grad_input(errors, activated, 0, grad_input=errors)
-    if activation == "tanh":
-        torch.ops.aten.tanh_backward.grad_input(errors, activated, grad_input=errors)
-    return errors
+    first.learn(rows, through(errors, hidden[0], stack[0].dense.activation))
