@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from federated.local_training.linear_stack import Activation, Dense
+from federated.local_training.activations import activate, through
+from federated.local_training.linear_stack import Dense
 from federated.local_training.rule import Rule, clip_norms
 from federated.local_training.scratch import Scratch
 from federated.local_training.stacked_dense import StackedDense, widen
@@ -65,12 +66,12 @@ class Stack:
                 masks[depth + 1],
             )
             if mask is None:
-                self._activated.append(_activate(outputs, activation, values))
+                self._activated.append(activate(outputs, activation, values))
             else:
-                self._activated.append(_activate(outputs, activation, outputs))
+                self._activated.append(activate(outputs, activation, outputs))
                 torch.mul(outputs, mask, out=values)
             outputs = layer.outputs(self._hidden[depth])
-        self._activated.append(_activate(outputs, self.layers[-1].dense.activation, outputs))
+        self._activated.append(activate(outputs, self.layers[-1].dense.activation, outputs))
         return outputs
 
     def backward(self, errors: Tensor, masks: Masks) -> Tensor:
@@ -80,12 +81,12 @@ class Stack:
         """
         for depth in range(len(self.layers) - 1, 0, -1):
             layer = self.layers[depth]
-            errors = _through(errors, self._activated[depth], layer.dense.activation)
+            errors = through(errors, self._activated[depth], layer.dense.activation)
             below = layer.backward(errors)
             layer.learn(self._hidden[depth - 1], errors)
             mask = masks[depth]
             errors = below if mask is None else below.mul_(mask)
-        return _through(errors, self._activated[0], self.layers[0].dense.activation)
+        return through(errors, self._activated[0], self.layers[0].dense.activation)
 
     def descend(self) -> None:
         """Step every layer along the gradient that it left."""
@@ -94,20 +95,3 @@ class Stack:
             clip_norms(gradients, self.rule.max_norm)
         for layer in self.layers:
             layer.descend()
-
-
-def _activate(outputs: Tensor, activation: Activation | None, out: Tensor) -> Tensor:
-    if activation == "relu":
-        return torch.clamp_min(outputs, 0, out=out)
-    if activation == "tanh":
-        return torch.tanh(outputs, out=out)
-    return outputs if out is outputs else out.copy_(outputs)
-
-
-def _through(errors: Tensor, activated: Tensor, activation: Activation | None) -> Tensor:
-    """The gradient before an activation, from the one after it; in place."""
-    if activation == "relu":
-        torch.ops.aten.threshold_backward.grad_input(errors, activated, 0, grad_input=errors)
-    if activation == "tanh":
-        torch.ops.aten.tanh_backward.grad_input(errors, activated, grad_input=errors)
-    return errors
