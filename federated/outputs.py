@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from federated.local_training.lean import Forward, lean_forward
+from federated.local_training.cores import threads_of
+from federated.local_training.lean import Forward, is_plain, lean_forward
+from federated.local_training.workers import each_in_threads
 from federated.objective import model_inputs
 
 if TYPE_CHECKING:
@@ -39,8 +41,23 @@ def outputs_of_each(
 
 
 def _forward(setup: Setup, forward: Forward, indices: np.ndarray) -> Tensor:
-    with torch.inference_mode():
-        batches = torch.split(
-            torch.from_numpy(indices).to(setup.inputs.device), setup.config.evaluation.batch_size
-        )
-        return torch.cat([forward(model_inputs(setup.inputs.index_select(0, batch))) for batch in batches])
+    """Batch by batch, several at a time where that is safe; how many changes nothing of the outputs."""
+    batches = torch.split(
+        torch.from_numpy(indices).to(setup.inputs.device), setup.config.evaluation.batch_size
+    )
+
+    @torch.inference_mode()  # of the thread that calls
+    def outputs(batch: Tensor) -> Tensor:
+        return forward(model_inputs(setup.inputs.index_select(0, batch)))
+
+    several = setup.inputs.is_cpu and _has_no_state(setup.model.module)
+    threads = threads_of(setup.config.orchestration.threads) if several else 1
+    return torch.cat(each_in_threads(outputs, batches, threads))
+
+
+def _has_no_state(module: nn.Module) -> bool:
+    """Whether a forward pass in evaluation mode only reads: layers of torch's own, with nothing hooked on."""
+    return all(
+        type(part).__module__.startswith("torch.nn.") and is_plain(part, type(part))
+        for part in module.modules()
+    )

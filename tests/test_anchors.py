@@ -211,6 +211,7 @@ def vars_of(run: RunResult) -> dict[str, Any]:
         ([0.9, 0.8, 0.9], [0.7, 0.81, 0.7]),  # worse with one
         ([0.5, 0.5, 0.5], [0.9, 0.9, 0.9]),  # local is better
         ([0.905], [0.9]),  # one seed, too little
+        ([0.95, 0.905], [0.9, 0.9]),  # two, too little with one
     ],
 )
 def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, local: Any) -> None:
@@ -223,6 +224,15 @@ def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, l
     (row,) = [row for row in ranked(results, []) if row.arm == "a"]
     assert row.cells["gap closed"] == "anchors do not differ"
     assert table(compare(results)).get("gap closed mean", [None])[0] is None
+
+
+def test_two_seeds_whose_gaps_differ_still_give_a_share() -> None:
+    closed = gap_closed(around(arm("a", [0.7, 0.8]), [0.83, 0.93], [0.39, 0.65]))["a"]
+    assert closed.mean == pytest.approx((0.31 / 0.44 + 0.15 / 0.28) / 2)
+    assert closed.interval is not None
+    assert (
+        closed.interval.low < 0 < 1 < closed.interval.high
+    )  # and the interval says how little two seeds are
 
 
 def test_one_seed_gives_a_share_without_an_interval() -> None:

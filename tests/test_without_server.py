@@ -195,10 +195,15 @@ def test_the_test_set_is_dealt_evenly_and_all_of_it_is_used() -> None:
     setup = prepare(config_of(training="local", clients=3))
     ((_, part, _, _),) = [each for each in evaluated(initial_state(setup), setup) if each[0] == "test"]
     assert part.sizes is not None
-    assert part.sizes.tolist() == [250, 250, 250]
-    assert set(part.indices.tolist()) == set(setup.federation.test.tolist())
-    assert np.bincount(np.unique(part.indices, return_counts=True)[1]).tolist() == [0, 0, 330, 30]
-    assert all(len(set(window.tolist())) == 250 for window in np.split(part.indices, 3))
+    assert part.sizes.tolist() == [120, 120, 120]
+    assert sorted(part.indices.tolist()) == sorted(setup.federation.test.tolist())
+    many = prepare(config_of(training="local", clients=20))
+    ((_, part, _, _),) = [each for each in evaluated(initial_state(many), many) if each[0] == "test"]
+    assert part.sizes is not None
+    assert part.sizes.tolist() == [100] * 20
+    times = np.unique(part.indices, return_counts=True)[1]
+    assert (len(times), times.min(), times.max()) == (360, 5, 6)  # 2000 of 360
+    assert all(len(set(window.tolist())) == 100 for window in np.split(part.indices, 20))
 
 
 def test_r2_of_local_training_is_the_mean_over_clients_where_each_has_the_whole_test_set() -> None:

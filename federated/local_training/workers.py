@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates, received_by
 from federated.local_training.work import LocalWork
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Part = tuple[Tensor, Sequence[int], LocalTerms, Slots]
 """What some clients received, who they are, their terms, and where their results go."""
@@ -44,6 +48,19 @@ def side_by_side(
     return train
 
 
+def each_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """The function of every item, in their order, by as many threads, of which each has one thread of torch."""
+    results: dict[int, R] = {}
+    left = iter(list(enumerate(items)))
+
+    def take() -> None:
+        for at, item in left:
+            results[at] = function(item)
+
+    _run([take] * max(1, min(threads, len(items))))
+    return [results[at] for at in range(len(items))]
+
+
 def dealt(sizes: Sequence[int], clients: Sequence[int], clients_a_part: int) -> list[list[int]]:
     """Positions of the clients, in parts of about equal work, whatever order the clients come in.
 
@@ -72,7 +89,7 @@ class _Take:
                 self._trainer(received, clients, self._done, terms, slots)
 
 
-def _run(takes: Sequence[_Take]) -> None:
+def _run(takes: Sequence[Callable[[], None]]) -> None:
     if len(takes) == 1:
         takes[0]()
         return
