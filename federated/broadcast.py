@@ -70,7 +70,8 @@ def _differences(
     target, statistics = state.parameters[:trainable], state.parameters[trainable:]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
-    payloads = _worth_keeping(_payloads(kept), len(whole))
+    payloads = _payloads(kept)
+    payloads = payloads[len(payloads) - worth_keeping([len(payload) for payload in payloads], len(whole)) :]
     held = kept["held"].clone()
     parcels = [_parcel(int(held[client]), state.round, payloads, whole) for client in cohort]
     held[torch.as_tensor(cohort, dtype=torch.int64)] = state.round
@@ -98,22 +99,31 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkSt
     return {**last, "reference": reference, **stored, **under(_INNER, after)}
 
 
-def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
-    """What a client that was last up to date in round `held` (-1: never) needs now; payloads end with this round's."""
+def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:
+    """How many of the newest payloads a client needs that was last up to date in round `held` (-1: never).
+
+    lengths: bytes of the payloads that the server keeps, this round's last; whole: of the whole model. None: the
+    whole model, as it has none or that is shorter.
+    """
     missed = now - held
-    replay = payloads[len(payloads) - missed :]
-    if held < 0 or missed > len(payloads) or sum(map(len, replay)) >= len(whole):
+    replay = lengths[len(lengths) - missed :]
+    return None if held < 0 or missed > len(lengths) or sum(replay) >= whole else missed
+
+
+def worth_keeping(lengths: Sequence[int], most: int) -> int:
+    """How many of the newest payloads together are shorter than `most` bytes, those of the whole model."""
+    total, count = 0, 0
+    while count < len(lengths) and total + lengths[-1 - count] < most:
+        total += lengths[-1 - count]
+        count += 1
+    return count
+
+
+def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
+    count = replayed(held, now, [len(payload) for payload in payloads], len(whole))
+    if count is None:
         return [("model", whole)]
-    return [("difference", payload) for payload in replay]
-
-
-def _worth_keeping(payloads: list[bytes], most: int) -> list[bytes]:
-    """The newest payloads that together are shorter than the whole model."""
-    total, start = 0, len(payloads)
-    while start and total + len(payloads[start - 1]) < most:
-        start -= 1
-        total += len(payloads[start])
-    return payloads[start:]
+    return [("difference", payload) for payload in payloads[len(payloads) - count :]]
 
 
 def _stored(payloads: Sequence[bytes]) -> DownlinkState:

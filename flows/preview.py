@@ -29,7 +29,7 @@ def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) 
     runs = study.runs()
     check_runs(runs)
     screen.print(
-        f"[bold]{study.name}[/]: {len(study.arm_overrides())} arms x {len(study.seeds)} seeds = {len(runs)} runs"
+        f"[bold]{study.name}[/]: {len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds = {len(runs)} runs"
     )
     if study.description:
         screen.print(study.description.strip(), markup=False)

@@ -31,6 +31,14 @@ class Dense(NamedTuple):
     activation: Activation | None
     dropout: float = 0.0
 
+    @property
+    def width(self) -> int:
+        """Columns of a stacked layer: the inputs, and with a bias one that is always 1, rounded up to whole vectors."""
+        return self.inputs if self.bias is None else -(-(self.inputs + 1) // _VECTOR) * _VECTOR
+
+
+_VECTOR = 8
+
 
 def linear_stack(work: LocalWork) -> list[Dense] | None:
     """The dense layers of a model that the hand-written kernels can train; None where they cannot.

@@ -71,17 +71,18 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     objective = _objective(work)
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
-        factor, trainable = schedule(done, work.rounds), received[: model.num_trainable]
+        factor = schedule(done, work.rounds)
         lengths = lengths_of(work, clients, done, terms)
         model.train()
         for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
-            model.load(received)
+            own = received if received.dim() == 1 else received[at]
+            model.load(own)
             masks.draw_from(DropoutGenerators(work.seed, done, client))
-            rule = rule_of(work.local, factor, terms.of([at]), trainable)
+            rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
             with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
                 batches = _batches(work, done, client, lengths[at])
                 slots.losses[row] = _train_client(model, objective, rule, batches)
-            torch.sub(model.vector, received, out=slots.deltas[row])
+            torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
 
