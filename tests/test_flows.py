@@ -315,6 +315,21 @@ def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
     assert artifacts >= {"to_target.json", "bytes_and_time.png"}
 
 
+def test_what_mlflow_counts_is_what_lies_on_disk(tmp_path):
+    """Every round, both ways: the metrics are the lengths of the payloads that the run wrote to files."""
+    ways = {"uplink": "chain(top_k(0.1), qsgd(4), entropy)", "downlink": "difference(qsgd(4))"}
+    outcome = federated_study(_study(name="dumped", seeds=[0], compression={**ways, "dump": str(tmp_path)}))
+    (result,) = outcome.results
+    for way in ("uplink", "downlink"):
+        found = dict.fromkeys(range(1, 5), 0)
+        for file in tmp_path.glob(f"*/round-*/{way}-*.bin"):
+            found[int(file.parent.name.removeprefix("round-"))] += len(file.read_bytes())
+        history = connect().get_metric_history(result.run_id, f"communication/{way}_bytes")
+        assert {metric.step: metric.value for metric in history} == found
+        total = connect().get_metric_history(result.run_id, f"communication/{way}_bytes_total")[-1]
+        assert total.value == sum(found.values()) > 0
+
+
 def test_a_study_that_compares_networks_is_not_timed_on_another():
     arms = [{"network": "3g"}, {"network": "4g"}]
     outcome = federated_study(_study(name="networks", seeds=[0], arms=arms))

@@ -216,6 +216,7 @@ def test_arguments_out_of_range_are_refused() -> None:
         "low_rank(0)": "rank must be at least 1, got 0",
         "sketch(0.1, rows=2)": "rows must be at least 3, got 2",
         "sketch(1.1)": r"fraction must be in \(0, 1\], got 1.1",
+        "sketch(0.1, keep=2)": r"keep must be in \(0, 1\], got 2",
     }.items():
         with pytest.raises(ValueError, match=message):
             codec(text)

@@ -13,10 +13,10 @@ from federated.compressors.parts import Restorer
 _SAMPLE = 2**14
 
 
-def checked_fraction(fraction: float) -> float:
-    """The fraction. Raises ValueError unless it is in (0, 1]."""
+def checked_fraction(fraction: float, name: str = "fraction") -> float:
+    """The fraction, which the factory calls `name`. Raises ValueError unless it is in (0, 1]."""
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
+        raise ValueError(f"{name} must be in (0, 1], got {fraction}")
     return fraction
 
 

@@ -40,7 +40,7 @@ def sketch(fraction: float, keep: float = 0.01, rows: int = 5) -> Compressor:
     the sketch. Here each client's is read on its own and `error_feedback` keeps the error at the client, so that any
     algorithm may follow; what is small at every client but large in the sum is lost here and found there.
     """
-    checked_fraction(fraction), checked_fraction(keep)
+    checked_fraction(fraction), checked_fraction(keep, "keep")
     if rows < 3:
         raise ValueError(f"rows must be at least 3, got {rows}")
 
