@@ -52,6 +52,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     runs = study.runs()
     check_runs(runs)
     forecast = forecast_study(runs, workers)
+    before = peak_mb()
     tell(forecast)
     parent_run_id = tracking.open_study(study)
     log_forecast(parent_run_id, forecast)
@@ -63,7 +64,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         results = results_of_study(parent_run_id)
         outcome = conclude(parent_run_id, study, results)
         if workers == 1 and not resume:
-            _remember_overheads(results)
+            _remember_overheads(results, peak_mb() - before)
         if failures:
             raise StudyFailed(f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}", outcome)
     return outcome
@@ -153,11 +154,11 @@ def _failed(run: Run, state: State[str] | None) -> bool:
     return True
 
 
-def _remember_overheads(results: Sequence[RunResult]) -> None:
+def _remember_overheads(results: Sequence[RunResult], growth_mb: float) -> None:
     """What these runs took beside their rounds is what the next forecast reckons with."""
     known = [
         (beside, len(run.curve(run.main_metric)[0]) - 1)
         for run in results
         if run.finished and (beside := run.final("system/overhead_seconds")) is not None
     ]
-    remember([beside for beside, _ in known], [segments for _, segments in known])
+    remember([beside for beside, _ in known], [segments for _, segments in known], growth_mb)

@@ -257,6 +257,12 @@ def test_preview_shows_arms_and_partitions_and_trains_nothing(command, study, ho
     assert not (home / "mlflow.db").exists()
 
 
+def test_a_preview_warns_too(command, study):
+    code, out, _ = command("preview", study(local={"batch_size": 500}))
+    assert code == 0
+    assert "warning: local.batch_size: 5 of 5 clients hold fewer than 500 training examples" in out
+
+
 def test_a_forecast_is_shown_and_leaves_nothing(command, study, home):
     path = study({"axes": {"compression.uplink": ["none", "sign"]}}, local={"batch_size": 500})
     code, out, _ = command("run", path, "--forecast")

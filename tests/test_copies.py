@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +150,7 @@ def test_an_example_in_two_parts_is_a_bug_that_is_not_passed_over(own: Any) -> N
 
 
 def test_real_sets(real_data: Path) -> None:
-    """Fashion-MNIST holds no image twice across its own split; adult's rows without their label often recur."""
+    """What Fashion-MNIST, adult, the reviews and the newsgroups hold more than once."""
     from federated.kinds import DATASET
     from federated.loading import load_examples
 
@@ -160,3 +162,13 @@ def test_real_sets(real_data: Path) -> None:
     across = sum(image.tobytes() in training for image in images.inputs[images.test])
     at = np.arange(len(images.targets))
     assert copies_among(images.contents, at[images.test], at[~images.test]) == across
+    for name, column in (("amazon-reviews-4domain/reviews", "text"), ("20newsgroups/messages", "body")):
+        with lzma.open(real_data / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
+            table = pd.DataFrame({column: [json.loads(line)[column] for line in file]})
+        distinct = len(np.unique(examples_of(table).contents))
+        assert distinct == table[column].nunique() < len(table)
+        assert name.startswith("20") or len(table) - distinct == 147  # as the data set is described
+    adult = pd.read_csv(real_data / "adult" / "adult.data.gz", header=None, skipinitialspace=True)
+    features = adult.iloc[:, :-1].rename(columns=str)
+    contents = examples_of(features).contents
+    assert len(features) - len(np.unique(contents)) == int(features.duplicated().sum())

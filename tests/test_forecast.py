@@ -13,7 +13,7 @@ from federated.config import LocalTraining, RunConfig
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
 from federated.forecast.forecast import in_all
 from federated.forecast.payloads import sizes, total
-from federated.forecast.probe import batches_of, probe
+from federated.forecast.probe import batches_of, personalisation_batches, probe, round_batches
 from federated.forecast.remembered import Overheads, overheads, remember
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
@@ -166,11 +166,12 @@ def test_sizes_are_exact_only_where_content_plays_no_part() -> None:
 def test_what_a_study_took_beside_its_rounds_is_reckoned_with_next_time() -> None:
     assert overheads() == Overheads()
     assert not overheads().measured
-    remember([9.0, 2.0, 1.0, 2.2], [0, 0, 0, 10])
+    remember([9.0, 2.0, 1.0, 2.2], [0, 0, 0, 10], growth_mb=300.0)
     known = overheads()
     assert known.measured
     assert known.run == pytest.approx(2.0)  # the middle of 1, 2 and 2.2 - 10 segments
     assert known.first_run == pytest.approx(7.0)
+    assert known.growth_mb == 300
 
 
 def test_a_forecast_is_read_back_as_it_was_written() -> None:
@@ -185,6 +186,18 @@ def test_a_forecast_is_read_back_as_it_was_written() -> None:
 def test_an_anchor_sends_nothing() -> None:
     (arm,) = forecast_study([Run("alone", config_of(training="local"))]).arms
     assert (arm.uplink, arm.downlink) == ((0, 0, 0), (0, 0, 0))
+
+
+def test_work_without_a_server_and_of_fine_tuning_by_hand() -> None:
+    """Six clients of 239 or 240 examples: 15 batches of 16 an epoch, three clients a round; the rest rounds away."""
+    holdout = {"client": 0.2}  # leaves 191 or 192 of each: 12 steps, 11.94 or 12 batches of examples
+    for training in ("federated", "local", "centralised"):
+        setup = prepare(config_of(training=training, holdout=holdout))
+        assert round_batches(setup) == pytest.approx(3 * 12, rel=0.02)
+    evaluation = {"personalisation": {"epochs": 2}}
+    setup = prepare(config_of(holdout=holdout, evaluation=evaluation))
+    assert personalisation_batches(setup) == pytest.approx(6 * 2 * 12, rel=0.02)
+    assert personalisation_batches(prepare(config_of(holdout=holdout))) == 0
 
 
 def said(**changes: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Before a study runs: what it will take, and what cannot work or is likely a mistake."""
 
-from federated.forecast.cautions import cautions
+from federated.forecast.cautions import cautions, with_arms
 from federated.forecast.forecast import (
     LONG_SECONDS,
     ArmForecast,
@@ -18,4 +18,5 @@ __all__ = [
     "cautions",
     "forecast_of_json",
     "forecast_study",
+    "with_arms",
 ]

@@ -5,7 +5,7 @@ Nothing is trained for it: all of it is in the config and in who holds what.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from federated.evaluation import higher_is_better, main_metric
 from federated.federation import Federation
 from federated.setup import Setup
 from federated.stopping import segment_ends
+
+_MOST_NAMED = 3
 
 
 def cautions(setup: Setup) -> list[str]:
@@ -29,6 +31,15 @@ def cautions(setup: Setup) -> list[str]:
         *_of_copies(federation),
     ]
     return [sentence for sentence in found if sentence]
+
+
+def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:
+    """Every sentence with the arms that it is about, where it is not about all; said: sentence -> arms, of so many."""
+    named = []
+    for sentence, arms in said.items():
+        more = f" and {len(arms) - _MOST_NAMED} more" if len(arms) > _MOST_NAMED else ""
+        named.append(sentence if len(arms) == of else f"{sentence} [{'; '.join(arms[:_MOST_NAMED])}{more}]")
+    return named
 
 
 def _of_stop(config: RunConfig) -> str:

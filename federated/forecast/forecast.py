@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from federated.config import RunConfig
-from federated.forecast.cautions import cautions
-from federated.forecast.memory import machine_mb, peak_mb, still_to_load_mb
+from federated.forecast.cautions import cautions, with_arms
+from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.forecast.payloads import Amount, downlink_bytes, total
 from federated.forecast.probe import Probe, personalisation_batches, probe, round_batches
 from federated.forecast.remembered import Overheads, overheads
@@ -106,7 +106,7 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
             arms.append(_arm(arm, configs, setup, probed, cost))
             for sentence in [*cautions(setup), *_of_costs(arms[-1], probed)]:
                 said.setdefault(sentence, []).append(arm)
-    memory = peak_mb() + still_to_load_mb()
+    memory = peak_mb() + not_loaded_mb() + cost.growth_mb
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
     return Forecast(
         arms=tuple(arms),
@@ -119,7 +119,7 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
         overheads_measured=cost.measured,
         privacy=_guarantee([configs[0] for configs in by_arm.values()]),
         cautions=(
-            *(_of_arms(sentence, named, len(by_arm)) for sentence, named in said.items()),
+            *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
             *_of_memory(memory, workers),
         ),
@@ -218,14 +218,6 @@ def _of_memory(memory: float, workers: int) -> list[str]:
         f"memory: about {needed:,.0f} MB with --workers {workers}, this machine has {there:,.0f}; fewer workers or a "
         "smaller engine.memory_mb need less"
     ]
-
-
-def _of_arms(sentence: str, arms: Sequence[str], of: int) -> str:
-    """The sentence, and the arms that it is about where it is not about all."""
-    if len(arms) == of:
-        return sentence
-    more = f" and {len(arms) - 3} more" if len(arms) > 3 else ""
-    return f"{sentence} [{'; '.join(arms[:3])}{more}]"
 
 
 def _few_seeds(seeds: int) -> str:

@@ -7,9 +7,8 @@ import resource
 import sys
 
 _MB = 1e6
-STILL_TO_LOAD_MB = {"mlflow": 150.0, "prefect": 60.0, "matplotlib": 60.0, "torch.export": 280.0}
-"""What a process takes up when it loads a library that a run needs, measured on Linux; those loaded already count as
-they are."""
+_LIBRARIES_MB = {"mlflow": 150.0, "prefect": 60.0}
+"""What a process takes up when it loads a library that every run needs, measured on Linux."""
 
 
 def peak_mb(children: bool = False) -> float:
@@ -19,9 +18,9 @@ def peak_mb(children: bool = False) -> float:
     return resource.getrusage(who).ru_maxrss * unit / _MB
 
 
-def still_to_load_mb() -> float:
-    """What libraries that are not loaded yet will add."""
-    return sum(size for name, size in STILL_TO_LOAD_MB.items() if name not in sys.modules)
+def not_loaded_mb() -> float:
+    """What libraries that every run needs and that are not loaded yet will add."""
+    return sum(size for name, size in _LIBRARIES_MB.items() if name not in sys.modules)
 
 
 def machine_mb() -> float:
