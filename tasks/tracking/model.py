@@ -64,7 +64,7 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
 def _belongs_to(client: MlflowClient, run_id: str, model_id: str, step: int) -> None:
     """Make the model an output of the run, with the run's metrics of this step.
 
-    Model.log would do it, given the id of the run, but reads the whole history of every metric: 1.8 s after 2,800 rounds.
+    Model.log would do it, given the run's id, but reads the whole history of every metric: 1.8 s of 2,800 rounds.
     """
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
     latest = client.get_run(run_id).data.to_proto().metrics
