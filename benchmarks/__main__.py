@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.data import default_folder, is_real
+from benchmarks.end_to_end import PARTS
 from benchmarks.machine import description
 from benchmarks.memory import growth
 from benchmarks.orchestration import measure_end_to_end
@@ -48,7 +49,7 @@ def _measured(asked: argparse.Namespace) -> Measured:
             for result in measure(workload, options, progress.print)
         ],
         growth=growth(asked.data, GROWTH_ROUNDS) if "W4" in asked.workload else [],
-        end_to_end=measure_end_to_end(asked.data, asked.seconds) if W5 in asked.workload else {},
+        end_to_end=measure_end_to_end(asked.data, asked.seconds, asked.parts) if W5 in asked.workload else {},
     )
 
 
@@ -72,6 +73,7 @@ def _arguments() -> argparse.Namespace:
         help="clients side by side in fedstudy; the plain loop has one thread, and then as many",
     )
     add("--seconds", type=float, default=60, help="about how long the long runs of W5 take")
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of W5")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="of fedstudy and the plain loop")
     add("--data", type=Path, default=default_folder(), help="folder with the four files of Fashion-MNIST")
     add("--json", type=Path, default=folder() / "latest.json", help="file for all that was measured")

@@ -1,6 +1,7 @@
 """What the terminal shows while a study runs: a live display, or plain lines where there is no terminal."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -24,6 +25,10 @@ _FIGURES = {
 }
 
 
+_LINES_A_SECOND = 5  # a line costs half a millisecond, which short rounds would notice
+_REFRESHES_A_SECOND = 4
+
+
 class Display:
     """Listens to the runs of one study and shows them."""
 
@@ -34,6 +39,7 @@ class Display:
         self._rounds_of = {run.name: run.config.rounds for run in runs}
         self._latest: dict[str, dict[str, float]] = {name: {} for name in self._rounds_of}
         self._unsaid: Progress | None = None
+        self._next_line = 0.0
         self._done: dict[str, int] = dict.fromkeys(self._rounds_of, 0)
         self._tasks: dict[str, TaskID] = {}
         self._lock = Lock()
@@ -45,6 +51,7 @@ class Display:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            refresh_per_second=_REFRESHES_A_SECOND,
         )
         self._all = self.bars.add_task(
             f"[bold]{name}[/] rounds", total=sum(self._rounds_of.values()), figures=""
@@ -92,7 +99,10 @@ class Display:
         )
 
     def _say_rounds(self, news: Progress) -> None:
-        """A study of a single run has room for a line a round, said once its evaluation is there or not to come."""
+        """A study of a single run has room for a line a round, said once its evaluation is there or not to come.
+
+        Rounds that are shorter than a line is readable share one: the last round always has its own.
+        """
         if self._unsaid and news.round > self._unsaid.round:
             self._say(self._unsaid)
         self._unsaid = None
@@ -103,6 +113,10 @@ class Display:
                 self._unsaid = news
 
     def _say(self, news: Progress) -> None:
+        now = time.monotonic()
+        if now < self._next_line and news.round < news.rounds:
+            return
+        self._next_line = now + 1 / _LINES_A_SECOND
         self._console.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
 
 

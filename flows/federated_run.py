@@ -2,9 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from itertools import islice, takewhile
 
 import torch
 from prefect import flow
@@ -13,7 +11,6 @@ from prefect.logging import get_run_logger
 from federated.config import RunConfig
 from federated.errors import Diverged
 from federated.heterogeneity import heterogeneity_metrics
-from federated.networks import SECONDS_TOTAL, timed
 from federated.setup import Setup
 from federated.state import Metrics, RunState
 from federated.stopping import reason_to_stop, segment_ends
@@ -22,9 +19,11 @@ from flows.progress import Progress, Status, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import opaque, opened
 from tasks.tracking import runs as tracking
+from tasks.tracking.history import Record, log_history, recording
 from tasks.tracking.outcome import log_outcome
 
-_SECONDS_BETWEEN_LOGS = 1.0
+_SHORT_SEGMENT_SECONDS = 1.0  # below that, segments share a task run ...
+_TASK_RUN_SECONDS = 10.0  # ... of about this long
 
 
 @flow(name="federated-run", flow_run_name="{run.name}", validate_parameters=False)
@@ -43,13 +42,13 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         torch.set_num_threads(run.config.orchestration.threads or 1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
-        with _recording(run_id, run.config) as record:
-            state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record)
+        with recording(run_id, run.config) as record, checkpoints.keeping(setup) as keep:
+            state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record, keep)
         log_outcome(run_id, opaque(state), opaque(setup), ended_by)
         seconds = time.perf_counter() - started
         beside = seconds - sum(_where_time_goes(state).values())
         times = {"system/run_seconds": seconds, "system/overhead_seconds": max(beside, 0.0)}
-        tracking.log_history(run_id, [(state.round, times)])
+        log_history(run_id, [(state.round, times)])
     checkpoints.drop_checkpoint(run.config)
     get_run_logger().info(
         "%.1f s in all: %s; ended by: %s", seconds, _where_time_went(state, seconds), ended_by
@@ -58,91 +57,96 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     return run_id
 
 
-def _train(run: Run, setup: Setup, state: RunState, record: "_Record") -> tuple[RunState, str]:
+def _train(
+    run: Run, setup: Setup, state: RunState, record: Record, keep: checkpoints.Keeper
+) -> tuple[RunState, str]:
     """Segments of rounds, each followed by an evaluation, up to the last round or a stop rule; why it ended."""
-    config = run.config
-    train = rounds.train_stages if config.orchestration.granularity == "stage" else rounds.train_segment
-
-    def on_round(now: RunState) -> None:
-        tell(_news(run, now, "running"))
-
+    segments = _Segments(run, setup, record, keep)
     if not state.history:
-        state = _evaluated(state, setup, heterogeneity_metrics(setup.federation))
+        state = rounds.evaluated(rounds.evaluate, state, setup, heterogeneity_metrics(setup.federation))
     record(state.history)
-    for last in segment_ends(config, state.round):
-        if reason := reason_to_stop(config.stop, state.history):
-            return state, reason
-        try:
-            state = opened(train(opaque(state), opaque(setup), state.round + 1, last, opaque(on_round)))
-        except Diverged as error:
-            record(error.history)
-            raise
-        record(state.history)
-        state = _evaluated(state, setup)
-        record(state.history)
-        checkpoints.save_checkpoint(state, setup)
-        tell(_news(run, state, "running"))
-    return state, reason_to_stop(config.stop, state.history) or f"the last round, {config.rounds}"
+    a_task_run = 1
+    while not (reason := segments.reason_to_stop(state)):
+        ends = list(islice(segment_ends(run.config, state.round), a_task_run))
+        started, done = time.perf_counter(), state.round
+        state = segments.one(state, *ends) if len(ends) == 1 else segments.several(state, ends)
+        seconds = (time.perf_counter() - started) / (state.round - done)
+        a_task_run = _segments_a_task_run(run.config, seconds)
+    return state, reason
 
 
-class _Record:
-    """Keeps MLflow up to date with a run's history: at once, or for short rounds once a second.
+def _segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
+    """How many segments share a task run: one, unless a segment is done before Prefect has noted that it began.
 
-    Simulated time is added here and is not in the history itself: a checkpoint serves a run on any network.
+    A task run costs 3 ms here and 11 ms of the server's time, beside threads that train.
     """
-
-    def __init__(self, run_id: str, config: RunConfig) -> None:
-        self._run_id = run_id
-        self._network = None if config.network is None else config.network.build()
-        self._seed = config.seed
-        self._elapsed = 0.0
-        self._history: Sequence[tuple[int, Metrics]] = ()
-        self._logged = 0
-        self._due = time.monotonic()
-
-    def __call__(self, history: Sequence[tuple[int, Metrics]]) -> None:
-        """This is the history now."""
-        self._history = history
-        if time.monotonic() >= self._due:
-            self.flush()
-
-    def flush(self) -> None:
-        """Log what is not in MLflow yet; a call costs as much as a round of a small model."""
-        tracking.log_history(self._run_id, self._on_the_clock(self._history[self._logged :]))
-        self._logged = len(self._history)
-        self._due = time.monotonic() + _SECONDS_BETWEEN_LOGS
-
-    def _on_the_clock(self, fresh: Sequence[tuple[int, Metrics]]) -> Sequence[tuple[int, Metrics]]:
-        if self._network is None:
-            return fresh
-        clocked = timed(fresh, self._network, self._seed, self._elapsed)
-        self._elapsed = max([self._elapsed, *(metrics.get(SECONDS_TOTAL, 0.0) for _, metrics in clocked)])
-        return clocked
+    seconds = round_seconds * config.evaluation.every
+    if seconds >= _SHORT_SEGMENT_SECONDS or config.orchestration.granularity == "stage":
+        return 1
+    return max(1, round(_TASK_RUN_SECONDS / seconds))
 
 
-@contextmanager
-def _recording(run_id: str, config: RunConfig) -> Iterator[_Record]:
-    """A record that is complete at the end, also when the run fails."""
-    record = _Record(run_id, config)
-    try:
-        yield record
-    finally:
-        record.flush()
+class _Segments:
+    """The segments of one run, as task runs: the work itself, and who hears of it."""
 
+    def __init__(self, run: Run, setup: Setup, record: Record, keep: checkpoints.Keeper) -> None:
+        self._run = run
+        self._setup = setup
+        self._record = record
+        self._keep = keep
 
-def _evaluated(state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
-    """The state with its evaluation in the history."""
-    started = time.perf_counter()
-    metrics = rounds.evaluate(opaque(state), opaque(setup), state.round)
-    timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
-    return replace(state, history=(*state.history, (state.round, timed)))
+    def reason_to_stop(self, state: RunState) -> str | None:
+        """Why no further segment should begin, in words."""
+        config = self._run.config
+        if reason := reason_to_stop(config.stop, state.history):
+            return reason
+        return None if state.round < config.rounds else f"the last round, {config.rounds}"
+
+    def one(self, state: RunState, last: int) -> RunState:
+        """A segment whose training and evaluation are task runs of their own."""
+        stages = self._run.config.orchestration.granularity == "stage"
+        train = rounds.train_stages if stages else rounds.train_segment
+        return self._segment(state, last, train, rounds.evaluate)
+
+    def several(self, state: RunState, ends: list[int]) -> RunState:
+        """Segments in one task run, up to the first after which the run should stop."""
+
+        def work() -> RunState:
+            now = state
+            for last in ends:
+                now = self._segment(now, last, rounds.train_plainly, rounds.evaluate_plainly)
+                if self.reason_to_stop(now):
+                    break
+            return now
+
+        return opened(rounds.train_and_evaluate(state.round + 1, ends[-1], opaque(work)))
+
+    def _segment(
+        self, state: RunState, last: int, train: rounds.Train, evaluate: rounds.Evaluate
+    ) -> RunState:
+        try:
+            state = opened(
+                train(opaque(state), opaque(self._setup), state.round + 1, last, opaque(self._on_round))
+            )
+        except Diverged as error:
+            self._record(error.history)
+            raise
+        self._record(state.history)
+        state = rounds.evaluated(evaluate, state, self._setup)
+        self._record(state.history)
+        self._keep(state)
+        self._on_round(state)
+        return state
+
+    def _on_round(self, state: RunState) -> None:
+        tell(_news(self._run, state, "running"))
 
 
 def _news(run: Run, state: RunState, status: Status, seconds: float = 0.0, message: str = "") -> Progress:
     """What was measured in the state's round, all of it."""
     measured: Metrics = {}
-    for at, metrics in state.history:
-        measured |= metrics if at == state.round else {}
+    for _, metrics in takewhile(lambda entry: entry[0] == state.round, reversed(state.history)):
+        measured = {**metrics, **measured}
     return Progress(run.name, status, state.round, run.config.rounds, measured, seconds, message)
 
 

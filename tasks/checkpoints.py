@@ -2,6 +2,9 @@
 
 import hashlib
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from federated import state as states
@@ -12,6 +15,9 @@ from federated.state import RunState
 
 _LOG = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN_SAVES = 10.0
+_LARGEST_SHARE = 0.02  # of a run's time that saving may take
+
 
 def checkpoint_path(config: RunConfig) -> Path:
     """The file of a run's newest checkpoint."""
@@ -21,6 +27,44 @@ def checkpoint_path(config: RunConfig) -> Path:
 def save_checkpoint(state: RunState, setup: Setup) -> None:
     """Replace the run's checkpoint."""
     states.save(state, checkpoint_path(setup.config), _identity(setup))
+
+
+class Keeper:
+    """Saves a run's states, one after each evaluation, but not so often that it costs the run.
+
+    A crash loses what was done in the last ten seconds, or in fifty times as long as the last save took if that is
+    longer, and the rounds since the last evaluation. An error or an interrupt loses only the latter.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._unsaved: RunState | None = None
+        self._due = time.monotonic()
+
+    def __call__(self, state: RunState) -> None:
+        """This is the state now."""
+        self._unsaved = state
+        if time.monotonic() >= self._due:
+            self.save()
+
+    def save(self) -> None:
+        """Save the newest state where it is not saved yet."""
+        if self._unsaved is None:
+            return
+        started = time.monotonic()
+        save_checkpoint(self._unsaved, self._setup)
+        self._unsaved, ended = None, time.monotonic()
+        self._due = ended + max(_SECONDS_BETWEEN_SAVES, (ended - started) / _LARGEST_SHARE)
+
+
+@contextmanager
+def keeping(setup: Setup) -> Iterator[Keeper]:
+    """A keeper whose newest state is saved at the end, also when the run fails."""
+    keeper = Keeper(setup)
+    try:
+        yield keeper
+    finally:
+        keeper.save()
 
 
 def first_state(setup: Setup, resume: bool) -> RunState:

@@ -4,7 +4,9 @@ Setups and states are handed over through `opaque`, so that Prefect neither walk
 task changes its arguments, so a retry meets the same objects.
 """
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from prefect import task
@@ -19,6 +21,8 @@ from federated.state import Metrics, RunState
 
 T = TypeVar("T")
 OnRound = Callable[[RunState], None]
+Train = Callable[[RunState, Setup, int, int, OnRound], RunState]
+Evaluate = Callable[[RunState, Setup, int], Metrics]
 
 
 def opaque(value: T) -> T:
@@ -56,6 +60,36 @@ def train_stages(state: RunState, setup: Setup, first: int, last: int, on_round:
 def evaluate(state: RunState, setup: Setup, done: int) -> Metrics:
     """Metrics of the global model on every held-out set."""
     return evaluation.evaluate(state, setup)
+
+
+def train_plainly(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
+    """A segment that is part of a task run; opaque, as the others."""
+    state, setup, on_round = opened(state), opened(setup), opened(on_round)
+    return opaque(rounds.train_rounds(state, setup, last, on_round=on_round))
+
+
+def evaluate_plainly(state: RunState, setup: Setup, done: int) -> Metrics:
+    """An evaluation that is part of a task run."""
+    return evaluation.evaluate(opened(state), opened(setup))
+
+
+def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
+    """The state with its evaluation, the seconds that took and `more` in the history."""
+    started = time.perf_counter()
+    metrics = evaluate(opaque(state), opaque(setup), state.round)
+    timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
+    return replace(state, history=(*state.history, (state.round, timed)))
+
+
+@task(
+    name="train and evaluate", task_run_name="train and evaluate rounds {first}-{last}", cache_policy=NO_CACHE
+)
+def train_and_evaluate(first: int, last: int, work: Callable[[], RunState]) -> RunState:
+    """Segments of rounds with an evaluation after each, which are too short for task runs of their own; opaque.
+
+    last: the last round at most; a stop rule may end the work before.
+    """
+    return opaque(work())
 
 
 def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from federated import rounds
 from federated.errors import BadInput
 from federated.forecast import forecast_of_json
 from federated.forecast.remembered import overheads
@@ -17,7 +18,7 @@ from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
 from federated.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
-from tasks import checkpoints, rounds
+from tasks import checkpoints
 from tasks.tracking.comparison import compare_again
 from tasks.tracking.search import newest_study, results_of_study
 from tasks.tracking.store import connect
@@ -199,23 +200,23 @@ def test_a_diverging_run_is_marked_failed_and_the_study_goes_on():
 def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(monkeypatch, uplink):
     study = _study(name=f"resumed-{uplink[:4]}", seeds=[0], rounds=6, compression={"uplink": uplink})
     whole = federated_study(study)
-    original = rounds.train_segment
+    original = rounds.run_round
 
-    def fails_in_the_middle(state, setup, first, last, on_round):
-        if first == 5:
+    def fails_in_the_middle(state, setup, stages):
+        if state.round == 4:
             raise OSError("the power went out")
-        return original(state, setup, first, last, on_round)
+        return original(state, setup, stages)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "train_segment", fails_in_the_middle)
+        patch.setattr(rounds, "run_round", fails_in_the_middle)
         with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
             federated_study(study)
     assert caught.value.outcome.results[0].rounds_done == 4
     assert checkpoints.checkpoint_path(study.runs()[0].config).exists()
     trained = []
-    monkeypatch.setattr(rounds, "train_segment", lambda *a: trained.append(a[2]) or original(*a))
+    monkeypatch.setattr(rounds, "run_round", lambda *a: trained.append(a[0].round + 1) or original(*a))
     resumed = federated_study(study, resume=True)
-    assert trained == [5]
+    assert trained == [5, 6]
     assert _measured(resumed.results) == _measured(whole.results)
 
 

@@ -11,6 +11,7 @@ from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
 from federated.report.foreseen import Foreseen, foreseen
 from tasks.tracking import runs
+from tasks.tracking.history import log_history
 from tasks.tracking.store import connect
 
 _FILE = "forecast.json"
@@ -26,12 +27,12 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
         "system/forecast_uplink_bytes": forecast.uplink.expected,
         "system/forecast_downlink_bytes": forecast.downlink.expected,
     }
-    runs.log_history(parent_run_id, [(0, sums)])
+    log_history(parent_run_id, [(0, sums)])
 
 
 def log_fact(parent_run_id: str, seconds: float, memory_mb: float) -> None:
     """What all runs of the study took."""
-    runs.log_history(parent_run_id, [(0, {_SECONDS: seconds, _MEMORY: memory_mb})])
+    log_history(parent_run_id, [(0, {_SECONDS: seconds, _MEMORY: memory_mb})])
 
 
 def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:

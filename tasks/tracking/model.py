@@ -9,6 +9,8 @@ from typing import Any
 import mlflow.pytorch
 import numpy as np
 import torch
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
@@ -49,15 +51,29 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
         None,
         flavor=mlflow.pytorch,
         model_id=made.model_id,
-        run_id=run_id,
-        step=state.round,
         pytorch_model=module,
         signature=_signature(example, setup.federation.examples.num_outputs),
         # Stated, because inferring them starts another process for ten seconds.
         pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
         **({"serialization_format": "pt2", "input_example": example} if exportable else _pickled(module)),
     )
+    _belongs_to(client, run_id, made.model_id, state.round)
     return "pt2" if exportable else "pickle"
+
+
+def _belongs_to(client: MlflowClient, run_id: str, model_id: str, step: int) -> None:
+    """Make the model an output of the run, with the run's metrics of this step.
+
+    Model.log would do it, given the run's id, but reads the whole history of every metric: 1.8 s of 2,800 rounds.
+    """
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+    latest = client.get_run(run_id).data.to_proto().metrics
+    metrics = [
+        Metric(one.key, one.value, one.timestamp, one.step, model_id, run_id=run_id)
+        for one in latest
+        if one.step == step
+    ]
+    client.log_batch(run_id, metrics=metrics)
 
 
 def _can_be_exported(module: nn.Module, example: Tensor) -> bool:

@@ -14,6 +14,7 @@ from federated.report.personalisation_picture import personalisation_picture
 from federated.setup import Setup
 from federated.state import RunState
 from tasks.tracking import runs
+from tasks.tracking.history import log_history
 from tasks.tracking.model import log_model
 from tasks.tracking.search import result_of
 from tasks.tracking.store import connect
@@ -40,7 +41,7 @@ def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> No
 def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
     """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
     found = generalisation(state, setup)
-    runs.log_history(run_id, [(state.round, found.metrics)])
+    log_history(run_id, [(state.round, found.metrics)])
     figures = {
         "generalisation.png": client_picture(found),
         "classes.png": class_picture(found),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,19 +13,17 @@ from typing import Any, Literal
 
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from pydantic import BaseModel
 
 from federated.config import RunConfig
 from federated.evaluation import main_metric
 from federated.federation import Federation
-from federated.state import Metrics
 from federated.study import Run, StudyConfig
 from tasks.tracking.environment import environment
 from tasks.tracking.store import connect, experiment_id
 
-_BATCH = 1000  # what MLflow takes in one call
-_PARAMETER_BATCH = 100
+_PARAMETER_BATCH = 100  # what MLflow takes in one call
 
 
 def open_study(study: StudyConfig) -> str:
@@ -128,17 +125,6 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     client.set_tag(run_id, "data_digest", federation.data_digest)
     client.set_tag(run_id, "partition_digest", federation.partition_digest)
     client.set_tag(run_id, "main_metric", main_metric(examples.task))
-
-
-def log_history(run_id: str, history: Sequence[tuple[int, Metrics]]) -> None:
-    """Metrics with the round as their step, in as few calls as MLflow allows."""
-    now = int(time.time() * 1000)
-    metrics = [
-        Metric(name, value, now, step) for step, measured in history for name, value in measured.items()
-    ]
-    client = connect()
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
