@@ -29,4 +29,6 @@ def test_a_server_that_does_not_answer_is_said_so(home, monkeypatch):
     ):
         store.require_store()
     assert store.ui_address() == "http://127.0.0.1:9"
-    assert store.comparison_url("1", ["a"]).startswith("http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D")
+    assert store.comparison_url(["1"], ["a"]).startswith(
+        "http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from federated.evaluation import higher_is_better
+from federated.report.by_seed import interval_over_seeds
 from federated.report.paired import Paired, Verdict
 from federated.report.results import RunResult, arms_of
 from federated.report.statistics import MOST_SEEDS, Interval
@@ -21,18 +22,24 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     arm, mean, metric = best
     if len(arms_of(results)) == 1:
         return [f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."]
-    said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}."]
+    said = [_headline(results, pairs, *best)]
     if not pairs:
         return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
-    shared = [pair for pair in pairs if pair.seeds]
+    shared = [pair for pair in pairs if pair.mean is not None]
     by_verdict = {verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in _ORDER}
     said += [_about(verdict, found) for verdict, found in by_verdict.items() if found]
-    if without := [pair.arm for pair in pairs if not pair.seeds]:
-        said.append(f"Not compared, for want of a seed that both finished: {'; '.join(without)}.")
-    least = min((len(pair.seeds) for pair in shared), default=5)
+    if without := [pair.arm for pair in pairs if pair.mean is None]:
+        said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
+    least = min((pair.count for pair in shared), default=5)
     if least < 5:
-        seeds = f"{least} shared seed{'' if least == 1 else 's'}"
+        seeds = f"{least} seed{'' if least == 1 else 's'} an arm"
         said.append(f"With {seeds}, only large and steady differences can be told from chance.")
+    if unpaired := [pair for pair in shared if pair.unpaired]:
+        others = "Some arms" if len(unpaired) < len(shared) else "The arms"
+        said.append(
+            f"{others} had other data or partitions than {unpaired[0].baseline}: they are compared without pairing "
+            f"their seeds (Welch), and what differs may be the data."
+        )
     return said
 
 
@@ -53,6 +60,11 @@ def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
 
 
 def verdict_text(pair: Paired) -> str:
+    """As `_verdict_text`; said where seeds were not paired."""
+    return _verdict_text(pair) + (" (not paired)" if pair.unpaired else "")
+
+
+def _verdict_text(pair: Paired) -> str:
     """`no difference larger than 0.01`, or `inconclusive, about 4 more seeds needed`."""
     if pair.verdict == "no difference":
         return f"no difference larger than {pair.delta:g}"
@@ -60,11 +72,11 @@ def verdict_text(pair: Paired) -> str:
         return "no effect: identical to the baseline"
     if pair.verdict != "inconclusive":
         return pair.verdict
-    if not pair.seeds:
+    if pair.mean is None:
         return "inconclusive, no shared seed"
     if pair.more_seeds is None:
         return f"inconclusive, more than {MOST_SEEDS} seeds needed"
-    least = "at least" if len(pair.seeds) < 3 else "about"
+    least = "at least" if pair.count < 3 else "about"
     return f"inconclusive, {least} {pair.more_seeds} more seed{'' if pair.more_seeds == 1 else 's'} needed"
 
 
@@ -83,6 +95,17 @@ def interval_text(interval: Interval | None) -> str:
 def signed(value: float) -> str:
     """Three decimals and a sign; a zero has none."""
     return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", "−")
+
+
+def _headline(
+    results: Sequence[RunResult], pairs: Sequence[Paired], arm: str, mean: float, metric: str
+) -> str:
+    """The best arm with its interval over seeds, and that it is not shown to be better where it is not."""
+    _, interval = interval_over_seeds([run for run in results if run.arm == arm], metric)
+    ends = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
+    unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
+    doubt = f"; not shown to be better than {unsure[0].baseline}" if unsure else ""
+    return f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}{ends}{doubt}."
 
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,11 +90,11 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     return str(found.experiment_id)
 
 
-def comparison_url(experiment: str, run_ids: list[str]) -> str:
+def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
     """The URL of MLflow's own comparison of runs; of the embedded store, once `make ui` serves it."""
     server = tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
-    runs = quote(json.dumps(run_ids, separators=(",", ":")))
-    return f"{server}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([experiment]))}"
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    return f"{server}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
 
 
 def serve_ui(port: int) -> int:
