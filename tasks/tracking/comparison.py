@@ -14,6 +14,7 @@ from federated.errors import BadInput, readable
 from federated.home import home
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.commands import within
+from federated.report.notes import run_notes, study_note
 from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
 from federated.study import Comparison, StudyConfig
@@ -21,8 +22,10 @@ from tasks.tracking import runs
 from tasks.tracking.environment import environment
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.store import comparison_url, connect
+from tasks.tracking.views import save_view
 
 _LONGEST_TAG = 5000
+_NOTE = "mlflow.note.content"
 _LONGEST_FOLDER = 100
 _LINK = "Comparison in MLflow"
 
@@ -61,11 +64,25 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
     if report.pairs:
         client.log_table(parent_run_id, paired_table(report.pairs), "paired.json")
     runs.log_files(parent_run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
-    runs.set_tags(parent_run_id, {"verdict": "\n".join(report.verdict)[:_LONGEST_TAG]})
-    for result in results:
+    _describe(outcome, parents[0])
+    return outcome
+
+
+def _describe(outcome: StudyOutcome, parent: Parent) -> None:
+    """What MLflow shows of the study without anybody's doing: notes, tags, and the saved view of its arms."""
+    report, experiment = outcome.found, parent.run.info.experiment_id
+    note = study_note(report, _LONGEST_TAG)
+    verdict = "\n".join(report.verdict)[:_LONGEST_TAG]
+    runs.set_tags(outcome.parent_run_id, {_NOTE: note, "verdict": verdict})
+    for run_id, run_note in run_notes(report).items():
+        runs.set_tags(run_id, {_NOTE: run_note})
+    for result in report.results:
         if result.arm in report.places:
             runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
-    return outcome
+    connect().set_experiment_tag(experiment, _NOTE, note)
+    if report.results:
+        metric = report.results[0].main_metric
+        save_view(experiment, outcome.parent_run_id, metric, parent.run.info.start_time)
 
 
 def compare_again(

@@ -92,9 +92,13 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
 def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
     """The URL of MLflow's own comparison of runs; of the embedded store, once `make ui` serves it."""
-    server = tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
-    return f"{server}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
+    return f"{server_address()}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
+
+
+def server_address() -> str:
+    """Where the UI is; of the embedded store, where `make ui` serves it."""
+    return tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
 
 
 def serve_ui(port: int) -> int:
