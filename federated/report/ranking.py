@@ -11,18 +11,18 @@ from federated.report.by_seed import interval_over_seeds
 from federated.report.comparison import NOTHING, ArmSummary, Spread, compare, number_text, spread
 from federated.report.paired import Paired
 from federated.report.pareto import Place, pareto, problems_of
-from federated.report.results import RunResult
+from federated.report.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.style import metric_label
 from federated.report.verdict import difference_text, verdict_text
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
-_WORST = ("generalisation/client_accuracy_worst_10_percent", "generalisation/client_mse_worst_10_percent")
 _OPTIONAL = {
     OUT_OF_SAMPLE_GAP: "out-of-sample gap",
     PARTICIPATION_GAP: "participation gap",
-    _WORST[0]: "worst 10 % of clients",
-    _WORST[1]: "worst 10 % of clients, MSE",
+    WORST_CLIENTS[0]: "worst 10 % of clients",
+    WORST_CLIENTS[1]: "worst 10 % of clients, MSE",
+    EPSILON: "epsilon",
 }
 """Columns that are there where some run measured them."""
 

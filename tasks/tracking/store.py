@@ -105,7 +105,14 @@ def serve_ui(port: int) -> int:
     """Run MLflow's UI on loopback until it is interrupted; its exit code."""
     connect()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]  # one person looks; four take longer to start
     # Jobs are for evaluating language models; without them the server starts in half the time.
     quick = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:
