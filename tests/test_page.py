@@ -194,3 +194,9 @@ def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None
     write_page(path, Report("digits", [run()], "Why – and how much?"), {})
     assert "Why – and how much?" in path.read_text(encoding="utf-8")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_pictures_of_partitions_have_a_section_of_their_own() -> None:
+    source = html([run()], partitions={"iid and 2 more arms, seed 0": b"\x89PNG"})
+    assert "iid and 2 more arms, seed 0" in Page(source).text
+    assert source.count("data:image/png;base64,") == 1

@@ -25,6 +25,7 @@ class Report:
     question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
     main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
+    partitions: what a picture of a partition shows -> PNG.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Report:
     links: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     stated_commands: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def studies(self) -> list[str]:

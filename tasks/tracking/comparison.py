@@ -21,13 +21,14 @@ from federated.study import Comparison, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.environment import environment
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
+from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.store import comparison_url, connect
-from tasks.tracking.views import save_view
+from tasks.tracking.views import save_view, view_url
 
 _LONGEST_TAG = 5000
 _NOTE = "mlflow.note.content"
 _LONGEST_FOLDER = 100
-_LINK = "Comparison in MLflow"
+_LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,9 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         question="---\n".join(parent.question for parent in parents),
         baseline=judged.baseline,
         delta=judged.delta,
-        links={_LINK: url},
+        links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
         environment=environment(),
+        partitions=partition_pictures(results),
         stated_commands={parent.label: parent.command for parent in parents},
     )
 

@@ -12,6 +12,7 @@ import zlib
 from typing import Any
 from urllib.parse import quote
 
+from federated.evaluation import higher_is_better
 from tasks.tracking.store import connect, server_address
 
 VIEW = "fedstudy-arms"
@@ -29,7 +30,7 @@ def save_view(experiment: str, parent_run_id: str, main_metric: str, created_at:
     state: dict[str, Any] = {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}'",
         "orderByKey": f"metrics.`{main_metric}`",
-        "orderByAsc": main_metric.endswith(("loss", "mse", "mae")),
+        "orderByAsc": not higher_is_better(main_metric),
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
@@ -49,7 +50,6 @@ def save_view(experiment: str, parent_run_id: str, main_metric: str, created_at:
     connect().set_experiment_tag(experiment, _TAG, json.dumps(view))
 
 
-def view_url(experiment: str, *, charts: bool = False) -> str:
+def view_url(experiment: str) -> str:
     """The address of the saved view; of the embedded store, once `make ui` serves it."""
-    mode = "&compareRunsMode=CHART" if charts else ""
-    return f"{server_address()}/#/experiments/{quote(experiment)}/runs?viewStateShareKey={VIEW}{mode}"
+    return f"{server_address()}/#/experiments/{quote(experiment)}/runs?viewStateShareKey={VIEW}"
