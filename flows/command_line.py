@@ -203,7 +203,8 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
-    screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)
+    for text, address in report.links.items():
+        screen.print(f"{text.removesuffix(' in MLflow').lower():<12} {address}", soft_wrap=True, markup=False)
 
 
 def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Console) -> None:

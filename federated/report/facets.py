@@ -79,10 +79,11 @@ def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stro
     for group in groups:
         for arm, label in group.labels.items():
             by_label.setdefault(label, []).append(looks[arm])
-    named = {label: line_of(drawn) for label, drawn in by_label.items()}
-    told = [(str(look.line), look.marker) for look in named.values()]
-    if all(look is not None for look in named.values()) and len(set(told)) == len(told):
-        return {label: look for label, look in named.items() if look is not None}
+    lines = {label: line_of(drawn) for label, drawn in by_label.items()}
+    named = {label: look for label, look in lines.items() if look is not None}
+    told = {(str(look.line), look.marker) for look in named.values()}
+    if len(told) == len(by_label):
+        return named
     return {arm: looks[arm] for group in groups for arm in group.labels}
 
 

@@ -58,9 +58,9 @@ def total_megabytes(summary: ArmSummary) -> float | None:
 
 def _places(summaries: Sequence[ArmSummary]) -> dict[str, Place]:
     prices = _prices(summaries)
-    as_good = (prices[None] <= prices[:, None]).all(axis=2)
-    ahead = (prices[None] < prices[:, None]).any(axis=2)
-    dominated = np.asarray((as_good & ahead).any(axis=1))
+    as_good = np.all(prices[None] <= prices[:, None], axis=2)
+    ahead = np.any(prices[None] < prices[:, None], axis=2)
+    dominated = np.any(as_good & ahead, axis=1)
     knee = _knee(prices, np.flatnonzero(~dominated))
     return {
         summary.arm: "dominated" if dominated[at] else "knee" if at == knee else "front"

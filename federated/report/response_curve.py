@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -123,7 +123,7 @@ def _draw(panel: Axes, points: Sequence[_Point], looks: dict[str, Stroke]) -> No
         panel.plot(*means.T, color=line.colour, ls=line.line, marker=line.marker, ms=4, label=plain(curve))
         for arm in dict.fromkeys(point.arm for point in own):
             mine, look = [point for point in own if point.arm == arm], looks[arm]
-            style = {"color": look.colour, "mec": "none", "ls": "none", "marker": look.marker}
+            style: dict[str, Any] = {"color": look.colour, "mec": "none", "ls": "none", "marker": look.marker}
             measured, scores = np.array([(point.measured, point.score) for point in mine]).T
             panel.plot(measured, scores, ms=4, alpha=0.45, **style)
             panel.plot(measured.mean(), scores.mean(), ms=6, **style)
