@@ -242,7 +242,7 @@ def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
     slower = compare_again(["timed"], NETWORK.bind("3g(spread=0.5, compute=1)"), target=0.2)
     assert all(a[-1][1] > b[-1][1] for a, b in zip(curves(slower), curves(live), strict=True))
     assert {run.parameters["network"] for run in slower.results} == {"3g"}
-    assert "Simulated time on 3g (uplink_mbps 1.6," in slower.costs.note
+    assert "Simulated time on 3g (uplink_mbps 1.6," in slower.found.costs.note
     assert "test_accuracy ≥ 0.2" in slower.report.read_text(encoding="utf-8")
     assert curves(compare_again(["timed"])) == curves(live)
     artifacts = {file.path for file in connect().list_artifacts(live.parent_run_id)}

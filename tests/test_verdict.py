@@ -62,7 +62,7 @@ def test_few_seeds_are_said() -> None:
     results = [*arm("plain", [0.9]), *arm("good", [0.99])]
     assert sentences(results, compare_paired(results)) == [
         "Best mean test accuracy: good, 0.990; not shown to be better than plain.",
-        "Inconclusive against plain, about 2 more seeds would decide: good (+0.090).",
+        "Inconclusive against plain, at least 2 more seeds needed: good (+0.090).",
         "With 1 seed an arm, only large and steady differences can be told from chance.",
     ]
     assert verdict_text(compare_paired(results)[0]) == "inconclusive, at least 2 more seeds needed"

@@ -120,8 +120,18 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
     plain = "; ".join(pair.arm for pair in pairs[:3])
     if verdict == "no effect":
         return f"No effect at all: every number of the model is the same as with {baseline}: {plain}{more}."
+    return f"Inconclusive against {baseline}{_seeds_needed(pairs)}: {named}{more}."
+
+
+def _seeds_needed(pairs: Sequence[Paired]) -> str:
+    """`, about 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
     needed = [pair.more_seeds for pair in pairs]
-    seeds = (
-        "" if None in needed else f", about {max(filter(None, needed), default=1)} more seeds would decide"
+    if None in needed:
+        return ""
+    most = max(filter(None, needed), default=1)
+    seeds = f"{most} more seed{'' if most == 1 else 's'}"
+    return (
+        f", at least {seeds} needed"
+        if any(pair.count < 3 for pair in pairs)
+        else f", about {seeds} would decide"
     )
-    return f"Inconclusive against {baseline}{seeds}: {named}{more}."
