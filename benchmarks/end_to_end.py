@@ -59,7 +59,8 @@ def _prefect() -> Iterator[None]:
     from flows.runtime import configure, prefect_api
 
     configure()
-    with prefect_api():
+    with prefect_api() as wait_for_api:
+        wait_for_api()
         yield
 
 

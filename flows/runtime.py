@@ -5,17 +5,11 @@ the environment always wins.
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from federated.errors import BadInput
 from federated.home import home
-
-if TYPE_CHECKING:
-    from prefect.server.api.server import SubprocessASGIServer
 
 _EMBEDDED = {
     # The server writes every task run in a transaction of its own unless told to gather them: a quarter of
@@ -25,7 +19,10 @@ _EMBEDDED = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "100",
+    # Nobody sets automations on a server that lives as long as a study, so nothing need look at every event for one.
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    # Block types are for stored configuration, of which there is none; writing them takes 2.5 s of a first start.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     # A first start migrates the database, which takes longer than the default 20 s on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,8 +53,6 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
     port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
     """
-    from prefect.logging.handlers import APILogHandler
-    from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # The heartbeat makes every flow run wait up to a second at its end, and nobody watches for it here.
@@ -67,20 +62,14 @@ def prefect_api() -> Iterator[Callable[[], None]]:
             _require_api(PREFECT_API_URL.value())
             yield lambda: None
         return
-    server = SubprocessASGIServer()
-    server.port = server.find_available_port()
-    with ThreadPoolExecutor(1) as background:
-        starting = background.submit(_start_deaf_to_interrupts, server)
+    from flows.embedded_server import embedded_server
+
+    with embedded_server() as server, temporary_settings({**quick, PREFECT_API_URL: server.api_url}):
         try:
-            with temporary_settings({**quick, PREFECT_API_URL: server.api_url}):
-                try:
-                    yield starting.result
-                finally:
-                    APILogHandler().flush()  # while there still is somebody to send the last logs to
+            yield server.wait
         finally:
-            server.stop()  # also ends a start that is still waiting for an answer
-            starting.exception()
-            server.stop()
+            if server.has_answered:
+                _send_last_logs()
 
 
 def _require_api(address: str) -> None:
@@ -93,8 +82,8 @@ def _require_api(address: str) -> None:
             )
 
 
-def _start_deaf_to_interrupts(server: "SubprocessASGIServer") -> None:
-    """Start the server so that Ctrl-C reaches us alone: the flows still need it to say that they ended."""
-    # A child inherits the signals that the thread that starts it has blocked.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    server.start()
+def _send_last_logs() -> None:
+    """While there still is somebody to send them to."""
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()

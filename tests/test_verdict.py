@@ -53,7 +53,7 @@ def test_every_arm_is_in_the_words_with_its_verdict_and_its_interval() -> None:
     assert said[1] == "Better than plain: good (+0.030 [+0.029, +0.031])."
     assert said[2] == "Worse than plain: bad (−0.050 [−0.051, −0.049])."
     assert said[3].startswith("No difference larger than 0.01 from plain: close (0.000 [")
-    assert said[4] == "No effect at all: every number of the model is the same as with plain: copy."
+    assert said[4] == "`plain` and `copy` gave identical results, and no setting differs between them."
     assert re.match(r"Inconclusive against plain, about \d+ more seeds would decide: noisy \(", said[5])
     assert len(said) == 6
 

@@ -25,7 +25,7 @@ class BySeed(NamedTuple):
 def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
     """What the finished runs of an arm came to."""
     runs = {run.seed: run for run in results if run.arm == arm and run.finished}
-    return BySeed(_scores(results, arm), _curves(results, arm), runs)
+    return BySeed(_scores(results, arm), curves_by_seed(results, arm), runs)
 
 
 def interval_over_seeds(runs: Sequence[RunResult], metric: str) -> tuple[float | None, Interval | None]:
@@ -41,7 +41,7 @@ def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:
     return {seed: value for seed, value in finals.items() if value is not None and np.isfinite(value)}
 
 
-def _curves(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
+def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
     """Seed -> all that was measured of the model, round by round: equal to the bit where nothing differs.
 
     What is not a number is left out: it equals nothing, not even itself.

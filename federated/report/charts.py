@@ -14,7 +14,7 @@ from federated.report.arm_curves import LOG_FROM, MeanCurve, mean_curves
 from federated.report.by_seed import interval_over_seeds
 from federated.report.pareto import problems_of, total_megabytes
 from federated.report.report import Report
-from federated.report.results import DOWNLINK, SIMULATED_SECONDS, RunResult
+from federated.report.results import DOWNLINK, SIMULATED_SECONDS, RunResult, candidates
 from federated.report.style import Stroke, metric_label
 from federated.report.vega_looks import CONFIG, DOMINATED, GREY_LINE, as_dash, as_shape
 
@@ -55,7 +55,7 @@ def _by_seconds(report: Report) -> Spec | None:
 def _curves(report: Report, x: str, title: str, *, logarithmic: bool) -> Spec | None:
     """The means of all arms with the study's first main metric, and the range of their seeds."""
     metric = report.results[0].main_metric if report.results else ""
-    runs = [run for run in report.results if run.main_metric == metric]
+    runs = [run for run in candidates(report.results) if run.main_metric == metric]
     rows = [row for arm, curve in mean_curves(runs).items() for row in _curve_rows(arm, curve, runs)]
     rows = [row for row in rows if row[x] is not None and (row[x] > 0 or not logarithmic)]
     if not rows:
@@ -83,7 +83,31 @@ def _curves(report: Report, x: str, title: str, *, logarithmic: bool) -> Spec | 
             "encoding": {"y": {**up, "field": "score"}, "opacity": _PALE, "tooltip": tip},
         },
     ]
-    return _spec(rows, report.looks, layers, {"x": along})
+    return _spec(rows, report.looks, [*layers, *_anchor_lines(report, metric, up)], {"x": along})
+
+
+def _anchor_lines(report: Report, metric: str, up: Spec) -> list[Spec]:
+    """What centralised and local training end with, as lines across the chart."""
+    arms = dict.fromkeys(run.arm for run in report.results if run.anchor and run.main_metric == metric)
+    ends = {
+        arm: interval_over_seeds([run for run in report.results if run.arm == arm], metric)[0] for arm in arms
+    }
+    return [
+        {
+            "data": {"values": [{"arm": arm, "score": _plain(end)}]},
+            "transform": [_SHOWN],
+            "mark": {"type": "rule", "strokeWidth": 1.2},
+            "encoding": {
+                "x": None,
+                "y": {**up, "field": "score"},
+                "color": {"value": report.looks[arm].colour},
+                "strokeDash": {"value": as_dash(report.looks[arm].line)},
+                "tooltip": [{"field": "arm"}, {"field": "score", "format": ".4~f"}],
+            },
+        }
+        for arm, end in ends.items()
+        if end is not None
+    ]
 
 
 def _curve_rows(arm: str, curve: MeanCurve, runs: Sequence[RunResult]) -> Rows:

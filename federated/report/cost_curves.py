@@ -9,8 +9,8 @@ import numpy as np
 
 from federated.report.arm_curves import MeanCurve, mean_curves
 from federated.report.facets import Facet, facets, handles_of, keys, legend_below, legend_height
-from federated.report.results import DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult, arms_of
-from federated.report.style import Stroke, blank, logarithmic_x, metric_label, plain, say, strokes
+from federated.report.results import DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult
+from federated.report.style import Stroke, arm_strokes, blank, logarithmic_x, metric_label, plain, say
 from federated.report.times import unit_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def cost_curves(results: Sequence[RunResult]) -> Figure:
     band, up to 12 arms a panel: lowest to highest seed.
     """
     groups = facets([run for run in results if run.finished and run.final(run.main_metric) is not None])
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     named = keys(groups, looks)
     clocked = any(run.final(SIMULATED_SECONDS) is not None for run in results)
     height = _PANEL_HEIGHT * max(len(groups), 1) + legend_height(list(named), _WIDTH)

@@ -94,11 +94,12 @@ def _base64(data: bytes) -> str:
 
 def _summary(report: Report) -> str:
     """`27 runs, 9 arms, 3 seeds; 1 failed.`"""
-    runs = report.results
+    runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
     failed = sum(not run.finished for run in runs)
     counts = [
         _counted(len(runs), "run"),
-        _counted(len({run.arm for run in runs}), "arm"),
+        _counted(len({run.arm for run in runs} - anchors), "arm"),
+        *([_counted(len(anchors), "anchor")] if anchors else []),
         _counted(len({run.seed for run in runs}), "seed"),
     ]
     return f"{', '.join(counts)}; {failed or 'none'} failed."

@@ -13,7 +13,7 @@ from federated.errors import BadInput
 from federated.evaluation import higher_is_better
 from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, PairedScores, UnpairedScores
-from federated.report.results import RunResult, arms_of, same_partition
+from federated.report.results import RunResult, arms_of, candidates, same_partition
 from federated.report.statistics import LEVEL, Interval, holm
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
@@ -24,7 +24,7 @@ BEST = "best"
 DELTA = 0.01
 """The smallest difference that matters, unless the study says otherwise: one percentage point of accuracy."""
 
-_FEWEST_SEEDS = 3
+FEWEST_SEEDS = 3
 """Below, nothing is called better, worse or the same: two differences that happen to agree are no evidence."""
 
 
@@ -56,10 +56,11 @@ class Paired:
 
 
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
-    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first.
+    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first; no anchor.
 
     Only an arm with a finished run can be one; None where there is none. Raises BadInput for an unknown arm.
     """
+    results = candidates(results)
     scores = {arm: list(outcomes_of(results, arm).scores.values()) for arm in arms_of(results)}
     finished = {arm: float(np.mean(values)) for arm, values in scores.items() if values}
     if wanted in scores:
@@ -87,6 +88,7 @@ def compare_paired(
     baseline = choose_baseline(results, wanted)
     if baseline is None:
         return []
+    results = candidates(results)
     metric = next(result.main_metric for result in results if result.arm == baseline)
     arms = arms_of([result for result in results if result.main_metric == metric])
     outcomes = {arm: outcomes_of(results, arm) for arm in arms}
@@ -156,7 +158,7 @@ def _judged(outcomes: dict[str, BySeed], test: _Test, metric: str, delta: float,
 
 def _verdict(gain: float | None, count: int, p: float, same_p: float) -> Verdict:
     """gain: how much better the arm is, in the mean over `count` seeds."""
-    if gain is None or count < _FEWEST_SEEDS:
+    if gain is None or count < FEWEST_SEEDS:
         return "inconclusive"
     if same_p < 1 - LEVEL:  # first: a difference too small to matter may still be a certain one
         return "no difference"

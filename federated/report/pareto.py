@@ -25,12 +25,13 @@ def pareto(
     The knee is the arm of the front with the smallest sum of what it falls short of the best in each, scaled from 0
     to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is best in one; of score
     and bytes alone, the arm farthest from the line between the ends. It takes a front of three arms. Arms without a
-    score or byte count have no place. problems: of each arm, see `problems_of`; None: all have the same.
+    score or byte count have no place, nor have anchors, which are no choice. problems: of each arm, see
+    `problems_of`; None: all have the same.
     """
     places: dict[str, Place] = {}
     groups: dict[tuple[str, Problem], list[ArmSummary]] = {}
     for summary in summaries:
-        if _known(summary):
+        if _known(summary) and not summary.anchor:
             key = (summary.main_metric, (problems or {}).get(summary.arm, ()))
             groups.setdefault(key, []).append(summary)
     for group in groups.values():

@@ -9,9 +9,9 @@ from federated.report.by_seed import interval_over_seeds
 from federated.report.comparison import ArmSummary, compare
 from federated.report.facets import legend_below
 from federated.report.pareto import Place, Problem, pareto, problems_of, total_megabytes
-from federated.report.results import RunResult, arms_of
+from federated.report.results import RunResult
 from federated.report.statistics import Interval
-from federated.report.style import GREY, Stroke, blank, metric_label, strokes
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
         return None
     metrics = list(dict.fromkeys(summary.main_metric for summary in shown))
     figure, panels = blank(10.5, 3.7 * len(metrics) + 0.1 * len(shown), rows=len(metrics))
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     intervals = {
         summary.arm: interval_over_seeds(
             [run for run in results if run.arm == summary.arm], summary.main_metric

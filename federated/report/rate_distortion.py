@@ -10,7 +10,7 @@ import numpy as np
 
 from federated.report.facets import Facet, facets, handles_of, keys, legend_below, legend_height
 from federated.report.results import RunResult, arms_of
-from federated.report.style import Stroke, blank, logarithmic_x, metric_label, plain, say, strokes
+from federated.report.style import Stroke, arm_strokes, blank, logarithmic_x, metric_label, plain, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def rate_distortion(results: Sequence[RunResult]) -> Figure:
     """
     known = [run for run in results if None not in (run.uplink_ratio, run.final(run.main_metric))]
     groups = facets([run for run in known if run.finished])
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     named = keys(groups, looks)
     columns = min(max(len(groups), 1), 2)
     rows = math.ceil(max(len(groups), 1) / columns)

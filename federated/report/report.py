@@ -10,11 +10,12 @@ from typing import Any
 from federated.report.commands import study_command
 from federated.report.comparison import ArmSummary, compare
 from federated.report.costs import Costs, costs
+from federated.report.foreseen import Foreseen
 from federated.report.paired import DELTA, Paired, compare_paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.ranking import Ranked, ranked
-from federated.report.results import RunResult, arms_of
-from federated.report.style import Stroke, strokes
+from federated.report.results import RunResult
+from federated.report.style import Stroke, arm_strokes
 from federated.report.verdict import sentences
 
 
@@ -25,7 +26,8 @@ class Report:
     question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
     main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
-    partitions: what a picture of a partition shows -> PNG.
+    partitions: what a picture of a partition shows -> PNG. foreseen: the forecast
+    against what the study took, where there was one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Report:
     environment: Mapping[str, str] = field(default_factory=dict)
     stated_commands: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, bytes] = field(default_factory=dict)
+    foreseen: Foreseen | None = None
 
     @property
     def studies(self) -> list[str]:
@@ -83,7 +86,7 @@ class Report:
     @cached_property
     def looks(self) -> dict[str, Stroke]:
         """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
-        return strokes(arms_of(self.results))
+        return arm_strokes(self.results)
 
     @cached_property
     def charts(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from data_partitioners.heterogeneity.label_skew import DIVERGENCES
 from data_partitioners.one_parameter import ONE_PARAMETER
 from federated.report.facets import line_of
 from federated.report.fingerprint_table import in_words
-from federated.report.results import RunResult, arms_of
-from federated.report.style import GREY, Stroke, blank, metric_label, plain, strokes
+from federated.report.results import RunResult, candidates
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,13 +45,14 @@ def response_curve(results: Sequence[RunResult]) -> Figure | None:
     partitioner is. Grey: where IID partitions of these sizes lie. Arms count as different once they are further
     apart than the grey area is wide.
     """
+    results = candidates(results)
     measure = _measure(results)
     points = [point for result in results if (point := _point(result, measure, _varied(results)))]
     if not _differ(points):
         return None
     metrics = list(dict.fromkeys(result.main_metric for result in results))
     figure, panels = blank(9.5, 0.4 + 3.6 * len(metrics), rows=len(metrics))
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     arms = {metric: {result.arm for result in results if result.main_metric == metric} for metric in metrics}
     for panel, metric in zip(panels[:, 0], metrics, strict=True):
         _draw(panel, [point for point in points if point.arm in arms[metric]], looks)

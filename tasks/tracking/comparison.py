@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from federated.report.style import metric_label
 from federated.study import Comparison, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.environment import environment
+from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.store import comparison_url, connect
@@ -28,6 +30,7 @@ from tasks.tracking.views import save_view, view_url
 _LONGEST_TAG = 5000
 _NOTE = "mlflow.note.content"
 _LONGEST_FOLDER = 100
+_LONGEST_NAME = 150
 _LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 
@@ -97,14 +100,16 @@ def compare_again(
 
     names: of studies, `NAME@RUN` for another run than the newest. network: time the finished rounds on it, instead of
     what the runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first
-    study's. Nothing in MLflow changes; the report is written anew.
+    study's. Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's
+    own under a name that says what.
     """
     parents = find_parents(names)
     several = len(parents) > 1
     results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
     _require_one_metric(results)
     report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
-    return _written(replace(report, target=target), parents)
+    asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
+    return _written(replace(report, target=target), parents, file_name(asked))
 
 
 def _require_one_metric(results: Sequence[RunResult]) -> None:
@@ -135,6 +140,18 @@ def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_o
         raise BadInput(readable(error)) from error
 
 
+def file_name(asked: Mapping[str, object]) -> str:
+    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
+
+    What a file name cannot hold becomes a dash; what makes it too long, a digest.
+    """
+    told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
+    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
+    if len(plain) > _LONGEST_NAME:
+        plain = f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return "-".join(["report", *([plain] if plain else [])]) + ".html"
+
+
 def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
     """The report of one study, or of several side by side."""
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
@@ -152,16 +169,17 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
         environment=environment(),
         partitions=partition_pictures(results),
+        foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
         stated_commands={parent.label: parent.command for parent in parents},
     )
 
 
-def _written(report: Report, parents: Sequence[Parent]) -> StudyOutcome:
-    """The report under var/reports, the study file beside it."""
+def _written(report: Report, parents: Sequence[Parent], file: str = "report.html") -> StudyOutcome:
+    """The report under var/reports as `file`, the study file beside it."""
     ids = tuple(parent.run.info.run_id for parent in parents)
     names = "+".join(parent.label for parent in parents)[:_LONGEST_FOLDER]
     which = ids[0][:8] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()[:8]
-    path = home() / "reports" / f"{names}-{which}" / "report.html"
+    path = home() / "reports" / f"{names}-{which}" / file
     pictures = drawn(report)
     write_page(path, report, pictures)
     path.with_name("study.yaml").write_text(report.question, encoding="utf-8")

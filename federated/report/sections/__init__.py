@@ -8,6 +8,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 from federated.report.sections.arms_alone import arms_alone
 from federated.report.sections.details import all_metrics, environment, every_run, shared_settings, study_file
 from federated.report.sections.failed import failed
+from federated.report.sections.forecast_and_fact import forecast_and_fact
 from federated.report.sections.partitions import partitions
 from federated.report.sections.ranking import ranking
 from federated.report.sections.section import Pictures, Section, picture
@@ -28,6 +29,7 @@ SECTIONS = (
     picture("Bytes and time"),
     picture("Rate and distortion"),
     Section("Partitions", "partitions.html", partitions),
+    Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
 )
 """Answers first, then how they came about."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from federated.report.comparison import final_text, text_table
 from federated.report.report import Report
-from federated.report.results import RunResult
+from federated.report.results import RunResult, candidates
 from federated.report.sections.section import Pictures
 from federated.report.style import metric_label
 
@@ -35,10 +35,10 @@ def every_run(report: Report, pictures: Pictures) -> dict[str, Any] | None:
 
 
 def shared_settings(report: Report, pictures: Pictures) -> dict[str, Any] | None:
-    """The settings that every run has with the same value, seed aside."""
+    """The settings that every run but the anchors has with the same value, seed aside."""
     if not report.results:
         return None
-    first, *others = (run.parameters for run in report.results)
+    first, *others = (run.parameters for run in candidates(report.results) or report.results)
     shared = {name: value for name, value in first.items() if all(o.get(name, ...) == value for o in others)}
     pairs = {name: str(value) for name, value in shared.items() if name != "seed"}
     return {"pairs": pairs} if pairs else None

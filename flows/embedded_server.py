@@ -1,0 +1,112 @@
+"""A Prefect server of our own, on a loopback port, for as long as a study runs.
+
+Prefect has one too (`SubprocessASGIServer`), but importing it imports the whole server into this process, which takes
+two seconds that the server could already be starting in. Ours is started before anything else is imported.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from socket import socket
+
+from prefect.settings import get_current_settings
+
+_SECONDS_BETWEEN_QUESTIONS = 0.05
+_SECONDS_TO_STOP = 5
+# Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
+# could reach itself.
+_PORTS = range(8000, 9000)
+
+
+class EmbeddedServer:
+    """A server that is starting, or has started."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.has_answered = False
+        self._started = time.monotonic()
+        self._process = _start_deaf_to_interrupts(port)
+
+    @property
+    def api_url(self) -> str:
+        """The address for PREFECT_API_URL."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def wait(self) -> None:
+        """Return when the server answers. Raises RuntimeError where it ends before that, or takes too long."""
+        patience = get_current_settings().server.ephemeral.startup_timeout_seconds
+        while not self._answers():
+            if (code := self._process.poll()) is not None:
+                raise RuntimeError(f"Prefect's embedded server ended with exit code {code} while it started")
+            if time.monotonic() > self._started + patience:
+                raise RuntimeError(
+                    f"Prefect's embedded server does not answer after {patience} s "
+                    "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS)"
+                )
+            time.sleep(_SECONDS_BETWEEN_QUESTIONS)
+        self.has_answered = True
+
+    def stop(self) -> None:
+        """End the server; kill it where it does not end by itself."""
+        self._process.terminate()
+        try:
+            self._process.wait(_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS_TO_STOP)
+        try:
+            connection.request("GET", "/api/health")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+@contextmanager
+def embedded_server() -> Iterator[EmbeddedServer]:
+    """A server that starts now, in the background, and is stopped at the end."""
+    server = EmbeddedServer(_free_port())
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _free_port() -> int:
+    for step in range(len(_PORTS)):
+        port = _PORTS[(os.getpid() + step) % len(_PORTS)]  # studies that start together begin elsewhere
+        with socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
+
+
+def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":
+    """The process. Ctrl-C reaches us alone: the flows still need the server to say that they ended."""
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    environment = {
+        **os.environ,
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+        **get_current_settings().to_environment_variables(exclude_unset=True),
+    }
+    # A child inherits the signals that the thread that starts it has blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen(command, env=environment)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
