@@ -141,7 +141,8 @@ def _headline(
     ends = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
     unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
     doubt = f"; not shown to be better than {unsure[0].baseline}" if unsure else ""
-    return f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}{ends}{doubt}."
+    score = f"{mean:.3f}".replace("-", "−")
+    return f"Best mean {metric_label(metric)}: {arm}, {score}{ends}{doubt}."
 
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
