@@ -139,7 +139,7 @@ def test_a_study_is_foreseen_and_the_report_says_what_it_took():
     assert rows[2][0] == "MB up"
     assert rows[2][3] == "1.00"
     assert "Forecast and fact" in outcome.report.read_text(encoding="utf-8")
-    assert compare_again("foreseen").found.foreseen.rows == rows
+    assert compare_again(["foreseen"]).found.foreseen.rows == rows
     assert overheads().measured
     text = (Path(__file__).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     assert {name for name in metrics if f"`{name}`" not in text} == set()
