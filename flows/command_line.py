@@ -111,7 +111,13 @@ def list_(
 
 @app.command()
 def compare(
-    study: Annotated[str, typer.Argument(metavar="STUDY-NAME", help="The name of a study that was run")],
+    studies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STUDY-NAME...",
+            help="Names of studies that were run; NAME@RUN is another run than the newest, by the start of its id",
+        ),
+    ],
     network: Annotated[
         str | None, typer.Option(help="Time the rounds on this network, such as 3g or '4g(uplink_mbps=1)'")
     ] = None,
@@ -123,11 +129,11 @@ def compare(
     ] = None,
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
-    """Compare the arms of a study's newest run again, from what MLflow holds."""
+    """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
     from tasks.tracking.comparison import compare_again
 
     outcome = compare_again(
-        study, None if network is None else _network(network), _target(target), baseline, delta
+        studies, None if network is None else _network(network), _target(target), baseline, delta
     )
     _show_outcome(outcome, console())
 
@@ -216,7 +222,8 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)
-    screen.print(f"comparison   {outcome.url}", soft_wrap=True, markup=False)
+    for text, address in report.links.items():
+        screen.print(f"{text.removesuffix(' in MLflow').lower():<12} {address}", soft_wrap=True, markup=False)
 
 
 def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Console) -> None:

@@ -318,10 +318,10 @@ def test_the_tables_have_the_share_and_anchors_come_last() -> None:
 
 
 def test_the_page_counts_anchors_apart_and_explains_the_share() -> None:
-    source = page_html(Report("s", STUDY, stated_command="run"), {})
+    source = page_html(Report("s", STUDY, stated_commands={}), {})
     assert "12 runs, 2 arms, 2 anchors, 3 seeds; none failed." in source
     assert "Gap closed: the arm's share of the way" in source
-    assert "run --arm centralised</code>" in source
+    assert "--arm centralised</code>" in source
     without = page_html(Report("s", [run for run in STUDY if not run.anchor]), {})
     assert "Gap closed" not in without
 

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from federated.report import Report, RunResult, png
 from federated.report.cost_curves import cost_curves
-from federated.report.facets import facets
+from federated.report.facets import Facet, facets, keys
 from federated.report.figures import FIGURES
 from federated.report.rate_distortion import rate_distortion
+from federated.report.style import GREY, strokes
 
 ACCURACY = "generalisation/test_accuracy"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
@@ -136,3 +137,17 @@ def test_figures_that_would_tell_nothing_are_left_out(results: list[RunResult], 
     assert list(figures) == titles
     for figure in figures.values():
         assert io.BytesIO(png(figure, 40)).read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_legend_names_what_looks_the_same_in_all_facets_and_else_every_arm():
+    arms = ["iid · none", "iid · qsgd(bits=4)", "skewed · none", "skewed · qsgd(bits=4)"]
+    groups = [
+        Facet(title, [], {f"{title} · {way}": way for way in ("none", "qsgd(bits=4)")})
+        for title in ("iid", "skewed")
+    ]
+    looks = strokes(arms)
+    named = keys(groups, looks)
+    assert list(named) == ["none", "qsgd(bits=4)"]
+    assert {look.colour for look in named.values()} == {GREY}  # the two facets have a colour each
+    mixed = dict(zip(arms, strokes(["a", "b", "c", "d"]).values(), strict=True))
+    assert keys(groups, mixed) == mixed

@@ -140,7 +140,7 @@ def test_a_study_is_foreseen_and_the_report_says_what_it_took():
     assert rows[2][0] == "MB up"
     assert rows[2][3] == "1.00"
     assert "Forecast and fact" in outcome.report.read_text(encoding="utf-8")
-    assert compare_again("foreseen").found.foreseen.rows == rows
+    assert compare_again(["foreseen"]).found.foreseen.rows == rows
     assert overheads().measured
     text = (Path(__file__).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     assert {name for name in metrics if f"`{name}`" not in text} == set()
@@ -285,7 +285,9 @@ def test_newest_study_is_found_again_from_mlflow_alone():
         federated_study(_study(name="again", seeds=[0])),
         federated_study(_study(name="again", seeds=[1])),
     )
-    assert newest_study("again") == second.parent_run_id
+    newest = newest_study("again")
+    assert newest is not None
+    assert newest.info.run_id == second.parent_run_id
     assert _measured(results_of_study(first.parent_run_id)) == _measured(first.results)
     assert newest_study("no such study") is None
 
@@ -301,17 +303,17 @@ def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
 
     live = federated_study(_study(name="timed", network="4g(spread=0.5)", compression={"uplink": "qsgd(4)"}))
     assert [len(curve) for curve in curves(live)] == [4, 4]
-    assert curves(compare_again("timed", NETWORK.bind("4g(spread=0.5)"))) == curves(live)
-    slower = compare_again("timed", NETWORK.bind("3g(spread=0.5, compute=1)"), target=0.2)
+    assert curves(compare_again(["timed"], NETWORK.bind("4g(spread=0.5)"))) == curves(live)
+    slower = compare_again(["timed"], NETWORK.bind("3g(spread=0.5, compute=1)"), target=0.2)
     assert all(a[-1][1] > b[-1][1] for a, b in zip(curves(slower), curves(live), strict=True))
     assert {run.parameters["network"] for run in slower.results} == {"3g"}
-    assert "Simulated time on 3g (uplink_mbps 1.6," in slower.costs.note
+    assert "Simulated time on 3g (uplink_mbps 1.6," in slower.found.costs.note
     assert "test_accuracy ≥ 0.2" in slower.report.read_text(encoding="utf-8")
     assert slower.report.name == "report-network-3g-spread=0.5-compute=1.0-target-0.2.html"
     assert slower.report.parent == live.report.parent
     assert live.report.name == "report.html"
     assert "Simulated time on 4g" in live.report.read_text(encoding="utf-8"), "its own report stays"
-    assert curves(compare_again("timed")) == curves(live)
+    assert curves(compare_again(["timed"])) == curves(live)
     artifacts = {file.path for file in connect().list_artifacts(live.parent_run_id)}
     assert artifacts >= {"to_target.json", "bytes_and_time.png"}
 
@@ -337,7 +339,7 @@ def test_a_study_that_compares_networks_is_not_timed_on_another():
     slow, fast = (run.final("system/simulated_seconds_total") for run in outcome.results)
     assert slow > fast
     with pytest.raises(BadInput, match="compares networks of its own"):
-        compare_again("networks", NETWORK.bind("4g"))
+        compare_again(["networks"], NETWORK.bind("4g"))
 
 
 OWN_CODE = """

@@ -1,10 +1,15 @@
-"""The report's page: one file, everything in it, nothing that runs or is loaded."""
+"""The report's page: one file, everything in it, nothing loaded, and nothing run but its own scripts."""
 
 import base64
+import hashlib
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from federated.report import Report, RunResult, arm_outcomes, page_html, png, sections, write_page
 from federated.report.figures import FIGURES
@@ -53,7 +58,7 @@ class Page(HTMLParser):
         self.open = ""
 
     def handle_data(self, data: str) -> None:
-        self.text += "" if self.open == "style" else data
+        self.text += "" if self.open in ("style", "script") else data
         if self.open in ("td", "th"):
             self.rows[-1][-1] += data
 
@@ -64,7 +69,7 @@ def test_the_page_has_every_part() -> None:
         [run(), run(seed=1, accuracy=0.8), failed],
         environment={"torch": "2.9.1"},
         links=LINKS,
-        stated_command="make study",
+        stated_commands={"digits": "python -m flows run studies/d.yaml"},
     )
     page = Page(source)
     for part in (
@@ -75,7 +80,7 @@ def test_the_page_has_every_part() -> None:
         "abc123",
     ):
         assert part in page.text
-    for part in ("name: digits\nseeds: [0, 1]", "make study"):
+    for part in ("name: digits\nseeds: [0, 1]", "python -m flows run studies/d.yaml"):
         assert part in page.text
     assert ["iid", "0.850 ± 0.071", "–", "–", "7", "2", "0"] in page.rows
     assert ["skewed", "–", "–", "–", "–", "1", "1"] in page.rows
@@ -106,11 +111,11 @@ def test_text_of_the_user_is_escaped_everywhere() -> None:
         pictures={"Every run": b"png"},
         links={evil: evil},
         environment={evil: evil},
-        stated_command=evil,
+        stated_commands={evil: evil},
     )
     page = Page(source)
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert "<script" not in source
+    assert "<script>alert" not in source
+    assert [tag for tag, _ in page.tags].count("script") == 3  # the charts' data, Vega, and what joins them
     assert page.text.count(evil) >= 9
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == ["Every run"]
 
@@ -121,9 +126,41 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     loaded = [value for _, attributes in page.tags for name, value in attributes.items() if name in ADDRESSES]
     assert len(loaded) == 1
     assert all(str(value).startswith("data:image/png;base64,") for value in loaded)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base"}
-    assert not re.search(r"url\(|@import", source)
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "base"}
+    assert not re.search(r"url\(|@import", _without_scripts(source))
     assert "default-src 'none'" in source
+
+
+def _without_scripts(source: str) -> str:
+    return re.sub(r"<script.*?</script>", "", source, flags=re.DOTALL)
+
+
+def test_only_the_scripts_of_the_page_may_run_and_none_where_there_is_no_chart() -> None:
+    source = html([run()], {"On the way": b"png"})
+    scripts = re.findall(r"<script>(.*?)</script>", source, flags=re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    (policy,) = re.findall(r'content="(default-src.*?)"', source)
+    assert policy.endswith("; script-src " + " ".join(f"'sha256-{one}'" for one in hashes))
+    assert "unsafe-eval" not in policy
+    assert "<script" not in html([])
+    assert "script-src" not in html([])
+
+
+def test_charts_have_the_numbers_of_the_figures_and_colours_of_the_arms() -> None:
+    results = [run(arm, seed, 0.5 + 0.1 * seed) for arm in ("a", "b") for seed in (0, 1)]
+    report = Report("digits", results)
+    (data,) = re.findall(r'id="charts">(.*?)</script>', page_html(report, {}))
+    spec = json.loads(data)["by-round"]
+    last = [row for row in spec["data"]["values"] if row["round"] == 7]
+    assert [(row["arm"], row["score"], row["low"], row["high"]) for row in last] == [
+        ("a", pytest.approx(0.55), 0.5, 0.6),
+        ("b", pytest.approx(0.55), 0.5, 0.6),
+    ]
+    colours = spec["layer"][1]["encoding"]["color"]["scale"]
+    assert dict(zip(colours["domain"], colours["range"], strict=True)) == {
+        arm: look.colour for arm, look in report.looks.items()
+    }
+    assert "front" not in json.loads(data)  # nothing was sent
 
 
 def test_pictures_stand_in_their_sections_and_sections_without_one_are_left_out() -> None:
@@ -149,7 +186,7 @@ def test_a_study_without_runs_has_a_page() -> None:
 
 
 def test_without_a_command_the_page_states_one_for_a_file_of_the_study_name() -> None:
-    assert "python -m flows run 'my study.yaml'" in Page(html([run()], name="my study")).text
+    assert "python -m flows run 'my study.yaml'" in Page(html([replace(run(), study="my study")])).text
 
 
 def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None:
@@ -157,3 +194,9 @@ def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None
     write_page(path, Report("digits", [run()], "Why – and how much?"), {})
     assert "Why – and how much?" in path.read_text(encoding="utf-8")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_pictures_of_partitions_have_a_section_of_their_own() -> None:
+    source = html([run()], partitions={"iid and 2 more arms, seed 0": b"\x89PNG"})
+    assert "iid and 2 more arms, seed 0" in Page(source).text
+    assert source.count("data:image/png;base64,") == 1

@@ -1,5 +1,7 @@
 """The Pareto front over score and bytes, worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from federated.report import ArmSummary, RunResult, Spread
@@ -41,6 +43,30 @@ def test_the_knee_is_farthest_above_the_line_between_the_ends() -> None:
 def test_a_front_that_bends_the_other_way_or_has_two_arms_has_no_knee() -> None:
     assert "knee" not in pareto([summary("a", 0.0, 1), summary("b", 1.0, 2)]).values()
     assert "knee" not in pareto([summary("a", 0.0, 1), summary("b", 0.1, 2), summary("c", 1.0, 4)]).values()
+
+
+def test_epsilon_and_the_worst_clients_keep_an_arm_on_the_front_and_move_the_knee() -> None:
+    worst, epsilon = "generalisation/client_accuracy_worst_10_percent", "privacy/epsilon"
+
+    def arm(name: str, score: float, megabytes: float, **others: float) -> ArmSummary:
+        secondary = {
+            {"worst": worst, "epsilon": epsilon}[key]: Spread(v, None, 1) for key, v in others.items()
+        }
+        return replace(summary(name, score, megabytes), secondary=secondary)
+
+    fair, dear = arm("fair", 0.8, 2, worst=0.7), arm("plain", 0.9, 2, worst=0.5)
+    assert pareto([fair, dear]) == {"fair": "front", "plain": "front"}
+    assert pareto([replace(fair, secondary={}), replace(dear, secondary={})])["fair"] == "dominated"
+    private = [arm("private", 0.7, 2, epsilon=1.0), arm("open", 0.9, 2), arm("leaky", 0.7, 2, epsilon=8.0)]
+    assert pareto(private) == {"private": "front", "open": "front", "leaky": "dominated"}
+    # short of the best in score, log2 of MB, epsilon: (1, 0, 1), (0.5, 0.5, 0), (0.1, 0.75, 1), (0, 1, 1): 2, 1, 1.85
+    # and 2, but the second is the best in epsilon, an end itself
+    arms = [arm("a", 0.0, 1), arm("b", 0.5, 4, epsilon=1.0), arm("c", 0.9, 8), arm("d", 1.0, 16)]
+    assert "knee" not in pareto(arms).values()
+    # epsilon 1, 2, 3, 5: (1, 0, 0), (0.1, 0.5, 0.25), (0.05, 0.75, 0.5), (0, 1, 1): 1, 0.85, 1.3, 2
+    numbers = zip("abcd", (0.0, 0.9, 0.95, 1.0), (1, 4, 8, 16), (1.0, 2.0, 3.0, 5.0), strict=True)
+    places = pareto([arm(n, score, mb, epsilon=e) for n, score, mb, e in numbers])
+    assert places == {"a": "front", "b": "knee", "c": "front", "d": "front"}
 
 
 def test_for_an_error_less_is_better_and_metrics_are_not_mixed() -> None:

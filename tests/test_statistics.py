@@ -89,6 +89,12 @@ def test_equal_differences_are_judged_by_counting_and_not_by_a_spread_of_zero() 
     assert difference_p(np.array([0.3])) == equivalence_p(np.array([0.0]), 0.01) == 1.0
 
 
+def test_where_all_seeds_agree_the_seeds_needed_are_those_of_the_exact_tests() -> None:
+    # 8 comparisons at 5 %: 8 / 2^n < 0.05 from n = 8 on; of a difference larger than delta 16 / 2^n, from n = 9 on
+    assert more_seeds(np.zeros(3), 0.01, comparisons=8) == 5
+    assert more_seeds(np.full(3, 0.3), 0.01, comparisons=8) == 6
+
+
 def test_holm_as_published() -> None:
     # p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") in R
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

@@ -30,7 +30,9 @@ def test_a_server_that_does_not_answer_is_said_so(home, monkeypatch):
     ):
         store.require_store()
     assert store.ui_address() == "http://127.0.0.1:9"
-    assert store.comparison_url("1", ["a"]).startswith("http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D")
+    assert store.comparison_url(["1"], ["a"]).startswith(
+        "http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D"
+    )
 
 
 def test_a_report_that_answers_a_question_has_a_name_of_its_own():

@@ -8,9 +8,10 @@ import pytest
 
 from federated.report import Report, RunResult, drawn, page_html
 from federated.report.arm_intervals import difference_picture, gap_picture
+from federated.report.commands import arm_commands
 from federated.report.paired import compare_paired, paired_table
 from federated.report.pareto_picture import pareto_picture
-from federated.report.ranking import commands, ranked
+from federated.report.ranking import ranked
 from federated.report.statistics import t_interval
 from federated.report.verdict import best_arm, difference_text, sentences, signed, verdict_text
 
@@ -48,7 +49,7 @@ PAIRS = compare_paired(STUDY)
 
 def test_every_arm_is_in_the_words_with_its_verdict_and_its_interval() -> None:
     said = sentences(STUDY, PAIRS)
-    assert said[0] == "Best mean test accuracy: good, 0.952."
+    assert said[0] == "Best mean test accuracy: good, 0.952 [0.929, 0.975]."
     assert said[1] == "Better than plain: good (+0.030 [+0.029, +0.031])."
     assert said[2] == "Worse than plain: bad (−0.050 [−0.051, −0.049])."
     assert said[3].startswith("No difference larger than 0.01 from plain: close (0.000 [")
@@ -60,9 +61,9 @@ def test_every_arm_is_in_the_words_with_its_verdict_and_its_interval() -> None:
 def test_few_seeds_are_said() -> None:
     results = [*arm("plain", [0.9]), *arm("good", [0.99])]
     assert sentences(results, compare_paired(results)) == [
-        "Best mean test accuracy: good, 0.990.",
-        "Inconclusive against plain, about 2 more seeds would decide: good (+0.090).",
-        "With 1 shared seed, only large and steady differences can be told from chance.",
+        "Best mean test accuracy: good, 0.990; not shown to be better than plain.",
+        "Inconclusive against plain, at least 2 more seeds needed: good (+0.090).",
+        "With 1 seed an arm, only large and steady differences can be told from chance.",
     ]
     assert verdict_text(compare_paired(results)[0]) == "inconclusive, at least 2 more seeds needed"
 
@@ -74,7 +75,7 @@ def test_a_study_without_a_comparison_says_so_or_nothing() -> None:
     assert sentences(arm("plain", BASE, status="FAILED"), []) == []
     results = [*arm("failed", BASE, status="FAILED"), *arm("plain", BASE)]
     assert sentences(results, compare_paired(results))[1:] == [
-        "Not compared, for want of a seed that both finished: failed."
+        "Not compared, for want of runs that finished with both: failed."
     ]
     assert sentences(results, compare_paired(results, "failed"))[1:] == [
         "Nothing is compared: the baseline has no finished run, or another main metric."
@@ -106,12 +107,14 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
 
 
 def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
-    source = page_html(Report("s", STUDY, stated_command="python -m flows run s.yaml"), {})
+    source = page_html(Report("s", STUDY, stated_commands={"s": "python -m flows run s.yaml"}), {})
     assert "Better than plain: good (+0.030 [+0.029, +0.031])." in source
     assert source.count('<tr class="dominated">') == 4
     for name in ("plain", "good", "bad"):
         assert f"python -m flows run s.yaml --arm {name}</code>" in source
-    assert commands(STUDY[:1] + arm("a · b(c=1)", BASE), "run")["a · b(c=1)"] == "run --arm 'a · b(c=1)'"
+    assert arm_commands(STUDY[:1] + arm("a · b(c=1)", BASE), {})["a · b(c=1)"] == (
+        "python -m flows run s.yaml --arm 'a · b(c=1)'"
+    )
 
 
 def test_a_study_of_a_hundred_runs_has_a_page_of_a_few_megabytes() -> None:

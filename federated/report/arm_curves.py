@@ -35,7 +35,7 @@ _LONGEST_NAME = 60
 _LEAST_APART = 0.035
 """Share of the axis below which two anchors' names would cover each other."""
 _NAME_COLOUR = "#444444"
-_LOG_FROM = 5.0
+LOG_FROM = 5.0
 """Ratio of the largest to the smallest arm's total bytes from which their axis is logarithmic."""
 
 
@@ -147,6 +147,6 @@ def _draw(panel: Axes, x: np.ndarray, curve: MeanCurve, look: Stroke, *, banded:
 def _stretch(panel: Axes, curves: Sequence[MeanCurve]) -> None:
     """A logarithmic axis where arms differ a lot. It has no place for 0, where the initial model is."""
     totals = [curve.mb[-1] for curve in curves if len(curve.mb) and curve.mb[-1] > 0]
-    if totals and max(totals) / min(totals) > _LOG_FROM:
+    if totals and max(totals) / min(totals) > LOG_FROM:
         logarithmic_x(panel, min(totals), max(totals))
         panel.set_xlabel(f"{panel.get_xlabel()} (logarithmic, without the initial model)")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from federated.report.by_seed import interval_over_seeds
 from federated.report.paired import Paired
-from federated.report.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP, interval_over_seeds
+from federated.report.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP
 from federated.report.results import RunResult, arms_of
 from federated.report.statistics import Interval
 from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain, shortened

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from federated.report.gap_closed import gap_closed
-from federated.report.results import BYTES_PER_MB, DOWNLINK, TRAINING_LOSS, UPLINK, RunResult, arms_of
+from federated.report.results import (
+    BYTES_PER_MB,
+    DOWNLINK,
+    EPSILON,
+    TRAINING_LOSS,
+    UPLINK,
+    RunResult,
+    arms_of,
+)
 
 NOTHING = "–"
 """What stands where there is no number."""
@@ -79,7 +87,8 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
     finished = [run for run in runs if run.finished]
     main = (finished or runs)[0].main_metric
     names = dict.fromkeys(name for run in finished for name in run.metric_names)
-    secondary = [n for n in names if n != main and (n.startswith("generalisation/") or n == TRAINING_LOSS)]
+    told = ("generalisation/", TRAINING_LOSS, EPSILON)
+    secondary = [n for n in names if n != main and n.startswith(told)]
     return ArmSummary(
         arm=runs[0].arm,
         runs=len(runs),

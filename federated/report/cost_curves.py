@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from federated.report.arm_curves import MeanCurve, mean_curves
-from federated.report.facets import Facet, facets, legend_below, legend_height, looks_of
+from federated.report.facets import Facet, facets, handles_of, keys, legend_below, legend_height
 from federated.report.results import DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult
-from federated.report.style import Stroke, blank, logarithmic_x, metric_label, plain, say
+from federated.report.style import Stroke, arm_strokes, blank, logarithmic_x, metric_label, plain, say
 from federated.report.times import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 _WIDTH = 10.5
 _PANEL_HEIGHT = 3.1
@@ -31,16 +30,16 @@ def cost_curves(results: Sequence[RunResult]) -> Figure:
     band, up to 12 arms a panel: lowest to highest seed.
     """
     groups = facets([run for run in results if run.finished and run.final(run.main_metric) is not None])
-    looks = looks_of(groups)
+    looks = arm_strokes(results)
+    named = keys(groups, looks)
     clocked = any(run.final(SIMULATED_SECONDS) is not None for run in results)
-    height = _PANEL_HEIGHT * max(len(groups), 1) + legend_height(list(looks), _WIDTH)
+    height = _PANEL_HEIGHT * max(len(groups), 1) + legend_height(list(named), _WIDTH)
     figure, panels = blank(
         _WIDTH, height, rows=max(len(groups), 1), columns=2 if clocked else 1, sharex="col", sharey="row"
     )
     unit, name = unit_of(_longest(results))
-    lines: dict[str, Line2D] = {}
     for row, group in zip(panels, groups, strict=False):
-        lines |= _draw(row, group, looks, unit)
+        _draw(row, group, looks, unit)
         row[0].set_ylabel(metric_label(group.runs[0].main_metric))
         row[0].set_title(plain(group.title), loc="left", fontsize=9)
     for panel, label in zip(
@@ -49,7 +48,7 @@ def cost_curves(results: Sequence[RunResult]) -> Figure:
         panel.set_xlabel(f"{label} (logarithmic, without the initial model)")
     if not groups:
         say(panels[0, 0], "no finished run")
-    legend_below(figure, lines, "line: mean over seeds; band: lowest to highest seed")
+    legend_below(figure, handles_of(named), "line: mean over seeds; band: lowest to highest seed")
     return figure
 
 
@@ -58,11 +57,9 @@ def _longest(results: Sequence[RunResult]) -> float:
     return max((run.final(SIMULATED_SECONDS) or 0.0 for run in results), default=0.0)
 
 
-def _draw(row: Sequence[Axes], group: Facet, looks: dict[str, Stroke], unit: float) -> dict[str, Line2D]:
-    lines: dict[str, Line2D] = {}
+def _draw(row: Sequence[Axes], group: Facet, looks: dict[str, Stroke], unit: float) -> None:
     banded = len(group.labels) <= _MOST_BANDS
     for arm, curve in mean_curves(group.runs).items():
-        label = group.labels[arm]
         runs = [run for run in group.runs if run.arm == arm]
         costs = (
             np.mean(
@@ -72,13 +69,12 @@ def _draw(row: Sequence[Axes], group: Facet, looks: dict[str, Stroke], unit: flo
             np.mean([run.so_far(SIMULATED_SECONDS, curve.rounds) for run in runs], axis=0) / unit,
         )
         for panel, cost in zip(row, costs, strict=False):
-            lines[label] = _line(panel, cost, curve, looks[label], banded=banded)
+            _line(panel, cost, curve, looks[arm], banded=banded)
     for panel in row:
         _logarithmic(panel)
-    return lines
 
 
-def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> Line2D:
+def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> None:
     """What cost nothing, the initial model, has no place on a logarithmic axis."""
     sent = cost > 0
     if banded and curve.num_seeds > 1:
@@ -86,7 +82,7 @@ def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, band
             cost[sent], curve.lowest[sent], curve.highest[sent], color=look.colour, alpha=0.09, lw=0
         )
     every = max(1, len(cost) // _MOST_MARKERS)
-    (line,) = panel.plot(
+    panel.plot(
         *(cost[sent], curve.mean[sent]),
         color=look.colour,
         ls=look.line,
@@ -95,7 +91,6 @@ def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, band
         ms=3.5,
         lw=1.3,
     )
-    return line
 
 
 def _logarithmic(panel: Axes) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from federated.report.results import RunResult, arms_of
-from federated.report.style import AXIS_SEPARATOR, Stroke, plain, strokes
+from federated.report.style import AXIS_SEPARATOR, GREY, Stroke, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _MOST_FACETS = 4
 _INCHES_A_LETTER = 0.07
@@ -68,9 +69,39 @@ def _is_compression(runs: Sequence[RunResult], part: int) -> bool:
     return all(len(way) == 1 for way in ways.values()) and len(set.union(*ways.values())) > 1
 
 
-def looks_of(groups: Sequence[Facet]) -> dict[str, Stroke]:
-    """A stroke for each label, the same in all facets."""
-    return strokes(list(dict.fromkeys(label for group in groups for label in group.labels.values())))
+def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stroke]:
+    """What a legend of all facets names, and how: the labels where each always has the same line and marker, in grey
+    where its arms have other colours in other facets; else the arms.
+
+    looks: arm -> how it is drawn in every figure of the report.
+    """
+    by_label: dict[str, list[Stroke]] = {}
+    for group in groups:
+        for arm, label in group.labels.items():
+            by_label.setdefault(label, []).append(looks[arm])
+    lines = {label: line_of(drawn) for label, drawn in by_label.items()}
+    named = {label: look for label, look in lines.items() if look is not None}
+    told = {(str(look.line), look.marker) for look in named.values()}
+    if len(told) == len(by_label):
+        return named
+    return {arm: looks[arm] for group in groups for arm in group.labels}
+
+
+def line_of(looks: Sequence[Stroke]) -> Stroke | None:
+    """How something is drawn that stands for several arms: as they are, grey where only colours differ; else None."""
+    if len({(str(look.line), look.marker) for look in looks}) > 1:
+        return None
+    return looks[0] if len({look.colour for look in looks}) == 1 else looks[0]._replace(colour=GREY)
+
+
+def handles_of(named: Mapping[str, Stroke]) -> dict[str, Line2D]:
+    """Artists for a legend that no panel holds."""
+    from matplotlib.lines import Line2D
+
+    return {
+        name: Line2D([], [], color=look.colour, ls=look.line, marker=look.marker, ms=4, lw=1.3)
+        for name, look in named.items()
+    }
 
 
 def legend_below(figure: Figure, handles: dict[str, Any], title: str) -> None:

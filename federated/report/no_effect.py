@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federated.report.paired import curves_by_seed
+from federated.report.by_seed import curves_by_seed
 from federated.report.results import RunResult, arms_of
 
 _MOST_NAMED = 3

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from federated.report.report import Report
+from federated.report.scripts import as_data, glue, hash_of, vega
 from federated.report.sections import DETAILS, SECTIONS, Pictures, Section
 
 if TYPE_CHECKING:
@@ -32,8 +33,22 @@ def page_html(report: Report, pictures: Pictures) -> str:
         summary=_summary(report),
         sections=_rendered(SECTIONS, templates, report, pictures),
         details=_rendered(DETAILS, templates, report, pictures),
+        scripts=_scripts(report),
         digests=sorted({run.data_digest for run in report.results} - {""}),
     )
+
+
+def _scripts(report: Report) -> dict[str, Any] | None:
+    """The scripts of the page and what they are told; None where there is no chart to draw."""
+    if not report.charts:
+        return None
+    sources = [vega(), glue()]
+    return {
+        # Not of a user's making, and looked at: no `</script` in them, see the tests.
+        "sources": [Markup(source) for source in sources],
+        "hashes": Markup(" ".join(hash_of(source) for source in sources)),
+        "data": Markup(as_data(report.charts)),
+    }
 
 
 def _rendered(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from federated.report.by_seed import interval_over_seeds
 from federated.report.comparison import ArmSummary, compare
 from federated.report.facets import legend_below
 from federated.report.pareto import Place, Problem, pareto, problems_of, total_megabytes
 from federated.report.results import RunResult
+from federated.report.statistics import Interval
 from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label
 
 if TYPE_CHECKING:
@@ -33,14 +35,20 @@ def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
     metrics = list(dict.fromkeys(summary.main_metric for summary in shown))
     figure, panels = blank(10.5, 3.7 * len(metrics) + 0.1 * len(shown), rows=len(metrics))
     looks = arm_strokes(results)
+    intervals = {
+        summary.arm: interval_over_seeds(
+            [run for run in results if run.arm == summary.arm], summary.main_metric
+        )[1]
+        for summary in shown
+    }
     dots: dict[str, Line2D] = {}
     for panel, metric in zip(panels[:, 0], metrics, strict=True):
         points = _points([summary for summary in shown if summary.main_metric == metric])
         _join_fronts(panel, points, places, problems)
-        dots |= _draw(panel, points, places, looks)
+        dots |= _draw(panel, points, places, looks, intervals)
         _bytes_axis(panel, [x for x, _ in points.values()])
         panel.set_ylabel(metric_label(metric))
-    legend_below(figure, dots, "joined: the front; ring: its knee; grey: dominated")
+    legend_below(figure, dots, "joined: the front; ring: its knee; grey: dominated; line: 95 % over seeds")
     return figure
 
 
@@ -62,7 +70,11 @@ def _join_fronts(
 
 
 def _draw(
-    panel: Axes, points: dict[str, tuple[float, float]], places: dict[str, Place], looks: dict[str, Stroke]
+    panel: Axes,
+    points: dict[str, tuple[float, float]],
+    places: dict[str, Place],
+    looks: dict[str, Stroke],
+    intervals: dict[str, Interval | None],
 ) -> dict[str, Line2D]:
     """A dot an arm; the artists, for the legend."""
     dots: dict[str, Line2D] = {}
@@ -70,6 +82,8 @@ def _draw(
         dominated = places[arm] == "dominated"
         colour = _PALE if dominated else looks[arm].colour
         style: dict[str, Any] = {"color": colour, "ms": 8, "mec": "white", "mew": 0.6, "ls": "none"}
+        if (interval := intervals[arm]) is not None:
+            panel.plot((x, x), tuple(interval), color=colour, lw=1.0, alpha=0.45, zorder=1.8)
         (dots[arm],) = panel.plot(x, y, looks[arm].marker, zorder=2 if dominated else 3, **style)
         if places[arm] == "knee":
             panel.plot(x, y, "o", ms=15, mfc="none", mec=colour, mew=1.3)

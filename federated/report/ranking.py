@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from federated.evaluation import higher_is_better
+from federated.report.by_seed import interval_over_seeds
 from federated.report.comparison import NOTHING, ArmSummary, Spread, compare, number_text, spread
 from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.paired import Paired
 from federated.report.pareto import Place, pareto, problems_of
-from federated.report.results import RunResult
-from federated.report.statistics import Interval, t_interval
+from federated.report.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.style import metric_label
 from federated.report.verdict import difference_text, share_text, verdict_text
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
-_WORST = ("generalisation/client_accuracy_worst_10_percent", "generalisation/client_mse_worst_10_percent")
 _OPTIONAL = {
     OUT_OF_SAMPLE_GAP: "out-of-sample gap",
     PARTICIPATION_GAP: "participation gap",
-    _WORST[0]: "worst 10 % of clients",
-    _WORST[1]: "worst 10 % of clients, MSE",
+    WORST_CLIENTS[0]: "worst 10 % of clients",
+    WORST_CLIENTS[1]: "worst 10 % of clients, MSE",
+    EPSILON: "epsilon",
 }
 """Columns that are there where some run measured them."""
 
@@ -59,18 +56,6 @@ def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked
         name for name in (rows[0].cells if rows else {}) if any(row.cells[name] != NOTHING for row in rows)
     ]
     return [Ranked(row.arm, {name: row.cells[name] for name in shown}, row.place) for row in rows]
-
-
-def interval_over_seeds(runs: Sequence[RunResult], metric: str) -> tuple[float | None, Interval | None]:
-    """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it."""
-    finals = (run.final(metric) for run in runs if run.finished)
-    values = np.array([value for value in finals if value is not None], np.float64)
-    return (float(values.mean()) if len(values) else None), t_interval(values)
-
-
-def commands(results: Sequence[RunResult], command: str) -> dict[str, str]:
-    """Arm -> what runs it alone again, with the study's seeds; `command` ran the whole study."""
-    return {summary.arm: f"{command} --arm {shlex.quote(summary.arm)}" for summary in compare(results)}
 
 
 def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:

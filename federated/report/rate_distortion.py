@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.report.facets import Facet, facets, legend_below, legend_height, looks_of
+from federated.report.facets import Facet, facets, handles_of, keys, legend_below, legend_height
 from federated.report.results import RunResult, arms_of
-from federated.report.style import Stroke, blank, logarithmic_x, metric_label, plain, say
+from federated.report.style import Stroke, arm_strokes, blank, logarithmic_x, metric_label, plain, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 _WIDTH = 10.5
 _PANEL_HEIGHT = 3.4
@@ -29,37 +28,33 @@ def rate_distortion(results: Sequence[RunResult]) -> Figure:
     """
     known = [run for run in results if None not in (run.uplink_ratio, run.final(run.main_metric))]
     groups = facets([run for run in known if run.finished])
-    looks = looks_of(groups)
+    looks = arm_strokes(results)
+    named = keys(groups, looks)
     columns = min(max(len(groups), 1), 2)
     rows = math.ceil(max(len(groups), 1) / columns)
-    height = _PANEL_HEIGHT * rows + legend_height(list(looks), _WIDTH)
+    height = _PANEL_HEIGHT * rows + legend_height(list(named), _WIDTH)
     figure, panels = blank(_WIDTH, height, rows=rows, columns=columns, sharex=True)
-    marks: dict[str, Line2D] = {}
     for panel, group in zip(panels.flat, groups, strict=False):
-        marks |= _draw(panel, group, looks)
+        _draw(panel, group, looks)
     for panel in list(panels.flat)[len(groups) :]:
         panel.set_axis_off()
     if not groups:
         say(panels[0, 0], "no finished run with a ratio")
-    legend_below(figure, marks, "large: mean over seeds; small: one seed")
+    legend_below(figure, handles_of(named), "large: mean over seeds; small: one seed")
     return figure
 
 
-def _draw(panel: Axes, group: Facet, looks: dict[str, Stroke]) -> dict[str, Line2D]:
-    marks: dict[str, Line2D] = {}
+def _draw(panel: Axes, group: Facet, looks: dict[str, Stroke]) -> None:
     metric = group.runs[0].main_metric
     for arm in arms_of(group.runs):
         points = np.array(
             [(run.uplink_ratio, run.final(metric)) for run in group.runs if run.arm == arm], np.float64
         )
-        look = looks[group.labels[arm]]
+        look = looks[arm]
         panel.plot(*points.T, look.marker, color=look.colour, ms=_SEED_SIZE, alpha=0.55, mew=0)
-        (marks[group.labels[arm]],) = panel.plot(
-            *points.mean(axis=0), look.marker, color=look.colour, ms=_MEAN_SIZE, mec="white", mew=0.6
-        )
+        panel.plot(*points.mean(axis=0), look.marker, color=look.colour, ms=_MEAN_SIZE, mec="white", mew=0.6)
     ratios = [run.uplink_ratio or 1.0 for run in group.runs]
     logarithmic_x(panel, min(ratios), max(ratios))
     panel.set_xlabel("times fewer uplink bytes than 32-bit floats (logarithmic)")
     panel.set_ylabel(f"final {metric_label(metric)}")
     panel.set_title(plain(group.title), loc="left", fontsize=9)
-    return marks

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from federated.report.commands import study_command
 from federated.report.comparison import ArmSummary, compare
 from federated.report.costs import Costs, costs
 from federated.report.foreseen import Foreseen
@@ -24,7 +25,8 @@ class Report:
 
     question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
     main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
-    environment: versions and machine. stated_command: what ran the study, where that is known. foreseen: the forecast
+    environment: versions and machine. stated_commands: study -> what ran it, where that is known.
+    partitions: what a picture of a partition shows -> PNG. foreseen: the forecast
     against what the study took, where there was one.
     """
 
@@ -37,13 +39,19 @@ class Report:
     target: float | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
-    stated_command: str = ""
+    stated_commands: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, bytes] = field(default_factory=dict)
     foreseen: Foreseen | None = None
 
     @property
-    def command(self) -> str:
-        """What runs the study again; without a known one, that for a study file of the study's name."""
-        return self.stated_command or f"python -m flows run {shlex.quote(f'{self.name}.yaml')}"
+    def studies(self) -> list[str]:
+        """The studies whose runs it compares; mostly one."""
+        return list(dict.fromkeys(run.study for run in self.results)) or [self.name]
+
+    @property
+    def commands(self) -> list[str]:
+        """What runs each study again."""
+        return [study_command(study, self.stated_commands.get(study, "")) for study in self.studies]
 
     @cached_property
     def arms(self) -> list[ArmSummary]:
@@ -79,3 +87,10 @@ class Report:
     def looks(self) -> dict[str, Stroke]:
         """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
         return arm_strokes(self.results)
+
+    @cached_property
+    def charts(self) -> dict[str, Any]:
+        """Name -> Vega-Lite specification of the interactive charts."""
+        from federated.report.charts import charts
+
+        return charts(self)

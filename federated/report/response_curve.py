@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES
 from data_partitioners.one_parameter import ONE_PARAMETER
+from federated.report.facets import line_of
 from federated.report.fingerprint_table import in_words
 from federated.report.results import RunResult, candidates
-from federated.report.style import Stroke, blank, metric_label, plain, strokes
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def response_curve(results: Sequence[RunResult]) -> Figure | None:
         return None
     metrics = list(dict.fromkeys(result.main_metric for result in results))
     figure, panels = blank(9.5, 0.4 + 3.6 * len(metrics), rows=len(metrics))
-    looks = strokes(list(dict.fromkeys(point.curve for point in points)))
+    looks = arm_strokes(results)
     arms = {metric: {result.arm for result in results if result.main_metric == metric} for metric in metrics}
     for panel, metric in zip(panels[:, 0], metrics, strict=True):
         _draw(panel, [point for point in points if point.arm in arms[metric]], looks)
@@ -118,11 +119,14 @@ def _draw(panel: Axes, points: Sequence[_Point], looks: dict[str, Stroke]) -> No
         )
     for curve in dict.fromkeys(point.curve for point in points):
         own = [point for point in points if point.curve == curve]
-        look, means = looks[curve], np.array(_arm_means(own))
-        panel.plot(
-            [point.measured for point in own], [point.score for point in own], look.marker,
-            color=look.colour, ms=4, alpha=0.45, mec="none",
-        )  # fmt: skip
-        panel.plot(*means.T, color=look.colour, ls=look.line, marker=look.marker, ms=5, label=plain(curve))
+        line = line_of([looks[point.arm] for point in own]) or Stroke(GREY, "-", "")
+        means = np.array(_arm_means(own))
+        panel.plot(*means.T, color=line.colour, ls=line.line, marker=line.marker, ms=4, label=plain(curve))
+        for arm in dict.fromkeys(point.arm for point in own):
+            mine, look = [point for point in own if point.arm == arm], looks[arm]
+            style: dict[str, Any] = {"color": look.colour, "mec": "none", "ls": "none", "marker": look.marker}
+            measured, scores = np.array([(point.measured, point.score) for point in mine]).T
+            panel.plot(measured, scores, ms=4, alpha=0.45, **style)
+            panel.plot(measured.mean(), scores.mean(), ms=6, **style)
     panel.set_xlim(left=-0.015 * panel.get_xlim()[1])
     panel.legend(frameon=False, fontsize=8, loc="best", title="dot: one seed; line: means", title_fontsize=8)

@@ -15,6 +15,11 @@ DOWNLINK = "communication/downlink_bytes_total"
 UPLINK_RATIO = "communication/uplink_ratio"
 SIMULATED_SECONDS = "system/simulated_seconds_total"
 TRAINING_LOSS = "train/loss"
+EPSILON = "privacy/epsilon"
+WORST_CLIENTS = (
+    "generalisation/client_accuracy_worst_10_percent",
+    "generalisation/client_mse_worst_10_percent",
+)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> Interval | None:
     """
     from scipy.stats import t
 
-    if len(values) < 2 or not np.isfinite(values).all() or _all_the_same(values):
+    if len(values) < 2 or not np.isfinite(values).all() or all_the_same(values):
         return None
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * _standard_error(values)
     return Interval(float(values.mean()) - half, float(values.mean()) + half)
@@ -51,7 +51,7 @@ def difference_p(differences: np.ndarray) -> float:
 
     if len(differences) < 2:
         return 1.0
-    if _all_the_same(differences):
+    if all_the_same(differences):
         return sign_p(differences)
     return float(ttest_1samp(differences, 0).pvalue)
 
@@ -65,7 +65,7 @@ def equivalence_p(differences: np.ndarray, delta: float) -> float:
 
     if len(differences) < 2:
         return 1.0
-    if _all_the_same(differences):
+    if all_the_same(differences):
         return 0.5 ** len(differences) if abs(differences[0]) <= delta else 1.0
     above = ttest_1samp(differences, -delta, alternative="greater").pvalue
     below = ttest_1samp(differences, delta, alternative="less").pvalue
@@ -93,18 +93,20 @@ def rank_p(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for all being asked at once, in their order. Holm 1979, as R's `p.adjust` has it."""
-    rising = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[rising]), 1.0)
-    return [float(adjusted[rank]) for rank in np.argsort(rising)]
+    """p values adjusted for all being asked at once, in their order. Holm 1979."""
+    from statsmodels.stats.multitest import multipletests
+
+    if not len(p_values):
+        return []
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
 def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int | None:
     """Seeds still needed for a verdict if mean and spread stay as they are; None for more than MOST_SEEDS.
 
     The count from which either the interval excludes zero or the difference is within `delta`, with the error
-    rate shared among `comparisons`. Two with fewer than three seeds: a spread has to be known first.
+    rate shared among `comparisons`. With fewer than three seeds those up to three: a spread has to be known first.
+    Where all differences are the same, the count from which the exact tests say so.
     """
     from scipy.stats import t
 
@@ -113,10 +115,13 @@ def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int |
     counts = np.arange(len(differences) + 1, MOST_SEEDS + 1)
     mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
     rate = (1 - LEVEL) / comparisons
-    width = sd / np.sqrt(counts)
-    differs = t.isf(rate / 2, counts - 1) * width < mean
-    same = t.isf(rate, counts - 1) * width < delta - mean
-    enough = np.flatnonzero(differs | same)
+    if all_the_same(differences):
+        enough = np.flatnonzero(0.5**counts * (1 if mean <= delta else 2) < rate)
+    else:
+        width = sd / np.sqrt(counts)
+        differs = t.isf(rate / 2, counts - 1) * width < mean
+        same = t.isf(rate, counts - 1) * width < delta - mean
+        enough = np.flatnonzero(differs | same)
     return int(counts[enough[0]]) - len(differences) if len(enough) else None
 
 
@@ -124,5 +129,6 @@ def _standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def _all_the_same(values: np.ndarray) -> bool:
+def all_the_same(values: np.ndarray) -> bool:
+    """Whether values [n] differ by no more than rounding."""
     return bool(np.ptp(values) <= _ROUNDING)

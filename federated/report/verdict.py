@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from federated.evaluation import higher_is_better
+from federated.report.by_seed import interval_over_seeds
 from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
@@ -26,22 +27,28 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
         return [alone, *of_the_gap]
-    said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}.", *of_the_gap]
+    said = [_headline(results, pairs, *best), *of_the_gap]
     if not pairs:
         return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
-    shared = [pair for pair in pairs if pair.seeds]
+    shared = [pair for pair in pairs if pair.mean is not None]
     by_verdict = {
         verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
     }
     said += [_about(verdict, by_verdict[verdict]) for verdict in _DECIDED if by_verdict[verdict]]
     said += [same.sentence() for same in identical_arms(candidates(results))]
     said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
-    if without := [pair.arm for pair in pairs if not pair.seeds]:
-        said.append(f"Not compared, for want of a seed that both finished: {'; '.join(without)}.")
-    least = min((len(pair.seeds) for pair in shared), default=5)
+    if without := [pair.arm for pair in pairs if pair.mean is None]:
+        said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
+    least = min((pair.count for pair in shared), default=5)
     if least < 5:
-        seeds = f"{least} shared seed{'' if least == 1 else 's'}"
+        seeds = f"{least} seed{'' if least == 1 else 's'} an arm"
         said.append(f"With {seeds}, only large and steady differences can be told from chance.")
+    if unpaired := [pair for pair in shared if pair.unpaired]:
+        others = "Some arms" if len(unpaired) < len(shared) else "The arms"
+        said.append(
+            f"{others} had other data or partitions than {unpaired[0].baseline}: they are compared without pairing "
+            f"their seeds (Welch), and what differs may be the data."
+        )
     return said
 
 
@@ -89,6 +96,11 @@ def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
 
 
 def verdict_text(pair: Paired) -> str:
+    """As `_verdict_text`; said where seeds were not paired."""
+    return _verdict_text(pair) + (" (not paired)" if pair.unpaired else "")
+
+
+def _verdict_text(pair: Paired) -> str:
     """`no difference larger than 0.01`, or `inconclusive, about 4 more seeds needed`."""
     if pair.verdict == "no difference":
         return f"no difference larger than {pair.delta:g}"
@@ -96,11 +108,11 @@ def verdict_text(pair: Paired) -> str:
         return "no effect: identical to the baseline"
     if pair.verdict != "inconclusive":
         return pair.verdict
-    if not pair.seeds:
+    if pair.mean is None:
         return "inconclusive, no shared seed"
     if pair.more_seeds is None:
         return f"inconclusive, more than {MOST_SEEDS} seeds needed"
-    least = "at least" if len(pair.seeds) < 3 else "about"
+    least = "at least" if pair.count < 3 else "about"
     return f"inconclusive, {least} {pair.more_seeds} more seed{'' if pair.more_seeds == 1 else 's'} needed"
 
 
@@ -121,6 +133,18 @@ def signed(value: float) -> str:
     return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", "−")
 
 
+def _headline(
+    results: Sequence[RunResult], pairs: Sequence[Paired], arm: str, mean: float, metric: str
+) -> str:
+    """The best arm with its interval over seeds, and that it is not shown to be better where it is not."""
+    _, interval = interval_over_seeds([run for run in results if run.arm == arm], metric)
+    ends = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
+    unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
+    doubt = f"; not shown to be better than {unsure[0].baseline}" if unsure else ""
+    score = f"{mean:.3f}".replace("-", "−")
+    return f"Best mean {metric_label(metric)}: {arm}, {score}{ends}{doubt}."
+
+
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
     """One sentence on the arms that share a verdict."""
     baseline, delta = pairs[0].baseline, pairs[0].delta
@@ -130,8 +154,18 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
         return f"{verdict.capitalize()} than {baseline}: {named}{more}."
     if verdict == "no difference":
         return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
+    return f"Inconclusive against {baseline}{_seeds_needed(pairs)}: {named}{more}."
+
+
+def _seeds_needed(pairs: Sequence[Paired]) -> str:
+    """`, about 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
     needed = [pair.more_seeds for pair in pairs]
-    seeds = (
-        "" if None in needed else f", about {max(filter(None, needed), default=1)} more seeds would decide"
+    if None in needed:
+        return ""
+    most = max(filter(None, needed), default=1)
+    seeds = f"{most} more seed{'' if most == 1 else 's'}"
+    return (
+        f", at least {seeds} needed"
+        if any(pair.count < 3 for pair in pairs)
+        else f", about {seeds} would decide"
     )
-    return f"Inconclusive against {baseline}{seeds}: {named}{more}."

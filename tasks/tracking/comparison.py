@@ -1,4 +1,4 @@
-"""The end of a study: its arms compared, in MLflow and in one page on disk."""
+"""The end of a study: its arms compared, in MLflow and in one page on disk; and studies compared with each other."""
 
 from __future__ import annotations
 
@@ -7,99 +7,130 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import mlflow.artifacts
-import yaml
 from pydantic import ValidationError
 
 from federated.choice import Choice
 from federated.errors import BadInput, readable
 from federated.home import home
-from federated.networks import CLOCK_INPUTS
-from federated.report import Report, RunResult, as_files, drawn, on_network, table, write_page
-from federated.report.paired import paired_table
+from federated.report import Report, RunResult, as_files, drawn, table, write_page
+from federated.report.commands import within
+from federated.report.notes import run_notes, study_note
+from federated.report.paired import BEST, paired_table
+from federated.report.style import metric_label
 from federated.study import Comparison, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.environment import environment
 from tasks.tracking.forecasts import forecast_and_fact
-from tasks.tracking.search import newest_study, results_of_study, study_names
-from tasks.tracking.store import comparison_url, connect, tracking_uri
+from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
+from tasks.tracking.partitions import partition_pictures
+from tasks.tracking.store import comparison_url, connect
+from tasks.tracking.views import save_view, view_url
 
 _LONGEST_TAG = 5000
+_NOTE = "mlflow.note.content"
+_LONGEST_FOLDER = 100
 _LONGEST_NAME = 150
+_LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study came to: the run that stands for it, what was found, and where to look.
+    """What a study came to: the runs that stand for it, what was found, and where to look.
 
-    report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
+    parent_run_ids: one a study. report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
     """
 
-    parent_run_id: str
+    parent_run_ids: tuple[str, ...]
     found: Report
     report: Path
     url: str
     pictures: dict[str, bytes]
 
     @property
+    def parent_run_id(self) -> str:
+        """Of the first study."""
+        return self.parent_run_ids[0]
+
+    @property
     def results(self) -> Sequence[RunResult]:
-        """Every run, in the study's order."""
+        """Every run, in the order of the studies."""
         return self.found.results
 
 
 def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult]) -> StudyOutcome:
     """Compare the arms and log tables, plots, report and the verdict on the study's parent run."""
-    report = _report(parent_run_id, study.name, study.description, runs.as_yaml(study), results)
-    report = replace(report, baseline=study.comparison.baseline, delta=study.comparison.delta)
-    outcome = _written(parent_run_id, report)
-    client = connect()
+    parents = [parent_of(parent_run_id, runs.as_yaml(study))]
+    outcome = _written(_report(parents, results, study.comparison), parents)
+    report, client = outcome.found, connect()
     client.log_table(parent_run_id, table(report.arms), "comparison.json")
     client.log_table(parent_run_id, report.costs.table, "to_target.json")
     if report.pairs:
         client.log_table(parent_run_id, paired_table(report.pairs), "paired.json")
     runs.log_files(parent_run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
-    runs.set_tags(parent_run_id, {"verdict": "\n".join(report.verdict)[:_LONGEST_TAG]})
-    for result in results:
-        if result.arm in report.places:
-            runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
+    _describe(outcome, parents[0])
     return outcome
 
 
+def _describe(outcome: StudyOutcome, parent: Parent) -> None:
+    """What MLflow shows of the study without anybody's doing: notes, tags, and the saved view of its arms."""
+    report, experiment = outcome.found, parent.run.info.experiment_id
+    note = study_note(report, _LONGEST_TAG)
+    verdict = "\n".join(report.verdict)[:_LONGEST_TAG]
+    runs.set_tags(outcome.parent_run_id, {_NOTE: note, "verdict": verdict})
+    for run_id, run_note in run_notes(report).items():
+        runs.set_tags(run_id, {_NOTE: run_note})
+    for result in report.results:
+        if result.arm in report.places:
+            runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
+    connect().set_experiment_tag(experiment, _NOTE, note)
+    if report.results:
+        metric = report.results[0].main_metric
+        save_view(experiment, outcome.parent_run_id, metric, parent.run.info.start_time)
+
+
 def compare_again(
-    name: str,
+    names: Sequence[str],
     network: Choice | None = None,
     target: float | None = None,
     baseline: str | None = None,
     delta: float | None = None,
 ) -> StudyOutcome:
-    """The comparison of the newest run of a study, from MLflow alone. Raises BadInput where there is none.
+    """The newest run of each study compared, from MLflow alone. Raises BadInput where that is not possible.
 
-    network: time the finished rounds on it, instead of what the runs stated. target: of the main metric, instead of
-    the study's own. baseline, delta: likewise. Nothing in MLflow changes; the report is written anew, and where
-    anything was asked for, beside the study's own under a name that says what.
+    names: of studies, `NAME@RUN` for another run than the newest. network: time the finished rounds on it, instead of
+    what the runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first
+    study's. Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's
+    own under a name that says what.
     """
-    parent_run_id = newest_study(name)
-    if parent_run_id is None:
-        known = ", ".join(study_names()) or "none yet"
-        raise BadInput(f"there is no study {name!r} in MLflow at {tracking_uri()}; known: {known}")
-    results = results_of_study(parent_run_id, more=CLOCK_INPUTS if network else ())
-    if not results:
-        raise BadInput(f"the newest run of the study {name!r} has no runs yet")
-    results = on_network(results, network) if network else results
-    client = connect()
-    description = client.get_run(parent_run_id).data.tags.get("mlflow.note.content", "")
-    question = mlflow.artifacts.load_text(f"runs:/{parent_run_id}/study.yaml")
-    judged = _judged(yaml.safe_load(question).get("comparison", {}), baseline, delta)
-    report = _report(parent_run_id, name, description, question, results)
+    parents = find_parents(names)
+    several = len(parents) > 1
+    results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
+    _require_one_metric(results)
+    report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
     asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
-    report = replace(report, baseline=judged.baseline, delta=judged.delta, target=target)
-    return _written(parent_run_id, report, file_name(asked))
+    return _written(replace(report, target=target), parents, file_name(asked))
 
 
-def _judged(stated: dict[str, Any], baseline: str | None, delta: float | None) -> Comparison:
-    """How arms are judged: as stated, unless the command says otherwise. Raises BadInput."""
+def _require_one_metric(results: Sequence[RunResult]) -> None:
+    """Studies are laid side by side by their main metric; each alone may have several."""
+    by_study: dict[str, set[str]] = {}
+    for run in results:
+        by_study.setdefault(run.study, set()).add(run.main_metric)
+    if len({frozenset(metrics) for metrics in by_study.values()}) > 1:
+        said = "; ".join(
+            f"{study} by {' and '.join(sorted(metric_label(name) for name in metrics))}"
+            for study, metrics in by_study.items()
+        )
+        raise BadInput(f"these studies are not judged by the same metric: {said}; compare them one at a time")
+
+
+def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_others: bool) -> Comparison:
+    """How arms are judged: as the first study states, unless the command says otherwise. Raises BadInput."""
+    stated = dict(first.stated.get("comparison", {}))
+    own = stated.get("baseline")
+    if among_others and own not in (None, BEST):
+        stated["baseline"] = within(first.label, own)
     wanted = {
         name: value for name, value in {"baseline": baseline, "delta": delta}.items() if value is not None
     }
@@ -121,28 +152,35 @@ def file_name(asked: Mapping[str, object]) -> str:
     return "-".join(["report", *([plain] if plain else [])]) + ".html"
 
 
-def _report(
-    parent_run_id: str, name: str, description: str, question: str, results: Sequence[RunResult]
-) -> Report:
-    """The report of one run of a study, judged as by default."""
-    parent = connect().get_run(parent_run_id)
-    url = comparison_url(parent.info.experiment_id, [result.run_id for result in results])
+def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
+    """The report of one study, or of several side by side."""
+    experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
+    url = comparison_url(list(experiments), [result.run_id for result in results])
+    alone = len(parents) == 1
     return Report(
-        name=name,
+        name=" and ".join(parent.label for parent in parents),
         results=tuple(results),
-        description=description,
-        question=question,
-        links={"Comparison in MLflow": url},
+        description="\n".join(
+            parent.description if alone else f"{parent.label}: {parent.description}" for parent in parents
+        ),
+        question="---\n".join(parent.question for parent in parents),
+        baseline=judged.baseline,
+        delta=judged.delta,
+        links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
         environment=environment(),
-        stated_command=parent.data.tags.get("mlflow.source.name", ""),
-        foreseen=forecast_and_fact(parent_run_id, results),
+        partitions=partition_pictures(results),
+        foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
+        stated_commands={parent.label: parent.command for parent in parents},
     )
 
 
-def _written(parent_run_id: str, report: Report, file: str = "report.html") -> StudyOutcome:
+def _written(report: Report, parents: Sequence[Parent], file: str = "report.html") -> StudyOutcome:
     """The report under var/reports as `file`, the study file beside it."""
-    path = home() / "reports" / f"{report.name}-{parent_run_id[:8]}" / file
+    ids = tuple(parent.run.info.run_id for parent in parents)
+    names = "+".join(parent.label for parent in parents)[:_LONGEST_FOLDER]
+    which = ids[0][:8] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()[:8]
+    path = home() / "reports" / f"{names}-{which}" / file
     pictures = drawn(report)
     write_page(path, report, pictures)
     path.with_name("study.yaml").write_text(report.question, encoding="utf-8")
-    return StudyOutcome(parent_run_id, report, path, report.links["Comparison in MLflow"], pictures)
+    return StudyOutcome(ids, report, path, report.links[_LINK], pictures)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
+from mlflow.store.entities.paged_list import PagedList
 
 from federated.evaluation import main_metric
 from federated.report import RunResult
@@ -21,40 +23,45 @@ _WANTED = re.compile(
 """The metrics of which a report needs every round; each costs a query a run."""
 
 
-def newest_study(name: str) -> str | None:
-    """The id of the newest parent run of a study; None where there is none."""
-    client = connect()
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
+def newest_study(name: str) -> MlflowRun | None:
+    """The newest parent run of a study; of `NAME@RUN`, the one whose id starts with RUN. None where there is none."""
+    study, _, start = name.partition("@")
+    if not re.fullmatch(r"[\w .-]+", study):  # no study is called that, and a query could not say it
         return None
-    found = client.search_runs(
-        [experiment.experiment_id],
-        "tags.`fedstudy.kind` = 'study'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return str(found[0].info.run_id) if found else None
+    for run in _studies(f" and tags.study = '{study}'"):
+        if run.info.run_id.startswith(start):
+            return run
+    return None
 
 
 def study_names() -> list[str]:
     """The names of all studies that were ever run."""
-    return sorted(
-        str(experiment.name) for experiment in connect().search_experiments() if experiment.name != "Default"
-    )
+    return sorted({str(run.data.tags["study"]) for run in _studies()})
+
+
+def _studies(condition: str = "") -> Iterator[MlflowRun]:
+    """Parent runs of studies, newest first, whatever experiment they are in."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    query = f"tags.`fedstudy.kind` = 'study'{condition}"
+    yield from _pages(client.search_runs, experiments, query, order_by=["attributes.start_time DESC"])
+
+
+def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: Any) -> Iterator[Any]:
+    """All that a search finds, page by page."""
+    token: str | None = ""
+    while token is not None:
+        page = search(*arguments, **options, page_token=token or None)
+        yield from page
+        token = page.token or None
 
 
 def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
     """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
     client = connect()
     experiment = client.get_run(parent_run_id).info.experiment_id
-    children: list[MlflowRun] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment], f"tags.`mlflow.parentRunId` = '{parent_run_id}'", page_token=token or None
-        )
-        children += page
-        token = page.token or None
+    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    children: Iterator[MlflowRun] = _pages(client.search_runs, [experiment], below)
     # A run that lost its process was run again: the later one stands.
     by_order = {
         int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)

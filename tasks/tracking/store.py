@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,18 +90,29 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     return str(found.experiment_id)
 
 
-def comparison_url(experiment: str, run_ids: list[str]) -> str:
+def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
     """The URL of MLflow's own comparison of runs; of the embedded store, once `make ui` serves it."""
-    server = tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
-    runs = quote(json.dumps(run_ids, separators=(",", ":")))
-    return f"{server}/#/compare-runs?runs={runs}&experiments={quote(json.dumps([experiment]))}"
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    return f"{server_address()}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
+
+
+def server_address() -> str:
+    """Where the UI is; of the embedded store, where `make ui` serves it."""
+    return tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
 
 
 def serve_ui(port: int) -> int:
     """Run MLflow's UI on loopback until it is interrupted; its exit code."""
     connect()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]  # one person looks; four take longer to start
     # Jobs are for evaluating language models; without them the server starts in half the time.
     quick = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:

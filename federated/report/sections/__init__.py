@@ -9,6 +9,7 @@ from federated.report.sections.arms_alone import arms_alone
 from federated.report.sections.details import all_metrics, environment, every_run, shared_settings, study_file
 from federated.report.sections.failed import failed
 from federated.report.sections.forecast_and_fact import forecast_and_fact
+from federated.report.sections.partitions import partitions
 from federated.report.sections.ranking import ranking
 from federated.report.sections.section import Pictures, Section, picture
 from federated.report.sections.target import target
@@ -19,14 +20,15 @@ SECTIONS = (
     Section("Failed runs", "failed.html", failed),
     Section("Ranking", "ranking.html", ranking),
     picture("Difference from the baseline"),
-    picture("On the way"),
-    picture("Score against bytes"),
+    picture("On the way", charts=["by-round", "by-uplink", "by-seconds"]),
+    picture("Score against bytes", charts=["front"]),
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
     picture("Every run"),
     Section("On the way to a target", "target.html", target),
     picture("Bytes and time"),
     picture("Rate and distortion"),
+    Section("Partitions", "partitions.html", partitions),
     Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
 )
 """Answers first, then how they came about."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from federated.report.ranking import commands
+from federated.report.commands import arm_commands
 from federated.report.report import Report
 from federated.report.sections.section import Pictures
 
 
 def arms_alone(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """Arm -> command, where there is more than one arm."""
-    lines = commands(report.results, report.command)
+    lines = arm_commands(report.results, report.stated_commands)
     return {"pairs": lines, "code": True} if len(lines) > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from federated.report.report import Report
@@ -28,10 +28,16 @@ class Section(NamedTuple):
         return self.title.lower().replace(" ", "-")
 
 
-def picture(title: str, note: str = "") -> Section:
-    """A section that is one figure of the same title, with a few quiet words below it."""
+def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:
+    """A section that is one figure of the same title, with a few quiet words below it.
+
+    charts: names of `charts.CHARTS` that take the figure's place where scripts run.
+    """
 
     def content(report: Report, pictures: Pictures) -> dict[str, Any] | None:
-        return {"name": title, "note": note} if title in pictures else None
+        if title not in pictures:
+            return None
+        live = [name for name in charts if name in report.charts]
+        return {"name": title, "note": note, "live": live, "looks": report.looks}
 
     return Section(title, "picture.html", content)

@@ -1,0 +1,122 @@
+"""Arms over rounds, bytes and simulated time as interactive charts; anchors are lines across them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from federated.report.arm_curves import LOG_FROM, MeanCurve, mean_curves
+from federated.report.by_seed import interval_over_seeds
+from federated.report.report import Report
+from federated.report.results import DOWNLINK, SIMULATED_SECONDS, RunResult, candidates
+from federated.report.style import metric_label
+from federated.report.vega_looks import as_dash
+from federated.report.vega_spec import (
+    PALE,
+    PALE_BAND,
+    SHOWN,
+    Rows,
+    Spec,
+    plain_number,
+    spec_of,
+    ticks,
+    tooltip,
+)
+
+
+def by_round(report: Report) -> Spec | None:
+    """The main metric against rounds."""
+    return _curves(report, "round", "round", logarithmic=False)
+
+
+def by_uplink(report: Report) -> Spec | None:
+    """Against what was sent to the server; None where nothing was counted."""
+    totals = [arm.uplink_mb.mean for arm in report.arms if arm.uplink_mb.mean]
+    if not totals:
+        return None
+    return _curves(report, "MB up", "cumulative uplink, MB", logarithmic=max(totals) / min(totals) > LOG_FROM)
+
+
+def by_seconds(report: Report) -> Spec | None:
+    """Against simulated time; None where no network is stated."""
+    if all(run.final(SIMULATED_SECONDS) is None for run in report.results):
+        return None
+    return _curves(report, "simulated s", "simulated time, s", logarithmic=True)
+
+
+def _curves(report: Report, x: str, title: str, *, logarithmic: bool) -> Spec | None:
+    """The means of all arms with the study's first main metric, and the range of their seeds."""
+    metric = report.results[0].main_metric if report.results else ""
+    runs = [run for run in candidates(report.results) if run.main_metric == metric]
+    rows = [row for arm, curve in mean_curves(runs).items() for row in _curve_rows(arm, curve, runs)]
+    rows = [row for row in rows if row[x] is not None and (row[x] > 0 or not logarithmic)]
+    if not rows:
+        return None
+    scale = {"type": "log", "nice": False} if logarithmic else {"zero": not logarithmic}
+    along: Spec = {"field": x, "type": "quantitative", "scale": scale, "title": title}
+    if logarithmic:
+        along["title"] += " (logarithmic)"
+        along["axis"] = ticks([row[x] for row in rows])
+    up = {"type": "quantitative", "scale": {"zero": False}, "title": metric_label(metric)}
+    tip = tooltip(
+        [x for x in ("round", "MB up", "MB down", "simulated s") if any(r[x] is not None for r in rows)]
+    )
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "area", "interpolate": "linear"},
+            "encoding": {"y": {**up, "field": "low"}, "y2": {"field": "high"}, "opacity": PALE_BAND},
+        },
+        {
+            "mark": {"type": "line", "strokeWidth": 1.8},
+            "encoding": {"y": {**up, "field": "score"}, "opacity": PALE},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 45},
+            "encoding": {"y": {**up, "field": "score"}, "opacity": PALE, "tooltip": tip},
+        },
+    ]
+    return spec_of(rows, report.looks, [*layers, *_anchor_lines(report, metric, up)], {"x": along})
+
+
+def _anchor_lines(report: Report, metric: str, up: Spec) -> list[Spec]:
+    """What centralised and local training end with, as lines across the chart."""
+    arms = dict.fromkeys(run.arm for run in report.results if run.anchor and run.main_metric == metric)
+    ends = {
+        arm: interval_over_seeds([run for run in report.results if run.arm == arm], metric)[0] for arm in arms
+    }
+    return [
+        {
+            "data": {"values": [{"arm": arm, "score": plain_number(end)}]},
+            "transform": [SHOWN],
+            "mark": {"type": "rule", "strokeWidth": 1.2},
+            "encoding": {
+                "x": None,
+                "y": {**up, "field": "score"},
+                "color": {"value": report.looks[arm].colour},
+                "strokeDash": {"value": as_dash(report.looks[arm].line)},
+                "tooltip": [{"field": "arm"}, {"field": "score", "format": ".4~f"}],
+            },
+        }
+        for arm, end in ends.items()
+        if end is not None
+    ]
+
+
+def _curve_rows(arm: str, curve: MeanCurve, runs: Sequence[RunResult]) -> Rows:
+    mine = [run for run in runs if run.arm == arm and run.finished]
+    down = np.mean([run.megabytes(DOWNLINK, curve.rounds) for run in mine], axis=0)
+    seconds = np.mean([run.so_far(SIMULATED_SECONDS, curve.rounds) for run in mine], axis=0)
+    columns = {
+        "round": curve.rounds,
+        "score": curve.mean,
+        "low": curve.lowest,
+        "high": curve.highest,
+        "MB up": curve.mb,
+        "MB down": down,
+        "simulated s": seconds,
+    }
+    return [
+        {"arm": arm, **{name: plain_number(values[at]) for name, values in columns.items()}}
+        for at in range(len(curve.rounds))
+    ]

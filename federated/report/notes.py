@@ -1,0 +1,77 @@
+"""A report in a few lines of Markdown: what MLflow shows beside a study and beside each of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from federated.report.commands import arm_commands
+from federated.report.report import Report
+
+Row = Sequence[str]
+
+
+def study_note(report: Report, longest: int) -> str:
+    """Question, verdict, ranked table and where the report is, in at most `longest` characters.
+
+    Arms that do not fit are left out, worst first, and counted.
+    """
+    rows = [[row.arm, *row.cells.values(), row.place or "–"] for row in report.ranking]
+    header = ["arm", *report.ranking[0].cells, "front"] if rows else []
+    for kept in range(len(rows), -1, -1):
+        note = _study_note(report, header, rows, kept)
+        if len(note) <= longest:
+            return note
+    return note[:longest]
+
+
+def run_notes(report: Report) -> dict[str, str]:
+    """Run id -> its arm and seed, what tells its arm from the others, and the command that runs it again."""
+    commands = arm_commands(report.results, report.stated_commands)
+    told_by = _varied([run.parameters for run in report.results])
+    return {
+        run.run_id: "\n\n".join(
+            [
+                f"**{_text(run.arm)}**, seed {run.seed}, of the study {_text(run.study)}",
+                *_settings({name: run.parameters[name] for name in told_by if name in run.parameters}),
+                f"```\n{commands[run.arm]} --seeds {run.seed}\n```",
+            ]
+        )
+        for run in report.results
+    }
+
+
+def _study_note(report: Report, header: Row, rows: Sequence[Row], kept: int) -> str:
+    left_out = len(rows) - kept
+    parts = [
+        _text(report.description),
+        "\n".join(f"- {_text(sentence)}" for sentence in report.verdict),
+        _table(header, rows[:kept]) if kept else "",
+        f"{left_out} more arms are in the report." if left_out else "",
+        "The whole report: `report.html` under Artifacts.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _settings(settings: Mapping[str, object]) -> list[str]:
+    return (
+        [_table(["setting", "value"], [[name, str(value)] for name, value in settings.items()])]
+        if settings
+        else []
+    )
+
+
+def _varied(parameters: Sequence[Mapping[str, object]]) -> list[str]:
+    """Settings that not all runs share, seed aside."""
+    names = dict.fromkeys(name for run in parameters for name in run if name != "seed")
+    return [name for name in names if len({str(run.get(name)) for run in parameters}) > 1]
+
+
+def _table(header: Row, rows: Sequence[Row]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_text(cell) for cell in line)} |" for line in lines)
+
+
+def _text(text: str) -> str:
+    """What Markdown would take for a sign stands for itself; a line stays a line."""
+    escaped = "".join(f"\\{sign}" if sign in "\\`*_|<>#" else sign for sign in text)
+    return " ".join(escaped.split())

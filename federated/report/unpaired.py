@@ -1,0 +1,71 @@
+"""Statistics of two arms that share no seeds: Welch's intervals and tests, which pretend no pairing.
+
+What a seed does to both arms does not cancel here, so intervals are wider than those of `statistics`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federated.report.statistics import LEVEL, MOST_SEEDS, Interval, all_the_same
+
+
+def welch_interval(mine: np.ndarray, theirs: np.ndarray) -> Interval | None:
+    """Of the difference of the means of mine [n] and theirs [m]; None where spreads cannot be estimated."""
+    from scipy.stats import ttest_ind
+
+    if not _have_spread(mine, theirs):
+        return None
+    ends = ttest_ind(mine, theirs, equal_var=False).confidence_interval(LEVEL)
+    return Interval(float(ends.low), float(ends.high))
+
+
+def welch_p(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """Two-sided p of equal means; 1.0 where spreads cannot be estimated. Welch 1947."""
+    from scipy.stats import ttest_ind
+
+    if not _have_spread(mine, theirs):
+        return 1.0
+    return float(ttest_ind(mine, theirs, equal_var=False).pvalue)
+
+
+def welch_equivalence_p(mine: np.ndarray, theirs: np.ndarray, delta: float) -> float:
+    """p of means that differ by `delta` or more, either way: two one-sided Welch tests; else as `welch_p`."""
+    from statsmodels.stats.weightstats import ttost_ind
+
+    if not _have_spread(mine, theirs):
+        return 1.0
+    return float(ttost_ind(mine, theirs, -delta, delta, usevar="unequal")[0])
+
+
+def mann_whitney_p(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """Two-sided p without normality: Mann and Whitney's test, exact where there are no ties."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(mine, theirs).pvalue) if len(mine) and len(theirs) else 1.0
+
+
+def welch_more_seeds(mine: np.ndarray, theirs: np.ndarray, delta: float, comparisons: int) -> int | None:
+    """Seeds that each arm still needs if means and spreads stay as they are; None for more than MOST_SEEDS.
+
+    As `statistics.more_seeds`, with as many seeds in one arm as in the other.
+    """
+    from scipy.stats import t
+
+    count = min(len(mine), len(theirs))
+    if count < 3:
+        return 3 - count
+    if not _have_spread(mine, theirs):
+        return None
+    counts = np.arange(count + 1, MOST_SEEDS + 1)
+    parts = np.array([mine.var(ddof=1), theirs.var(ddof=1)])
+    freedom = (counts - 1) * parts.sum() ** 2 / (parts**2).sum()
+    width, mean = np.sqrt(parts.sum() / counts), abs(float(mine.mean() - theirs.mean()))
+    rate = (1 - LEVEL) / comparisons
+    enough = (t.isf(rate / 2, freedom) * width < mean) | (t.isf(rate, freedom) * width < delta - mean)
+    return int(counts[enough.argmax()]) - count if enough.any() else None
+
+
+def _have_spread(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    known = min(len(mine), len(theirs)) >= 2 and bool(np.isfinite([*mine, *theirs]).all())
+    return known and not (all_the_same(mine) and all_the_same(theirs))

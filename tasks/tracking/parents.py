@@ -1,0 +1,83 @@
+"""The parent runs of studies that were run, with what they asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import mlflow.artifacts
+import yaml
+from mlflow.entities import Run as MlflowRun
+
+from federated.choice import Choice
+from federated.errors import BadInput
+from federated.networks import CLOCK_INPUTS
+from federated.report import RunResult, on_network
+from federated.report.commands import within
+from tasks.tracking.search import newest_study, results_of_study, study_names
+from tasks.tracking.store import connect, tracking_uri
+
+
+@dataclass(frozen=True)
+class Parent:
+    """One run of a study. label: as it was asked for, `NAME` or `NAME@RUN`. question: its study file, resolved."""
+
+    label: str
+    run: MlflowRun
+    question: str
+
+    @cached_property
+    def stated(self) -> dict[str, Any]:
+        """The study file as a dictionary."""
+        content: dict[str, Any] = yaml.safe_load(self.question)
+        return content
+
+    @property
+    def description(self) -> str:
+        """The question in a sentence or two."""
+        return str(self.stated.get("description") or "").strip()
+
+    @property
+    def command(self) -> str:
+        """What ran it."""
+        return str(self.run.data.tags.get("mlflow.source.name", ""))
+
+
+def parent_of(run_id: str, question: str) -> Parent:
+    """The parent run of this id."""
+    run = connect().get_run(run_id)
+    return Parent(run.data.tags["study"], run, question)
+
+
+def find_parents(names: Sequence[str]) -> list[Parent]:
+    """The newest run of each study. Raises BadInput for those that MLflow does not know, all at once."""
+    if repeated := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise BadInput(f"{repeated[0]!r} is named twice; {repeated[0]}@RUN is another run of it")
+    found = {name: newest_study(name) for name in names}
+    if unknown := [name for name, run in found.items() if run is None]:
+        known = ", ".join(study_names()) or "none yet"
+        which = " or ".join(repr(name) for name in unknown)
+        raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
+    return [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+
+
+def results_below(
+    parent: Parent, network: Choice | None = None, *, among_others: bool = False
+) -> list[RunResult]:
+    """The runs of a study, timed on `network` where one is given. Raises BadInput where it has none yet.
+
+    among_others: name the study with every arm, `study: arm`.
+    """
+    results = results_of_study(parent.run.info.run_id, more=CLOCK_INPUTS if network else ())
+    if not results:
+        raise BadInput(f"the newest run of the study {parent.label!r} has no runs yet")
+    results = on_network(results, network) if network else results
+    if not among_others:
+        return results
+    return [replace(run, study=parent.label, arm=within(parent.label, run.arm)) for run in results]
+
+
+def _question(run: MlflowRun) -> str:
+    return str(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/study.yaml"))

@@ -1,0 +1,132 @@
+"""Studies compared with each other, from what MLflow holds of them; no training, so that it takes seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from federated.errors import BadInput
+from federated.report import RunResult
+from federated.state import Metrics
+from federated.study import StudyConfig
+from tasks.tracking import runs
+from tasks.tracking.comparison import StudyOutcome, compare_again, conclude
+from tasks.tracking.search import results_of_study, study_names
+from tasks.tracking.store import connect
+
+pytestmark = pytest.mark.usefixtures("home")
+ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"
+
+
+def tracked(
+    name: str, scores: dict[str, list[float]], partitions: str = "p", metric: str = ACCURACY, **stated: object
+) -> StudyOutcome:
+    """A study of `mu` arms in MLflow, with these final scores by seed, as if it had been run."""
+    arms = [{"algorithm": f"fedprox(mu={mu})"} for mu in scores]
+    seeds = list(range(len(next(iter(scores.values())))))
+    study = StudyConfig.model_validate(
+        {
+            "name": name,
+            "base": {"dataset": "digits", "model": "linear", "rounds": 2},
+            "arms": arms,
+            "seeds": seeds,
+            **stated,
+        }
+    )
+    parent = runs.open_study(study)
+    for run, score in zip(study.runs(), [v for values in scores.values() for v in values], strict=True):
+        run_id = runs.open_run(run, name, parent)
+        with runs.closing(run_id):
+            history: list[tuple[int, Metrics]] = [
+                (0, {metric: 0.1}),
+                (1, {"communication/uplink_bytes_total": 5e5}),
+                (2, {metric: score, "communication/uplink_bytes_total": 1e6}),
+            ]
+            runs.log_history(run_id, history)
+            digests = {"data_digest": "d", "partition_digest": f"{partitions}{run.config.seed}"}
+            runs.set_tags(run_id, {"main_metric": metric, **digests})
+    with runs.closing(parent):
+        return conclude(parent, study, results_of_study(parent))
+
+
+def named(results: "list[RunResult] | tuple[RunResult, ...]") -> list[tuple[str, str, int]]:
+    return [(run.study, run.arm, run.seed) for run in results]
+
+
+def test_two_studies_in_one_table_and_one_report(home: Path) -> None:
+    first = tracked("first", {"0.1": [0.80, 0.81, 0.79], "0.2": [0.85, 0.86, 0.84]}, description="Why?")
+    tracked("second", {"0.5": [0.90, 0.912, 0.889]})
+    before = _everything_in_mlflow()
+    outcome = compare_again(["first", "second"])
+    assert _everything_in_mlflow() == before
+    arms = [f"first: {first.found.arms[0].arm}", f"first: {first.found.arms[1].arm}"]
+    assert [summary.arm for summary in outcome.found.arms][:2] == arms
+    assert {run.study for run in outcome.results} == {"first", "second"}
+    assert [pair.unpaired for pair in outcome.found.pairs] == [False, False]  # the same partitions
+    assert outcome.found.pairs[1].verdict == "better"
+    page = outcome.report.read_text(encoding="utf-8")
+    assert outcome.report.parent.parent == home / "reports"
+    assert "first and second" in page
+    assert "first: Why?" in page
+    for study in ("first", "second"):
+        assert f"python -m flows run {study}.yaml --arm &#39;fedprox(mu=" in page
+    experiments = {str(connect().get_experiment_by_name(name).experiment_id) for name in ("first", "second")}
+    assert all(f"%22{run.run_id}%22" in outcome.url for run in outcome.results)
+    assert {f"%22{experiment}%22" in outcome.url for experiment in experiments} == {True}
+
+
+def test_other_partitions_are_compared_without_pairing() -> None:
+    tracked("first", {"0.1": [0.80, 0.81, 0.79]})
+    tracked("second", {"0.1": [0.90, 0.92, 0.88]}, partitions="q")
+    outcome = compare_again(["first", "second"])
+    assert [pair.unpaired for pair in outcome.found.pairs] == [True]
+    assert "compared without pairing" in outcome.report.read_text(encoding="utf-8")
+
+
+def test_an_older_run_of_a_study_is_named_by_its_id() -> None:
+    old = tracked("daily", {"0.1": [0.80, 0.81, 0.79]})
+    new = tracked("daily", {"0.1": [0.80, 0.81, 0.79]})
+    assert compare_again(["daily"]).parent_run_id == new.parent_run_id
+    asked = f"daily@{old.parent_run_id[:8]}"
+    outcome = compare_again(["daily", asked])
+    assert outcome.parent_run_ids == (new.parent_run_id, old.parent_run_id)
+    assert [pair.verdict for pair in outcome.found.pairs] == ["no effect"]  # the same run twice
+    assert outcome.found.pairs[0].arm.startswith(f"{asked}: ")
+
+
+def test_the_first_study_says_how_arms_are_judged_unless_the_command_does() -> None:
+    stated = {"comparison": {"baseline": "fedprox(mu=0.2)", "delta": 0.03}}
+    tracked("first", {"0.1": [0.80, 0.81, 0.79], "0.2": [0.85, 0.86, 0.84]}, **stated)
+    tracked("second", {"0.5": [0.90, 0.912, 0.889]})
+    outcome = compare_again(["first", "second"])
+    assert {(pair.baseline, pair.delta) for pair in outcome.found.pairs} == {("first: fedprox(mu=0.2)", 0.03)}
+    outcome = compare_again(["first", "second"], baseline="second: fedprox(mu=0.5)", delta=0.01)
+    assert outcome.found.pairs[0].baseline == "second: fedprox(mu=0.5)"
+    with pytest.raises(
+        BadInput, match=r"baseline: 'fedprox\(mu=0.5\)' is not an arm; allowed: best, first: "
+    ):
+        compare_again(["first", "second"], baseline="fedprox(mu=0.5)")
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    tracked("first", {"0.1": [0.80]})
+    tracked("regression", {"0.1": [0.80]}, metric=R2)
+    with pytest.raises(
+        BadInput, match=r"no study 'none' or .it's. in MLflow at .*; known: first, regression"
+    ):
+        compare_again(["first", "none", "it's"])
+    with pytest.raises(BadInput, match="'first' is named twice"):
+        compare_again(["first", "first"])
+    with pytest.raises(
+        BadInput, match="first by test accuracy; regression by test R²; compare them one at a"
+    ):
+        compare_again(["first", "regression"])
+    assert study_names() == ["first", "regression"]
+
+
+def _everything_in_mlflow() -> list[tuple[str, dict[str, str], int]]:
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [
+        (run.info.run_id, run.data.tags, len(client.list_artifacts(run.info.run_id)))
+        for run in client.search_runs(experiments)
+    ]
