@@ -231,7 +231,7 @@ def _few_steps(
 
 
 def _evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
-    """Wall time of one evaluation without fine-tuning; where that is longer than `seconds`, from two on fewer examples.
+    """Wall time of one evaluation without fine-tuning; beyond `seconds` estimated from two on fewer examples.
 
     What an evaluation takes at any rate is in both, what grows with the examples is their difference.
     """
@@ -260,7 +260,7 @@ def _num_evaluated(setup: Setup) -> int:
 
 
 def _part_of(federation: Federation, most: int) -> Federation:
-    """The federation with at most so many examples of the test set, and about as many of the others held out."""
+    """The federation with at most so many test examples, and about as many of the others held out."""
     others = sum(map(len, (*federation.own_held_out, *federation.unseen)))
     keep = min(1.0, most / max(others, 1))
     return replace(
