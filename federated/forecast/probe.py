@@ -25,8 +25,8 @@ from federated.wire import Received, compress
 _FEW_CLIENTS = 4
 _MOST_ROUNDS = 4
 _REPEATS = 3
-_EVALUATED = 1_024
-"""Examples of the central test set, and as many of the other held-out ones, that are evaluated at most."""
+_EVALUATED = (256, 1_024)
+"""Examples of the central test set, and as many of the other held-out ones, in evaluations of part of them."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
         diverged = str(error)
     return Probe(
         *costs,
-        evaluation_seconds=0.0 if diverged else _evaluation_seconds(setup, watch.state or state),
+        evaluation_seconds=0.0 if diverged else _evaluation_seconds(setup, watch.state or state, seconds),
         uplink=watch.uplink(setup),
         downlink=downlink_payload(setup, watch.models(setup)),
         diverged=diverged,
@@ -230,31 +230,42 @@ def _few_steps(
     return batch, beginning + min(single.rest, longer.rest) / single.clients, 0.0
 
 
-def _evaluation_seconds(setup: Setup, state: RunState) -> float:
-    """Wall time of one evaluation without fine-tuning, from one on part of the examples where there are many."""
+def _evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
+    """Wall time of one evaluation without fine-tuning; beyond `seconds` estimated from two on fewer examples.
+
+    What an evaluation takes at any rate is in both, what grows with the examples is their difference.
+    """
     evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
-    smaller, share = _part_of(setup.federation, evaluation.training_examples)
-    config = setup.config.model_copy(update={"evaluation": evaluation})
-    part = replace(setup, federation=smaller, config=config)
-    times = []
-    for _ in range(2):
-        started = time.perf_counter()
-        evaluate(state, part)
-        times.append(time.perf_counter() - started)
-    return min(times) / share
+    setup = replace(setup, config=setup.config.model_copy(update={"evaluation": evaluation}))
+    times, counts = [], []
+    for most in _EVALUATED:
+        part = replace(setup, federation=_part_of(setup.federation, most))
+        times.append(min(_timed_evaluation(part, state) for _ in range(2)))
+        counts.append(_num_evaluated(part))
+    rest = _num_evaluated(setup) - counts[1]
+    slope = max(times[1] - times[0], 0.0) / max(counts[1] - counts[0], 1)
+    estimate = times[1] + rest * slope
+    return _timed_evaluation(setup, state) if rest and estimate <= seconds else estimate
 
 
-def _part_of(federation: Federation, training_examples: int) -> tuple[Federation, float]:
-    """The federation with fewer held-out examples, and which share of what is evaluated is left."""
-    others = [*federation.own_held_out, *federation.unseen]
-    num_others = sum(map(len, others))
-    keep = min(1.0, _EVALUATED / max(num_others, 1))
-    part = replace(
+def _timed_evaluation(setup: Setup, state: RunState) -> float:
+    started = time.perf_counter()
+    evaluate(state, setup)
+    return time.perf_counter() - started
+
+
+def _num_evaluated(setup: Setup) -> int:
+    training = min(setup.config.evaluation.training_examples, int(setup.federation.sizes.sum()))
+    return training + sum(map(len, setup.federation.held_out_sets().values()))
+
+
+def _part_of(federation: Federation, most: int) -> Federation:
+    """The federation with at most so many test examples, and about as many of the others held out."""
+    others = sum(map(len, (*federation.own_held_out, *federation.unseen)))
+    keep = min(1.0, most / max(others, 1))
+    return replace(
         federation,
-        test=federation.test[:_EVALUATED],
+        test=federation.test[:most],
         own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
         unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
     )
-    training = min(training_examples, int(federation.sizes.sum()))
-    evaluated = [training + sum(map(len, each.held_out_sets().values())) for each in (part, federation)]
-    return part, evaluated[0] / evaluated[1]
