@@ -63,14 +63,14 @@ def pipeline(parts: Parts) -> Compressor:
     def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
         contents = [content_of(payload, tag, num_parameters) for payload in payloads]
         decoded = np.empty((len(payloads), num_parameters), np.float32)
-        for row, content in zip(decoded, contents, strict=True):
-            told, coded = _parted(content, num_parameters, lossless)
-            restorer, rest = reduction.read(told, num_parameters)
-            if lossless is None:
-                coded = rest
-            elif len(rest):
-                raise PayloadError(f"payload tells {len(rest)} bytes more than its reduction needs")
-            with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers; what comes out is looked at
+        with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers; what comes out is looked at
+            for row, content in zip(decoded, contents, strict=True):
+                told, coded = _parted(content, num_parameters, lossless)
+                restorer, rest = reduction.read(told, num_parameters)
+                if lossless is None:
+                    coded = rest
+                elif len(rest):
+                    raise PayloadError(f"payload tells {len(rest)} bytes more than its reduction needs")
                 row[:] = restorer.restore(values.decode(coded, restorer.size))
         numbers = torch.from_numpy(decoded)
         # What is not finite shows in the sum, which is quick; a sum may also overflow.

@@ -64,7 +64,7 @@ class StackedDense:
     def write_deltas(self, deltas: Tensor, rows: Tensor) -> None:
         """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the layer up."""
         dense, moved = self.dense, self._weights.sub_(self._received)
-        weights = deltas[:, dense.weight].unflatten(1, (dense.outputs, dense.inputs))
+        weights = deltas[:, dense.weight].view(-1, dense.outputs, dense.inputs)
         weights.index_copy_(0, rows, moved[..., : dense.inputs])
         if dense.bias is not None:
             deltas[:, dense.bias].index_copy_(0, rows, moved[..., dense.inputs])
