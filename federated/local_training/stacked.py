@@ -24,7 +24,7 @@ from federated.local_training.work import LocalWork
 
 # Examples of each client that are gathered at a time. In the dual form a block passes the weights three times, and
 # its inner products grow with its length.
-BLOCK_EXAMPLES = 100
+BLOCK_EXAMPLES = 150
 # The dual form needs block / (4 outputs) more arithmetic for products that run about twice as fast.
 _DUAL_OUTPUTS = 64
 _NO_TURNS = nullcontext()
