@@ -17,7 +17,7 @@ from federated.local_training.lean import lean_forward
 from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
 from federated.local_training.shards import shard_size, stack_size
-from federated.local_training.stacked import stacked_trainer
+from federated.local_training.stacked import stacked_trainer, turns
 from federated.local_training.vmapped import vmapped_trainer
 from federated.local_training.work import LocalWork
 from federated.local_training.workers import dealt, side_by_side
@@ -272,6 +272,22 @@ def test_the_number_of_threads_changes_nothing(engine, threads):
     train = engines[engine](threads)
     for _ in range(3):
         _assert_equal(train(_start(work), COHORT, 1), alone, 0)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_taking_turns_changes_nothing(threads):
+    work = _work(STACKS["wide"][0](), dtype=torch.float32, **LOCAL["plain"])
+    alone = _stacked(work, 1, 1)(_start(work), COHORT, 1)
+    _assert_equal(_stacked(work, threads, 1, turn=turns(threads))(_start(work), COHORT, 1), alone, 0)
+
+
+@pytest.mark.parametrize("local", [{}, {"momentum": 0}, {"max_gradient_norm": 0.1}])
+@pytest.mark.parametrize("stack", ["logistic", "wide"])
+def test_nothing_is_left_in_memory_that_is_used_again(stack, local):
+    work = _work(STACKS[stack][0](), **{**LOCAL["momentum"], **local})
+    train, start = _stacked(work), _start(work)
+    for cohort in (COHORT, COHORT[:2], COHORT[2:], COHORT):
+        _assert_equal(train(start, cohort, 0), _stacked(work)(start, cohort, 0), 0)
 
 
 def test_parts_of_a_cohort_are_trained_as_the_loop_does():

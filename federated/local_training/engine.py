@@ -13,7 +13,7 @@ from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
 from federated.local_training.probe import faster
 from federated.local_training.shards import stack_size
-from federated.local_training.stacked import stacked_trainer
+from federated.local_training.stacked import stacked_trainer, turns
 from federated.local_training.updates import LocalTrainer, PartTrainer
 from federated.local_training.vmapped import vmapped_trainer
 from federated.local_training.work import LocalWork
@@ -39,7 +39,8 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
     layers = linear_stack(work) if work.precision == "float32" else None  # in place, in one type
     if layers is not None:
         logger.info("engine: stacked (%d dense layers)", len(layers))
-        return side_by_side(work, lambda: stacked_trainer(work, layers), threads, stack_size(work))
+        turn = turns(threads)
+        return side_by_side(work, lambda: stacked_trainer(work, layers, turn=turn), threads, stack_size(work))
     if engine.name == "vectorised":
         return _vmapped(work, threads)
     return _probed(work, threads, cohort)

@@ -12,6 +12,7 @@ from federated.local_training.work import LocalWork
 _MB = 2**20
 _DEFAULT_MB = 256
 _STACK_BYTES = 8 * _MB
+_STACK_EXAMPLES = 40
 
 
 def shard_size(work: LocalWork, engine: Engine) -> int:
@@ -27,13 +28,15 @@ def shard_size(work: LocalWork, engine: Engine) -> int:
 def stack_size(work: LocalWork) -> int:
     """Clients that are trained as one stack, at least one: on a CPU as many as a core's cache has room for.
 
-    8 MB of weights and of the examples of a block were as quick as more (a 2NN, a logistic regression), and
-    leave something for a second core. A GPU takes whatever it gets.
+    8 MB of weights and of 40 examples of each client were as quick as more (a 2NN, a logistic regression), and
+    leave something for a second core; smaller stacks spend their time in Python. A GPU takes whatever it gets.
     """
     if work.inputs.device.type != "cpu":
         return sum(map(bool, map(len, work.clients)))
     number = work.model.vector.element_size()
-    return max(1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work))))
+    return max(
+        1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work, _STACK_EXAMPLES)))
+    )
 
 
 def _budget_bytes(engine: Engine) -> int:
@@ -53,14 +56,17 @@ def _bytes_per_client(work: LocalWork) -> int:
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
     rows = 3 + 2 + (1 if local.momentum else 0)
-    return number * (rows * work.model.vector.numel() + 2 * _block_numbers(work)) + 8 * steps * batch
+    return (
+        number * (rows * work.model.vector.numel() + 2 * _block_numbers(work, BLOCK_EXAMPLES))
+        + 8 * steps * batch
+    )
 
 
-def _block_numbers(work: LocalWork) -> int:
-    """How many numbers the inputs of a block of steps are, for the largest client."""
+def _block_numbers(work: LocalWork, most: int) -> int:
+    """How many numbers the inputs of a block of at most so many examples are, for the largest client."""
     local = work.local
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
-    examples = max(batch, min(BLOCK_EXAMPLES, steps * batch))
+    examples = max(batch, min(most, steps * batch))
     return examples * work.inputs[:1].numel()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -20,16 +22,24 @@ from federated.local_training.terms import LocalTerms
 from federated.local_training.updates import PartTrainer, Slots, received_by
 from federated.local_training.work import LocalWork
 
-# Examples of each client that are gathered at a time; 40 was as good as 20 to 100 for layers of 200 outputs.
-BLOCK_EXAMPLES = 40
-# The dual form needs block / (2 outputs) more arithmetic for products that run about twice as fast.
+# Examples of each client that are gathered at a time. In the dual form a block passes the weights three times, and
+# its inner products grow with its length.
+BLOCK_EXAMPLES = 150
+# The dual form needs block / (4 outputs) more arithmetic for products that run about twice as fast.
 _DUAL_OUTPUTS = 64
+_NO_TURNS = nullcontext()
 
 
 def stacked_trainer(
-    work: LocalWork, layers: Sequence[Dense], block_examples: int = BLOCK_EXAMPLES
+    work: LocalWork,
+    layers: Sequence[Dense],
+    block_examples: int = BLOCK_EXAMPLES,
+    turn: AbstractContextManager[object] = _NO_TURNS,
 ) -> PartTrainer:
-    """Trains as the loop does, in another order of sums. `layers` as `linear_stack` found them."""
+    """Trains as the loop does, in another order of sums. `layers` as `linear_stack` found them.
+
+    turn: held during a block's many small kernels, see `turns`.
+    """
     schedule, local = work.local.schedule.build(), work.local
     criterion, scratch = criterion_of(work.loss), Scratch()
 
@@ -45,7 +55,7 @@ def stacked_trainer(
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
                 block = Block(work, criterion, layers, plan, steps, masks, scratch)
-                total[: block.active[0]] += _train_block(stack, block, scratch)
+                total[: block.active[0]] += _train_block(stack, block, scratch, turn)
             _write(plan, stack, total, slots, slots.rows[alike])
 
     return train
@@ -71,19 +81,37 @@ def _write(plan: Plan, stack: Stack, total: Tensor, slots: Slots, rows: Tensor) 
     slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
 
 
-def _train_block(stack: Stack, block: Block, scratch: Scratch) -> Tensor:
+def turns(threads: int) -> AbstractContextManager[object]:
+    """What lets half of the threads at a time take the steps of a block, while the others gather and multiply.
+
+    Every small kernel of a step hands Python's lock over; two threads that both take steps wait for each other
+    longer than the kernels are. The wide products of the dual form hold no lock and are half of the work.
+    """
+    return threading.Semaphore(max(1, threads // 2))
+
+
+def _train_block(
+    stack: Stack, block: Block, scratch: Scratch, turn: AbstractContextManager[object]
+) -> Tensor:
     """Train through a block; the summed losses of its examples [c]."""
     stack.keep(block.active[0])
     first = _first_layer(stack, block, scratch)
-    for step, now in enumerate(block.active):
-        stack.keep(now)
-        masks = [None if mask is None else mask[step][:now] for mask in block.masks]
-        outputs = stack.forward(first.outputs(step, now), masks)
-        first.learn(step, stack.backward(block.errors(step, outputs), masks))
-        if not stack.rule.is_fused:
-            stack.descend()
+    with turn if isinstance(first, Dual) else _NO_TURNS:
+        for step, now in enumerate(block.active):
+            _step(stack, block, first, step, now)
+        losses = block.losses()
     first.finish()
-    return block.losses()
+    return losses
+
+
+def _step(stack: Stack, block: Block, first: FirstLayer, step: int, num_clients: int) -> None:
+    """One step of the first clients."""
+    stack.keep(num_clients)
+    masks = [None if mask is None else mask[step][:num_clients] for mask in block.masks]
+    outputs = stack.forward(first.outputs(step, num_clients), masks)
+    first.learn(step, stack.backward(block.errors(step, outputs), masks))
+    if not stack.rule.is_fused:
+        stack.descend()
 
 
 def _first_layer(stack: Stack, block: Block, scratch: Scratch) -> FirstLayer:

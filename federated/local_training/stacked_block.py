@@ -17,9 +17,6 @@ from federated.local_training.stacked_masks import StackedMasks
 from federated.local_training.work import LocalWork
 from federated.objective import write_model_inputs
 
-# As bytes, as floats and scaled, so many examples of Fashion-MNIST stay in a core's cache.
-_GATHERED_NUMBERS = 200_000
-
 
 class Block:
     """A few steps S of all clients that take part in the first of them.
@@ -73,19 +70,18 @@ class Block:
     ) -> list[tuple[Tensor, ...] | None]:
         """Of all layers; the first one's are applied."""
         drawn = masks.draw(counts, self.batch, self.inputs)
-        if (first := drawn[0]) is not None:
-            self.inputs[..., :num_inputs] *= first
+        if (applied := drawn[0]) is not None:
+            self.inputs[..., :num_inputs] *= applied
         return [None if mask is None else torch.split(mask, self.batch, dim=1) for mask in drawn]
 
 
 def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tensor:
     """The examples at [c, S, B] as the first layer takes them, [c, S x B, width]."""
-    inputs = scratch("inputs", work.model.vector, at.shape[0], at.shape[1] * at.shape[2], dense.width)
-    rows, at = inputs.view(-1, dense.width), at.reshape(-1)
-    at_a_time = max(1, _GATHERED_NUMBERS // dense.inputs) if at.is_cpu else len(at)
-    for into, some in zip(torch.split(rows, at_a_time), torch.split(at, at_a_time), strict=True):
-        taken = scratch("gathered", work.inputs, len(some), *work.inputs.shape[1:])
-        torch.index_select(work.inputs, 0, some, out=taken)
-        write_model_inputs(taken.flatten(1), into[:, : dense.inputs])
+    clients = len(at)
+    at = at.reshape(-1)
+    rows = scratch("inputs", work.model.vector, len(at), dense.width)
+    taken = scratch("gathered", work.inputs, len(at), *work.inputs.shape[1:])
+    torch.index_select(work.inputs, 0, at, out=taken)
+    write_model_inputs(taken.flatten(1), rows[:, : dense.inputs])
     widen(rows, dense.inputs)
-    return inputs
+    return rows.view(clients, -1, dense.width)
