@@ -362,3 +362,15 @@ def test_another_network_times_the_arms_and_leaves_anchors() -> None:
     assert bytes_and_time(STUDY) is None
     assert rate_and_distortion(STUDY) is None
     assert response_curve(STUDY) is None
+
+
+def test_an_anchor_far_below_the_others_is_left_out_of_a_cut_axis() -> None:
+    metric = "generalisation/test_r2"
+    results = around(
+        arm("a", [0.7], main_metric=metric),
+        [],
+        [],
+    )
+    results += arm("centralised", [0.9], "centralised", main_metric=metric)
+    results += arm("local", [-5.4], "local", main_metric=metric)
+    assert [text.get_text() for text in arm_curves(results).axes[0].texts] == ["centralised"]

@@ -71,8 +71,9 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
         references = [run for run in anchors if run.main_metric == metric]
         _draw_anchors(by_uplink, references, looks)
-        _name_anchors(by_round, _draw_anchors(by_round, references, looks))
+        scores = _draw_anchors(by_round, references, looks)
         label_pair(by_round, by_uplink, metric)
+        _name_anchors(by_round, scores)
         _stretch(by_uplink, list(curves.values()))
     for panel in () if lines else figure.axes:
         say(panel, "no finished run")
@@ -97,7 +98,8 @@ def _draw_anchors(panel: Axes, anchors: Sequence[RunResult], looks: dict[str, St
 
 def _name_anchors(panel: Axes, scores: dict[str, float]) -> None:
     """The anchors' names at the left end of their lines; those that lie too close share one place."""
-    low, high = panel.get_ylim()
+    low, high = panel.get_ylim()  # cut, for R2: an anchor below has its number in the table alone
+    scores = {arm: score for arm, score in scores.items() if low <= score <= high}
     places: list[tuple[float, list[str]]] = []
     for arm, score in sorted(scores.items(), key=lambda each: each[1]):
         if places and score - places[-1][0] < _LEAST_APART * (high - low):
