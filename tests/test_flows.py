@@ -195,6 +195,56 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     assert _measured(resumed.results) == _measured(whole.results)
 
 
+@pytest.mark.parametrize("granularity", ["segment", "stage"])
+def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_they_should(
+    monkeypatch, granularity
+):
+    from prefect.client.orchestration import get_client
+
+    stop = {"metric": "train/loss", "target": 1.9}
+    changes = {"seeds": [0], "rounds": 40, "stop": stop, "orchestration": {"granularity": granularity}}
+    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 1e9)
+    monkeypatch.setattr("flows.federated_run._TASK_RUN_SECONDS", 1e9)
+    together = federated_study(_study(name=f"together-{granularity}", **changes))
+    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 0.0)
+    apart = federated_study(_study(name=f"apart-{granularity}", **changes))
+    assert 4 < apart.results[0].rounds_done < 40
+    assert _measured(together.results) == _measured(apart.results)
+    names = {}
+    with get_client(sync_client=True) as client:
+        for run in client.read_task_runs(limit=200):
+            names.setdefault(run.flow_run_id, set()).add(run.name)
+    shared = [found for found in names.values() if any("train and evaluate" in name for name in found)]
+    if granularity == "segment":
+        assert any(
+            {"train rounds 1-2", "evaluate round 2", "train and evaluate rounds 3-40"} <= found
+            for found in shared
+        )
+
+
+def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
+    from tasks.tracking import history
+
+    study = _study(name="refused", seeds=[0], rounds=200)
+    original, failing = history.log_metrics, [OSError("the disk is full")]
+
+    def fails_once(run_id, rows):
+        if failing and rows[-1].step > 2:
+            raise failing.pop()
+        original(run_id, rows)
+
+    monkeypatch.setattr(history, "_SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(history, "log_metrics", fails_once)
+    with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
+        federated_study(study)
+    (result,) = caught.value.outcome.results
+    assert "the disk is full" in result.message
+    steps = list(result.curve("train/loss")[0])
+    assert steps == list(range(1, int(max(steps)) + 1))
+    resumed = federated_study(study, resume=True)
+    assert resumed.results[0].rounds_done == 200
+
+
 def test_a_stop_rule_ends_the_run_and_says_why():
     study = _study(seeds=[0], rounds=40, stop={"metric": "generalisation/test_accuracy", "target": 0.3})
     (result,) = federated_study(study).results
