@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.data import is_real
+from benchmarks.data import default_folder, is_real
 from benchmarks.end_to_end import PARTS
 from benchmarks.machine import description
 from benchmarks.memory import growth
@@ -76,13 +75,9 @@ def _arguments() -> argparse.Namespace:
     add("--seconds", type=float, default=60, help="about how long the long runs of W5 take")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of W5")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="of fedstudy and the plain loop")
-    add("--data", type=Path, default=_data(), help="folder with the four files of Fashion-MNIST")
+    add("--data", type=Path, default=default_folder(), help="folder with the four files of Fashion-MNIST")
     add("--json", type=Path, default=folder() / "latest.json", help="file for all that was measured")
     return parser.parse_args()
-
-
-def _data() -> Path:
-    return Path(os.environ.get("FEDSTUDY_TEST_DATA") or "var/datasets") / "fashion-mnist"
 
 
 if __name__ == "__main__":

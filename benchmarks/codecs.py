@@ -1,7 +1,8 @@
 """`python -m benchmarks.codecs`: how fast each compressor is, how small its payloads and how far off what they carry.
 
-Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib and zstd, and beside
-training those clients with fedstudy's own engine.
+Ten clients of a model of 1.7 million parameters, beside copying the same floats in memory, zlib, zstd and training.
+With `--workload`: whole rounds of these workloads instead, compression beside training, where clients are many and
+small.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import argparse
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,23 +22,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.codecs_in_rounds import CODECS as IN_ROUNDS
+from benchmarks.codecs_in_rounds import share_of_rounds
+from benchmarks.data import default_folder
 from benchmarks.machine import description
-from federated.compressors import Compressor, Layout
+from benchmarks.mcmahan_cnn import BATCH, IMAGES, LAYOUT, training_seconds
+from benchmarks.workloads import WORKLOADS
+from federated.compressors import Compressor
 from federated.kinds import COMPRESSOR
 from federated.randomness import Generators, Purpose, generator
 
 CLIENTS = 10
-LAYOUT: Layout = (
-    ("conv1.weight", (32, 1, 5, 5)),
-    ("conv1.bias", (32,)),
-    ("conv2.weight", (64, 32, 5, 5)),
-    ("conv2.bias", (64,)),
-    ("hidden.weight", (512, 3136)),
-    ("hidden.bias", (512,)),
-    ("outputs.weight", (10, 512)),
-    ("outputs.bias", (10,)),
-)
-"""The CNN of McMahan et al. 2017: 1,663,370 parameters."""
 CODECS = (
     "none",
     "float16",
@@ -64,6 +60,7 @@ CODECS = (
     "sketch(0.1)",
     "layer_wise(top_k(0.01))",
     "error_feedback(top_k(0.01))",
+    "momentum_correction(error_feedback(top_k(0.01)))",
 )
 
 
@@ -81,15 +78,24 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.codecs", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="the quickest of so many counts")
-    parser.add_argument("codecs", nargs="*", default=CODECS, help="compressors as a study file writes them")
+    parser.add_argument("codecs", nargs="*", help="compressors as a study file writes them")
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=[], help="whole rounds instead")
+    parser.add_argument("--data", type=Path, default=default_folder(), help="folder of Fashion-MNIST")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if asked.workload:
+        _show_shares(asked.workload, asked.codecs or IN_ROUNDS, asked.data)
+        return
     updates = updates_of(CLIENTS)
     rows = [
         *_libraries(updates, asked.repeats),
-        *(_timed(text, updates, asked.repeats) for text in asked.codecs),
+        *(_timed(text, updates, asked.repeats) for text in asked.codecs or CODECS),
     ]
     _show(rows, updates)
+    seconds = CLIENTS * training_seconds()
+    Console().print(
+        f"one epoch of {IMAGES} images in batches of {BATCH} each, plain PyTorch: {seconds:.1f} s"
+    )
 
 
 def updates_of(clients: int) -> Tensor:
@@ -161,6 +167,34 @@ def _show(rows: list[Timed], updates: Tensor) -> None:
         both = row.encode + row.decode
         cells = (f"{row.encode:.3f}", f"{row.decode:.3f}", f"{megabytes / both:,.0f}")
         table.add_row(row.name, *cells, f"{row.ratio:.1f}", f"{row.nmse:.4f}")
+    _print(table)
+
+
+def _show_shares(workloads: Sequence[str], codecs: Sequence[str], folder: Path) -> None:
+    table = Table(title="median of the rounds but the first, one thread")
+    headers = (
+        "workload",
+        "compressor",
+        "training, ms",
+        "compression, ms",
+        "% of training",
+        "us a client",
+        "data",
+    )
+    for header in headers:
+        table.add_column(header, justify="left" if header in ("workload", "compressor", "data") else "right")
+    for workload in workloads:
+        for codec in codecs:
+            share = share_of_rounds(workload, codec, folder)
+            table.add_row(
+                *(workload, codec, f"{1e3 * share.training:.1f}", f"{1e3 * share.compression:.1f}"),
+                *(f"{100 * share.compression / share.training:.0f}", f"{1e6 * share.a_client:.0f}"),
+                "Fashion-MNIST" if share.real else "random",
+            )
+    _print(table)
+
+
+def _print(table: Table) -> None:
     screen = Console(width=110)
     screen.print(table)
     machine = description(torch.get_num_threads())

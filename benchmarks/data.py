@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def fashion_mnist(folder: Path, training: int = TRAINING) -> Examples:
         test=np.arange(len(chosen)) >= training,
         source=str(folder) if is_real(folder) else "random",
     )
+
+
+def default_folder() -> Path:
+    """Where Fashion-MNIST is unless one is told."""
+    return Path(os.environ.get("FEDSTUDY_TEST_DATA") or "var/datasets") / "fashion-mnist"
 
 
 def is_real(folder: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -64,11 +66,21 @@ def read_partition(path: Path) -> Listing:
     if path.suffix == ".csv":
         return _of_csv(path)
     try:
+        # A single array (.npy) is loaded as such and is no context: TypeError.
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise ValueError(
-            f"partitioner: from_file: {path} is not an NPZ file of plain arrays: {error}"
+            f"partitioner: from_file: path {path} is not an NPZ file of plain arrays, or is damaged; it must hold "
+            "the arrays example and client, as numpy.savez writes them"
         ) from error
     if missing := [name for name in ("example", "client") if name not in arrays]:
         raise ValueError(

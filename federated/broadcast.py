@@ -11,20 +11,26 @@ from torch import Tensor
 
 from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
+from federated.distortion import downlink_distortion
 from federated.ledger import Parcel
 from federated.randomness import Purpose, generator
 from federated.setup import Setup
-from federated.state import DownlinkState, RunState
+from federated.state import DownlinkState, Metrics, RunState
 
 _INNER = "inner."
 
 
 class Broadcast(NamedTuple):
-    """model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round."""
+    """What the cohort hears of the global model.
+
+    model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round;
+    quality: metrics of how far the model is from the server's, where that is measured and the downlink loses anything.
+    """
 
     model: Tensor
     parcels: list[Parcel]
     remembered: DownlinkState
+    quality: Metrics
 
 
 def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
@@ -33,19 +39,25 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     Whole: one payload, sent to each. As a difference: see `_differences`.
     """
     send = _differences if setup.downlink.difference else _whole
-    return send(setup, state, cohort)
+    sent, measured = send(setup, state, cohort), setup.config.compression.quality
+    quality = downlink_distortion(setup.downlink, state.parameters, sent[0]) if measured else {}
+    return Broadcast(*sent, quality)
 
 
-def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+def _whole(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     num_parameters = state.parameters.numel()
     fresh = setup.downlink.init(1, num_parameters)
     (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
     decoded = setup.downlink.decode([payload], num_parameters)[0]
-    return Broadcast(decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {})
+    return decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {}
 
 
-def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+def _differences(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
     """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
 
     A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
@@ -58,7 +70,8 @@ def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadc
     target, statistics = state.parameters[:trainable], state.parameters[trainable:]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
-    payloads = _worth_keeping(_payloads(kept), len(whole))
+    payloads = _payloads(kept)
+    payloads = payloads[len(payloads) - worth_keeping([len(payload) for payload in payloads], len(whole)) :]
     held = kept["held"].clone()
     parcels = [_parcel(int(held[client]), state.round, payloads, whole) for client in cohort]
     held[torch.as_tensor(cohort, dtype=torch.int64)] = state.round
@@ -66,7 +79,7 @@ def _differences(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadc
         (beside,), _ = none().encode({}, statistics[None], ())
         parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
     model = torch.cat([kept["reference"].to(state.parameters), statistics])
-    return Broadcast(model, parcels, {**kept, **_stored(payloads), "held": held})
+    return model, parcels, {**kept, **_stored(payloads), "held": held}
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkState:
@@ -86,22 +99,31 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkSt
     return {**last, "reference": reference, **stored, **under(_INNER, after)}
 
 
-def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
-    """What a client that was last up to date in round `held` (-1: never) needs now; payloads end with this round's."""
+def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:
+    """How many of the newest payloads a client needs that was last up to date in round `held` (-1: never).
+
+    lengths: bytes of the payloads that the server keeps, this round's last; whole: of the whole model. None: the
+    whole model, as it has none or that is shorter.
+    """
     missed = now - held
-    replay = payloads[len(payloads) - missed :]
-    if held < 0 or missed > len(payloads) or sum(map(len, replay)) >= len(whole):
+    replay = lengths[len(lengths) - missed :]
+    return None if held < 0 or missed > len(lengths) or sum(replay) >= whole else missed
+
+
+def worth_keeping(lengths: Sequence[int], most: int) -> int:
+    """How many of the newest payloads together are shorter than `most` bytes, those of the whole model."""
+    total, count = 0, 0
+    while count < len(lengths) and total + lengths[-1 - count] < most:
+        total += lengths[-1 - count]
+        count += 1
+    return count
+
+
+def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
+    count = replayed(held, now, [len(payload) for payload in payloads], len(whole))
+    if count is None:
         return [("model", whole)]
-    return [("difference", payload) for payload in replay]
-
-
-def _worth_keeping(payloads: list[bytes], most: int) -> list[bytes]:
-    """The newest payloads that together are shorter than the whole model."""
-    total, start = 0, len(payloads)
-    while start and total + len(payloads[start - 1]) < most:
-        start -= 1
-        total += len(payloads[start])
-    return payloads[start:]
+    return [("difference", payload) for payload in payloads[len(payloads) - count :]]
 
 
 def _stored(payloads: Sequence[bytes]) -> DownlinkState:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from federated.choice import Choice
+from federated.engine_options import Engine, Orchestration
+from federated.evaluation_options import Evaluation, Personalisation
 from federated.frozen import Frozen
 from federated.kinds import (
     AlgorithmChoice,
@@ -23,6 +25,7 @@ from federated.kinds import (
 from federated.local_options import LocalTraining
 from federated.paths import absolute
 from federated.ways import check_votes, check_ways
+from federated.without_server import OF_A_SERVER, check_without_server
 
 
 class Holdout(Frozen):
@@ -39,6 +42,11 @@ class Holdout(Frozen):
     )
     unseen_clients: int = Field(
         0, ge=0, description="Number of whole clients that never take part in training"
+    )
+    duplicates: Literal["ignore", "together"] = Field(
+        "ignore",
+        description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
+        "the central test set and in clients' own shares",
     )
 
 
@@ -74,7 +82,7 @@ class Compression(Frozen):
         "none",
         description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
     )
-    quality: bool = Field(True, description="Measure in each round what the uplink does to the updates")
+    quality: bool = Field(True, description="Measure in each round what the ways do to updates and model")
     dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
         None, description="Folder for every payload of every round, as files; null: nowhere"
     )
@@ -83,6 +91,11 @@ class Compression(Frozen):
     def _each_way_can_be_gone(self) -> Compression:
         check_ways(self.uplink, self.downlink)
         return self
+
+    def label(self) -> str:
+        """Both ways as short calls; the downlink only where it is compressed."""
+        up, down = self.uplink.label(), self.downlink.label()
+        return up if down == "none" else f"{up}, down {down}"
 
 
 class Stop(Frozen):
@@ -100,50 +113,6 @@ class Stop(Frozen):
         if self.patience is None and self.target is None:
             raise ValueError("state patience, target or both")
         return self
-
-
-class Evaluation(Frozen):
-    """When the global model is evaluated on held-out data."""
-
-    every: PositiveInt = Field(
-        5, description="Rounds between two evaluations; the initial and the last model always are"
-    )
-    batch_size: PositiveInt = Field(256, description="Examples at a time; changes speed and memory only")
-    training_examples: PositiveInt = Field(
-        1000, description="Training examples at most that are evaluated beside the held-out ones"
-    )
-
-
-class Engine(Frozen):
-    """How local training is computed. The engines take the same steps and differ in rounding alone.
-
-    With bfloat16 rounding is coarse: products of the forward and backward pass keep 8 significant bits. Parameters,
-    the loss and the optimiser's step stay in 32 bits, and the kernels for stacks of dense layers are not used.
-    """
-
-    name: Literal["auto", "loop", "vectorised"] = Field(
-        "auto", description="One client at a time, many at once, or whichever is faster for the model"
-    )
-    memory_mb: PositiveInt | None = Field(
-        None,
-        description="Memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of the model's products in local training; bfloat16: torch's autocast"
-    )
-
-
-class Orchestration(Frozen):
-    """How the work is cut up. Changes nothing in the results."""
-
-    granularity: Literal["segment", "stage"] = Field(
-        "segment",
-        description="One Prefect task run for the rounds between two evaluations, or one for each stage of a round",
-    )
-    threads: PositiveInt | None = Field(
-        None,
-        description="Clients, or stacks of them, trained side by side; null: a run's share of the machine's cores",
-    )
 
 
 class RunConfig(Frozen):
@@ -166,6 +135,11 @@ class RunConfig(Frozen):
         None, description="What a simulated clock takes the clients' network to be; null: no such clock"
     )
     privacy: PrivacyChoice = Field("none", description="What bounds and hides a client's update")
+    training: Literal["federated", "centralised", "local"] = Field(
+        "federated",
+        description="Together through the server; one model on everybody's examples; each client alone. "
+        "`anchors` beside seeds adds the last two to a study",
+    )
     rounds: PositiveInt = Field(description="Rounds at most")
     stop: Stop | None = Field(None, description="When to end before the last round; null: never")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
@@ -189,6 +163,11 @@ class RunConfig(Frozen):
         check_votes(self.algorithm, self.compression.uplink)
         return self
 
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> RunConfig:
+        check_without_server(self)
+        return self
+
     def run_key(self) -> str:
         """A short hash of all that changes the training, stable over versions of Python.
 
@@ -197,11 +176,38 @@ class RunConfig(Frozen):
         not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
         batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
         """
-        return _short_hash(self.model_dump(mode="json", exclude={**_WITHOUT_EFFECT, "network": True}))
+        return self._hash_without(network=True)
 
     def arm_key(self) -> str:
         """Equal for the runs of one arm: without the seed, but with the network, by whose times arms are compared."""
-        exclude = {**_WITHOUT_EFFECT, "seed": True, **({"network": True} if self.network is None else {})}
+        return self._hash_without(seed=True, **({"network": True} if self.network is None else {}))
+
+    def anchor_key(self) -> str:
+        """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
+
+        That is data, partition, held-out shares, model, local training, rounds and the size of the cohort, which
+        sets the budget; not algorithm, compression, network, privacy, stop rule, weighting and evaluation.
+        """
+        return self._hash_without(
+            seed=True,
+            training=True,
+            evaluation=True,
+            cohort={"weighting"},
+            **dict.fromkeys(OF_A_SERVER, True),
+        )
+
+    def _hash_without(self, **fields: Any) -> str:
+        """A hash of all that has an effect, but for these fields.
+
+        Fields that came later are left out where they are at their default, so that older keys stay.
+        """
+        exclude = {**_WITHOUT_EFFECT, **fields}
+        if self.training == "federated":
+            exclude |= {"training": True}
+        if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
+            exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
+        if self.holdout.duplicates == "ignore":
+            exclude |= {"holdout": {"duplicates"}}
         return _short_hash(self.model_dump(mode="json", exclude=exclude))
 
     def flat(self) -> dict[str, Any]:
@@ -213,7 +219,7 @@ class RunConfig(Frozen):
 _WITHOUT_EFFECT: dict[str, Any] = {
     "engine": {"name", "memory_mb"},
     "orchestration": True,
-    "evaluation": {"batch_size"},
+    "evaluation": {"batch_size", "drift"},
     "compression": {"quality", "dump"},
 }
 
@@ -244,6 +250,7 @@ __all__ = [
     "Holdout",
     "LocalTraining",
     "Orchestration",
+    "Personalisation",
     "RunConfig",
     "Stop",
 ]

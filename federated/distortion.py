@@ -1,4 +1,4 @@
-"""What a lossy uplink does to updates, measured on every round's own."""
+"""What lossy ways do to updates and models, measured on every round's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from federated.compressors import CohortState, Compressor
-from federated.compressors.parts import Parts
 
 Distortion = dict[str, np.ndarray]
 """Measure -> its value for each client, float64 [C]."""
@@ -23,7 +22,7 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
     feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Four products
     of vectors a client. An update of zeros counts as sent exactly.
     """
-    if compressor.parts == Parts():
+    if _is_exact(compressor):
         exact = np.zeros(len(updates))
         return {"nmse": exact, "cosine": exact + 1, "bias": exact}
     pairs = zip(updates.cpu().numpy(), decoded.cpu().numpy(), strict=True)
@@ -50,6 +49,23 @@ def distortion_metrics(shards: Sequence[Distortion]) -> dict[str, float]:
         f"communication/uplink_{name}": float(np.concatenate([shard[name] for shard in shards]).mean())
         for name in measures
     }
+
+
+def downlink_distortion(compressor: Compressor, parameters: Tensor, received: Tensor) -> dict[str, float]:
+    """How far the model [P] that clients receive is from the server's; nothing where the downlink loses nothing.
+
+    nmse: ||received - parameters||^2 / ||parameters||^2. cosine: of the angle between them. As metrics of a round.
+    """
+    if _is_exact(compressor):
+        return {}
+    found = distortion(compressor, parameters[None], received[None], {})
+    return {f"communication/downlink_{name}": float(found[name][0]) for name in ("nmse", "cosine")}
+
+
+def _is_exact(compressor: Compressor) -> bool:
+    """Whether every number travels as it is."""
+    parts = compressor.parts
+    return parts is not None and all(part is None for part in (parts.reduction, parts.values, parts.fit))
 
 
 def _products(update: np.ndarray, decoded: np.ndarray) -> tuple[float, float, float, float]:

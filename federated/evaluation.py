@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from federated.alone import model_of
 from federated.datasets.examples import Task
 from federated.errors import Diverged
 from federated.generalisation.calibration import confusion, macro_f1
-from federated.generalisation.evaluated import EvaluatedSet, evaluated_sets
+from federated.generalisation.evaluated import EvaluatedSet, evaluated_alone, evaluated_sets, resampling
 from federated.generalisation.gaps import ClientSums
 from federated.generalisation.per_client import (
     HEADLINE,
@@ -24,8 +26,8 @@ from federated.generalisation.per_client import (
     grouped_r2,
     grouped_sums,
 )
-from federated.local_training.lean import lean_forward
-from federated.objective import model_inputs
+from federated.generalisation.personalisation import personalisation_metrics, personalised
+from federated.outputs import outputs_of, outputs_of_each
 from federated.state import Metrics, RunState
 
 if TYPE_CHECKING:
@@ -87,6 +89,11 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
             sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
             if name != "training":
                 metrics |= _over_clients(name, HEADLINE[task], grouped_means(headline, part.sizes))
+    options = setup.config.evaluation.personalisation
+    if options is not None and options.at == "evaluations":
+        found = personalised(state, setup)
+        more = personalisation_metrics(found, task, resampling(setup.config.seed))
+        metrics |= {name.removeprefix("generalisation/"): value for name, value in more.items()}
     sign = gap_sign(task)
     for gap, (inner, outer) in _GAPS.items():
         if inner in sums and outer in sums:
@@ -95,12 +102,17 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
 
 
 def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet, Tensor, Tensor]]:
-    """(name, set, outputs [n, outputs], targets) of every evaluated set, on the CPU. Raises Diverged as above."""
-    setup.model.load(state.parameters)
-    config = setup.config
-    sets = evaluated_sets(setup.federation, config.evaluation.training_examples, config.seed)
-    for name, part in sets.items():
-        outputs = _outputs(setup, part.indices)
+    """(name, set, outputs [n, outputs], targets) of every evaluated set, on the CPU. Raises Diverged as above.
+
+    The outputs are those of the global model; with local training, of the model of the client that has the example.
+    """
+    config, own = setup.config, setup.config.training == "local"
+    make = evaluated_alone if own else evaluated_sets
+    for name, part in make(setup.federation, config.evaluation.training_examples, config.seed).items():
+        if own and part.sizes is not None:
+            outputs = outputs_of_each(setup, partial(model_of, state, setup), part.indices, part.sizes)
+        else:
+            outputs = outputs_of(setup, state.parameters, part.indices)
         targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]
         if not torch.isfinite(outputs).all():
             raise Diverged(f"round {state.round}: the model's outputs on the {name} set are not finite")
@@ -136,13 +148,3 @@ def _pooled(examples: dict[str, np.ndarray], outputs: Tensor, targets: Tensor, t
         return means
     true = targets.reshape(outputs.shape).double().numpy()
     return {**means, "r2": float(grouped_r2(outputs.double().numpy(), true, np.array([len(true)]))[0])}
-
-
-def _outputs(setup: Setup, indices: np.ndarray) -> Tensor:
-    """The model's outputs [n, outputs] for some examples, in evaluation mode."""
-    outputs = lean_forward(setup.model.module.eval())
-    with torch.inference_mode():
-        batches = torch.split(
-            torch.from_numpy(indices).to(setup.inputs.device), setup.config.evaluation.batch_size
-        )
-        return torch.cat([outputs(model_inputs(setup.inputs.index_select(0, batch))) for batch in batches])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from data_partitioners import Partition, checked
@@ -16,14 +16,14 @@ from data_partitioners.partition import Slices
 from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
+from federated.copies import copies_among, own_copies_together
 from federated.datasets import Examples
 from federated.errors import BadInput
+from federated.holding_out import TEST_OWNERS, draw_unseen, own_share, split_off_test, with_first_copies
 from federated.loading import Stamp, load_examples, stamp
 from federated.own_code import explained
 from federated.pool import pool_of
 from federated.randomness import Purpose, generator
-
-_CENTRAL, _UNSEEN, _OWN, _TEST_OWNERS = range(4)  # keys of Purpose.HELD_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,8 @@ class Federation:
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
     whole: the partition as it was made, before unseen clients and own shares were set aside.
     changes: what clients do to the inputs and targets that they hold; None where they do nothing.
+    copies: for each held-out set that is not empty, how many of its examples have the same inputs, as they were loaded,
+        as an example that is trained on.
     """
 
     examples: Examples
@@ -49,6 +51,7 @@ class Federation:
     data_digest: str
     whole: Partition
     changes: Changes | None = None
+    copies: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -108,13 +111,17 @@ def _partition_clients(
     dataset: Choice, files: Stamp, partitioner: Choice, num_clients: int | None, holdout: Holdout, seed: int
 ) -> Federation:
     examples = load_examples(dataset)
-    test, pool = _split_off_test(examples, holdout.test, seed)
+    together = holdout.duplicates == "together"
+    test, pool = split_off_test(examples, holdout.test, seed)
+    if together:
+        test, pool = with_first_copies(examples, test)
     partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
-    is_unseen = _draw_unseen(len(held), holdout.unseen_clients, seed)
-    kept = [_own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
-    return Federation(
+    is_unseen = draw_unseen(len(held), holdout.unseen_clients, seed)
+    kept = [own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
+    kept = own_copies_together(kept, examples.contents) if together else kept
+    federation = Federation(
         examples=examples,
         clients=tuple(training for training, _ in kept),
         names=tuple(partition.names[k] for k in np.flatnonzero(~is_unseen)),
@@ -128,41 +135,15 @@ def _partition_clients(
             held,
             test,
             len(examples.targets),
-            generator(seed, Purpose.HELD_OUT, _TEST_OWNERS),
+            generator(seed, Purpose.HELD_OUT, TEST_OWNERS),
         ),
     )
-
-
-def _split_off_test(examples: Examples, share: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(central test set, pool of the others), both in rising order; stratified by class."""
-    everything = np.arange(len(examples.targets))
-    if share is None and examples.test is not None:
-        test, pool = everything[examples.test], everything[~examples.test]
-    else:
-        _check_two_of_each(examples)
-        numbers = generator(seed, Purpose.HELD_OUT, _CENTRAL)
-        try:
-            pool, test = train_test_split(
-                everything,
-                test_size=share or 0.2,
-                stratify=None if examples.classes is None else examples.targets,
-                random_state=int(numbers.integers(2**32)),
-            )
-        except ValueError as error:
-            raise BadInput(f"holdout.test: {share or 0.2} of {len(everything)} examples: {error}") from error
-    if examples.classes is not None and len(
-        missing := np.setdiff1d(examples.targets, examples.targets[pool])
-    ):
-        raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples")
-    return np.sort(test), np.sort(pool)
-
-
-def _check_two_of_each(examples: Examples) -> None:
-    if examples.classes is not None and len(single := np.flatnonzero(np.bincount(examples.targets) < 2)):
-        raise BadInput(
-            f"dataset: the class {examples.classes[single[0]]!r} has 1 example; at least 2 are needed, "
-            "one to train on and one to test on"
-        )
+    check_apart(federation)
+    copies = {
+        name: copies_among(examples.contents, indices, federation.training)
+        for name, indices in federation.held_out_sets().items()
+    }
+    return replace(federation, copies=copies)
 
 
 def _partition(
@@ -190,31 +171,21 @@ def _partition(
         raise BadInput(f"partitioner: {partitioner.label()}: {explained(error)}") from error
 
 
-def _draw_unseen(num_clients: int, num_unseen: int, seed: int) -> np.ndarray:
-    """Whether each client never takes part, bool [K]."""
-    if num_unseen >= num_clients:
-        raise BadInput(f"holdout.unseen_clients: {num_unseen} of {num_clients} clients leaves none to train")
-    is_unseen = np.zeros(num_clients, bool)
-    is_unseen[generator(seed, Purpose.HELD_OUT, _UNSEEN).choice(num_clients, num_unseen, replace=False)] = (
-        True
-    )
-    return is_unseen
-
-
-def _own_share(held: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
-    """(training, own held-out) examples of one client; at least one is left to train on."""
-    num_own = min(round(share * len(held)), max(len(held) - 1, 0))
-    if num_own == 0:
-        return held, held[:0]
-    order = generator(seed, Purpose.HELD_OUT, _OWN, client).permutation(len(held))
-    return held[np.sort(order[num_own:])], held[np.sort(order[:num_own])]
-
-
 @lru_cache(maxsize=2)  # each holds a copy of all inputs
 def _ready(federation: Federation) -> Federation:
     """The same federation with inputs and targets as models see them."""
     examples = ready_examples(federation.examples, federation.training, federation.changes)
     return replace(federation, examples=examples)
+
+
+def check_apart(federation: Federation) -> None:
+    """Raise RuntimeError where an example is in two of the parts, which no partition may come to."""
+    parts = (*federation.clients, *federation.own_held_out, *federation.unseen, federation.test)
+    counts = np.bincount(np.concatenate(parts), minlength=len(federation.examples.targets))
+    if counts.max() > 1:
+        raise RuntimeError(
+            f"example {int(counts.argmax())} is in {counts.max()} parts of the federation, not in one"
+        )
 
 
 def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -76,6 +76,8 @@ def heterogeneity_metrics(federation: Federation) -> Metrics:
     metrics["heterogeneity/moved_examples"] = float(federation.whole.moved)
     handed_out = len(federation.test) + int(federation.whole.sizes.sum())
     metrics["heterogeneity/left_out_examples"] = float(len(federation.examples.targets) - handed_out)
+    for name, count in federation.copies.items():
+        metrics[f"heterogeneity/{name}_duplicates"] = float(count)
     return metrics | {f"heterogeneity/{name}": value for name, value in federation.whole.notes.items()}
 
 

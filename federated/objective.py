@@ -19,6 +19,13 @@ def model_inputs(batch: Tensor) -> Tensor:
     return batch.float().div_(255) if batch.dtype == torch.uint8 else batch
 
 
+def write_model_inputs(batch: Tensor, out: Tensor) -> None:
+    """Write `model_inputs` of a batch into a tensor that is there."""
+    out.copy_(batch)
+    if batch.dtype == torch.uint8:
+        out.div_(255)
+
+
 def loss_of(task: Task) -> Loss:
     """Cross-entropy in nats for classification, mean squared error for regression."""
     return F.cross_entropy if task == "classification" else _squared_error

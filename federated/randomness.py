@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     FINGERPRINT = 10
     NETWORK = 11
     EVALUATION = 12
+    FORECAST = 20
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.alone import train_alone
 from federated.broadcast import broadcast
 from federated.compressors import CohortState
 from federated.distortion import Distortion, distortion_metrics
+from federated.drift import Drift, drift, drift_metrics
 from federated.dump import dump
 from federated.errors import Diverged
 from federated.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
@@ -35,17 +37,19 @@ class Partial(NamedTuple):
     compressor_state: dict[int, CohortState]
     training_seconds: float
     compression_seconds: float
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What happened in one round. communication: the metrics of both ways, ready for the history."""
+    """What happened in one round. communication, drift: metrics of both ways and of the updates, as they are logged."""
 
     round: int
     loss: float
     cohort_clients: int
     cohort_examples: int
-    update_norm: float
+    update_norm: float | None
+    drift: Metrics
     communication: Metrics
     clipped_clients: int
     training_seconds: float
@@ -58,7 +62,8 @@ class RoundReport:
             "train/loss": self.loss,
             "train/cohort_clients": self.cohort_clients,
             "train/cohort_examples": self.cohort_examples,
-            "train/update_norm": self.update_norm,
+            **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
+            **self.drift,
             **self.communication,
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
@@ -99,10 +104,12 @@ def train_rounds(
 
 
 def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
-    """One round of federated learning."""
+    """One round of federated learning, or of training without a server."""
+    if setup.config.training != "federated":
+        return _round_alone(state, setup, stages)
     cohort = sample_cohort(setup, state.round)
     weights = weights_of(cohort, setup)
-    model, parcels, remembered = broadcast(setup, state, cohort.tolist())
+    model, parcels, remembered, quality = broadcast(setup, state, cohort.tolist())
     dump(setup.config, state.round, "downlink", cohort.tolist(), parcels)
     downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
@@ -116,11 +123,32 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         cohort_clients=len(cohort),
         cohort_examples=int(setup.federation.sizes[cohort].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
-        communication=_communication(partials, downlink, state.parameters.numel()),
+        drift=drift_metrics([partial.drift for partial in partials if partial.drift is not None]),
+        communication={**_communication(partials, downlink, state.parameters.numel()), **quality},
         clipped_clients=sum(partial.clipped_clients for partial in partials),
         training_seconds=sum(partial.training_seconds for partial in partials),
         compression_seconds=sum(partial.compression_seconds for partial in partials),
         aggregation_seconds=time.perf_counter() - started,
+    )
+
+
+def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
+    """A round in which nothing is sent: no byte is counted, because none exists."""
+    started = time.perf_counter()
+    after, turn = train_alone(state, setup, stages.train)
+    sizes = setup.holders.sizes[turn.holders]
+    return after, RoundReport(
+        round=after.round,
+        loss=float(sizes / sizes.sum() @ turn.losses),
+        cohort_clients=len(turn.holders),
+        cohort_examples=int(sizes.sum()),
+        update_norm=float(turn.norms[0]) if setup.config.training == "centralised" else None,
+        drift={},
+        communication={"communication/uplink_bytes": 0, "communication/downlink_bytes": 0},
+        clipped_clients=0,
+        training_seconds=time.perf_counter() - started,
+        compression_seconds=0.0,
+        aggregation_seconds=0.0,
     )
 
 
@@ -159,7 +187,7 @@ def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) ->
         return updates
     finite = torch.isfinite(updates.deltas).all(dim=1).cpu()
     if not finite.all():
-        client = setup.federation.names[shard[int((~finite).nonzero()[0])]]
+        client = setup.holders.names[shard[int((~finite).nonzero()[0])]]
         raise Diverged(
             f"round {state.round + 1}: the update of client {client} is not finite; "
             f"a smaller local.learning_rate (now {setup.config.local.learning_rate}) may help"
@@ -200,6 +228,7 @@ def _run_shard(
     updates = stages.train(setup, state, model, clients.tolist())
     trained = time.perf_counter()
     received = stages.compress(setup, state, updates)
+    measured = setup.config.evaluation.drift
     total = torch.zeros_like(state.parameters, dtype=torch.float64)
     for weight, row in zip(weights.tolist(), received.decoded, strict=True):
         total.add_(row, alpha=weight)
@@ -209,6 +238,7 @@ def _run_shard(
         uplink=received.traffic,
         clipped_clients=received.clipped_clients,
         distortion=received.distortion,
+        drift=drift(updates.deltas[:, : setup.model.num_trainable]) if measured else None,
         compressor_state=rows_by_client(received.compressor_state, clients),
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,

@@ -20,16 +20,20 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.choice import Choice
-from federated.config import RunConfig
+from federated.config import Compression, RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
 from federated.frozen import Frozen
 from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
 from federated.paths import paths_relative_to
 from federated.study_file import apply_setting, content_of
+from federated.without_server import Anchors, anchor_overrides, has_effect
 
 Overrides = dict[str, Any]
 """Dotted path of a field -> value."""
+
+AXIS_SEPARATOR = " · "
+"""Between the axes in an arm's name."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class StudyConfig(Frozen):
         description="Instead of axes: an explicit list of arms, each {dotted path: value}",
     )
     seeds: list[int] = Field([0], min_length=1, description="Each arm runs once for each seed")
+    anchors: Anchors = Field(
+        (),
+        description="Also train without a server, on the same data and budget: true, or a list of centralised "
+        "(one model on everybody's examples) and local (each client alone); the report then says which share of "
+        "the gap between the two each arm closes",
+    )
     comparison: Comparison = Field(default_factory=Comparison, description="How the arms are judged")
 
     @model_validator(mode="wrap")
@@ -121,7 +131,7 @@ class StudyConfig(Frozen):
             raise ValueError(
                 f"base.seed: {self.base.seed} would never be used; write seeds: [{self.base.seed}]"
             )
-        arms = list(dict.fromkeys(run.arm for run in self.runs()))
+        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.training == "federated"))
         if self.comparison.baseline not in (None, "best", *arms):
             raise ValueError(
                 f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {', '.join(arms)}"
@@ -130,7 +140,8 @@ class StudyConfig(Frozen):
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
-        by_name = {self._runs_of(overrides)[0].arm: overrides for overrides in self.arm_overrides()}
+        every = [*self.arm_overrides(), *self.anchor_overrides()]
+        by_name = {self._runs_of(overrides)[0].arm: overrides for overrides in every}
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {', '.join(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
@@ -138,11 +149,11 @@ class StudyConfig(Frozen):
         judged = (
             self.comparison if baseline in (None, "best", *arms) else Comparison(delta=self.comparison.delta)
         )
-        return self.model_copy(update={"axes": {}, "arms": kept, "comparison": judged})
+        return self.model_copy(update={"axes": {}, "arms": kept, "anchors": (), "comparison": judged})
 
     def runs(self) -> list[Run]:
-        """Every run, arm by arm. Raises ValueError where an arm is not valid or two are the same."""
-        made = [self._runs_of(overrides) for overrides in self.arm_overrides()]
+        """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
+        made = [self._runs_of(overrides) for overrides in (*self.arm_overrides(), *self.anchor_overrides())]
         by_key: dict[str, str] = {}
         for first, *_ in made:
             key = first.config.arm_key()
@@ -163,6 +174,27 @@ class StudyConfig(Frozen):
             dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
         ]
 
+    def anchor_overrides(self) -> list[Overrides]:
+        """The anchors as further arms: one of each for all arms that share data, partition, model and budget.
+
+        One that the study states as an arm itself is not made again.
+        """
+        if not self.anchors:
+            return []
+        arms = [(overrides, self._runs_of(overrides)[0]) for overrides in self.arm_overrides()]
+        known = {run.config.arm_key() for _, run in arms}
+        made: dict[str, Overrides] = {}
+        for anchor, (overrides, run) in itertools.product(self.anchors, arms):
+            stated = {path: value for path, value in overrides.items() if has_effect(path)}
+            name = AXIS_SEPARATOR.join([anchor, *(_label(run.config, path, stated) for path in stated)])
+            own = {**anchor_overrides(anchor, overrides), "name": name}
+            key = self._runs_of(own)[0].config.arm_key()
+            if key not in known:
+                taken = name in [other["name"] for other in made.values()]
+                made[key] = {**own, "name": f"{anchor}{AXIS_SEPARATOR}{run.arm}"} if taken else own
+                known.add(key)
+        return list(made.values())
+
     def _runs_of(self, overrides: Overrides) -> list[Run]:
         stated = {path: value for path, value in overrides.items() if path != "name"}
         if not isinstance(name := overrides.get("name", ""), str):
@@ -178,7 +210,7 @@ class StudyConfig(Frozen):
             what = readable(error) if isinstance(error, ValidationError) else str(error)
             raise ValueError(f"arm {where}: {what}" if where else what) from error
         parts = [_label(configs[0], path, stated) for path in stated]
-        return [Run(name or " · ".join(parts) or self.name, config) for config in configs]
+        return [Run(name or AXIS_SEPARATOR.join(parts) or self.name, config) for config in configs]
 
 
 def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:
@@ -199,7 +231,7 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
         raise BadInput(f"{path}:\n{readable(error)}") from error
 
 
-_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression.uplink"}
+_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression", "compression.uplink"}
 
 
 def _label(config: RunConfig, path: str, stated: Overrides) -> str:
@@ -209,5 +241,5 @@ def _label(config: RunConfig, path: str, stated: Overrides) -> str:
     if path == "partitioner" and AXIS in stated:
         return aimed_label(config.partitioner)
     value = value_at(config, path)
-    shown = value.label() if isinstance(value, Choice) else value
+    shown = value.label() if isinstance(value, Choice | Compression) else value
     return str(shown) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={shown}"

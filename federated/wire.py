@@ -50,6 +50,7 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     )
     decoded = setup.uplink.decode(payloads, trainable).to(bounded)
     statistics, beside = _plain(updates.deltas[:, trainable:])
+    whole = torch.cat([decoded, statistics.to(bounded)], dim=1) if beside else decoded
     parcels = [
         [("update", payload), *(("statistics", other) for other in beside[at : at + 1])]
         for at, payload in enumerate(payloads)
@@ -57,7 +58,7 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     dump(setup.config, state.round, "uplink", clients, parcels)
     measured = setup.config.compression.quality
     return Received(
-        decoded=torch.cat([decoded, statistics.to(bounded)], dim=1),
+        decoded=whole,
         compressor_state=remembered,
         traffic=weighed(parcels),
         clipped_clients=int(clipped.sum()),

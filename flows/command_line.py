@@ -15,6 +15,7 @@ from flows.runtime import configure
 
 if TYPE_CHECKING:
     from federated.choice import Choice
+    from federated.study import StudyConfig
     from tasks.tracking.comparison import StudyOutcome
 
 app = typer.Typer(
@@ -44,16 +45,21 @@ def run(
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
     ] = False,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Say what the study would take, and stop")
+    ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
     from flows.runtime import prefect_api
 
     screen, failure = console(), None
-    with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
-        from federated.study import read_study
+    if forecast:
+        from flows.forecast import show_forecast
 
-        config = read_study(study, settings or [], _seeds(seeds))
-        config = config.only(arm) if arm else config
+        show_forecast(_study(study, settings, seeds, arm), workers, screen)
+        return
+    with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
+        config = _study(study, settings, seeds, arm)
         runs = config.runs()
         screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
         from federated.setup import check_runs
@@ -86,10 +92,9 @@ def preview(
     ] = None,
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
-    from federated.study import read_study
     from flows.preview import show_preview
 
-    show_preview(read_study(study, settings or [], _seeds(seeds)), console(), save)
+    show_preview(_study(study, settings, seeds), console(), save)
 
 
 @app.command("list")
@@ -155,6 +160,16 @@ def _end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _study(
+    file: Path, settings: list[str] | None, seeds: str | None, arms: list[str] | None = None
+) -> "StudyConfig":
+    """The study as the options change it."""
+    from federated.study import read_study
+
+    config = read_study(file, settings or [], _seeds(seeds))
+    return config.only(arms) if arms else config
+
+
 def _seeds(text: str | None) -> list[int] | None:
     """`0,1,2` or `0-9` or both -> seeds."""
     if text is None:
@@ -188,13 +203,16 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
     from federated.report import text_table
     from tasks.tracking.store import ui_address
 
-    header, rows = text_table(outcome.arms, full=False)
+    report = outcome.found
+    header, rows = text_table(report.arms, full=False)
     _show_table(
-        f"{outcome.study}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
+        f"{report.name}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
     )
-    _show_table("On the way to a target", outcome.costs.header, outcome.costs.rows, screen)
-    screen.print(outcome.costs.note, markup=False, style="dim")
-    for sentence in outcome.verdict:
+    _show_table("On the way to a target", report.costs.header, report.costs.rows, screen)
+    screen.print(report.costs.note, markup=False, style="dim")
+    if report.foreseen is not None:
+        _show_table("Forecast and fact", report.foreseen.header, report.foreseen.rows[:4], screen)
+    for sentence in report.verdict:
         screen.print(sentence, markup=False)
     screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
     screen.print(f"MLflow       {ui_address()}", markup=False)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
-from flows.progress import Progress as News
-from flows.progress import listen_with
+from flows.progress import News, Progress, listen_with
 
 if TYPE_CHECKING:
     from federated.study import Run
@@ -38,12 +38,12 @@ class Display:
         self._ended = 0
         self._rounds_of = {run.name: run.config.rounds for run in runs}
         self._latest: dict[str, dict[str, float]] = {name: {} for name in self._rounds_of}
-        self._unsaid: News | None = None
+        self._unsaid: Progress | None = None
         self._next_line = 0.0
         self._done: dict[str, int] = dict.fromkeys(self._rounds_of, 0)
         self._tasks: dict[str, TaskID] = {}
         self._lock = Lock()
-        self.bars = Progress(
+        self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -60,6 +60,11 @@ class Display:
     def __call__(self, news: News) -> None:
         """Show one piece of news."""
         with self._lock:
+            if not isinstance(news, Progress):
+                from flows.forecast import show
+
+                show(news, self._console)
+                return
             if news.status == "started":
                 self._tasks[news.run] = self.bars.add_task(f"  {news.run}", total=news.rounds, figures="")
                 return
@@ -70,7 +75,7 @@ class Display:
             if news.status in ("finished", "failed"):
                 self._end(news)
 
-    def _advance(self, news: News) -> None:
+    def _advance(self, news: Progress) -> None:
         ended = news.status in ("finished", "failed")
         self._done[news.run] = self._rounds_of[news.run] if ended else news.round
         if news.run in self._tasks:
@@ -81,7 +86,7 @@ class Display:
         figures = f"{self._ended + ended} of {self._num_runs} runs, {megabytes:,.1f} MB sent"
         self.bars.update(self._all, completed=sum(self._done.values()), figures=figures)
 
-    def _end(self, news: News) -> None:
+    def _end(self, news: Progress) -> None:
         self._ended += 1
         if news.run in self._tasks:
             self.bars.remove_task(self._tasks.pop(news.run))
@@ -93,7 +98,7 @@ class Display:
             f"{mark} {self._ended}/{self._num_runs} {escape(news.run)}: {escape(what)}", soft_wrap=True
         )
 
-    def _say_rounds(self, news: News) -> None:
+    def _say_rounds(self, news: Progress) -> None:
         """A study of a single run has room for a line a round, said once its evaluation is there or not to come.
 
         Rounds that are shorter than a line is readable share one: the last round always has its own.
@@ -107,7 +112,7 @@ class Display:
             else:
                 self._unsaid = news
 
-    def _say(self, news: News) -> None:
+    def _say(self, news: Progress) -> None:
         now = time.monotonic()
         if now < self._next_line and news.round < news.rounds:
             return

@@ -19,7 +19,7 @@ from flows.progress import Progress, Status, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import opaque, opened
 from tasks.tracking import runs as tracking
-from tasks.tracking.history import Record, recording
+from tasks.tracking.history import Record, log_history, recording
 from tasks.tracking.outcome import log_outcome
 
 _SHORT_SEGMENT_SECONDS = 1.0  # below that, segments share a task run ...
@@ -45,8 +45,11 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         with recording(run_id, run.config) as record, checkpoints.keeping(setup) as keep:
             state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record, keep)
         log_outcome(run_id, opaque(state), opaque(setup), ended_by)
+        seconds = time.perf_counter() - started
+        beside = seconds - sum(_where_time_goes(state).values())
+        times = {"system/run_seconds": seconds, "system/overhead_seconds": max(beside, 0.0)}
+        log_history(run_id, [(state.round, times)])
     checkpoints.drop_checkpoint(run.config)
-    seconds = time.perf_counter() - started
     get_run_logger().info(
         "%.1f s in all: %s; ended by: %s", seconds, _where_time_went(state, seconds), ended_by
     )
@@ -149,10 +152,16 @@ def _news(run: Run, state: RunState, status: Status, seconds: float = 0.0, messa
 
 def _where_time_went(state: RunState, seconds: float) -> str:
     """`training 1.2 s, compression 0.1 s, ..., everything else 0.3 s`."""
+    spent = _where_time_goes(state)
+    rest = {"everything else": max(seconds - sum(spent.values()), 0.0)}
+    return ", ".join(f"{stage} {value:.1f} s" for stage, value in {**spent, **rest}.items())
+
+
+def _where_time_goes(state: RunState) -> dict[str, float]:
+    """Seconds of each stage over all rounds: training, compression, aggregation, evaluation."""
     spent: dict[str, float] = defaultdict(float)
     for _, metrics in state.history:
         for name, value in metrics.items():
             if name.startswith("system/"):
                 spent[name.removeprefix("system/").removesuffix("_seconds")] += value
-    rest = {"everything else": max(seconds - sum(spent.values()), 0.0)}
-    return ", ".join(f"{stage} {value:.1f} s" for stage, value in {**spent, **rest}.items())
+    return spent

@@ -5,6 +5,7 @@ study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under va
 """
 
 import multiprocessing
+import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
@@ -15,7 +16,11 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from federated.forecast import forecast_study
+from federated.forecast.memory import peak_mb
+from federated.forecast.remembered import remember
 from federated.local_training.cores import share_cores
+from federated.report import RunResult
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
 from flows.federated_run import federated_run
@@ -24,6 +29,7 @@ from flows.progress import Progress, tell
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome, conclude
+from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.search import results_of_study
 
 
@@ -45,11 +51,20 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     """
     runs = study.runs()
     check_runs(runs)
+    forecast = forecast_study(runs, workers)
+    before = peak_mb()
+    tell(forecast)
     parent_run_id = tracking.open_study(study)
+    log_forecast(parent_run_id, forecast)
     get_run_logger().info("%d runs, %d at a time", len(runs), workers)
     with tracking.closing(parent_run_id):
+        started = time.perf_counter()
         failures = _run_all(runs, study.name, parent_run_id, workers, resume)
-        outcome = conclude(parent_run_id, study, results_of_study(parent_run_id))
+        log_fact(parent_run_id, time.perf_counter() - started, peak_mb(children=workers > 1))
+        results = results_of_study(parent_run_id)
+        outcome = conclude(parent_run_id, study, results)
+        if workers == 1 and not resume:
+            _remember_overheads(results, peak_mb() - before)
         if failures:
             raise StudyFailed(f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}", outcome)
     return outcome
@@ -137,3 +152,13 @@ def _failed(run: Run, state: State[str] | None) -> bool:
     get_run_logger().error("%s failed: %s", run.name, why)
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
     return True
+
+
+def _remember_overheads(results: Sequence[RunResult], growth_mb: float) -> None:
+    """What these runs took beside their rounds is what the next forecast reckons with."""
+    known = [
+        (beside, len(run.curve(run.main_metric)[0]) - 1)
+        for run in results
+        if run.finished and (beside := run.final("system/overhead_seconds")) is not None
+    ]
+    remember([beside for beside, _ in known], [segments for _, segments in known], growth_mb)

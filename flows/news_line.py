@@ -10,7 +10,7 @@ from multiprocessing import AuthenticationError, current_process
 from multiprocessing.connection import Client, Connection, Listener
 from threading import Event, Thread
 
-from flows.progress import Progress, listen_with, tell
+from flows.progress import News, listen_with, tell
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def report_to(address: str) -> None:
     listen_with(_connected(address).send)
 
 
-def _connected(address: str) -> "Connection[Progress, Progress]":
+def _connected(address: str) -> "Connection[News, News]":
     return Client(address, authkey=current_process().authkey)
 
 
@@ -54,7 +54,7 @@ def _accept(listener: Listener, closing: Event) -> None:
         reader.join()
 
 
-def _read(connection: "Connection[Progress, Progress]") -> None:
+def _read(connection: "Connection[News, News]") -> None:
     """Tell what one process sends, until it ends or is killed."""
     with connection:
         while True:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from federated.config import RunConfig
 from federated.federation import Federation, partition_clients
+from federated.forecast import cautions, with_arms
 from federated.heterogeneity import fingerprint_of
 from federated.home import home
 from federated.partition_files import check_partition_file, save_partition
@@ -29,7 +30,7 @@ def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) 
     runs = study.runs()
     check_runs(runs)
     screen.print(
-        f"[bold]{study.name}[/]: {len(study.arm_overrides())} arms x {len(study.seeds)} seeds = {len(runs)} runs"
+        f"[bold]{study.name}[/]: {len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds = {len(runs)} runs"
     )
     if study.description:
         screen.print(study.description.strip(), markup=False)
@@ -38,6 +39,8 @@ def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) 
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
         screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
+    for caution in _cautions(runs):
+        screen.print(f"warning: {caution}", style="yellow", markup=False, soft_wrap=True)
     page = _write_page(study, partitions)
     screen.print(f"pictures     {page}", soft_wrap=True, markup=False)
     for path, config in _files(save, partitions):
@@ -56,6 +59,16 @@ def _arms(runs: Iterable[Run]) -> Table:
             run.arm, str(run.config.rounds), str(setup.cohort_size), f"{size:,}", f"{4 * size / 1e6:.3f}"
         )
     return table
+
+
+def _cautions(runs: Sequence[Run]) -> list[str]:
+    """What cannot work in the first seed of each arm, or is likely a mistake."""
+    first = {run.arm: run for run in reversed(runs)}
+    said: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(run.arm for run in runs):
+        for sentence in cautions(prepare(first[arm].config)):
+            said.setdefault(sentence, []).append(arm)
+    return with_arms(said, len(first))
 
 
 def _distinct_partitions(runs: Iterable[Run]) -> list[RunConfig]:

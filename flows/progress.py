@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from federated.forecast import Forecast
 
 Status = Literal["started", "running", "finished", "failed"]
 
@@ -23,10 +26,12 @@ class Progress:
     message: str = ""
 
 
-Listener = Callable[[Progress], None]
+News: TypeAlias = "Progress | Forecast"
+"""Of a run while it goes on; of a study before its first run."""
+Listener = Callable[[News], None]
 
 
-def _nobody(news: Progress) -> None:
+def _nobody(news: News) -> None:
     """Outside the command line nobody watches; Prefect and MLflow have it all."""
 
 
@@ -39,6 +44,6 @@ def listen_with(listener: Listener | None) -> None:
     _listener = listener or _nobody
 
 
-def tell(news: Progress) -> None:
+def tell(news: News) -> None:
     """Pass a piece of news on."""
     _listener(news)

@@ -1,7 +1,9 @@
 """The benchmarks measure the same work for everybody, and add it up right. Nothing is timed here."""
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +13,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import ours, partitioning, plain
+from benchmarks import codecs, mcmahan_cnn, ours, partitioning, plain
+from benchmarks.codecs_in_rounds import share_of_rounds
 from benchmarks.end_to_end import _timed
 from benchmarks.memory import family, peak_rss_mb
 from benchmarks.orchestration import per_round_ms
@@ -21,6 +24,7 @@ from benchmarks.rivals import FEDSTUDY, _one_more
 from benchmarks.statistics import Result, Timing, ratio
 from benchmarks.work import save, work_of
 from benchmarks.workloads import WORKLOADS
+from federated.compressors import COMPRESSORS
 from federated.evaluation import evaluate
 from federated.randomness import Purpose, generator
 from federated.setup import prepare
@@ -170,3 +174,29 @@ def test_the_partitioning_benchmark_hands_everything_out_with_every_partitioner(
     shown = Console(record=True, width=100)
     shown.print(partitioning.table(measured, 3000, 40))
     assert "3,000 examples of 10 classes to 40 clients" in shown.export_text()
+
+
+def test_every_compressor_is_measured_but_the_one_that_is_what_it_is_made_around():
+    words = {word for text in codecs.CODECS for word in re.findall(r"\w+", text)}
+    assert set(COMPRESSORS) - words == {"difference"}
+
+
+def test_what_compression_takes_of_a_round_is_what_the_rounds_say(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.data.TRAINING", 400)
+    monkeypatch.setattr("benchmarks.data.TEST", 50)
+    monkeypatch.setitem(
+        WORKLOADS,
+        "W3",
+        replace(WORKLOADS["W3"], training=400, settings={**WORKLOADS["W3"].settings, "clients": 100}),
+    )
+    share = share_of_rounds("W3", "qsgd(4)", tmp_path, rounds=3)
+    assert (share.workload, share.name, share.clients, share.real) == ("W3", "qsgd(4)", 100, False)
+    assert share.a_client * 100 == pytest.approx(share.compression)
+    assert min(share.training, share.compression) > 0
+
+
+def test_the_trained_cnn_is_the_one_whose_updates_are_compressed():
+    shapes = tuple(tuple(parameter.shape) for parameter in mcmahan_cnn.cnn().parameters())
+    assert shapes == tuple(shape for _, shape in mcmahan_cnn.LAYOUT)
+    assert sum(map(math.prod, shapes)) == 1_663_370
+    assert mcmahan_cnn.training_seconds(images=40) > 0

@@ -140,14 +140,17 @@ def test_running_statistics_travel_beside_as_they_are(own: Callable[[str], str])
     assert [parcel[-1][0] for parcel in sent.parcels] == ["statistics"] * 2
 
 
-def test_differences_train_about_as_well_as_whole_models() -> None:
-    config = config_of(rounds=15, cohort={"size": 6})
-    accuracies = []
+def test_differences_train_as_whole_models_do_and_what_they_lose_does_not_add_up() -> None:
+    """In the last of 15 rounds clients lack less than half a step, of which qsgd(4) loses a fifth each time."""
+    after = {}
     for downlink in ("none", "difference(qsgd(4))"):
-        run = config.model_copy(
-            update={"compression": config_of(compression={"downlink": downlink}).compression}
-        )
-        setup = prepare(run)
-        state = train_rounds(initial_state(setup), setup, 15)
-        accuracies.append(state.history[-1][1]["train/loss"])
-    assert accuracies[1] == pytest.approx(accuracies[0], rel=0.1)
+        setup = prepare(config_of(rounds=15, cohort={"size": 6}, compression={"downlink": downlink}))
+        before = train_rounds(initial_state(setup), setup, 14)
+        after[downlink] = train_rounds(before, setup, 15)
+    way = after["none"].parameters - setup.initial_parameters
+    apart = after["difference(qsgd(4))"].parameters - after["none"].parameters
+    assert float(apart.norm()) < 0.05 * float(way.norm())
+    assert torch.equal(before.downlink["held"], torch.full((6,), 13))
+    lacking = broadcast(setup, before, range(6)).model - before.parameters
+    metrics = after["difference(qsgd(4))"].history[-1][1]
+    assert 0 < float(lacking.norm()) < 0.5 * metrics["train/update_norm"]

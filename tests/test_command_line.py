@@ -257,6 +257,25 @@ def test_preview_shows_arms_and_partitions_and_trains_nothing(command, study, ho
     assert not (home / "mlflow.db").exists()
 
 
+def test_a_preview_warns_too(command, study):
+    code, out, _ = command("preview", study(local={"batch_size": 500}))
+    assert code == 0
+    assert "warning: local.batch_size: 5 of 5 clients hold fewer than 500 training examples" in out
+
+
+def test_a_forecast_is_shown_and_leaves_nothing(command, study, home):
+    path = study({"axes": {"compression.uplink": ["none", "sign"]}}, local={"batch_size": 500})
+    code, out, _ = command("run", path, "--forecast")
+    assert code == 0
+    assert "forecast: 2 runs, about" in out
+    # down: two arms x 2 rounds x 5 clients x (8 + 4 x 650) bytes
+    assert "MB up, 0.0522 MB down" in out
+    assert "warning: local.batch_size: 5 of 5 clients hold fewer than 500 training examples" in out
+    assert "warning: seeds: 1 decide nothing" in out
+    assert "no privacy guarantee" in out
+    assert not (home / "mlflow.db").exists()
+
+
 def test_a_previewed_partition_is_saved_and_studied_again(command, study, home, tmp_path):
     code, out, _ = command("preview", study(), "--save", tmp_path / "made" / "p.npz")
     assert (code, (tmp_path / "made" / "p.npz").is_file()) == (0, True)

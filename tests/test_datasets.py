@@ -62,6 +62,13 @@ def openml_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     return {"name_or_id": "patients", "client": "site"}
 
 
+def windows_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    for name in ("a1", "b1", "b2"):
+        recording = {"x": np.arange(7.0), "y": [0.5] * 7, "label": ["sit"] * 4 + ["walk"] * 3}
+        pd.DataFrame(recording).to_csv(folder / f"{name}.csv", index=False)
+    return {"path": folder, "signals": ("x", "y"), "target": "label", "client": "([ab])", "length": 2}
+
+
 def no_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {}
 
@@ -73,6 +80,7 @@ CONTRACT: dict[str, Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]] = {
     "table": table_arguments,
     "arrays": arrays_arguments,
     "openml": openml_arguments,
+    "windows": windows_arguments,
 }
 
 
@@ -211,12 +219,12 @@ def test_examples_refuses_a_broken_promise(given: dict[str, Any], message: str) 
         examples_with(**given)
 
 
-@pytest.mark.parametrize("name", ["idx", "table", "arrays"])
+@pytest.mark.parametrize("name", ["idx", "table", "arrays", "windows"])
 def test_a_missing_path_is_refused_before_loading(name: str, tmp_path: Path) -> None:
     kind: Kind[Callable[[], Examples]] = Kind("dataset", DATASETS, given=())
-    target = {"target": "y"} if name == "table" else {}
+    target = {"table": {"target": "y"}, "windows": {"target": "y", "signals": ["x"]}}.get(name, {})
     with (
         paths_relative_to(tmp_path),
-        pytest.raises(ValueError, match=re.escape(f"path {tmp_path / 'nowhere'} is not")),
+        pytest.raises(ValueError, match=rf"path {re.escape(str(tmp_path / 'nowhere'))} is n(ot|either)"),
     ):
         kind.bind({"name": name, "path": "nowhere", **target})

@@ -1,4 +1,4 @@
-"""What a lossy uplink does to updates, worked by hand and over rounds."""
+"""What lossy ways do to updates and models, worked by hand and over rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from federated.distortion import distortion, distortion_metrics
+from federated.broadcast import broadcast
+from federated.distortion import distortion, distortion_metrics, downlink_distortion
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
 from tests.conftest import codec, config_of, normal, sent
@@ -62,3 +63,38 @@ def test_a_run_measures_unless_told_not_to() -> None:
         "communication/uplink_cosine",
         "communication/uplink_residual_norm",
     }
+
+
+def test_what_clients_receive_is_measured_by_hand() -> None:
+    """(3, 4) received as (3, 0): 16/25 is lost, the cosine is 9/15."""
+    found = downlink_distortion(codec("float16"), torch.tensor([3.0, 4.0]), torch.tensor([3.0, 0.0]))
+    assert found == {
+        "communication/downlink_nmse": pytest.approx(16 / 25),
+        "communication/downlink_cosine": pytest.approx(0.6),
+    }
+
+
+@pytest.mark.parametrize("downlink", ["none", "entropy", "chain(none, entropy)"])
+def test_a_downlink_that_loses_nothing_is_not_measured(downlink: str) -> None:
+    assert downlink_distortion(codec(downlink), normal(1, 5)[0], normal(1, 5)[0]) == {}
+
+
+@pytest.mark.parametrize("downlink", ["float16", "difference(qsgd(4))", "difference(low_rank(1))"])
+def test_a_round_says_how_far_the_model_that_clients_have_is_from_the_servers(downlink: str) -> None:
+    setup = prepare(config_of(compression={"downlink": downlink}, rounds=3))
+    state = initial_state(setup)
+    for done in range(3):
+        received, exact = broadcast(setup, state, [0, 1]).model.double(), state.parameters.double()
+        state = train_rounds(state, setup, done + 1)
+        metrics = state.history[-1][1]
+        nmse = float((received - exact).square().sum() / exact.square().sum())
+        assert metrics["communication/downlink_nmse"] == pytest.approx(nmse, rel=1e-4)
+        cosine = torch.nn.functional.cosine_similarity(received, exact, dim=0)
+        assert metrics["communication/downlink_cosine"] == pytest.approx(float(cosine), rel=1e-5)
+        assert (nmse == 0) == (downlink != "float16" and done == 0), "the first send of a difference is whole"
+
+
+def test_the_downlink_is_not_measured_where_the_config_says_so() -> None:
+    setup = prepare(config_of(compression={"downlink": "float16", "quality": False}, rounds=1))
+    state = train_rounds(initial_state(setup), setup, 1)
+    assert not [name for name in state.history[0][1] if name.endswith(("nmse", "cosine"))]

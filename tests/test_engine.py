@@ -377,7 +377,7 @@ def test_auto_trains_every_model_as_the_loop_does(name, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
     make, shape = AUTO[name]
     work = _work(make(), shape=shape, sizes=(6, 4, 12, 8), batch_size=2)
-    start = _start(work)
+    start = _start(work) / 4
     updates = local_trainer(work, Engine(), [2, 0, 1, 3])(start, [2, 0, 1, 3], 0)
     _assert_equal(updates, loop_trainer(*work)(start, [2, 0, 1, 3], 0), 1e-12)
 

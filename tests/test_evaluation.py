@@ -1,5 +1,8 @@
 """Metrics against scikit-learn and hand-worked cases."""
 
+import importlib
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +96,41 @@ def test_outputs_that_are_not_finite_raise():
 )
 def test_direction_of_a_metric(metric, higher):
     assert higher_is_better(metric) is higher
+
+
+OWN_LAYER = """
+import threading
+from torch import nn
+SEEN = set()
+class Own(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.layer = nn.Linear(64, outputs)
+    def forward(self, x):
+        SEEN.add(threading.get_ident())
+        return self.layer(x.flatten(1))
+def model(shape, outputs):
+    return Own(outputs)
+"""
+
+
+@pytest.mark.parametrize("model", ["mlp(hidden=[16])", "logistic"])
+def test_threads_change_nothing_of_an_evaluation(model: str) -> None:
+    content = {"dataset": "digits", "model": model, "clients": 4, "rounds": 1, "holdout": {"client": 0.2}}
+    measured = []
+    for threads in (1, 3):
+        more = {"orchestration": {"threads": threads}, "evaluation": {"batch_size": 17}}
+        setup = prepare(RunConfig.model_validate({**content, **more}))
+        measured.append(evaluate(initial_state(setup), setup))
+    assert measured[0] == measured[1]
+
+
+def test_a_model_with_layers_of_its_own_is_evaluated_by_one_thread(own) -> None:
+    name = own(OWN_LAYER)
+    content = {"dataset": "digits", "model": f"{name}:model", "clients": 4, "rounds": 1}
+    more = {"orchestration": {"threads": 4}, "evaluation": {"batch_size": 5}}
+    setup = prepare(RunConfig.model_validate({**content, **more}))
+    seen = importlib.import_module(name).SEEN
+    seen.clear()
+    evaluate(initial_state(setup), setup)
+    assert seen == {threading.get_ident()}

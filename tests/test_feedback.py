@@ -95,6 +95,43 @@ def test_error_feedback_is_exact_under_partial_participation() -> None:
     assert not residual[2].any()
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        *(
+            "float16",
+            "int8",
+            "natural",
+            "qsgd(2)",
+            "qsgd(4)",
+            "terngrad",
+            "terngrad(clip=2.5)",
+            "sign",
+            "drive",
+        ),
+        *("eden(2)", "top_k(0.01)", "block_top_k(0.05)", "random_k(0.05, unbiased=false)", "threshold(0.1)"),
+        *(
+            "stc(0.01)",
+            "low_rank(2)",
+            "sketch(0.1)",
+            "sketch(0.2, rows=3)",
+            "chain(top_k(0.1), qsgd(2), entropy)",
+        ),
+        *("chain(random_k(0.1, unbiased=false), drive)", "layer_wise(qsgd(2))"),
+    ],
+)
+@pytest.mark.parametrize("heavy", [0.0, 1.0])
+def test_what_is_kept_back_never_outgrows_what_came_in(inner: str, heavy: float) -> None:
+    """A compressor that adds more than it sends would double its residual every few rounds, to infinity."""
+    size, rounds = 4096, 60
+    compressor = codec(f"error_feedback({inner})").fitted((("weight", (64, 64)),))
+    state = compressor.init(1, size)
+    for done in range(rounds):
+        update = normal(1, size, seed=done) * torch.exp(heavy * normal(1, size, seed=1000 + done))
+        _, state = compressor.encode(state, update / update.norm(), generators(1, done))
+    assert float(state["residual"].norm()) <= rounds
+
+
 # momentum correction
 
 

@@ -11,6 +11,8 @@ import yaml
 
 from federated import rounds
 from federated.errors import BadInput
+from federated.forecast import forecast_of_json
+from federated.forecast.remembered import overheads
 from federated.kinds import NETWORK
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
@@ -77,11 +79,11 @@ def test_study_leaves_everything_in_mlflow():
     artifacts = {file.path for file in client.list_artifacts(outcome.parent_run_id)}
     assert artifacts >= {"study.yaml", "environment.json", "comparison.json", "report.html", "every_run.png"}
     table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
-    assert list(table["arm"]) == [arm.arm for arm in outcome.arms]
+    assert list(table["arm"]) == [arm.arm for arm in outcome.found.arms]
     assert outcome.report.is_file()
     pairs = client.load_table(parent.info.experiment_id, "paired.json", [outcome.parent_run_id])
-    assert list(pairs["baseline"]) == [outcome.arms[0].arm]
-    assert parent.data.tags["verdict"] == "\n".join(outcome.verdict)
+    assert list(pairs["baseline"]) == [outcome.found.arms[0].arm]
+    assert parent.data.tags["verdict"] == "\n".join(outcome.found.verdict)
     assert {child.data.tags["pareto"] for child in children} == {
         "front"
     }  # each partition is a problem of its own
@@ -119,6 +121,29 @@ def test_study_leaves_everything_in_mlflow():
     resolved = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml"))
     assert type(config).model_validate(resolved) == config
     assert not checkpoints.checkpoint_path(config).exists()
+
+
+def test_a_study_is_foreseen_and_the_report_says_what_it_took():
+    outcome = federated_study(_study(name="foreseen", axes={"compression.uplink": ["none", "top_k(0.1)"]}))
+    parent = connect().get_run(outcome.parent_run_id)
+    results, metrics = outcome.results, parent.data.metrics
+    foretold = forecast_of_json(mlflow.artifacts.load_text(f"runs:/{outcome.parent_run_id}/forecast.json"))
+    assert [arm.arm for arm in foretold.arms] == [arm.arm for arm in outcome.found.arms]
+    plain = [run.final("communication/uplink_bytes_total") for run in results if run.arm == "none"]
+    assert foretold.arms[0].uplink == (sum(plain),) * 3
+    assert metrics["system/forecast_seconds"] == foretold.seconds
+    for run in results:
+        assert 0 < run.final("system/overhead_seconds") < run.final("system/run_seconds") <= run.seconds + 0.1
+    assert metrics["system/study_seconds"] > sum(run.final("system/run_seconds") for run in results)
+    assert metrics["system/peak_memory_mb"] > 100
+    rows = outcome.found.foreseen.rows
+    assert rows[2][0] == "MB up"
+    assert rows[2][3] == "1.00"
+    assert "Forecast and fact" in outcome.report.read_text(encoding="utf-8")
+    assert compare_again("foreseen").found.foreseen.rows == rows
+    assert overheads().measured
+    text = (Path(__file__).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
+    assert {name for name in metrics if f"`{name}`" not in text} == set()
 
 
 def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_one():
@@ -163,8 +188,8 @@ def test_a_diverging_run_is_marked_failed_and_the_study_goes_on():
     assert (broken.status, fine.status) == ("FAILED", "FINISHED")
     assert "Diverged: round " in broken.message
     assert fine.rounds_done == 4
-    assert caught.value.outcome.arms[0].failed == 1
-    assert caught.value.outcome.arms[0].score.mean is None
+    assert caught.value.outcome.found.arms[0].failed == 1
+    assert caught.value.outcome.found.arms[0].score.mean is None
     parent = connect().get_run(caught.value.outcome.parent_run_id)
     assert parent.info.status == "FAILED"
     assert "1 of 2 runs failed" in parent.data.tags["failure"]
@@ -245,6 +270,47 @@ def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monk
     assert resumed.results[0].rounds_done == 200
 
 
+def test_anchors_are_runs_of_the_study_and_the_arms_are_read_between_them(monkeypatch):
+    study = _study(
+        name="anchored", axes=SKEWS, rounds=12, holdout={"client": 0.2}, local={"learning_rate": 0.5}
+    )
+    study = StudyConfig.model_validate({**study.model_dump(mode="json"), "anchors": True})
+    outcome = federated_study(study)
+    client = connect()
+    parent = client.get_run(outcome.parent_run_id)
+    tags = [client.get_run(result.run_id).data.tags for result in outcome.results]
+    assert [tag.get("anchor", "") for tag in tags] == [*[""] * 4, *["centralised"] * 4, *["local"] * 4]
+    assert len({tag["anchor_key"] for tag in tags}) == 2
+    assert ["pareto" in tag for tag in tags] == [*[True] * 4, *[False] * 8]
+    assert [tag["model_format"] for tag in tags] == [*["pt2"] * 8, *["none"] * 4]
+    for result in outcome.results[4:]:
+        assert result.final("communication/uplink_bytes_total") == 0.0
+        assert list(result.curve("generalisation/test_accuracy")[0]) == [0, 2, 4, 6, 8, 10, 12]
+    table = client.load_table(parent.info.experiment_id, "comparison.json", [outcome.parent_run_id])
+    assert list(table["gap closed mean"])[2:] == [1.0, 1.0, 0.0, 0.0]
+    assert all(0 < share < 1.1 for share in list(table["gap closed mean"])[:2])
+    assert "of the gap between local and centralised training" in parent.data.tags["verdict"]
+
+    original, trained = rounds.train_rounds, []
+
+    def fails_in_the_middle(state, *others, **named):
+        if state.round == 6:
+            raise OSError("the power went out")
+        return original(state, *others, **named)
+
+    alone = study.only([study.runs()[-1].arm])
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "train_rounds", fails_in_the_middle)
+        with pytest.raises(StudyFailed):
+            federated_study(alone)
+    monkeypatch.setattr(
+        rounds, "train_rounds", lambda *a, **named: trained.append(a[0].round + 1) or original(*a, **named)
+    )
+    resumed = federated_study(alone, resume=True)
+    assert trained == [7, 9, 11] * 2
+    assert _measured(resumed.results) == _measured(outcome.results[-2:])
+
+
 def test_a_stop_rule_ends_the_run_and_says_why():
     study = _study(seeds=[0], rounds=40, stop={"metric": "generalisation/test_accuracy", "target": 0.3})
     (result,) = federated_study(study).results
@@ -293,9 +359,28 @@ def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
     assert {run.parameters["network"] for run in slower.results} == {"3g"}
     assert "Simulated time on 3g (uplink_mbps 1.6," in slower.costs.note
     assert "test_accuracy ≥ 0.2" in slower.report.read_text(encoding="utf-8")
+    assert slower.report.name == "report-network-3g-spread=0.5-compute=1.0-target-0.2.html"
+    assert slower.report.parent == live.report.parent
+    assert live.report.name == "report.html"
+    assert "Simulated time on 4g" in live.report.read_text(encoding="utf-8"), "its own report stays"
     assert curves(compare_again("timed")) == curves(live)
     artifacts = {file.path for file in connect().list_artifacts(live.parent_run_id)}
     assert artifacts >= {"to_target.json", "bytes_and_time.png"}
+
+
+def test_what_mlflow_counts_is_what_lies_on_disk(tmp_path):
+    """Every round, both ways: the metrics are the lengths of the payloads that the run wrote to files."""
+    ways = {"uplink": "chain(top_k(0.1), qsgd(4), entropy)", "downlink": "difference(qsgd(4))"}
+    outcome = federated_study(_study(name="dumped", seeds=[0], compression={**ways, "dump": str(tmp_path)}))
+    (result,) = outcome.results
+    for way in ("uplink", "downlink"):
+        found = dict.fromkeys(range(1, 5), 0)
+        for file in tmp_path.glob(f"*/round-*/{way}-*.bin"):
+            found[int(file.parent.name.removeprefix("round-"))] += len(file.read_bytes())
+        history = connect().get_metric_history(result.run_id, f"communication/{way}_bytes")
+        assert {metric.step: metric.value for metric in history} == found
+        total = connect().get_metric_history(result.run_id, f"communication/{way}_bytes_total")[-1]
+        assert total.value == sum(found.values()) > 0
 
 
 def test_a_study_that_compares_networks_is_not_timed_on_another():
@@ -350,7 +435,11 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
 def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
-    held_out = {"holdout": {"client": 0.2, "unseen_clients": 2}, "seeds": [0]}
+    held_out = {
+        "holdout": {"client": 0.2, "unseen_clients": 2},
+        "evaluation": {"every": 2, "personalisation": True},
+        "seeds": [0],
+    }
     digits = federated_study(_study(name="dictionary", network="4g", **held_out))
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
@@ -369,8 +458,12 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     listed = federated_study(
         _study(name="dictionary-file", partitioner={"name": "from_file", "path": str(file)}, clients=None)
     )
+    alone = [
+        federated_study(_study(name=f"dictionary-alone-{at}", training="local", seeds=[0], **data))
+        for at, data in enumerate(({}, {"dataset": "linear(size=100)", "model": "linear"}))
+    ]
     logged = set()
-    for outcome in (digits, line, two_ways, aimed, listed):
+    for outcome in (*alone, digits, line, two_ways, aimed, listed):
         logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]

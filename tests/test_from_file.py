@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,23 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
         from_file(tmp_path / "nowhere.npz")
     with pytest.raises(ValueError, match=r"path must end in \.npz or \.csv, got"):
         from_file(tmp_path / "p.txt")
-    (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(ValueError, match="is not an NPZ file of plain arrays"):
-        taken(tmp_path / "text.npz", Pool(10))
+    np.save(tmp_path / "single.npy", np.arange(9))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    whole = npz(tmp_path, example=np.arange(99), client=np.arange(99) % 3).read_bytes()
+    content = {
+        "text": b"no archive",
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "pickle": pickle.dumps([1]),
+    }
+    content["damaged"] = whole.replace(whole[100:140], b"\xff" * 40)
+    for name, held in content.items():
+        (tmp_path / f"{name}.npz").write_bytes(held)
+    for name in (*content, "single"):
+        with pytest.raises(
+            ValueError, match="is not an NPZ file of plain arrays, or is damaged; it must hold"
+        ):
+            taken(tmp_path / f"{name}.npz", Pool(99))
     np.savez(tmp_path / "objects.npz", example=np.array([{}], object), client=[1])
     with pytest.raises(ValueError, match="is not an NPZ file of plain arrays"):
         taken(tmp_path / "objects.npz", Pool(10))

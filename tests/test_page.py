@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from federated.report import RunResult, arm_outcomes, costs, page_html, write_page
+from federated.report import Report, RunResult, arm_outcomes, page_html, png, sections, write_page
+from federated.report.figures import FIGURES
+from federated.report.sections import DETAILS, SECTIONS
 
 ACCURACY = "generalisation/test_accuracy"
 LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}
@@ -21,17 +23,13 @@ def run(arm: str = "iid", seed: int = 0, accuracy: float = 0.9, **changes: Any) 
     )
 
 
-def html(results: list[RunResult], **changes: Any) -> str:
+def html(results: list[RunResult], pictures: dict[str, bytes] | None = None, **changes: Any) -> str:
     fields: dict[str, Any] = {
-        "study_name": "digits",
+        "name": "digits",
         "description": "What does skew cost?",
-        "question_yaml": "name: digits\nseeds: [0, 1]",
-        "results": results,
-        "figures": {},
-        "links": {},
-        "environment": {},
+        "question": "name: digits\nseeds: [0, 1]",
     }
-    return page_html(**{**fields, **changes})
+    return page_html(Report(results=results, **{**fields, **changes}), pictures or {})
 
 
 class Page(HTMLParser):
@@ -66,7 +64,7 @@ def test_the_page_has_every_part() -> None:
         [run(), run(seed=1, accuracy=0.8), failed],
         environment={"torch": "2.9.1"},
         links=LINKS,
-        command="make study",
+        stated_command="make study",
     )
     page = Page(source)
     for part in (
@@ -86,7 +84,7 @@ def test_the_page_has_every_part() -> None:
 
 
 def test_what_it_took_to_reach_a_target_has_its_table_and_its_note():
-    page = Page(html([run()], costs=costs([run()], target=0.5)))
+    page = Page(html([run()], target=0.5))
     assert ["iid", "test_accuracy ≥ 0.5", "1 of 1", "7", "–", "–"] in page.rows
     assert "Target: stated." in page.text
 
@@ -102,23 +100,23 @@ def test_text_of_the_user_is_escaped_everywhere() -> None:
     results = [run(evil), run(evil, 1, status="FAILED", message=evil, run_id=evil, parameters={evil: evil})]
     source = html(
         results,
-        study_name=evil,
+        name=evil,
         description=evil,
-        question_yaml=evil,
-        figures={evil: b"png"},
+        question=evil,
+        pictures={"Every run": b"png"},
         links={evil: evil},
         environment={evil: evil},
-        command=evil,
+        stated_command=evil,
     )
     page = Page(source)
     assert "script" not in {tag for tag, _ in page.tags}
     assert "<script" not in source
     assert page.text.count(evil) >= 9
-    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == [evil]
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == ["Every run"]
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    source = html([run()], figures={"Outcomes": arm_outcomes([run()])}, links=LINKS)
+    source = html([run()], pictures={"Every run": png(arm_outcomes([run()]))}, links=LINKS)
     page = Page(source)
     loaded = [value for _, attributes in page.tags for name, value in attributes.items() if name in ADDRESSES]
     assert len(loaded) == 1
@@ -128,12 +126,20 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert "default-src 'none'" in source
 
 
-def test_figures_are_pngs_in_the_order_given() -> None:
-    source = html([run()], figures={"Outcomes": arm_outcomes([run()]), "Ready": b"\x89PNG ready"})
+def test_pictures_stand_in_their_sections_and_sections_without_one_are_left_out() -> None:
+    source = html([run()], {"Every run": b"\x89PNG late", "On the way": b"\x89PNG early"})
     images = [base64.b64decode(data) for data in re.findall(r"base64,([^\"]+)", source)]
-    assert images[0].startswith(b"\x89PNG\r\n")
-    assert images[1] == b"\x89PNG ready"
-    assert source.index("<h2>Outcomes</h2>") < source.index("<h2>Ready</h2>")
+    assert images == [b"\x89PNG early", b"\x89PNG late"]
+    assert source.index("<h2>On the way</h2>") < source.index("<h2>Every run</h2>")
+    assert "Rate and distortion" not in source
+
+
+def test_every_figure_has_its_section_and_every_section_its_template() -> None:
+    titles = [section.title for section in SECTIONS]
+    assert len(set(titles)) == len(titles)
+    assert set(FIGURES) <= set(titles)
+    templates = {path.name for path in Path(sections.__file__).parent.glob("*.html")}
+    assert templates - {"parts.html"} == {section.template for section in (*SECTIONS, *DETAILS)}
 
 
 def test_a_study_without_runs_has_a_page() -> None:
@@ -143,11 +149,11 @@ def test_a_study_without_runs_has_a_page() -> None:
 
 
 def test_without_a_command_the_page_states_one_for_a_file_of_the_study_name() -> None:
-    assert "python -m flows run 'my study.yaml'" in Page(html([run()], study_name="my study")).text
+    assert "python -m flows run 'my study.yaml'" in Page(html([run()], name="my study")).text
 
 
 def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "reports" / "report.html"
-    write_page(path, "digits", "Why – and how much?", "name: digits", [run()], {}, {}, {})
+    write_page(path, Report("digits", [run()], "Why – and how much?"), {})
     assert "Why – and how much?" in path.read_text(encoding="utf-8")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")

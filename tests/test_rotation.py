@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from federated.compressors.rotated_values import CENTROIDS
 from federated.compressors.rotation import block_sizes, rotated
-from tests.conftest import codec, deltas, normal, sent
+from tests.conftest import codec, deltas, generators, normal, sent
 
 PUBLISHED = {1: math.pi / 2 - 1, 2: 0.133, 3: 0.0358, 4: 0.0096}
 """E||Q(x) - x||^2 / ||x||^2 of EDEN with a random rotation, without bias (Vargaftik et al. 2022, section 3)."""
@@ -66,13 +66,18 @@ def test_the_biased_scale_errs_least(bits: int, error: float) -> None:
     assert float(found.mean()) == pytest.approx(error, rel=0.04)
 
 
-def test_a_fraction_of_a_bit_errs_in_between() -> None:
-    """Half of the numbers at 1 bit and half at 2; decoded shares of a Gaussian's energy are 2/pi and 1 - 0.1175."""
+@pytest.mark.parametrize("bits", [1.25, 1.5, 2.5, 3.75])
+def test_a_fraction_of_a_bit_errs_in_between(bits: float) -> None:
+    """That share of the numbers has one bit more; what is lost of a Gaussian's energy is known (Max 1960, table 1)."""
+    lost = {1: 1 - 2 / math.pi, 2: 0.1175, 3: 0.03454, 4: 0.009497}
+    low, share = int(bits), bits - int(bits)
     updates = normal(8, 2**14)
-    decoded = sent(codec("eden(1.5)"), updates)
+    decoded = sent(codec(f"eden({bits})"), updates)
     found = (decoded - updates).square().sum(dim=1) / updates.square().sum(dim=1)
-    kept = (2 / math.pi + 1 - 0.1175) / 2
+    kept = 1 - (1 - share) * lost[low] - share * lost[low + 1]
     assert float(found.mean()) == pytest.approx(1 / kept - 1, rel=0.04)
+    (payload,), _ = codec(f"eden({bits})").encode({}, updates[:1], generators(1))
+    assert len(payload) == 8 + 8 + 8 * 4 + bits * 2**14 / 8
 
 
 @pytest.mark.parametrize("bits", [1, 2])

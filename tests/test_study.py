@@ -122,6 +122,12 @@ def test_arms_are_listed_explicitly_and_may_have_names() -> None:
             ["none", "error_feedback(qsgd(4))"],
             ["none", "error_feedback(qsgd(bits=4))"],
         ),
+        (
+            {},
+            "compression",
+            [{"uplink": "qsgd(4)"}, {"uplink": "qsgd(4)", "downlink": "difference(qsgd(2))"}],
+            ["qsgd(bits=4)", "qsgd(bits=4), down difference(qsgd(bits=2))"],
+        ),
         ({}, "local.schedule", ["constant", "step(2)"], ["schedule=constant", "schedule=step(every=2)"]),
         ({}, "cohort", [{"size": 2}, {"fraction": 0.5}], None),
         ({}, "stop", [None, {"patience": 2}], None),

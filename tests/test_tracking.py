@@ -4,6 +4,7 @@ import pytest
 
 from federated.errors import BadInput
 from tasks.tracking import store
+from tasks.tracking.comparison import file_name
 
 
 def test_embedded_store_is_made_at_first_use(home):
@@ -30,3 +31,16 @@ def test_a_server_that_does_not_answer_is_said_so(home, monkeypatch):
         store.require_store()
     assert store.ui_address() == "http://127.0.0.1:9"
     assert store.comparison_url("1", ["a"]).startswith("http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D")
+
+
+def test_a_report_that_answers_a_question_has_a_name_of_its_own():
+    assert file_name({}) == "report.html"
+    asked = {"network": "4g(uplink_mbps=1.0)", "target": 0.8, "baseline": "iid · top_k(fraction=0.1)"}
+    assert (
+        file_name(asked)
+        == "report-network-4g-uplink_mbps=1.0-target-0.8-baseline-iid-top_k-fraction=0.1.html"
+    )
+    long = [file_name({"baseline": "x" * 300 + end}) for end in "ab"]
+    assert long[0] != long[1]
+    assert max(map(len, long)) < 200
+    assert "/" not in file_name({"baseline": "../../a/b"})

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federated.report import RunResult, page_html
+from federated.report import Report, RunResult, drawn, page_html
 from federated.report.arm_intervals import difference_picture, gap_picture
 from federated.report.paired import compare_paired, paired_table
 from federated.report.pareto_picture import pareto_picture
@@ -52,7 +52,7 @@ def test_every_arm_is_in_the_words_with_its_verdict_and_its_interval() -> None:
     assert said[1] == "Better than plain: good (+0.030 [+0.029, +0.031])."
     assert said[2] == "Worse than plain: bad (−0.050 [−0.051, −0.049])."
     assert said[3].startswith("No difference larger than 0.01 from plain: close (0.000 [")
-    assert said[4] == "No effect at all: every number of the model is the same as with plain: copy."
+    assert said[4] == "`plain` and `copy` gave identical results, and no setting differs between them."
     assert re.match(r"Inconclusive against plain, about \d+ more seeds would decide: noisy \(", said[5])
     assert len(said) == 6
 
@@ -106,7 +106,7 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
 
 
 def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
-    source = page_html("s", "", "name: s", STUDY, {}, {}, {}, "python -m flows run s.yaml", pairs=PAIRS)
+    source = page_html(Report("s", STUDY, stated_command="python -m flows run s.yaml"), {})
     assert "Better than plain: good (+0.030 [+0.029, +0.031])." in source
     assert source.count('<tr class="dominated">') == 4
     for name in ("plain", "good", "bad"):
@@ -116,16 +116,10 @@ def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
 
 def test_a_study_of_a_hundred_runs_has_a_page_of_a_few_megabytes() -> None:
     results = [run for at in range(20) for run in arm(f"arm {at}", np.array(BASE) - 0.001 * at, 1.0 + at)]
-    pairs = compare_paired(results, "best")
-    pictures = {
-        str(at): figure
-        for at, figure in enumerate(
-            (difference_picture(results, pairs), pareto_picture(results), gap_picture(results))
-        )
-        if figure is not None
-    }
-    assert len(pictures) == 3
-    assert len(page_html("s", "", "", results, pictures, {}, {}, "", pairs=pairs)) < 3_000_000
+    report = Report("s", results, baseline="best")
+    pictures = drawn(report)
+    assert set(pictures) >= {"Difference from the baseline", "Score against bytes", "Generalisation gaps"}
+    assert len(page_html(report, pictures)) < 3_000_000
 
 
 def test_pictures_are_left_out_where_there_is_nothing_to_show() -> None:

@@ -77,9 +77,9 @@ HEADER_BYTES = _HEADER.size
 """8 bytes before the content of every payload: a tag of four letters and P as an unsigned 32-bit integer."""
 
 
-def with_header(tag: bytes, num_parameters: int, content: bytes) -> bytes:
-    """One payload: header, then content."""
-    return _HEADER.pack(tag, num_parameters) + content
+def with_header(tag: bytes, num_parameters: int, *contents: bytes | memoryview) -> bytes:
+    """One payload: header, then the contents one after another."""
+    return b"".join((_HEADER.pack(tag, num_parameters), *contents))
 
 
 def content_of(payload: bytes, tag: bytes, num_parameters: int) -> memoryview:

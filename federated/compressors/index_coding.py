@@ -24,7 +24,7 @@ def encode_positions(positions: np.ndarray, size: int) -> bytes:
     """
     if positions.size in (0, size):
         return b""
-    gaps = np.diff(positions, prepend=-1) - 1
+    gaps = _gaps(positions)
     low_bits = _best_low_bits(gaps)
     coded = _rice_bytes(gaps, low_bits)
     plain = _plain_type(size)
@@ -49,13 +49,20 @@ def decode_positions(content: memoryview, count: int, size: int) -> tuple[np.nda
     return positions, rest
 
 
+def _gaps(rising: np.ndarray) -> np.ndarray:
+    """How many numbers lie between neighbours, the first beside -1; numpy.diff with a number before takes longer."""
+    gaps: np.ndarray = rising.copy()
+    gaps[1:] -= rising[:-1] + 1
+    return gaps
+
+
 def _plain_type(size: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype("<u2" if size <= 2**16 else "<u4")
 
 
 def _best_low_bits(gaps: np.ndarray) -> int:
     """The parameter with the shortest code; for gaps of a random choice it is near log2(ln 2 x mean gap)."""
-    guess = round(math.log2(max(math.log(2) * (float(gaps.mean()) + 1), 1)))
+    guess = round(math.log2(max(math.log(2) * (float(gaps.sum()) / gaps.size + 1), 1)))
     return min(range(max(guess - 1, 0), guess + 2), key=lambda low_bits: _rice_bytes(gaps, low_bits))
 
 
@@ -82,8 +89,7 @@ def _read_rice(content: memoryview, count: int, size: int) -> tuple[np.ndarray, 
     ends = np.flatnonzero(np.unpackbits(np.frombuffer(stream, np.uint8)))
     if ends.size != count or length != ends[-1] // 8 + 1:
         raise PayloadError(f"payload tells {ends.size} positions, expected {count}")
-    high = np.diff(ends, prepend=-1) - 1
-    gaps = (high << low_bits) | _unpack_low(low, low_bits, count)
+    gaps = (_gaps(ends) << low_bits) | _unpack_low(low, low_bits, count)
     return np.cumsum(gaps + 1) - 1, rest
 
 

@@ -56,14 +56,14 @@ class Values(NamedTuple):
     """How numbers become bytes.
 
     tag: two letters of the payload's header.
-    encode: (numbers float32 [n], the client's generator) -> bytes. Never changes the numbers.
+    encode: (numbers float32 [n], the client's generator) -> bytes, or a view of bytes. Never changes the numbers.
     decode: (bytes, n) -> float32 [n], finite; raises `PayloadError` where no encoder wrote the bytes.
     unbiased, whole_model, votes: as of a `Compressor`. random: draws from the generator.
     aligned: the same with no code across the border of two bytes, which entropy coding needs; None: it is so.
     """
 
     tag: bytes
-    encode: Callable[[np.ndarray, np.random.Generator], bytes]
+    encode: Callable[[np.ndarray, np.random.Generator], bytes | memoryview]
     decode: Callable[[memoryview, int], np.ndarray]
     unbiased: bool = False
     whole_model: bool = False

@@ -54,8 +54,8 @@ def pipeline(parts: Parts) -> Compressor:
         for at, row in enumerate(rows):
             generator = generators[at] if draws else _NO_NUMBERS
             reduced = reduction.reduce(_row(state, at), row, generator)
-            content = _joined(reduced.told, values.encode(reduced.numbers, generator), lossless)
-            payloads.append(with_header(tag, row.size, content))
+            contents = _coded(reduced.told, values.encode(reduced.numbers, generator), lossless)
+            payloads.append(with_header(tag, row.size, *contents))
             states.append(reduced.state)
         stacked = {name: np.stack([each[name] for each in states]) for name in state}
         return payloads, {name: torch.from_numpy(v).to(deltas.device) for name, v in stacked.items()}
@@ -63,18 +63,20 @@ def pipeline(parts: Parts) -> Compressor:
     def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
         contents = [content_of(payload, tag, num_parameters) for payload in payloads]
         decoded = np.empty((len(payloads), num_parameters), np.float32)
-        for row, content in zip(decoded, contents, strict=True):
-            told, coded = _parted(content, num_parameters, lossless)
-            restorer, rest = reduction.read(told, num_parameters)
-            if lossless is None:
-                coded = rest
-            elif len(rest):
-                raise PayloadError(f"payload tells {len(rest)} bytes more than its reduction needs")
-            with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers; what comes out is looked at
+        with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers; what comes out is looked at
+            for row, content in zip(decoded, contents, strict=True):
+                told, coded = _parted(content, num_parameters, lossless)
+                restorer, rest = reduction.read(told, num_parameters)
+                if lossless is None:
+                    coded = rest
+                elif len(rest):
+                    raise PayloadError(f"payload tells {len(rest)} bytes more than its reduction needs")
                 row[:] = restorer.restore(values.decode(coded, restorer.size))
-        if not np.isfinite(decoded).all():
+        numbers = torch.from_numpy(decoded)
+        # What is not finite shows in the sum, which is quick; a sum may also overflow.
+        if not (numbers.sum().isfinite() or numbers.isfinite().all()):
             raise PayloadError("payload holds a number that is not finite")
-        return torch.from_numpy(decoded)
+        return numbers
 
     return Compressor(
         init=init,
@@ -106,11 +108,14 @@ def _row(state: CohortState, at: int) -> Row:
     return {name: value[at].cpu().numpy() for name, value in state.items()}
 
 
-def _joined(told: bytes, coded: bytes, lossless: Lossless | None) -> bytes:
+def _coded(
+    told: bytes, coded: bytes | memoryview, lossless: Lossless | None
+) -> tuple[bytes | memoryview, ...]:
+    """What follows the header."""
     if lossless is None:
-        return told + coded
+        return told, coded
     squeezed = lossless.squeeze(told)
-    return _LENGTH.pack(len(squeezed)) + squeezed + lossless.squeeze(coded)
+    return _LENGTH.pack(len(squeezed)), squeezed, lossless.squeeze(bytes(coded))
 
 
 def _parted(

@@ -13,10 +13,10 @@ from federated.compressors.parts import Restorer
 _SAMPLE = 2**14
 
 
-def checked_fraction(fraction: float) -> float:
-    """The fraction. Raises ValueError unless it is in (0, 1]."""
+def checked_fraction(fraction: float, name: str = "fraction") -> float:
+    """The fraction, which the factory calls `name`. Raises ValueError unless it is in (0, 1]."""
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
+        raise ValueError(f"{name} must be in (0, 1], got {fraction}")
     return fraction
 
 
@@ -44,10 +44,10 @@ def largest(magnitudes: np.ndarray, k: int) -> np.ndarray:
     candidates = _candidates(magnitudes, k)
     among = magnitudes if candidates is None else magnitudes[candidates]
     last = np.partition(among, among.size - k)[among.size - k]
-    keep = among > last
-    ties = np.flatnonzero(among == last)
-    keep[ties[: k - int(keep.sum())]] = True
-    chosen = np.flatnonzero(keep)
+    chosen = np.flatnonzero(among >= last)
+    if chosen.size > k:
+        ties = np.flatnonzero(among[chosen] == last)
+        chosen = np.delete(chosen, ties[k - chosen.size :])
     return chosen if candidates is None else candidates[chosen]
 
 

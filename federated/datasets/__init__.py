@@ -10,6 +10,7 @@ from federated.datasets.linear import linear
 from federated.datasets.openml import openml
 from federated.datasets.own import as_examples
 from federated.datasets.table import table
+from federated.datasets.windows import windows
 
 DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "digits": digits,
@@ -18,6 +19,7 @@ DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "table": table,
     "arrays": arrays,
     "openml": openml,
+    "windows": windows,
 }
 
 __all__ = ["DATASETS", "Examples", "as_examples"]

@@ -50,14 +50,15 @@ def arrays(
 
 
 def _opened(path: Path) -> Any:
-    """The archive; nothing in it is unpickled."""
+    """The archive; nothing in it is unpickled. What numpy says of a file that is none speaks of pickles."""
     try:
         archive = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise bad_data("arrays", f"{path} is not an .npz archive, or is damaged: {error}") from error
+        what = f"path {path} is not an .npz archive, or is damaged; it must be as numpy.savez writes it"
+        raise bad_data("arrays", what) from error
     if isinstance(archive, np.ndarray):
         raise bad_data(
-            "arrays", f"{path} holds a single array; write inputs and targets together with numpy.savez"
+            "arrays", f"path {path} holds a single array; write inputs and targets together with numpy.savez"
         )
     return archive
 
@@ -70,5 +71,5 @@ def _member(archive: Any, name: str, path: Path) -> np.ndarray:
     except ValueError as error:
         raise bad_data(
             "arrays",
-            f"the array {name!r} in {path.name} cannot be read; save numbers or text, not objects: {error}",
+            f"the array {name!r} in {path.name} cannot be read; save numbers or text, not objects (or it is damaged)",
         ) from error

@@ -96,6 +96,14 @@ class Examples:
                 hashed.update(_bytes_of(part))
         return hashed.hexdigest()[:16]
 
+    @cached_property
+    def contents(self) -> np.ndarray:
+        """A number for each example, int64 [N], equal where inputs are equal: 0 ... the number of distinct ones - 1.
+
+        By 64-bit hashes: of 100,000 distinct examples, two have one number with a probability of 3e-10.
+        """
+        return np.unique(_hashes_of(self.inputs), return_inverse=True)[1].astype(np.int64, copy=False)
+
     def _check_clients(self) -> None:
         if self.client_ids is None:
             return
@@ -170,6 +178,23 @@ def _description_of(part: Any) -> bytes:
     if isinstance(part, pd.DataFrame):
         return repr([(str(column), str(dtype)) for column, dtype in part.dtypes.items()]).encode()
     return repr(None if part is None else (str(part.dtype), part.shape)).encode()
+
+
+_HASHED_AT_A_TIME = 2**24
+
+
+def _hashes_of(inputs: Any) -> np.ndarray:
+    """A 64-bit hash of the inputs of each example, uint64 [N]."""
+    if not isinstance(inputs, np.ndarray) or inputs.dtype == object:
+        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(inputs), index=False))
+    rows = inputs.reshape(len(inputs), -1)
+    step = max(1, _HASHED_AT_A_TIME // max(rows[:1].nbytes, 1))
+    hashed = bytearray()
+    for start in range(0, len(rows), step):
+        block = np.ascontiguousarray(rows[start : start + step])
+        block = block + 0.0 if block.dtype.kind == "f" else block  # minus zero is zero
+        hashed += b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in block)
+    return np.frombuffer(bytes(hashed), np.uint64)
 
 
 def _bytes_of(part: Any) -> bytes:

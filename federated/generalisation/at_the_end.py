@@ -21,6 +21,7 @@ from federated.generalisation.per_client import (
     grouped_r2,
     grouped_sums,
 )
+from federated.generalisation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.state import Metrics, RunState
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Generalisation:
     """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
 
     confusion: int [classes, classes] of the central test set, and its reliability; None for regression.
+    personalised: what fine-tuning gains each participating client, where the config asks for it.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Generalisation:
     classes: tuple[str, ...]
     confusion: np.ndarray | None
     reliability: Reliability | None
+    personalised: Personalised | None = None
 
     def classes_table(self) -> dict[str, list[Any]]:
         """One row a class: its test examples, the share that is right, and what they are taken for."""
@@ -71,16 +74,26 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
     metrics = _intervals(sums, gap_sign(task), setup.config.seed)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
+    rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
+    fine_tuned = personalised(state, setup) if setup.config.evaluation.personalisation else None
+    if fine_tuned is not None:
+        metrics |= personalisation_metrics(fine_tuned, task, resampling(setup.config.seed))
+        rows |= _fine_tuned_columns(fine_tuned, HEADLINE[task], len(rows["client"]))
     return Generalisation(
         task=task,
         metrics=metrics,
-        clients={name: [row for part in clients for row in part[name]] for name in clients[0]}
-        if clients
-        else {},
+        clients=rows,
         classes=federation.examples.classes or (),
         confusion=counts,
         reliability=table,
+        personalised=fine_tuned,
     )
+
+
+def _fine_tuned_columns(found: Personalised, headline: str, rows: int) -> dict[str, list[Any]]:
+    """Columns of the table of clients, of which participating ones come first; None for the others."""
+    columns = {f"personalised_{headline}": found.after, "personalisation_gain": found.gains}
+    return {name: [*map(_number, values), *[None] * (rows - len(values))] for name, values in columns.items()}
 
 
 def clients_table(

@@ -9,7 +9,7 @@ import numpy as np
 from federated.federation import Federation
 from federated.randomness import Purpose, generator
 
-_TRAINING_SAMPLE, _RESAMPLES = range(2)  # keys of Purpose.EVALUATION
+_TRAINING_SAMPLE, _RESAMPLES, _TEST_DEALT = range(3)  # keys of Purpose.EVALUATION
 
 
 class EvaluatedSet(NamedTuple):
@@ -30,6 +30,26 @@ def evaluated_sets(federation: Federation, training_examples: int, seed: int) ->
         if name in sets:
             sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
     return {**sets, "training": _training_sample(federation, training_examples, seed)}
+
+
+_LEAST_TESTED = 100
+"""Of the central test set, for the model of every client: accuracy is known to 5 % of one model, to 0.5 % of 100."""
+
+
+def evaluated_alone(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
+    """The same for models of the clients' own, each of which has its part of every set.
+
+    The central test set is dealt: every client that trains has another part of it, in a random order and of equal
+    sizes, of 100 examples at least and such that all of it is used. Unseen clients are left out: nobody has a model
+    for them.
+    """
+    sets = evaluated_sets(federation, training_examples, seed)
+    sets.pop("unseen", None)
+    clients, test = federation.sizes > 0, federation.test
+    each = min(len(test), max(-(-len(test) // int(clients.sum())), _LEAST_TESTED))
+    order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)
+    dealt = order[np.arange(each * int(clients.sum())) % len(test)]
+    return {**sets, "test": EvaluatedSet(dealt, each * clients.astype(np.int64))}
 
 
 def resampling(seed: int) -> np.random.Generator:

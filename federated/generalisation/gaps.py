@@ -57,6 +57,13 @@ def participation_gap(
     )
 
 
+def mean_over_clients(values: np.ndarray, numbers: np.random.Generator) -> Gap:
+    """The mean of values [K], every client alike, with its interval over resampled clients."""
+    own = ClientSums(values, np.ones(len(values), np.int64))
+    (means,) = _resampled((own,), numbers)
+    return _with_interval(own.mean(), means, np.zeros_like(means), sign=1)
+
+
 def _resampled(parts: tuple[ClientSums, ...], numbers: np.random.Generator) -> list[np.ndarray]:
     """The mean of each part in every resample of the clients, [RESAMPLES] each; NaN where it has no example."""
     count = len(parts[0].sizes)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from federated.randomness import Purpose, generator
 
 if TYPE_CHECKING:
     from federated.config import LocalTraining
+    from federated.local_training.work import LocalWork
 
 
 class Length(NamedTuple):
@@ -61,3 +64,12 @@ def epoch_orders(
         order = generator.permutation(num_examples)
         yield order[: left * size] if left < per_epoch else order
         left -= per_epoch
+
+
+def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, targets) of each of the client's epochs in a round, in order, gathered in one call each."""
+    held = work.clients[client]
+    numbers = generator(work.seed, Purpose.BATCHES, done, client)
+    for order in epoch_orders(numbers, len(held), work.local.batch_size, *length):
+        at = torch.from_numpy(held[order]).to(work.inputs.device)
+        yield work.inputs.index_select(0, at), work.targets.index_select(0, at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _runs_at_a_time = 1
 
@@ -11,6 +13,17 @@ def share_cores(runs: int) -> None:
     """From now on, this process is one of so many that train at the same time."""
     global _runs_at_a_time
     _runs_at_a_time = runs
+
+
+@contextmanager
+def cores_shared_by(runs: int) -> Iterator[None]:
+    """Within this context, this process is one of so many that train at the same time."""
+    before = _runs_at_a_time
+    share_cores(runs)
+    try:
+        yield
+    finally:
+        share_cores(before)
 
 
 def threads_of(asked: int | None) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from federated.config import Engine
 from federated.errors import BadInput
+from federated.local_training.convolution_stack import convolution_stack
+from federated.local_training.im2col import im2col_trainer
 from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
 from federated.local_training.probe import faster
@@ -28,8 +30,8 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
 
     cohort: clients such as a round has, for the probe. auto: hand-written kernels for stacks of dense layers,
     which were faster on all that was measured (a 2NN, a logistic regression); for other models the loop, or
-    vmap where a short probe finds it faster. The probe is made here, before any training, so that the processes
-    of a study all find its outcome.
+    what a short probe finds faster: hand-written convolutions (im2col), or vmap. The probe is made here, before
+    any training, so that the processes of a study all find its outcome.
     Raises BadInput where `vectorised` cannot train the model.
     """
     if engine.name == "loop":
@@ -55,19 +57,30 @@ def _vmapped(work: LocalWork, threads: int) -> LocalTrainer:
 
 
 def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTrainer:
-    """The loop, or vmap where it is worth a try and faster on part of this cohort."""
+    """The loop, or what is worth a try for this model and faster on part of this cohort."""
+    stack = convolution_stack(work) if work.precision == "float32" else None
+    if stack is not None:
+        largest = max(cohort, key=lambda client: len(work.clients[client]))
+
+        def by_im2col(threads: int) -> LocalTrainer:
+            return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
+
+        return _raced(work, threads, [largest], "im2col", by_im2col)
     small = work.model.num_trainable <= _SMALL_MODEL
     if len(cohort) < 4 or (work.inputs.device.type == "cpu" and not small):
-        logger.info("engine: loop (the model is no stack of dense layers)")
+        logger.info("engine: loop (the model is no stack of dense layers, nor of convolutions)")
         return loop_trainer(*work, threads=threads)
+    return _raced(work, threads, cohort, "vmap", lambda threads: _vmapped(work, threads))
+
+
+def _raced(
+    work: LocalWork, threads: int, clients: Sequence[int], name: str, make: Callable[[int], LocalTrainer]
+) -> LocalTrainer:
+    """The loop, or its rival where that is faster on these clients. make: the rival, of so many threads."""
     try:
-        rivals = {"loop": loop_trainer(*work), "vmap": _vmapped(work, 1)}
+        # With one thread each, so that runs one after another and several at a time have the same engine.
+        rivals = {"loop": loop_trainer(*work), name: make(1)}
     except BadInput as error:
         logger.info("engine: loop (%s)", error)
         return loop_trainer(*work, threads=threads)
-    # With one thread each, so that runs one after another and several at a time have the same engine.
-    return (
-        _vmapped(work, threads)
-        if faster(work, rivals, cohort) == "vmap"
-        else loop_trainer(*work, threads=threads)
-    )
+    return make(threads) if faster(work, rivals, clients) == name else loop_trainer(*work, threads=threads)

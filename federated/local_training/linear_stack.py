@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from torch import nn
 
+from federated.local_training.activations import ACTIVATIONS, Activation
 from federated.local_training.dropout import is_keyed
 from federated.local_training.lean import is_plain
 from federated.local_training.work import LocalWork
 from federated.objective import loss_of, model_inputs
-from federated.parameters import FlatModel
-
-Activation = Literal["relu", "tanh"]
 
 
 class Dense(NamedTuple):
@@ -31,6 +29,14 @@ class Dense(NamedTuple):
     activation: Activation | None
     dropout: float = 0.0
 
+    @property
+    def width(self) -> int:
+        """Columns of a stacked layer: the inputs, and with a bias one that is always 1, rounded up to whole vectors."""
+        return self.inputs if self.bias is None else -(-(self.inputs + 1) // _VECTOR) * _VECTOR
+
+
+_VECTOR = 8
+
 
 def linear_stack(work: LocalWork) -> list[Dense] | None:
     """The dense layers of a model that the hand-written kernels can train; None where they cannot.
@@ -38,40 +44,43 @@ def linear_stack(work: LocalWork) -> list[Dense] | None:
     Such a model is an nn.Sequential of exactly nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout and
     nn.Identity, with all parameters trained and none shared, under cross-entropy of classes or mean squared error.
     """
-    layers = _layers(work.model)
+    layers = dense_layers(leaves_of(work.model.module))
     if not layers or not _fits_inputs(work, layers[0]):
         return None
     known = work.loss in (loss_of("classification"), loss_of("regression"))
-    return layers if known and sum(map(_size, layers)) == work.model.vector.numel() else None
+    return layers if known and sum(map(size_of, layers)) == work.model.vector.numel() else None
 
 
-def _layers(model: FlatModel) -> list[Dense] | None:
+def dense_layers(leaves: Sequence[nn.Module], offset: int = 0, dropout: float = 0.0) -> list[Dense] | None:
+    """The dense layers of a row of modules; None where other modules are among them.
+
+    offset: where the first one's parameters lie in the flat vector; dropout: of the inputs of the first.
+    """
     layers: list[Dense] = []
-    offset, dropout = 0, 0.0
-    leaves = list(_leaves(model.module))
     for module in leaves:
         kind = type(module)
         if not is_plain(module, kind) or not all(p.requires_grad for p in module.parameters()):
             return None
         if isinstance(module, nn.Linear):
             layers.append(_dense(module, offset, dropout))
-            offset, dropout = offset + _size(layers[-1]), 0.0
-        elif kind in _ACTIVATIONS and layers and layers[-1].activation is None:
+            offset, dropout = offset + size_of(layers[-1]), 0.0
+        elif kind in ACTIVATIONS and layers and layers[-1].activation is None:
             if dropout and kind is not nn.ReLU:  # with which dropout commutes
                 return None
-            layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[kind])
+            layers[-1] = layers[-1]._replace(activation=ACTIVATIONS[kind])
         elif isinstance(module, nn.Dropout) and is_keyed(module) and not dropout:
             dropout = module.p
-        elif not _does_nothing(module) and not (_is_flatten(module) and not layers):
+        elif not does_nothing(module) and not (is_flatten(module) and not layers):
             return None
     return None if dropout or len(set(map(id, leaves))) < len(leaves) else layers
 
 
-_ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
+def leaves_of(module: nn.Module) -> list[nn.Module]:
+    """The parts of nested nn.Sequentials, in order; anything else is a part itself."""
+    return list(_leaves(module))
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of nested nn.Sequentials, in order; anything else is a part itself."""
     if is_plain(module, nn.Sequential):
         for child in module._modules.values():
             yield from _leaves(child) if child is not None else ()
@@ -79,11 +88,13 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
-def _does_nothing(module: nn.Module) -> bool:
+def does_nothing(module: nn.Module) -> bool:
+    """Whether a module hands on what it gets."""
     return type(module) is nn.Identity or (isinstance(module, nn.Dropout) and module.p == 0)
 
 
-def _is_flatten(module: nn.Module) -> bool:
+def is_flatten(module: nn.Module) -> bool:
+    """Whether a module makes one row of numbers of each example."""
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
@@ -94,7 +105,8 @@ def _dense(module: nn.Linear, offset: int, dropout: float) -> Dense:
     return Dense(outputs, inputs, slice(offset, middle), bias, None, dropout)
 
 
-def _size(layer: Dense) -> int:
+def size_of(layer: Dense) -> int:
+    """How many parameters a layer has."""
     return layer.outputs * layer.inputs + (0 if layer.bias is None else layer.outputs)
 
 
@@ -102,5 +114,9 @@ def _fits_inputs(work: LocalWork, first: Dense) -> bool:
     """Whether the module would accept the inputs as they are; where not, the loop tells why."""
     shape = work.inputs.shape[1:]
     flattened = any(type(module) is nn.Flatten for module in work.model.module.modules())
-    ready = model_inputs(work.inputs[:1]).dtype == work.model.vector.dtype
-    return ready and math.prod(shape) == first.inputs and (flattened or len(shape) == 1)
+    return takes_as_they_are(work) and math.prod(shape) == first.inputs and (flattened or len(shape) == 1)
+
+
+def takes_as_they_are(work: LocalWork) -> bool:
+    """Whether ready inputs have the type of the parameters."""
+    return model_inputs(work.inputs[:1]).dtype == work.model.vector.dtype

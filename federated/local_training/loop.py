@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from federated.local_training.autocast import in_precision
-from federated.local_training.batches import Length, epoch_orders
+from federated.local_training.batches import Length, epochs
 from federated.local_training.dropout import DropoutGenerators, Masks
 from federated.local_training.lean import lean_forward
 from federated.local_training.plan import lengths_of
@@ -22,7 +22,7 @@ from federated.local_training.work import LocalWork, Precision
 from federated.local_training.workers import side_by_side
 from federated.objective import Loss, model_inputs
 from federated.parameters import FlatModel
-from federated.randomness import Purpose, generator, torch_seeded, torch_watched
+from federated.randomness import Purpose, torch_seeded, torch_watched
 
 if TYPE_CHECKING:
     from federated.config import LocalTraining
@@ -71,17 +71,18 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     objective = _objective(work)
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
-        factor, trainable = schedule(done, work.rounds), received[: model.num_trainable]
+        factor = schedule(done, work.rounds)
         lengths = lengths_of(work, clients, done, terms)
         model.train()
         for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
-            model.load(received)
+            own = received if received.dim() == 1 else received[at]
+            model.load(own)
             masks.draw_from(DropoutGenerators(work.seed, done, client))
-            rule = rule_of(work.local, factor, terms.of([at]), trainable)
+            rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
             with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
                 batches = _batches(work, done, client, lengths[at])
                 slots.losses[row] = _train_client(model, objective, rule, batches)
-            torch.sub(model.vector, received, out=slots.deltas[row])
+            torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
 
@@ -114,14 +115,10 @@ def _train_client(
 
 
 def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
-    """The client's batches in turn, cut from an epoch's examples that are gathered in one call."""
-    held, local = work.clients[client], work.local
-    size = local.batch_size or len(held)
-    numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), local.batch_size, *length):
-        at = torch.from_numpy(held[order]).to(work.inputs.device)
-        inputs, targets = model_inputs(work.inputs.index_select(0, at)), work.targets.index_select(0, at)
-        yield from zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
+    """The client's batches in turn."""
+    for inputs, targets in epochs(work, done, client, length):
+        size = work.local.batch_size or len(inputs)
+        yield from zip(torch.split(model_inputs(inputs), size), torch.split(targets, size), strict=True)
 
 
 def _sgd(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from torch import Tensor
@@ -46,7 +47,8 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
     examples = np.empty((len(cohort), max(steps), width), np.int64)
     counts = np.zeros((len(cohort), max(steps)), np.int64)
     for row, at in enumerate(positions):
-        _fill(examples[row], counts[row], work, cohort[at], done, lengths[at])
+        counts[row, : steps[at]] = _counts(sizes[at], local.batch_size, steps[at])
+        _fill(examples[row], work, cohort[at], done, lengths[at])
     return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
 
 
@@ -58,27 +60,32 @@ def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTe
     ]
 
 
-def _fill(
-    examples: np.ndarray, counts: np.ndarray, work: LocalWork, client: int, done: int, length: Length
-) -> None:
-    """Write one client's batches into its row: examples [S, B], counts [S]."""
-    held, local, width = work.clients[client], work.local, examples.shape[1]
-    size = min(local.batch_size or len(held), len(held))
-    step = 0
+@lru_cache(maxsize=256)
+def _counts(num_examples: int, batch_size: int | None, steps: int) -> np.ndarray:
+    """Examples in each of a client's batches, int64 [steps]: the last of each epoch may be short."""
+    size = min(batch_size or num_examples, num_examples)
+    per_epoch = np.full(-(-num_examples // size), size)
+    per_epoch[-1] = num_examples - size * (len(per_epoch) - 1)
+    return np.resize(per_epoch, steps)
+
+
+def _fill(examples: np.ndarray, work: LocalWork, client: int, done: int, length: Length) -> None:
+    """Write one client's batches into its row, examples [S, B], and an example of its own wherever there is none."""
+    held, batch_size, width = work.clients[client], work.local.batch_size, examples.shape[1]
+    size, step = min(batch_size or len(held), len(held)), 0
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), local.batch_size, *length):
-        full, rest = divmod(len(order), size)
-        taken = held[order]
-        examples[step : step + full, :size] = taken[: full * size].reshape(full, size)
-        counts[step : step + full] = size
-        step += full
-        if rest:
-            examples[step, :rest], counts[step] = taken[full * size :], rest
-            examples[step, rest:] = held[0]
-            step += 1
+    for order in epoch_orders(numbers, len(held), batch_size, *length):
+        batches = -(-len(order) // size)
+        # One batch, or batches as wide as the row: either way a view.
+        flat = examples[step : step + batches, :size].reshape(-1)
+        flat[: len(order)] = held[order]
+        if len(order) < len(flat):
+            flat[len(order) :] = held[0]
+        step += batches
     if size < width:
         examples[:step, size:] = held[0]
-    examples[step:] = held[0]
+    if step < len(examples):
+        examples[step:] = held[0]
 
 
 def gathered(column: Tensor, examples: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from federated.home import home
+from federated.local_training.plan import lengths_of
+from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.updates import LocalTrainer
 from federated.local_training.work import LocalWork
 
 logger = logging.getLogger(__name__)
 
-_CLIENTS = 16
+_CLIENTS, _STEPS = 16, 5
 # A rival must beat the first candidate by this much: a close race is left to the simpler engine.
 _MARGIN = 0.85
 
@@ -26,7 +29,8 @@ _MARGIN = 0.85
 def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequence[int]) -> str:
     """The name of the fastest candidate for work of this shape; the first if no other is clearly faster.
 
-    Each trains some of the cohort three times and its best time counts. Kept under the home folder.
+    Each trains some of the cohort three times, for a few steps, and its best time counts. Kept under the home
+    folder.
     """
     key, file = _key(work, len(cohort)), home() / "engines.json"
     known = _read(file)
@@ -42,10 +46,13 @@ def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequ
 
 
 def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> float:
+    batch_size, lengths = work.local.batch_size, lengths_of(work, clients, 0, NO_TERMS)
+    steps = [n.num_steps(len(work.clients[c]), batch_size) for n, c in zip(lengths, clients, strict=True)]
+    few = LocalTerms(steps=np.minimum(steps, _STEPS))
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        train(work.model.vector.clone(), clients, 0)
+        train(work.model.vector.clone(), clients, 0, few)
         times.append(time.perf_counter() - started)
     return min(times)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -38,11 +38,12 @@ class Rule(NamedTuple):
         """Whether a step is the gradient times one rate, and nothing else."""
         return self.is_fused and not self.momentum and not self.decay and self.shift is None
 
-    def of_part(self, part: slice, shape: Sequence[int]) -> Rule:
-        """The rule for the parameters of a slice of the flat vector, as [c, *shape]."""
-        shift = None if self.shift is None else self.shift[:, part].view(-1, *shape)
-        rate = self.rate.view(-1, *[1] * len(shape)) if isinstance(self.rate, Tensor) else self.rate
-        return self._replace(rate=rate, shift=shift)
+    def shaped(self, shape: Callable[[Tensor], Tensor]) -> Rule:
+        """The rule for a layer. shape: of flat vectors [c, T], the layer's part, as [c, m, n]."""
+        shift = None if self.shift is None else shape(self.shift)
+        return self._replace(
+            rate=self.rate[..., None] if isinstance(self.rate, Tensor) else self.rate, shift=shift
+        )
 
     def first(self, num_clients: int) -> Rule:
         """The rule of the first clients only."""
@@ -81,7 +82,7 @@ class Rule(NamedTuple):
 
 
 def rule_of(local: LocalTraining, factor: float, terms: LocalTerms, received: Tensor) -> Rule:
-    """The rule of a round. factor: on the learning rate; received: the trainable parameters [T]."""
+    """The rule of a round. factor: on the learning rate; received: the trainable parameters, [T] or [c, T]."""
     rate: float | Tensor = local.learning_rate * factor
     if terms.rate_factors is not None:
         rate = torch.from_numpy(rate * terms.rate_factors).to(received)[:, None]

@@ -39,8 +39,12 @@ def stack_size(work: LocalWork) -> int:
 def _budget_bytes(engine: Engine) -> int:
     if engine.memory_mb is not None:
         return engine.memory_mb * _MB
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(_DEFAULT_MB * _MB, machine // 8)
+    return min(_DEFAULT_MB * _MB, machine_bytes() // 8)
+
+
+def machine_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _bytes_per_client(work: LocalWork) -> int:

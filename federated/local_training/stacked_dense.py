@@ -7,87 +7,84 @@ from torch import Tensor
 
 from federated.local_training.linear_stack import Dense
 from federated.local_training.rule import Rule
-
-
-class StackedParameter:
-    """One parameter of c clients, [c, m, n], all as received at first, stepped by a rule.
-
-    Works on the first clients only, those that `keep` was told: `now` is theirs. Where the rule cannot be
-    fused, `learn` leaves the gradient in `gradient`, and `descend` takes the step.
-    """
-
-    def __init__(
-        self, received: Tensor, part: slice, shape: tuple[int, int], num_clients: int, rule: Rule
-    ) -> None:
-        self._part, self._rule = part, rule.of_part(part, shape)
-        self._weights = received[part].view(shape).repeat(num_clients, 1, 1)
-        self._buffers = torch.zeros_like(self._weights) if rule.momentum else None
-        self._gradients = None if rule.is_fused else torch.empty_like(self._weights)
-        self.keep(num_clients)
-
-    def keep(self, num_clients: int) -> None:
-        self.now = self._weights[:num_clients]
-        self._buffer = None if self._buffers is None else self._buffers[:num_clients]
-        self._rule_now = self._rule if self._rule.is_plain else self._rule.first(num_clients)
-        self.gradient = None if self._gradients is None else self._gradients[:num_clients]
-
-    def learn(self, left: Tensor, right: Tensor) -> None:
-        """One step along the gradient left [c, m, k] @ right [c, k, n]."""
-        if self.gradient is None:
-            self._rule_now.step(self.now, self._buffer, left, right)
-        else:
-            torch.bmm(left, right, out=self.gradient)
-
-    def descend(self) -> None:
-        """One step along the gradient that `learn` left, as it is by now."""
-        assert self.gradient is not None
-        self._rule_now.descend(self.now, self._buffer, self.gradient)
-
-    def write_deltas(self, received: Tensor, deltas: Tensor, rows: Tensor) -> None:
-        """Write how far the parameter moved into `rows` of deltas [C, P]. Uses it up."""
-        moved = self._weights.view(len(rows), -1).sub_(received[self._part])
-        deltas[:, self._part].index_copy_(0, rows, moved)
+from federated.local_training.scratch import Scratch
 
 
 class StackedDense:
-    """The weights [c, outputs, inputs] and biases [c, 1, outputs] of c clients, all as received at first.
+    """The weights [c, outputs, width] of c clients, at first as received ([P] by all, or [c, P]), stepped by a rule.
 
-    Works on the first clients only, those that `keep` was told.
+    The bias is the column after the weights, with an input that is always 1 (see `Dense.width`), so that one
+    product is all of a forward pass, and one all of a step. Works on the first clients only, those that `keep` was
+    told. Where the rule cannot be fused, `learn` leaves the gradient in `gradient`, and `descend` takes the step.
     """
 
-    def __init__(self, dense: Dense, received: Tensor, num_clients: int, rule: Rule) -> None:
+    def __init__(
+        self, number: int, dense: Dense, received: Tensor, num_clients: int, rule: Rule, scratch: Scratch
+    ) -> None:
+        """number: of the layer, which names its scratch space."""
         self.dense, self.rule = dense, rule
-        shape = (dense.outputs, dense.inputs)
-        self._weight = StackedParameter(received, dense.weight, shape, num_clients, rule)
-        self.parameters = [self._weight]
-        if dense.bias is not None:
-            self._bias = StackedParameter(received, dense.bias, (1, dense.outputs), num_clients, rule)
-            self.parameters.append(self._bias)
+        self._shaped = rule.shaped(self._widened)
+        shape = (num_clients, dense.outputs, dense.width)
+        self._received = self._widened(received if received.dim() > 1 else received[None])
+        self._weights = scratch(f"weights {number}", received, *shape).copy_(self._received)
+        self._buffers = scratch(f"momentum {number}", received, *shape).zero_() if rule.momentum else None
+        self._gradients = None if rule.is_fused else scratch(f"gradient {number}", received, *shape)
         self.keep(num_clients)
 
     def keep(self, num_clients: int) -> None:
         """Go on with the first clients only; the others have finished."""
-        for parameter in self.parameters:
-            parameter.keep(num_clients)
-        self._weight_transposed = self._weight.now.transpose(1, 2)
+        self.num_clients = num_clients
+        self._now = self._weights[:num_clients]
+        self._transposed = self._now.transpose(1, 2)
+        self._without_bias = self._now[..., : self.dense.inputs]
+        self._buffer = None if self._buffers is None else self._buffers[:num_clients]
+        self._rule_now = self._shaped if self.rule.is_plain else self._shaped.first(num_clients)
+        self.gradient = None if self._gradients is None else self._gradients[:num_clients]
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """inputs [c, n, inputs] -> [c, n, outputs], before the activation."""
-        if self.dense.bias is None:
-            return torch.bmm(inputs, self._weight_transposed)
-        return torch.baddbmm(self._bias.now, inputs, self._weight_transposed)
+        """inputs [c, n, width] -> [c, n, outputs], before the activation."""
+        return torch.bmm(inputs, self._transposed)
 
     def backward(self, errors: Tensor) -> Tensor:
-        """errors [c, n, outputs], the gradient of the loss before the activation -> that of the inputs."""
-        return torch.bmm(errors, self._weight.now)
+        """errors [c, n, outputs], the loss's gradient before the activation -> that of the inputs [c, n, inputs]."""
+        return torch.bmm(errors, self._without_bias)
 
     def learn(self, inputs: Tensor, errors: Tensor) -> None:
-        """One step of SGD; its gradient alone where the rule cannot be fused."""
-        self._weight.learn(errors.transpose(1, 2), inputs)
-        if self.dense.bias is not None:
-            self._bias.learn(errors.new_ones(len(errors), 1, errors.shape[1]), errors)
+        """One step of SGD along errors^T inputs; that gradient alone where the rule cannot be fused."""
+        if self.gradient is None:
+            self._rule_now.step(self._now, self._buffer, errors.transpose(1, 2), inputs)
+        else:
+            torch.bmm(errors.transpose(1, 2), inputs, out=self.gradient)
 
-    def write_deltas(self, received: Tensor, deltas: Tensor, rows: Tensor) -> None:
-        """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the stack up."""
-        for parameter in self.parameters:
-            parameter.write_deltas(received, deltas, rows)
+    def descend(self) -> None:
+        """One step along the gradient that `learn` left, as it is by now."""
+        assert self.gradient is not None
+        self._rule_now.descend(self._now, self._buffer, self.gradient)
+
+    def write_deltas(self, deltas: Tensor, rows: Tensor) -> None:
+        """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the layer up."""
+        dense, moved = self.dense, self._weights.sub_(self._received)
+        weights = deltas[:, dense.weight].view(len(deltas), dense.outputs, dense.inputs)
+        weights.index_copy_(0, rows, moved[..., : dense.inputs])
+        if dense.bias is not None:
+            deltas[:, dense.bias].index_copy_(0, rows, moved[..., dense.inputs])
+
+    def _widened(self, vectors: Tensor) -> Tensor:
+        """The layer's part of some flat vectors [k, P], as [k, outputs, width]."""
+        dense = self.dense
+        wide = vectors.new_zeros(len(vectors), dense.outputs, dense.width)
+        wide[..., : dense.inputs] = vectors[:, dense.weight].view(-1, dense.outputs, dense.inputs)
+        if dense.bias is not None:
+            wide[..., dense.inputs] = vectors[:, dense.bias]
+        return wide
+
+
+def widen(values: Tensor, num_inputs: int) -> None:
+    """Write what the columns after the inputs always hold into values [..., width]: 1 for the bias, else 0."""
+    values[..., num_inputs:] = 0
+    values[..., num_inputs : num_inputs + 1] = 1
+
+
+def first(values: Tensor, num_clients: int) -> Tensor:
+    """The first clients of values [c, ...]; a slice of all would take as long as a small kernel."""
+    return values if len(values) == num_clients else values[:num_clients]

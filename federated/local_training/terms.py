@@ -57,7 +57,7 @@ class LocalTerms:
         )
 
     def shift(self, received: Tensor) -> Tensor | None:
-        """The part of the gradient that does not change in the round, [1, T] or [C, T]; received [T].
+        """The part of the gradient that does not change in the round, [1, T] or [C, T]; received [T] or [C, T].
 
         The proximal term is mu w - mu received: weight decay by mu, and a constant.
         """
@@ -65,7 +65,7 @@ class LocalTerms:
         if self.proximal:
             pull = received * -self.proximal
             shift = pull if shift is None else shift + pull
-        return None if shift is None else shift.view(-1, received.numel())
+        return None if shift is None else shift.view(-1, received.shape[-1])
 
 
 NO_TERMS = LocalTerms()

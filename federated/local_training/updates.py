@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from federated.local_training.terms import NO_TERMS, LocalTerms
@@ -31,7 +33,16 @@ class LocalTrainer(Protocol):
     def __call__(
         self, received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS, /
     ) -> Updates:
-        """received: parameters [P]; done: rounds before this one; terms: of the cohort's clients, in its order."""
+        """received: parameters [P] of all, or [C, P] with a row for each client; done: rounds before this one;
+        terms: of the cohort's clients, in its order.
+        """
+
+
+def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tensor:
+    """What some of the clients received: the same [P] as all, or their rows of [C, P]."""
+    if received.dim() == 1:
+        return received
+    return received[torch.as_tensor(np.asarray(positions), device=received.device)]
 
 
 class Slots(NamedTuple):
@@ -43,7 +54,7 @@ class Slots(NamedTuple):
 
 
 PartTrainer = Callable[[Tensor, Sequence[int], int, LocalTerms, Slots], None]
-"""(received parameters [P], clients, rounds done, their terms, their slots).
+"""(received parameters [P] or [c, P], clients, rounds done, their terms, their slots).
 
 One call at a time: it may hold scratch space.
 """

@@ -15,7 +15,7 @@ from federated.local_training.dropout import DropoutGenerators, Masks
 from federated.local_training.plan import Plan, gathered, planned
 from federated.local_training.rule import Rule, clip_norms, rule_of
 from federated.local_training.terms import LocalTerms
-from federated.local_training.updates import PartTrainer, Slots
+from federated.local_training.updates import PartTrainer, Slots, received_by
 from federated.local_training.work import LocalWork
 from federated.objective import model_inputs
 from federated.parameters import FlatModel
@@ -43,8 +43,9 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         plan = planned(work, clients, done, terms)
+        received = received_by(received, plan.positions)
         rule = rule_of(work.local, schedule(done, work.rounds), terms.of(plan.positions), received)
-        weights = received.repeat(len(clients), 1)
+        weights = received.repeat(len(clients), 1) if received.dim() == 1 else received.clone()
         draws = [DropoutGenerators(work.seed, done, clients[at]) for at in plan.positions]
         total = _steps(work, plan, batched, draws, rule, weights)
         rows = slots.rows[torch.from_numpy(plan.positions).to(received.device)]

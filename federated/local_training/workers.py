@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from federated.local_training.terms import NO_TERMS, LocalTerms
-from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
+from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates, received_by
 from federated.local_training.work import LocalWork
 
-Part = tuple[Sequence[int], LocalTerms, Slots]
-"""Some clients, their terms, and where their results go."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+Part = tuple[Tensor, Sequence[int], LocalTerms, Slots]
+"""What some clients received, who they are, their terms, and where their results go."""
 
 
 def side_by_side(
@@ -37,11 +41,24 @@ def side_by_side(
         num_threads = min(threads if received.is_cpu else 1, len(parts))
         trainers.extend(make() for _ in range(len(trainers), num_threads))
         # Threads may share a list's iterator: a call of next() is one step of the interpreter.
-        left = iter([([cohort[at] for at in part], terms.of(part), _slots(updates, part)) for part in parts])
-        _run([_Take(trainer, received, done, left) for trainer in trainers[:num_threads]])
+        left = iter([_part(received, cohort, terms, updates, part) for part in parts])
+        _run([_Take(trainer, done, left) for trainer in trainers[:num_threads]])
         return updates
 
     return train
+
+
+def each_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """The function of every item, in their order, by as many threads, of which each has one thread of torch."""
+    results: dict[int, R] = {}
+    left = iter(list(enumerate(items)))
+
+    def take() -> None:
+        for at, item in left:
+            results[at] = function(item)
+
+    _run([take] * max(1, min(threads, len(items))))
+    return [results[at] for at in range(len(items))]
 
 
 def dealt(sizes: Sequence[int], clients: Sequence[int], clients_a_part: int) -> list[list[int]]:
@@ -63,16 +80,16 @@ def dealt(sizes: Sequence[int], clients: Sequence[int], clients_a_part: int) -> 
 class _Take:
     """One thread's work: a part, and the next, until none is left."""
 
-    def __init__(self, trainer: PartTrainer, received: Tensor, done: int, left: Iterator[Part]) -> None:
-        self._trainer, self._received, self._done, self._left = trainer, received, done, left
+    def __init__(self, trainer: PartTrainer, done: int, left: Iterator[Part]) -> None:
+        self._trainer, self._done, self._left = trainer, done, left
 
     def __call__(self) -> None:
         with torch.enable_grad():
-            for clients, terms, slots in self._left:
-                self._trainer(self._received, clients, self._done, terms, slots)
+            for received, clients, terms, slots in self._left:
+                self._trainer(received, clients, self._done, terms, slots)
 
 
-def _run(takes: Sequence[_Take]) -> None:
+def _run(takes: Sequence[Callable[[], None]]) -> None:
     if len(takes) == 1:
         takes[0]()
         return
@@ -107,11 +124,17 @@ os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on 
 
 def _empty(work: LocalWork, received: Tensor, cohort: Sequence[int]) -> Updates:
     return Updates(
-        deltas=received.new_empty(len(cohort), received.numel()),
+        deltas=received.new_empty(len(cohort), received.shape[-1]),
         num_examples=torch.tensor([len(work.clients[client]) for client in cohort]),
         client_ids=torch.tensor(cohort),
         losses=torch.empty(len(cohort)),
     )
+
+
+def _part(
+    received: Tensor, cohort: Sequence[int], terms: LocalTerms, updates: Updates, at: Sequence[int]
+) -> Part:
+    return received_by(received, at), [cohort[each] for each in at], terms.of(at), _slots(updates, at)
 
 
 def _slots(updates: Updates, part: Sequence[int]) -> Slots:

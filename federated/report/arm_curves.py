@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from federated.report.comparison import compare
 from federated.report.facets import legend_below, legend_height
-from federated.report.results import UPLINK, RunResult, arms_of
-from federated.report.style import Stroke, blank, finite, label_pair, logarithmic_x, say, strokes
+from federated.report.results import UPLINK, RunResult, arms_of, candidates
+from federated.report.style import (
+    Stroke,
+    arm_strokes,
+    blank,
+    finite,
+    label_pair,
+    logarithmic_x,
+    plain,
+    say,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +31,10 @@ if TYPE_CHECKING:
 _WIDTH = 10.5
 _MOST_BANDS = 12
 _MOST_MARKERS = 8
+_LONGEST_NAME = 60
+_LEAST_APART = 0.035
+"""Share of the axis below which two anchors' names would cover each other."""
+_NAME_COLOUR = "#444444"
 _LOG_FROM = 5.0
 """Ratio of the largest to the smallest arm's total bytes from which their axis is logarithmic."""
 
@@ -39,19 +54,24 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
     """Every arm's main metric against rounds and against uplink bytes; one row of panels a main metric.
 
     Line: mean over the finished seeds. Band, up to 12 arms: from the lowest to the highest seed. Arms
-    without a finished run are left out.
+    without a finished run are left out. Anchors are horizontal lines where they ended.
     """
+    anchors, looks = [run for run in results if run.anchor], arm_strokes(results)
+    results = candidates(results)
     arms = arms_of(results)
-    metrics = list(dict.fromkeys(result.main_metric for result in results)) or [""]
+    metrics = list(dict.fromkeys(result.main_metric for result in (*results, *anchors))) or [""]
     height = 3.7 * len(metrics) + legend_height(arms, _WIDTH)
     figure, panels = blank(_WIDTH, height, rows=len(metrics), columns=2)
-    looks, banded = strokes(arms), len(arms) <= _MOST_BANDS and len({result.seed for result in results}) > 1
+    banded = len(arms) <= _MOST_BANDS and len({result.seed for result in results}) > 1
     lines: dict[str, Line2D] = {}
     for (by_round, by_uplink), metric in zip(panels, metrics, strict=True):
         curves = mean_curves([result for result in results if result.main_metric == metric])
         for arm, curve in curves.items():
             lines[arm] = _draw(by_round, curve.rounds, curve, looks[arm], banded=banded)
             _draw(by_uplink, curve.mb, curve, looks[arm], banded=banded)
+        references = [run for run in anchors if run.main_metric == metric]
+        _draw_anchors(by_uplink, references, looks)
+        _name_anchors(by_round, _draw_anchors(by_round, references, looks))
         label_pair(by_round, by_uplink, metric)
         _stretch(by_uplink, list(curves.values()))
     for panel in () if lines else figure.axes:
@@ -62,6 +82,39 @@ def arm_curves(results: Sequence[RunResult]) -> Figure:
         "line: mean over seeds; band: lowest to highest seed" if banded else "line: mean over seeds",
     )
     return figure
+
+
+def _draw_anchors(panel: Axes, anchors: Sequence[RunResult], looks: dict[str, Stroke]) -> dict[str, float]:
+    """A line across the panel at each anchor's mean final score, which is returned."""
+    scores = {
+        arm: compare([run for run in anchors if run.arm == arm])[0].score.mean for arm in arms_of(anchors)
+    }
+    known = {arm: score for arm, score in scores.items() if score is not None and np.isfinite(score)}
+    for arm, score in known.items():
+        panel.axhline(score, color=looks[arm].colour, ls=looks[arm].line, lw=0.9, zorder=1.5)
+    return known
+
+
+def _name_anchors(panel: Axes, scores: dict[str, float]) -> None:
+    """The anchors' names at the left end of their lines; those that lie too close share one place."""
+    low, high = panel.get_ylim()
+    places: list[tuple[float, list[str]]] = []
+    for arm, score in sorted(scores.items(), key=lambda each: each[1]):
+        if places and score - places[-1][0] < _LEAST_APART * (high - low):
+            places[-1][1].append(arm)
+        else:
+            places.append((score, [arm]))
+    for score, arms in places:
+        panel.annotate(
+            plain(shortened("; ".join(arms), _LONGEST_NAME)),
+            (0.0, score),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 1.5),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=6.5,
+            color=_NAME_COLOUR,
+        )
 
 
 def mean_curves(results: Sequence[RunResult]) -> dict[str, MeanCurve]:

@@ -9,7 +9,7 @@ from federated.report.paired import Paired
 from federated.report.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP, interval_over_seeds
 from federated.report.results import RunResult, arms_of
 from federated.report.statistics import Interval
-from federated.report.style import GREY, Stroke, blank, metric_label, plain, shortened, strokes
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     figure, panels = blank(9.5, 0.9 + 0.27 * len(rows))
     panel, delta = panels[0, 0], pairs[0].delta
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
-    _draw(panel, rows, strokes(arms_of(results)))
+    _draw(panel, rows, arm_strokes(results))
     name = f"{metric_label(pairs[0].metric)} minus that of {shortened(pairs[0].baseline, _LONGEST)}"
     panel.set_xlabel(plain(f"{name} (95 % over seeds; grey: less than {delta:g})"))
     return figure
@@ -56,7 +56,7 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
         return None
     figure, panels = blank(10.5, 1.1 + 0.27 * len(arms), columns=len(measured), sharey=True)
     for panel, (title, rows) in zip(panels[0], measured.items(), strict=True):
-        _draw(panel, rows, strokes(arms))
+        _draw(panel, rows, arm_strokes(results))
         panel.set_xlabel(f"{title}\n(right of zero: worse; 95 % over seeds)")
     return figure
 

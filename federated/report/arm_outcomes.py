@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from federated.report.results import RunResult, arms_of
-from federated.report.style import Stroke, blank, metric_label, plain, strokes
+from federated.report.style import Stroke, arm_strokes, blank, metric_label, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def arm_outcomes(results: Sequence[RunResult]) -> Figure:
 
     Arms run from top to bottom in first-seen order; one without a finished run keeps its place, empty.
     """
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     by_metric: dict[str, list[RunResult]] = {}
     for result in results:
         by_metric.setdefault(result.main_metric, []).append(result)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from federated.report.gap_closed import gap_closed
 from federated.report.results import BYTES_PER_MB, DOWNLINK, TRAINING_LOSS, UPLINK, RunResult, arms_of
 
 NOTHING = "–"
@@ -32,7 +33,8 @@ class ArmSummary:
     """One row of the comparison. `runs` counts all runs, `failed` those that failed.
 
     score: final value of `main_metric`. secondary: the other final metrics, by their full names. uplink_ratio: bytes of
-    all updates as 32-bit floats over those sent.
+    all updates as 32-bit floats over those sent. anchor: which one it is, if it is one. gap_closed: the share of its
+    anchors' gap; by definition 1 for centralised and 0 for local training.
     """
 
     arm: str
@@ -45,12 +47,22 @@ class ArmSummary:
     rounds: Spread
     secondary: dict[str, Spread]
     uplink_ratio: Spread = Spread(None, None, 0)
+    anchor: str = ""
+    gap_closed: Spread = Spread(None, None, 0)
+
+
+_NONE, _ENDS = Spread(None, None, 0), {"centralised": 1.0, "local": 0.0}
 
 
 def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
     """One summary an arm, in first-seen order. Failed runs are counted, their numbers are not used."""
     runs = list(results)
-    return [_summary([run for run in runs if run.arm == arm]) for arm in arms_of(runs)]
+    shares = {arm: spread(closed.shares.tolist()) for arm, closed in gap_closed(runs).items()}
+    shares |= {run.arm: Spread(_ENDS[run.anchor], None, 1) for run in runs if run.anchor} if shares else {}
+    return [
+        replace(_summary([run for run in runs if run.arm == arm]), gap_closed=shares.get(arm, _NONE))
+        for arm in arms_of(runs)
+    ]
 
 
 def spread(values: Iterable[float | None]) -> Spread:
@@ -79,6 +91,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
         rounds=spread(run.rounds_done for run in finished),
         secondary={name: spread(run.final(name) for run in finished) for name in secondary},
         uplink_ratio=spread(run.uplink_ratio for run in finished),
+        anchor=runs[0].anchor,
     )
 
 
@@ -106,10 +119,12 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     """Arms of one study may have different main metrics; each then has its column, empty for the others."""
     mains = dict.fromkeys(summary.main_metric for summary in summaries)
     others = dict.fromkeys(name for summary in summaries for name in summary.secondary if name not in mains)
+    closed = _Column("gap closed", lambda summary: summary.gap_closed, _share_text)
     ratio = _Column("uplink ratio", lambda summary: summary.uplink_ratio, amount_text, secondary=True)
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
         *(_metric_column(name, secondary=False) for name in mains),
+        *([closed] if any(summary.gap_closed.count for summary in summaries) else []),
         _Column("uplink MB", lambda summary: summary.uplink_mb, amount_text),
         _Column("downlink MB", lambda summary: summary.downlink_mb, amount_text),
         _Column("rounds", lambda summary: summary.rounds, rounds_text),
@@ -159,6 +174,10 @@ def text_table(summaries: Sequence[ArmSummary], *, full: bool = True) -> tuple[l
 
 def _score_text(cell: Spread) -> str:
     return _spread_text(cell, decimals=3)
+
+
+def _share_text(cell: Spread) -> str:
+    return _spread_text(cell, decimals=2)
 
 
 def _error_text(cell: Spread) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from federated.report.cost_curves import cost_curves
 from federated.report.rate_distortion import rate_distortion
-from federated.report.results import SIMULATED_SECONDS, UPLINK, RunResult
+from federated.report.results import SIMULATED_SECONDS, UPLINK, RunResult, candidates
 from federated.report.to_target import target_note, target_table, target_text, to_target
 
 if TYPE_CHECKING:
@@ -36,14 +36,20 @@ def costs(results: Sequence[RunResult], target: float | None = None) -> Costs:
     return Costs(header, text, note, target_table(rows))
 
 
-def cost_figures(results: Sequence[RunResult]) -> dict[str, Figure]:
-    """Title -> figure; none of what would have nothing to tell."""
-    figures = {}
-    if len(_distinct(run.final(UPLINK) for run in results)) > 1 or _clocked(results):
-        figures["Bytes and time"] = cost_curves(results)
-    if len(_distinct(run.uplink_ratio for run in results)) > 1:
-        figures["Rate and distortion"] = rate_distortion(results)
-    return figures
+def bytes_and_time(results: Sequence[RunResult]) -> Figure | None:
+    """Scores against bytes and simulated time; None where all arms sent the same and no network is stated.
+
+    Without anchors, which send nothing.
+    """
+    results = candidates(results)
+    differ = len(_distinct(run.final(UPLINK) for run in results)) > 1
+    return cost_curves(results) if differ or _clocked(results) else None
+
+
+def rate_and_distortion(results: Sequence[RunResult]) -> Figure | None:
+    """Scores against how much smaller uplinks are; None where all arms compress alike."""
+    results = candidates(results)
+    return rate_distortion(results) if len(_distinct(run.uplink_ratio for run in results)) > 1 else None
 
 
 def _distinct(values: Any) -> list[float]:

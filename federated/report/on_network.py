@@ -9,16 +9,17 @@ from typing import Any
 from federated.choice import Choice
 from federated.errors import BadInput
 from federated.networks import timed
-from federated.report.results import RunResult
+from federated.report.results import RunResult, candidates
 
 
 def on_network(results: Sequence[RunResult], network: Choice) -> list[RunResult]:
     """The runs with the simulated time of a bound network, which also stands in their parameters.
 
-    Their histories must hold `CLOCK_INPUTS` of every round. Raises BadInput where the study compares networks: under
-    one and the same, its arms would not be what they are called.
+    Histories must hold `CLOCK_INPUTS` of every round; anchors stay as they are, for they send nothing. Raises BadInput
+    where the study compares networks: under one and the same, its arms would not be what they are called.
     """
-    if len({tuple(sorted(_of_network(run.parameters).items())) for run in results}) > 1:
+    stated_by = {tuple(sorted(_of_network(run.parameters).items())) for run in candidates(results)}
+    if len(stated_by) > 1:
         raise BadInput("network: this study compares networks of its own, so it cannot be timed on another")
     clock = network.build()
     stated = {"network": network.name} | {
@@ -30,6 +31,8 @@ def on_network(results: Sequence[RunResult], network: Choice) -> list[RunResult]
             history=timed(run.history, clock, run.seed),
             parameters={**_without_network(run.parameters), **stated},
         )
+        if not run.anchor
+        else run
         for run in results
     ]
 

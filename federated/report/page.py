@@ -1,108 +1,65 @@
-"""The report of a study as one HTML file that needs nothing else: no scripts, no network, images inside."""
+"""The report of a study as one HTML file that needs nothing else: no network, images inside."""
 
 from __future__ import annotations
 
 import base64
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from federated.report.comparison import compare, final_text, text_table
-from federated.report.costs import Costs
-from federated.report.paired import Paired
-from federated.report.ranking import commands, ranked
-from federated.report.results import RunResult, arms_of, shared_partitions
-from federated.report.style import metric_label, png, strokes
-from federated.report.verdict import sentences
+from federated.report.report import Report
+from federated.report.sections import DETAILS, SECTIONS, Pictures, Section
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from jinja2 import Environment
 
-_TEMPLATE = Path(__file__).with_name("page.html")
+_FOLDER = Path(__file__).parent
 
 
-def write_page(
-    path: Path,
-    study_name: str,
-    description: str,
-    question_yaml: str,
-    results: Sequence[RunResult],
-    figures: Mapping[str, Figure | bytes],
-    links: Mapping[str, str],
-    environment: Mapping[str, str],
-    command: str = "",
-    costs: Costs | None = None,
-    pairs: Sequence[Paired] = (),
-) -> None:
-    """Write the page to `path`; its folder is made where it is missing. For the arguments see `page_html`."""
-    html = page_html(
-        study_name,
-        description,
-        question_yaml,
-        results,
-        figures,
-        links,
-        environment,
-        command,
-        costs,
-        pairs,
-    )
+def write_page(path: Path, report: Report, pictures: Pictures) -> None:
+    """Write the page to `path`; its folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    path.write_text(page_html(report, pictures), encoding="utf-8")
 
 
-def page_html(
-    study_name: str,
-    description: str,
-    question_yaml: str,
-    results: Sequence[RunResult],
-    figures: Mapping[str, Figure | bytes],
-    links: Mapping[str, str],
-    environment: Mapping[str, str],
-    command: str = "",
-    costs: Costs | None = None,
-    pairs: Sequence[Paired] = (),
-) -> str:
-    """The whole report. All text is escaped.
-
-    question_yaml: text of the study file. figures: title -> figure or PNG. links: text -> address, such as
-    the study's page in MLflow. environment: versions and machine. command: what reproduces the study; without
-    it, the command for a study file of the study's name. costs: what each arm needed until a target.
-    pairs: every arm against the baseline.
-    """
-    from jinja2 import Environment, StrictUndefined
-
-    templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters |= {"breakable": _breakable, "kept_together": _kept_together}
-    template = templates.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    header, rows = text_table(compare(results))
-    command = command or f"python -m flows run {shlex.quote(f'{study_name}.yaml')}"
-    return template.render(
-        name=study_name,
-        description=description,
-        question=question_yaml.strip(),
-        summary=_summary(results),
-        header=[name.replace("_", " ") for name in header],
-        rows=rows,
-        partitions=shared_partitions(results),
-        costs=costs,
-        failed=[run for run in results if not run.finished],
-        figures={title: _encoded(figure) for title, figure in figures.items()},
-        runs=[_run_row(run) for run in results],
-        shared=_shared_parameters(results),
-        links=links,
-        environment=environment,
-        verdict=sentences(results, pairs),
-        ranking=ranked(results, pairs),
-        pairs=pairs,
-        looks=strokes(arms_of(results)),
-        command=command,
-        commands=commands(results, command),
-        digests=sorted({run.data_digest for run in results} - {""}),
+def page_html(report: Report, pictures: Pictures) -> str:
+    """The whole report. All text is escaped. pictures: title -> PNG, see `figures.drawn`."""
+    templates = _templates()
+    return templates.get_template("page.html").render(
+        report=report,
+        summary=_summary(report),
+        sections=_rendered(SECTIONS, templates, report, pictures),
+        details=_rendered(DETAILS, templates, report, pictures),
+        digests=sorted({run.data_digest for run in report.results} - {""}),
     )
+
+
+def _rendered(
+    sections: Iterable[Section], templates: Environment, report: Report, pictures: Pictures
+) -> list[tuple[Section, Markup]]:
+    """The sections that have something to show, with their HTML."""
+    shown = []
+    parts = templates.get_template("parts.html").module
+    for section in sections:
+        content = section.content(report, pictures)
+        if content is not None:
+            template = templates.get_template(section.template)
+            # What a template gives is escaped already.
+            shown.append((section, Markup(template.render(content, parts=parts, pictures=pictures))))
+    return shown
+
+
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folders = FileSystemLoader([_FOLDER, _FOLDER / "sections"])
+    templates = Environment(
+        loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"breakable": _breakable, "kept_together": _kept_together, "base64": _base64}
+    return templates
 
 
 def _breakable(text: str) -> Markup:
@@ -116,40 +73,22 @@ def _kept_together(text: str) -> Markup:
     return Markup(str(escape(text)).replace(", ", ",&nbsp;"))
 
 
-def _summary(results: Sequence[RunResult]) -> str:
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _summary(report: Report) -> str:
     """`27 runs, 9 arms, 3 seeds; 1 failed.`"""
-    arms, seeds = {run.arm for run in results}, {run.seed for run in results}
-    failed = sum(not run.finished for run in results)
-    counts = [_counted(len(results), "run"), _counted(len(arms), "arm"), _counted(len(seeds), "seed")]
+    runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
+    failed = sum(not run.finished for run in runs)
+    counts = [
+        _counted(len(runs), "run"),
+        _counted(len({run.arm for run in runs} - anchors), "arm"),
+        *([_counted(len(anchors), "anchor")] if anchors else []),
+        _counted(len({run.seed for run in runs}), "seed"),
+    ]
     return f"{', '.join(counts)}; {failed or 'none'} failed."
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _run_row(run: RunResult) -> dict[str, str]:
-    """What the table of runs says of one; the last numbers of a failed run are shown, as they are its own."""
-    return {
-        "arm": run.arm,
-        "seed": str(run.seed),
-        "status": run.status.lower(),
-        "metric": metric_label(run.main_metric),
-        "final": final_text(run),
-        "rounds": str(run.rounds_done),
-        "partition": run.partition,
-        "run id": run.run_id,
-    }
-
-
-def _shared_parameters(results: Sequence[RunResult]) -> dict[str, str]:
-    """The settings that every run has with the same value, seed aside."""
-    if not results:
-        return {}
-    first, *others = (run.parameters for run in results)
-    shared = {name: value for name, value in first.items() if all(o.get(name, ...) == value for o in others)}
-    return {name: str(value) for name, value in shared.items() if name != "seed"}
-
-
-def _encoded(figure: Figure | bytes) -> str:
-    return base64.b64encode(figure if isinstance(figure, bytes) else png(figure)).decode("ascii")

@@ -11,7 +11,7 @@ import numpy as np
 
 from federated.errors import BadInput
 from federated.evaluation import higher_is_better
-from federated.report.results import RunResult, arms_of
+from federated.report.results import RunResult, arms_of, candidates
 from federated.report.statistics import (
     LEVEL,
     Interval,
@@ -32,7 +32,7 @@ BEST = "best"
 DELTA = 0.01
 """The smallest difference that matters, unless the study says otherwise: one percentage point of accuracy."""
 
-_FEWEST_SEEDS = 3
+FEWEST_SEEDS = 3
 """Below, nothing is called better, worse or the same: two differences that happen to agree are no evidence."""
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
@@ -68,10 +68,11 @@ class Paired:
 
 
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
-    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first.
+    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first; no anchor.
 
     Only an arm with a finished run can be one; None where there is none. Raises BadInput for an unknown arm.
     """
+    results = candidates(results)
     scores = {arm: list(_scores(results, arm).values()) for arm in arms_of(results)}
     finished = {arm: float(np.mean(values)) for arm, values in scores.items() if values}
     if wanted in scores:
@@ -99,9 +100,10 @@ def compare_paired(
     baseline = choose_baseline(results, wanted)
     if baseline is None:
         return []
+    results = candidates(results)
     metric = next(result.main_metric for result in results if result.arm == baseline)
     arms = arms_of([result for result in results if result.main_metric == metric])
-    outcomes = {arm: _Outcomes(_scores(results, arm), _curves(results, arm)) for arm in arms}
+    outcomes = {arm: _Outcomes(_scores(results, arm), curves_by_seed(results, arm)) for arm in arms}
     pairs = [(arm, baseline) for arm in arms if arm != baseline]
     if wanted == BEST and BEST not in arms:
         others = [arm for arm, _ in pairs]
@@ -167,7 +169,7 @@ def _paired(
 
 def _verdict(gains: np.ndarray, p: float, same_p: float) -> Verdict:
     """gains: how much better the arm is, seed by seed."""
-    if len(gains) < _FEWEST_SEEDS:
+    if len(gains) < FEWEST_SEEDS:
         return "inconclusive"
     if same_p < 1 - LEVEL:  # first: a difference too small to matter may still be a certain one
         return "no difference"
@@ -182,7 +184,7 @@ def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:
     return {seed: value for seed, value in finals.items() if value is not None and np.isfinite(value)}
 
 
-def _curves(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
+def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
     """Seed -> all that was measured of the model, round by round: equal to the bit where nothing differs."""
     return {
         run.seed: [

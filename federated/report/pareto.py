@@ -22,13 +22,13 @@ def pareto(
 
     Bytes are those of both ways. An arm is dominated where another is as good and as cheap and in one of both
     ahead. The knee is the arm of the front farthest from the straight line between its ends, over the logarithm
-    of bytes; it takes a front of three arms. Arms without a score or byte count have no place. problems: of each
-    arm, see `problems_of`; None: all have the same.
+    of bytes; it takes a front of three arms. Arms without a score or byte count have no place, nor have anchors,
+    which are no choice. problems: of each arm, see `problems_of`; None: all have the same.
     """
     places: dict[str, Place] = {}
     groups: dict[tuple[str, Problem], list[ArmSummary]] = {}
     for summary in summaries:
-        if _known(summary):
+        if _known(summary) and not summary.anchor:
             key = (summary.main_metric, (problems or {}).get(summary.arm, ()))
             groups.setdefault(key, []).append(summary)
     for group in groups.values():

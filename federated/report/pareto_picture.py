@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from federated.report.comparison import ArmSummary, compare
 from federated.report.facets import legend_below
 from federated.report.pareto import Place, Problem, pareto, problems_of, total_megabytes
-from federated.report.results import RunResult, arms_of
-from federated.report.style import GREY, Stroke, blank, metric_label, strokes
+from federated.report.results import RunResult
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
         return None
     metrics = list(dict.fromkeys(summary.main_metric for summary in shown))
     figure, panels = blank(10.5, 3.7 * len(metrics) + 0.1 * len(shown), rows=len(metrics))
-    looks = strokes(arms_of(results))
+    looks = arm_strokes(results)
     dots: dict[str, Line2D] = {}
     for panel, metric in zip(panels[:, 0], metrics, strict=True):
         points = _points([summary for summary in shown if summary.main_metric == metric])

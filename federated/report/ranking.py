@@ -11,12 +11,13 @@ import numpy as np
 
 from federated.evaluation import higher_is_better
 from federated.report.comparison import NOTHING, ArmSummary, Spread, compare, number_text, spread
+from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.paired import Paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.results import RunResult
 from federated.report.statistics import Interval, t_interval
 from federated.report.style import metric_label
-from federated.report.verdict import difference_text, verdict_text
+from federated.report.verdict import difference_text, share_text, verdict_text
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
@@ -32,7 +33,9 @@ _OPTIONAL = {
 
 @dataclass(frozen=True)
 class Ranked:
-    """One arm in the ranked table. cells: column -> text. place: on the Pareto front; None without numbers."""
+    """One arm in the ranked table. cells: column -> text. place: on the Pareto front; None without numbers and for
+    anchors.
+    """
 
     arm: str
     cells: dict[str, str]
@@ -40,14 +43,14 @@ class Ranked:
 
 
 def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked]:
-    """The arms, best mean first within each main metric; those without a finished run last."""
+    """The arms, best mean first within each main metric; those without a finished run next, and anchors last."""
     summaries = compare(results)
     places = pareto(summaries, problems_of(results))
-    by_arm = {pair.arm: pair for pair in pairs}
+    by_arm, closed = {pair.arm: pair for pair in pairs}, gap_closed(results)
     rows = [
         Ranked(
             summary.arm,
-            _cells(summary, [run for run in results if run.arm == summary.arm], by_arm, pairs),
+            _cells(summary, [run for run in results if run.arm == summary.arm], by_arm, pairs, closed),
             places.get(summary.arm),
         )
         for summary in sorted(summaries, key=_by_score)
@@ -70,30 +73,39 @@ def commands(results: Sequence[RunResult], command: str) -> dict[str, str]:
     return {summary.arm: f"{command} --arm {shlex.quote(summary.arm)}" for summary in compare(results)}
 
 
-def _by_score(summary: ArmSummary) -> tuple[bool, str, float]:
-    mean = summary.score.mean
+def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:
+    mean, is_anchor = summary.score.mean, bool(summary.anchor)
     if mean is None or not math.isfinite(mean):
-        return True, summary.main_metric, 0.0
-    return False, summary.main_metric, -mean if higher_is_better(summary.main_metric) else mean
+        return is_anchor, True, summary.main_metric, 0.0
+    return is_anchor, False, summary.main_metric, -mean if higher_is_better(summary.main_metric) else mean
 
 
 def _cells(
-    summary: ArmSummary, runs: Sequence[RunResult], by_arm: dict[str, Paired], pairs: Sequence[Paired]
+    summary: ArmSummary,
+    runs: Sequence[RunResult],
+    by_arm: dict[str, Paired],
+    pairs: Sequence[Paired],
+    closed: dict[str, GapClosed],
 ) -> dict[str, str]:
     pair = by_arm.get(summary.arm)
-    is_baseline = bool(pairs) and pairs[0].baseline == summary.arm
+    role = "anchor" if summary.anchor else "baseline" if _is_baseline(summary, pairs) else NOTHING
     finished = sum(run.finished for run in runs)
     seconds = spread(run.seconds for run in runs if run.finished)
     return {
         metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
         "difference": difference_text(pair) if pair else NOTHING,
-        "verdict": "baseline" if is_baseline else verdict_text(pair) if pair else NOTHING,
+        "verdict": verdict_text(pair) if pair else role,
+        "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
         **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
         "MB up": _amount(summary.uplink_mb),
         "MB down": _amount(summary.downlink_mb),
         "seconds": _amount(seconds),
         "seeds": str(finished) if finished == len(runs) else f"{finished} of {len(runs)}",
     }
+
+
+def _is_baseline(summary: ArmSummary, pairs: Sequence[Paired]) -> bool:
+    return bool(pairs) and pairs[0].baseline == summary.arm
 
 
 def _with_interval(runs: Sequence[RunResult], metric: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES
 from data_partitioners.one_parameter import ONE_PARAMETER
 from federated.report.fingerprint_table import in_words
-from federated.report.results import RunResult
+from federated.report.results import RunResult, candidates
 from federated.report.style import Stroke, blank, metric_label, plain, strokes
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def response_curve(results: Sequence[RunResult]) -> Figure | None:
     partitioner is. Grey: where IID partitions of these sizes lie. Arms count as different once they are further
     apart than the grey area is wide.
     """
+    results = candidates(results)
     measure = _measure(results)
     points = [point for result in results if (point := _point(result, measure, _varied(results)))]
     if not _differ(points):

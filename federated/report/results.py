@@ -27,6 +27,7 @@ class RunResult:
     run_id: of the MLflow run. message: why it failed. status: MLflow's. seconds: wall time from start to end.
     partition: the content address of the data and of who holds what; empty where it is not known.
     data_digest: the content address of the data set.
+    anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
     study: str
@@ -41,6 +42,8 @@ class RunResult:
     seconds: float | None = None
     data_digest: str = ""
     partition: str = ""
+    anchor: str = ""
+    anchor_key: str = ""
 
     @property
     def finished(self) -> bool:
@@ -121,6 +124,11 @@ def shared_partitions(results: Sequence[RunResult]) -> str:
         return "Arms with the same seed have the same partition."
     most = max(len({run.partition for run in runs}) for runs in by_seed.values())
     return f"Arms with the same seed have up to {most} different partitions, by their digests."
+
+
+def candidates(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs whose arms are compared: anchors are references, no arm's rivals."""
+    return [result for result in results if not result.anchor]
 
 
 def arms_of(results: Sequence[RunResult]) -> list[str]:

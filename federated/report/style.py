@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from federated.report.results import RunResult, arms_of, candidates
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -46,6 +48,12 @@ class Stroke(NamedTuple):
         return _GLYPHS[self.marker]
 
 
+_ANCHORS = {
+    "centralised": Stroke("#333333", (0, (6, 3)), "P"),
+    "local": Stroke(GREY, (0, (1.5, 2)), "X"),
+}
+
+
 def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
     """A stroke for each arm, by its place among `arms`.
 
@@ -60,6 +68,12 @@ def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
             places = [(firsts.index(first), seconds.index(second)) for first, second in parts]
             return {arm: _stroke(*place) for arm, place in zip(arms, places, strict=True)}
     return {arm: _stroke(i % len(OKABE_ITO), i // len(OKABE_ITO)) for i, arm in enumerate(arms)}
+
+
+def arm_strokes(results: Sequence[RunResult]) -> dict[str, Stroke]:
+    """A stroke for each arm; anchors are grey, dashed where centralised and dotted where local."""
+    anchors = {run.arm: _ANCHORS[run.anchor] for run in results if run.anchor}
+    return {**strokes(arms_of(candidates(results))), **anchors}
 
 
 def _stroke(colour: int, kind: int) -> Stroke:

@@ -12,3 +12,12 @@ def unit_of(longest: float) -> tuple[float, str]:
         if longest < limit:
             return unit, name
     return 86_400.0, "days"
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3.5 min`, `12 h`; a dash where there is none."""
+    if seconds is None:
+        return "–"
+    unit, name = unit_of(seconds)
+    value = seconds / unit
+    return f"{value:.0f} {name}" if value >= 10 else f"{value:.2g} {name}"

@@ -11,7 +11,15 @@ import numpy as np
 
 from federated.evaluation import higher_is_better
 from federated.report.comparison import Spread, amount_text, rounds_text, short_name, spread
-from federated.report.results import BYTES_PER_MB, DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult, arms_of
+from federated.report.results import (
+    BYTES_PER_MB,
+    DOWNLINK,
+    SIMULATED_SECONDS,
+    UPLINK,
+    RunResult,
+    arms_of,
+    candidates,
+)
 from federated.report.times import unit_of
 
 DEFAULT_SHARE = 0.95
@@ -44,13 +52,14 @@ class ToTarget:
 
 
 def to_target(results: Sequence[RunResult], stated: float | None = None) -> list[ToTarget]:
-    """One row an arm, in first-seen order.
+    """One row an arm, in first-seen order; none for anchors.
 
     The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best mean final
     value among its rivals (the arms that differ from it in compression and network alone; where no arm has any, all
     of the same main metric), where that is above 0. McMahan et al. 2017, table 2, also count rounds to a target, but
     interpolate between evaluations; here it is the first evaluation that reached it.
     """
+    results = candidates(results)
     defaults = _defaults(results)
     rows = []
     for arm in arms_of(results):

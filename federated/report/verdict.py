@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from federated.evaluation import higher_is_better
+from federated.report.gap_closed import GapClosed, gap_closed
+from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
-from federated.report.results import RunResult, arms_of
+from federated.report.results import RunResult, arms_of, candidates
 from federated.report.statistics import MOST_SEEDS, Interval
 from federated.report.style import metric_label
 
-_ORDER: tuple[Verdict, ...] = ("better", "worse", "no difference", "no effect", "inconclusive")
+_DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
 def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
@@ -19,14 +22,20 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if best is None:
         return []
     arm, mean, metric = best
-    if len(arms_of(results)) == 1:
-        return [f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."]
-    said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}."]
+    of_the_gap = _gap_sentences(gap_closed(results), arm)
+    if len(arms_of(candidates(results))) == 1:
+        alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
+        return [alone, *of_the_gap]
+    said = [f"Best mean {metric_label(metric)}: {arm}, {mean:.3f}.", *of_the_gap]
     if not pairs:
         return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
     shared = [pair for pair in pairs if pair.seeds]
-    by_verdict = {verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in _ORDER}
-    said += [_about(verdict, found) for verdict, found in by_verdict.items() if found]
+    by_verdict = {
+        verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
+    }
+    said += [_about(verdict, by_verdict[verdict]) for verdict in _DECIDED if by_verdict[verdict]]
+    said += [same.sentence() for same in identical_arms(candidates(results))]
+    said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
     if without := [pair.arm for pair in pairs if not pair.seeds]:
         said.append(f"Not compared, for want of a seed that both finished: {'; '.join(without)}.")
     least = min((len(pair.seeds) for pair in shared), default=5)
@@ -37,8 +46,8 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
 
 
 def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
-    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric."""
-    finished = [run for run in results if run.finished and run.final(run.main_metric) is not None]
+    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric; no anchor."""
+    finished = [run for run in candidates(results) if run.finished and run.final(run.main_metric) is not None]
     if not finished:
         return None
     metric = finished[0].main_metric
@@ -50,6 +59,33 @@ def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
     choose = max if higher_is_better(metric) else min
     arm = choose(means, key=lambda name: means[name])
     return arm, means[arm], metric
+
+
+def share_text(closed: GapClosed) -> str:
+    """`0.84 [0.80, 0.88]` of the anchors' gap; in words where they do not differ."""
+    if closed.mean is None:
+        return "anchors do not differ" if closed.seeds else "no shared seed"
+    ends = "" if closed.interval is None else f" [{closed.interval.low:.2f}, {closed.interval.high:.2f}]"
+    return f"{closed.mean:.2f}{ends}".replace("-", "−")
+
+
+def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
+    """What the best arm closes of the gap between the anchors, and for whom there is no such gap."""
+    said = []
+    if best in closed and closed[best].mean is not None:
+        share, gap = share_text(closed[best]), closed[best].gap
+        said.append(f"{best} closes {share} of the gap between local and centralised training ({gap:.3f}).")
+    if alike := [each for each in closed.values() if each.mean is None and each.seeds]:
+        named = "; ".join(
+            f"{each.arm} ({signed(each.gap or 0.0)} {interval_text(each.ends)}".rstrip() + ")"
+            for each in alike[:3]
+        )
+        more = f"; and {len(alike) - 3} more" if len(alike) > 3 else ""
+        said.append(
+            "Centralised training is not better than local by more than noise, so there is no gap to close: "
+            f"{named}{more}."
+        )
+    return said
 
 
 def verdict_text(pair: Paired) -> str:
@@ -94,9 +130,6 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
         return f"{verdict.capitalize()} than {baseline}: {named}{more}."
     if verdict == "no difference":
         return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
-    plain = "; ".join(pair.arm for pair in pairs[:3])
-    if verdict == "no effect":
-        return f"No effect at all: every number of the model is the same as with {baseline}: {plain}{more}."
     needed = [pair.more_seeds for pair in pairs]
     seeds = (
         "" if None in needed else f", about {max(filter(None, needed), default=1)} more seeds would decide"

@@ -10,6 +10,7 @@ from federated.heterogeneity import client_table
 from federated.partition_files import partition_npz
 from federated.report import federation_pictures, learning_curves, png
 from federated.report.client_pictures import class_picture, client_picture
+from federated.report.personalisation_picture import personalisation_picture
 from federated.setup import Setup
 from federated.state import RunState
 from tasks.tracking import runs
@@ -24,7 +25,8 @@ _READABLE_PARAMETERS = 100
 @task(name="track outcome", cache_policy=NO_CACHE)
 def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
-    saved_as = log_model(run_id, state, setup)
+    # With local training there is no one model that stands for the run.
+    saved_as = "none" if setup.config.training == "local" else log_model(run_id, state, setup)
     pictures = {
         **federation_pictures(setup.federation),
         "learning_curves.png": png(learning_curves(result_of(run_id, state.history))),
@@ -40,7 +42,11 @@ def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
     """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
     found = generalisation(state, setup)
     log_history(run_id, [(state.round, found.metrics)])
-    figures = {"generalisation.png": client_picture(found), "classes.png": class_picture(found)}
+    figures = {
+        "generalisation.png": client_picture(found),
+        "classes.png": class_picture(found),
+        "personalisation.png": personalisation_picture(found),
+    }
     runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
     for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
         if table:
@@ -49,7 +55,7 @@ def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:
     """The parameters by name, as a file to read, where there are few enough for that."""
-    if state.parameters.numel() > _READABLE_PARAMETERS:
+    if state.parameters.numel() > _READABLE_PARAMETERS or setup.config.training == "local":
         return {}
     setup.model.load(state.parameters)
     named = {name: value.tolist() for name, value in setup.model.module.named_parameters()}

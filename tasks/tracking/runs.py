@@ -37,6 +37,7 @@ def open_study(study: StudyConfig) -> str:
     }
     run_id = _create(client, study.name, study.name, tags)
     parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
+    parameters |= {"anchors": ", ".join(study.anchors)} if study.anchors else {}
     _log_parameters(
         client, run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()}
     )
@@ -55,6 +56,8 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "order": str(run.order),
         "run_key": run.config.run_key(),
         "arm_key": run.config.arm_key(),
+        "anchor_key": run.config.anchor_key(),
+        **({"anchor": run.config.training} if run.config.training != "federated" else {}),
         **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
         **_source_tags(),
     }

@@ -81,6 +81,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         partition=_partition(run.data.tags),
         seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
         data_digest=run.data.tags.get("data_digest", ""),
+        anchor=run.data.tags.get("anchor", ""),
+        anchor_key=run.data.tags.get("anchor_key", ""),
     )
 
 

@@ -1,0 +1,49 @@
+"""Examples that occur more than once: on which sides of a split their copies are, and how to keep them on one.
+
+Contents are numbers that are equal where examples have the same inputs (`Examples.contents`). Targets play no part: a
+model that has seen an example with one label has seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def copies_among(contents: np.ndarray, held_out: np.ndarray, training: np.ndarray) -> int:
+    """How many of the held-out examples have a copy among the training ones. contents: int [N]; the others: indices."""
+    seen = np.zeros(int(contents.max(initial=0)) + 1, bool)
+    seen[contents[training]] = True
+    return int(seen[contents[held_out]].sum())
+
+
+def first_copies(contents: np.ndarray) -> np.ndarray:
+    """For each example the first one, in the order of the data set, with the same inputs, int64 [N]."""
+    _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def own_copies_together(
+    kept: Sequence[tuple[np.ndarray, np.ndarray]], contents: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(training, own held-out) examples of participating clients, drawn anew so that copies are on one side.
+
+    Across all of them, copies go where the first is, each at its own client. A client that would be left with nothing
+    to train on keeps its copies in training, and its own held-out set is empty.
+    """
+    if not any(len(own) for _, own in kept):
+        return list(kept)
+    every = np.concatenate([part for pair in kept for part in pair])
+    is_own = np.zeros(len(contents), bool)
+    is_own[np.concatenate([own for _, own in kept])] = True
+    every.sort()
+    first = np.empty(len(contents), np.int64)
+    first[every] = every[first_copies(contents[every])]
+    together = []
+    for training, own in kept:
+        out, back = is_own[first[training]], ~is_own[first[own]]
+        moved = np.concatenate([training[~out], own[back]]), np.concatenate([own[~back], training[out]])
+        nothing_left = not len(moved[0]) and len(moved[1])
+        together.append((moved[1], moved[0]) if nothing_left else moved)
+    return together

@@ -1,0 +1,165 @@
+"""Recordings of sensors, cut into windows."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from federated.datasets.download import fetch
+from federated.datasets.examples import Examples, bad_data
+
+_bad = partial(bad_data, "windows")
+
+
+def windows(
+    path: Path,
+    signals: tuple[str, ...],
+    target: str,
+    client: str | None = None,
+    files: str = "*.csv",
+    length: int = 128,
+    download: str | None = None,
+) -> Callable[[], Examples]:
+    """Windows [N, signals, length] of recordings of sensors, one CSV file each, their clients from the files' names.
+
+    path: a folder of recordings or a .zip of one; every file in it or below whose path matches `files` is a recording,
+        in the order of their paths.
+    signals: the columns that are measured, in this order. target: the column with the label of every sample.
+    client: a regular expression whose first group, searched in a file's path, is its client, such as (s[0-9]+)_.
+    files: a pattern as of the shell, in which * also stands for folders.
+    length: samples a window. The samples are taken as evenly spaced; columns of time are not looked at.
+    download: an address from which the .zip is fetched, once, where there is no `path`.
+
+    Windows do not overlap, as a sample in two windows would be on both sides of a split; what is left at a recording's
+    end is dropped. Still, two neighbouring windows are more alike than two recordings: hold out whole clients to know
+    what the model does for new ones. A window's class is the label of most of its samples (of as many, the
+    first in the alphabet); classes in the order of the alphabet. Each signal is standardised with the mean and standard
+    deviation of the training windows (one that is constant there becomes 0).
+    """
+    if not signals:
+        raise ValueError("signals must name at least one column")
+    if length < 1:
+        raise ValueError(f"length must be at least 1, got {length}")
+    if download and path.suffix != ".zip":
+        raise ValueError(f"path {path} must end in .zip where it is to be downloaded")
+    if not download and not (path.is_dir() or path.is_file()):
+        raise ValueError(
+            f"path {path} is neither a folder nor a .zip file; recordings as CSV files are needed"
+        )
+    pattern = _pattern(client)
+
+    def load() -> Examples:
+        if download and not path.exists():
+            fetch(download, path, "windows")
+        cut = [_cut(name, table, target, signals, length) for name, table in _recordings(path, files)]
+        if not sum(len(each.labels) for each in cut):
+            raise _bad(
+                f"no file in {path} that matches {files!r} has {length} samples; found {len(cut)} files"
+            )
+        classes = sorted({str(label) for each in cut for label in each.labels})
+        if len(classes) < 2:
+            raise _bad(f"all windows are {classes[0]!r}; at least 2 classes are needed")
+        number_of = {label: number for number, label in enumerate(classes)}
+        inputs = np.concatenate([each.inputs for each in cut])
+        return Examples(
+            "windows",
+            inputs,
+            np.array([number_of[label] for each in cut for label in each.labels], np.int64),
+            tuple(classes),
+            client_ids=None if pattern is None else np.array(_clients(cut, pattern)),
+            fit=partial(_standardised, inputs),
+            source=str(path),
+        )
+
+    return load
+
+
+class _Cut(NamedTuple):
+    """One recording: inputs float32 [n, signals, length] and the label of each window."""
+
+    name: str
+    inputs: np.ndarray
+    labels: list[str]
+
+
+def _pattern(client: str | None) -> re.Pattern[str] | None:
+    try:
+        pattern = None if client is None else re.compile(client)
+    except re.error as error:
+        raise ValueError(f"client {client!r} is not a regular expression: {error}") from error
+    if pattern is not None and pattern.groups < 1:
+        raise ValueError(
+            f"client {client!r} has no group; write one around the client's name, as in (s[0-9]+)_"
+        )
+    return pattern
+
+
+def _clients(cut: list[_Cut], pattern: re.Pattern[str]) -> list[str]:
+    """The client of every window. Raises BadInput for a file whose path does not tell."""
+    found = {each.name: pattern.search(each.name) for each in cut}
+    if strange := [name for name, match in found.items() if match is None]:
+        raise _bad(f"client {pattern.pattern!r} is not found in {strange[0]!r}; narrow `files`, or widen it")
+    return [str(found[each.name].group(1)) for each in cut for _ in each.labels]  # type: ignore[union-attr]
+
+
+def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(path below `path`, table) of every recording, in the order of the paths."""
+    if path.is_dir():
+        below = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        yield from ((name, _table(name, path / name)) for name in below if fnmatch(name, files))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(name for name in archive.namelist() if fnmatch(name, files)):
+                yield name, _table(name, io.BytesIO(archive.read(name)))
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise _bad(f"{path} is not a .zip file, or is damaged: {error}") from error
+
+
+def _table(name: str, source: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(source)
+    except (ValueError, OSError) as error:
+        raise _bad(f"{name} cannot be read as CSV: {error}") from error
+
+
+def _cut(name: str, table: pd.DataFrame, target: str, signals: tuple[str, ...], length: int) -> _Cut:
+    for column in (target, *signals):
+        if column not in table.columns:
+            raise _bad(
+                f"there is no column {column!r} in {name}; it has: {', '.join(map(str, table.columns))}"
+            )
+        if len(gaps := np.flatnonzero(table[column].isna())):
+            raise _bad(f"the column {column!r} of {name} is missing in row {gaps[0] + 1}")
+    try:
+        values = table[list(signals)].to_numpy(np.float32)
+    except ValueError as error:
+        raise _bad(f"{name}: a signal is not numeric: {error}") from error
+    count = len(table) // length
+    inputs = values[: count * length].reshape(count, length, len(signals)).transpose(0, 2, 1)
+    labels = table[target].astype(str).to_numpy()[: count * length].reshape(count, length)
+    return _Cut(name, np.ascontiguousarray(inputs), [_majority(window) for window in labels])
+
+
+def _majority(labels: np.ndarray) -> str:
+    values, counts = np.unique(labels.astype(str), return_counts=True)
+    return str(values[counts.argmax()])
+
+
+def _standardised(inputs: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """All windows [N, signals, length] with each signal at mean 0 and deviation 1 over the training ones."""
+    seen = inputs[training].astype(np.float64)
+    mean, deviation = seen.mean(axis=(0, 2)), seen.std(axis=(0, 2))
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    standardised: np.ndarray = ((inputs - mean[:, None]) * scale[:, None]).astype(np.float32)
+    return standardised

@@ -1,0 +1,227 @@
+"""What a study will take: runs, wall time, memory and bytes, arm by arm, from short probes of its settings."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from federated.config import RunConfig
+from federated.forecast.cautions import cautions, with_arms
+from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
+from federated.forecast.payloads import Amount, downlink_bytes, total
+from federated.forecast.probe import Probe, personalisation_batches, probe, round_batches
+from federated.forecast.remembered import Overheads, overheads
+from federated.local_training.cores import cores_shared_by, threads_of
+from federated.networks import round_seconds
+from federated.report.paired import FEWEST_SEEDS
+from federated.setup import Setup, prepare
+from federated.stopping import segment_ends
+from federated.study import Run
+
+_HOUR = 3600.0
+_SECONDS_IN_ALL = 4.0
+_SECONDS_A_SETTING = 0.5
+LONG_SECONDS = 60.0
+"""A study that takes longer begins with its forecast."""
+
+
+@dataclass(frozen=True)
+class ArmForecast:
+    """One arm: its runs, wall time of them one after another, bytes of them together. Rounds are at most so many
+    where there is a stop rule. network_seconds: of a round on the stated network; None without one."""
+
+    arm: str
+    runs: int
+    rounds: int
+    stops: bool
+    seconds: float
+    uplink: Amount
+    downlink: Amount
+    network_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A study before it runs. seconds: wall time of all runs, so many workers at a time. memory_mb: the most that a
+    process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences."""
+
+    arms: tuple[ArmForecast, ...]
+    workers: int
+    threads: int
+    seconds: float
+    probe_seconds: float
+    memory_mb: float
+    machine_mb: float
+    overheads_measured: bool
+    privacy: str
+    cautions: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        """Of all arms."""
+        return sum(arm.runs for arm in self.arms)
+
+    @property
+    def uplink(self) -> Amount:
+        """Bytes to the server, all runs together."""
+        return total(arm.uplink for arm in self.arms)
+
+    @property
+    def downlink(self) -> Amount:
+        """Bytes from the server, all runs together."""
+        return total(arm.downlink for arm in self.arms)
+
+    def as_json(self) -> str:
+        """For the artifact `forecast.json`; `forecast_of_json` reads it."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def forecast_of_json(text: str) -> Forecast:
+    """The forecast that `as_json` wrote."""
+    content = json.loads(text)
+    arms = [
+        ArmForecast(**{**arm, "uplink": Amount(*arm["uplink"]), "downlink": Amount(*arm["downlink"])})
+        for arm in content["arms"]
+    ]
+    return Forecast(**{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"])})
+
+
+def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
+    """Probe every distinct setting of a study for some seconds in all. Raises BadInput where a run cannot work."""
+    started, cost = time.perf_counter(), overheads()
+    by_arm: dict[str, list[RunConfig]] = {}
+    for run in runs:
+        by_arm.setdefault(run.arm, []).append(run.config)
+    share = min(_SECONDS_A_SETTING, _SECONDS_IN_ALL / len({_setting(each[0]) for each in by_arm.values()}))
+    probes: dict[str, Probe] = {}
+    arms: list[ArmForecast] = []
+    said: dict[str, list[str]] = {}
+    with cores_shared_by(workers):
+        threads = threads_of(runs[0].config.orchestration.threads)
+        for arm, configs in by_arm.items():
+            setup = prepare(configs[0])
+            probed = _probed(setup, probes, share)
+            arms.append(_arm(arm, configs, setup, probed, cost))
+            for sentence in [*cautions(setup), *_of_costs(arms[-1], probed)]:
+                said.setdefault(sentence, []).append(arm)
+    memory = peak_mb() + not_loaded_mb() + cost.growth_mb
+    several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
+    return Forecast(
+        arms=tuple(arms),
+        workers=workers,
+        threads=threads,
+        seconds=in_all([arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)], workers, cost),
+        probe_seconds=time.perf_counter() - started,
+        memory_mb=memory,
+        machine_mb=machine_mb(),
+        overheads_measured=cost.measured,
+        privacy=_guarantee([configs[0] for configs in by_arm.values()]),
+        cautions=(
+            *with_arms(said, len(by_arm)),
+            *([_few_seeds(len(runs) // len(by_arm))] if several else []),
+            *_of_memory(memory, workers),
+        ),
+    )
+
+
+def in_all(seconds: Sequence[float], workers: int, cost: Overheads) -> float:
+    """Wall time of runs of so many seconds each, so many at a time: each starts as soon as a worker is free."""
+    if workers == 1:
+        return sum(seconds) + cost.first_run
+    busy = [cost.process + cost.first_run] * workers
+    for each in seconds:
+        busy[busy.index(min(busy))] += each
+    return max(busy)
+
+
+def _probed(setup: Setup, probes: dict[str, Probe], seconds: float) -> Probe:
+    """The probe of a setup; one of another that differs in nothing that costs is taken as it is."""
+    key = _setting(setup.config)
+    if key not in probes:
+        probes[key] = probe(setup, seconds)
+    return probes[key]
+
+
+def _setting(config: RunConfig) -> str:
+    """Equal for configs whose rounds cost the same but for who holds how much."""
+    free = {"seed", "partitioner", "network", "stop", "orchestration"}
+    return json.dumps(config.model_dump(mode="json", exclude=free), sort_keys=True)
+
+
+def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, cost: Overheads) -> ArmForecast:
+    config, runs = configs[0], len(configs)
+    batches, segments = round_batches(setup), len(list(segment_ends(config, 0)))
+    options = config.evaluation.personalisation
+    fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
+    run = (
+        config.rounds * probed.seconds_of_round(setup.cohort_size, batches)
+        + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
+        + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
+        + segments * cost.segment
+        + cost.run
+    )
+    sent = config.training == "federated"
+    uplink = probed.uplink.times(setup.cohort_size * config.rounds * runs * sent)
+    downlink = total(downlink_bytes(replace(setup, config=each), probed.downlink) for each in configs)
+    return ArmForecast(
+        arm=arm,
+        runs=runs,
+        rounds=config.rounds,
+        stops=config.stop is not None,
+        seconds=run * runs,
+        uplink=uplink,
+        downlink=downlink.times(sent),
+        network_seconds=_network_seconds(setup, probed, batches),
+    )
+
+
+def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | None:
+    """The simulated seconds of a round on the stated network."""
+    config, clients = setup.config, setup.cohort_size
+    if config.network is None:
+        return None
+    metrics = {
+        "communication/uplink_bytes": probed.uplink.expected * clients,
+        "communication/downlink_bytes": downlink_bytes(setup, probed.downlink).expected / config.rounds,
+        "train/cohort_clients": float(clients),
+        "system/training_seconds": batches * probed.batch_seconds,
+    }
+    return round_seconds(config.network.build(), metrics, config.seed, 1)
+
+
+def _guarantee(configs: Sequence[RunConfig]) -> str:
+    """No mechanism that is registered gives one: `clip` bounds an update and hides nothing."""
+    names = sorted({config.privacy.label() for config in configs})
+    return f"no privacy guarantee, so no epsilon (privacy: {', '.join(names)})"
+
+
+def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:
+    """What is likely a mistake in what an arm costs."""
+    said = []
+    if probed.diverged:
+        said.append(f"training: a probe of a few steps did not stay finite: {probed.diverged}")
+    if arm.network_seconds is not None and arm.network_seconds > _HOUR:
+        said.append(
+            f"network: a round takes about {arm.network_seconds / _HOUR:,.1f} hours on it, all {arm.rounds} rounds "
+            f"{arm.rounds * arm.network_seconds / (24 * _HOUR):,.1f} days"
+        )
+    return said
+
+
+def _of_memory(memory: float, workers: int) -> list[str]:
+    needed, there = memory * workers, machine_mb()
+    if needed <= there:
+        return []
+    return [
+        f"memory: about {needed:,.0f} MB with --workers {workers}, this machine has {there:,.0f}; fewer workers or a "
+        "smaller engine.memory_mb need less"
+    ]
+
+
+def _few_seeds(seeds: int) -> str:
+    return (
+        f"seeds: {seeds} decide nothing between arms; a verdict needs {FEWEST_SEEDS} or more, and 5 make small "
+        "differences visible"
+    )

@@ -1,0 +1,120 @@
+"""How many bytes travel: sizes of payloads that were really encoded, summed over the rounds to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.broadcast import replayed, worth_keeping
+from federated.compressors import Compressor
+from federated.compressors.none import none
+from federated.randomness import Purpose, generator
+from federated.rounds import sample_cohort
+from federated.setup import Setup
+
+_SHUFFLED = 6
+_MARGIN = 0.05
+"""Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends."""
+
+
+class Amount(NamedTuple):
+    """A quantity that is foreseen: what is expected, between which ends. All equal where it is exact."""
+
+    low: float
+    expected: float
+    high: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether it can be no other."""
+        return self.low == self.high
+
+    def times(self, factor: float) -> Amount:
+        """So many of it."""
+        return Amount(*(factor * value for value in self))
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """The sum, as if all were at the same end at once."""
+    parts = list(amounts)
+    return Amount(*(sum(values) for values in zip(*parts, strict=True))) if parts else Amount(0, 0, 0)
+
+
+def sizes(real: Sequence[int], others: Sequence[int]) -> Amount:
+    """Bytes of a payload to come, from payloads of real vectors and of `others` that no training makes.
+
+    Exact where all are of one size, so that the content plays no part: the others are as unlike as can be (`unlike`).
+    Else the range of the real ones, and on both sides as much again as they differ by, at least a margin.
+    """
+    low, high = min(real), max(real)
+    if {low, high, *others} == {low}:
+        return Amount(low, low, low)
+    factor = max(1 + _MARGIN, high / low)
+    return Amount(low / factor, float(np.mean(real)), high * factor)
+
+
+def unlike(row: Tensor) -> Tensor:
+    """Vectors as long as `row` [P] that a codec would code very differently, [9, P]: a single number that is not zero,
+    its numbers in rising and in falling order, and in random orders with random exponents."""
+    numbers = generator(0, Purpose.FORECAST, row.numel())
+    single = torch.zeros_like(row)
+    single[-1] = 1.0
+    rising = row.abs().sort().values
+    shuffled = [
+        row[torch.from_numpy(numbers.permutation(row.numel()))]
+        * torch.from_numpy(10.0 ** numbers.uniform(-6, 0, row.numel())).to(row)
+        for _ in range(_SHUFFLED)
+    ]
+    return torch.stack([single, rising, rising.flip(0), *shuffled])
+
+
+def lengths(codec: Compressor, rows: Tensor) -> list[int]:
+    """Bytes of the payloads of vectors [n, P], each as a client's first."""
+    numbers = [generator(0, Purpose.FORECAST, at) for at in range(len(rows))]
+    payloads, _ = codec.encode(codec.init(*rows.shape), rows, numbers)
+    return [len(payload) for payload in payloads]
+
+
+def downlink_payload(setup: Setup, models: Sequence[Tensor]) -> Amount:
+    """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
+    rows = torch.stack(list(models)).cpu()
+    if setup.downlink.difference:
+        trainable = setup.model.num_trainable
+        rows = torch.diff(rows[:, :trainable], dim=0)
+        rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
+    return sizes(lengths(setup.downlink, rows), lengths(setup.downlink, unlike(rows[-1])))
+
+
+def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
+    """Bytes that the server sends in all rounds of a run, with payloads of these sizes."""
+    if not setup.downlink.difference:
+        return payload.times(setup.cohort_size * setup.config.rounds)
+    size, trainable = setup.model.vector.numel(), setup.model.num_trainable
+    (whole,) = lengths(none(), torch.zeros(1, trainable))
+    beside = lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0
+    # Who takes part when is known beforehand, and with it what each client lacks.
+    cohorts = [sample_cohort(setup, done).tolist() for done in range(setup.config.rounds)]
+    low, expected, high = (
+        _replayed_bytes(cohorts, round(each), whole) + beside * sum(map(len, cohorts)) for each in payload
+    )
+    return Amount(min(low, expected), expected, max(expected, high))
+
+
+def _replayed_bytes(cohorts: Sequence[Sequence[int]], difference: int, whole: int) -> int:
+    """Bytes of all rounds where every difference has this size: `federated.broadcast`, on sizes alone."""
+    held: dict[int, int] = {}
+    kept: list[int] = []
+    sent = 0
+    for now, cohort in enumerate(cohorts):
+        if now:
+            kept.append(difference)
+        kept = kept[len(kept) - worth_keeping(kept, whole) :]
+        for client in cohort:
+            count = replayed(held.get(client, -1), now, kept, whole)
+            sent += whole if count is None else sum(kept[len(kept) - count :])
+            held[client] = now
+    return sent

@@ -1,0 +1,260 @@
+"""The probe: a few local steps, one evaluation and real payloads, timed with the run's own engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.budget import centralised_training
+from federated.config import LocalTraining, RunConfig
+from federated.errors import Diverged
+from federated.evaluation import evaluate
+from federated.federation import Federation
+from federated.forecast.payloads import Amount, downlink_payload, lengths, sizes, unlike
+from federated.local_training import Updates
+from federated.rounds import STAGES, Stages, run_round, sample_cohort, train
+from federated.setup import Setup, initial_state
+from federated.state import RunState
+from federated.wire import Received, compress
+
+_FEW_CLIENTS = 4
+_MOST_ROUNDS = 4
+_REPEATS = 3
+_EVALUATED = 1_024
+"""Examples of the central test set, and as many of the other held-out ones, that are evaluated at most."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one setting costs on this machine, as it is now. Seconds are wall time of one run with its threads.
+
+    batch_seconds: one client's local step on a full batch. client_seconds: all else that goes with a client of the
+    cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
+    evaluation. uplink, downlink: bytes of a client's update, and of the payload that the server encodes in a round.
+    diverged: why the training left the finite numbers, if it did.
+    """
+
+    batch_seconds: float
+    client_seconds: float
+    round_seconds: float
+    evaluation_seconds: float
+    uplink: Amount
+    downlink: Amount
+    diverged: str = ""
+
+    def seconds_of_round(self, clients: float, batches: float) -> float:
+        """A round with so many clients, who train on so many batches together."""
+        return self.round_seconds + clients * self.client_seconds + batches * self.batch_seconds
+
+
+def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
+    """How many full batches the work of clients with `size` [K] examples in a round is worth, float [K].
+
+    The mean of a step counted as one, whatever its batch, and of examples over the size of a batch: half of the cost
+    of a step goes with its examples. The mean of a range of epochs or steps.
+    """
+    batch = np.minimum(local.batch_size or np.inf, np.maximum(size, 1))
+    if local.steps is not None:
+        return np.full(len(size), float(np.mean(local.steps))) * (size > 0)
+    full = local.batch_size or np.maximum(size, 1)
+    per_epoch: np.ndarray = (np.ceil(size / batch) + size / full) / 2
+    return float(np.mean(local.epochs)) * per_epoch
+
+
+def round_batches(setup: Setup) -> float:
+    """Full batches of a round, all clients together: the mean over those that hold examples, times those that train.
+
+    Without a server too, where a round spends what one of a federation does in expectation (`federated.budget`).
+    """
+    config, federation = setup.config, setup.federation
+    holding = federation.sizes[federation.sizes > 0]
+    cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
+    if config.training == "centralised":
+        steps = centralised_training(config, federation.clients, cohort).steps
+        return float(np.mean([steps or 0]))
+    return float(batches_of(config.local, holding).mean()) * cohort
+
+
+def personalisation_batches(setup: Setup) -> float:
+    """Full batches of fine-tuning the model for every client once; 0 where that is not asked for."""
+    options = setup.config.evaluation.personalisation
+    if options is None or options.steps == 0:
+        return 0.0
+    local = setup.config.local.model_copy(update={"epochs": options.epochs or 1, "steps": options.steps})
+    held_out = np.array([len(own) > 0 for own in setup.federation.own_held_out])
+    return float(batches_of(local, setup.federation.sizes[held_out]).sum())
+
+
+def probe(setup: Setup, seconds: float) -> Probe:
+    """Measure one setting in about so many seconds; at least some single steps, however long they take."""
+    setup = replace(setup, config=_without_dump(setup.config))
+    few, state, watch = min(setup.cohort_size, _FEW_CLIENTS), initial_state(setup), _Watch()
+    costs, diverged = (0.0, 0.0, 0.0), ""
+    try:
+        watch.round(setup, state, few, 1)  # warms up: imports, scratch space, the processor's cache
+        single = watch.round(setup, state, few, 1)
+        whole = single.training / single.batches * round_batches(setup)
+        whole += single.rest / single.clients * setup.cohort_size
+        watch = _Watch()
+        costs = (
+            _whole_rounds(setup, watch, seconds)
+            if whole <= seconds
+            else _few_steps(setup, watch, single, few, seconds)
+        )
+    except Diverged as error:
+        diverged = str(error)
+    return Probe(
+        *costs,
+        evaluation_seconds=0.0 if diverged else _evaluation_seconds(setup, watch.state or state),
+        uplink=watch.uplink(setup),
+        downlink=downlink_payload(setup, watch.models(setup)),
+        diverged=diverged,
+    )
+
+
+def _without_dump(config: RunConfig) -> RunConfig:
+    """A probe leaves no payloads in the folder of the run's."""
+    return config.model_copy(update={"compression": config.compression.model_copy(update={"dump": None})})
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Seconds of a round's local training and of the rest of it, its clients, the full batches they trained on."""
+
+    training: float
+    rest: float
+    clients: int
+    batches: float
+    state: RunState
+
+
+class _Watch:
+    """Runs rounds of a setting, shorter ones than the run's where asked, and keeps what travelled."""
+
+    def __init__(self) -> None:
+        self.state: RunState | None = None
+        self._models: list[Tensor] = []
+        self._updates: list[Tensor] = []
+        self._sent: list[int] = []
+
+    def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
+        """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
+        smaller = replace(setup, cohort_size=clients)
+        started = time.perf_counter()
+        after, report = run_round(
+            state, smaller, Stages(self._train(steps), self._compress, STAGES.aggregate)
+        )
+        seconds = time.perf_counter() - started
+        self.state = after
+        self._models += [state.parameters, after.parameters]
+        trained = report.cohort_clients
+        return _Timed(
+            report.training_seconds,
+            seconds - report.training_seconds,
+            trained,
+            self._batches(smaller, state.round) if steps is None else float(trained * steps),
+            after,
+        )
+
+    def _batches(self, setup: Setup, done: int) -> float:
+        """Full batches of the round after `done` rounds."""
+        if setup.config.training != "federated":
+            return round_batches(setup)
+        sizes_of_cohort = setup.federation.sizes[sample_cohort(setup, done)]
+        return float(batches_of(setup.config.local, sizes_of_cohort).sum())
+
+    def models(self, setup: Setup) -> list[Tensor]:
+        """Global models of the probe, at least two."""
+        return self._models or [setup.initial_parameters] * 2
+
+    def uplink(self, setup: Setup) -> Amount:
+        """Bytes of a client's update, running statistics included."""
+        trainable = setup.model.num_trainable
+        rows = (
+            self._updates[-1][:1, :trainable] if self._updates else setup.initial_parameters[None, :trainable]
+        )
+        found = lengths(setup.uplink, torch.cat([rows, unlike(rows[0])]))
+        beside = (
+            (self._sent[-1] if self._sent else found[0]) - found[0]
+            if setup.model.vector.numel() > trainable
+            else 0
+        )
+        return sizes(self._sent or found[:1], [size + beside for size in found[1:]])
+
+    def _train(self, steps: int | None) -> Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]:
+        def limited(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
+            if steps is None:
+                return train(setup, state, model, shard)
+            terms = replace(setup.algorithm.terms(state.server, shard), steps=np.full(len(shard), steps))
+            short = setup.algorithm._replace(terms=lambda server, clients: terms)
+            return train(replace(setup, algorithm=short), state, model, shard)
+
+        return limited
+
+    def _compress(self, setup: Setup, state: RunState, updates: Updates) -> Received:
+        received = compress(setup, state, updates)
+        self._updates.append(updates.deltas[:1].clone())
+        self._sent += np.sum(list(received.traffic.values()), axis=0).tolist()
+        return received
+
+
+def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, float, float]:
+    """The costs of a batch, a client and a round from rounds as the run will have them."""
+    state, rounds = initial_state(setup), list[_Timed]()
+    started = time.perf_counter()
+    while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
+        rounds.append(watch.round(setup, state, setup.cohort_size, None))
+        state = rounds[-1].state
+    quick = rounds[1:]  # the first of them sees memory that nobody has touched
+    batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))
+    rest = float(np.median([each.rest for each in quick]))
+    return batch, 0.0, rest
+
+
+def _few_steps(
+    setup: Setup, watch: _Watch, single: _Timed, few: int, seconds: float
+) -> tuple[float, float, float]:
+    """The same from rounds of a few clients that are cut short."""
+    steps = max(2, round(seconds / _REPEATS / max(single.training, 1e-9)))
+    every = [watch.round(setup, initial_state(setup), few, steps) for _ in range(_REPEATS)]
+    longer = min(every, key=lambda each: each.training)  # the others had a busy neighbour
+    batch = (longer.training - single.training) / (longer.batches - single.batches)
+    if batch <= 0:  # a hiccup in the shorter one
+        batch = longer.training / longer.batches
+    beginning = max(single.training / single.clients - batch, 0.0)
+    return batch, beginning + min(single.rest, longer.rest) / single.clients, 0.0
+
+
+def _evaluation_seconds(setup: Setup, state: RunState) -> float:
+    """Wall time of one evaluation without fine-tuning, from one on part of the examples where there are many."""
+    evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
+    smaller, share = _part_of(setup.federation, evaluation.training_examples)
+    config = setup.config.model_copy(update={"evaluation": evaluation})
+    part = replace(setup, federation=smaller, config=config)
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        evaluate(state, part)
+        times.append(time.perf_counter() - started)
+    return min(times) / share
+
+
+def _part_of(federation: Federation, training_examples: int) -> tuple[Federation, float]:
+    """The federation with fewer held-out examples, and which share of what is evaluated is left."""
+    others = [*federation.own_held_out, *federation.unseen]
+    num_others = sum(map(len, others))
+    keep = min(1.0, _EVALUATED / max(num_others, 1))
+    part = replace(
+        federation,
+        test=federation.test[:_EVALUATED],
+        own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
+        unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
+    )
+    training = min(training_examples, int(federation.sizes.sum()))
+    evaluated = [training + sum(map(len, each.held_out_sets().values())) for each in (part, federation)]
+    return part, evaluated[0] / evaluated[1]

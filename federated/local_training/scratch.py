@@ -1,0 +1,21 @@
+"""Memory that is used again: to map fresh pages took as long as to train a logistic regression."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+
+class Scratch:
+    """Tensors by name for one thread, kept from block to block and from round to round, as large as ever asked for."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A tensor of this shape, of the type and on the device of `like`, with whatever was left in it."""
+        count, kept = math.prod(shape), self._kept.get(name)
+        if kept is None or kept.numel() < count:
+            kept = self._kept[name] = like.new_empty(count)
+        return kept[:count].view(shape)

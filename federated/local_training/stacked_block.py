@@ -1,0 +1,91 @@
+"""The examples of a few local steps of a stack of clients, gathered and made ready at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.local_training.criterion import Criterion
+from federated.local_training.linear_stack import Dense
+from federated.local_training.plan import Plan, gathered
+from federated.local_training.scratch import Scratch
+from federated.local_training.stacked_dense import first, widen
+from federated.local_training.stacked_masks import StackedMasks
+from federated.local_training.work import LocalWork
+from federated.objective import write_model_inputs
+
+# As bytes, as floats and scaled, so many examples of Fashion-MNIST stay in a core's cache.
+_GATHERED_NUMBERS = 200_000
+
+
+class Block:
+    """A few steps S of all clients that take part in the first of them.
+
+    active: clients that take each step; batch: B, the examples of one.
+    inputs [c, S x B, width]: of the first layer, those that are dropped already zero.
+    targets [S, c, B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
+    masks: of each layer's inputs, [c, B, inputs] for each step; None where nothing is dropped.
+    """
+
+    def __init__(
+        self,
+        work: LocalWork,
+        criterion: Criterion,
+        layers: Sequence[Dense],
+        plan: Plan,
+        steps: range,
+        masks: StackedMasks,
+        scratch: Scratch,
+    ) -> None:
+        self.criterion, self.batch = criterion, plan.examples.shape[2]
+        self.active = plan.active[steps.start : steps.stop]
+        device = work.inputs.device
+        chosen = slice(self.active[0]), slice(steps.start, steps.stop)
+        at = torch.from_numpy(plan.examples[chosen]).to(device)
+        self.inputs = _inputs(work, at, layers[0], scratch)
+        self.masks = self._masks(masks, plan.counts[chosen], layers[0].inputs)
+        self.targets = gathered(work.targets, at.transpose(0, 1))
+        counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
+        self.real = torch.arange(self.batch, device=device) < counts
+        scale = criterion.scale(layers[-1].outputs)
+        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype)))[..., None]
+        aims = criterion.aims(self.targets, layers[-1].outputs) * -weights
+        self.outputs = scratch("outputs", self.inputs, *aims.shape)
+        if self.active[-1] < self.active[0]:
+            self.outputs.zero_()
+        self._of_step = list(zip(aims, weights, self.outputs, strict=True))
+
+    def errors(self, step: int, outputs: Tensor) -> Tensor:
+        """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
+        aims, weights, kept = (first(values, len(outputs)) for values in self._of_step[step])
+        kept.copy_(outputs)
+        return torch.addcmul(aims, self.criterion.predict(outputs), weights)
+
+    def losses(self) -> Tensor:
+        """The summed losses of each client's examples [c]."""
+        return (self.criterion.losses(self.outputs, self.targets) * self.real).sum(dim=(0, 2))
+
+    def _masks(
+        self, masks: StackedMasks, counts: np.ndarray, num_inputs: int
+    ) -> list[tuple[Tensor, ...] | None]:
+        """Of all layers; the first one's are applied."""
+        drawn = masks.draw(counts, self.batch, self.inputs)
+        if (first := drawn[0]) is not None:
+            self.inputs[..., :num_inputs] *= first
+        return [None if mask is None else torch.split(mask, self.batch, dim=1) for mask in drawn]
+
+
+def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tensor:
+    """The examples at [c, S, B] as the first layer takes them, [c, S x B, width]."""
+    inputs = scratch("inputs", work.model.vector, at.shape[0], at.shape[1] * at.shape[2], dense.width)
+    rows, at = inputs.view(-1, dense.width), at.reshape(-1)
+    at_a_time = max(1, _GATHERED_NUMBERS // dense.inputs) if at.is_cpu else len(at)
+    for into, some in zip(torch.split(rows, at_a_time), torch.split(at, at_a_time), strict=True):
+        taken = scratch("gathered", work.inputs, len(some), *work.inputs.shape[1:])
+        torch.index_select(work.inputs, 0, some, out=taken)
+        write_model_inputs(taken.flatten(1), into[:, : dense.inputs])
+    widen(rows, dense.inputs)
+    return inputs

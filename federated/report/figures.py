@@ -1,0 +1,41 @@
+"""Every figure of a report by its title; also its file in MLflow, with underscores: `every_run.png`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from federated.report.arm_curves import arm_curves
+from federated.report.arm_intervals import difference_picture, gap_picture
+from federated.report.arm_outcomes import arm_outcomes
+from federated.report.costs import bytes_and_time, rate_and_distortion
+from federated.report.pareto_picture import pareto_picture
+from federated.report.report import Report
+from federated.report.response_curve import response_curve
+from federated.report.style import png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, Callable[[Report], Figure | None]] = {
+    "Difference from the baseline": lambda report: difference_picture(report.results, report.pairs),
+    "Score against bytes": lambda report: pareto_picture(report.results),
+    "Response to heterogeneity": lambda report: response_curve(report.results),
+    "Every run": lambda report: arm_outcomes(report.results),
+    "On the way": lambda report: arm_curves(report.results),
+    "Generalisation gaps": lambda report: gap_picture(report.results),
+    "Bytes and time": lambda report: bytes_and_time(report.results),
+    "Rate and distortion": lambda report: rate_and_distortion(report.results),
+}
+"""Title -> what draws it; None where it would have nothing to tell."""
+
+
+def drawn(report: Report) -> dict[str, bytes]:
+    """Title -> PNG of every figure that has something to tell."""
+    figures = {title: draw(report) for title, draw in FIGURES.items()}
+    return {title: png(figure) for title, figure in figures.items() if figure is not None}
+
+
+def as_files(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """File name -> PNG."""
+    return {f"{title.lower().replace(' ', '_')}.png": picture for title, picture in pictures.items()}

@@ -1,0 +1,96 @@
+"""The forecast of a study against what it then took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from federated.report.comparison import NOTHING
+from federated.report.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
+from federated.report.times import duration
+
+if TYPE_CHECKING:
+    from federated.forecast import Amount, ArmForecast, Forecast
+
+HEADER = ("", "forecast", "fact", "fact / forecast")
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A table of texts, a note below it, and what was said against the study before it ran."""
+
+    header: list[str]
+    rows: list[list[str]]
+    note: str
+    cautions: tuple[str, ...]
+
+
+def foreseen(
+    forecast: Forecast, results: Sequence[RunResult], seconds: float | None, memory_mb: float | None
+) -> Foreseen:
+    """The study as a whole, then each arm. seconds, memory_mb: what the study took; None where it did not end.
+
+    Only what is whole is compared: an arm with a run that failed has no fact, and then the study has none of its bytes.
+    """
+    rows = [
+        _row(
+            "wall time of all runs", duration(forecast.seconds), duration(seconds), forecast.seconds, seconds
+        ),
+        _row("peak memory, MB", _mb(forecast.memory_mb), _mb(memory_mb), forecast.memory_mb, memory_mb),
+        _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
+        _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
+    ]
+    for arm in forecast.arms if len(forecast.arms) > 1 else ():
+        rows += _rows_of(arm, [result for result in results if result.arm == arm.arm])
+    at_a_time = f"{forecast.workers} run{'s' if forecast.workers > 1 else ''} at a time"
+    at_most = (
+        "; rounds were foreseen as if no stop rule fired" if any(arm.stops for arm in forecast.arms) else ""
+    )
+    note = (
+        f"From {forecast.probe_seconds:.1f} s of probes, {at_a_time}. A range of MB where payloads depend on what is "
+        f"sent{at_most}. Time of an arm is that of its runs one after another. {forecast.privacy.capitalize()}."
+    )
+    return Foreseen(list(HEADER), rows, note, forecast.cautions)
+
+
+def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:
+    times = [result.seconds for result in results if result.finished and result.seconds is not None]
+    seconds = sum(times) if len(times) == arm.runs else None
+    return [
+        _row(f"{arm.arm}: time", duration(arm.seconds), duration(seconds), arm.seconds, seconds),
+        _bytes_row(f"{arm.arm}: MB up", arm.uplink, _total(results, UPLINK, arm.runs)),
+    ]
+
+
+def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None:
+    """The sum of a final count of bytes over runs, all of which have to have finished; what sends nothing counts 0."""
+    finished = [result for result in results if result.finished]
+    return sum(result.final(metric) or 0.0 for result in finished) if len(finished) == runs else None
+
+
+def _bytes_row(what: str, amount: Amount, fact: float | None) -> list[str]:
+    return _row(
+        what, amount_text(amount), NOTHING if fact is None else megabytes(fact), amount.expected, fact
+    )
+
+
+def _row(what: str, forecast: str, fact: str, expected: float, found: float | None) -> list[str]:
+    ratio = f"{found / expected:.2f}" if found is not None and expected > 0 else NOTHING
+    return [what, forecast, fact, ratio]
+
+
+def amount_text(amount: Amount) -> str:
+    """`17.3`, or `0.99 to 1.09` where it is not exact, in MB."""
+    ends = [megabytes(amount.low), megabytes(amount.high)]
+    return ends[0] if amount.exact or ends[0] == ends[1] else " to ".join(ends)
+
+
+def megabytes(count: float) -> str:
+    """Three digits that mean something."""
+    value = count / BYTES_PER_MB
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"
+
+
+def _mb(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"

@@ -1,0 +1,81 @@
+"""Report: all that a report is made of. Its sections and figures read it, nothing changes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from federated.report.comparison import ArmSummary, compare
+from federated.report.costs import Costs, costs
+from federated.report.foreseen import Foreseen
+from federated.report.paired import DELTA, Paired, compare_paired
+from federated.report.pareto import Place, pareto, problems_of
+from federated.report.ranking import Ranked, ranked
+from federated.report.results import RunResult
+from federated.report.style import Stroke, arm_strokes
+from federated.report.verdict import sentences
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a study asked and found.
+
+    question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
+    main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
+    environment: versions and machine. stated_command: what ran the study, where that is known. foreseen: the forecast
+    against what the study took, where there was one.
+    """
+
+    name: str
+    results: Sequence[RunResult]
+    description: str = ""
+    question: str = ""
+    baseline: str | None = None
+    delta: float = DELTA
+    target: float | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stated_command: str = ""
+    foreseen: Foreseen | None = None
+
+    @property
+    def command(self) -> str:
+        """What runs the study again; without a known one, that for a study file of the study's name."""
+        return self.stated_command or f"python -m flows run {shlex.quote(f'{self.name}.yaml')}"
+
+    @cached_property
+    def arms(self) -> list[ArmSummary]:
+        """One summary an arm, in first-seen order."""
+        return compare(self.results)
+
+    @cached_property
+    def pairs(self) -> list[Paired]:
+        """Every other arm against the baseline; raises BadInput as `compare_paired` does."""
+        return compare_paired(self.results, self.baseline, self.delta)
+
+    @cached_property
+    def verdict(self) -> list[str]:
+        """The answer in words, the most important sentence first."""
+        return sentences(self.results, self.pairs)
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Arm -> its place on or behind the Pareto front."""
+        return pareto(self.arms, problems_of(self.results))
+
+    @cached_property
+    def ranking(self) -> list[Ranked]:
+        """The rows of the ranked table."""
+        return ranked(self.results, self.pairs)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What each arm needed until the target."""
+        return costs(self.results, self.target)
+
+    @cached_property
+    def looks(self) -> dict[str, Stroke]:
+        """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
+        return arm_strokes(self.results)

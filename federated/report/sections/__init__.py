@@ -1,0 +1,42 @@
+"""The sections of a report's page, in their order.
+
+To add one: a file here with a function `(report, pictures) -> content of the template, or None`, a template of the same
+name beside it, and a line in `SECTIONS`. A section that is one figure is `picture(title)`, with a line in
+`federated/report/figures.py`. All text in templates is escaped.
+"""
+
+from federated.report.sections.arms_alone import arms_alone
+from federated.report.sections.details import all_metrics, environment, every_run, shared_settings, study_file
+from federated.report.sections.failed import failed
+from federated.report.sections.forecast_and_fact import forecast_and_fact
+from federated.report.sections.ranking import ranking
+from federated.report.sections.section import Pictures, Section, picture
+from federated.report.sections.target import target
+
+__all__ = ["DETAILS", "SECTIONS", "Pictures", "Section"]
+
+SECTIONS = (
+    Section("Failed runs", "failed.html", failed),
+    Section("Ranking", "ranking.html", ranking),
+    picture("Difference from the baseline"),
+    picture("On the way"),
+    picture("Score against bytes"),
+    picture("Response to heterogeneity"),
+    picture("Generalisation gaps"),
+    picture("Every run"),
+    Section("On the way to a target", "target.html", target),
+    picture("Bytes and time"),
+    picture("Rate and distortion"),
+    Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
+)
+"""Answers first, then how they came about."""
+
+DETAILS = (
+    Section("One arm alone", "pairs.html", arms_alone),
+    Section("Study file", "text.html", study_file),
+    Section("All metrics", "table.html", all_metrics),
+    Section("Runs", "table.html", every_run),
+    Section("Settings that all runs share", "pairs.html", shared_settings),
+    Section("Environment", "pairs.html", environment),
+)
+"""Folded away at the end, below the command that runs the study again."""

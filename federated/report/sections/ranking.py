@@ -1,0 +1,20 @@
+"""The ranked table, and how to read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.report.report import Report
+from federated.report.results import shared_partitions
+from federated.report.sections.section import Pictures
+
+
+def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
+    """Rows, how arms are drawn, and what the note says of the comparison."""
+    return {
+        "rows": report.ranking,
+        "looks": report.looks,
+        "compared": bool(report.pairs),
+        "delta": report.delta,
+        "partitions": shared_partitions(report.results),
+    }

@@ -1,0 +1,60 @@
+"""`python -m flows run --forecast`, and what is said at the top of a long study."""
+
+from rich.console import Console
+from rich.table import Table
+
+from federated.forecast import LONG_SECONDS, Forecast, forecast_study
+from federated.report.foreseen import amount_text
+from federated.report.times import duration
+from federated.setup import check_runs
+from federated.study import StudyConfig
+
+
+def show_forecast(study: StudyConfig, workers: int, screen: Console) -> None:
+    """Predict a study and stop; nothing is logged."""
+    runs = study.runs()
+    check_runs(runs)
+    show(forecast_study(runs, workers), screen, whole=True)
+
+
+def show(forecast: Forecast, screen: Console, whole: bool | None = None) -> None:
+    """A line and the cautions; arm by arm where the study is long, or where the whole is asked for."""
+    if forecast.seconds >= LONG_SECONDS if whole is None else whole:
+        screen.print(_arms(forecast), markup=False)
+    screen.print(_in_a_line(forecast), markup=False, soft_wrap=True)
+    if whole:
+        for line in _details(forecast):
+            screen.print(line, style="dim", markup=False, soft_wrap=True)
+    for caution in forecast.cautions:
+        screen.print(f"warning: {caution}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _in_a_line(forecast: Forecast) -> str:
+    runs = f"{forecast.runs} run{'' if forecast.runs == 1 else 's'}"
+    at_most = "at most " if any(arm.stops for arm in forecast.arms) else ""
+    return (
+        f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}, {forecast.memory_mb:,.0f} MB of memory, "
+        f"{amount_text(forecast.uplink)} MB up, {amount_text(forecast.downlink)} MB down"
+    )
+
+
+def _details(forecast: Forecast) -> list[str]:
+    source = "as the last study on this machine measured it" if forecast.overheads_measured else "an estimate"
+    return [
+        f"{forecast.workers} at a time, {forecast.threads} threads each; from {forecast.probe_seconds:.1f} s of "
+        f"probes; what goes with a run beside its rounds (Prefect, MLflow, pictures): {source}",
+        f"memory is of {'each' if forecast.workers > 1 else 'the'} process that trains, without Prefect's server; this "
+        f"machine has {forecast.machine_mb:,.0f} MB",
+        forecast.privacy,
+    ]
+
+
+def _arms(forecast: Forecast) -> Table:
+    table = Table(title="Forecast", title_justify="left")
+    for column in ("arm", "runs", "rounds", "time of its runs", "MB up", "MB down"):
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for arm in forecast.arms:
+        rounds = f"{'at most ' if arm.stops else ''}{arm.rounds}"
+        cells = (arm.arm, str(arm.runs), rounds, duration(arm.seconds))
+        table.add_row(*cells, amount_text(arm.uplink), amount_text(arm.downlink))
+    return table

@@ -1,0 +1,47 @@
+"""The forecast of a study and what it then took, on the study's run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlflow.artifacts
+from mlflow.exceptions import MlflowException
+
+from federated.forecast import Forecast, forecast_of_json
+from federated.report import RunResult
+from federated.report.foreseen import Foreseen, foreseen
+from tasks.tracking import runs
+from tasks.tracking.history import log_history
+from tasks.tracking.store import connect
+
+_FILE = "forecast.json"
+_SECONDS, _MEMORY = "system/study_seconds", "system/peak_memory_mb"
+
+
+def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
+    """What is foreseen: the whole as an artifact, the sums as metrics."""
+    runs.log_files(parent_run_id, {_FILE: forecast.as_json()})
+    sums = {
+        "system/forecast_seconds": forecast.seconds,
+        "system/forecast_memory_mb": forecast.memory_mb,
+        "system/forecast_uplink_bytes": forecast.uplink.expected,
+        "system/forecast_downlink_bytes": forecast.downlink.expected,
+    }
+    log_history(parent_run_id, [(0, sums)])
+
+
+def log_fact(parent_run_id: str, seconds: float, memory_mb: float) -> None:
+    """What all runs of the study took."""
+    log_history(parent_run_id, [(0, {_SECONDS: seconds, _MEMORY: memory_mb})])
+
+
+def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:
+    """The one against the other, from what MLflow holds; None for a study that had no forecast."""
+    run = connect().get_run(parent_run_id)
+    if "system/forecast_seconds" not in run.data.metrics:
+        return None
+    try:
+        forecast = forecast_of_json(mlflow.artifacts.load_text(f"runs:/{parent_run_id}/{_FILE}"))
+    except MlflowException:
+        return None  # somebody deleted the artifact; the metrics alone are no table
+    return foreseen(forecast, results, run.data.metrics.get(_SECONDS), run.data.metrics.get(_MEMORY))

@@ -1,0 +1,364 @@
+"""Anchors of a study and the share of their gap: which there are, by hand, by simulation, and never as rivals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from federated.errors import BadInput
+from federated.kinds import NETWORK
+from federated.report import (
+    Report,
+    RunResult,
+    arm_curves,
+    arm_outcomes,
+    compare,
+    costs,
+    on_network,
+    page_html,
+    response_curve,
+    table,
+    text_table,
+)
+from federated.report.costs import bytes_and_time, rate_and_distortion
+from federated.report.gap_closed import gap_closed
+from federated.report.paired import choose_baseline, compare_paired
+from federated.report.pareto import pareto
+from federated.report.ranking import ranked
+from federated.report.style import arm_strokes, strokes
+from federated.report.verdict import best_arm, sentences
+from federated.study import StudyConfig
+
+ACCURACY = "generalisation/test_accuracy"
+MSE_LIKE = "generalisation/test_mse"
+UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
+BASE: dict[str, Any] = {
+    "dataset": "digits",
+    "model": "logistic",
+    "clients": 8,
+    "rounds": 3,
+    "cohort": {"size": 4},
+}
+
+
+def study(**content: Any) -> StudyConfig:
+    return StudyConfig.model_validate({"name": "s", "base": BASE, **content})
+
+
+def anchors_of(config: StudyConfig) -> list[str]:
+    return list(dict.fromkeys(run.arm for run in config.runs() if run.config.training != "federated"))
+
+
+def test_one_pair_for_all_arms_that_differ_in_what_a_server_does() -> None:
+    axes = {
+        "compression.uplink": ["none", "qsgd(4)"],
+        "algorithm": ["fedavg", "fedprox(0.1)"],
+        "cohort.weighting": ["examples", "uniform"],
+        "network": [None, "4g"],
+    }
+    config = study(axes=axes, seeds=[0, 1], anchors=True)
+    assert anchors_of(config) == ["centralised", "local"]
+    assert len(config.runs()) == (16 + 2) * 2
+    assert len({run.config.anchor_key() for run in config.runs()}) == 1
+
+
+def test_a_pair_for_each_partition_model_local_training_and_budget() -> None:
+    axes = {"partitioner": ["iid", "dirichlet(0.1)"], "compression.uplink": ["none", "qsgd(4)"]}
+    assert anchors_of(study(axes=axes, anchors=True)) == [
+        "centralised · iid",
+        "centralised · dirichlet(alpha=0.1)",
+        "local · iid",
+        "local · dirichlet(alpha=0.1)",
+    ]
+    for axis in (
+        {"model": ["logistic", "mlp"]},
+        {"local.epochs": [1, 2]},
+        {"cohort.size": [2, 4]},
+        {"rounds": [2, 3]},
+    ):
+        config = study(axes=axis, anchors=["centralised"])
+        assert len(anchors_of(config)) == 2
+        keys = [run.config.anchor_key() for run in config.runs()]
+        assert keys[:2] == keys[2:]
+        assert keys[0] != keys[1]
+
+
+def test_an_anchor_is_its_arm_without_a_server_and_has_the_whole_budget() -> None:
+    base = {
+        **BASE,
+        "holdout": {"client": 0.2},
+        "compression": {"uplink": "qsgd(4)", "downlink": "float16"},
+        "network": "4g",
+        "privacy": "clip(1.0)",
+        "algorithm": "fedprox(0.1)",
+        "stop": {"patience": 2},
+        "evaluation": {"every": 2, "personalisation": True},
+    }
+    arm, centralised, local = (run.config for run in study(base=base, anchors=True).runs())
+    for config in (centralised, local):
+        assert config.compression.uplink.name == config.compression.downlink.name == "none"
+        assert (config.network, config.stop, config.algorithm.name) == (None, None, "fedavg")
+        assert (config.rounds, config.cohort, config.holdout) == (arm.rounds, arm.cohort, arm.holdout)
+        assert config.evaluation.every == 2
+    assert centralised.evaluation.personalisation == arm.evaluation.personalisation
+    assert local.evaluation.personalisation is None
+
+
+def test_arms_of_a_list_have_anchors_by_what_they_state() -> None:
+    arms = [
+        {"name": "plain"},
+        {"name": "small", "cohort": {"size": 2, "weighting": "uniform"}, "algorithm": "fedprox(0.5)"},
+    ]
+    config = study(arms=arms, anchors=True)
+    assert anchors_of(config)[0] == "centralised"
+    assert len(anchors_of(config)) == 4
+    assert [run.config.cohort.weighting for run in config.runs()][1:] == ["uniform", *["examples"] * 4]
+
+
+def test_an_anchor_that_is_stated_as_an_arm_is_not_made_twice() -> None:
+    config = study(axes={"training": ["federated", "centralised"]}, anchors=True)
+    assert [run.arm for run in config.runs()] == ["training=federated", "training=centralised", "local"]
+
+
+def test_an_anchor_runs_alone_by_its_name_and_is_no_baseline() -> None:
+    config = study(axes={"partitioner": ["iid", "dirichlet(0.1)"]}, anchors=True)
+    (alone,) = config.only(["local · iid"]).runs()
+    whole = next(run for run in config.runs() if run.arm == "local · iid")
+    assert (alone.arm, alone.config) == (whole.arm, whole.config)
+    with pytest.raises(
+        ValidationError, match=r"'centralised · iid' is not an arm; allowed: best, iid, dirichlet"
+    ):
+        study(
+            axes={"partitioner": ["iid", "dirichlet(0.1)"]},
+            anchors=True,
+            comparison={"baseline": "centralised · iid"},
+        )
+
+
+@pytest.mark.parametrize("wanted", ["both", ["central"], 3, {"local": True}, [1]])
+def test_bad_anchors_are_refused(wanted: object) -> None:
+    with pytest.raises(ValidationError, match="must be true, false or a list of centralised, local; got"):
+        study(anchors=wanted)
+
+
+def test_one_word_is_enough_and_none_is_the_default() -> None:
+    assert anchors_of(study(anchors="local")) == ["local"]
+    assert anchors_of(study(anchors=False)) == anchors_of(study()) == []
+
+
+def test_a_study_passes_through_its_file_with_its_anchors() -> None:
+    config = study(axes={"partitioner": ["iid", "dirichlet(0.1)"]}, anchors=True)
+    assert StudyConfig.model_validate(config.model_dump(mode="json")).runs() == config.runs()
+
+
+def arm(name: str, scores: Any, anchor: str = "", key: str = "k", **changes: Any) -> list[RunResult]:
+    sent = 0.0 if anchor else 2e6
+    fields = {"status": "FINISHED", "parameters": {}, "main_metric": ACCURACY, "seconds": 1.0, **changes}
+    metric = fields["main_metric"]
+    return [
+        RunResult(
+            "s",
+            name,
+            seed,
+            history=(
+                (0, {metric: 0.1}),
+                (3, {metric: float(score), UP: sent, DOWN: sent}),
+            ),
+            anchor=anchor,
+            anchor_key=key,
+            **fields,
+        )
+        for seed, score in enumerate(scores)
+    ]
+
+
+def around(
+    arms: list[RunResult], centralised: Any = (0.9, 0.94), local: Any = (0.5, 0.54)
+) -> list[RunResult]:
+    return [*arms, *arm("centralised", centralised, "centralised"), *arm("local", local, "local")]
+
+
+def test_the_share_worked_by_hand_seed_by_seed() -> None:
+    closed = gap_closed(around(arm("a", [0.7, 0.84]), (0.9, 0.94), (0.5, 0.44)))["a"]
+    assert closed.shares == pytest.approx([0.5, 0.8])
+    assert closed.mean == pytest.approx(0.65)
+    assert closed.gap == pytest.approx(0.45)
+    assert closed.interval is not None
+    half = 12.706 * 0.15  # t of one degree of freedom, times |0.8 - 0.5| / 2
+    assert closed.interval == pytest.approx((0.65 - half, 0.65 + half), abs=1e-3)
+    beyond = gap_closed(around(arm("a", [0.4, 0.98])))["a"]
+    assert beyond.shares == pytest.approx([-0.25, 1.1])
+
+
+def test_of_an_error_less_is_better() -> None:
+    results = around(arm("a", [2.0, 2.0]), (1.0, 1.2), (3.0, 3.2))
+    turned = [RunResult(**{**vars_of(run), "main_metric": MSE_LIKE}) for run in results]
+    for run in turned:
+        run.history[1][1][MSE_LIKE] = run.history[1][1].pop(ACCURACY)
+    assert gap_closed(turned)["a"].shares == pytest.approx([0.5, 0.6])
+
+
+def vars_of(run: RunResult) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in run.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    ("centralised", "local"),
+    [
+        ([0.9, 0.9, 0.91], [0.9, 0.9, 0.91]),  # the same
+        ([0.90, 0.93, 0.91], [0.89, 0.90, 0.86]),  # better with every seed, but that might be chance
+        ([0.9, 0.8, 0.9], [0.7, 0.81, 0.7]),  # worse with one
+        ([0.5, 0.5, 0.5], [0.9, 0.9, 0.9]),  # local is better
+        ([0.905], [0.9]),  # one seed, too little
+        ([0.95, 0.905], [0.9, 0.9]),  # two, too little with one
+    ],
+)
+def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, local: Any) -> None:
+    results = around(arm("a", [0.91] * len(local)), centralised, local)
+    closed = gap_closed(results)["a"]
+    assert (closed.mean, closed.interval) == (None, None)
+    said = " ".join(sentences(results, compare_paired(results)))
+    assert "no gap to close: a (" in said
+    assert " closes " not in said
+    (row,) = [row for row in ranked(results, []) if row.arm == "a"]
+    assert row.cells["gap closed"] == "anchors do not differ"
+    assert table(compare(results)).get("gap closed mean", [None])[0] is None
+
+
+def test_two_seeds_whose_gaps_differ_still_give_a_share() -> None:
+    closed = gap_closed(around(arm("a", [0.7, 0.8]), [0.83, 0.93], [0.39, 0.65]))["a"]
+    assert closed.mean == pytest.approx((0.31 / 0.44 + 0.15 / 0.28) / 2)
+    assert closed.interval is not None
+    assert (
+        closed.interval.low < 0 < 1 < closed.interval.high
+    )  # and the interval says how little two seeds are
+
+
+def test_one_seed_gives_a_share_without_an_interval() -> None:
+    closed = gap_closed(around(arm("a", [0.8]), [0.9], [0.5]))["a"]
+    assert (closed.mean, closed.interval) == (pytest.approx(0.75), None)
+
+
+def test_only_seeds_that_all_three_finished_count() -> None:
+    failed = arm("a", [0.7, 0.8], status="FAILED")[1:]
+    closed = gap_closed(around([*arm("a", [0.7]), *failed]))["a"]
+    assert closed.seeds == (0,)
+    assert gap_closed([*arm("a", [0.7]), *arm("centralised", [0.9], "centralised")]) == {}
+    assert gap_closed(around(arm("a", [0.7, 0.8], key="another"))) == {}
+    assert gap_closed(around(arm("a", [0.7, 0.8], key=""))) == {}
+
+
+def test_each_arm_is_read_between_its_own_anchors() -> None:
+    skewed = [
+        *arm("b", [0.6, 0.64], key="j"),
+        *arm("centralised · j", [0.8, 0.84], "centralised", key="j"),
+        *arm("local · j", [0.2, 0.24], "local", key="j"),
+    ]
+    closed = gap_closed([*around(arm("a", [0.8, 0.84])), *skewed])
+    assert closed["a"].shares == pytest.approx([0.75, 0.75])
+    assert closed["b"].shares == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_intervals_of_the_share_cover_it_at_the_stated_rate() -> None:
+    """Seeds move all three together and each a little by itself; the arm closes 0.7 of a gap of 0.3."""
+    numbers, covered = np.random.default_rng(0), []
+    for _ in range(600):
+        common, noise = numbers.normal(0, 0.03, 8), numbers.normal(0, 0.01, (3, 8))
+        local, centralised, own = 0.6 + common + noise[0], 0.9 + common + noise[1], 0.81 + common + noise[2]
+        interval = gap_closed(around(arm("a", own), centralised, local))["a"].interval
+        assert interval is not None
+        covered.append(interval.low <= 0.7 <= interval.high)
+    assert 0.925 < np.mean(covered) < 0.975
+
+
+STUDY = around(
+    [*arm("a", [0.7, 0.74, 0.7]), *arm("b", [0.8, 0.84, 0.83])], (0.9, 0.94, 0.9), (0.5, 0.54, 0.52)
+)
+
+
+def test_anchors_are_nobodys_rivals() -> None:
+    assert best_arm(STUDY) == ("b", pytest.approx(0.8233, abs=1e-4), ACCURACY)
+    assert choose_baseline(STUDY, "best") == "b"
+    assert [pair.arm for pair in compare_paired(STUDY)] == ["b"]
+    with pytest.raises(BadInput, match="'local' is not an arm; allowed: best, a, b"):
+        choose_baseline(STUDY, "local")
+    anchors_first = sorted(STUDY, key=lambda run: not run.anchor)
+    assert choose_baseline(anchors_first) == "a"
+    assert set(pareto(compare(STUDY))) == {"a", "b"}
+    needed = costs(STUDY)
+    assert [row[0] for row in needed.rows] == ["a", "b"]
+    assert "0.823" in needed.note  # 95 % of the best arm, not of the anchor
+    assert sentences(STUDY[6:], compare_paired(STUDY[6:])) == []
+
+
+def test_the_verdict_says_what_the_best_arm_closes() -> None:
+    said = sentences(STUDY, compare_paired(STUDY))
+    assert said[1].startswith("b closes 0.77 [")
+    assert said[1].endswith("of the gap between local and centralised training (0.393).")
+    (alone, share) = sentences(around(arm("a", [0.7, 0.74])), [])[:2]
+    assert alone.endswith("there is no other arm to compare it with.")
+    assert share == "a closes 0.50 of the gap between local and centralised training (0.400)."
+
+
+def test_the_tables_have_the_share_and_anchors_come_last() -> None:
+    columns = table(compare(STUDY))
+    assert columns["arm"] == ["a", "b", "centralised", "local"]
+    assert columns["gap closed mean"] == pytest.approx([0.4912, 0.7692, 1.0, 0.0], abs=1e-2)
+    header, rows = text_table(compare(STUDY), full=False)
+    assert rows[2][header.index("gap closed")] == "1.00"
+    ranking = ranked(STUDY, compare_paired(STUDY))
+    assert [row.arm for row in ranking] == ["b", "a", "centralised", "local"]
+    assert [row.cells["verdict"] for row in ranking][1:] == ["baseline", "anchor", "anchor"]
+    assert ranking[0].cells["gap closed"].startswith("0.77 [")
+    assert [row.place for row in ranking[2:]] == [None, None]
+    without = [run for run in STUDY if not run.anchor]
+    assert "gap closed mean" not in table(compare(without))
+    assert "gap closed" not in ranked(without, [])[0].cells
+
+
+def test_the_page_counts_anchors_apart_and_explains_the_share() -> None:
+    source = page_html(Report("s", STUDY, stated_command="run"), {})
+    assert "12 runs, 2 arms, 2 anchors, 3 seeds; none failed." in source
+    assert "Gap closed: the arm's share of the way" in source
+    assert "run --arm centralised</code>" in source
+    without = page_html(Report("s", [run for run in STUDY if not run.anchor]), {})
+    assert "Gap closed" not in without
+
+
+def test_colours_of_arms_do_not_depend_on_anchors() -> None:
+    arms = [*arm("iid · none", [0.7]), *arm("iid · qsgd", [0.7]), *arm("skew · none", [0.7])]
+    looks = arm_strokes(around(arms, [0.9], [0.5]))
+    assert {name: looks[name] for name in ("iid · none", "iid · qsgd", "skew · none")} == strokes(
+        ["iid · none", "iid · qsgd", "skew · none"]
+    )
+    assert looks["centralised"] != looks["local"]
+
+
+def test_curves_have_anchors_as_horizontal_lines_that_are_named() -> None:
+    figure = arm_curves(STUDY)
+    by_round, by_uplink = figure.axes
+    for panel in (by_round, by_uplink):
+        flat = [line for line in panel.lines if list(line.get_xdata()) == [0, 1]]  # type: ignore[arg-type]
+        assert [float(line.get_ydata()[0]) for line in flat] == pytest.approx([0.9133, 0.52], abs=1e-3)  # type: ignore[index]
+    assert [text.get_text() for text in by_round.texts] == ["local", "centralised"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    close = around(arm("a", [0.3]), [0.905], [0.9])
+    assert [text.get_text() for text in arm_curves(close).axes[0].texts] == ["local; centralised"]
+    assert [tick.get_text() for tick in arm_outcomes(STUDY).axes[0].get_yticklabels()][2:] == [
+        "centralised",
+        "local",
+    ]
+
+
+def test_another_network_times_the_arms_and_leaves_anchors() -> None:
+    network = NETWORK.bind("4g")
+    stated = [
+        RunResult(**{**vars_of(run), "parameters": {} if run.anchor else {"network": "3g"}}) for run in STUDY
+    ]
+    timed = on_network(stated, network)
+    assert {run.parameters.get("network") for run in timed if not run.anchor} == {"4g"}
+    assert [run for run in timed if run.anchor] == [run for run in stated if run.anchor]
+    assert bytes_and_time(STUDY) is None
+    assert rate_and_distortion(STUDY) is None
+    assert response_curve(STUDY) is None

@@ -1,0 +1,174 @@
+"""Examples that occur more than once: counted across a split, and kept on one side where that is asked for."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import strategies as st
+
+from federated.config import RunConfig
+from federated.copies import copies_among, first_copies, own_copies_together
+from federated.datasets.examples import Examples
+from federated.federation import Federation, check_apart, partition_clients
+from federated.heterogeneity import heterogeneity_metrics
+
+
+def examples_of(inputs: Any) -> Examples:
+    fit = np.asarray if isinstance(inputs, pd.DataFrame) else None
+    return Examples("x", inputs, np.arange(len(inputs)) % 2, ("a", "b"), fit=fit)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.array([[1, 2], [3, 4], [1, 2], [1, 3], [3, 4], [1, 2]], np.float32),
+        np.array([[1, 2], [3, 4], [1, 2], [1, 3], [3, 4], [1, 2]], np.uint8),
+        np.array([[1, 2], [3, 4], [1, 2], [1, 3], [3, 4], [1, 2]], np.int64),
+        pd.DataFrame({"x": [1.0, 3, 1, 1, 3, 1], "y": ["b", "d", "b", "c", "d", "b"]}),
+    ],
+    ids=["float32", "uint8", "int64", "table"],
+)
+def test_contents_are_equal_where_inputs_are(inputs: Any) -> None:
+    contents = examples_of(inputs).contents
+    assert (contents[:, None] == contents[None]).tolist() == [
+        [a == b for b in (0, 1, 0, 2, 1, 0)] for a in (0, 1, 0, 2, 1, 0)
+    ]
+    assert sorted(set(contents.tolist())) == [0, 1, 2]
+
+
+def test_minus_zero_is_zero() -> None:
+    assert len(set(examples_of(np.array([[0.0], [-0.0]], np.float32)).contents)) == 1
+
+
+def test_counts_and_first_copies_by_hand() -> None:
+    contents = np.array([5, 7, 5, 9, 7, 5])
+    assert copies_among(contents, np.array([0, 3]), np.array([2, 4])) == 1
+    assert copies_among(contents, np.array([0, 1, 5]), np.array([2, 4])) == 3
+    assert first_copies(contents).tolist() == [0, 1, 0, 3, 1, 0]
+
+
+def test_own_copies_go_where_the_first_is_each_at_its_own_client() -> None:
+    """0, 2 and 5 are alike, and so are 1 and 4. 0 is held out by the first client, 1 trained on."""
+    contents = np.array([0, 1, 0, 2, 1, 0])
+    kept = [(np.array([1, 2]), np.array([0])), (np.array([3, 5]), np.array([4]))]
+    together = own_copies_together(kept, contents)
+    assert [[part.tolist() for part in pair] for pair in together] == [[[1], [0, 2]], [[3, 4], [5]]]
+    assert own_copies_together([(np.array([0, 1]), np.array([2]))], np.zeros(3, int))[0][0].tolist() == [
+        0,
+        1,
+        2,
+    ]
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.lists(st.integers(0, 6), min_size=12, max_size=40), st.integers(0, 3))
+def test_kept_together_no_copy_is_on_both_sides(values: list[int], seed: int) -> None:
+    """But for clients that would have nothing left to train on, whatever the clients hold."""
+    numbers, contents = np.random.default_rng(seed), np.array(values)
+    held = np.array_split(numbers.permutation(len(values)), 3)
+    kept = [(np.sort(part[1:]), np.sort(part[:1])) for part in held]
+    together = own_copies_together(kept, contents)
+    for before, (training, own) in zip(kept, together, strict=True):
+        assert np.array_equal(np.sort(np.concatenate([training, own])), np.sort(np.concatenate(before)))
+        assert len(training)
+    first = {content: values.index(content) for content in values}
+    is_own = {example for _, own in kept for example in own.tolist()}
+    for before, (training, _) in zip(kept, together, strict=True):
+        wholly_out = all(first[values[e]] in is_own for e in np.concatenate(before).tolist())
+        if not wholly_out:
+            assert not {values[e] for e in training} & {v for v, at in first.items() if at in is_own}
+
+
+COPIES = """
+import numpy as np
+def load():
+    numbers = np.random.default_rng(0)
+    x = np.repeat(np.arange(150.0), 4)[numbers.permutation(600)]
+    return np.stack([x, x % 7], axis=1), (x % 3).astype(int)
+"""
+
+
+def federation_of(own: Any, **changes: Any) -> Federation:
+    holdout = {"test": 0.2, "client": 0.25, "unseen_clients": 1, **changes.pop("holdout", {})}
+    base = {
+        "dataset": f"{own(COPIES)}:load",
+        "model": "linear",
+        "rounds": 1,
+        "clients": 5,
+        "holdout": holdout,
+    }
+    return partition_clients(RunConfig.model_validate({**base, **changes}))
+
+
+def test_copies_across_the_split_are_counted_and_logged(own: Any) -> None:
+    federation = federation_of(own)
+    contents = federation.examples.contents
+    training = {int(contents[e]) for e in federation.training}
+    for name, held_out in federation.held_out_sets().items():
+        count = sum(int(contents[e]) in training for e in held_out)  # the slow loop
+        assert federation.copies[name] == count > 0
+        assert heterogeneity_metrics(federation)[f"heterogeneity/{name}_duplicates"] == count
+
+
+@pytest.mark.parametrize("partitioner", ["iid", "dirichlet(0.3)"])
+def test_together_leaves_no_copy_of_test_or_own_examples_in_training(own: Any, partitioner: str) -> None:
+    apart = federation_of(own, partitioner=partitioner)
+    federation = federation_of(own, partitioner=partitioner, holdout={"duplicates": "together"})
+    assert federation.copies["test"] == 0
+    assert federation.copies["client"] == 0
+    assert federation.copies["unseen"] > 0  # whole clients stay whole
+    assert abs(len(federation.test) - len(apart.test)) < 40
+    everything = np.concatenate(
+        [federation.test, federation.training, *federation.own_held_out, *federation.unseen]
+    )
+    assert sorted(everything.tolist()) == list(range(600))
+
+
+def test_without_copies_the_choice_changes_nothing_and_keys_of_older_configs_stay() -> None:
+    base: dict[str, Any] = {"dataset": "linear(size=90)", "model": "linear", "rounds": 1, "clients": 4}
+    plain = RunConfig.model_validate({**base, "holdout": {"client": 0.3}})
+    together = RunConfig.model_validate({**base, "holdout": {"client": 0.3, "duplicates": "together"}})
+    assert partition_clients(plain).partition_digest == partition_clients(together).partition_digest
+    assert plain.run_key() != together.run_key()
+    assert plain.run_key() == "ed25c857b414"  # as before there was the choice
+
+
+def test_an_example_in_two_parts_is_a_bug_that_is_not_passed_over(own: Any) -> None:
+    federation = federation_of(own)
+    from dataclasses import replace
+
+    broken = replace(federation, test=np.append(federation.test, federation.clients[0][0]))
+    with pytest.raises(RuntimeError, match=rf"example {federation.clients[0][0]} is in 2 parts"):
+        check_apart(broken)
+
+
+def test_real_sets(real_data: Path) -> None:
+    """What Fashion-MNIST, adult, the reviews and the newsgroups hold more than once."""
+    from federated.kinds import DATASET
+    from federated.loading import load_examples
+
+    images = load_examples(DATASET.bind({"name": "idx", "path": str(real_data / "fashion-mnist")}))
+    assert images.test is not None
+    distinct = {image.tobytes() for image in images.inputs}  # the slow way
+    assert len(np.unique(images.contents)) == len(distinct)
+    training = {image.tobytes() for image in images.inputs[~images.test]}
+    across = sum(image.tobytes() in training for image in images.inputs[images.test])
+    at = np.arange(len(images.targets))
+    assert copies_among(images.contents, at[images.test], at[~images.test]) == across
+    for name, column in (("amazon-reviews-4domain/reviews", "text"), ("20newsgroups/messages", "body")):
+        with lzma.open(real_data / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
+            table = pd.DataFrame({column: [json.loads(line)[column] for line in file]})
+        distinct = len(np.unique(examples_of(table).contents))
+        assert distinct == table[column].nunique() < len(table)
+        assert name.startswith("20") or len(table) - distinct == 147  # as the data set is described
+    adult = pd.read_csv(real_data / "adult" / "adult.data.gz", header=None, skipinitialspace=True)
+    features = adult.iloc[:, :-1].rename(columns=str)
+    contents = examples_of(features).contents
+    assert len(features) - len(np.unique(contents)) == int(features.duplicated().sum())

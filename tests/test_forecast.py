@@ -1,0 +1,312 @@
+"""The forecast of a study: bytes against real runs, times and workers by hand, and what it warns of."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from federated.config import LocalTraining, RunConfig
+from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
+from federated.forecast.forecast import in_all
+from federated.forecast.payloads import sizes, total
+from federated.forecast.probe import batches_of, personalisation_batches, probe, round_batches
+from federated.forecast.remembered import Overheads, overheads, remember
+from federated.rounds import train_rounds
+from federated.setup import initial_state, prepare
+from federated.study import Run
+from tests.conftest import NORMALISED, config_of
+
+pytestmark = pytest.mark.usefixtures("home")
+
+EXACT = [
+    "none",
+    "float16",
+    "bfloat16",
+    "int8",
+    "natural",
+    "qsgd(4)",
+    "terngrad",
+    "sign",
+    "drive",
+    "random_k(0.1)",
+    "low_rank(1)",
+    "error_feedback(sign)",
+    "sketch(0.1)",
+]
+VARYING = [
+    "block_top_k(0.1)",
+    "top_k(0.05)",
+    "error_feedback(top_k(0.01))",
+    "chain(qsgd(2), entropy)",
+    "stc(0.05)",
+    "threshold(0.01)",
+]
+
+
+def sent(configs: list[RunConfig]) -> tuple[int, int]:
+    """Bytes up and down of real runs."""
+    up = down = 0
+    for config in configs:
+        setup = prepare(config)
+        state = train_rounds(initial_state(setup), setup, config.rounds)
+        up, down = up + state.uplink_bytes, down + state.downlink_bytes
+    return up, down
+
+
+def foretold(configs: list[RunConfig]) -> tuple[Amount, Amount]:
+    (arm,) = forecast_study([Run("arm", config) for config in configs]).arms
+    return arm.uplink, arm.downlink
+
+
+def two_seeds(**changes: Any) -> list[RunConfig]:
+    return [config_of(seed=seed, rounds=6, **changes) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("uplink", EXACT)
+def test_bytes_of_a_codec_of_fixed_size_are_exact(uplink: str) -> None:
+    configs = two_seeds(compression={"uplink": uplink, "downlink": "float16"})
+    up, down = foretold(configs)
+    assert up.exact
+    assert down.exact
+    assert (up.expected, down.expected) == sent(configs)
+
+
+@pytest.mark.parametrize("uplink", VARYING)
+def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(uplink: str) -> None:
+    """threshold sends what is large: as many numbers as the updates of the rounds to come have, which nobody knows."""
+    configs = two_seeds(compression={"uplink": uplink})
+    up, _ = foretold(configs)
+    fact, _ = sent(configs)
+    assert not up.exact
+    assert up.low <= fact <= up.high
+    assert fact == pytest.approx(up.expected, rel=0.8 if "threshold" in uplink else 0.15)
+
+
+@pytest.mark.parametrize(
+    "downlink", ["difference(qsgd(4))", "difference(float16)", "difference(top_k(0.02))"]
+)
+def test_bytes_of_a_downlink_of_differences_follow_who_takes_part_when(downlink: str) -> None:
+    configs = two_seeds(compression={"downlink": downlink}, clients=8)
+    _, down = foretold(configs)
+    _, fact = sent(configs)
+    if "top_k" in downlink:
+        assert down.low <= fact <= down.high
+    else:
+        assert down.exact
+        assert down.expected == fact
+
+
+def test_running_statistics_are_counted_both_ways(own: Any) -> None:
+    ways = {"uplink": "qsgd(4)", "downlink": "difference(qsgd(4))"}
+    configs = two_seeds(model=f"{own(NORMALISED)}:model", compression=ways)
+    up, down = foretold(configs)
+    assert (up.exact, down.exact) == (True, True)
+    assert (up.expected, down.expected) == sent(configs)
+
+
+def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: Path) -> None:
+    """A budget of nothing: single steps of few clients, as for models whose rounds take seconds."""
+    ways = {"uplink": "qsgd(4)", "dump": str(tmp_path / "dump")}
+    setup = prepare(config_of(compression=ways))
+    probed = probe(setup, 0.0)
+    assert probed.uplink.exact
+    assert not (tmp_path / "dump").exists()
+    ((up, down),) = [sent([config_of(compression={"uplink": "qsgd(4)"})])]
+    assert probed.uplink.times(3 * 4).expected == up
+    assert probed.downlink.times(3 * 4).expected == down
+
+
+@pytest.mark.parametrize("budget", [0.02, 5.0])
+def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(budget: float) -> None:
+    """Within a factor of three, on a machine that may be busy; the few steps are a hundredth of a round."""
+    local = {"batch_size": 8, "epochs": 20, "learning_rate": 0.01}
+    setup = prepare(
+        config_of(local=local, partitioner="dirichlet(0.5)", cohort={"size": 6}, model="mlp(hidden=[64])")
+    )
+    probed = probe(setup, budget)
+    batches = float(batches_of(setup.config.local, setup.federation.sizes).sum())
+    best = np.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        train_rounds(initial_state(setup), setup, 1)
+        best = min(best, time.perf_counter() - started)
+    assert 1 / 3 < probed.seconds_of_round(6, batches) / best < 3
+
+
+def test_batches_by_hand() -> None:
+    """65 examples in batches of 64: two steps, 65/64 batches of examples; half of the cost goes with each."""
+    local = LocalTraining(batch_size=64)
+    np.testing.assert_allclose(batches_of(local, np.array([0, 32, 64, 65])), [0, 0.75, 1, (2 + 65 / 64) / 2])
+    np.testing.assert_allclose(batches_of(LocalTraining(batch_size=64, epochs=(1, 3)), np.array([64])), [2])
+    np.testing.assert_allclose(batches_of(LocalTraining(batch_size=None, epochs=2), np.array([7, 0])), [2, 0])
+    np.testing.assert_allclose(
+        batches_of(LocalTraining(batch_size=4, steps=(2, 4)), np.array([9, 1, 0])), [3, 3, 0]
+    )
+
+
+def test_runs_one_by_one_and_by_two_workers_by_hand() -> None:
+    cost = Overheads(first_run=4, process=8)
+    assert in_all([3, 3, 3], 1, cost) == 13
+    assert in_all([3, 3, 3], 2, cost) == 8 + 4 + 6
+    assert in_all([10, 1, 1, 1], 2, cost) == 12 + 10
+
+
+def test_sizes_are_exact_only_where_content_plays_no_part() -> None:
+    assert sizes([10, 10], [10]) == (10, 10, 10)
+    assert sizes([105, 105], [11]) == pytest.approx((100, 105, 110.25))
+    assert sizes([10, 20], [10]) == (5, 15, 40)
+    assert total([Amount(1, 2, 3), Amount(1, 1, 1)]) == (2, 3, 4)
+    assert total([]) == (0, 0, 0)
+
+
+def test_what_a_study_took_beside_its_rounds_is_reckoned_with_next_time() -> None:
+    assert overheads() == Overheads()
+    assert not overheads().measured
+    remember([9.0, 2.0, 1.0, 2.2], [0, 0, 0, 10], growth_mb=300.0)
+    known = overheads()
+    assert known.measured
+    assert known.run == pytest.approx(2.0)  # the middle of 1, 2 and 2.2 - 10 segments
+    assert known.first_run == pytest.approx(7.0)
+    assert known.growth_mb == 300
+
+
+def test_a_forecast_is_read_back_as_it_was_written() -> None:
+    made = forecast_study([Run("a", config_of()), Run("b", config_of(network="4g", stop={"target": 0.1}))])
+    assert forecast_of_json(made.as_json()) == made
+    assert [arm.stops for arm in made.arms] == [False, True]
+    assert made.arms[0].network_seconds is None
+    assert made.arms[1].network_seconds is not None
+    assert "no privacy guarantee" in made.privacy
+
+
+def test_an_anchor_sends_nothing() -> None:
+    (arm,) = forecast_study([Run("alone", config_of(training="local"))]).arms
+    assert (arm.uplink, arm.downlink) == ((0, 0, 0), (0, 0, 0))
+
+
+def test_work_without_a_server_and_of_fine_tuning_by_hand() -> None:
+    """Six clients of 239 or 240 examples: 15 batches of 16 an epoch, three clients a round; the rest rounds away."""
+    holdout = {"client": 0.2}  # leaves 191 or 192 of each: 12 steps, 11.94 or 12 batches of examples
+    for training in ("federated", "local", "centralised"):
+        setup = prepare(config_of(training=training, holdout=holdout))
+        assert round_batches(setup) == pytest.approx(3 * 12, rel=0.02)
+    evaluation = {"personalisation": {"epochs": 2}}
+    setup = prepare(config_of(holdout=holdout, evaluation=evaluation))
+    assert personalisation_batches(setup) == pytest.approx(6 * 2 * 12, rel=0.02)
+    assert personalisation_batches(prepare(config_of(holdout=holdout))) == 0
+
+
+def said(**changes: Any) -> list[str]:
+    return cautions(prepare(config_of(**changes)))
+
+
+def test_nothing_is_said_of_a_plain_run() -> None:
+    assert said() == []
+    assert forecast_study([Run("a", config_of())]).cautions == ()
+
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "small clients": (
+        {"local": {"batch_size": 300}},
+        "local.batch_size: 6 of 6 clients hold fewer than 300 training examples (the fewest: 239)",
+    ),
+    "patience": (
+        {"stop": {"patience": 5}},
+        "stop.patience: 5 evaluations without improvement need more than the 2 that 4 rounds have with evaluation",
+    ),
+    "target": (
+        {"stop": {"metric": "generalisation/test_accuracy", "target": 1.5}},
+        "stop.target: 1.5 is beyond what generalisation/test_accuracy can be",
+    ),
+    "negative loss": ({"stop": {"target": -1}}, "stop.target: -1 is beyond what train/loss can be"),
+    "empty clients": (
+        {"partitioner": "OWN:few", "cohort": {"size": 6}},
+        "cohort: 6 clients a round are wanted, but only 2 of 6 hold training examples, so each round has 2",
+    ),
+    "no own share": (
+        {"partitioner": "OWN:tiny", "holdout": {"client": 0.2}},
+        "holdout.client: 5 of 6 clients have too few examples for a share of 0.2",
+    ),
+    "untrained class": (
+        {"partitioner": "OWN:lacking"},
+        "classes: no participating client trains on '3'; all their examples are held out",
+    ),
+    "own strange class": (
+        {"partitioner": "OWN:lonely", "holdout": {"client": 0.5}},
+        "clients are tested on a class that they themselves never train on",
+    ),
+}
+
+PARTITIONERS = """
+import numpy as np
+def few(pool, clients, generator):
+    return [range(0, 700), range(700, pool.size), [], [], [], []]
+def tiny(pool, clients, generator):
+    return [range(5, pool.size), [0], [1], [2], [3], [4]]
+def lacking(pool, clients, generator):
+    kept = np.flatnonzero(pool.labels != 3)
+    return np.array_split(kept, clients)
+def lonely(pool, clients, generator):
+    order = np.argsort(pool.labels, kind="stable")
+    mixed = [np.r_[order[40 * k: 40 * k + 20], order[-1 - k]] for k in range(clients)]
+    return mixed
+"""
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_what_cannot_work_is_said_with_field_and_value(what: str, own: Any) -> None:
+    changes, sentence = CASES[what]
+    if str(changes.get("partitioner", "")).startswith("OWN"):
+        changes = {**changes, "partitioner": changes["partitioner"].replace("OWN", own(PARTITIONERS))}
+    assert any(sentence in each for each in said(**changes)), said(**changes)
+
+
+def test_a_stop_rule_that_can_fire_is_left_alone() -> None:
+    for stop in ({"patience": 1, "target": None}, {"target": 0.5}, {"patience": 9, "target": 0.5}):
+        assert said(stop=stop, evaluation={"every": 1}) == []
+
+
+def test_a_constant_target_is_said(own: Any) -> None:
+    module = own("def load():\n    return [[float(i)] for i in range(50)], [2.5] * 50\n")
+    found = said(dataset=f"{module}:load", model="linear", clients=2, cohort={})
+    assert (
+        "dataset: all 10 targets of the central test set are 2.5, so generalisation/test_r2 says nothing"
+        in found
+    )
+
+
+def test_a_network_on_which_a_round_takes_hours_is_said() -> None:
+    model = "mlp(hidden=[64])"  # 4,810 parameters
+    slow = config_of(model=model, network="lorawan(compute=0)")
+    made = forecast_study([Run("a", config_of(model=model)), Run("b", slow)])
+    found = [caution for caution in made.cautions if caution.startswith("network: a round takes about")]
+    hours = (
+        2 * (4 * 4810 + 8) * 8 / 54.7 / 3600
+    )  # both ways at 54.7 bit/s; the second of round trip is nothing
+    assert len(found) == 1
+    assert f"takes about {hours:,.1f} hours" in found[0]
+    assert found[0].endswith("days [b]")
+
+
+def test_a_rate_that_is_too_large_is_said_and_not_raised() -> None:
+    made = forecast_study([Run("a", config_of(local={"learning_rate": 1e30}))])
+    assert any("a probe of a few steps did not stay finite: round 1" in caution for caution in made.cautions)
+
+
+def test_few_seeds_for_several_arms_are_said_once() -> None:
+    runs = [Run(arm, config_of(rounds=rounds)) for arm, rounds in (("a", 3), ("b", 4))]
+    assert [
+        caution for caution in forecast_study(runs).cautions if caution.startswith("seeds: 1 decide nothing")
+    ]
+
+
+def test_a_sentence_about_some_arms_names_them() -> None:
+    seeds = [0, 1, 2]
+    plain = [Run("plain", config_of(seed=seed)) for seed in seeds]
+    small = [Run("small", config_of(seed=seed, local={"batch_size": 300})) for seed in seeds]
+    (caution,) = forecast_study([*plain, *small]).cautions
+    assert caution.endswith("[small]")

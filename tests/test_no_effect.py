@@ -1,0 +1,54 @@
+"""Arms with identical results are flagged by name, with the setting that had no effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.report import RunResult
+from federated.report.no_effect import identical_arms
+from federated.report.paired import compare_paired
+from federated.report.verdict import sentences
+
+ACCURACY = "generalisation/test_accuracy"
+
+
+def run(arm: str, accuracy: float, seed: int = 0, seconds: float = 1.0, **parameters: Any) -> RunResult:
+    history = ((0, {ACCURACY: 0.1}), (3, {ACCURACY: accuracy, "system/training_seconds": seconds}))
+    return RunResult("s", arm, seed, "FINISHED", {"seed": seed, "rounds": 3, **parameters}, history, ACCURACY)
+
+
+def two(name: str, first: float, second: float, **parameters: Any) -> list[RunResult]:
+    return [run(name, first, 0, **parameters), run(name, second, 1, seconds=9.0, **parameters)]
+
+
+def test_the_option_that_had_no_effect_is_named_with_its_values() -> None:
+    results = [
+        *two("plain", 0.8, 0.9, **{"compression.uplink": "none", "local.momentum": 0.0}),
+        *two("other", 0.7, 0.9, **{"compression.uplink": "none", "local.momentum": 0.9}),
+        *two("same", 0.8, 0.9, **{"compression.uplink": "random_k", "compression.uplink.fraction": 1.0}),
+    ]
+    (same,) = identical_arms(results)
+    assert same.arms == ("plain", "same")
+    assert same.settings == {
+        "compression.uplink": ("none", "random_k"),
+        "local.momentum": ("0.0", "not stated"),
+    }
+    (only,) = identical_arms([*two("a", 0.5, 0.6, x=1), *two("b", 0.5, 0.6, x=2)])
+    assert (
+        only.sentence()
+        == "`a` and `b` gave identical results: the option that differs, x (1; 2), had no effect."
+    )
+
+
+def test_arms_that_differ_with_one_seed_or_share_none_are_not_identical() -> None:
+    assert identical_arms([*two("a", 0.5, 0.6), *two("b", 0.5, 0.7)]) == []
+    assert identical_arms([run("a", 0.5, 0), run("b", 0.5, 1)]) == []
+
+
+def test_the_verdict_flags_arms_that_equal_each_other_and_not_only_the_baseline() -> None:
+    results = [*two("base", 0.5, 0.6, x=0), *two("b", 0.8, 0.9, x=1), *two("c", 0.8, 0.9, x=2)]
+    said = sentences(results, compare_paired(results))
+    assert "`b` and `c` gave identical results: the option that differs, x (1; 2), had no effect." in said
+    four = [each for number in range(5) for each in two(f"a{number}", 0.5, 0.6, x=number)]
+    (same,) = identical_arms(four)
+    assert same.sentence().startswith("`a0`, `a1`, `a2` and 2 more gave identical results: ")
