@@ -220,6 +220,56 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     assert _measured(resumed.results) == _measured(whole.results)
 
 
+@pytest.mark.parametrize("granularity", ["segment", "stage"])
+def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_they_should(
+    monkeypatch, granularity
+):
+    from prefect.client.orchestration import get_client
+
+    stop = {"metric": "train/loss", "target": 1.9}
+    changes = {"seeds": [0], "rounds": 40, "stop": stop, "orchestration": {"granularity": granularity}}
+    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 1e9)
+    monkeypatch.setattr("flows.federated_run._TASK_RUN_SECONDS", 1e9)
+    together = federated_study(_study(name=f"together-{granularity}", **changes))
+    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 0.0)
+    apart = federated_study(_study(name=f"apart-{granularity}", **changes))
+    assert 4 < apart.results[0].rounds_done < 40
+    assert _measured(together.results) == _measured(apart.results)
+    names = {}
+    with get_client(sync_client=True) as client:
+        for run in client.read_task_runs(limit=200):
+            names.setdefault(run.flow_run_id, set()).add(run.name)
+    shared = [found for found in names.values() if any("train and evaluate" in name for name in found)]
+    if granularity == "segment":
+        assert any(
+            {"train rounds 1-2", "evaluate round 2", "train and evaluate rounds 3-40"} <= found
+            for found in shared
+        )
+
+
+def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
+    from tasks.tracking import history
+
+    study = _study(name="refused", seeds=[0], rounds=200)
+    original, failing = history.log_metrics, [OSError("the disk is full")]
+
+    def fails_once(run_id, rows):
+        if failing and rows[-1].step > 2:
+            raise failing.pop()
+        original(run_id, rows)
+
+    monkeypatch.setattr(history, "_SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(history, "log_metrics", fails_once)
+    with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
+        federated_study(study)
+    (result,) = caught.value.outcome.results
+    assert "the disk is full" in result.message
+    steps = list(result.curve("train/loss")[0])
+    assert steps == list(range(1, int(max(steps)) + 1))
+    resumed = federated_study(study, resume=True)
+    assert resumed.results[0].rounds_done == 200
+
+
 def test_anchors_are_runs_of_the_study_and_the_arms_are_read_between_them(monkeypatch):
     study = _study(
         name="anchored", axes=SKEWS, rounds=12, holdout={"client": 0.2}, local={"learning_rate": 0.5}
@@ -241,19 +291,21 @@ def test_anchors_are_runs_of_the_study_and_the_arms_are_read_between_them(monkey
     assert all(0 < share < 1.1 for share in list(table["gap closed mean"])[:2])
     assert "of the gap between local and centralised training" in parent.data.tags["verdict"]
 
-    original, trained = rounds.train_segment, []
+    original, trained = rounds.train_rounds, []
 
-    def fails_in_the_middle(state, setup, first, last, on_round):
-        if first == 7:
+    def fails_in_the_middle(state, *others, **named):
+        if state.round == 6:
             raise OSError("the power went out")
-        return original(state, setup, first, last, on_round)
+        return original(state, *others, **named)
 
     alone = study.only([study.runs()[-1].arm])
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "train_segment", fails_in_the_middle)
+        patch.setattr(rounds, "train_rounds", fails_in_the_middle)
         with pytest.raises(StudyFailed):
             federated_study(alone)
-    monkeypatch.setattr(rounds, "train_segment", lambda *a: trained.append(a[2]) or original(*a))
+    monkeypatch.setattr(
+        rounds, "train_rounds", lambda *a, **named: trained.append(a[0].round + 1) or original(*a, **named)
+    )
     resumed = federated_study(alone, resume=True)
     assert trained == [7, 9, 11] * 2
     assert _measured(resumed.results) == _measured(outcome.results[-2:])
