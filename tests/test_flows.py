@@ -466,7 +466,8 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     ]
     logged = set()
     for outcome in (*alone, digits, line, two_ways, aimed, listed):
-        logged |= set(connect().get_run(outcome.results[0].run_id).data.metrics)
+        for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
+            logged |= set(connect().get_run(run_id).data.metrics)
     text = (Path(here).parents[1] / "mlflow" / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `") and "/" in row.split("|")[1]]
     explained = {name.strip(" `") for row in rows for name in row.split("|")[1].split(",")}
