@@ -1,13 +1,15 @@
 """A fixed sequence of tensor operations that runs without Python's interpreter, and without its lock.
 
-Two threads of a hundred short operations a step each wait for the interpreter's lock as long as they compute: two
-threads trained a LeNet 1.3 times as fast as one. As a graph of torch's (TorchScript), recorded once and run as it
-was recorded, the same operations hold no lock.
+Two threads of a hundred short operations a step each wait for the interpreter's lock half as long as they compute:
+two threads trained a LeNet 1.3 times as fast as one. As a graph of torch's (TorchScript), recorded once and run as
+it was recorded, the same operations hold no lock.
 """
 
 from __future__ import annotations
 
-import warnings
+import os
+import sys
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 
@@ -18,6 +20,11 @@ Step = Callable[..., None]
 
 # To record costs as much as about seven steps of a LeNet; a batch of an odd size may never come again.
 _BEFORE, _MOST = 8, 4
+
+# torch's tracer is not for Python 3.14 and newer, and can be switched off.
+_CAN_RECORD = sys.version_info < (3, 14) and os.environ.get("PYTORCH_JIT", "1") != "0"
+
+_one_at_a_time = threading.Lock()  # torch keeps one table of all its graphs
 
 
 class Recordings:
@@ -38,7 +45,7 @@ class Recordings:
             graph(*given, *kept)
             return
         self._seen[key] = self._seen.get(key, 0) + 1
-        if self._seen[key] > _BEFORE and len(self._graphs) < _MOST:
+        if _CAN_RECORD and self._seen[key] > _BEFORE and len(self._graphs) < _MOST:
             self._graphs[key] = _recorded(step, given, buffers())
         else:
             step(*given)
@@ -62,6 +69,5 @@ def _recorded(
         step(*tensors[: len(given)])
         return tensors[0]
 
-    with warnings.catch_warnings():  # that the shapes are those of now is what the key is for
-        warnings.simplefilter("ignore")
+    with _one_at_a_time:
         return torch.jit.trace(whole, (*given, *buffers), check_trace=False), buffers  # type: ignore[no-untyped-call]
