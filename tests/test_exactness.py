@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from federated.config import Engine, RunConfig
+from federated.local_training.convolution_stack import convolution_stack
 from federated.local_training.engine import local_trainer
+from federated.local_training.im2col import im2col_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.terms import LocalTerms
 from federated.local_training.vmapped import vmapped_trainer
@@ -93,6 +95,17 @@ def test_engine_takes_the_steps_of_the_loop(engine, model, options, local_work):
         updates = ENGINES[engine](work, 1)(work.model.vector, COHORT, 2, terms)
         assert updates.deltas.dtype == dtype
         assert _distance(updates, expected) < bound
+
+
+@pytest.mark.parametrize("options", OPTION_ROWS)
+def test_im2col_takes_the_steps_of_the_loop(options, local_work):
+    for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
+        work, terms = _case(local_work, "cnn", options, dtype)
+        stack = convolution_stack(work)
+        assert stack is not None
+        expected = loop_trainer(*work)(work.model.vector, COHORT, 2, terms)
+        train = side_by_side(work, lambda work=work, stack=stack: im2col_trainer(work, stack), 1, 1)
+        assert _distance(train(work.model.vector, COHORT, 2, terms), expected) < bound
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -49,6 +49,9 @@ class Layer(Protocol):
     def end(self) -> None:
         """The gradient is complete: write it into the flat vector."""
 
+    def buffers(self) -> list[Tensor]:
+        """All that is written into, but for the flat vectors."""
+
 
 class Rows:
     """A batch of at most `most` examples as rows [features + 2, B], then a row of zeros and one of ones."""
@@ -140,6 +143,11 @@ class UnfoldedConvolution:
         part = self._parameters.gradient[self._spec.parameters]
         torch.sum(copies.view(self._table.gradient.shape), dim=0, out=part)
 
+    def buffers(self) -> list[Tensor]:
+        own = [self._matrix, self._of_matrix, self._inputs, self._kept, self._gathered, self._columns]
+        own += [self._of_columns, self._planes, self._activated]
+        return own + self._maximum.buffers() if self._pools else own
+
 
 class DenseRows:
     """A dense layer. Its inputs lie in torch's order."""
@@ -185,3 +193,6 @@ class DenseRows:
 
     def end(self) -> None:
         """The gradient is in the flat vector already."""
+
+    def buffers(self) -> list[Tensor]:
+        return [self._inputs, self._activated, self._below, self._of_weight, self._of_bias]

@@ -36,6 +36,10 @@ class WindowMaximum:
         for (planes, _), gradient in reversed(list(zip(self._steps, gradients, strict=True))):
             _backward(planes, gradient)
 
+    def buffers(self) -> list[Tensor]:
+        """All that is written into."""
+        return [tensor for planes, outputs in self._steps for tensor in (*planes, outputs)]
+
 
 def _forward(planes: Sequence[Tensor], outputs: Tensor) -> None:
     best, free = planes[0], outputs
