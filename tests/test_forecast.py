@@ -11,9 +11,10 @@ import pytest
 
 from federated.config import LocalTraining, RunConfig
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
+from federated.forecast.batches import batches_of, personalisation_batches, round_batches
 from federated.forecast.forecast import in_all
 from federated.forecast.payloads import sizes, total
-from federated.forecast.probe import batches_of, personalisation_batches, probe, round_batches
+from federated.forecast.probe import probe
 from federated.forecast.remembered import Overheads, overheads, remember
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from federated.config import RunConfig
+from federated.forecast.batches import personalisation_batches, round_batches
 from federated.forecast.cautions import cautions, with_arms
 from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.forecast.payloads import Amount, downlink_bytes, total
-from federated.forecast.probe import Probe, personalisation_batches, probe, round_batches
+from federated.forecast.probe import Probe, probe
 from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.networks import round_seconds
