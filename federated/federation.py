@@ -53,10 +53,12 @@ class Federation:
     changes: Changes | None = None
     copies: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
-        """Number of training examples of each participating client, int64 [K]."""
-        return np.array([len(held) for held in self.clients], np.int64)
+        """Number of training examples of each participating client, int64 [K]; for reading only."""
+        sizes = np.array([len(held) for held in self.clients], np.int64)
+        sizes.flags.writeable = False
+        return sizes
 
     @cached_property
     def partition_digest(self) -> str:
