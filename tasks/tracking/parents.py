@@ -60,7 +60,15 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
         known = ", ".join(study_names()) or "none yet"
         which = " or ".join(repr(name) for name in unknown)
         raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
-    return [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+    parents = [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+    by_run: dict[str, list[str]] = {}
+    for parent in parents:
+        by_run.setdefault(parent.run.info.run_id, []).append(parent.label)
+    if same := [labels for labels in by_run.values() if len(labels) > 1]:
+        raise BadInput(
+            f"{' and '.join(map(repr, same[0]))} are the same run of a study; name two different ones"
+        )
+    return parents
 
 
 def results_below(
