@@ -224,11 +224,15 @@ def test_a_poor_start_of_r2_does_not_flatten_the_interactive_chart(worst: float,
 
 def test_where_not_all_arms_are_named_those_that_differ_most_are() -> None:
     results = arm("plain", BASE)
-    for shift in (0.01, 0.02, -0.03, -0.04, 0.05):
+    for shift in (0.015, 0.02, -0.03, -0.04, 0.05):
         results += arm(f"{shift:+}", np.array(BASE) + shift + 60 * NOISE)
     (said,) = [each for each in sentences(results, compare_paired(results)) if each.startswith("Inconcl")]
     assert re.findall(r"([+-]0\.0\d) \(", said) == ["+0.05", "-0.04", "-0.03"]
     assert said.endswith("; and 2 more.")
+    pairs = compare_paired(results)
+    needed = [pair.more_seeds for pair in pairs if pair.more_seeds is not None]
+    assert len(needed) == 5
+    assert f", about {min(needed)} to {max(needed)} more seeds would decide: " in said
 
 
 @pytest.mark.parametrize("asked", ["--arm a --arm b", "--arm=a --arm=b --resume"])

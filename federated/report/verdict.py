@@ -176,14 +176,14 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
 
 
 def _seeds_needed(pairs: Sequence[Paired]) -> str:
-    """`, about 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
+    """`, about 1 to 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
     needed = [pair.more_seeds for pair in pairs]
     if None in needed:
         return ""
-    most = max(filter(None, needed), default=1)
+    least, most = (end(filter(None, needed), default=1) for end in (min, max))
     seeds = f"{most} more seed{'' if most == 1 else 's'}"
     return (
         f", at least {seeds} needed"
         if any(pair.count < 3 for pair in pairs)
-        else f", about {seeds} would decide"
+        else f", about {f'{least} to ' if least < most else ''}{seeds} would decide"
     )
