@@ -160,7 +160,9 @@ def test_the_way_to_the_target_of_a_stop_rule_is_known_round_by_round() -> None:
 
 
 def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None:
-    study = StudyConfig.model_validate({"name": "shared", "base": {"dataset": "digits", "model": "linear"}})
+    study = StudyConfig.model_validate(
+        {"name": "shared", "base": {"dataset": "digits", "model": "linear", "rounds": 1}}
+    )
     parent = runs.open_study(study)
     run_id = runs.open_run(study.runs()[0], "shared", parent)
     with runs.closing(parent), runs.closing(run_id):
@@ -171,3 +173,13 @@ def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None
     ]
     assert partition_pictures(results) == {"a and 1 more arm, seed 0": b"PNG"}
     assert partition_pictures(results[:1]) == {"centralised, seed 0": b"PNG"}
+
+
+def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
+    first, second = tracked("first", {"0.1": [0.80]}), tracked("second", {"0.1": [0.80]})
+    assert "torch" in first.found.environment
+    runs.log_files(first.parent_run_id, {"environment.json": '{"torch": "1.0"}'})
+    assert compare_again(["first"]).found.environment == {"torch": "1.0"}
+    both = compare_again(["first", "second"]).found.environment
+    assert both["first: torch"] == "1.0"
+    assert both["second: torch"] == second.found.environment["torch"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import mlflow.artifacts
 import yaml
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
 from federated.choice import Choice
 from federated.errors import BadInput
@@ -38,6 +40,15 @@ class Parent:
     def description(self) -> str:
         """The question in a sentence or two."""
         return str(self.stated.get("description") or "").strip()
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The versions and the machine that ran it, not those that read it; {} where nobody noted them."""
+        try:
+            noted = mlflow.artifacts.load_text(f"runs:/{self.run.info.run_id}/environment.json")
+        except MlflowException:
+            return {}
+        return {str(name): str(value) for name, value in json.loads(noted).items()}
 
     @property
     def command(self) -> str:
