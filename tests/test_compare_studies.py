@@ -10,6 +10,8 @@ from federated.state import Metrics
 from federated.study import StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.comparison import StudyOutcome, compare_again, conclude
+from tasks.tracking.history import log_history
+from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.search import results_of_study, study_names
 from tasks.tracking.store import connect
 
@@ -41,7 +43,7 @@ def tracked(
                 (1, {"communication/uplink_bytes_total": 5e5}),
                 (2, {metric: score, "communication/uplink_bytes_total": 1e6}),
             ]
-            runs.log_history(run_id, history)
+            log_history(run_id, history)
             digests = {"data_digest": "d", "partition_digest": f"{partitions}{run.config.seed}"}
             runs.set_tags(run_id, {"main_metric": metric, **digests})
     with runs.closing(parent):
@@ -116,6 +118,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare_again(["first", "none", "it's"])
     with pytest.raises(BadInput, match="'first' is named twice"):
         compare_again(["first", "first"])
+    again = f"first@{compare_again(['first']).parent_run_id[:6]}"
+    with pytest.raises(BadInput, match=f"'first' and '{again}' are the same run of a study"):
+        compare_again(["first", again])
     with pytest.raises(
         BadInput, match="first by test accuracy; regression by test R²; compare them one at a"
     ):
@@ -130,3 +135,51 @@ def _everything_in_mlflow() -> list[tuple[str, dict[str, str], int]]:
         (run.info.run_id, run.data.tags, len(client.list_artifacts(run.info.run_id)))
         for run in client.search_runs(experiments)
     ]
+
+
+def test_the_way_to_the_target_of_a_stop_rule_is_known_round_by_round() -> None:
+    """Whatever metric the rule watches: of most others, a report has no more than the last value."""
+    watched = "generalisation/test_macro_f1"
+    study = StudyConfig.model_validate(
+        {
+            "name": "stopped",
+            "base": {
+                "dataset": "digits",
+                "model": "linear",
+                "rounds": 3,
+                "stop": {"metric": watched, "target": 0.5},
+            },
+        }
+    )
+    parent = runs.open_study(study)
+    run_id = runs.open_run(study.runs()[0], "stopped", parent)
+    with runs.closing(parent), runs.closing(run_id):
+        log_history(run_id, [(at, {ACCURACY: at / 4, watched: at / 4}) for at in range(4)])
+    (row,) = compare_again(["stopped"]).found.costs.rows
+    assert row[1:4] == ["test_macro_f1 ≥ 0.5", "1 of 1", "2"]
+
+
+def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None:
+    study = StudyConfig.model_validate(
+        {"name": "shared", "base": {"dataset": "digits", "model": "linear", "rounds": 1}}
+    )
+    parent = runs.open_study(study)
+    run_id = runs.open_run(study.runs()[0], "shared", parent)
+    with runs.closing(parent), runs.closing(run_id):
+        runs.log_files(run_id, {"partition.png": b"PNG"})
+    results = [
+        RunResult("shared", arm, 0, "FINISHED", {}, (), ACCURACY, run_id, partition="p", anchor=anchor)
+        for arm, anchor in (("centralised", "centralised"), ("a", ""), ("b", ""))
+    ]
+    assert partition_pictures(results) == {"a and 1 more arm, seed 0": b"PNG"}
+    assert partition_pictures(results[:1]) == {"centralised, seed 0": b"PNG"}
+
+
+def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
+    first, second = tracked("first", {"0.1": [0.80]}), tracked("second", {"0.1": [0.80]})
+    assert "torch" in first.found.environment
+    runs.log_files(first.parent_run_id, {"environment.json": '{"torch": "1.0"}'})
+    assert compare_again(["first"]).found.environment == {"torch": "1.0"}
+    both = compare_again(["first", "second"]).found.environment
+    assert both["first: torch"] == "1.0"
+    assert both["second: torch"] == second.found.environment["torch"]

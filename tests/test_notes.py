@@ -75,3 +75,11 @@ def test_the_saved_view_groups_the_runs_of_the_parent_by_arm(home: Path) -> None
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
     assert state["orderByAsc"]  # of an error, less is better
     assert view_url(experiment).endswith(f"/#/experiments/{experiment}/runs?viewStateShareKey={VIEW}")
+
+
+def test_a_note_has_no_links_pictures_or_tags_of_a_user_s_text() -> None:
+    text = "![p](http://elsewhere/p.png) <img src=x> a & b ~~c~~ &lt;"
+    note = study_note(Report("s", [], text), 5000)
+    assert note.startswith(
+        "!\\[p\\](http://elsewhere/p.png) &lt;img src=x\\> a &amp; b \\~\\~c\\~\\~ &amp;lt;\n\n"
+    )

@@ -166,3 +166,76 @@ def test_the_table_of_pairs_has_plain_values() -> None:
     assert {len(cells) for cells in columns.values()} == {len(PAIRS)}
     assert columns["verdict"] == ["better", "worse", "no effect", "no difference", "inconclusive"]
     assert columns["low"][2] is None
+
+
+def test_arms_with_different_main_metrics_have_a_column_each() -> None:
+    other = "generalisation/test_r2"
+    results = [*arm("a", [0.90, 0.92, 0.94])]
+    for seed, score in enumerate([0.4, 0.5, 0.6]):
+        results.append(RunResult("s", "b", seed, "FINISHED", {}, ((1, {other: score}),), other))
+    rows = {row.arm: row.cells for row in ranked(results, compare_paired(results))}
+    assert [name for name in rows["b"] if name.startswith("test")] == ["test accuracy", "test R²"]
+    assert rows["a"]["test accuracy"].startswith("0.920 [")
+    assert (rows["a"]["test R²"], rows["b"]["test accuracy"]) == ("–", "–")
+    assert rows["b"]["test R²"].startswith("0.500 [")
+    report = Report("s", results)
+    assert report.charts == {}  # they would have room for one of the two
+    assert "test R²" in page_html(report, drawn(report))
+
+
+def test_a_score_that_is_no_number_makes_no_arm_the_best() -> None:
+    results = [*arm("lost", [float("nan")] * 3), *arm("half", [0.7, float("nan")]), *arm("whole", [0.8, 0.9])]
+    assert best_arm(results) == ("whole", pytest.approx(0.85), ACCURACY)
+    assert best_arm(results[:3]) is None
+
+
+def test_the_verdict_says_of_which_arms_runs_were_lost() -> None:
+    results = [*arm("plain", BASE), *arm("shaky", [0.99, 0.98, 0.99]), *arm("gone", [0.9], status="FAILED")]
+    results += [RunResult("s", "shaky", seed, "FAILED", {}, (), ACCURACY) for seed in (3, 4)]
+    said = "Runs that did not finish are in no number here, and may be the worse ones: shaky (2 of 5)."
+    assert said in sentences(results, compare_paired(results))
+    assert said in sentences([run for run in results if run.arm == "shaky"], [])  # alone
+    assert not any("did not finish" in sentence for sentence in sentences(STUDY, PAIRS))
+
+
+def test_the_page_says_which_tests_judged() -> None:
+    alone = page_html(Report("s", STUDY), {})
+    assert "over all arms" in alone
+    assert "Welch" not in alone
+    assert "over all pairs of arms" in page_html(Report("s", STUDY, baseline="best"), {})
+    two = [
+        RunResult(study, study, seed, "FINISHED", {}, ((1, {ACCURACY: score + seed / 100}),), ACCURACY, partition=study)
+        for study, score in (("a", 0.8), ("b", 0.9))
+        for seed in range(3)
+    ]  # fmt: skip
+    assert "difference and tests are Welch" in page_html(Report("a and b", two), {})
+
+
+@pytest.mark.parametrize(("worst", "cut"), [(-40.0, True), (-0.5, False)])
+def test_a_poor_start_of_r2_does_not_flatten_the_interactive_chart(worst: float, cut: bool) -> None:
+    r2 = "generalisation/test_r2"
+    history = ((0, {r2: worst}), (1, {r2: 0.6}), (2, {r2: 0.8}))
+    report = Report("s", [RunResult("s", "a", seed, "FINISHED", {}, history, r2) for seed in (0, 1)])
+    for layer in report.charts["by-round"]["layer"]:
+        assert layer["encoding"]["y"]["scale"].get("domainMin") == (-1 if cut else None)
+        assert layer["mark"].get("clip", False) == cut  # else marks at the ends of the axes are halved
+        assert ("cut at −1" in layer["encoding"]["y"]["title"]) == cut
+
+
+def test_where_not_all_arms_are_named_those_that_differ_most_are() -> None:
+    results = arm("plain", BASE)
+    for shift in (0.015, 0.02, -0.03, -0.04, 0.05):
+        results += arm(f"{shift:+}", np.array(BASE) + shift + 60 * NOISE)
+    (said,) = [each for each in sentences(results, compare_paired(results)) if each.startswith("Inconcl")]
+    assert re.findall(r"([+-]0\.0\d) \(", said) == ["+0.05", "-0.04", "-0.03"]
+    assert said.endswith("; and 2 more.")
+    pairs = compare_paired(results)
+    needed = [pair.more_seeds for pair in pairs if pair.more_seeds is not None]
+    assert len(needed) == 5
+    assert f", about {min(needed)} to {max(needed)} more seeds would decide: " in said
+
+
+@pytest.mark.parametrize("asked", ["--arm a --arm b", "--arm=a --arm=b --resume"])
+def test_the_command_of_an_arm_runs_no_other(asked: str) -> None:
+    stated = {"s": f"python -m flows run s.yaml {asked} --workers 2"}
+    assert arm_commands(arm("a", BASE), stated) == {"a": "python -m flows run s.yaml --workers 2 --arm a"}

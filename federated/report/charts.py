@@ -32,7 +32,12 @@ _RING = 420
 
 
 def charts(report: Report) -> dict[str, Spec]:
-    """Name -> specification, of those that have something to show."""
+    """Name -> specification, of those that have something to show.
+
+    None where arms have different main metrics: a chart has one axis for scores, the figure that it would hide has all.
+    """
+    if len({run.main_metric for run in report.results}) > 1:
+        return {}
     found = {name: make(report) for name, make in CHARTS.items()}
     return {name: spec for name, spec in found.items() if spec is not None}
 

@@ -38,7 +38,7 @@ def _own_name(arm: str, study: str) -> str:
 def _one_arm(command: str, arm: str) -> str:
     words, kept = _words(command), list[str]()
     while words:
-        taken = _OF_ONE_TIME.get(words[0], 0)
+        taken = 1 if words[0].startswith("--arm=") else _OF_ONE_TIME.get(words[0], 0)
         kept += [] if taken else words[:1]
         words = words[max(taken, 1) :]
     return shlex.join([*kept, "--arm", arm])

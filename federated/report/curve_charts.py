@@ -58,7 +58,7 @@ def _curves(report: Report, x: str, title: str, *, logarithmic: bool) -> Spec | 
     if logarithmic:
         along["title"] += " (logarithmic)"
         along["axis"] = ticks([row[x] for row in rows])
-    up = {"type": "quantitative", "scale": {"zero": False}, "title": metric_label(metric)}
+    up = _score_axis(metric, rows)
     tip = tooltip(
         [x for x in ("round", "MB up", "MB down", "simulated s") if any(r[x] is not None for r in rows)]
     )
@@ -76,7 +76,21 @@ def _curves(report: Report, x: str, title: str, *, logarithmic: bool) -> Spec | 
             "encoding": {"y": {**up, "field": "score"}, "opacity": PALE, "tooltip": tip},
         },
     ]
-    return spec_of(rows, report.looks, [*layers, *_anchor_lines(report, metric, up)], {"x": along})
+    layers += _anchor_lines(report, metric, up)
+    if "domainMin" in up["scale"]:
+        for layer in layers:
+            layer["mark"]["clip"] = True
+    return spec_of(rows, report.looks, layers, {"x": along})
+
+
+def _score_axis(metric: str, rows: Rows) -> Spec:
+    """Cut at -1 for R2 as in the figures, see `style.label_pair`: a poor start would flatten the rest."""
+    up: Spec = {"type": "quantitative", "scale": {"zero": False}, "title": metric_label(metric)}
+    ends = [row[end] for row in rows for end in ("low", "high") if row[end] is not None]
+    if metric.endswith("r2") and ends and min(ends) < -1 < max(ends):
+        up["scale"]["domainMin"] = -1
+        up["title"] += " (axis cut at −1)"
+    return up
 
 
 def _anchor_lines(report: Report, metric: str, up: Spec) -> list[Spec]:

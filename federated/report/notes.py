@@ -9,6 +9,12 @@ from federated.report.report import Report
 
 Row = Sequence[str]
 
+_SIGNS = "\\`*_|>#[]~"
+"""With brackets among them: neither a link nor a picture from elsewhere."""
+
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}
+"""A backslash before these stays visible in MLflow's UI, and a tag a tag."""
+
 
 def study_note(report: Report, longest: int) -> str:
     """Question, verdict, ranked table and where the report is, in at most `longest` characters.
@@ -72,6 +78,6 @@ def _table(header: Row, rows: Sequence[Row]) -> str:
 
 
 def _text(text: str) -> str:
-    """What Markdown would take for a sign stands for itself; a line stays a line."""
-    escaped = "".join(f"\\{sign}" if sign in "\\`*_|<>#" else sign for sign in text)
+    """What Markdown or HTML would take for a sign stands for itself; a line stays a line."""
+    escaped = "".join(_ENTITIES.get(sign, f"\\{sign}" if sign in _SIGNS else sign) for sign in text)
     return " ".join(escaped.split())

@@ -27,6 +27,8 @@ _OPTIONAL = {
 }
 """Columns that are there where some run measured them."""
 
+_PRICES = ("MB up", "MB down", "seconds", "seeds")
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -53,9 +55,17 @@ def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked
         for summary in sorted(summaries, key=_by_score)
     ]
     shown = [
-        name for name in (rows[0].cells if rows else {}) if any(row.cells[name] != NOTHING for row in rows)
+        name for name in _columns(summaries) if any(row.cells.get(name, NOTHING) != NOTHING for row in rows)
     ]
-    return [Ranked(row.arm, {name: row.cells[name] for name in shown}, row.place) for row in rows]
+    return [
+        Ranked(row.arm, {name: row.cells.get(name, NOTHING) for name in shown}, row.place) for row in rows
+    ]
+
+
+def _columns(summaries: Sequence[ArmSummary]) -> list[str]:
+    """A column for each main metric, as arms may have different ones, then what all arms have."""
+    metrics = dict.fromkeys(metric_label(summary.main_metric) for summary in summaries)
+    return [*metrics, "difference", "verdict", "gap closed", *_OPTIONAL.values(), *_PRICES]
 
 
 def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:

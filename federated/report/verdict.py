@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from federated.evaluation import higher_is_better
-from federated.report.by_seed import interval_over_seeds
+from federated.report.by_seed import interval_over_seeds, outcomes_of
 from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
@@ -26,10 +26,11 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     of_the_gap = _gap_sentences(gap_closed(results), arm)
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
-        return [alone, *of_the_gap]
+        return [alone, *of_the_gap, *_lost(results)]
     said = [_headline(results, pairs, *best), *of_the_gap]
     if not pairs:
-        return [*said, "Nothing is compared: the baseline has no finished run, or another main metric."]
+        why = "the baseline has no finished run, or another main metric"
+        return [*said, f"Nothing is compared: {why}.", *_lost(results)]
     shared = [pair for pair in pairs if pair.mean is not None]
     by_verdict = {
         verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
@@ -39,6 +40,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
     if without := [pair.arm for pair in pairs if pair.mean is None]:
         said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
+    said += _lost(results)
     least = min((pair.count for pair in shared), default=5)
     if least < 5:
         seeds = f"{least} seed{'' if least == 1 else 's'} an arm"
@@ -53,19 +55,34 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
 
 
 def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
-    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric; no anchor."""
-    finished = [run for run in candidates(results) if run.finished and run.final(run.main_metric) is not None]
-    if not finished:
+    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric; no anchor.
+
+    What is not finite is no score.
+    """
+    rivals = candidates(results)
+    scores = {arm: list(outcomes_of(rivals, arm).scores.values()) for arm in arms_of(rivals)}
+    metrics = {run.arm: run.main_metric for run in rivals if scores[run.arm]}
+    if not metrics:
         return None
-    metric = finished[0].main_metric
-    finals: dict[str, list[float]] = {}
-    for run in finished:
-        if run.main_metric == metric and (value := run.final(metric)) is not None:
-            finals.setdefault(run.arm, []).append(value)
-    means = {arm: sum(values) / len(values) for arm, values in finals.items()}
+    metric = next(iter(metrics.values()))
+    means = {
+        arm: sum(scores[arm]) / len(scores[arm]) for arm, measured in metrics.items() if measured == metric
+    }
     choose = max if higher_is_better(metric) else min
     arm = choose(means, key=lambda name: means[name])
     return arm, means[arm], metric
+
+
+def _lost(results: Sequence[RunResult]) -> list[str]:
+    """The arms that lost some of their runs, the most first: what is said of them is said of those that were left."""
+    of_arm = {arm: [run.finished for run in results if run.arm == arm] for arm in arms_of(results)}
+    lost = {arm: runs.count(False) for arm, runs in of_arm.items() if any(runs) and not all(runs)}
+    if not lost:
+        return []
+    worst = sorted(lost, key=lambda arm: -lost[arm])
+    named = "; ".join(f"{arm} ({lost[arm]} of {len(of_arm[arm])})" for arm in worst[:3])
+    more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
+    return [f"Runs that did not finish are in no number here, and may be the worse ones: {named}{more}."]
 
 
 def share_text(closed: GapClosed) -> str:
@@ -146,7 +163,8 @@ def _headline(
 
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
-    """One sentence on the arms that share a verdict."""
+    """One sentence on the arms that share a verdict, the largest differences first: not all are named."""
+    pairs = sorted(pairs, key=lambda pair: -abs(pair.mean or 0.0))
     baseline, delta = pairs[0].baseline, pairs[0].delta
     named = "; ".join(f"{pair.arm} ({difference_text(pair)})" for pair in pairs[:3])
     more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
@@ -158,14 +176,14 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
 
 
 def _seeds_needed(pairs: Sequence[Paired]) -> str:
-    """`, about 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
+    """`, about 1 to 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
     needed = [pair.more_seeds for pair in pairs]
     if None in needed:
         return ""
-    most = max(filter(None, needed), default=1)
+    least, most = (end(filter(None, needed), default=1) for end in (min, max))
     seeds = f"{most} more seed{'' if most == 1 else 's'}"
     return (
         f", at least {seeds} needed"
         if any(pair.count < 3 for pair in pairs)
-        else f", about {seeds} would decide"
+        else f", about {f'{least} to ' if least < most else ''}{seeds} would decide"
     )

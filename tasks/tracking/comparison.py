@@ -20,7 +20,6 @@ from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
 from federated.study import Comparison, StudyConfig
 from tasks.tracking import runs
-from tasks.tracking.environment import environment
 from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
@@ -167,7 +166,11 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         baseline=judged.baseline,
         delta=judged.delta,
         links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
-        environment=environment(),
+        environment={
+            name if alone else within(parent.label, name): value
+            for parent in parents
+            for name, value in parent.environment.items()
+        },
         partitions=partition_pictures(results),
         foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
         stated_commands={parent.label: parent.command for parent in parents},

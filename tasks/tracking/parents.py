@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import mlflow.artifacts
 import yaml
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
 from federated.choice import Choice
 from federated.errors import BadInput
@@ -39,6 +41,15 @@ class Parent:
         """The question in a sentence or two."""
         return str(self.stated.get("description") or "").strip()
 
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The versions and the machine that ran it, not those that read it; {} where nobody noted them."""
+        try:
+            noted = mlflow.artifacts.load_text(f"runs:/{self.run.info.run_id}/environment.json")
+        except MlflowException:
+            return {}
+        return {str(name): str(value) for name, value in json.loads(noted).items()}
+
     @property
     def command(self) -> str:
         """What ran it."""
@@ -60,7 +71,15 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
         known = ", ".join(study_names()) or "none yet"
         which = " or ".join(repr(name) for name in unknown)
         raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
-    return [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+    parents = [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+    by_run: dict[str, list[str]] = {}
+    for parent in parents:
+        by_run.setdefault(parent.run.info.run_id, []).append(parent.label)
+    if same := [labels for labels in by_run.values() if len(labels) > 1]:
+        raise BadInput(
+            f"{' and '.join(map(repr, same[0]))} are the same run of a study; name two different ones"
+        )
+    return parents
 
 
 def results_below(

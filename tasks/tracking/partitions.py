@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from federated.report import RunResult
+from federated.report.results import candidates
 from tasks.tracking.store import connect
 
 _PICTURE = "partition.png"
@@ -38,6 +39,8 @@ def _picture(runs: Sequence[RunResult]) -> bytes | None:
 
 
 def _title(runs: Sequence[RunResult]) -> str:
+    """The first arm and how many more hold the same; anchors are no arms, and seldom alone."""
+    runs = candidates(runs) or runs
     others = len(runs) - 1
     more = f" and {others} more arm{'' if others == 1 else 's'}" if others else ""
     return f"{runs[0].arm}{more}, seed {runs[0].seed}"

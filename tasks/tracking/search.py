@@ -100,8 +100,9 @@ def _partition(tags: dict[str, str]) -> str:
 
 def _history(client: MlflowClient, run: MlflowRun, more: Sequence[str]) -> tuple[tuple[int, Metrics], ...]:
     by_round: dict[int, Metrics] = defaultdict(dict)
+    wanted = {*more, run.data.params.get("stop.metric")}  # the way to its target is asked for
     for name in run.data.metrics:
-        if _WANTED.fullmatch(name) or name in more:
+        if _WANTED.fullmatch(name) or name in wanted:
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
         elif name.startswith("heterogeneity/"):  # logged once, before the first round

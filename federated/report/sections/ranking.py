@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federated.report.paired import BEST
 from federated.report.report import Report
 from federated.report.results import shared_partitions
 from federated.report.sections.section import Pictures
@@ -16,5 +17,7 @@ def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
         "looks": report.looks,
         "compared": bool(report.pairs),
         "delta": report.delta,
+        "family": "all pairs of arms" if report.baseline == BEST else "all arms",
+        "unpaired": any(pair.unpaired for pair in report.pairs),
         "partitions": shared_partitions(report.results),
     }
