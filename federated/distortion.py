@@ -22,7 +22,7 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
     feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Four products
     of vectors a client. An update of zeros counts as sent exactly.
     """
-    if _is_exact(compressor):
+    if is_exact(compressor):
         exact = np.zeros(len(updates))
         return {"nmse": exact, "cosine": exact + 1, "bias": exact}
     pairs = zip(updates.cpu().numpy(), decoded.cpu().numpy(), strict=True)
@@ -56,13 +56,13 @@ def downlink_distortion(compressor: Compressor, parameters: Tensor, received: Te
 
     nmse: ||received - parameters||^2 / ||parameters||^2. cosine: of the angle between them. As metrics of a round.
     """
-    if _is_exact(compressor):
+    if is_exact(compressor):
         return {}
     found = distortion(compressor, parameters[None], received[None], {})
     return {f"communication/downlink_{name}": float(found[name][0]) for name in ("nmse", "cosine")}
 
 
-def _is_exact(compressor: Compressor) -> bool:
+def is_exact(compressor: Compressor) -> bool:
     """Whether every number travels as it is."""
     parts = compressor.parts
     return parts is not None and all(part is None for part in (parts.reduction, parts.values, parts.fit))

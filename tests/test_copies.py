@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from federated.config import RunConfig
 from federated.copies import copies_among, first_copies, own_copies_together
 from federated.datasets.examples import Examples
 from federated.federation import Federation, check_apart, partition_clients
+from federated.forecast import cautions
 from federated.heterogeneity import heterogeneity_metrics
+from federated.setup import prepare
 
 
 def examples_of(inputs: Any) -> Examples:
@@ -131,6 +134,16 @@ def test_together_leaves_no_copy_of_test_or_own_examples_in_training(own: Any, p
     assert sorted(everything.tolist()) == list(range(600))
 
 
+def test_the_cure_is_told_to_those_who_have_not_taken_it() -> None:
+    base: dict[str, Any] = {"dataset": "linear(size=90)", "model": "linear", "rounds": 1, "clients": 4}
+    for choice, told in (("ignore", True), ("together", False)):
+        config = RunConfig.model_validate({**base, "holdout": {"client": 0.3, "duplicates": choice}})
+        setup = prepare(config)
+        setup = replace(setup, federation=replace(setup.federation, copies={"client": 1}))
+        (sentence,) = [each for each in cautions(setup) if each.startswith("duplicates: 1 of")]
+        assert sentence.endswith("keeps copies on one side") == told
+
+
 def test_without_copies_the_choice_changes_nothing_and_keys_of_older_configs_stay() -> None:
     base: dict[str, Any] = {"dataset": "linear(size=90)", "model": "linear", "rounds": 1, "clients": 4}
     plain = RunConfig.model_validate({**base, "holdout": {"client": 0.3}})
@@ -142,8 +155,6 @@ def test_without_copies_the_choice_changes_nothing_and_keys_of_older_configs_sta
 
 def test_an_example_in_two_parts_is_a_bug_that_is_not_passed_over(own: Any) -> None:
     federation = federation_of(own)
-    from dataclasses import replace
-
     broken = replace(federation, test=np.append(federation.test, federation.clients[0][0]))
     with pytest.raises(RuntimeError, match=rf"example {federation.clients[0][0]} is in 2 parts"):
         check_apart(broken)

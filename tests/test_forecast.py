@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from federated.config import LocalTraining, RunConfig
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
 from federated.forecast.batches import batches_of, personalisation_batches, round_batches
 from federated.forecast.forecast import in_all
-from federated.forecast.payloads import sizes, total
+from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
 from federated.forecast.remembered import Overheads, overheads, remember
+from federated.kinds import COMPRESSOR
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
 from federated.study import Run
@@ -61,6 +63,14 @@ def sent(configs: list[RunConfig]) -> tuple[int, int]:
 def foretold(configs: list[RunConfig]) -> tuple[Amount, Amount]:
     (arm,) = forecast_study([Run("arm", config) for config in configs]).arms
     return arm.uplink, arm.downlink
+
+
+def test_a_large_model_is_not_shuffled_for_long_and_plain_floats_not_at_all() -> None:
+    """A permutation of millions of numbers takes longer than the study that is forecast."""
+    codec, large = COMPRESSOR.bind("qsgd(4)").build(), torch.randn(2**18 + 1)
+    assert len(unlike(codec, large)) == 4
+    assert len(unlike(codec, large[:100])) == 9
+    assert len(unlike(COMPRESSOR.bind("none").build(), large)) == 0
 
 
 def two_seeds(**changes: Any) -> list[RunConfig]:

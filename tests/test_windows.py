@@ -70,6 +70,13 @@ def test_a_zip_is_read_as_the_folder_in_it(folder: Path, tmp_path: Path) -> None
     assert one.digest == other.digest
 
 
+def test_folders_that_a_zip_lists_are_no_recordings(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.mkdir("s01_folder")
+        archive.write(folder / "s01" / "s01_1.csv", "s01_folder/s01_1.csv")
+    assert len(loaded(tmp_path / "all.zip", files="*s01*").inputs) == 2
+
+
 def test_signals_are_standardised_by_the_training_windows_alone(folder: Path) -> None:
     examples = loaded(folder)
     assert examples.fit is not None
@@ -104,6 +111,8 @@ def test_the_archive_is_fetched_once(folder: Path, tmp_path: Path) -> None:
         ({"client": "s[0-9]+"}, "client 's[0-9]+' has no group"),
         ({"client": "("}, "client '(' is not a regular expression"),
         ({"client": "(s01)"}, "client '(s01)' is not found in 's02/s02_1.csv'"),
+        ({"client": "(t[0-9]+)?_"}, "client '(t[0-9]+)?_' is not found in 's01/s01_1.csv'"),
+        ({"client": "(t*)"}, "client '(t*)' is not found in 's01/s01_1.csv'"),
         ({"signals": ("z",)}, "there is no column 'z' in s01/s01_1.csv; it has: time, x, y, label"),
         ({"signals": ("label",)}, "s01/s01_1.csv: a signal is not numeric"),
         ({"files": "*s02_1*"}, "all windows are 'b'; at least 2 classes are needed"),
@@ -121,6 +130,10 @@ def test_a_gap_and_a_broken_archive_are_said(folder: Path, tmp_path: Path) -> No
     record(folder / "s05_1.csv", "aaa", y=[1.0, None, 2.0])
     with pytest.raises(BadInput, match=r"the column 'y' of s05_1.csv is missing in row 2"):
         loaded(folder)
+    for value in (np.inf, 1e300):
+        record(folder / "s05_1.csv", "aaa", y=[1.0, 2.0, value])
+        with pytest.raises(BadInput, match=r"the column 'y' of s05_1.csv is not a finite float32 in row 3"):
+            loaded(folder)
     (tmp_path / "broken.zip").write_text("no archive")
     with pytest.raises(BadInput, match=r"is not a .zip file, or is damaged"):
         loaded(tmp_path / "broken.zip")

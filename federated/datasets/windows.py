@@ -106,10 +106,11 @@ def _pattern(client: str | None) -> re.Pattern[str] | None:
 
 def _clients(cut: list[_Cut], pattern: re.Pattern[str]) -> list[str]:
     """The client of every window. Raises BadInput for a file whose path does not tell."""
-    found = {each.name: pattern.search(each.name) for each in cut}
-    if strange := [name for name, match in found.items() if match is None]:
+    matches = {each.name: pattern.search(each.name) for each in cut}
+    found = {name: match[1] if match else None for name, match in matches.items()}
+    if strange := [name for name, client in found.items() if not client]:  # a group may be optional, or empty
         raise _bad(f"client {pattern.pattern!r} is not found in {strange[0]!r}; narrow `files`, or widen it")
-    return [str(found[each.name].group(1)) for each in cut for _ in each.labels]  # type: ignore[union-attr]
+    return [str(found[each.name]) for each in cut for _ in each.labels]
 
 
 def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -120,9 +121,10 @@ def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(name for name in archive.namelist() if fnmatch(name, files)):
+            below = sorted(each.filename for each in archive.infolist() if not each.is_dir())
+            for name in (name for name in below if fnmatch(name, files)):
                 yield name, _table(name, io.BytesIO(archive.read(name)))
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         raise _bad(f"{path} is not a .zip file, or is damaged: {error}") from error
 
 
@@ -142,9 +144,13 @@ def _cut(name: str, table: pd.DataFrame, target: str, signals: tuple[str, ...], 
         if len(gaps := np.flatnonzero(table[column].isna())):
             raise _bad(f"the column {column!r} of {name} is missing in row {gaps[0] + 1}")
     try:
-        values = table[list(signals)].to_numpy(np.float32)
+        with np.errstate(over="ignore"):  # what float32 does not hold is found below
+            values = table[list(signals)].to_numpy(np.float32)
     except ValueError as error:
         raise _bad(f"{name}: a signal is not numeric: {error}") from error
+    if len(rows := np.argwhere(~np.isfinite(values))):
+        row, signal = rows[0]
+        raise _bad(f"the column {signals[signal]!r} of {name} is not a finite float32 in row {row + 1}")
     count = len(table) // length
     inputs = values[: count * length].reshape(count, length, len(signals)).transpose(0, 2, 1)
     labels = table[target].astype(str).to_numpy()[: count * length].reshape(count, length)

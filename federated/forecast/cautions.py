@@ -28,7 +28,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_cohort(config, federation),
         *_of_own_shares(config, federation),
         _of_batches(config, federation),
-        *_of_copies(federation),
+        *_of_copies(config, federation),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -145,12 +145,13 @@ def _of_batches(config: RunConfig, federation: Federation) -> str:
     )
 
 
-def _of_copies(federation: Federation) -> Iterable[str]:
+def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
     """Held-out examples that are trained on as well."""
     held_out = federation.held_out_sets()
     for name, count in federation.copies.items():
         if count:
-            cure = "; holdout.duplicates: together keeps copies on one side" if name != "unseen" else ""
+            curable = name != "unseen" and config.holdout.duplicates == "ignore"  # unseen clients stay whole
+            cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
             yield (
                 f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
                 f"a training example{cure}"

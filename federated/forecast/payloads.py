@@ -12,11 +12,12 @@ from torch import Tensor
 from federated.broadcast import replayed, worth_keeping
 from federated.compressors import Compressor
 from federated.compressors.none import none
+from federated.distortion import is_exact
 from federated.randomness import Purpose, generator
 from federated.rounds import sample_cohort
 from federated.setup import Setup
 
-_SHUFFLED = 6
+_SHUFFLED, _LARGE = 6, 2**18
 _MARGIN = 0.05
 """Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends."""
 
@@ -57,9 +58,12 @@ def sizes(real: Sequence[int], others: Sequence[int]) -> Amount:
     return Amount(low / factor, float(np.mean(real)), high * factor)
 
 
-def unlike(row: Tensor) -> Tensor:
-    """Vectors as long as `row` [P] that a codec would code very differently, [9, P]: a single number that is not zero,
-    its numbers in rising and in falling order, and in random orders with random exponents."""
+def unlike(codec: Compressor, row: Tensor) -> Tensor:
+    """Vectors as long as `row` [P] that a codec would code very differently, [n, P]: a single number that is not zero,
+    its numbers in rising and in falling order, and in random orders with random exponents, fewer of a large vector,
+    where a chance that all payloads are of one size is none. None at all where every number travels as it is."""
+    if is_exact(codec):
+        return row[None][:0]
     numbers = generator(0, Purpose.FORECAST, row.numel())
     single = torch.zeros_like(row)
     single[-1] = 1.0
@@ -67,7 +71,7 @@ def unlike(row: Tensor) -> Tensor:
     shuffled = [
         row[torch.from_numpy(numbers.permutation(row.numel()))]
         * torch.from_numpy(10.0 ** numbers.uniform(-6, 0, row.numel())).to(row)
-        for _ in range(_SHUFFLED)
+        for _ in range(_SHUFFLED if row.numel() <= _LARGE else 1)
     ]
     return torch.stack([single, rising, rising.flip(0), *shuffled])
 
@@ -86,7 +90,8 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor]) -> Amount:
         trainable = setup.model.num_trainable
         rows = torch.diff(rows[:, :trainable], dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
-    return sizes(lengths(setup.downlink, rows), lengths(setup.downlink, unlike(rows[-1])))
+    others = unlike(setup.downlink, rows[-1])
+    return sizes(lengths(setup.downlink, rows), lengths(setup.downlink, others) if len(others) else [])
 
 
 def downlink_bytes(setup: Setup, payload: Amount) -> Amount:

@@ -140,7 +140,7 @@ class _Watch:
         rows = (
             self._updates[-1][:1, :trainable] if self._updates else setup.initial_parameters[None, :trainable]
         )
-        found = lengths(setup.uplink, torch.cat([rows, unlike(rows[0])]))
+        found = lengths(setup.uplink, torch.cat([rows, unlike(setup.uplink, rows[0])]))
         beside = (
             (self._sent[-1] if self._sent else found[0]) - found[0]
             if setup.model.vector.numel() > trainable
