@@ -21,6 +21,16 @@ _SECONDS_TO_STOP = 5
 # Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
 # could reach itself.
 _PORTS = range(8000, 9000)
+# Uvicorn, which ends with the process that started it; the thread waits where the interpreter's lock is not held.
+_UVICORN = """
+import os, signal, sys, threading
+def end_with_parent():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end_with_parent, daemon=True).start()
+from uvicorn import main
+main(prog_name="uvicorn")
+"""
 
 
 class EmbeddedServer:
@@ -59,6 +69,9 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        finally:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS_TO_STOP)
@@ -94,8 +107,11 @@ def _free_port() -> int:
 
 
 def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":
-    """The process. Ctrl-C reaches us alone: the flows still need the server to say that they ended."""
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    """The process. Ctrl-C reaches us alone: the flows still need the server to say that they ended.
+
+    Its input is a pipe on which nothing is said: when we are gone, killed or not, it closes, and the server ends.
+    """
+    command = [sys.executable, "-c", _UVICORN, "--factory", "prefect.server.api.server:create_app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
     environment = {
         **os.environ,
@@ -107,6 +123,6 @@ def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":
     # A child inherits the signals that the thread that starts it has blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(command, env=environment)
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -38,8 +38,8 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
         # Cores are for clients side by side: beside a busy neighbour, two threads in one product can take
-        # thirty times as long as one.
-        torch.set_num_threads(run.config.orchestration.threads or 1)
+        # thirty times as long as one, and they add up in another order.
+        torch.set_num_threads(1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup) as keep:

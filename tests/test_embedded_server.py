@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -55,7 +57,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
     monkeypatch.setattr(
         embedded_server.subprocess,
         "Popen",
-        lambda command, env: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        lambda command, env, stdin: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     embedded_server._start_deaf_to_interrupts(8000)
@@ -65,8 +67,24 @@ def test_interrupts_reach_us_alone(monkeypatch):
 
 def test_the_server_has_the_settings_of_this_process(monkeypatch):
     given = {}
-    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env: given.update(env))
+    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, stdin: given.update(env))
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     embedded_server._start_deaf_to_interrupts(8000)
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
+
+
+def test_the_server_ends_with_a_process_that_is_killed():
+    """A kill -9 leaves nobody who could stop it."""
+    start = "import time; from flows.embedded_server import EmbeddedServer as S, _free_port; "
+    start += "print(S(_free_port())._process.pid, flush=True); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
+    server = int(parent.stdout.readline())
+    parent.kill()
+    try:
+        parent.communicate(
+            timeout=30
+        )  # the server too holds the other end of this pipe, for as long as it lives
+    except subprocess.TimeoutExpired:
+        os.kill(server, signal.SIGKILL)
+        raise

@@ -479,3 +479,9 @@ def test_environment_of_a_run_names_versions():
     environment = json.loads(mlflow.artifacts.load_text(f"runs:/{result.run_id}/environment.json"))
     assert environment["torch"] == torch.__version__
     assert environment["mlflow"] == mlflow.__version__
+
+
+def test_threads_that_are_asked_for_do_not_tear_a_product_apart():
+    """With one client a round there is one part, and a product by several threads adds up in another order."""
+    federated_study(_study(seeds=[0], rounds=1, cohort={"size": 1}, orchestration={"threads": 3}))
+    assert torch.get_num_threads() == 1
