@@ -97,6 +97,14 @@ def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(uplink
     assert fact == pytest.approx(up.expected, rel=0.8 if "threshold" in uplink else 0.15)
 
 
+@pytest.mark.parametrize("uplink", [name for name in VARYING if "threshold" not in name])
+def test_the_range_holds_where_the_probe_has_time_for_a_few_steps_only(uplink: str) -> None:
+    """A slow model, or a busy machine: the updates of such rounds are smaller than those of whole ones."""
+    config = config_of(compression={"uplink": uplink})
+    up = probe(prepare(config), 0.0).uplink.times(config.cohort.size * config.rounds)
+    assert up.low <= sent([config])[0] <= up.high
+
+
 @pytest.mark.parametrize(
     "downlink", ["difference(qsgd(4))", "difference(float16)", "difference(top_k(0.02))"]
 )

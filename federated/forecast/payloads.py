@@ -18,8 +18,9 @@ from federated.rounds import sample_cohort
 from federated.setup import Setup
 
 _SHUFFLED, _LARGE = 6, 2**18
-_MARGIN = 0.05
-"""Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends."""
+MARGIN, MARGIN_OF_SHORT_ROUNDS = 0.05, 0.25
+"""Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends; those
+of a round that was cut short after a few steps are further from a whole round's."""
 
 
 class Amount(NamedTuple):
@@ -45,16 +46,16 @@ def total(amounts: Iterable[Amount]) -> Amount:
     return Amount(*(sum(values) for values in zip(*parts, strict=True))) if parts else Amount(0, 0, 0)
 
 
-def sizes(real: Sequence[int], others: Sequence[int]) -> Amount:
+def sizes(real: Sequence[int], others: Sequence[int], margin: float = MARGIN) -> Amount:
     """Bytes of a payload to come, from payloads of real vectors and of `others` that no training makes.
 
     Exact where all are of one size, so that the content plays no part: the others are as unlike as can be (`unlike`).
-    Else the range of the real ones, and on both sides as much again as they differ by, at least a margin.
+    Else the range of the real ones, and on both sides as much again as they differ by, at least the margin.
     """
     low, high = min(real), max(real)
     if {low, high, *others} == {low}:
         return Amount(low, low, low)
-    factor = max(1 + _MARGIN, high / low)
+    factor = max(1 + margin, high / low)
     return Amount(low / factor, float(np.mean(real)), high * factor)
 
 
@@ -83,7 +84,7 @@ def lengths(codec: Compressor, rows: Tensor) -> list[int]:
     return [len(payload) for payload in payloads]
 
 
-def downlink_payload(setup: Setup, models: Sequence[Tensor]) -> Amount:
+def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MARGIN) -> Amount:
     """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
     rows = torch.stack(list(models)).cpu()
     if setup.downlink.difference:
@@ -91,7 +92,8 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor]) -> Amount:
         rows = torch.diff(rows[:, :trainable], dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
     others = unlike(setup.downlink, rows[-1])
-    return sizes(lengths(setup.downlink, rows), lengths(setup.downlink, others) if len(others) else [])
+    of_others = lengths(setup.downlink, others) if len(others) else []
+    return sizes(lengths(setup.downlink, rows), of_others, margin)
 
 
 def downlink_bytes(setup: Setup, payload: Amount) -> Amount:

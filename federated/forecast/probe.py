@@ -15,7 +15,15 @@ from federated.errors import Diverged
 from federated.evaluation import evaluate
 from federated.federation import Federation
 from federated.forecast.batches import batches_of, round_batches
-from federated.forecast.payloads import Amount, downlink_payload, lengths, sizes, unlike
+from federated.forecast.payloads import (
+    MARGIN,
+    MARGIN_OF_SHORT_ROUNDS,
+    Amount,
+    downlink_payload,
+    lengths,
+    sizes,
+    unlike,
+)
 from federated.local_training import Updates
 from federated.rounds import STAGES, Stages, run_round, sample_cohort, train
 from federated.setup import Setup, initial_state
@@ -74,7 +82,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
         *costs,
         evaluation_seconds=0.0 if diverged else _evaluation_seconds(setup, watch.state or state, seconds),
         uplink=watch.uplink(setup),
-        downlink=downlink_payload(setup, watch.models(setup)),
+        downlink=downlink_payload(setup, watch.models(setup), watch.margin),
         diverged=diverged,
     )
 
@@ -100,6 +108,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.state: RunState | None = None
+        self.margin = MARGIN
         self._models: list[Tensor] = []
         self._updates: list[Tensor] = []
         self._sent: list[int] = []
@@ -107,6 +116,7 @@ class _Watch:
     def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
         smaller = replace(setup, cohort_size=clients)
+        self.margin = MARGIN if steps is None else MARGIN_OF_SHORT_ROUNDS
         started = time.perf_counter()
         after, report = run_round(
             state, smaller, Stages(self._train(steps), self._compress, STAGES.aggregate)
@@ -146,7 +156,7 @@ class _Watch:
             if setup.model.vector.numel() > trainable
             else 0
         )
-        return sizes(self._sent or found[:1], [size + beside for size in found[1:]])
+        return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 
     def _train(self, steps: int | None) -> Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]:
         def limited(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:

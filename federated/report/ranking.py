@@ -18,11 +18,13 @@ from federated.report.verdict import difference_text, share_text, verdict_text
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
+PERSONALISATION_GAIN = "generalisation/personalisation_gain"
 _OPTIONAL = {
     OUT_OF_SAMPLE_GAP: "out-of-sample gap",
     PARTICIPATION_GAP: "participation gap",
     WORST_CLIENTS[0]: "worst 10 % of clients",
     WORST_CLIENTS[1]: "worst 10 % of clients, MSE",
+    PERSONALISATION_GAIN: "gain of fine-tuning",
     EPSILON: "epsilon",
 }
 """Columns that are there where some run measured them."""
