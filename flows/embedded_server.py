@@ -16,6 +16,8 @@ from socket import socket
 
 from prefect.settings import get_current_settings
 
+from federated.errors import BadInput
+
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 _SECONDS_TO_STOP = 5
 # Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
@@ -48,13 +50,13 @@ class EmbeddedServer:
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self) -> None:
-        """Return when the server answers. Raises RuntimeError where it ends before that, or takes too long."""
+        """Return when the server answers. Raises BadInput where it ends before that, or takes too long."""
         patience = get_current_settings().server.ephemeral.startup_timeout_seconds
         while not self._answers():
             if (code := self._process.poll()) is not None:
-                raise RuntimeError(f"Prefect's embedded server ended with exit code {code} while it started")
+                raise BadInput(f"Prefect's embedded server ended with exit code {code} while it started")
             if time.monotonic() > self._started + patience:
-                raise RuntimeError(
+                raise BadInput(
                     f"Prefect's embedded server does not answer after {patience} s "
                     "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS)"
                 )
@@ -103,7 +105,7 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise RuntimeError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
+    raise BadInput(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
 
 
 def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":

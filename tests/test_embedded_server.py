@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from federated.errors import BadInput
 from flows import embedded_server
 from flows.embedded_server import EmbeddedServer
 
@@ -37,7 +38,7 @@ def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
     server = EmbeddedServer(embedded_server._free_port())
     with (
         temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 0}),
-        pytest.raises(RuntimeError, match=message),
+        pytest.raises(BadInput, match=message),
     ):
         server.wait()
     assert not server.has_answered
