@@ -64,7 +64,7 @@ class ConvolutionalNetwork:
 
         def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *masks: Tensor) -> None:
             self._forward(inputs, outputs, masks)
-            self._backward(self.criterion.predict(outputs).sub_(aims).mul_(weight).T, float(so_far))
+            self._backward((self.criterion.predict(outputs) - aims).mul_(weight).T, float(so_far))
 
         self._recordings.run(key, step, self._buffers, *given)
 

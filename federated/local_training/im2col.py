@@ -47,7 +47,7 @@ def _train_client(
     total, seen = 0.0, 0
     for inputs, targets in epochs(work, done, client, length):
         outputs = weights.new_empty(len(inputs), network.num_outputs)
-        aims = network.criterion.aims(targets[None], network.num_outputs)[0]
+        aims = network.criterion.aims(targets[None, None], network.num_outputs)[0, 0]
         size = work.local.batch_size or len(inputs)
         parts = (torch.split(tensor, size) for tensor in (inputs, aims, outputs))
         for images, wanted, predicted in zip(*parts, strict=True):
