@@ -20,7 +20,7 @@ class Overheads(NamedTuple):
     it has when the forecast is made: torch's export, pictures, what is kept. measured: whether a study here told.
     """
 
-    run: float = 2.0
+    run: float = 0.7
     first_run: float = 4.0
     segment: float = 0.02
     process: float = 8.0
