@@ -57,11 +57,6 @@ class Compressor(NamedTuple):
         return self if self.fit is None else self.fit(layout)
 
 
-def no_state(num_clients: int, num_parameters: int) -> CohortState:
-    """The `init` of a compressor that remembers nothing."""
-    return {}
-
-
 def nested(state: CohortState, prefix: str) -> CohortState:
     """The part of a compressor's state that belongs to a compressor inside it."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
