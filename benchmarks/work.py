@@ -69,8 +69,8 @@ def _order(setup: Setup, done: int, client: int) -> np.ndarray:
     """The client's examples in the order in which fedstudy trains on them in that round."""
     held, local = setup.federation.clients[client], setup.config.local
     numbers = generator(setup.config.seed, Purpose.BATCHES, done, client)
-    (order,) = epoch_orders(numbers, len(held), local.batch_size, 1, None)
-    return np.asarray(held[order])
+    (order,) = epoch_orders(numbers, held, local.batch_size, 1, None)
+    return order
 
 
 def save(work: Work, path: Path, model: str) -> None:

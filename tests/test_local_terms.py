@@ -44,11 +44,11 @@ def _by_torch(work, client, mu=0.0, correction=None, factor=1.0, steps=None):
     rate = local.learning_rate * factor
     optimiser = torch.optim.SGD(parameters, rate, local.momentum, weight_decay=local.weight_decay)
     orders = epoch_orders(
-        generator(work.seed, Purpose.BATCHES, DONE, client), len(held), local.batch_size, local.epochs, steps
+        generator(work.seed, Purpose.BATCHES, DONE, client), held, local.batch_size, local.epochs, steps
     )
     for order in orders:
         for at in np.split(order, range(local.batch_size, len(order), local.batch_size)):
-            batch = torch.from_numpy(held[at])
+            batch = torch.from_numpy(at)
             optimiser.zero_grad()
             work.loss(module(work.inputs[batch]), work.targets[batch]).backward()
             if local.max_gradient_norm is not None:

@@ -37,9 +37,9 @@ def _by_torch_optim(module, x, y, held, local, rate, done, client):
     )
     numbers = generator(SEED, Purpose.BATCHES, done, client)
     size = local.batch_size or len(held)
-    for order in epoch_orders(numbers, len(held), local.batch_size, local.epochs, local.steps):
+    for order in epoch_orders(numbers, held, local.batch_size, local.epochs, local.steps):
         for start in range(0, len(order), size):
-            batch = torch.from_numpy(held[order[start : start + size]])
+            batch = torch.from_numpy(order[start : start + size])
             optimiser.zero_grad()
             nn.functional.cross_entropy(module(x[batch]), y[batch]).backward()
             optimiser.step()
@@ -150,9 +150,12 @@ def test_loss_is_the_mean_over_the_examples_trained_on():
     ],
 )
 def test_epochs_and_steps_cover_what_they_should(arguments, sizes):
-    orders = list(epoch_orders(np.random.default_rng(0), *arguments))
+    num_examples, *rest = arguments
+    held = 7 * np.arange(num_examples) + 3
+    orders = list(epoch_orders(np.random.default_rng(0), held, *rest))
     assert [len(order) for order in orders] == sizes
     for order in orders:
+        assert set(order.tolist()) <= set(held.tolist())
         assert len(set(order.tolist())) == len(order)
 
 

@@ -70,9 +70,9 @@ def test_the_gain_is_that_of_a_hand_written_loop(engine: str) -> None:
         optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
         numbers = generator(seed, Purpose.BATCHES, state.round, client)
         model.train()
-        for order in epoch_orders(numbers, len(held), 16, 2, None):
+        for order in epoch_orders(numbers, held, 16, 2, None):
             for start in range(0, len(order), 16):
-                batch = held[order[start : start + 16]]
+                batch = order[start : start + 16]
                 optimiser.zero_grad()
                 outputs = model(model_inputs(setup.inputs[batch]))
                 nn.functional.cross_entropy(outputs, setup.targets[batch]).backward()

@@ -57,9 +57,9 @@ def _plain_fedavg(config, setup):
             held = setup.federation.clients[client]
             optimiser = torch.optim.SGD(model.parameters(), lr=config.local.learning_rate)
             numbers = generator(config.seed, Purpose.BATCHES, done, int(client))
-            for order in epoch_orders(numbers, len(held), 16, 1, None):
+            for order in epoch_orders(numbers, held, 16, 1, None):
                 for start_at in range(0, len(order), 16):
-                    batch = torch.from_numpy(held[order[start_at : start_at + 16]])
+                    batch = torch.from_numpy(order[start_at : start_at + 16])
                     optimiser.zero_grad()
                     nn.functional.cross_entropy(model(inputs[batch]), targets[batch]).backward()
                     optimiser.step()

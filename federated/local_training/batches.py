@@ -50,18 +50,18 @@ def longest(local: LocalTraining) -> Length:
 
 
 def epoch_orders(
-    generator: np.random.Generator, num_examples: int, batch_size: int | None, epochs: int, steps: int | None
+    generator: np.random.Generator, held: np.ndarray, batch_size: int | None, epochs: int, steps: int | None
 ) -> Iterator[np.ndarray]:
-    """The order of a client's examples in each local epoch, int64 [n] each; batches are cut from it in turn.
+    """A client's examples in the order of each local epoch, int64 [n] each; batches are cut from it in turn.
 
     Every epoch is a new shuffle. With `steps`, epochs go on until that many batches are reached, and the
     last order is cut short; without, there are `epochs` of them. batch_size None: one batch of everything.
     """
-    size = batch_size or num_examples
-    per_epoch = -(-num_examples // size)
+    size = batch_size or len(held)
+    per_epoch = -(-len(held) // size)
     left = epochs * per_epoch if steps is None else steps
     while left > 0:
-        order = generator.permutation(num_examples)
+        order = generator.permutation(held)
         yield order[: left * size] if left < per_epoch else order
         left -= per_epoch
 
@@ -70,6 +70,6 @@ def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[
     """(inputs, targets) of each of the client's epochs in a round, in order, gathered in one call each."""
     held = work.clients[client]
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), work.local.batch_size, *length):
-        at = torch.from_numpy(held[order]).to(work.inputs.device)
+    for order in epoch_orders(numbers, held, work.local.batch_size, *length):
+        at = torch.from_numpy(order).to(work.inputs.device)
         yield work.inputs.index_select(0, at), work.targets.index_select(0, at)

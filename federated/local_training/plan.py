@@ -12,7 +12,7 @@ from torch import Tensor
 from federated.local_training.batches import Length, epoch_orders, length_of
 from federated.local_training.terms import NO_TERMS, LocalTerms
 from federated.local_training.work import LocalWork
-from federated.randomness import Purpose, generator
+from federated.randomness import Generators, Purpose
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,10 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
     width = min(local.batch_size or max(sizes), max(sizes))
     examples = np.empty((len(cohort), max(steps), width), np.int64)
     counts = np.zeros((len(cohort), max(steps)), np.int64)
+    numbers = Generators(work.seed, Purpose.BATCHES, done, cohort)
     for row, at in enumerate(positions):
         counts[row, : steps[at]] = _counts(sizes[at], local.batch_size, steps[at])
-        _fill(examples[row], work, cohort[at], done, lengths[at])
+        _fill(examples[row], work.clients[cohort[at]], local.batch_size, lengths[at], numbers[at])
     return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
 
 
@@ -69,16 +70,21 @@ def _counts(num_examples: int, batch_size: int | None, steps: int) -> np.ndarray
     return np.resize(per_epoch, steps)
 
 
-def _fill(examples: np.ndarray, work: LocalWork, client: int, done: int, length: Length) -> None:
+def _fill(
+    examples: np.ndarray,
+    held: np.ndarray,
+    batch_size: int | None,
+    length: Length,
+    numbers: np.random.Generator,
+) -> None:
     """Write one client's batches into its row, examples [S, B], and an example of its own wherever there is none."""
-    held, batch_size, width = work.clients[client], work.local.batch_size, examples.shape[1]
+    width = examples.shape[1]
     size, step = min(batch_size or len(held), len(held)), 0
-    numbers = generator(work.seed, Purpose.BATCHES, done, client)
-    for order in epoch_orders(numbers, len(held), batch_size, *length):
+    for order in epoch_orders(numbers, held, batch_size, *length):
         batches = -(-len(order) // size)
         # One batch, or batches as wide as the row: either way a view.
         flat = examples[step : step + batches, :size].reshape(-1)
-        flat[: len(order)] = held[order]
+        flat[: len(order)] = order
         if len(order) < len(flat):
             flat[len(order) :] = held[0]
         step += batches
