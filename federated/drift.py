@@ -21,9 +21,10 @@ class Drift(NamedTuple):
 
 def drift(updates: Tensor) -> Drift:
     """What a shard's updates [c, P] add to the round's diagnostics; a client that did not move has no direction."""
-    norms = torch.linalg.vector_norm(updates, dim=1)
-    inverse = torch.where(norms > 0, norms.reciprocal(), torch.zeros_like(norms))
-    return Drift(norms.double().numpy(force=True), torch.stack([torch.ones_like(norms), inverse]) @ updates)
+    norms = torch.linalg.vector_norm(updates, dim=1).numpy(force=True).astype(np.float64)
+    inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    factors = torch.from_numpy(np.stack([np.ones_like(norms), inverse])).to(updates)
+    return Drift(norms, factors @ updates)
 
 
 def drift_metrics(shards: Sequence[Drift]) -> Metrics:

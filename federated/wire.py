@@ -23,7 +23,7 @@ from federated.state import RunState
 class Received(NamedTuple):
     """What the server hears from a shard.
 
-    decoded: updates as the server reads them [c, P]; compressor_state: what its clients remember;
+    decoded: updates as the server reads them, float32 [c, P] on the CPU; compressor_state: what its clients remember;
     traffic: bytes by part and client; clipped_clients: how many updates were bounded before encoding;
     distortion: how far what was decoded is from the bounded updates, where it is measured.
     """
@@ -48,9 +48,9 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     payloads, remembered = setup.uplink.encode(
         _remembered(setup, state, clients, trainable), bounded, numbers
     )
-    decoded = setup.uplink.decode(payloads, trainable).to(bounded)
+    decoded = setup.uplink.decode(payloads, trainable)
     statistics, beside = _plain(updates.deltas[:, trainable:])
-    whole = torch.cat([decoded, statistics.to(bounded)], dim=1) if beside else decoded
+    whole = torch.cat([decoded, statistics], dim=1) if beside else decoded
     parcels = [
         [("update", payload), *(("statistics", other) for other in beside[at : at + 1])]
         for at, payload in enumerate(payloads)

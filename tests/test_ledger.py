@@ -76,7 +76,7 @@ import torch
 from safetensors.torch import save_file
 from federated.config import RunConfig
 from federated.dump import dump_folder
-from federated.rounds import Partial, aggregate, sample_cohort, weights_of
+from federated.rounds import Partial, aggregate, sample_cohort, weighted_sum, weights_of
 from federated.setup import initial_state, prepare
 
 config = RunConfig.model_validate_json(sys.argv[1])
@@ -84,11 +84,9 @@ setup = prepare(config)
 state, size = initial_state(setup), setup.model.num_trainable
 for done in range(config.rounds):
     cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
-    weights = weights_of(cohort, setup)
-    total = torch.zeros_like(state.parameters, dtype=torch.float64)
-    for weight, client in zip(weights.tolist(), cohort):
-        (file,) = folder.glob(f"uplink-{client}-*.bin")
-        total.add_(setup.uplink.decode([file.read_bytes()], size)[0], alpha=weight)
+    files = [file for client in cohort for file in folder.glob(f"uplink-{client}-*.bin")]
+    decoded = [setup.uplink.decode([file.read_bytes()], size)[0] for file in files]
+    total = weighted_sum(weights_of(cohort, setup), torch.stack(decoded))
     partial = Partial(total, 0.0, {}, 0, {}, {}, 0.0, 0.0)
     state = aggregate(setup, state, [partial])
 save_file({"model": state.parameters}, sys.argv[2])

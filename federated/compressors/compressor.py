@@ -74,7 +74,12 @@ HEADER_BYTES = _HEADER.size
 
 def with_header(tag: bytes, num_parameters: int, *contents: bytes | memoryview) -> bytes:
     """One payload: header, then the contents one after another."""
-    return b"".join((_HEADER.pack(tag, num_parameters), *contents))
+    return b"".join((header_of(tag, num_parameters), *contents))
+
+
+def header_of(tag: bytes, num_parameters: int) -> bytes:
+    """What every payload of a kind starts with."""
+    return _HEADER.pack(tag, num_parameters)
 
 
 def content_of(payload: bytes, tag: bytes, num_parameters: int) -> memoryview:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.compressors.compressor import CohortState, Compressor, content_of, with_header
+from federated.compressors.compressor import CohortState, Compressor, content_of, header_of
 from federated.compressors.float32 import FLOAT32
 from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.reading import PayloadError, taken
@@ -50,12 +50,12 @@ def pipeline(parts: Parts) -> Compressor:
     def encode(
         state: CohortState, deltas: Tensor, generators: Sequence[np.random.Generator]
     ) -> tuple[list[bytes], CohortState]:
-        rows, payloads, states = deltas.cpu().numpy(), [], []
+        rows, header, payloads, states = deltas.cpu().numpy(), header_of(tag, deltas.shape[1]), [], []
         for at, row in enumerate(rows):
             generator = generators[at] if draws else _NO_NUMBERS
             reduced = reduction.reduce(_row(state, at), row, generator)
             contents = _coded(reduced.told, values.encode(reduced.numbers, generator), lossless)
-            payloads.append(with_header(tag, row.size, *contents))
+            payloads.append(b"".join((header, *contents)))
             states.append(reduced.state)
         stacked = {name: np.stack([each[name] for each in states]) for name in state}
         return payloads, {name: torch.from_numpy(v).to(deltas.device) for name, v in stacked.items()}
@@ -105,7 +105,7 @@ def _unfitted(parts: Parts) -> Compressor:
 
 
 def _row(state: CohortState, at: int) -> Row:
-    return {name: value[at].cpu().numpy() for name, value in state.items()}
+    return {name: value[at].cpu().numpy() for name, value in state.items()} if state else {}
 
 
 def _coded(
