@@ -331,8 +331,8 @@ def test_the_parts_of_a_cohort_do_not_depend_on_its_order(sizes, clients_a_part,
 
 def test_a_stack_fits_a_cache_and_takes_one_client_at_least():
     work = _work(MODELS["mlp"]()((4,), 3), sizes=(5,) * 4)
-    # 8 MB; of a client eight bytes for each parameter, and for a block of five examples of four numbers
-    assert stack_size(work) == 2**23 // (8 * (len(work.model.vector) + 20))
+    # 16 MB; of a client eight bytes for each parameter, and for a block of five examples of four numbers
+    assert stack_size(work) == 2**24 // (8 * (len(work.model.vector) + 20))
     assert stack_size(work._replace(inputs=torch.zeros(20, 10**7))) == 1
 
 
@@ -425,6 +425,14 @@ def test_a_shard_keeps_to_its_budget():
         64 * 2**20 // (8 * parameters) // 8, 64 * 2**20 // (8 * parameters)
     )
     assert shard_size(work._replace(inputs=torch.zeros(20, 10**7)), Engine(memory_mb=1)) == 1
+
+
+def test_a_shard_has_no_more_than_what_is_near_or_a_few_clients():
+    work = _work(MODELS["mlp"]()((4,), 3), sizes=(5,) * 4)
+    assert shard_size(work, Engine(memory_mb=1000)) == shard_size(work, Engine(memory_mb=64))
+    large = work._replace(inputs=torch.zeros(20, 10**6))  # 5 MB an example
+    assert shard_size(large, Engine(memory_mb=100_000)) == 16
+    assert shard_size(large, Engine(memory_mb=200)) < 16
 
 
 def test_the_engine_is_not_in_the_key_of_a_run():
