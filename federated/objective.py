@@ -19,11 +19,9 @@ def model_inputs(batch: Tensor) -> Tensor:
     return batch.float().div_(255) if batch.dtype == torch.uint8 else batch
 
 
-def write_model_inputs(batch: Tensor, out: Tensor) -> None:
-    """Write `model_inputs` of a batch into a tensor that is there."""
-    out.copy_(batch)
-    if batch.dtype == torch.uint8:
-        out.div_(255)
+def input_scale(inputs: Tensor) -> float:
+    """What inputs are to be multiplied by, or their products with weights, to be `model_inputs`."""
+    return 1 / 255 if inputs.dtype == torch.uint8 else 1.0
 
 
 def loss_of(task: Task) -> Loss:

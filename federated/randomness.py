@@ -61,6 +61,9 @@ class Generators(Sequence[np.random.Generator]):
             return Generators(*self._key, self._clients[at])
         return np.random.Generator(np.random.PCG64(self._seeds[at]))
 
+    def __iter__(self) -> Iterator[np.random.Generator]:
+        return (np.random.Generator(np.random.PCG64(seed)) for seed in self._seeds)
+
     @cached_property
     def _seeds(self) -> list[Seed]:
         seed, purpose, done = self._key

@@ -56,7 +56,7 @@ def _pools(entropy: int, key: tuple[int, ...], last: np.ndarray) -> np.ndarray:
     hashed = _POOL * _POOL + _POOL * (words - _POOL)  # how often the hash's constant has changed by now
     constants = _powers(_INIT_A * pow(_MULT_A, hashed, 2**32), _MULT_A, _POOL + 1)
     mixed = _hashed(last[:, None] ^ constants[:-1], constants[1:])
-    pools = _MIX_LEFT * before.pool - _MIX_RIGHT * mixed
+    pools: np.ndarray = _MIX_LEFT * before.pool - _MIX_RIGHT * mixed
     pools ^= pools >> _SHIFT
     return pools
 

@@ -45,15 +45,15 @@ class ConvolutionalNetwork:
         self._resize(most)
 
     def step(self, inputs: Tensor, aims: Tensor, outputs: Tensor, generators: DropoutGenerators) -> None:
-        """Leave the gradient of the mean loss in the parameters, and write the outputs [B, K].
+        """Leave the gradient of the mean loss in the parameters, and write the outputs [K, B].
 
-        inputs [B, ...] as they come; aims [B, K], as the criterion has them.
+        inputs [B, ...] as they come; aims [K, B], as the criterion has them.
         """
         masks = self._masks(inputs, generators)
         size = -(-len(inputs) // -(-len(inputs) // _MOST_EXAMPLES))
         for start in range(0, len(inputs), size):
             part = slice(start, start + size)
-            given = [inputs[part], aims[part], outputs[part], *[mask[:, part] for mask in masks]]
+            given = [inputs[part], *(rows[:, part] for rows in (aims, outputs, *masks))]
             self._part(len(inputs), bool(start), given)
 
     def _part(self, batch: int, so_far: bool, given: Sequence[Tensor]) -> None:
@@ -64,7 +64,7 @@ class ConvolutionalNetwork:
 
         def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *masks: Tensor) -> None:
             self._forward(inputs, outputs, masks)
-            self._backward((self.criterion.predict(outputs) - aims).mul_(weight).T, float(so_far))
+            self._backward((self.criterion.predict(outputs) - aims).mul_(weight), float(so_far))
 
         self._recordings.run(key, step, self._buffers, *given)
 
@@ -76,7 +76,7 @@ class ConvolutionalNetwork:
         for layer, rate in zip(self._layers, self._rates, strict=True):
             layer.begin()
             layer.forward(next(left) if rate else None)
-        outputs.copy_(self._outputs.T)
+        outputs.copy_(self._outputs)
 
     def _backward(self, errors: Tensor | None, so_far: float) -> None:
         for layer in reversed(self._layers):

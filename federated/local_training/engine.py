@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from federated.config import Engine
 from federated.errors import BadInput
 from federated.local_training.convolution_stack import convolution_stack
 from federated.local_training.im2col import im2col_trainer
-from federated.local_training.linear_stack import linear_stack
+from federated.local_training.linear_stack import Dense, linear_stack
 from federated.local_training.loop import loop_trainer
+from federated.local_training.pace import Race, quicker
 from federated.local_training.probe import faster
 from federated.local_training.shards import stack_size
 from federated.local_training.stacked import stacked_trainer, turns
+from federated.local_training.teams import keeps_bits
 from federated.local_training.updates import LocalTrainer, PartTrainer
 from federated.local_training.vmapped import vmapped_trainer
 from federated.local_training.work import LocalWork
@@ -39,11 +42,30 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
     layers = linear_stack(work) if work.precision == "float32" else None  # in place, in one type
     if layers is not None:
         logger.info("engine: stacked (%d dense layers)", len(layers))
-        turn = turns(threads)
-        return side_by_side(work, lambda: stacked_trainer(work, layers, turn=turn), threads, stack_size(work))
+        return _stacked(work, layers, threads)
     if engine.name == "vectorised":
         return _vmapped(work, threads)
     return _probed(work, threads, cohort)
+
+
+def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:
+    """Stacks side by side, or one after another with all threads in the products of each: whatever is quicker now.
+
+    Side by side is the safe way beside other programs; on idle cores the other has less of Python, and one stack at a
+    time in the caches.
+    """
+    size, turn = stack_size(work), turns(threads)
+    apart = side_by_side(work, lambda: stacked_trainer(work, layers, turn=turn), threads, size)
+    if threads == 1 or work.inputs.device.type != "cpu" or not keeps_bits():
+        return apart
+    together = side_by_side(work, lambda: stacked_trainer(work, layers, threads=threads), 1, size)
+    return quicker(work, (apart, together), _race(str(layers), work.local.batch_size, threads))
+
+
+@lru_cache(maxsize=64)
+def _race(layers: str, batch_size: int | None, threads: int) -> Race:
+    """One for all runs of this process on such a model, so that every run of a study need not find out anew."""
+    return Race()
 
 
 def _vmapped(work: LocalWork, threads: int) -> LocalTrainer:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from federated.local_training.scratch import Scratch
 from federated.local_training.stacked_dense import StackedDense, first
+from federated.local_training.teams import team
 
 
 class FirstLayer(Protocol):
@@ -50,11 +51,15 @@ class Dual:
     """
 
     def __init__(self, layer: StackedDense, inputs: Tensor, batch: int, scratch: Scratch) -> None:
-        self._layer, self._inputs, self._rate = layer, inputs, float(layer.rule.rate)
+        self._layer, self._inputs = layer, inputs
+        self._rate = (
+            float(layer.rule.rate) * layer.scale**2
+        )  # both factors of a product of examples are unscaled
         clients, count, _ = inputs.shape
         self._start = torch.split(layer.outputs(inputs), batch, dim=1)
         # A step needs its products with the steps before it, not with itself or later ones.
-        products = torch.bmm(inputs[:, batch:], inputs[:, : count - batch].transpose(1, 2))
+        with team(layer.threads, clients):
+            products = torch.bmm(inputs[:, batch:], inputs[:, : count - batch].transpose(1, 2))
         rows = torch.split(products, batch, dim=1)
         self._products = [row[..., : step * batch] for step, row in enumerate(rows, start=1)]
         self._errors = scratch("dual errors", inputs, clients, count, layer.dense.outputs).zero_()
@@ -69,7 +74,8 @@ class Dual:
             first(self._products[step - 1], num_clients),
             first(self._before[step - 1], num_clients),
         )
-        return torch.baddbmm(start, products, before, alpha=-self._rate)
+        with team(self._layer.threads, num_clients):
+            return torch.baddbmm(start, products, before, alpha=-self._rate)
 
     def learn(self, step: int, errors: Tensor) -> None:
         first(self._now[step], len(errors)).copy_(errors)

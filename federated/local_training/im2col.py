@@ -46,15 +46,15 @@ def _train_client(
     generators = DropoutGenerators(work.seed, done, client)
     total, seen = 0.0, 0
     for inputs, targets in epochs(work, done, client, length):
-        outputs = weights.new_empty(len(inputs), network.num_outputs)
-        aims = network.criterion.aims(targets[None, None], network.num_outputs)[0, 0]
+        outputs = weights.new_empty(network.num_outputs, len(inputs))
+        aims = network.criterion.aims(targets, weights.new_ones(len(inputs)), network.num_outputs)
         size = work.local.batch_size or len(inputs)
-        parts = (torch.split(tensor, size) for tensor in (inputs, aims, outputs))
+        parts = (torch.split(inputs, size), torch.split(aims, size, dim=1), torch.split(outputs, size, dim=1))
         for images, wanted, predicted in zip(*parts, strict=True):
             network.step(images, wanted, predicted, generators)
             if rule.max_norm is not None:
                 clip_norms([gradient], rule.max_norm)
             rule.descend(weights, buffer, gradient)
-        total += float(network.criterion.losses(outputs[None], targets[None]).sum())
+        total += float(network.criterion.losses(outputs, targets).sum())
         seen += len(inputs)
     return total / seen

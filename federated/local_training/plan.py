@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from torch import Tensor
@@ -45,11 +46,19 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
     positions = sorted(range(len(cohort)), key=lambda at: (-steps[at], -sizes[at], cohort[at]))
     width = min(local.batch_size or max(sizes), max(sizes))
     examples = np.empty((len(cohort), max(steps), width), np.int64)
-    counts = np.zeros((len(cohort), max(steps)), np.int64)
-    numbers = Generators(work.seed, Purpose.BATCHES, done, cohort)
-    for row, at in enumerate(positions):
-        counts[row, : steps[at]] = _counts(sizes[at], local.batch_size, steps[at])
-        _fill(examples[row], work.clients[cohort[at]], local.batch_size, lengths[at], numbers[at])
+    clients = [cohort[at] for at in positions]
+    numbers = Generators(work.seed, Purpose.BATCHES, done, clients)
+    rows = zip(examples.reshape(len(cohort), -1), clients, numbers, positions, strict=True)
+    for row, client, generator, at in rows:
+        held = work.clients[client]
+        orders = epoch_orders(generator, held, local.batch_size, *lengths[at])
+        _fill(row, width, held, local.batch_size, orders)
+    counts = np.zeros(examples.shape[:2], np.int64)
+    first = 0
+    for (own_steps, size), alike in groupby(positions, lambda at: (steps[at], sizes[at])):
+        last = first + len(list(alike))
+        counts[first:last, :own_steps] = _counts(size, local.batch_size, own_steps)
+        first = last
     return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
 
 
@@ -71,27 +80,20 @@ def _counts(num_examples: int, batch_size: int | None, steps: int) -> np.ndarray
 
 
 def _fill(
-    examples: np.ndarray,
-    held: np.ndarray,
-    batch_size: int | None,
-    length: Length,
-    numbers: np.random.Generator,
+    row: np.ndarray, width: int, held: np.ndarray, batch_size: int | None, orders: Iterable[np.ndarray]
 ) -> None:
-    """Write one client's batches into its row, examples [S, B], and an example of its own wherever there is none."""
-    width = examples.shape[1]
-    size, step = min(batch_size or len(held), len(held)), 0
-    for order in epoch_orders(numbers, held, batch_size, *length):
-        batches = -(-len(order) // size)
-        # One batch, or batches as wide as the row: either way a view.
-        flat = examples[step : step + batches, :size].reshape(-1)
-        flat[: len(order)] = order
-        if len(order) < len(flat):
-            flat[len(order) :] = held[0]
-        step += batches
-    if size < width:
-        examples[:step, size:] = held[0]
-    if step < len(examples):
-        examples[step:] = held[0]
+    """Write one client's batches into its row [S x width], and an example of its own wherever there is none.
+
+    orders: of its epochs. Where its batches are narrower than the row's, an epoch is one batch.
+    """
+    size, start = min(batch_size or len(held), len(held)), 0
+    for order in orders:
+        stop = start + len(order)
+        end = start - (-len(order) // size) * width
+        row[start:stop] = order
+        row[stop:end] = held[0]
+        start = end
+    row[start:] = held[0]
 
 
 def gathered(column: Tensor, examples: Tensor) -> Tensor:

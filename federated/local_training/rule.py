@@ -52,15 +52,17 @@ class Rule(NamedTuple):
             shift = shift[:num_clients]
         return self._replace(rate=rate[:num_clients] if isinstance(rate, Tensor) else rate, shift=shift)
 
-    def step(self, weights: Tensor, buffer: Tensor | None, left: Tensor, right: Tensor) -> None:
-        """Step weights [c, m, n] in place along the gradient left [c, m, k] @ right [c, k, n]; if `is_fused`."""
+    def step(
+        self, weights: Tensor, buffer: Tensor | None, left: Tensor, right: Tensor, scale: float = 1.0
+    ) -> None:
+        """Step weights [c, m, n] in place along the gradient scale * left [c, m, k] @ right [c, k, n]; `is_fused`."""
         assert isinstance(self.rate, float)
         if buffer is None:
-            weights.baddbmm_(left, right, beta=1 - self.rate * self.decay, alpha=-self.rate)
+            weights.baddbmm_(left, right, beta=1 - self.rate * self.decay, alpha=-self.rate * scale)
             if self.shift is not None:
                 weights.sub_(self.shift, alpha=self.rate)
             return
-        buffer.baddbmm_(left, right, beta=self.momentum)
+        buffer.baddbmm_(left, right, beta=self.momentum, alpha=scale)
         if self.decay:
             buffer.add_(weights, alpha=self.decay)
         if self.shift is not None:

@@ -21,6 +21,7 @@ from federated.local_training.stacked_masks import StackedMasks
 from federated.local_training.terms import LocalTerms
 from federated.local_training.updates import PartTrainer, Slots, received_by
 from federated.local_training.work import LocalWork
+from federated.objective import input_scale
 
 # Examples of each client that are gathered at a time. In the dual form a block passes the weights three times, and
 # its inner products grow with its length.
@@ -35,13 +36,14 @@ def stacked_trainer(
     layers: Sequence[Dense],
     block_examples: int = BLOCK_EXAMPLES,
     turn: AbstractContextManager[object] = _NO_TURNS,
+    threads: int = 1,
 ) -> PartTrainer:
     """Trains as the loop does, in another order of sums. `layers` as `linear_stack` found them.
 
-    turn: held during a block's many small kernels, see `turns`.
+    turn: held during a block's many small kernels, see `turns`. threads: of torch, in a stack's products.
     """
     schedule, local = work.local.schedule.build(), work.local
-    criterion, scratch = criterion_of(work.loss), Scratch()
+    criterion, scratch, scale = criterion_of(work.loss), Scratch(), input_scale(work.inputs)
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         factor = schedule(done, work.rounds)
@@ -50,11 +52,11 @@ def stacked_trainer(
             plan = planned(work, members, done, own)
             start = received_by(received_by(received, alike), plan.positions)
             rule = rule_of(local, factor, own.of(plan.positions), start)
-            stack = Stack(layers, start, len(alike), plan.examples.shape[2], rule, scratch)
+            stack = Stack(layers, start, len(alike), plan.examples.shape[2], rule, scratch, threads, scale)
             masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
-                block = Block(work, criterion, layers, plan, steps, masks, scratch)
+                block = Block(work, criterion, layers, plan, steps, masks, scratch, threads)
                 total[: block.active[0]] += _train_block(stack, block, scratch, turn)
             _write(plan, stack, total, slots, slots.rows[alike])
 
@@ -76,9 +78,16 @@ def _alike(work: LocalWork, clients: Sequence[int]) -> list[list[int]]:
 def _write(plan: Plan, stack: Stack, total: Tensor, slots: Slots, rows: Tensor) -> None:
     """Write the stack's results into `rows` of the slots; total: the summed losses [c]."""
     rows = rows[plan.positions]
+    together = _as_slice(rows.tolist())
     for layer in stack.layers:
-        layer.write_deltas(slots.deltas, rows)
+        layer.write_deltas(slots.deltas, rows if together is None else together)
     slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
+
+
+def _as_slice(rows: Sequence[int]) -> slice | None:
+    """Rows that follow each other, as a slice, which is quicker to write to."""
+    first, last = rows[0], rows[-1] + 1
+    return slice(first, last) if list(rows) == list(range(first, last)) else None
 
 
 def turns(threads: int) -> AbstractContextManager[object]:

@@ -12,10 +12,11 @@ from federated.local_training.criterion import Criterion
 from federated.local_training.linear_stack import Dense
 from federated.local_training.plan import Plan, gathered
 from federated.local_training.scratch import Scratch
-from federated.local_training.stacked_dense import first, widen
+from federated.local_training.stacked_dense import widen
 from federated.local_training.stacked_masks import StackedMasks
+from federated.local_training.teams import team
 from federated.local_training.work import LocalWork
-from federated.objective import write_model_inputs
+from federated.objective import input_scale
 
 
 class Block:
@@ -23,7 +24,7 @@ class Block:
 
     active: clients that take each step; batch: B, the examples of one.
     inputs [c, S x B, width]: of the first layer, those that are dropped already zero.
-    targets [S, c, B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
+    targets [S, c x B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
     masks: of each layer's inputs, [c, B, inputs] for each step; None where nothing is dropped.
     """
 
@@ -36,34 +37,39 @@ class Block:
         steps: range,
         masks: StackedMasks,
         scratch: Scratch,
+        threads: int = 1,
     ) -> None:
+        """threads: of torch, to gather the inputs."""
         self.criterion, self.batch = criterion, plan.examples.shape[2]
         self.active = plan.active[steps.start : steps.stop]
         device = work.inputs.device
         chosen = slice(self.active[0]), slice(steps.start, steps.stop)
         at = torch.from_numpy(plan.examples[chosen]).to(device)
-        self.inputs = _inputs(work, at, layers[0], scratch)
+        with team(threads, at.numel()):
+            self.inputs = _inputs(work, at, layers[0], scratch)
         self.masks = self._masks(masks, plan.counts[chosen], layers[0].inputs)
-        self.targets = gathered(work.targets, at.transpose(0, 1))
+        self.targets = gathered(work.targets, at.transpose(0, 1)).flatten(1, 2)
         counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
         self.real = torch.arange(self.batch, device=device) < counts
         scale = criterion.scale(layers[-1].outputs)
-        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype)))[..., None]
-        aims = criterion.aims(self.targets, layers[-1].outputs) * -weights
+        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype))).flatten(1)
+        aims = criterion.aims(self.targets, -weights, layers[-1].outputs)
         self.outputs = scratch("outputs", self.inputs, *aims.shape)
         if self.active[-1] < self.active[0]:
             self.outputs.zero_()
-        self._of_step = list(zip(aims, weights, self.outputs, strict=True))
+        self._of_step = list(zip(aims, weights[:, None], self.outputs, strict=True))
 
     def errors(self, step: int, outputs: Tensor) -> Tensor:
         """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
-        aims, weights, kept = (first(values, len(outputs)) for values in self._of_step[step])
-        kept.copy_(outputs)
-        return torch.addcmul(aims, self.criterion.predict(outputs), weights)
+        columns = len(outputs) * self.batch
+        aims, weights, kept = (_first_columns(values, columns) for values in self._of_step[step])
+        kept.copy_(outputs.view(columns, -1).t())
+        return torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
 
     def losses(self) -> Tensor:
         """The summed losses of each client's examples [c]."""
-        return (self.criterion.losses(self.outputs, self.targets) * self.real).sum(dim=(0, 2))
+        losses = self.criterion.losses(self.outputs, self.targets).view(self.real.shape)
+        return (losses * self.real).sum(dim=(0, 2))
 
     def _masks(
         self, masks: StackedMasks, counts: np.ndarray, num_inputs: int
@@ -75,13 +81,19 @@ class Block:
         return [None if mask is None else torch.split(mask, self.batch, dim=1) for mask in drawn]
 
 
+def _first_columns(values: Tensor, columns: int) -> Tensor:
+    return values if values.shape[1] == columns else values[:, :columns]
+
+
 def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tensor:
-    """The examples at [c, S, B] as the first layer takes them, [c, S x B, width]."""
+    """The examples at [c, S, B] as the first layer takes them, [c, S x B, width]: bytes stay 0 to 255."""
     clients = len(at)
     at = at.reshape(-1)
-    rows = scratch("inputs", work.model.vector, len(at), dense.width)
+    one = 1 / input_scale(work.inputs)
+    rows = scratch(
+        "inputs", work.model.vector, len(at), dense.width, fresh=lambda rows: widen(rows, dense.inputs, one)
+    )
     taken = scratch("gathered", work.inputs, len(at), *work.inputs.shape[1:])
     torch.index_select(work.inputs, 0, at, out=taken)
-    write_model_inputs(taken.flatten(1), rows[:, : dense.inputs])
-    widen(rows, dense.inputs)
+    rows[:, : dense.inputs].copy_(taken.flatten(1))
     return rows.view(clients, -1, dense.width)

@@ -30,11 +30,15 @@ class Stack:
         batch: int,
         rule: Rule,
         scratch: Scratch,
+        threads: int = 1,
+        scale: float = 1.0,
     ) -> None:
-        """batch: B, the examples of a step."""
+        """batch: B, the examples of a step; threads: of torch, in a product; scale: of the first layer's inputs."""
         self.rule, self.num_clients = rule, 0
         self.layers = [
-            StackedDense(number, dense, received, num_clients, rule, scratch)
+            StackedDense(
+                number, dense, received, num_clients, rule, scratch, threads, 1.0 if number else scale
+            )
             for number, dense in enumerate(layers)
         ]
         self._room = [

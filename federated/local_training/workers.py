@@ -90,10 +90,10 @@ class _Take:
 
 
 def _run(takes: Sequence[Callable[[], None]]) -> None:
-    if len(takes) == 1:
-        takes[0]()
-        return
     with _one_thread_each():
+        if len(takes) == 1:
+            takes[0]()
+            return
         futures = [_pool(len(takes) - 1).submit(take) for take in takes[1:]]
         try:
             takes[0]()

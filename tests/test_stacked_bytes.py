@@ -1,0 +1,83 @@
+"""Stacks of dense layers on images of bytes, and with several threads of torch in their products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from federated.local_training.linear_stack import linear_stack
+from federated.local_training.loop import loop_trainer
+from federated.local_training.stacked import stacked_trainer
+from federated.local_training.teams import keeps_bits, team
+from federated.local_training.terms import LocalTerms
+from federated.local_training.workers import side_by_side
+
+COHORT = [3, 5, 0, 1, 2, 4]
+
+OPTIONS = {
+    "plain": ({}, {}),
+    "momentum and weight decay": ({"momentum": 0.9, "weight_decay": 0.1}, {}),
+    "clipped": ({"max_gradient_norm": 0.5}, {}),
+    "clipped with momentum": ({"max_gradient_norm": 0.5, "momentum": 0.9}, {}),
+    "proximal": ({"momentum": 0.5}, {"proximal": 0.3}),
+    "rates": ({}, {"rate_factors": np.array([1.0, 0.5, 2.0, 0.1, 1.5, 3.0])}),
+}
+MODELS = {
+    "logistic": {},
+    "mlp": {"arguments": {"hidden": (9,)}},
+    "mlp in dual form": {"arguments": {"hidden": (70, 9)}},
+    "linear": {"task": "regression"},
+}
+
+
+def _of_bytes(local_work, model, options="plain", shape=(1, 6, 6), **more):
+    local, terms = OPTIONS[options]
+    work = local_work(
+        model.split()[0],
+        dtype=torch.float32,
+        **{"shape": shape, "batch_size": 4, "learning_rate": 0.05, **MODELS[model], **local, **more},
+    )
+    numbers = torch.Generator().manual_seed(5)
+    inputs = torch.randint(256, work.inputs.shape, dtype=torch.uint8, generator=numbers)
+    return work._replace(inputs=inputs), LocalTerms(**terms)
+
+
+def _stacked(work, clients_a_part=100, **options):
+    layers = linear_stack(work)
+    assert layers is not None
+    return side_by_side(work, lambda: stacked_trainer(work, layers, **options), 1, clients_a_part)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_bytes_are_scaled_as_the_loop_scales_them(model, options, local_work):
+    work, terms = _of_bytes(local_work, model, options)
+    start = work.model.vector + 0.01
+    updates, expected = (train(start, COHORT, 2, terms) for train in (_stacked(work), loop_trainer(*work)))
+    assert torch.allclose(updates.deltas, expected.deltas, rtol=0, atol=2e-6)
+    assert torch.allclose(updates.losses, expected.losses, rtol=1e-5)
+    assert float(expected.deltas.abs().max(dim=1).values.min()) > 1e-4  # something was learnt
+
+
+@pytest.mark.skipif(not keeps_bits(), reason="torch was built without MKL")
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("model", MODELS)
+def test_threads_of_torch_in_products_change_no_bit(model, threads, local_work):
+    sizes = (40,) * 12 + (23, 8, 61)
+    cohort = list(range(len(sizes)))
+    work, _ = _of_bytes(local_work, model, shape=(1, 28, 28), sizes=sizes, batch_size=10)
+    alone, together = _stacked(work), _stacked(work, threads=threads)
+    for part in (cohort, cohort[:5], cohort[-1:]):
+        expected = alone(work.model.vector, part, 1)
+        updates = together(work.model.vector, part, 1)
+        assert torch.equal(updates.deltas, expected.deltas)
+        assert torch.equal(updates.losses, expected.losses)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_team_is_never_larger_than_its_parts_and_goes_home():
+    for threads, parts, expected in ((4, 9, 4), (4, 2, 2), (4, 1, 1), (1, 9, 1)):
+        with team(threads, parts):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 1
