@@ -59,15 +59,19 @@ class Generators(Sequence[np.random.Generator]):
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             return Generators(*self._key, self._clients[at])
-        return np.random.Generator(np.random.PCG64(self._seeds[at]))
+        return _seeded_by(self._seeds[at])
 
     def __iter__(self) -> Iterator[np.random.Generator]:
-        return (np.random.Generator(np.random.PCG64(seed)) for seed in self._seeds)
+        return map(_seeded_by, self._seeds)
 
     @cached_property
     def _seeds(self) -> list[Seed]:
         seed, purpose, done = self._key
         return seeds(seed, (int(purpose), done), self._clients)
+
+
+def _seeded_by(seed: Seed) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))  # type: ignore[arg-type]  # takes any ISeedSequence
 
 
 @contextmanager
