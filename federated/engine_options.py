@@ -21,7 +21,7 @@ class Engine(Frozen):
     )
     memory_mb: PositiveInt | None = Field(
         None,
-        description="Memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
+        description="Most memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the model's products in local training; bfloat16: torch's autocast"
@@ -37,5 +37,5 @@ class Orchestration(Frozen):
     )
     threads: PositiveInt | None = Field(
         None,
-        description="Clients, or stacks of them, trained side by side; null: a run's share of the machine's cores",
+        description="For clients or stacks of them side by side, or within a stack; null: a run's share of the cores",
     )
