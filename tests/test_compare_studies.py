@@ -183,3 +183,18 @@ def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
     both = compare_again(["first", "second"]).found.environment
     assert both["first: torch"] == "1.0"
     assert both["second: torch"] == second.found.environment["torch"]
+
+
+def test_a_study_that_is_under_way_is_compared_without_calling_its_runs_failures() -> None:
+    tracked("daily", {"0.1": [0.80, 0.81, 0.79]})
+    study = StudyConfig.model_validate(
+        {"name": "daily", "base": {"dataset": "digits", "model": "linear", "rounds": 2}, "seeds": [0, 1]}
+    )
+    parent = runs.open_study(study)
+    ended, _ = (runs.open_run(run, "daily", parent) for run in study.runs())
+    with runs.closing(ended):
+        log_history(ended, [(2, {ACCURACY: 0.9})])
+    outcome = compare_again(["daily"])
+    (arm,) = outcome.found.arms
+    assert (arm.runs, arm.failed, arm.running) == (2, 0, 1)
+    assert "1 failed" not in outcome.report.read_text(encoding="utf-8")

@@ -192,10 +192,10 @@ def test_a_score_that_is_no_number_makes_no_arm_the_best() -> None:
 def test_the_verdict_says_of_which_arms_runs_were_lost() -> None:
     results = [*arm("plain", BASE), *arm("shaky", [0.99, 0.98, 0.99]), *arm("gone", [0.9], status="FAILED")]
     results += [RunResult("s", "shaky", seed, "FAILED", {}, (), ACCURACY) for seed in (3, 4)]
-    said = "Runs that did not finish are in no number here, and may be the worse ones: shaky (2 of 5)."
+    said = "Runs that failed are in no number here, and may be the worse ones: shaky (2 of 5)."
     assert said in sentences(results, compare_paired(results))
     assert said in sentences([run for run in results if run.arm == "shaky"], [])  # alone
-    assert not any("did not finish" in sentence for sentence in sentences(STUDY, PAIRS))
+    assert not any("that failed" in sentence for sentence in sentences(STUDY, PAIRS))
 
 
 def test_the_page_says_which_tests_judged() -> None:

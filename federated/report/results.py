@@ -24,7 +24,7 @@ WORST_CLIENTS = (
 
 @dataclass(frozen=True)
 class RunResult:
-    """One finished or failed run, as the report needs it.
+    """One run, finished, failed or still running, as the report needs it.
 
     parameters: the config, flat: `partitioner`: "dirichlet", `partitioner.alpha`: 0.1, ...
     history: (round, metrics) in the order of logging; entries may share a round; round 0 = initial model.
@@ -54,6 +54,16 @@ class RunResult:
     def finished(self) -> bool:
         """Whether the run reached its end, so that its last numbers stand for its arm."""
         return self.status == "FINISHED"
+
+    @property
+    def running(self) -> bool:
+        """Whether nobody has ended it yet: it is at work, or its process died without a word."""
+        return self.status in ("RUNNING", "SCHEDULED")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended too early: by an error, or killed."""
+        return not self.finished and not self.running
 
     @property
     def rounds_done(self) -> int:
