@@ -1,11 +1,12 @@
 """Studies compared with each other, from what MLflow holds of them; no training, so that it takes seconds."""
 
+import html
 from pathlib import Path
 
 import pytest
 
 from federated.errors import BadInput
-from federated.report import RunResult
+from federated.report import Report, RunResult, page_html
 from federated.state import Metrics
 from federated.study import StudyConfig
 from tasks.tracking import runs
@@ -171,8 +172,29 @@ def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None
         RunResult("shared", arm, 0, "FINISHED", {}, (), ACCURACY, run_id, partition="p", anchor=anchor)
         for arm, anchor in (("centralised", "centralised"), ("a", ""), ("b", ""))
     ]
-    assert partition_pictures(results) == {"a and 1 more arm, seed 0": b"PNG"}
-    assert partition_pictures(results[:1]) == {"centralised, seed 0": b"PNG"}
+    assert partition_pictures(results) == ({"a and 1 more arm, seed 0": b"PNG"}, "")
+    assert partition_pictures(results[:1]) == ({"centralised, seed 0": b"PNG"}, "")
+
+
+def test_partitions_that_are_not_shown_are_counted_and_it_is_said_where_they_are() -> None:
+    study = StudyConfig.model_validate(
+        {"name": "many", "base": {"dataset": "digits", "model": "linear", "rounds": 1}}
+    )
+    parent = runs.open_study(study)
+    drawn, early = (runs.open_run(study.runs()[0], "many", parent) for _ in range(2))
+    with runs.closing(parent), runs.closing(drawn), runs.closing(early):
+        runs.log_files(drawn, {"partition.png": b"PNG"})
+    results = [
+        RunResult("many", f"arm {at}", 0, "FINISHED", {}, (), ACCURACY, early if at == 1 else drawn, partition=f"p{at}")
+        for at in range(9)
+    ]  # fmt: skip
+    shown, note = partition_pictures(results)
+    assert list(shown) == [f"arm {at}, seed 0" for at in (0, 2, 3, 4, 5, 6)]  # the second has no picture
+    assert note.startswith("3 of 9 partitions of seed 0 have no picture here: arm 1; arm 7; arm 8. Each run")
+    assert "partition.png under Artifacts" in note
+    report = Report("many", results, partitions=shown, partitions_note=note)
+    assert note in html.unescape(page_html(report, {}))
+    assert partition_pictures(results[2:8]).note == ""
 
 
 def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
