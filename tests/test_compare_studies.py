@@ -1,6 +1,7 @@
 """Studies compared with each other, from what MLflow holds of them; no training, so that it takes seconds."""
 
 import html
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from federated.errors import BadInput
 from federated.report import Report, RunResult, page_html
 from federated.state import Metrics
 from federated.study import StudyConfig
+from flows.command_line import main
 from tasks.tracking import runs
 from tasks.tracking.comparison import StudyOutcome, compare_again, conclude
 from tasks.tracking.history import log_history
@@ -127,6 +129,24 @@ def test_what_cannot_be_compared_is_refused() -> None:
     ):
         compare_again(["first", "regression"])
     assert study_names() == ["first", "regression"]
+
+
+def test_a_study_whose_file_was_deleted_in_mlflow_ends_the_command_with_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, damaged = (tracked("daily", {"0.1": [0.80]}).parent_run_id for _ in range(2))
+    (file,) = home.glob(f"artifacts/daily/{damaged}/artifacts/study.yaml")
+    file.unlink()
+    monkeypatch.setattr(sys, "argv", ["flows", "compare", "daily"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(
+        f"error: the run {damaged} of the study 'daily' has no study.yaml among its artifacts"
+    )
+    assert line.endswith("or name another run of the study as daily@RUN")
+    assert compare_again([f"daily@{kept[:8]}"]).parent_run_id == kept
 
 
 def _everything_in_mlflow() -> list[tuple[str, dict[str, str], int]]:
