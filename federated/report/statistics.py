@@ -42,6 +42,17 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> Interval | None:
     return Interval(float(values.mean()) - half, float(values.mean()) + half)
 
 
+def within(interval: Interval | None, ends: tuple[float, float]) -> Interval | None:
+    """An interval for what can only lie between two ends, such as a mean of proportions, cut there.
+
+    What is cut away holds no value that the mean could have, so the interval covers it as often as before.
+    """
+    if interval is None:
+        return None
+    low, high = np.clip(interval, *ends)
+    return Interval(float(low), float(high))
+
+
 def difference_p(differences: np.ndarray) -> float:
     """Two-sided p of no difference: paired t test, or the sign test where all differences [n] are the same.
 
