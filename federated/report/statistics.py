@@ -34,12 +34,19 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> Interval | None:
 
     That is below two values, and where all are the same: an interval of no width would claim certainty.
     """
-    from scipy.stats import t
-
     if len(values) < 2 or not np.isfinite(values).all() or all_the_same(values):
         return None
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * _standard_error(values)
-    return Interval(float(values.mean()) - half, float(values.mean()) + half)
+    half = half_width(float(values.std(ddof=1)), len(values), level)
+    return None if half is None else Interval(float(values.mean()) - half, float(values.mean()) + half)
+
+
+def half_width(sd: float, count: int, level: float = LEVEL) -> float | None:
+    """Half of Student's interval for a mean of so many values with this sample deviation; None as for `t_interval`."""
+    from scipy.stats import t
+
+    if count < 2 or not math.isfinite(sd) or sd <= _ROUNDING:
+        return None
+    return float(t.ppf((1 + level) / 2, count - 1)) * sd / math.sqrt(count)
 
 
 def within(interval: Interval | None, ends: tuple[float, float]) -> Interval | None:
@@ -134,10 +141,6 @@ def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int |
         same = t.isf(rate, counts - 1) * width < delta - mean
         enough = np.flatnonzero(differs | same)
     return int(counts[enough[0]]) - len(differences) if len(enough) else None
-
-
-def _standard_error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def all_the_same(values: np.ndarray) -> bool:
