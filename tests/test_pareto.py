@@ -100,7 +100,7 @@ def test_arms_with_other_data_in_other_hands_do_not_dominate() -> None:
 
 
 def test_dominated_claims_no_more_than_the_intervals_show() -> None:
-    """Half an interval of four seeds is 3.182446 * sd / 2: 0.0493 for 0.031, 0.0509 for 0.032; the means differ by 0.1."""
+    """Half an interval of four seeds is 3.182446 * sd / 2: 0.0493 for 0.031, 0.0509 for 0.032; means differ by 0.1."""
 
     def places(sd: float | None, count: int, **changes: float) -> dict[str, str]:
         good, bad = summary("good", 0.9, 1), summary("bad", 0.8, changes.get("megabytes", 2.0))

@@ -14,7 +14,7 @@ from federated.evaluation import higher_is_better, range_of_differences
 from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, PairedScores, UnpairedScores
 from federated.report.results import RunResult, arms_of, candidates, same_partition
-from federated.report.statistics import LEVEL, Interval, holm, within
+from federated.report.statistics import RATE, Interval, holm, within
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
 
@@ -161,9 +161,9 @@ def _verdict(gain: float | None, count: int, p: float, same_p: float) -> Verdict
     """gain: how much better the arm is, in the mean over `count` seeds."""
     if gain is None or count < FEWEST_SEEDS:
         return "inconclusive"
-    if same_p < 1 - LEVEL:  # first: a difference too small to matter may still be a certain one
+    if same_p < RATE:  # first: a difference too small to matter may still be a certain one
         return "no difference"
-    if p < 1 - LEVEL:
+    if p < RATE:
         return "better" if gain > 0 else "worse"
     return "inconclusive"
 
