@@ -66,7 +66,11 @@ _NONE, _ENDS = Spread(None, None, 0), {"centralised": 1.0, "local": 0.0}
 def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
     """One summary an arm, in first-seen order. Runs that did not finish are counted, their numbers are not used."""
     runs = list(results)
-    shares = {arm: spread(closed.shares.tolist()) for arm, closed in gap_closed(runs).items()}
+    shares = {
+        arm: Spread(closed.share, closed.sd, len(closed.seeds))
+        for arm, closed in gap_closed(runs).items()
+        if closed.share is not None
+    }
     shares |= {run.arm: Spread(_ENDS[run.anchor], None, 1) for run in runs if run.anchor} if shares else {}
     return [
         replace(_summary([run for run in runs if run.arm == arm]), gap_closed=shares.get(arm, _NONE))

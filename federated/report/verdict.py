@@ -97,20 +97,20 @@ def _named(some: Sequence[RunResult], results: Sequence[RunResult]) -> str:
 
 
 def share_text(closed: GapClosed) -> str:
-    """`0.84 [0.80, 0.88]` of the anchors' gap; in words where they do not differ."""
-    if closed.mean is None:
+    """`0.84 [0.80, 0.88]` of the anchors' gap, `[−∞, ∞]` without bounds; in words where they do not differ."""
+    if closed.share is None:
         return "anchors do not differ" if closed.seeds else "no shared seed"
     ends = "" if closed.interval is None else f" [{closed.interval.low:.2f}, {closed.interval.high:.2f}]"
-    return f"{closed.mean:.2f}{ends}".replace("-", "−")
+    return f"{closed.share:.2f}{ends}".replace("-", "−").replace("inf", "∞")
 
 
 def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
     """What the best arm closes of the gap between the anchors, and for whom there is no such gap."""
     said = []
-    if best in closed and closed[best].mean is not None:
+    if best in closed and closed[best].share is not None:
         share, gap = share_text(closed[best]), closed[best].gap
         said.append(f"{best} closes {share} of the gap between local and centralised training ({gap:.3f}).")
-    if alike := [each for each in closed.values() if each.mean is None and each.seeds]:
+    if alike := [each for each in closed.values() if each.share is None and each.seeds]:
         named = "; ".join(
             f"{each.arm} ({signed(each.gap or 0.0)} {interval_text(each.ends)}".rstrip() + ")"
             for each in alike[:3]
