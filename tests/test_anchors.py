@@ -1,6 +1,7 @@
 """Anchors of a study and the share of their gap: which there are, by hand, by simulation, and never as rivals."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -402,3 +403,18 @@ def test_an_anchor_far_below_the_others_is_left_out_of_a_cut_axis() -> None:
     results += arm("centralised", [0.9], "centralised", main_metric=metric)
     results += arm("local", [-5.4], "local", main_metric=metric)
     assert [text.get_text() for text in arm_curves(results).axes[0].texts] == ["centralised"]
+
+
+def test_a_legend_has_buttons_for_the_arms_of_its_own_charts_alone() -> None:
+    """Curves have anchors as lines, the chart of bytes has none; an arm that never finished is in neither."""
+    traffic = {"a": 2e6, "b": 4e6, "gone": 1e6}
+    results = [
+        RunResult(**{**vars_of(run), "history": (*run.history, (3, {UP: traffic[run.arm]}))})
+        if run.arm in traffic
+        else run
+        for run in [*STUDY, *arm("gone", [0.5], status="FAILED")]
+    ]
+    page = page_html(Report("s", results), {"On the way": b"png", "Score against bytes": b"png"})
+    legends = re.findall(r'<div class="legend">(.*?)</div>', page, flags=re.DOTALL)
+    buttons = [re.findall(r'data-arm="([^"]+)"', legend) for legend in legends]
+    assert buttons == [["a", "b", "centralised", "local"], ["a", "b"]]
