@@ -32,6 +32,7 @@ class RunResult:
     run_id: of the MLflow run. message: why it failed. status: MLflow's. seconds: wall time from start to end.
     partition: the content address of the data and of who holds what; empty where it is not known.
     data_digest: the content address of the data set.
+    resumed_from: the round of the checkpoint that it went on from, 0 where it began at the beginning.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -49,6 +50,7 @@ class RunResult:
     partition: str = ""
     anchor: str = ""
     anchor_key: str = ""
+    resumed_from: int = 0
 
     @property
     def finished(self) -> bool:
