@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -44,6 +45,14 @@ _GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("cli
 
 _LESS_IS_BETTER = re.compile(r"(loss|mse|mae)(_|$)|_(gap|sd|gini|error)$")
 
+_RANGES = (
+    (re.compile(r"_(gap|gain)(_|$)"), (-math.inf, math.inf)),  # of accuracies or of squared errors
+    (re.compile(r"_(gini|error)$|(accuracy|macro_f1)(_|$)"), (0.0, 1.0)),
+    (re.compile(r"r2(_|$)"), (-math.inf, 1.0)),
+    (re.compile(r"(loss|mse|mae)(_|$)|epsilon$"), (0.0, math.inf)),
+)
+"""The first pattern that is found in a metric's name -> its lowest and highest value."""
+
 
 def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
     """The metrics that a stop rule can watch: the training loss and what every evaluation measures.
@@ -74,6 +83,17 @@ def main_metric(task: Task) -> str:
 def higher_is_better(metric: str) -> bool:
     """Losses, errors, gaps and inequality should fall, everything else should rise."""
     return _LESS_IS_BETTER.search(metric) is None
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """The lowest and the highest value that a metric can have; infinite where its name tells no end."""
+    return next((ends for name, ends in _RANGES if name.search(metric)), (-math.inf, math.inf))
+
+
+def range_of_differences(metric: str) -> tuple[float, float]:
+    """The same of the difference of two values of a metric."""
+    low, high = range_of(metric)
+    return low - high, high - low
 
 
 def evaluate(state: RunState, setup: Setup) -> Metrics:

@@ -43,15 +43,19 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup) as keep:
-            state, ended_by = _train(run, setup, checkpoints.first_state(setup, resume), record, keep)
+            first = checkpoints.first_state(setup, resume)
+            if first.round:
+                tracking.set_tags(run_id, {"resumed_from": str(first.round)})
+            state, ended_by = _train(run, setup, first, record, keep)
         log_outcome(run_id, opaque(state), opaque(setup), ended_by)
         seconds = time.perf_counter() - started
-        beside = seconds - sum(_where_time_goes(state).values())
+        spent = _where_time_goes(state, len(first.history))
+        beside = seconds - sum(spent.values())
         times = {"system/run_seconds": seconds, "system/overhead_seconds": max(beside, 0.0)}
         log_history(run_id, [(state.round, times)])
     checkpoints.drop_checkpoint(run.config)
     get_run_logger().info(
-        "%.1f s in all: %s; ended by: %s", seconds, _where_time_went(state, seconds), ended_by
+        "%.1f s in all: %s; ended by: %s", seconds, _where_time_went(spent, seconds), ended_by
     )
     tell(_news(run, state, "finished", seconds, ended_by))
     return run_id
@@ -150,17 +154,16 @@ def _news(run: Run, state: RunState, status: Status, seconds: float = 0.0, messa
     return Progress(run.name, status, state.round, run.config.rounds, measured, seconds, message)
 
 
-def _where_time_went(state: RunState, seconds: float) -> str:
+def _where_time_went(spent: dict[str, float], seconds: float) -> str:
     """`training 1.2 s, compression 0.1 s, ..., everything else 0.3 s`."""
-    spent = _where_time_goes(state)
     rest = {"everything else": max(seconds - sum(spent.values()), 0.0)}
     return ", ".join(f"{stage} {value:.1f} s" for stage, value in {**spent, **rest}.items())
 
 
-def _where_time_goes(state: RunState) -> dict[str, float]:
-    """Seconds of each stage over all rounds: training, compression, aggregation, evaluation."""
+def _where_time_goes(state: RunState, since: int) -> dict[str, float]:
+    """Seconds of each stage in what was measured after the first `since` entries, which a checkpoint brought along."""
     spent: dict[str, float] = defaultdict(float)
-    for _, metrics in state.history:
+    for _, metrics in state.history[since:]:
         for name, value in metrics.items():
             if name.startswith("system/"):
                 spent[name.removeprefix("system/").removesuffix("_seconds")] += value

@@ -57,6 +57,8 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     parent_run_id = tracking.open_study(study)
     log_forecast(parent_run_id, forecast)
     get_run_logger().info("%d runs, %d at a time", len(runs), workers)
+    if resume:
+        get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
     with tracking.closing(parent_run_id):
         started = time.perf_counter()
         failures = _run_all(runs, study.name, parent_run_id, workers, resume)

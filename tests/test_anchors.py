@@ -1,10 +1,13 @@
 """Anchors of a study and the share of their gap: which there are, by hand, by simulation, and never as rivals."""
 
+import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from federated.errors import BadInput
 from federated.kinds import NETWORK
@@ -22,12 +25,12 @@ from federated.report import (
     text_table,
 )
 from federated.report.costs import bytes_and_time, rate_and_distortion
-from federated.report.gap_closed import gap_closed
+from federated.report.gap_closed import fieller, gap_closed
 from federated.report.paired import choose_baseline, compare_paired
 from federated.report.pareto import pareto
 from federated.report.ranking import ranked
 from federated.report.style import arm_strokes, strokes
-from federated.report.verdict import best_arm, sentences
+from federated.report.verdict import best_arm, sentences, share_text
 from federated.study import StudyConfig
 
 ACCURACY = "generalisation/test_accuracy"
@@ -179,16 +182,51 @@ def around(
     return [*arms, *arm("centralised", centralised, "centralised"), *arm("local", local, "local")]
 
 
-def test_the_share_worked_by_hand_seed_by_seed() -> None:
+def test_the_share_is_a_ratio_of_means_worked_by_hand() -> None:
+    """Gained 0.2 and 0.4 of gaps of 0.4 and 0.5: 0.3 / 0.45. Residuals -1/15 and 1/15, so sd sqrt(2) / 15 / 0.45."""
     closed = gap_closed(around(arm("a", [0.7, 0.84]), (0.9, 0.94), (0.5, 0.44)))["a"]
-    assert closed.shares == pytest.approx([0.5, 0.8])
-    assert closed.mean == pytest.approx(0.65)
+    assert closed.share == pytest.approx(2 / 3)
+    assert closed.sd == pytest.approx(2**0.5 / 15 / 0.45)
     assert closed.gap == pytest.approx(0.45)
-    assert closed.interval is not None
-    half = 12.706 * 0.15  # t of one degree of freedom, times |0.8 - 0.5| / 2
-    assert closed.interval == pytest.approx((0.65 - half, 0.65 + half), abs=1e-3)
     beyond = gap_closed(around(arm("a", [0.4, 0.98])))["a"]
-    assert beyond.shares == pytest.approx([-0.25, 1.1])
+    assert beyond.share == pytest.approx((-0.1 + 0.44) / 0.8)
+
+
+def test_a_seed_with_a_tiny_gap_does_not_outweigh_the_others() -> None:
+    """Gained 0.2, 0.2, 0.2, 0.15 of 0.4, 0.4, 0.4, 0.05: 0.75 / 1.25, where 0.5, 0.5, 0.5, 3 would average 1.1."""
+    closed = gap_closed(around(arm("a", [0.7, 0.7, 0.7, 0.65]), [0.9, 0.9, 0.9, 0.55], [0.5] * 4))["a"]
+    assert closed.share == pytest.approx(0.6)
+
+
+def test_the_interval_of_the_share_holds_what_a_paired_t_test_does_not_reject() -> None:
+    """Fieller's definition, with scipy's test as the oracle: at both ends p is 0.05, within more, beyond less."""
+    gained, gaps = np.array([0.20, 0.25, 0.17, 0.26]), np.array([0.40, 0.43, 0.36, 0.45])
+    interval = fieller(gained, gaps)
+    assert interval is not None
+
+    def p(ratio: float) -> float:
+        return float(stats.ttest_1samp(gained - ratio * gaps, 0).pvalue)
+
+    assert (p(interval.low), p(interval.high)) == pytest.approx((0.05, 0.05))
+    assert p(gained.mean() / gaps.mean()) == pytest.approx(1.0)
+    assert (
+        p((interval.low + 3 * interval.high) / 4)
+        > 0.05
+        > max(p(interval.low - 0.01), p(interval.high + 0.01))
+    )
+
+
+def test_a_gap_that_may_be_none_leaves_the_share_without_bounds() -> None:
+    """Gaps of 0.44 and 0.28: 0.36, give or take 12.7 * 0.08."""
+    closed = gap_closed(around(arm("a", [0.7, 0.8]), [0.83, 0.93], [0.39, 0.65]))["a"]
+    assert closed.share == pytest.approx((0.31 + 0.15) / 0.72)
+    assert closed.interval == (-math.inf, math.inf)
+    assert share_text(closed) == "0.64 [−∞, ∞]"
+
+
+def test_seeds_with_one_and_the_same_ratio_give_no_interval() -> None:
+    closed = gap_closed(around(arm("a", [0.7, 0.75, 0.6]), [0.9, 1.0, 0.7], [0.5] * 3))["a"]
+    assert (closed.share, closed.interval) == (pytest.approx(0.5), None)
 
 
 def test_of_an_error_less_is_better() -> None:
@@ -196,7 +234,7 @@ def test_of_an_error_less_is_better() -> None:
     turned = [RunResult(**{**vars_of(run), "main_metric": MSE_LIKE}) for run in results]
     for run in turned:
         run.history[1][1][MSE_LIKE] = run.history[1][1].pop(ACCURACY)
-    assert gap_closed(turned)["a"].shares == pytest.approx([0.5, 0.6])
+    assert gap_closed(turned)["a"].share == pytest.approx(2.2 / 4)
 
 
 def vars_of(run: RunResult) -> dict[str, Any]:
@@ -217,7 +255,7 @@ def vars_of(run: RunResult) -> dict[str, Any]:
 def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, local: Any) -> None:
     results = around(arm("a", [0.91] * len(local)), centralised, local)
     closed = gap_closed(results)["a"]
-    assert (closed.mean, closed.interval) == (None, None)
+    assert (closed.share, closed.interval) == (None, None)
     said = " ".join(sentences(results, compare_paired(results)))
     assert "no gap to close: a (" in said
     assert " closes " not in said
@@ -226,18 +264,9 @@ def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, l
     assert table(compare(results)).get("gap closed mean", [None])[0] is None
 
 
-def test_two_seeds_whose_gaps_differ_still_give_a_share() -> None:
-    closed = gap_closed(around(arm("a", [0.7, 0.8]), [0.83, 0.93], [0.39, 0.65]))["a"]
-    assert closed.mean == pytest.approx((0.31 / 0.44 + 0.15 / 0.28) / 2)
-    assert closed.interval is not None
-    assert (
-        closed.interval.low < 0 < 1 < closed.interval.high
-    )  # and the interval says how little two seeds are
-
-
 def test_one_seed_gives_a_share_without_an_interval() -> None:
     closed = gap_closed(around(arm("a", [0.8]), [0.9], [0.5]))["a"]
-    assert (closed.mean, closed.interval) == (pytest.approx(0.75), None)
+    assert (closed.share, closed.sd, closed.interval) == (pytest.approx(0.75), None, None)
 
 
 def test_only_seeds_that_all_three_finished_count() -> None:
@@ -256,8 +285,8 @@ def test_each_arm_is_read_between_its_own_anchors() -> None:
         *arm("local · j", [0.2, 0.24], "local", key="j"),
     ]
     closed = gap_closed([*around(arm("a", [0.8, 0.84])), *skewed])
-    assert closed["a"].shares == pytest.approx([0.75, 0.75])
-    assert closed["b"].shares == pytest.approx([2 / 3, 2 / 3])
+    assert closed["a"].share == pytest.approx(0.75)
+    assert closed["b"].share == pytest.approx(2 / 3)
 
 
 def test_intervals_of_the_share_cover_it_at_the_stated_rate() -> None:
@@ -304,7 +333,7 @@ def test_the_verdict_says_what_the_best_arm_closes() -> None:
 def test_the_tables_have_the_share_and_anchors_come_last() -> None:
     columns = table(compare(STUDY))
     assert columns["arm"] == ["a", "b", "centralised", "local"]
-    assert columns["gap closed mean"] == pytest.approx([0.4912, 0.7692, 1.0, 0.0], abs=1e-2)
+    assert columns["gap closed mean"] == pytest.approx([0.58 / 1.18, 0.91 / 1.18, 1.0, 0.0])
     header, rows = text_table(compare(STUDY), full=False)
     assert rows[2][header.index("gap closed")] == "1.00"
     ranking = ranked(STUDY, compare_paired(STUDY))
@@ -374,3 +403,18 @@ def test_an_anchor_far_below_the_others_is_left_out_of_a_cut_axis() -> None:
     results += arm("centralised", [0.9], "centralised", main_metric=metric)
     results += arm("local", [-5.4], "local", main_metric=metric)
     assert [text.get_text() for text in arm_curves(results).axes[0].texts] == ["centralised"]
+
+
+def test_a_legend_has_buttons_for_the_arms_of_its_own_charts_alone() -> None:
+    """Curves have anchors as lines, the chart of bytes has none; an arm that never finished is in neither."""
+    traffic = {"a": 2e6, "b": 4e6, "gone": 1e6}
+    results = [
+        RunResult(**{**vars_of(run), "history": (*run.history, (3, {UP: traffic[run.arm]}))})
+        if run.arm in traffic
+        else run
+        for run in [*STUDY, *arm("gone", [0.5], status="FAILED")]
+    ]
+    page = page_html(Report("s", results), {"On the way": b"png", "Score against bytes": b"png"})
+    legends = re.findall(r'<div class="legend">(.*?)</div>', page, flags=re.DOTALL)
+    buttons = [re.findall(r'data-arm="([^"]+)"', legend) for legend in legends]
+    assert buttons == [["a", "b", "centralised", "local"], ["a", "b"]]

@@ -1,13 +1,16 @@
 """Studies compared with each other, from what MLflow holds of them; no training, so that it takes seconds."""
 
+import html
+import sys
 from pathlib import Path
 
 import pytest
 
 from federated.errors import BadInput
-from federated.report import RunResult
+from federated.report import Report, RunResult, page_html
 from federated.state import Metrics
 from federated.study import StudyConfig
+from flows.command_line import main
 from tasks.tracking import runs
 from tasks.tracking.comparison import StudyOutcome, compare_again, conclude
 from tasks.tracking.history import log_history
@@ -128,6 +131,24 @@ def test_what_cannot_be_compared_is_refused() -> None:
     assert study_names() == ["first", "regression"]
 
 
+def test_a_study_whose_file_was_deleted_in_mlflow_ends_the_command_with_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, damaged = (tracked("daily", {"0.1": [0.80]}).parent_run_id for _ in range(2))
+    (file,) = home.glob(f"artifacts/daily/{damaged}/artifacts/study.yaml")
+    file.unlink()
+    monkeypatch.setattr(sys, "argv", ["flows", "compare", "daily"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(
+        f"error: the run {damaged} of the study 'daily' has no study.yaml among its artifacts"
+    )
+    assert line.endswith("or name another run of the study as daily@RUN")
+    assert compare_again([f"daily@{kept[:8]}"]).parent_run_id == kept
+
+
 def _everything_in_mlflow() -> list[tuple[str, dict[str, str], int]]:
     client = connect()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -171,8 +192,29 @@ def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None
         RunResult("shared", arm, 0, "FINISHED", {}, (), ACCURACY, run_id, partition="p", anchor=anchor)
         for arm, anchor in (("centralised", "centralised"), ("a", ""), ("b", ""))
     ]
-    assert partition_pictures(results) == {"a and 1 more arm, seed 0": b"PNG"}
-    assert partition_pictures(results[:1]) == {"centralised, seed 0": b"PNG"}
+    assert partition_pictures(results) == ({"a and 1 more arm, seed 0": b"PNG"}, "")
+    assert partition_pictures(results[:1]) == ({"centralised, seed 0": b"PNG"}, "")
+
+
+def test_partitions_that_are_not_shown_are_counted_and_it_is_said_where_they_are() -> None:
+    study = StudyConfig.model_validate(
+        {"name": "many", "base": {"dataset": "digits", "model": "linear", "rounds": 1}}
+    )
+    parent = runs.open_study(study)
+    drawn, early = (runs.open_run(study.runs()[0], "many", parent) for _ in range(2))
+    with runs.closing(parent), runs.closing(drawn), runs.closing(early):
+        runs.log_files(drawn, {"partition.png": b"PNG"})
+    results = [
+        RunResult("many", f"arm {at}", 0, "FINISHED", {}, (), ACCURACY, early if at == 1 else drawn, partition=f"p{at}")
+        for at in range(9)
+    ]  # fmt: skip
+    shown, note = partition_pictures(results)
+    assert list(shown) == [f"arm {at}, seed 0" for at in (0, 2, 3, 4, 5, 6)]  # the second has no picture
+    assert note.startswith("3 of 9 partitions of seed 0 have no picture here: arm 1; arm 7; arm 8. Each run")
+    assert "partition.png under Artifacts" in note
+    report = Report("many", results, partitions=shown, partitions_note=note)
+    assert note in html.unescape(page_html(report, {}))
+    assert partition_pictures(results[2:8]).note == ""
 
 
 def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
@@ -183,3 +225,18 @@ def test_the_environment_of_a_report_is_that_of_the_runs() -> None:
     both = compare_again(["first", "second"]).found.environment
     assert both["first: torch"] == "1.0"
     assert both["second: torch"] == second.found.environment["torch"]
+
+
+def test_a_study_that_is_under_way_is_compared_without_calling_its_runs_failures() -> None:
+    tracked("daily", {"0.1": [0.80, 0.81, 0.79]})
+    study = StudyConfig.model_validate(
+        {"name": "daily", "base": {"dataset": "digits", "model": "linear", "rounds": 2}, "seeds": [0, 1]}
+    )
+    parent = runs.open_study(study)
+    ended, _ = (runs.open_run(run, "daily", parent) for run in study.runs())
+    with runs.closing(ended):
+        log_history(ended, [(2, {ACCURACY: 0.9})])
+    outcome = compare_again(["daily"])
+    (arm,) = outcome.found.arms
+    assert (arm.runs, arm.failed, arm.running) == (2, 0, 1)
+    assert "1 failed" not in outcome.report.read_text(encoding="utf-8")

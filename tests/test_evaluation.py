@@ -1,6 +1,7 @@
 """Metrics against scikit-learn and hand-worked cases."""
 
 import importlib
+import math
 import threading
 
 import numpy as np
@@ -10,7 +11,14 @@ from sklearn.metrics import log_loss
 
 from federated.config import RunConfig
 from federated.errors import Diverged
-from federated.evaluation import evaluate, higher_is_better, measures, metric_names
+from federated.evaluation import (
+    evaluate,
+    higher_is_better,
+    measures,
+    metric_names,
+    range_of,
+    range_of_differences,
+)
 from federated.setup import initial_state, prepare
 
 
@@ -134,3 +142,25 @@ def test_a_model_with_layers_of_its_own_is_evaluated_by_one_thread(own) -> None:
     seen.clear()
     evaluate(initial_state(setup), setup)
     assert seen == {threading.get_ident()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends"),
+    [
+        ("generalisation/test_accuracy", (0, 1)),
+        ("generalisation/client_accuracy_worst_10_percent", (0, 1)),
+        ("generalisation/unseen_macro_f1", (0, 1)),
+        ("generalisation/client_mse_gini", (0, 1)),
+        ("generalisation/test_calibration_error", (0, 1)),
+        ("generalisation/test_r2", (-math.inf, 1)),
+        ("generalisation/client_mse_mean", (0, math.inf)),
+        ("train/loss", (0, math.inf)),
+        ("privacy/epsilon", (0, math.inf)),
+        ("generalisation/participation_gap", (-math.inf, math.inf)),
+        ("generalisation/personalisation_gain", (-math.inf, math.inf)),
+    ],
+)
+def test_the_range_of_a_metric_is_that_of_its_definition(metric: str, ends: tuple[float, float]) -> None:
+    assert range_of(metric) == ends
+    assert range_of_differences("generalisation/test_accuracy") == (-1, 1)
+    assert range_of_differences("generalisation/test_r2") == (-math.inf, math.inf)

@@ -218,6 +218,17 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     resumed = federated_study(study, resume=True)
     assert trained == [5, 6]
     assert _measured(resumed.results) == _measured(whole.results)
+    assert [run.resumed_from for run in (*whole.results, *resumed.results)] == [0, 4]
+    times = [
+        (outcome.found.foreseen.rows[0][0], outcome.found.foreseen.rows[0][3]) for outcome in (whole, resumed)
+    ]
+    assert times[0] == ("wall time of all runs", times[0][1]) != ("wall time of all runs", "–")
+    assert times[1] == ("wall time of all runs (1 of 1 runs went on from a checkpoint)", "–")
+    assert resumed.found.foreseen.rows[2:] == whole.found.foreseen.rows[2:]  # bytes are of whole runs
+    seconds, beside = (resumed.results[0].final(f"system/{what}_seconds") for what in ("run", "overhead"))
+    left = [m for at, m in resumed.results[0].history if at > 4]
+    assert beside < seconds - sum(m.get("system/training_seconds", 0.0) for m in left) + 1e-6
+    assert beside > 0
 
 
 @pytest.mark.parametrize("granularity", ["segment", "stage"])

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+import federated.forecast.evaluation_seconds as evaluating
+import federated.forecast.probe as probing
 from federated.config import LocalTraining, RunConfig
+from federated.evaluation import evaluated
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
 from federated.forecast.batches import batches_of, personalisation_batches, round_batches
 from federated.forecast.forecast import in_all
@@ -19,7 +22,8 @@ from federated.forecast.probe import probe
 from federated.forecast.remembered import Overheads, overheads, remember
 from federated.kinds import COMPRESSOR
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.setup import Setup, initial_state, prepare
+from federated.state import RunState
 from federated.study import Run
 from tests.conftest import NORMALISED, config_of
 
@@ -154,6 +158,45 @@ def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(b
         train_rounds(initial_state(setup), setup, 1)
         best = min(best, time.perf_counter() - started)
     assert 1 / 3 < probed.seconds_of_round(6, batches) / best < 3
+
+
+def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget of nothing, so that any step is too long: 1 + 1 to warm up, 1 and 2 to be told apart, of one client."""
+    steps_of_clients = []
+    whole = probing._Watch.round
+
+    def counted(watch: Any, setup: Any, state: Any, clients: int, steps: int | None) -> Any:
+        assert steps is not None
+        steps_of_clients.append(clients * steps)
+        return whole(watch, setup, state, clients, steps)
+
+    monkeypatch.setattr(probing._Watch, "round", counted)
+    probe(prepare(config_of(orchestration={"threads": 1})), 0.0)
+    assert steps_of_clients == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("training", ["federated", "local"])
+@pytest.mark.parametrize("an_example", [1e-6, 1e-4, 0.02, 1.0])
+def test_an_evaluation_is_foreseen_exactly_and_in_bounded_time(
+    training: Any, an_example: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock by which an evaluation takes 0.01 s and so much an example: parts are as large as there is time for."""
+    holdout = {"client": 0.2, "unseen_clients": 2}
+    setup = prepare(config_of(training=training, holdout=holdout))
+    spent = [0.0]
+
+    def clock(part: Setup, state: RunState) -> float:
+        counts = [len(targets) for _, _, _, targets in evaluated(state, part)]
+        spent.append(0.01 + an_example * sum(counts))
+        return spent[-1]
+
+    monkeypatch.setattr(evaluating, "_timed_evaluation", clock)
+    state = initial_state(setup)
+    whole = clock(setup, state)
+    spent.clear()
+    assert evaluating.evaluation_seconds(setup, state, 0.5) == pytest.approx(whole)
+    fewest = 0.01 + an_example * 16 * 3  # test, training sample and others
+    assert sum(spent) < 6 * max(0.5, (6 if training == "local" else 1) * fewest)
 
 
 def test_batches_by_hand() -> None:

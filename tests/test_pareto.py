@@ -12,7 +12,7 @@ ACCURACY, MSE = "generalisation/test_accuracy", "generalisation/test_mse"
 
 def summary(arm: str, score: float | None, megabytes: float | None, metric: str = ACCURACY) -> ArmSummary:
     def certain(value: float | None) -> Spread:
-        return Spread(value, None, 1)
+        return Spread(value, 1e-6, 5)
 
     half = None if megabytes is None else megabytes / 2
     return ArmSummary(
@@ -27,7 +27,12 @@ def test_an_arm_that_another_beats_in_one_and_equals_in_the_other_is_dominated()
         summary("dear", 0.9, 9),
         summary("bad", 0.7, 1),
     ]
-    assert pareto(arms) == {"cheap": "front", "good": "front", "dear": "dominated", "bad": "dominated"}
+    assert pareto(arms) == {
+        "cheap": "front",
+        "good": "front",
+        "dear": "dominated in the mean",
+        "bad": "dominated",
+    }
 
 
 def test_equal_arms_do_not_dominate_each_other() -> None:
@@ -50,7 +55,7 @@ def test_epsilon_and_the_worst_clients_keep_an_arm_on_the_front_and_move_the_kne
 
     def arm(name: str, score: float, megabytes: float, **others: float) -> ArmSummary:
         secondary = {
-            {"worst": worst, "epsilon": epsilon}[key]: Spread(v, None, 1) for key, v in others.items()
+            {"worst": worst, "epsilon": epsilon}[key]: Spread(v, 1e-6, 5) for key, v in others.items()
         }
         return replace(summary(name, score, megabytes), secondary=secondary)
 
@@ -58,7 +63,7 @@ def test_epsilon_and_the_worst_clients_keep_an_arm_on_the_front_and_move_the_kne
     assert pareto([fair, dear]) == {"fair": "front", "plain": "front"}
     assert pareto([replace(fair, secondary={}), replace(dear, secondary={})])["fair"] == "dominated"
     private = [arm("private", 0.7, 2, epsilon=1.0), arm("open", 0.9, 2), arm("leaky", 0.7, 2, epsilon=8.0)]
-    assert pareto(private) == {"private": "front", "open": "front", "leaky": "dominated"}
+    assert pareto(private) == {"private": "front", "open": "front", "leaky": "dominated in the mean"}
     # short of the best in score, log2 of MB, epsilon: (1, 0, 1), (0.5, 0.5, 0), (0.1, 0.75, 1), (0, 1, 1): 2, 1, 1.85
     # and 2, but the second is the best in epsilon, an end itself
     arms = [arm("a", 0.0, 1), arm("b", 0.5, 4, epsilon=1.0), arm("c", 0.9, 8), arm("d", 1.0, 16)]
@@ -92,3 +97,29 @@ def test_arms_with_other_data_in_other_hands_do_not_dominate() -> None:
     )
     arms = [summary("even", 0.9, 1), summary("skewed", 0.5, 2), summary("short", 0.4, 2)]
     assert pareto(arms, problems) == {"even": "front", "skewed": "front", "short": "dominated"}
+
+
+def test_dominated_claims_no_more_than_the_intervals_show() -> None:
+    """Half an interval of four seeds is 3.182446 * sd / 2: 0.0493 for 0.031, 0.0509 for 0.032; means differ by 0.1."""
+
+    def places(sd: float | None, count: int, **changes: float) -> dict[str, str]:
+        good, bad = summary("good", 0.9, 1), summary("bad", 0.8, changes.get("megabytes", 2.0))
+        return dict(pareto([replace(each, score=Spread(each.score.mean, sd, count)) for each in (good, bad)]))
+
+    assert places(0.031, 4) == {"good": "front", "bad": "dominated"}
+    assert places(0.032, 4) == {"good": "front", "bad": "dominated in the mean"}
+    assert places(None, 1)["bad"] == "dominated in the mean"  # one seed shows nothing
+    assert places(0.0, 4)["bad"] == "dominated in the mean"  # nor do seeds without spread
+    assert places(0.032, 4, megabytes=0.5)["bad"] == "front"
+
+
+def test_uncertain_worst_clients_leave_it_open_who_dominates() -> None:
+    worst = "generalisation/client_accuracy_worst_10_percent"
+
+    def arm(name: str, score: float, tail: float, sd: float) -> ArmSummary:
+        return replace(summary(name, score, 2), secondary={worst: Spread(tail, sd, 5)})
+
+    assert pareto([arm("a", 0.9, 0.7, 0.001), arm("b", 0.8, 0.6, 0.001)])["b"] == "dominated"
+    unknown = replace(summary("b", 0.8, 2), secondary={})
+    assert pareto([arm("a", 0.9, 0.7, 0.001), unknown])["b"] == "dominated"
+    assert pareto([arm("a", 0.9, 0.7, 0.2), arm("b", 0.8, 0.6, 0.2)])["b"] == "dominated in the mean"

@@ -1,7 +1,7 @@
 """Arms that share no seeds: Welch's worked example, rates by simulation, and when pairing is claimed."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -56,13 +56,55 @@ def test_rates_are_kept_with_unequal_spreads_and_counts(mine: int, theirs: int) 
     assert np.mean([welch_equivalence_p(*pair, 0.02) < 0.05 for pair in arms]) < 0.05 + ERROR
 
 
-@pytest.mark.parametrize(
-    "values", [([0.9], [0.8, 0.7]), ([0.9, 0.9], [0.8, 0.8]), ([0.9, np.nan], [0.8, 0.7])]
-)
-def test_without_a_spread_nothing_is_claimed(values: tuple[list[float], list[float]]) -> None:
+@pytest.mark.parametrize("values", [([0.9], [0.8, 0.7]), ([0.9, np.nan], [0.8, 0.7])])
+def test_what_nobody_can_estimate_is_not_claimed(values: tuple[list[float], list[float]]) -> None:
     mine, theirs = map(np.array, values)
     assert welch_interval(mine, theirs) is None
     assert welch_p(mine, theirs) == welch_equivalence_p(mine, theirs, 1.0) == 1.0
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(2, 2), (3, 3), (4, 4), (3, 6)])
+def test_without_any_spread_the_tests_are_exact(mine: int, theirs: int) -> None:
+    """scipy's permutation test over all orders is the oracle; for equivalence one-sided, one arm shifted by delta."""
+    high, low = np.full(mine, 0.9), np.full(theirs, 0.8)
+
+    def oracle(shift: float, alternative: Literal["two-sided", "less", "greater"]) -> float:
+        def difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+            return np.asarray(a.mean(axis=axis) - b.mean(axis=axis))
+
+        arms = (high, low + shift)
+        return float(
+            stats.permutation_test(arms, difference, n_resamples=np.inf, alternative=alternative).pvalue
+        )
+
+    assert welch_interval(high, low) is None
+    two_sided = 2 * min(oracle(0, "greater"), oracle(0, "less"))
+    assert welch_p(high, low) == welch_p(low, high) == pytest.approx(two_sided)
+    assert welch_p(high, high) == 1.0
+    shifted = max(oracle(0.15, "less"), oracle(-0.15, "greater"))
+    assert welch_equivalence_p(high, low, 0.15) == pytest.approx(shifted)
+    assert welch_equivalence_p(high, low, 0.05) == 1.0
+
+
+def test_arms_without_spread_need_few_more_seeds_and_then_have_a_verdict() -> None:
+    """2 / C(6, 3) = 0.1 and 1 / 20 decide nothing with three seeds, 2 / C(8, 4) = 0.029 and 1 / 70 do with four."""
+
+    def verdict(score: float, seeds: int) -> str:
+        results = [
+            *runs("a", "a: x", np.full(seeds, 0.8)),
+            *runs("b", "b: y", np.full(seeds, score), partition="others"),
+        ]
+        (pair,) = compare_paired(results)
+        assert pair.unpaired
+        return verdict_text(pair)
+
+    assert verdict(0.9, 3) == verdict(0.8, 3) == "inconclusive, about 1 more seed needed (not paired)"
+    assert verdict(0.9, 4) == "better (not paired)"
+    assert verdict(0.7, 4) == "worse (not paired)"
+    assert verdict(0.8, 4) == verdict(0.805, 4) == "no difference larger than 0.01 (not paired)"
+    high, low = np.full(3, 0.9), np.full(3, 0.8)
+    # ten comparisons: 2 / C(2n, n) < 0.005 from six seeds (2 / 924; with five 2 / 252)
+    assert welch_more_seeds(high, low, 0.01, 10) == 3
 
 
 def test_the_seeds_needed_are_the_first_count_that_decides() -> None:

@@ -1,6 +1,7 @@
 """What the report says: the verdict in words, the ranked table, the pictures of intervals and bytes."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from federated.report import Report, RunResult, drawn, page_html
 from federated.report.arm_intervals import difference_picture, gap_picture
+from federated.report.by_seed import interval_over_seeds
 from federated.report.commands import arm_commands
 from federated.report.paired import compare_paired, paired_table
 from federated.report.pareto_picture import pareto_picture
@@ -98,10 +100,10 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
     assert "out-of-sample gap" not in plain  # nobody measured it
     assert {row.arm: row.place for row in rows[:-1]} == {
         "good": "front",
-        "plain": "dominated",
-        "copy": "dominated",
+        "plain": "dominated in the mean",
+        "copy": "dominated in the mean",
         "close": "front",
-        "noisy": "dominated",
+        "noisy": "dominated in the mean",
         "bad": "dominated",
     }
 
@@ -109,7 +111,8 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
 def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
     source = page_html(Report("s", STUDY, stated_commands={"s": "python -m flows run s.yaml"}), {})
     assert "Better than plain: good (+0.030 [+0.029, +0.031])." in source
-    assert source.count('<tr class="dominated">') == 4
+    assert source.count('<tr class="dominated">') == 1
+    assert source.count("<td>dominated in the mean</td>") == 3
     for name in ("plain", "good", "bad"):
         assert f"python -m flows run s.yaml --arm {name}</code>" in source
     assert arm_commands(STUDY[:1] + arm("a · b(c=1)", BASE), {})["a · b(c=1)"] == (
@@ -192,10 +195,10 @@ def test_a_score_that_is_no_number_makes_no_arm_the_best() -> None:
 def test_the_verdict_says_of_which_arms_runs_were_lost() -> None:
     results = [*arm("plain", BASE), *arm("shaky", [0.99, 0.98, 0.99]), *arm("gone", [0.9], status="FAILED")]
     results += [RunResult("s", "shaky", seed, "FAILED", {}, (), ACCURACY) for seed in (3, 4)]
-    said = "Runs that did not finish are in no number here, and may be the worse ones: shaky (2 of 5)."
+    said = "Runs that failed are in no number here, and may be the worse ones: shaky (2 of 5)."
     assert said in sentences(results, compare_paired(results))
     assert said in sentences([run for run in results if run.arm == "shaky"], [])  # alone
-    assert not any("did not finish" in sentence for sentence in sentences(STUDY, PAIRS))
+    assert not any("that failed" in sentence for sentence in sentences(STUDY, PAIRS))
 
 
 def test_the_page_says_which_tests_judged() -> None:
@@ -239,3 +242,21 @@ def test_where_not_all_arms_are_named_those_that_differ_most_are() -> None:
 def test_the_command_of_an_arm_runs_no_other(asked: str) -> None:
     stated = {"s": f"python -m flows run s.yaml {asked} --workers 2"}
     assert arm_commands(arm("a", BASE), stated) == {"a": "python -m flows run s.yaml --workers 2 --arm a"}
+
+
+def test_no_interval_that_is_shown_leaves_the_range_of_its_metric() -> None:
+    """Two seeds each: t of one degree of freedom is 12.7, so that 0.7 and 0.9 give 0.8 and about 1.27 either way."""
+    results = [*arm("plain", [0.1, 0.2]), *arm("good", [0.7, 0.9])]
+    pairs = compare_paired(results)
+    assert pairs[0].interval == (
+        pytest.approx(0.65 - 12.7062 * 0.05, abs=1e-4),
+        1.0,
+    )  # accuracies differ by 1 at most
+    assert sentences(results, pairs)[0].startswith("Best mean test accuracy: good, 0.800 [0.000, 1.000]")
+    row = next(row for row in ranked(results, pairs) if row.arm == "good")
+    assert row.cells["test accuracy"] == "0.800 [0.000, 1.000]"
+    gaps = [
+        replace(run, history=((1, {ACCURACY: 0.5, GAP: at - 0.5}),))
+        for at, run in enumerate(arm("a", [0, 0]))
+    ]
+    assert interval_over_seeds(gaps, GAP)[1] == (-1.0, 1.0)

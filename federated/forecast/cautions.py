@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from federated.config import RunConfig
-from federated.evaluation import higher_is_better, main_metric
+from federated.evaluation import main_metric, range_of
 from federated.federation import Federation
 from federated.setup import Setup
 from federated.stopping import segment_ends
@@ -48,7 +48,8 @@ def _of_stop(config: RunConfig) -> str:
     if stop is None:
         return ""
     evaluations = 1 + len(list(segment_ends(config, 0)))
-    impossible = stop.target is not None and _out_of_reach(stop.metric, stop.target)
+    lowest, highest = range_of(stop.metric)
+    impossible = stop.target is not None and not lowest <= stop.target <= highest
     if impossible and stop.patience is None:
         return f"stop.target: {stop.target:g} is beyond what {stop.metric} can be, so the rule never ends the run"
     if stop.patience is not None and evaluations - 1 <= stop.patience and (stop.target is None or impossible):
@@ -58,14 +59,6 @@ def _of_stop(config: RunConfig) -> str:
             "ends a run early"
         )
     return ""
-
-
-def _out_of_reach(metric: str, target: float) -> bool:
-    if metric.endswith(("gap",)):
-        return False
-    if not higher_is_better(metric):
-        return target < 0
-    return target > 1  # accuracy, F1 and R2
 
 
 def _of_target(federation: Federation) -> str:

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from federated.config import RunConfig
 from federated.errors import Diverged
-from federated.evaluation import evaluate
-from federated.federation import Federation
 from federated.forecast.batches import batches_of, round_batches
+from federated.forecast.evaluation_seconds import evaluation_seconds
 from federated.forecast.payloads import (
     MARGIN,
     MARGIN_OF_SHORT_ROUNDS,
@@ -25,6 +24,7 @@ from federated.forecast.payloads import (
     unlike,
 )
 from federated.local_training import Updates
+from federated.local_training.cores import threads_of
 from federated.rounds import STAGES, Stages, run_round, sample_cohort, train
 from federated.setup import Setup, initial_state
 from federated.state import RunState
@@ -33,8 +33,6 @@ from federated.wire import Received, compress
 _FEW_CLIENTS = 4
 _MOST_ROUNDS = 4
 _REPEATS = 3
-_EVALUATED = (256, 1_024)
-"""Examples of the central test set, and as many of the other held-out ones, in evaluations of part of them."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,16 @@ class Probe:
 
 
 def probe(setup: Setup, seconds: float) -> Probe:
-    """Measure one setting in about so many seconds; at least some single steps, however long they take."""
+    """Measure one setting in about so many seconds; at least some single steps, however long they take.
+
+    What takes long is measured once: with a model whose steps take seconds, five steps of a client a thread and
+    evaluations of a few examples are all.
+    """
     setup = replace(setup, config=_without_dump(setup.config))
-    few, state, watch = min(setup.cohort_size, _FEW_CLIENTS), initial_state(setup), _Watch()
+    state, watch = initial_state(setup), _Watch()
     costs, diverged = (0.0, 0.0, 0.0), ""
     try:
-        watch.round(setup, state, few, 1)  # warms up: imports, scratch space, the processor's cache
+        few = _warmed_up(setup, state, watch, seconds)
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
         whole += single.rest / single.clients * setup.cohort_size
@@ -80,11 +82,28 @@ def probe(setup: Setup, seconds: float) -> Probe:
         diverged = str(error)
     return Probe(
         *costs,
-        evaluation_seconds=0.0 if diverged else _evaluation_seconds(setup, watch.state or state, seconds),
+        evaluation_seconds=0.0 if diverged else evaluation_seconds(setup, watch.state or state, seconds),
         uplink=watch.uplink(setup),
         downlink=downlink_payload(setup, watch.models(setup), watch.margin),
         diverged=diverged,
     )
+
+
+def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> int:
+    """How many clients the shortened rounds have: one a thread where a round of a few is too long to be repeated.
+
+    The first rounds warm up: imports, scratch space, the processor's cache.
+    """
+    few = min(setup.cohort_size, _FEW_CLIENTS)
+    least = min(few, threads_of(setup.config.orchestration.threads))
+    watch.round(setup, state, least, 1)
+    if least == few:
+        return few
+    warm = watch.round(setup, state, least, 1)
+    if few / least * (warm.training + warm.rest) > seconds:
+        return least
+    watch.round(setup, state, few, 1)
+    return few
 
 
 def _without_dump(config: RunConfig) -> RunConfig:
@@ -193,51 +212,12 @@ def _few_steps(
 ) -> tuple[float, float, float]:
     """The same from rounds of a few clients that are cut short."""
     steps = max(2, round(seconds / _REPEATS / max(single.training, 1e-9)))
-    every = [watch.round(setup, initial_state(setup), few, steps) for _ in range(_REPEATS)]
+    started, every = time.perf_counter(), list[_Timed]()
+    while not every or (len(every) < _REPEATS and time.perf_counter() - started < seconds):
+        every.append(watch.round(setup, initial_state(setup), few, steps))
     longer = min(every, key=lambda each: each.training)  # the others had a busy neighbour
     batch = (longer.training - single.training) / (longer.batches - single.batches)
     if batch <= 0:  # a hiccup in the shorter one
         batch = longer.training / longer.batches
     beginning = max(single.training / single.clients - batch, 0.0)
     return batch, beginning + min(single.rest, longer.rest) / single.clients, 0.0
-
-
-def _evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
-    """Wall time of one evaluation without fine-tuning; beyond `seconds` estimated from two on fewer examples.
-
-    What an evaluation takes at any rate is in both, what grows with the examples is their difference.
-    """
-    evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
-    setup = replace(setup, config=setup.config.model_copy(update={"evaluation": evaluation}))
-    times, counts = [], []
-    for most in _EVALUATED:
-        part = replace(setup, federation=_part_of(setup.federation, most))
-        times.append(min(_timed_evaluation(part, state) for _ in range(2)))
-        counts.append(_num_evaluated(part))
-    rest = _num_evaluated(setup) - counts[1]
-    slope = max(times[1] - times[0], 0.0) / max(counts[1] - counts[0], 1)
-    estimate = times[1] + rest * slope
-    return _timed_evaluation(setup, state) if rest and estimate <= seconds else estimate
-
-
-def _timed_evaluation(setup: Setup, state: RunState) -> float:
-    started = time.perf_counter()
-    evaluate(state, setup)
-    return time.perf_counter() - started
-
-
-def _num_evaluated(setup: Setup) -> int:
-    training = min(setup.config.evaluation.training_examples, int(setup.federation.sizes.sum()))
-    return training + sum(map(len, setup.federation.held_out_sets().values()))
-
-
-def _part_of(federation: Federation, most: int) -> Federation:
-    """The federation with at most so many test examples, and about as many of the others held out."""
-    others = sum(map(len, (*federation.own_held_out, *federation.unseen)))
-    keep = min(1.0, most / max(others, 1))
-    return replace(
-        federation,
-        test=federation.test[:most],
-        own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
-        unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
-    )

@@ -64,11 +64,12 @@ def _draw(panel: Axes, results: Sequence[RunResult], looks: dict[str, Stroke]) -
 
 
 def _label(arm: str, results: Sequence[RunResult]) -> str:
-    """The arm, on two lines where it is long, and how many of its runs failed."""
+    """The arm, on two lines where it is long, and how many of its runs failed or still run."""
     runs = [result for result in results if result.arm == arm]
-    failed = sum(not run.finished for run in runs)
+    counts = {"failed": sum(run.failed for run in runs), "still running": sum(run.running for run in runs)}
+    told = ", ".join(f"{count} of {len(runs)} {what}" for what, count in counts.items() if count)
     shown = arm if len(arm) <= _LONGEST_LINE else arm.replace(" · ", " ·\n", 1)
-    return plain(shown) + (f" ({failed} of {len(runs)} failed)" if failed else "")
+    return plain(shown) + (f" ({told})" if told else "")
 
 
 def _lines(arm: str) -> int:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from federated.evaluation import range_of, range_of_differences
 from federated.report.results import RunResult
-from federated.report.statistics import Interval, t_interval
+from federated.report.statistics import Interval, t_interval, within
 from federated.state import Metrics
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
@@ -29,10 +30,20 @@ def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
 
 
 def interval_over_seeds(runs: Sequence[RunResult], metric: str) -> tuple[float | None, Interval | None]:
-    """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it."""
+    """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it.
+
+    The interval is cut where the metric ends, such as at 0 and 1 for an accuracy, see `statistics.within`.
+    """
     finals = (run.final(metric) for run in runs if run.finished)
     values = np.array([value for value in finals if value is not None], np.float64)
-    return (float(values.mean()) if len(values) else None), t_interval(values)
+    interval = within(t_interval(values), _ends(metric, runs[0].main_metric)) if len(values) else None
+    return (float(values.mean()) if len(values) else None), interval
+
+
+def _ends(metric: str, main_metric: str) -> tuple[float, float]:
+    """The range of a metric; gaps and gains are differences of accuracies where the main metric is one."""
+    is_difference = metric.endswith(("_gap", "_gain"))
+    return range_of_differences(main_metric) if is_difference else range_of(metric)
 
 
 def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:

@@ -11,7 +11,7 @@ from typing import Any
 from federated.report.arm_curves import LOG_FROM
 from federated.report.by_seed import interval_over_seeds
 from federated.report.curve_charts import by_round, by_seconds, by_uplink
-from federated.report.pareto import problems_of, total_megabytes
+from federated.report.pareto import BEHIND, problems_of, total_megabytes
 from federated.report.report import Report
 from federated.report.style import metric_label
 from federated.report.vega_looks import DOMINATED, GREY_LINE
@@ -43,7 +43,7 @@ def charts(report: Report) -> dict[str, Spec]:
 
 
 def _front(report: Report) -> Spec | None:
-    """Score over bytes both ways; the front is joined, its knee ringed, dominated arms are grey."""
+    """Score over bytes both ways; the front is joined, its knee ringed, arms surely dominated are grey."""
     metric = report.results[0].main_metric if report.results else ""
     rows: Rows = []
     problems = problems_of(report.results)
@@ -54,7 +54,7 @@ def _front(report: Report) -> Spec | None:
         mean, interval = interval_over_seeds(runs, metric)
         ends = interval or (None, None)
         place = report.places[summary.arm]
-        front = None if place == "dominated" else list(problems).index(_first_like(summary.arm, problems))
+        front = None if place in BEHIND else list(problems).index(_first_like(summary.arm, problems))
         row = {
             "arm": summary.arm,
             "score": plain_number(mean),

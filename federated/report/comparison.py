@@ -38,7 +38,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One row of the comparison. `runs` counts all runs, `failed` those that failed.
+    """One row of the comparison. `runs` counts all runs, `failed` those that failed, `running` those not ended yet.
 
     score: final value of `main_metric`. secondary: the other final metrics, by their full names. uplink_ratio: bytes of
     all updates as 32-bit floats over those sent. anchor: which one it is, if it is one. gap_closed: the share of its
@@ -57,15 +57,20 @@ class ArmSummary:
     uplink_ratio: Spread = Spread(None, None, 0)
     anchor: str = ""
     gap_closed: Spread = Spread(None, None, 0)
+    running: int = 0
 
 
 _NONE, _ENDS = Spread(None, None, 0), {"centralised": 1.0, "local": 0.0}
 
 
 def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
-    """One summary an arm, in first-seen order. Failed runs are counted, their numbers are not used."""
+    """One summary an arm, in first-seen order. Runs that did not finish are counted, their numbers are not used."""
     runs = list(results)
-    shares = {arm: spread(closed.shares.tolist()) for arm, closed in gap_closed(runs).items()}
+    shares = {
+        arm: Spread(closed.share, closed.sd, len(closed.seeds))
+        for arm, closed in gap_closed(runs).items()
+        if closed.share is not None
+    }
     shares |= {run.arm: Spread(_ENDS[run.anchor], None, 1) for run in runs if run.anchor} if shares else {}
     return [
         replace(_summary([run for run in runs if run.arm == arm]), gap_closed=shares.get(arm, _NONE))
@@ -92,7 +97,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
     return ArmSummary(
         arm=runs[0].arm,
         runs=len(runs),
-        failed=len(runs) - len(finished),
+        failed=sum(run.failed for run in runs),
         main_metric=main,
         score=spread(run.final(main) for run in finished),
         uplink_mb=spread(_megabytes(run, UPLINK) for run in finished),
@@ -101,6 +106,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
         secondary={name: spread(run.final(name) for run in finished) for name in secondary},
         uplink_ratio=spread(run.uplink_ratio for run in finished),
         anchor=runs[0].anchor,
+        running=sum(run.running for run in runs),
     )
 
 
@@ -129,6 +135,7 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     mains = dict.fromkeys(summary.main_metric for summary in summaries)
     others = dict.fromkeys(name for summary in summaries for name in summary.secondary if name not in mains)
     closed = _Column("gap closed", lambda summary: summary.gap_closed, _share_text)
+    running = _Column("running", lambda summary: summary.running, str, plain=True)
     ratio = _Column("uplink ratio", lambda summary: summary.uplink_ratio, amount_text, secondary=True)
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
@@ -139,6 +146,7 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
         _Column("rounds", lambda summary: summary.rounds, rounds_text),
         _Column("runs", lambda summary: summary.runs, str, plain=True),
         _Column("failed", lambda summary: summary.failed, str, plain=True),
+        *([running] if any(summary.running for summary in summaries) else []),
         *([ratio] if any(summary.uplink_ratio.count for summary in summaries) else []),
         *(_metric_column(name, secondary=True) for name in others),
     ]

@@ -32,11 +32,11 @@ def foreseen(
     """The study as a whole, then each arm. seconds, memory_mb: what the study took; None where it did not end.
 
     Only what is whole is compared: an arm with a run that failed has no fact, and then the study has none of its bytes.
+    Where a run went on from a checkpoint, what it took is the time of what was left, so its arm and the study have no
+    time; bytes and memory are of whole runs all the same.
     """
     rows = [
-        _row(
-            "wall time of all runs", duration(forecast.seconds), duration(seconds), forecast.seconds, seconds
-        ),
+        _time_row("wall time of all runs", forecast.seconds, seconds, results),
         _row("peak memory, MB", _mb(forecast.memory_mb), _mb(memory_mb), forecast.memory_mb, memory_mb),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
@@ -58,9 +58,17 @@ def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:
     times = [result.seconds for result in results if result.finished and result.seconds is not None]
     seconds = sum(times) if len(times) == arm.runs else None
     return [
-        _row(f"{arm.arm}: time", duration(arm.seconds), duration(seconds), arm.seconds, seconds),
+        _time_row(f"{arm.arm}: time", arm.seconds, seconds, results),
         _bytes_row(f"{arm.arm}: MB up", arm.uplink, _total(results, UPLINK, arm.runs)),
     ]
+
+
+def _time_row(what: str, expected: float, found: float | None, results: Sequence[RunResult]) -> list[str]:
+    """The time of these runs; of some that went on from a checkpoint none, and that it is so."""
+    resumed = sum(result.resumed_from > 0 for result in results)
+    if resumed:
+        what, found = f"{what} ({resumed} of {len(results)} runs went on from a checkpoint)", None
+    return _row(what, duration(expected), duration(found), expected, found)
 
 
 def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None:

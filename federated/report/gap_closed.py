@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from federated.evaluation import higher_is_better
+from federated.evaluation import higher_is_better, range_of_differences
 from federated.report.results import RunResult, arms_of, candidates
-from federated.report.statistics import LEVEL, Interval, t_interval
+from federated.report.statistics import LEVEL, Interval, all_the_same, t_interval, within
 from federated.without_server import ANCHORS, Anchor
 
 _FEWEST_SEEDS = 3
@@ -20,30 +21,30 @@ FEW_SEEDS_GAP = 0.01
 
 
 class GapClosed(NamedTuple):
-    """shares [n]: (arm - local) / (centralised - local) for each of `seeds` that all three finished; empty where
-    the anchors do not differ by more than noise. interval: of the mean share, at 95 %. gap: the mean of centralised
-    - local; ends: its own interval. Both are None without a shared seed.
+    """What an arm closes of the gap between its anchors, over the `seeds` that all three finished.
+
+    share: (arm - local) / (centralised - local), each the mean over the seeds; None where the anchors do not differ by
+    more than noise. sd: of the share over seeds, linearised: of arm - local - share * (centralised - local), over the
+    mean gap; None below two seeds. interval: of the share, at 95 %, see `fieller`. gap: the mean of centralised -
+    local; ends: its own interval. Both are None without a shared seed.
     """
 
     arm: str
     seeds: tuple[int, ...]
-    shares: np.ndarray
+    share: float | None
+    sd: float | None
     interval: Interval | None
     gap: float | None
     ends: Interval | None
-
-    @property
-    def mean(self) -> float | None:
-        """The mean share; None where there is none."""
-        return float(self.shares.mean()) if len(self.shares) else None
 
 
 def gap_closed(results: Sequence[RunResult]) -> dict[str, GapClosed]:
     """Arm -> the share of its anchors' gap that it closes in the main metric: 0 = local, 1 = centralised.
 
-    Seed by seed, then mean and t interval over the seeds. It may be above 1 and below 0. There is a share where
-    centralised training is better than local with every seed and, from three seeds, by a one-sided t test at 5 %;
-    below, by more than 0.01 with each. Arms without both anchors are left out.
+    The ratio of the means over the seeds: in a mean of the seeds' ratios, one seed with a tiny gap outweighs all
+    others. It may be above 1 and below 0. There is a share where centralised training is better than local with every
+    seed and, from three seeds, by a one-sided t test at 5 %; below, by more than 0.01 with each. Arms without both
+    anchors are left out.
     """
     closed = {}
     for arm in arms_of(candidates(results)):
@@ -57,18 +58,49 @@ def gap_closed(results: Sequence[RunResult]) -> dict[str, GapClosed]:
 def _closed(runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]]) -> GapClosed:
     own, centralised, local = _scores(runs), scores["centralised"], scores["local"]
     seeds = tuple(sorted(own.keys() & centralised.keys() & local.keys()))
-    sign = 1 if higher_is_better(runs[0].main_metric) else -1
+    metric = runs[0].main_metric
+    sign = 1 if higher_is_better(metric) else -1
     gaps = np.array([sign * (centralised[seed] - local[seed]) for seed in seeds], np.float64)
     gained = np.array([sign * (own[seed] - local[seed]) for seed in seeds], np.float64)
-    shares = gained / gaps if _differ(gaps) else np.empty(0)
+    differ = _differ(gaps)
+    share = float(gained.mean() / gaps.mean()) if differ else None
     return GapClosed(
         arm=runs[0].arm,
         seeds=seeds,
-        shares=shares,
-        interval=t_interval(shares),
+        share=share,
+        sd=None if share is None or len(seeds) < 2 else _sd(gained, gaps, share),
+        interval=fieller(gained, gaps) if differ else None,
         gap=float(gaps.mean()) if len(gaps) else None,
-        ends=t_interval(gaps),
+        ends=within(t_interval(gaps), range_of_differences(metric)),
     )
+
+
+def _sd(gained: np.ndarray, gaps: np.ndarray, share: float) -> float:
+    """Of the share over seeds, by the residuals of a ratio of means: Cochran 1977, "Sampling Techniques", chapter 6."""
+    return float((gained - share * gaps).std(ddof=1) / gaps.mean())
+
+
+def fieller(gained: np.ndarray, gaps: np.ndarray, level: float = LEVEL) -> Interval | None:
+    """Interval of mean(gained) / mean(gaps), both [n] and paired: Fieller 1954.
+
+    All ratios r for which a paired t test does not tell gained from r * gaps. From minus to plus infinity where the
+    gaps' own interval holds 0: with other seeds there might be no gap. None below two seeds and where every seed has
+    the same ratio: an interval of no width would claim certainty.
+    """
+    from scipy.stats import t
+
+    if len(gaps) < 2 or all_the_same(gained - gained.mean() / gaps.mean() * gaps):
+        return None
+    factor = float(t.ppf((1 + level) / 2, len(gaps) - 1)) ** 2 / len(gaps)
+    of_gained, both, of_gaps = np.cov(gained, gaps)[[0, 0, 1], [0, 1, 1]]
+    # The ends are the roots of square * r^2 - 2 * middle * r + rest.
+    square = gaps.mean() ** 2 - factor * of_gaps
+    if square <= 0:
+        return Interval(-math.inf, math.inf)
+    middle = gained.mean() * gaps.mean() - factor * both
+    rest = gained.mean() ** 2 - factor * of_gained
+    half = math.sqrt(max(middle**2 - square * rest, 0.0))
+    return Interval(float(middle - half) / float(square), float(middle + half) / float(square))
 
 
 def _differ(gaps: np.ndarray) -> bool:

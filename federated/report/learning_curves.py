@@ -48,7 +48,7 @@ def learning_curves(result: RunResult) -> Figure:
         say(panel, "no round was logged")
     label_pair(by_round, by_uplink, result.main_metric)
     _draw_loss(loss, result)
-    end = "" if result.finished else " · FAILED"
+    end = " · FAILED" if result.failed else ""  # at the end of a run MLflow still has it as running
     figure.suptitle(
         plain(f"{result.arm} · seed {result.seed}{end}"), fontsize=9, x=0.01, y=0.985, ha="left", wrap=True
     )

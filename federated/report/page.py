@@ -93,16 +93,17 @@ def _base64(data: bytes) -> str:
 
 
 def _summary(report: Report) -> str:
-    """`27 runs, 9 arms, 3 seeds; 1 failed.`"""
+    """`27 runs, 9 arms, 3 seeds; 1 failed, 2 still running.`"""
     runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
-    failed = sum(not run.finished for run in runs)
+    failed, running = (sum(getattr(run, what) for run in runs) for what in ("failed", "running"))
     counts = [
         _counted(len(runs), "run"),
         _counted(len({run.arm for run in runs} - anchors), "arm"),
         *([_counted(len(anchors), "anchor")] if anchors else []),
         _counted(len({run.seed for run in runs}), "seed"),
     ]
-    return f"{', '.join(counts)}; {failed or 'none'} failed."
+    under_way = f", {running} still running" if running else ""
+    return f"{', '.join(counts)}; {failed or 'none'} failed{under_way}."
 
 
 def _counted(number: int, noun: str) -> str:

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from federated.errors import BadInput
-from federated.evaluation import higher_is_better
+from federated.evaluation import higher_is_better, range_of_differences
 from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, PairedScores, UnpairedScores
 from federated.report.results import RunResult, arms_of, candidates, same_partition
-from federated.report.statistics import LEVEL, Interval, holm
+from federated.report.statistics import RATE, Interval, holm, within
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
 
@@ -32,11 +32,12 @@ FEWEST_SEEDS = 3
 class Paired:
     """One arm against the baseline.
 
-    mean, interval: arm minus baseline in `metric`, at 95 %, for this arm alone; None where there is none. seeds: those
-    that both finished. unpaired: of another study with other data or partitions, so compared without regard to seeds,
-    by Welch's tests. count: seeds that it rests on. p, same_p: of no difference, and of one of `delta` or more, both
-    after Holm's correction over the family. rank_p: without normality, not corrected. more_seeds: with the verdict
-    "inconclusive" only; None there means more than 200.
+    mean, interval: arm minus baseline in `metric`, at 95 %, for this arm alone, cut at the largest difference that
+    the metric can have; None where there is none. seeds: those that both finished. unpaired: of another study with
+    other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on. p,
+    same_p: of no difference, and of one of `delta` or more, both after Holm's correction over the family. rank_p:
+    without normality, not corrected. more_seeds: with the verdict "inconclusive" only; None there means more than
+    200.
     """
 
     arm: str
@@ -144,7 +145,7 @@ def _judged(outcomes: dict[str, BySeed], test: _Test, metric: str, delta: float,
         metric=metric,
         seeds=seeds,
         mean=contrast.mean,
-        interval=contrast.interval,
+        interval=within(contrast.interval, range_of_differences(metric)),
         p=p,
         same_p=same_p,
         rank_p=contrast.rank_p,
@@ -160,9 +161,9 @@ def _verdict(gain: float | None, count: int, p: float, same_p: float) -> Verdict
     """gain: how much better the arm is, in the mean over `count` seeds."""
     if gain is None or count < FEWEST_SEEDS:
         return "inconclusive"
-    if same_p < 1 - LEVEL:  # first: a difference too small to matter may still be a certain one
+    if same_p < RATE:  # first: a difference too small to matter may still be a certain one
         return "no difference"
-    if p < 1 - LEVEL:
+    if p < RATE:
         return "better" if gain > 0 else "worse"
     return "inconclusive"
 

@@ -8,11 +8,14 @@ from typing import Literal
 import numpy as np
 
 from federated.evaluation import higher_is_better
-from federated.report.comparison import ArmSummary
+from federated.report.comparison import ArmSummary, Spread
 from federated.report.results import EPSILON, WORST_CLIENTS, RunResult
+from federated.report.statistics import half_width
 
 Problem = tuple[tuple[str, str], ...]
-Place = Literal["front", "knee", "dominated"]
+Place = Literal["front", "knee", "dominated", "dominated in the mean"]
+BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
+"""Not on the front."""
 
 
 def pareto(
@@ -21,7 +24,10 @@ def pareto(
     """Arm -> its place among the arms with the same main metric and problem.
 
     By mean score and mean bytes, both ways, and where some arm has them by epsilon (none: infinite) and by the score
-    of the worst tenth of the clients. An arm is dominated where another is as good in all of them and in one ahead.
+    of the worst tenth of the clients. An arm is behind where another is as good in all of them and in one ahead: in
+    the mean, and simply dominated where some such arm is ahead by more than chance, that is, where in neither score do
+    the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks much, as intervals that
+    overlap a little can belong to arms that differ, seed by seed; it never claims what the intervals do not show.
     The knee is the arm of the front with the smallest sum of what it falls short of the best in each, scaled from 0
     to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is best in one; of score
     and bytes alone, the arm farthest from the line between the ends. It takes a front of three arms. Arms without a
@@ -58,38 +64,60 @@ def total_megabytes(summary: ArmSummary) -> float | None:
 
 
 def _places(summaries: Sequence[ArmSummary]) -> dict[str, Place]:
-    prices = _prices(summaries)
+    prices, halves = _prices(summaries)
     as_good = np.all(prices[None] <= prices[:, None], axis=2)
     ahead = np.any(prices[None] < prices[:, None], axis=2)
     dominated = np.any(as_good & ahead, axis=1)
+    # By more than chance: the other at its worst is as good as this one at its best.
+    apart = np.all((prices + halves)[None] <= (prices - halves)[:, None], axis=2)
+    surely = np.any(as_good & ahead & apart, axis=1)
     knee = _knee(prices, np.flatnonzero(~dominated))
-    return {
-        summary.arm: "dominated" if dominated[at] else "knee" if at == knee else "front"
-        for at, summary in enumerate(summaries)
-    }
+
+    def place(at: int) -> Place:
+        if dominated[at]:
+            return "dominated" if surely[at] else "dominated in the mean"
+        return "knee" if at == knee else "front"
+
+    return {summary.arm: place(at) for at, summary in enumerate(summaries)}
 
 
-def _prices(summaries: Sequence[ArmSummary]) -> np.ndarray:
-    """What every arm is judged by, [A, objectives], the smaller the better: score, MB, and what else was measured."""
-    columns = [
-        _costs(summaries, summaries[0].main_metric),
-        [total_megabytes(summary) for summary in summaries],
-    ]
+def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
+    """What every arm is judged by, the smaller the better: score, MB, and what else was measured; and its uncertainty.
+
+    Both [A, objectives]; the second is half the width of the 95 % interval, infinite where the seeds give none, and 0
+    of counts and of what is not known at all.
+    """
+    metric = summaries[0].main_metric
+    columns = [_costs(summaries, metric), [total_megabytes(summary) for summary in summaries]]
+    halves = [_halves(summaries, metric), [0.0] * len(summaries)]
     for name in (*WORST_CLIENTS, EPSILON):
         costs = _costs(summaries, name)
         if any(cost is not None and np.isfinite(cost) for cost in costs):
             columns.append(costs)
+            halves.append([0.0] * len(summaries) if name == EPSILON else _halves(summaries, name))
     known = [[np.inf if cost is None or np.isnan(cost) else cost for cost in costs] for costs in columns]
-    return np.array(known, np.float64).T
+    prices = np.array(known, np.float64).T
+    return prices, np.where(np.isfinite(prices), np.array(halves, np.float64).T, 0.0)
 
 
 def _costs(summaries: Sequence[ArmSummary], name: str) -> list[float | None]:
     """The mean of a final metric of each arm, turned so that less is better."""
     sign = -1 if name != EPSILON and higher_is_better(name) else 1
-    spreads = [
-        summary.score if name == summary.main_metric else summary.secondary.get(name) for summary in summaries
-    ]
+    spreads = [_spread_of(summary, name) for summary in summaries]
     return [None if cell is None or cell.mean is None else sign * cell.mean for cell in spreads]
+
+
+def _halves(summaries: Sequence[ArmSummary], name: str) -> list[float]:
+    """Half the width of the interval of a final metric of each arm; infinite where its seeds give none."""
+    spreads = [_spread_of(summary, name) for summary in summaries]
+    widths = [
+        None if cell is None or cell.sd is None else half_width(cell.sd, cell.count) for cell in spreads
+    ]
+    return [np.inf if width is None else width for width in widths]
+
+
+def _spread_of(summary: ArmSummary, name: str) -> Spread | None:
+    return summary.score if name == summary.main_metric else summary.secondary.get(name)
 
 
 def _knee(prices: np.ndarray, front: np.ndarray) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from federated.report.by_seed import interval_over_seeds
 from federated.report.comparison import ArmSummary, compare
 from federated.report.facets import legend_below
-from federated.report.pareto import Place, Problem, pareto, problems_of, total_megabytes
+from federated.report.pareto import BEHIND, Place, Problem, pareto, problems_of, total_megabytes
 from federated.report.results import RunResult
 from federated.report.statistics import Interval
 from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label
@@ -25,7 +25,8 @@ _LOG_FROM = 5.0
 def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
     """Mean score over mean bytes both ways, one row of panels a main metric; None where all arms sent the same.
 
-    Arms of the front are joined, one line a problem; the knee has a ring; dominated arms are grey.
+    Arms of the front are joined, one line a problem; the knee has a ring; arms that are dominated
+    by more than chance are grey.
     """
     summaries, problems = compare(results), problems_of(results)
     places = pareto(summaries, problems)
@@ -48,7 +49,11 @@ def pareto_picture(results: Sequence[RunResult]) -> Figure | None:
         dots |= _draw(panel, points, places, looks, intervals)
         _bytes_axis(panel, [x for x, _ in points.values()])
         panel.set_ylabel(metric_label(metric))
-    legend_below(figure, dots, "joined: the front; ring: its knee; grey: dominated; line: 95 % over seeds")
+    legend_below(
+        figure,
+        dots,
+        "joined: the front; ring: its knee; grey: dominated, intervals apart; line: 95 % over seeds",
+    )
     return figure
 
 
@@ -65,7 +70,7 @@ def _join_fronts(
 ) -> None:
     """A grey line along the front of each problem."""
     for problem in dict.fromkeys(problems[arm] for arm in points):
-        front = [points[a] for a in points if problems[a] == problem and places[a] != "dominated"]
+        front = [points[a] for a in points if problems[a] == problem and places[a] not in BEHIND]
         panel.plot(*zip(*sorted(front), strict=True), color=GREY, lw=0.9, zorder=1.5)
 
 
@@ -84,7 +89,7 @@ def _draw(
         style: dict[str, Any] = {"color": colour, "ms": 8, "mec": "white", "mew": 0.6, "ls": "none"}
         if (interval := intervals[arm]) is not None:
             panel.plot((x, x), tuple(interval), color=colour, lw=1.0, alpha=0.45, zorder=1.8)
-        (dots[arm],) = panel.plot(x, y, looks[arm].marker, zorder=2 if dominated else 3, **style)
+        (dots[arm],) = panel.plot(x, y, looks[arm].marker, zorder=2 if places[arm] in BEHIND else 3, **style)
         if places[arm] == "knee":
             panel.plot(x, y, "o", ms=15, mfc="none", mec=colour, mew=1.3)
     return dots

@@ -86,7 +86,8 @@ def _cells(
 ) -> dict[str, str]:
     pair = by_arm.get(summary.arm)
     role = "anchor" if summary.anchor else "baseline" if _is_baseline(summary, pairs) else NOTHING
-    finished = sum(run.finished for run in runs)
+    finished, running = sum(run.finished for run in runs), sum(run.running for run in runs)
+    seeds = str(finished) if finished == len(runs) else f"{finished} of {len(runs)}"
     seconds = spread(run.seconds for run in runs if run.finished)
     return {
         metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
@@ -97,7 +98,7 @@ def _cells(
         "MB up": _amount(summary.uplink_mb),
         "MB down": _amount(summary.downlink_mb),
         "seconds": _amount(seconds),
-        "seeds": str(finished) if finished == len(runs) else f"{finished} of {len(runs)}",
+        "seeds": f"{seeds} ({running} still running)" if running else seeds,
     }
 
 

@@ -26,8 +26,8 @@ class Report:
     question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
     main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
-    partitions: what a picture of a partition shows -> PNG. foreseen: the forecast
-    against what the study took, where there was one.
+    partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. foreseen: the
+    forecast against what the study took, where there was one.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Report:
     environment: Mapping[str, str] = field(default_factory=dict)
     stated_commands: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, bytes] = field(default_factory=dict)
+    partitions_note: str = ""
     foreseen: Foreseen | None = None
 
     @property

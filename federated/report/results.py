@@ -24,7 +24,7 @@ WORST_CLIENTS = (
 
 @dataclass(frozen=True)
 class RunResult:
-    """One finished or failed run, as the report needs it.
+    """One run, finished, failed or still running, as the report needs it.
 
     parameters: the config, flat: `partitioner`: "dirichlet", `partitioner.alpha`: 0.1, ...
     history: (round, metrics) in the order of logging; entries may share a round; round 0 = initial model.
@@ -32,6 +32,7 @@ class RunResult:
     run_id: of the MLflow run. message: why it failed. status: MLflow's. seconds: wall time from start to end.
     partition: the content address of the data and of who holds what; empty where it is not known.
     data_digest: the content address of the data set.
+    resumed_from: the round of the checkpoint that it went on from, 0 where it began at the beginning.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -49,11 +50,22 @@ class RunResult:
     partition: str = ""
     anchor: str = ""
     anchor_key: str = ""
+    resumed_from: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether the run reached its end, so that its last numbers stand for its arm."""
         return self.status == "FINISHED"
+
+    @property
+    def running(self) -> bool:
+        """Whether nobody has ended it yet: it is at work, or its process died without a word."""
+        return self.status in ("RUNNING", "SCHEDULED")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended too early: by an error, or killed."""
+        return not self.finished and not self.running
 
     @property
     def rounds_done(self) -> int:

@@ -13,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL = 0.95
-"""Of every interval; 1 - LEVEL is the error rate of every test."""
+"""Of every interval."""
+
+RATE = 0.05
+"""The error rate of every test, stated and not 1 - LEVEL, which is a little more: a p of 1/20 is not below it."""
 
 MOST_SEEDS = 200
 """Up to which the seeds needed are counted."""
 
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 """Differences that vary by less than this are the same: 0.9 - 0.8 is not quite 0.8 - 0.7."""
 
 
@@ -34,12 +37,30 @@ def t_interval(values: np.ndarray, level: float = LEVEL) -> Interval | None:
 
     That is below two values, and where all are the same: an interval of no width would claim certainty.
     """
-    from scipy.stats import t
-
     if len(values) < 2 or not np.isfinite(values).all() or all_the_same(values):
         return None
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * _standard_error(values)
-    return Interval(float(values.mean()) - half, float(values.mean()) + half)
+    half = half_width(float(values.std(ddof=1)), len(values), level)
+    return None if half is None else Interval(float(values.mean()) - half, float(values.mean()) + half)
+
+
+def half_width(sd: float, count: int, level: float = LEVEL) -> float | None:
+    """Half of Student's interval for a mean of so many values with this sample deviation; None as for `t_interval`."""
+    from scipy.stats import t
+
+    if count < 2 or not math.isfinite(sd) or sd <= ROUNDING:
+        return None
+    return float(t.ppf((1 + level) / 2, count - 1)) * sd / math.sqrt(count)
+
+
+def within(interval: Interval | None, ends: tuple[float, float]) -> Interval | None:
+    """An interval for what can only lie between two ends, such as a mean of proportions, cut there.
+
+    What is cut away holds no value that the mean could have, so the interval covers it as often as before.
+    """
+    if interval is None:
+        return None
+    low, high = np.clip(interval, *ends)
+    return Interval(float(low), float(high))
 
 
 def difference_p(differences: np.ndarray) -> float:
@@ -76,7 +97,7 @@ def sign_p(differences: np.ndarray) -> float:
     """Two-sided p of the exact sign test; differences of zero are left out."""
     from scipy.stats import binomtest
 
-    apart = differences[np.abs(differences) > _ROUNDING]
+    apart = differences[np.abs(differences) > ROUNDING]
     return float(binomtest(int((apart > 0).sum()), len(apart)).pvalue) if len(apart) else 1.0
 
 
@@ -88,7 +109,7 @@ def rank_p(differences: np.ndarray) -> float:
     from scipy.stats import wilcoxon
 
     sizes = np.sort(np.abs(differences))
-    tied = len(sizes) == 0 or sizes[0] <= _ROUNDING or (np.diff(sizes) <= _ROUNDING).any()
+    tied = len(sizes) == 0 or sizes[0] <= ROUNDING or (np.diff(sizes) <= ROUNDING).any()
     return sign_p(differences) if tied else float(wilcoxon(differences, method="exact").pvalue)
 
 
@@ -114,7 +135,7 @@ def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int |
         return 3 - len(differences)
     counts = np.arange(len(differences) + 1, MOST_SEEDS + 1)
     mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
-    rate = (1 - LEVEL) / comparisons
+    rate = RATE / comparisons
     if all_the_same(differences):
         enough = np.flatnonzero(0.5**counts * (1 if mean <= delta else 2) < rate)
     else:
@@ -125,10 +146,6 @@ def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int |
     return int(counts[enough[0]]) - len(differences) if len(enough) else None
 
 
-def _standard_error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values))
-
-
 def all_the_same(values: np.ndarray) -> bool:
     """Whether values [n] differ by no more than rounding."""
-    return bool(np.ptp(values) <= _ROUNDING)
+    return bool(np.ptp(values) <= ROUNDING)

@@ -38,7 +38,8 @@ class Target:
 class ToTarget:
     """What an arm's runs needed until the target. Spreads are over the `reached` finished runs alone.
 
-    runs: all runs of the arm, failed ones too. rounds: until the first evaluation that is as good as the target.
+    runs: all runs of the arm, failed ones too. running: those not ended yet. rounds: until the first evaluation that
+    is as good as the target.
     """
 
     arm: str
@@ -49,6 +50,7 @@ class ToTarget:
     uplink_mb: Spread
     downlink_mb: Spread
     seconds: Spread
+    running: int = 0
 
 
 def to_target(results: Sequence[RunResult], stated: float | None = None) -> list[ToTarget]:
@@ -127,6 +129,7 @@ def _row(runs: Sequence[RunResult], target: Target) -> ToTarget:
         uplink_mb=needed(UPLINK, BYTES_PER_MB),
         downlink_mb=needed(DOWNLINK, BYTES_PER_MB),
         seconds=needed(SIMULATED_SECONDS),
+        running=sum(run.running for run in runs),
     )
 
 
@@ -192,8 +195,10 @@ def _target_cell(target: Target) -> str:
 def target_note(rows: Sequence[ToTarget]) -> str:
     """Where the targets come from and how to read the table."""
     origins = "; ".join(dict.fromkeys(row.target.origin for row in rows))
-    missed = sum(row.runs - row.reached for row in rows)
+    running = sum(row.running for row in rows)
+    missed = sum(row.runs - row.reached for row in rows) - running
     left_out = f" {missed} runs did not get there and are in no mean." if missed else ""
+    left_out += f" {running} still running are in none either." if running else ""
     return (
         f"Target: {origins}. Mean ± sample standard deviation over the runs that reached it, up to the first "
         f"evaluation that did.{left_out}"

@@ -1,13 +1,18 @@
 """Statistics of two arms that share no seeds: Welch's intervals and tests, which pretend no pairing.
 
-What a seed does to both arms does not cancel here, so intervals are wider than those of `statistics`.
+What a seed does to both arms does not cancel here, so intervals are wider than those of `statistics`. Where neither arm
+has any spread, Welch's tests have no error to measure by; an exact permutation test takes their place (Fisher 1935; for
+equivalence, two one-sided ones of arms shifted by `delta`): all scores of one arm above all of the other is one of
+C(n + m, n) orders that chance gives alike. The sign test does the same for pairs.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from federated.report.statistics import LEVEL, MOST_SEEDS, Interval, all_the_same
+from federated.report.statistics import LEVEL, MOST_SEEDS, RATE, ROUNDING, Interval, all_the_same
 
 
 def welch_interval(mine: np.ndarray, theirs: np.ndarray) -> Interval | None:
@@ -21,9 +26,11 @@ def welch_interval(mine: np.ndarray, theirs: np.ndarray) -> Interval | None:
 
 
 def welch_p(mine: np.ndarray, theirs: np.ndarray) -> float:
-    """Two-sided p of equal means; 1.0 where spreads cannot be estimated. Welch 1947."""
+    """Two-sided p of equal means; the exact one where neither arm spreads, 1.0 below two seeds. Welch 1947."""
     from scipy.stats import ttest_ind
 
+    if _all_alike(mine, theirs):
+        return 2 * _order_p(len(mine), len(theirs)) if _difference(mine, theirs) > ROUNDING else 1.0
     if not _have_spread(mine, theirs):
         return 1.0
     return float(ttest_ind(mine, theirs, equal_var=False).pvalue)
@@ -33,6 +40,8 @@ def welch_equivalence_p(mine: np.ndarray, theirs: np.ndarray, delta: float) -> f
     """p of means that differ by `delta` or more, either way: two one-sided Welch tests; else as `welch_p`."""
     from statsmodels.stats.weightstats import ttost_ind
 
+    if _all_alike(mine, theirs):
+        return _order_p(len(mine), len(theirs)) if _difference(mine, theirs) < delta else 1.0
     if not _have_spread(mine, theirs):
         return 1.0
     return float(ttost_ind(mine, theirs, -delta, delta, usevar="unequal")[0])
@@ -48,24 +57,45 @@ def mann_whitney_p(mine: np.ndarray, theirs: np.ndarray) -> float:
 def welch_more_seeds(mine: np.ndarray, theirs: np.ndarray, delta: float, comparisons: int) -> int | None:
     """Seeds that each arm still needs if means and spreads stay as they are; None for more than MOST_SEEDS.
 
-    As `statistics.more_seeds`, with as many seeds in one arm as in the other.
+    As `statistics.more_seeds`, with as many seeds in one arm as in the other. Where neither arm spreads, the count from
+    which the exact tests say so.
     """
     from scipy.stats import t
 
     count = min(len(mine), len(theirs))
     if count < 3:
         return 3 - count
-    if not _have_spread(mine, theirs):
+    if not _have_spread(mine, theirs) and not _all_alike(mine, theirs):
         return None
     counts = np.arange(count + 1, MOST_SEEDS + 1)
+    rate = RATE / comparisons
+    if _all_alike(mine, theirs):
+        sides = 1 if _difference(mine, theirs) < delta else 2
+        return next(int(n) for n in counts if sides * _order_p(int(n), int(n)) < rate) - count
     parts = np.array([mine.var(ddof=1), theirs.var(ddof=1)])
     freedom = (counts - 1) * parts.sum() ** 2 / (parts**2).sum()
     width, mean = np.sqrt(parts.sum() / counts), abs(float(mine.mean() - theirs.mean()))
-    rate = (1 - LEVEL) / comparisons
     enough = (t.isf(rate / 2, freedom) * width < mean) | (t.isf(rate, freedom) * width < delta - mean)
     return int(counts[enough.argmax()]) - count if enough.any() else None
 
 
 def _have_spread(mine: np.ndarray, theirs: np.ndarray) -> bool:
-    known = min(len(mine), len(theirs)) >= 2 and bool(np.isfinite([*mine, *theirs]).all())
-    return known and not (all_the_same(mine) and all_the_same(theirs))
+    return _known(mine, theirs) and not (all_the_same(mine) and all_the_same(theirs))
+
+
+def _all_alike(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether both arms have the same score with every seed, each its own."""
+    return _known(mine, theirs) and all_the_same(mine) and all_the_same(theirs)
+
+
+def _known(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    return min(len(mine), len(theirs)) >= 2 and bool(np.isfinite([*mine, *theirs]).all())
+
+
+def _difference(mine: np.ndarray, theirs: np.ndarray) -> float:
+    return abs(float(mine.mean() - theirs.mean()))
+
+
+def _order_p(mine: int, theirs: int) -> float:
+    """One-sided p of all scores of one arm above all of the other, with so many seeds each."""
+    return 1 / math.comb(mine + theirs, mine)

@@ -47,6 +47,12 @@ def spec_of(rows: Rows, looks: Mapping[str, Stroke], layers: list[Spec], encodin
     }
 
 
+def arms_drawn(spec: Spec) -> set[str]:
+    """The arms that a chart has marks of, in its own data or in a layer's: what its legend has to name."""
+    of_layers = (layer["data"]["values"] for layer in spec["layer"] if "data" in layer)
+    return {row["arm"] for rows in (spec["data"]["values"], *of_layers) for row in rows}
+
+
 def colour_by_arm(looks: Mapping[str, Stroke]) -> Spec:
     """The arms' colours, without a legend: the page has one for all charts."""
     scale = {"domain": list(looks), "range": [look.colour for look in looks.values()]}

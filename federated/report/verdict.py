@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
@@ -18,10 +19,10 @@ _DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
 def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
-    """What a person with two minutes should know, the most important first; [] where nothing finished."""
+    """What a person with two minutes should know, the most important first; where nothing finished, what still runs."""
     best = best_arm(results)
     if best is None:
-        return []
+        return _running(results)
     arm, mean, metric = best
     of_the_gap = _gap_sentences(gap_closed(results), arm)
     if len(arms_of(candidates(results))) == 1:
@@ -75,31 +76,41 @@ def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
 
 def _lost(results: Sequence[RunResult]) -> list[str]:
     """The arms that lost some of their runs, the most first: what is said of them is said of those that were left."""
-    of_arm = {arm: [run.finished for run in results if run.arm == arm] for arm in arms_of(results)}
-    lost = {arm: runs.count(False) for arm, runs in of_arm.items() if any(runs) and not all(runs)}
-    if not lost:
-        return []
-    worst = sorted(lost, key=lambda arm: -lost[arm])
-    named = "; ".join(f"{arm} ({lost[arm]} of {len(of_arm[arm])})" for arm in worst[:3])
-    more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
-    return [f"Runs that did not finish are in no number here, and may be the worse ones: {named}{more}."]
+    with_some = {run.arm for run in results if run.finished}
+    lost = _named([run for run in results if run.arm in with_some and run.failed], results)
+    said = [f"Runs that failed are in no number here, and may be the worse ones: {lost}."] if lost else []
+    return [*said, *_running(results)]
+
+
+def _running(results: Sequence[RunResult]) -> list[str]:
+    """The arms with runs that nobody has ended yet."""
+    named = _named([run for run in results if run.running], results)
+    return [f"Still running, and so in no number here: {named}."] if named else []
+
+
+def _named(some: Sequence[RunResult], results: Sequence[RunResult]) -> str:
+    """`a (2 of 5); b (1 of 5)`: the arms of some of the results, those with the most of them first; three at most."""
+    counts = Counter(run.arm for run in some)
+    runs = Counter(run.arm for run in results)
+    named = "; ".join(f"{arm} ({count} of {runs[arm]})" for arm, count in counts.most_common(3))
+    return named + (f"; and {len(counts) - 3} more" if len(counts) > 3 else "")
 
 
 def share_text(closed: GapClosed) -> str:
-    """`0.84 [0.80, 0.88]` of the anchors' gap; in words where they do not differ."""
-    if closed.mean is None:
+    """`0.84 [0.80, 0.88]` of the anchors' gap, `[−∞, ∞]` without bounds; in words where they do not differ."""
+    if closed.share is None:
         return "anchors do not differ" if closed.seeds else "no shared seed"
     ends = "" if closed.interval is None else f" [{closed.interval.low:.2f}, {closed.interval.high:.2f}]"
-    return f"{closed.mean:.2f}{ends}".replace("-", "−")
+    return f"{closed.share:.2f}{ends}".replace("-", "−").replace("inf", "∞")
 
 
 def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
     """What the best arm closes of the gap between the anchors, and for whom there is no such gap."""
     said = []
-    if best in closed and closed[best].mean is not None:
+    if best in closed and closed[best].share is not None:
         share, gap = share_text(closed[best]), closed[best].gap
         said.append(f"{best} closes {share} of the gap between local and centralised training ({gap:.3f}).")
-    if alike := [each for each in closed.values() if each.mean is None and each.seeds]:
+    if alike := [each for each in closed.values() if each.share is None and each.seeds]:
         named = "; ".join(
             f"{each.arm} ({signed(each.gap or 0.0)} {interval_text(each.ends)}".rstrip() + ")"
             for each in alike[:3]

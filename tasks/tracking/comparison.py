@@ -156,6 +156,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results])
     alone = len(parents) == 1
+    pictures = partition_pictures(results)
     return Report(
         name=" and ".join(parent.label for parent in parents),
         results=tuple(results),
@@ -171,7 +172,8 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
             for parent in parents
             for name, value in parent.environment.items()
         },
-        partitions=partition_pictures(results),
+        partitions=pictures.shown,
+        partitions_note=pictures.note,
         foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
         stated_commands={parent.label: parent.command for parent in parents},
     )

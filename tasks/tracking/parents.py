@@ -21,6 +21,8 @@ from federated.report.commands import within
 from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import connect, tracking_uri
 
+_STUDY_FILE = "study.yaml"
+
 
 @dataclass(frozen=True)
 class Parent:
@@ -63,7 +65,7 @@ def parent_of(run_id: str, question: str) -> Parent:
 
 
 def find_parents(names: Sequence[str]) -> list[Parent]:
-    """The newest run of each study. Raises BadInput for those that MLflow does not know, all at once."""
+    """The newest run of each study. Raises BadInput for those that MLflow does not know, or whose file is gone."""
     if repeated := [name for at, name in enumerate(names) if name in names[:at]]:
         raise BadInput(f"{repeated[0]!r} is named twice; {repeated[0]}@RUN is another run of it")
     found = {name: newest_study(name) for name in names}
@@ -71,7 +73,7 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
         known = ", ".join(study_names()) or "none yet"
         which = " or ".join(repr(name) for name in unknown)
         raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
-    parents = [Parent(name, run, _question(run)) for name, run in found.items() if run is not None]
+    parents = [Parent(name, run, _question(name, run)) for name, run in found.items() if run is not None]
     by_run: dict[str, list[str]] = {}
     for parent in parents:
         by_run.setdefault(parent.run.info.run_id, []).append(parent.label)
@@ -98,5 +100,13 @@ def results_below(
     return [replace(run, study=parent.label, arm=within(parent.label, run.arm)) for run in results]
 
 
-def _question(run: MlflowRun) -> str:
-    return str(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/study.yaml"))
+def _question(label: str, run: MlflowRun) -> str:
+    """The study file of a run; raises BadInput where somebody deleted it from MLflow."""
+    run_id = run.info.run_id
+    if not any(file.path == _STUDY_FILE for file in connect().list_artifacts(run_id)):
+        raise BadInput(
+            f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
+            f"{tracking_uri()}, so nobody knows what it asked; put the file back, or name another run of the study as "
+            f"{label.partition('@')[0]}@RUN"
+        )
+    return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{_STUDY_FILE}"))

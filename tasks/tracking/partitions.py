@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from federated.report import RunResult
 from federated.report.results import candidates
@@ -14,18 +15,41 @@ _PICTURE = "partition.png"
 _MOST = 6
 
 
-def partition_pictures(results: Sequence[RunResult]) -> dict[str, bytes]:
-    """What a picture shows -> PNG, of each distinct partition of the first seed, of six at most."""
+class PartitionPictures(NamedTuple):
+    """shown: what a picture shows -> PNG. note: what of the partitions is not shown and where it is; empty: nothing."""
+
+    shown: dict[str, bytes]
+    note: str = ""
+
+
+def partition_pictures(results: Sequence[RunResult]) -> PartitionPictures:
+    """A picture of each distinct partition of the first seed, of six at most, and how many were left out."""
     first = min((run.seed for run in results), default=0)
     holders: dict[str, list[RunResult]] = {}
     for run in results:
         if run.seed == first and run.partition:
             holders.setdefault(run.partition, []).append(run)
-    pictures = {}
-    for runs in list(holders.values())[:_MOST]:
-        if (png := _picture(runs)) is not None:
+    pictures: dict[str, bytes] = {}
+    without = []
+    for runs in holders.values():
+        png = _picture(runs) if len(pictures) < _MOST else None
+        if png is None:
+            without.append(runs)
+        else:
             pictures[_title(runs)] = png
-    return pictures
+    return PartitionPictures(pictures, _left_out(without, len(holders), first))
+
+
+def _left_out(holders: Sequence[Sequence[RunResult]], among: int, seed: int) -> str:
+    """How many partitions have no picture here, whose they are, and how to see them."""
+    if not holders:
+        return ""
+    arms = "; ".join((candidates(runs) or runs)[0].arm for runs in holders[:_MOST])
+    more = f"; and {len(holders) - _MOST} more" if len(holders) > _MOST else ""
+    return (
+        f"{len(holders)} of {among} partitions of seed {seed} have no picture here: {arms}{more}. Each run that "
+        f"began to train has its own in MLflow, {_PICTURE} under Artifacts; `preview STUDY.yaml` draws them all."
+    )
 
 
 def _picture(runs: Sequence[RunResult]) -> bytes | None:

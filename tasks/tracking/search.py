@@ -90,6 +90,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         data_digest=run.data.tags.get("data_digest", ""),
         anchor=run.data.tags.get("anchor", ""),
         anchor_key=run.data.tags.get("anchor_key", ""),
+        resumed_from=int(run.data.tags.get("resumed_from", 0)),
     )
 
 

@@ -7,7 +7,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 
 from federated.report.sections.arms_alone import arms_alone
 from federated.report.sections.details import all_metrics, environment, every_run, shared_settings, study_file
-from federated.report.sections.failed import failed
+from federated.report.sections.failed import failed, running
 from federated.report.sections.forecast_and_fact import forecast_and_fact
 from federated.report.sections.partitions import partitions
 from federated.report.sections.ranking import ranking
@@ -18,6 +18,7 @@ __all__ = ["DETAILS", "SECTIONS", "Pictures", "Section"]
 
 SECTIONS = (
     Section("Failed runs", "failed.html", failed),
+    Section("Runs that are still running", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
     picture("Difference from the baseline"),
     picture("On the way", charts=["by-round", "by-uplink", "by-seconds"]),

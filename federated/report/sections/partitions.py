@@ -9,5 +9,7 @@ from federated.report.sections.section import Pictures
 
 
 def partitions(report: Report, pictures: Pictures) -> dict[str, Any] | None:
-    """What a picture shows -> PNG."""
-    return {"partitions": report.partitions} if report.partitions else None
+    """What a picture shows -> PNG, and a note on those that are not shown."""
+    if not (report.partitions or report.partitions_note):
+        return None
+    return {"partitions": report.partitions, "note": report.partitions_note}

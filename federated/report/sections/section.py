@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from federated.report.report import Report
+from federated.report.vega_spec import arms_drawn
 
 Pictures = Mapping[str, bytes]
 """Title -> PNG of the figures that were drawn."""
@@ -31,13 +32,15 @@ class Section(NamedTuple):
 def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:
     """A section that is one figure of the same title, with a few quiet words below it.
 
-    charts: names of `charts.CHARTS` that take the figure's place where scripts run.
+    charts: names of `charts.CHARTS` that take the figure's place where scripts run, below buttons for the arms in them.
     """
 
     def content(report: Report, pictures: Pictures) -> dict[str, Any] | None:
         if title not in pictures:
             return None
         live = [name for name in charts if name in report.charts]
-        return {"name": title, "note": note, "live": live, "looks": report.looks}
+        drawn = set[str]().union(*(arms_drawn(report.charts[name]) for name in live))
+        looks = {arm: look for arm, look in report.looks.items() if arm in drawn}
+        return {"name": title, "note": note, "live": live, "looks": looks}
 
     return Section(title, "picture.html", content)

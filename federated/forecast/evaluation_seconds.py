@@ -1,0 +1,71 @@
+"""What one evaluation takes, from evaluations of a few of the examples where all would take too long."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from federated.evaluation import evaluate
+from federated.generalisation.evaluated import evaluated_alone, evaluated_sets
+from federated.setup import Setup
+from federated.state import RunState
+
+_EVALUATED = (16, 64, 256, 1_024)
+"""Examples of the central test set, as many of the training examples and of the other held-out ones, in evaluations of
+part of them."""
+
+_LONG, _TOO_LONG = 0.25, 0.5
+"""Shares of a setting's seconds from which on an evaluation is not repeated, and no larger one tried."""
+
+
+def evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
+    """Wall time of one evaluation without fine-tuning; beyond `seconds` estimated from two on fewer examples.
+
+    What an evaluation takes at any rate is in both, what grows with the examples is their difference. The two are the
+    largest for which there is time; the first of all is done twice, as its first time warms up.
+    """
+    evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
+    setup = replace(setup, config=setup.config.model_copy(update={"evaluation": evaluation}))
+    times, counts = list[float](), list[int]()
+    for most in _EVALUATED:
+        part = _part_of(setup, most)
+        taken = _timed_evaluation(part, state)
+        if not times or taken < _LONG * seconds:
+            taken = min(taken, _timed_evaluation(part, state))
+        times.append(taken)
+        counts.append(_num_evaluated(part))
+        if len(times) > 1 and taken > _TOO_LONG * seconds:
+            break
+    rest = _num_evaluated(setup) - counts[-1]
+    slope = max(times[-1] - times[-2], 0.0) / max(counts[-1] - counts[-2], 1)
+    estimate = times[-1] + rest * slope
+    return _timed_evaluation(setup, state) if rest and estimate <= seconds else estimate
+
+
+def _timed_evaluation(setup: Setup, state: RunState) -> float:
+    started = time.perf_counter()
+    evaluate(state, setup)
+    return time.perf_counter() - started
+
+
+def _num_evaluated(setup: Setup) -> int:
+    """Examples that go through a model, of all sets together."""
+    config = setup.config
+    sets = evaluated_alone if config.training == "local" else evaluated_sets
+    found = sets(setup.federation, config.evaluation.training_examples, config.seed)
+    return sum(len(part.indices) for part in found.values())
+
+
+def _part_of(setup: Setup, most: int) -> Setup:
+    """The same with at most so many test examples, as many of the training sample, and about as many of the others."""
+    federation, evaluation = setup.federation, setup.config.evaluation
+    others = sum(map(len, (*federation.own_held_out, *federation.unseen)))
+    keep = min(1.0, most / max(others, 1))
+    few = evaluation.model_copy(update={"training_examples": min(most, evaluation.training_examples)})
+    part = replace(
+        federation,
+        test=federation.test[:most],
+        own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
+        unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
+    )
+    return replace(setup, federation=part, config=setup.config.model_copy(update={"evaluation": few}))
