@@ -1,6 +1,7 @@
 """`python -m flows`: run, preview, list, compare, ui."""
 
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -74,8 +75,11 @@ def run(
                 outcome = federated_study(config, workers=workers, resume=resume)
         except StudyFailed as error:
             outcome, failure = error.outcome, error
-        except KeyboardInterrupt:
-            _end("interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs", 130)
+        except KeyboardInterrupt as interrupt:
+            _end(
+                "interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs",
+                _code(interrupt),
+            )
     _show_outcome(outcome, screen)
     if failure:
         _end(str(failure), 1)
@@ -147,7 +151,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 
 def main() -> None:
-    """The command line; bad input ends with one message and exit code 2, an interrupt with 130."""
+    """The command line; bad input ends with one message and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         configure()
         sys.exit(app(standalone_mode=False) or 0)
@@ -157,8 +162,21 @@ def main() -> None:
         if message := error.format_message():
             _end(message, error.exit_code)
         sys.exit(error.exit_code)  # help instead of a message, which has been shown
-    except (typer.Abort, KeyboardInterrupt):
-        _end("interrupted", 130)
+    except (typer.Abort, KeyboardInterrupt) as interrupt:
+        _end("interrupted", _code(interrupt))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends everything as Ctrl-C does."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def _code(interrupt: BaseException) -> int:
+    """The exit code of a process that a signal ended: 128 and the signal."""
+    return 128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT)
 
 
 def _end(message: str, code: int) -> NoReturn:

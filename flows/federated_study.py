@@ -4,7 +4,10 @@ Started by `python -m flows run`, by a deployment in prefect.yaml or on a schedu
 study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under var/.
 """
 
+import contextvars
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +16,7 @@ from typing import Self
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner
 
@@ -115,7 +119,7 @@ def _in_pool(
                 states.append(future.state if future.state.is_final() else None)
             except BrokenProcessPool:
                 states.append(None)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, TerminationSignal):
                 for child in multiprocessing.active_children():
                     child.kill()  # the pool would wait for what they are doing
                 tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
@@ -125,19 +129,36 @@ def _in_pool(
 
 def _begin(news_address: str, workers: int) -> None:
     """At the start of a process of the pool."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     share_cores(workers)
     report_to(news_address)
 
 
+def _end_with_parent() -> None:
+    """End this process where the study's is gone, killed or not: nobody would hear of what it finds."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 class _Pool(ProcessPoolTaskRunner):
-    """Prefect's, without waiting at the end of this process for what it would still send on a broken queue."""
+    """Prefect's, with two mends.
+
+    At the end it does not wait for what this process would still send on a broken queue. And the thread that forwards
+    events and logs of the pool knows the address of our server: without this context it starts another one.
+    """
 
     def __enter__(self) -> Self:
+        self._context = contextvars.copy_context()
         pool = super().__enter__()
         # The queue for events and logs has one lock for all who write, which a killed process may have held.
         if (queue := self._subprocess_message_queue) is not None:
             queue.cancel_join_thread()
         return pool
+
+    def _forward_subprocess_messages(self) -> None:
+        self._context.run(super()._forward_subprocess_messages)
 
 
 @task(name="run in a process", cache_policy=NO_CACHE)

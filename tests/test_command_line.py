@@ -393,8 +393,10 @@ def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_ends_soon_and_says_how_to_go_on(study, tmp_path, workers):
+@pytest.mark.parametrize(
+    ("workers", "sent"), [(1, signal.SIGINT), (2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGTERM)]
+)
+def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, tmp_path, workers, sent):
     path = study({"seeds": [0, 1]}, rounds=100_000)
     environment = {**os.environ, "FEDSTUDY_HOME": str(tmp_path / "var")}
     environment.pop("PREFECT_API_URL", None)
@@ -417,12 +419,13 @@ def test_an_interrupt_ends_soon_and_says_how_to_go_on(study, tmp_path, workers):
             assert started.poll() is None, started.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.5)
-        os.killpg(started.pid, signal.SIGINT)
+        send = os.killpg if sent == signal.SIGINT else os.kill
+        send(started.pid, sent)
         _, errors = started.communicate(timeout=90)
     finally:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
-    assert started.returncode == 130, errors
+    assert started.returncode == 128 + sent, errors
     assert "interrupted; `run ... --resume` goes on" in errors
     database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
     statuses = {status for (status,) in database.execute("select status from runs")}

@@ -71,16 +71,16 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
 
 @contextmanager
 def closing(run_id: str) -> Iterator[None]:
-    """End the run when the block ends: FINISHED, KILLED on an interrupt, FAILED with the reason otherwise."""
+    """End the run when the block ends: FINISHED, FAILED with the reason, or KILLED where a signal ended it."""
     client = connect()
     try:
         yield
-    except KeyboardInterrupt:
-        client.set_terminated(run_id, "KILLED")
-        raise
-    except BaseException as error:
+    except (Exception, SystemExit) as error:
         client.set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:5000])
         client.set_terminated(run_id, "FAILED")
+        raise
+    except BaseException:  # KeyboardInterrupt, and what Prefect makes of SIGTERM
+        client.set_terminated(run_id, "KILLED")
         raise
     client.set_terminated(run_id, "FINISHED")
 
