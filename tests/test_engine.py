@@ -1,5 +1,7 @@
 """The engines against the one-client loop: same batches, same steps, to rounding."""
 
+import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -301,6 +303,22 @@ def test_an_error_in_a_thread_is_raised():
     broken = work._replace(clients=[*work.clients[:-1], np.array([10_000])])
     with pytest.raises(IndexError):
         _stacked(broken, 2, 2)(_start(work), COHORT, 0)
+
+
+def test_after_an_error_no_thread_begins_another_part():
+    work, begun, failed = _work(STACKS["mlp"][0](), **LOCAL["plain"]), [], threading.Event()
+
+    def train(received, clients, done, terms, slots):
+        begun.append(clients)
+        if len(begun) == 1:
+            failed.set()
+            raise ArithmeticError("the first part")
+        failed.wait()
+        time.sleep(0.1)  # until the other thread has left
+
+    with pytest.raises(ArithmeticError, match="the first part"):
+        side_by_side(work, lambda: train, 2, 1)(_start(work), COHORT, 0)
+    assert len(begun) <= 2
 
 
 def test_other_random_modules_are_the_same_however_many_threads_there_are():

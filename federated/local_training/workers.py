@@ -54,8 +54,9 @@ def each_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int
     left = iter(list(enumerate(items)))
 
     def take() -> None:
-        for at, item in left:
-            results[at] = function(item)
+        with _none_left_on_error(left):
+            for at, item in left:
+                results[at] = function(item)
 
     _run([take] * max(1, min(threads, len(items))))
     return [results[at] for at in range(len(items))]
@@ -84,9 +85,20 @@ class _Take:
         self._trainer, self._done, self._left = trainer, done, left
 
     def __call__(self) -> None:
-        with torch.enable_grad():
+        with torch.enable_grad(), _none_left_on_error(self._left):
             for received, clients, terms, slots in self._left:
                 self._trainer(received, clients, self._done, terms, slots)
+
+
+@contextmanager
+def _none_left_on_error(left: Iterator[object]) -> Iterator[None]:
+    """After an error here, the other threads finish the part that they have, and find no other."""
+    try:
+        yield
+    except BaseException:
+        for _ in left:
+            pass
+        raise
 
 
 def _run(takes: Sequence[Callable[[], None]]) -> None:
