@@ -84,4 +84,4 @@ def _powers(start: int, factor: int, count: int) -> np.ndarray:
 
 def _words_of(number: int) -> int:
     """How many 32-bit words numpy takes an integer apart into."""
-    return max(1, -(-number.bit_length() // 32))
+    return max(1, -(-int(number).bit_length() // 32))

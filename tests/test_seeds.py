@@ -46,3 +46,9 @@ def test_each_call_makes_a_new_generator():
 
 def test_no_clients():
     assert seeds(0, (4, 7), []) == []
+
+
+def test_integers_of_numpy_are_integers():
+    (seed,) = seeds(np.int64(3), (np.int64(4), np.int64(7)), [np.int64(5)])
+    expected = np.random.SeedSequence(3, spawn_key=(4, 7, 5)).generate_state(4, np.uint64)
+    assert np.array_equal(seed.generate_state(4, np.uint64), expected)
