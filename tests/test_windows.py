@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,27 @@ def test_a_zip_is_read_as_the_folder_in_it(folder: Path, tmp_path: Path) -> None
             archive.write(file, f"root/{file.relative_to(folder)}")
     one, other = loaded(folder), loaded(tmp_path / "all.zip")
     assert one.digest == other.digest
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "s01" / "s01_1.csv", "s01_1.csv")
+        archive.writestr("s02_1.csv", b"0" * 10**6)
+        archive.writestr("notes.txt", b"0" * 10**7)  # is no recording
+    monkeypatch.setattr(sys.modules[windows.__module__], "_MOST_BYTES", 10**6)
+    with pytest.raises(BadInput, match=r"unpack to 0\.0 GB, more than 0\.0; unpack them into a folder"):
+        loaded(tmp_path / "all.zip", files="s0*.csv")
+    assert len(loaded(tmp_path / "all.zip", files="s01*.csv").inputs) == 2
+
+
+def test_whole_numbers_are_the_same_labels_with_and_without_a_point(folder: Path) -> None:
+    record(folder / "s04_1.csv", "111222")
+    record(folder / "s04_2.csv", "......", label=[1.0, 1.0, 1.0, 2.5, 2.5, 2.5])
+    examples = loaded(folder, files="*s04*")
+    assert examples.classes == ("1", "2", "2.5")
+    assert examples.targets.tolist() == [0, 1, 0, 2]
 
 
 def test_folders_that_a_zip_lists_are_no_recordings(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ import pandas as pd
 from federated.datasets.download import fetch
 from federated.datasets.examples import Examples, bad_data
 
+_MOST_BYTES = 4 * 10**9
+"""What a .zip may unpack to; a small one could name any size."""
+
 _bad = partial(bad_data, "windows")
 
 
@@ -121,11 +124,24 @@ def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            below = sorted(each.filename for each in archive.infolist() if not each.is_dir())
-            for name in (name for name in below if fnmatch(name, files)):
+            entries = [
+                each for each in archive.infolist() if not each.is_dir() and fnmatch(each.filename, files)
+            ]
+            _check_size(
+                path, sum(each.file_size for each in entries)
+            )  # more is not read, whatever an entry holds
+            for name in sorted(each.filename for each in entries):
                 yield name, _table(name, io.BytesIO(archive.read(name)))
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         raise _bad(f"{path} is not a .zip file, or is damaged: {error}") from error
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > _MOST_BYTES:
+        raise _bad(
+            f"the recordings in {path} unpack to {size / 1e9:,.1f} GB, more than {_MOST_BYTES / 1e9:,.1f}; "
+            "unpack them into a folder, or narrow `files`"
+        )
 
 
 def _table(name: str, source: Any) -> pd.DataFrame:
@@ -153,8 +169,17 @@ def _cut(name: str, table: pd.DataFrame, target: str, signals: tuple[str, ...], 
         raise _bad(f"the column {signals[signal]!r} of {name} is not a finite float32 in row {row + 1}")
     count = len(table) // length
     inputs = values[: count * length].reshape(count, length, len(signals)).transpose(0, 2, 1)
-    labels = table[target].astype(str).to_numpy()[: count * length].reshape(count, length)
+    labels = _names(table[target])[: count * length].reshape(count, length)
     return _Cut(name, np.ascontiguousarray(inputs), [_majority(window) for window in labels])
+
+
+def _names(labels: pd.Series) -> np.ndarray:
+    """Labels as text, whole numbers without a point: whether pandas writes one depends on a column's other rows."""
+    names: np.ndarray = labels.astype(str).to_numpy(object)
+    if labels.dtype.kind == "f":
+        whole = ((labels % 1 == 0) & (labels.abs() < 2**53)).to_numpy()
+        names[whole] = labels[whole].astype(np.int64).astype(str)
+    return names
 
 
 def _majority(labels: np.ndarray) -> str:
