@@ -62,15 +62,16 @@ def test_bytes_are_scaled_as_the_loop_scales_them(model, options, local_work):
 
 @pytest.mark.skipif(not keeps_bits(), reason="torch was built without MKL")
 @pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("options", [name for name in OPTIONS if name != "rates"])
 @pytest.mark.parametrize("model", MODELS)
-def test_threads_of_torch_in_products_change_no_bit(model, threads, local_work):
+def test_threads_of_torch_in_products_change_no_bit(model, options, threads, local_work):
     sizes = (40,) * 12 + (23, 8, 61)
     cohort = list(range(len(sizes)))
-    work, _ = _of_bytes(local_work, model, shape=(1, 28, 28), sizes=sizes, batch_size=10)
+    work, terms = _of_bytes(local_work, model, options, shape=(1, 28, 28), sizes=sizes, batch_size=10)
     alone, together = _stacked(work), _stacked(work, threads=threads)
     for part in (cohort, cohort[:5], cohort[-1:]):
-        expected = alone(work.model.vector, part, 1)
-        updates = together(work.model.vector, part, 1)
+        expected = alone(work.model.vector, part, 1, terms)
+        updates = together(work.model.vector, part, 1, terms)
         assert torch.equal(updates.deltas, expected.deltas)
         assert torch.equal(updates.losses, expected.losses)
     assert torch.get_num_threads() == 1

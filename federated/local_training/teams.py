@@ -10,8 +10,9 @@ import torch
 class Team:
     """So many threads of torch for a call within the context, one outside of it.
 
-    For batched products, which torch and MKL split client by client, and for gathering. Not for a softmax: where one
-    thread's share ends the scalar exponential takes over from the vectorised one, and rounds otherwise.
+    For batched products, which torch and MKL split client by client, for gathering, and for sums of two numbers at a
+    time. Not for a softmax: where one thread's share ends the scalar exponential takes over from the vectorised one,
+    and rounds otherwise.
     """
 
     def __init__(self, threads: int) -> None:
