@@ -45,7 +45,7 @@ class Seed(ISpawnableSeedSequence):
 
 def seeds(entropy: int, key: tuple[int, ...], last: Sequence[int]) -> list[Seed]:
     """The seeds of SeedSequence(entropy, spawn_key=(*key, number)) for every number of `last`, each below 2^32."""
-    states = _states(_pools(entropy, key, np.array(last, np.uint32)))
+    states = _states(_pools(entropy, key, np.array([int(number) for number in last], np.uint32)))
     return [Seed(entropy, (*key, number), state) for number, state in zip(last, states, strict=True)]
 
 

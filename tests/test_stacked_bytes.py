@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
@@ -28,6 +29,12 @@ MODELS = {
     "mlp": {"arguments": {"hidden": (9,)}},
     "mlp in dual form": {"arguments": {"hidden": (70, 9)}},
     "linear": {"task": "regression"},
+}
+WIDE = {
+    "one layer of many classes": nn.Sequential(nn.Flatten(), nn.Linear(36, 80)),
+    "many classes after a wide layer": nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 300), nn.ReLU(), nn.Linear(300, 100)
+    ),
 }
 
 
@@ -58,6 +65,27 @@ def test_bytes_are_scaled_as_the_loop_scales_them(model, options, local_work):
     assert torch.allclose(updates.deltas, expected.deltas, rtol=0, atol=2e-6)
     assert torch.allclose(updates.losses, expected.losses, rtol=1e-5)
     assert float(expected.deltas.abs().max(dim=1).values.min()) > 1e-4  # something was learnt
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("model", WIDE)
+def test_many_classes_are_as_the_loop_has_them_with_any_threads(model, batch_size, local_work):
+    work = local_work(
+        WIDE[model],
+        dtype=torch.float32,
+        shape=(1, 6, 6),
+        sizes=(7, 9, 12, 5, 1, 30) * 3,
+        batch_size=batch_size,
+    )
+    inputs = torch.randint(
+        256, work.inputs.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(5)
+    )
+    work, cohort = work._replace(inputs=inputs), list(range(18))
+    alone = _stacked(work)(work.model.vector, cohort, 2)
+    expected = loop_trainer(*work)(work.model.vector, cohort, 2)
+    assert torch.allclose(alone.deltas, expected.deltas, rtol=0, atol=1e-5)
+    for threads in (2, 4):
+        assert torch.equal(_stacked(work, threads=threads)(work.model.vector, cohort, 2).deltas, alone.deltas)
 
 
 @pytest.mark.skipif(not keeps_bits(), reason="torch was built without MKL")

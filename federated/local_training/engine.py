@@ -59,12 +59,12 @@ def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTra
     if threads == 1 or work.inputs.device.type != "cpu" or not keeps_bits():
         return apart
     together = side_by_side(work, lambda: stacked_trainer(work, layers, threads=threads), 1, size)
-    return quicker(work, (apart, together), _race(str(layers), work.local.batch_size, threads))
+    return quicker(work, (apart, together), _race(f"{layers} {work.local} {work.inputs.dtype}", threads))
 
 
 @lru_cache(maxsize=64)
-def _race(layers: str, batch_size: int | None, threads: int) -> Race:
-    """One for all runs of this process on such a model, so that every run of a study need not find out anew."""
+def _race(work: str, threads: int) -> Race:
+    """One for all runs of this process on such work, so that every run of a study need not find out anew."""
     return Race()
 
 

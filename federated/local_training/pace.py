@@ -23,7 +23,7 @@ class Race:
     Each goes for three rounds, of which the first warms up, and the one with the quicker round stays, the first if it
     is close. From then on the pace is watched: where its median over five rounds is no longer what it was, as other
     programs come and go, the other way is tried again. Each time for nothing, the next try waits twice as long. A try
-    whose first round takes three times as long as the present way ends there.
+    whose first warm round takes three times as long as the present way ends there.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,11 @@ class Race:
         """A round of the present way took so long for a unit of work."""
         if self._is_cold:
             self._is_cold = False
-            if self._to_beat is not None and pace > _HOPELESS * self._to_beat:
-                self._settle(pace, self._to_beat)
             return
         self._paces = [*self._paces, pace][-_WINDOW:]
         if self._is_first or self._to_beat is not None:
-            if len(self._paces) == _TIMED:
+            is_hopeless = self._to_beat is not None and pace > _HOPELESS * self._to_beat
+            if len(self._paces) == _TIMED or is_hopeless:
                 self._has_run(min(self._paces))
         elif self._has_changed():
             self._try_other()
@@ -80,12 +79,17 @@ class Race:
 
 
 def quicker(work: LocalWork, ways: Sequence[LocalTrainer], race: Race) -> LocalTrainer:
-    """A trainer that goes the way that a race finds quicker. ways: two, with the same results to the bit."""
+    """A trainer that goes the way that a race finds quicker. ways: two, with the same results to the bit.
+
+    Rounds whose steps are given, such as a forecast's short ones, are no measure for the others and left out.
+    """
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
         way, started = ways[race.way], time.perf_counter()
         updates = way(received, cohort, done, terms)
-        race.told((time.perf_counter() - started) / sum(len(work.clients[client]) for client in cohort))
+        if terms.steps is None:
+            examples = sum(len(work.clients[client]) for client in cohort)
+            race.told((time.perf_counter() - started) / examples)
         return updates
 
     return train

@@ -63,8 +63,10 @@ class Block:
         """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
         columns = len(outputs) * self.batch
         aims, weights, kept = (_first_columns(values, columns) for values in self._of_step[step])
-        kept.copy_(outputs.view(columns, -1).t())
-        return torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
+        kept.copy_(outputs.reshape(columns, -1).t())
+        errors = torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
+        # MKL cuts a product of single columns within a matrix, and then rounds by the number of threads.
+        return errors.contiguous() if self.batch == 1 else errors
 
     def losses(self) -> Tensor:
         """The summed losses of each client's examples [c]."""

@@ -31,5 +31,5 @@ def team(threads: int, parts: int) -> AbstractContextManager[None]:
 
 
 def keeps_bits() -> bool:
-    """Whether batched products are known to be split between matrices only: as MKL does it."""
+    """Whether batched products are known to be split between matrices only, as MKL does it where none is a column."""
     return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
