@@ -21,7 +21,8 @@ class Engine(Frozen):
     )
     memory_mb: PositiveInt | None = Field(
         None,
-        description="Most memory for the clients trained at a time; null: 256, or an eighth of the machine's if less",
+        description="Most memory for the clients trained at a time; null: 256, or an eighth of the machine's if less. "
+        "A CPU takes no more than 64, or 16 clients",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the model's products in local training; bfloat16: torch's autocast"

@@ -48,7 +48,7 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     payloads, remembered = setup.uplink.encode(
         _remembered(setup, state, clients, trainable), bounded, numbers
     )
-    decoded = setup.uplink.decode(payloads, trainable)
+    decoded = setup.uplink.decode(payloads, trainable).to("cpu", torch.float32)
     statistics, beside = _plain(updates.deltas[:, trainable:])
     whole = torch.cat([decoded, statistics], dim=1) if beside else decoded
     parcels = [

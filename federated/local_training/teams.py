@@ -8,7 +8,7 @@ import torch
 
 
 class Team:
-    """So many threads of torch for a call within the context, one outside of it.
+    """So many threads of torch for a call within the context, one after it, as a trainer has.
 
     For batched products, which torch and MKL split client by client, for gathering, and for sums of two numbers at a
     time. Not for a softmax: where one thread's share ends the scalar exponential takes over from the vectorised one,
