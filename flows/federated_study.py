@@ -58,6 +58,8 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     forecast = forecast_study(runs, workers)
     before = peak_mb()
     tell(forecast)
+    if resume:
+        tracking.end_dead_studies(study.name)
     parent_run_id = tracking.open_study(study)
     log_forecast(parent_run_id, forecast)
     get_run_logger().info("%d runs, %d at a time", len(runs), workers)

@@ -21,6 +21,8 @@ from federated.evaluation import main_metric
 from federated.federation import Federation
 from federated.study import Run, StudyConfig
 from tasks.tracking.environment import environment
+from tasks.tracking.processes import is_dead, this_process
+from tasks.tracking.search import running_studies
 from tasks.tracking.store import connect, experiment_id
 
 _PARAMETER_BATCH = 100  # what MLflow takes in one call
@@ -32,6 +34,7 @@ def open_study(study: StudyConfig) -> str:
     tags = {
         "fedstudy.kind": "study",
         "study": study.name,
+        "process": this_process(),
         "mlflow.note.content": study.description,
         **_source_tags(),
     }
@@ -93,6 +96,19 @@ def end_lost_runs(parent_run_id: str, status: Literal["FAILED", "KILLED"], why: 
     for lost in client.search_runs([experiment], below):
         client.set_tag(lost.info.run_id, "failure", why)
         client.set_terminated(lost.info.run_id, status)
+
+
+def end_dead_studies(name: str) -> None:
+    """End what a study of this name has left running in MLflow where its process was killed, and its runs with it."""
+    for parent in running_studies(name):
+        if is_dead(parent.data.tags.get("process", "")):
+            run_id, why = parent.info.run_id, "the process of its study was killed"
+            end_lost_runs(run_id, "KILLED", why)
+            client = connect()
+            client.set_tag(run_id, "failure", why)
+            client.set_terminated(
+                run_id, "KILLED"
+            )  # last: where we are killed here, the next try finds it again
 
 
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:

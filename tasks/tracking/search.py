@@ -34,6 +34,11 @@ def newest_study(name: str) -> MlflowRun | None:
     return None
 
 
+def running_studies(name: str) -> list[MlflowRun]:
+    """The parent runs of a study that nobody has ended."""
+    return list(_studies(f" and tags.study = '{name}' and attributes.status = 'RUNNING'"))
+
+
 def study_names() -> list[str]:
     """The names of all studies that were ever run."""
     return sorted({str(run.data.tags["study"]) for run in _studies()})
