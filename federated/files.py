@@ -1,12 +1,50 @@
-"""Locks on files, which the system takes from whoever dies."""
+"""Files that are whole or not there, and locks on files, which the system takes from whoever dies."""
 
 from __future__ import annotations
 
 import fcntl
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 
-def locked_now(file: IO[bytes]) -> bool:
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes the place of `path` at the end; where the block fails, `path` stays as it was.
+
+    The file is in a folder of its own beside `path`, as some libraries write to yet another one beside it. What a
+    writer of `path` that was killed has left there is removed; what another one is writing is not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    name = f"{path.name}.{uuid4().hex}"
+    path.with_name(name).mkdir()
+    with _opened(path.with_name(name)) as descriptor:
+        locked_now(descriptor)
+        folder = path.with_name(name).rename(path.with_name(f"{name}.partial"))  # which others find locked
+        try:
+            yield folder / path.name
+            (folder / path.name).replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process has `path`, and have it until the block ends. The file is made, and stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        with suppress(OSError):  # a file system without locks: as well as it goes
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def locked_now(file: IO[bytes] | int) -> bool:
     """Lock an open file for this process until it is closed.
 
     False where another one has it, or the file system has no locks.
@@ -16,3 +54,24 @@ def locked_now(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with suppress(FileNotFoundError), _opened(left) as descriptor:  # it may just have been finished
+            if not locked_now(descriptor):
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:  # of an older version
+                left.unlink()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """The descriptor of a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

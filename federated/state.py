@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from federated.algorithms import ServerState
 from federated.compressors import CohortState
+from federated.files import whole
 
 DownlinkState = dict[str, Tensor]
 """What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
@@ -66,10 +66,8 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
         "downlink_bytes": state.downlink_bytes,
         "history": state.history,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    safetensors.torch.save_file(_unshared(tensors), partial, {"state": json.dumps(rest)})
-    partial.replace(path)
+    with whole(path) as partial:
+        safetensors.torch.save_file(_unshared(tensors), partial, {"state": json.dumps(rest)})
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

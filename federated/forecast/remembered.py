@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from federated.files import whole
 from federated.home import home
 
 
@@ -50,10 +50,8 @@ def remember(seconds: Sequence[float], segments: Sequence[int], growth_mb: float
     rest = sorted(beside[1:]) or [min(beside[0], overheads().run)]
     run = rest[len(rest) // 2]
     kept = {"run": run, "first_run": max(beside[0] - run, 0.0), "growth_mb": growth_mb}
-    _file().parent.mkdir(parents=True, exist_ok=True)
-    partial = _file().with_name(f"{_file().name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(kept))
-    partial.replace(_file())
+    with whole(_file()) as partial:
+        partial.write_text(json.dumps(kept))
 
 
 def _file() -> Path:

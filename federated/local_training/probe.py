@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from federated.files import alone, whole
 from federated.home import home
 from federated.local_training.plan import lengths_of
 from federated.local_training.terms import NO_TERMS, LocalTerms
@@ -41,7 +41,7 @@ def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequ
     first, best = next(iter(seconds)), min(seconds, key=lambda name: seconds[name])
     chosen = best if seconds[best] < _MARGIN * seconds[first] else first
     logger.info("engine: %s (seconds in the probe: %s)", chosen, {n: round(s, 4) for n, s in seconds.items()})
-    _write(file, {**_read(file), key: chosen})
+    _add(file, key, chosen)
     return chosen
 
 
@@ -84,8 +84,7 @@ def _read(file: Path) -> dict[str, str]:
         return {}
 
 
-def _write(file: Path, choices: dict[str, str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(choices, indent=1, sort_keys=True))
-    partial.replace(file)
+def _add(file: Path, key: str, chosen: str) -> None:
+    """Beside what others keep there, who may be writing now."""
+    with alone(file.with_name(f"{file.name}.lock")), whole(file) as partial:
+        partial.write_text(json.dumps({**_read(file), key: chosen}, indent=1, sort_keys=True))
