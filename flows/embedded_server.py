@@ -24,25 +24,28 @@ _SECONDS_TO_STOP = 5
 # could reach itself.
 _PORTS = range(8000, 9000)
 # Uvicorn, which ends with the process that started it; the thread waits where the interpreter's lock is not held.
+# `uvicorn --fd` would take the socket for one of Unix, and so leave out TCP_NODELAY: every answer would wait.
 _UVICORN = """
-import os, signal, sys, threading
+import os, signal, socket, sys, threading
 def end_with_parent():
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=end_with_parent, daemon=True).start()
-from uvicorn import main
-main(prog_name="uvicorn")
+from uvicorn import Config, Server
+server = Server(Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"))
+server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+sys.exit(0 if server.started else 3)
 """
 
 
 class EmbeddedServer:
-    """A server that is starting, or has started."""
+    """A server that is starting, or has started, on a socket that is bound; it has a copy of its own."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, bound: socket) -> None:
+        self.port: int = bound.getsockname()[1]
         self.has_answered = False
         self._started = time.monotonic()
-        self._process = _start_deaf_to_interrupts(port)
+        self._process = _start_deaf_to_interrupts(bound.fileno())
 
     @property
     def api_url(self) -> str:
@@ -89,32 +92,34 @@ class EmbeddedServer:
 @contextmanager
 def embedded_server() -> Iterator[EmbeddedServer]:
     """A server that starts now, in the background, and is stopped at the end."""
-    server = EmbeddedServer(_free_port())
+    with _bound_socket() as bound:
+        server = EmbeddedServer(bound)
     try:
         yield server
     finally:
         server.stop()
 
 
-def _free_port() -> int:
+def _bound_socket() -> socket:
+    """A socket on a port that is ours from now on, which nobody can take before the server listens on it."""
+    bound = socket()
     for step in range(len(_PORTS)):
         port = _PORTS[(os.getpid() + step) % len(_PORTS)]  # studies that start together begin elsewhere
-        with socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        try:
+            bound.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return bound
+    bound.close()
     raise BadInput(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
 
 
-def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":
-    """The process. Ctrl-C reaches us alone: the flows still need the server to say that they ended.
+def _start_deaf_to_interrupts(descriptor: int) -> "subprocess.Popen[bytes]":
+    """The process, which serves on this socket. Ctrl-C reaches us alone: the flows need it to say that they ended.
 
     Its input is a pipe on which nothing is said: when we are gone, killed or not, it closes, and the server ends.
     """
-    command = [sys.executable, "-c", _UVICORN, "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    command = [sys.executable, "-c", _UVICORN, str(descriptor)]
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",
@@ -125,6 +130,6 @@ def _start_deaf_to_interrupts(port: int) -> "subprocess.Popen[bytes]":
     # A child inherits the signals that the thread that starts it has blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, pass_fds=[descriptor])
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

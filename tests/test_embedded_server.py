@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -34,8 +35,9 @@ class _Program:
 def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    monkeypatch.setattr(embedded_server, "_start_deaf_to_interrupts", lambda port: _Program(code))
-    server = EmbeddedServer(embedded_server._free_port())
+    monkeypatch.setattr(embedded_server, "_start_deaf_to_interrupts", lambda descriptor: _Program(code))
+    with embedded_server._bound_socket() as bound:
+        server = EmbeddedServer(bound)
     with (
         temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 0}),
         pytest.raises(BadInput, match=message),
@@ -44,12 +46,30 @@ def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
     assert not server.has_answered
 
 
-def test_the_port_is_one_that_nobody_has():
-    with embedded_server.socket() as taken:
-        taken.bind(("127.0.0.1", embedded_server._free_port()))
-        number = taken.getsockname()[1]
-        assert number in range(8000, 9000)
-        assert embedded_server._free_port() != number
+def test_the_port_is_ours_from_the_first_moment():
+    """Even where somebody else would share it, as uvicorn and most servers would."""
+    with embedded_server._bound_socket() as bound, embedded_server._bound_socket() as other:
+        ports = [each.getsockname()[1] for each in (bound, other)]
+        assert set(ports) < set(range(8000, 9000))
+        assert ports[0] != ports[1]
+        with socket.socket() as rival:
+            rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                rival.bind(("127.0.0.1", ports[0]))
+
+
+def test_the_server_has_the_socket_where_the_port_was_chosen():
+    """While the server starts, its port cannot be taken; once it is stopped, it can."""
+    with embedded_server.embedded_server() as server:
+        with socket.socket() as rival, pytest.raises(OSError, match="in use"):
+            rival.bind(("127.0.0.1", server.port))
+        server.wait()
+        with socket.create_connection(("127.0.0.1", server.port)) as asked:
+            asked.sendall(b"GET /api/health HTTP/1.0\r\n\r\n")
+            assert b"200 OK" in asked.recv(1000)
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rival.bind(("127.0.0.1", server.port))
 
 
 def test_interrupts_reach_us_alone(monkeypatch):
@@ -58,7 +78,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
     monkeypatch.setattr(
         embedded_server.subprocess,
         "Popen",
-        lambda command, env, stdin: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        lambda command, env, stdin, pass_fds: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     embedded_server._start_deaf_to_interrupts(8000)
@@ -68,7 +88,9 @@ def test_interrupts_reach_us_alone(monkeypatch):
 
 def test_the_server_has_the_settings_of_this_process(monkeypatch):
     given = {}
-    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, stdin: given.update(env))
+    monkeypatch.setattr(
+        embedded_server.subprocess, "Popen", lambda command, env, stdin, pass_fds: given.update(env)
+    )
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     embedded_server._start_deaf_to_interrupts(8000)
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
@@ -77,8 +99,8 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch):
 
 def test_the_server_ends_with_a_process_that_is_killed():
     """A kill -9 leaves nobody who could stop it."""
-    start = "import time; from flows.embedded_server import EmbeddedServer as S, _free_port; "
-    start += "print(S(_free_port())._process.pid, flush=True); time.sleep(60)"
+    start = "import time; from flows.embedded_server import EmbeddedServer as S, _bound_socket; "
+    start += "print(S(_bound_socket())._process.pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
     server = int(parent.stdout.readline())
     parent.kill()
