@@ -1,10 +1,9 @@
 """`python -m flows`: run, preview, list, compare, ui."""
 
 import math
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from federated.errors import BadInput
 from flows.display import console, shown
+from flows.ending import Commands, end, end_on_sigterm, exit_code
 from flows.runtime import configure
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.tracking.comparison import StudyOutcome
 
 app = typer.Typer(
+    cls=Commands,
     help="fedstudy: what does federated training cost me on my data?",
     no_args_is_help=True,
     add_completion=False,
@@ -76,13 +77,13 @@ def run(
         except StudyFailed as error:
             outcome, failure = error.outcome, error
         except KeyboardInterrupt as interrupt:
-            _end(
+            end(
                 "interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs",
-                _code(interrupt),
+                exit_code(interrupt),
             )
     _show_outcome(outcome, screen)
     if failure:
-        _end(str(failure), 1)
+        end(str(failure), 1)
 
 
 @app.command()
@@ -152,36 +153,18 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 def main() -> None:
     """The command line; bad input ends with one message and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
-    signal.signal(signal.SIGTERM, _terminate)
+    end_on_sigterm()
     try:
         configure()
         sys.exit(app(standalone_mode=False) or 0)
     except BadInput as error:
-        _end(str(error), 2)
+        end(str(error), 2)
     except typer.TyperException as error:
         if message := error.format_message():
-            _end(message, error.exit_code)
+            end(message, error.exit_code)
         sys.exit(error.exit_code)  # help instead of a message, which has been shown
     except (typer.Abort, KeyboardInterrupt) as interrupt:
-        _end("interrupted", _code(interrupt))
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends everything as Ctrl-C does."""
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise _Terminated
-
-
-def _code(interrupt: BaseException) -> int:
-    """The exit code of a process that a signal ended: 128 and the signal."""
-    return 128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    Console(stderr=True, highlight=False, markup=False).print(f"error: {message}", soft_wrap=True)
-    sys.exit(code)
+        end("interrupted", exit_code(interrupt))
 
 
 def _study(

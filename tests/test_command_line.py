@@ -433,6 +433,19 @@ def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, tmp_path, workers
     assert "KILLED" in statuses
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_a_study_begins_is_said_too(command, study, monkeypatch, sent):
+    monkeypatch.setattr("flows.command_line._study", lambda *_: signal.raise_signal(sent))
+    handlers = {
+        each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        assert command("preview", study()) == (128 + sent, "", "error: interrupted\n")
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+
 # Dies at the worst moment: holding the locks of the queues on which it sends.
 KILLER = """
 import gc, multiprocessing, os, signal
