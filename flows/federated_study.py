@@ -36,6 +36,8 @@ from tasks.tracking.comparison import StudyOutcome, conclude
 from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.search import results_of_study
 
+_SECONDS_TO_LEAVE = 10.0
+
 
 class StudyFailed(RuntimeError):
     """Some runs of the study failed; `outcome` holds those that did not."""
@@ -121,12 +123,26 @@ def _in_pool(
                 states.append(future.state if future.state.is_final() else None)
             except BrokenProcessPool:
                 states.append(None)
+                _kill_what_stays()
             except (KeyboardInterrupt, TerminationSignal):
                 for child in multiprocessing.active_children():
                     child.kill()  # the pool would wait for what they are doing
                 tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
                 raise
     return states
+
+
+def _kill_what_stays() -> None:
+    """End the others of a broken pool, which Python has sent SIGTERM: most save their state and leave.
+
+    What Prefect makes of the signal is an exception, which is lost where it is raised within a callback of the garbage
+    collector, say; such a process would train on to the end of its run, and the pool wait for it.
+    """
+    deadline = time.monotonic() + _SECONDS_TO_LEAVE
+    for child in multiprocessing.active_children():
+        child.join(max(deadline - time.monotonic(), 0.0))
+        if child.is_alive():
+            child.kill()
 
 
 def _begin(news_address: str, workers: int) -> None:

@@ -474,3 +474,41 @@ def test_a_process_that_is_killed_takes_only_its_own_run_with_it(study, tmp_path
     assert statuses["deadly=False · rounds=2 · seed 0"] == "FINISHED"
     assert statuses["deadly=True · rounds=2 · seed 0"] == "FAILED"
     assert "RUNNING" not in statuses.values()
+
+
+# One dies, once, as soon as the other has begun, which does not hear what it is told then.
+STUBBORN = """
+import multiprocessing, os, pathlib, signal, time
+from torch import nn
+
+begun = pathlib.Path(__file__).with_name("begun")
+
+def make(input_shape, num_outputs, who):
+    if multiprocessing.parent_process() is not None:
+        if who == "stubborn" and not begun.exists():
+            begun.touch()
+            try:
+                time.sleep(200)
+            except BaseException:
+                time.sleep(200)
+        if who == "deadly" and not (died := begun.with_name("died")).exists():
+            while not begun.exists():
+                time.sleep(0.1)
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_outputs))
+"""
+
+
+@pytest.mark.slow
+def test_after_a_process_was_killed_nobody_waits_for_one_that_does_not_hear(study, tmp_path):
+    model = {"name": _own(tmp_path, STUBBORN, "make"), "who": "deadly"}
+    path = study({"axes": {"model.who": ["deadly", "stubborn"]}}, model=model)
+    started = time.monotonic()
+    done = _shell(tmp_path / "var", "run", path, "--workers", "2")
+    assert time.monotonic() - started < 150
+    assert (done.returncode, (tmp_path / "died").exists()) == (0, True), done.stderr
+    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    runs = database.execute("select name, status from runs where name != 'small'").fetchall()
+    for who in ("deadly", "stubborn"):
+        assert sorted(status for name, status in runs if who in name) == ["FAILED", "FINISHED"]
