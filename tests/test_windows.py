@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,31 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(
     with pytest.raises(BadInput, match=r"unpack to 0\.0 GB, more than 0\.0; unpack them into a folder"):
         loaded(tmp_path / "all.zip", files="s0*.csv")
     assert len(loaded(tmp_path / "all.zip", files="s01*.csv").inputs) == 2
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_could_unpack_to_more_than_it_says_is_refused(
+    folder: Path, tmp_path: Path, method: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", method) as archive:
+        archive.write(folder / "s01" / "s01_1.csv", "s01_1.csv")
+    with pytest.raises(BadInput, match=r"s01_1\.csv in .*all\.zip is packed by another method than deflate"):
+        loaded(tmp_path / "all.zip", files="s0*.csv")
+
+
+def test_of_a_recording_with_a_false_size_no_more_is_unpacked(folder: Path, tmp_path: Path) -> None:
+    path, size = tmp_path / "all.zip", 10**8
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("s01_1.csv", b"0" * size)
+    said = path.read_bytes().replace(struct.pack("<I", size), struct.pack("<I", 1000))
+    path.write_bytes(said)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match=r"all\.zip is not a \.zip file, or is damaged: Bad CRC"):
+            loaded(path, files="s0*.csv")
+        assert tracemalloc.get_traced_memory()[1] < size / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_whole_numbers_are_the_same_labels_with_and_without_a_point(folder: Path) -> None:

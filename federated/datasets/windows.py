@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -127,13 +127,25 @@ def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
             entries = [
                 each for each in archive.infolist() if not each.is_dir() and fnmatch(each.filename, files)
             ]
-            _check_size(
-                path, sum(each.file_size for each in entries)
-            )  # more is not read, whatever an entry holds
-            for name in sorted(each.filename for each in entries):
-                yield name, _table(name, io.BytesIO(archive.read(name)))
+            _check_packing(path, entries)
+            _check_size(path, sum(each.file_size for each in entries))
+            for entry in sorted(entries, key=lambda each: each.filename):
+                with archive.open(entry) as file:  # more than was said is not unpacked, whatever it holds
+                    content = file.read(entry.file_size)
+                yield entry.filename, _table(entry.filename, io.BytesIO(content))
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         raise _bad(f"{path} is not a .zip file, or is damaged: {error}") from error
+
+
+def _check_packing(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Python unpacks bzip2 and LZMA without a limit, whatever size an entry says that it has."""
+    if other := [
+        e.filename for e in entries if e.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    ]:
+        raise _bad(
+            f"{other[0]} in {path} is packed by another method than deflate, which is what zip uses unless told; "
+            "pack it so, or unpack it into a folder"
+        )
 
 
 def _check_size(path: Path, size: int) -> None:
