@@ -7,8 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from federated.config import Engine
+from federated.local_training import engine
+from federated.local_training.engine import local_trainer
+from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
 from federated.local_training.pace import Race, quicker
+from federated.local_training.teams import keeps_bits
+from federated.local_training.terms import LocalTerms
 
 
 def _raced(paces: Callable[[int, int], float], rounds: int, race: Race | None = None) -> list[int]:
@@ -57,6 +63,20 @@ def test_tries_for_nothing_become_rare():
 
 
 def test_a_trainer_goes_both_ways_with_one_result(local_work):
+    work = local_work("mlp", dtype=torch.float32, arguments={"hidden": (70,)}, batch_size=4)
+    cohort = list(range(len(work.clients)))
+    alone = local_trainer(work, Engine(name="auto"), cohort, 1)
+    race = engine._race(f"{linear_stack(work)} {work.local} {work.inputs.dtype}", 2)
+    train, ways = local_trainer(work, Engine(name="auto"), cohort, 2), []
+    for done in range(6):
+        ways.append(race.way)
+        updates, expected = (each(work.model.vector.clone(), cohort, done) for each in (train, alone))
+        assert torch.equal(updates.deltas, expected.deltas)
+        assert torch.equal(updates.losses, expected.losses)
+    assert ways[:5] == ([0, 0, 0, 1, 1] if keeps_bits() else [0] * 5)
+
+
+def test_rounds_of_given_steps_are_no_part_of_the_race(local_work):
     work = local_work("mlp")
     called = []
 
@@ -64,10 +84,7 @@ def test_a_trainer_goes_both_ways_with_one_result(local_work):
         train = loop_trainer(*work)
         return lambda *arguments: called.append(name) or train(*arguments)
 
-    race = Race()
-    train = quicker(work, (way("one"), way("other")), race)
-    start = work.model.vector.clone()
-    expected = loop_trainer(*work)(start, [3, 5], 2)
-    for _ in range(5):
-        assert torch.equal(train(start, [3, 5], 2).deltas, expected.deltas)
-    assert called[:4] == ["one", "one", "one", "other"]
+    train = quicker(work, (way("one"), way("other")), Race())
+    for done in range(9):
+        train(work.model.vector.clone(), [3, 5], done, LocalTerms(steps=np.array([1, 2])))
+    assert called == ["one"] * 9

@@ -15,7 +15,7 @@ from federated.errors import Diverged
 from federated.evaluation import evaluate
 from federated.local_training.batches import epoch_orders
 from federated.randomness import Purpose, generator
-from federated.rounds import sample_cohort, train_rounds
+from federated.rounds import sample_cohort, train_rounds, weighted_sum
 from federated.setup import initial_state, prepare
 from federated.state import load, save
 
@@ -93,6 +93,17 @@ def test_saved_and_loaded_in_the_middle_is_bit_identical(tmp_path, uplink):
     assert torch.equal(finished.parameters, whole.parameters)
     assert _without_times(finished.history) == _without_times(whole.history)
     assert finished.uplink_bytes == whole.uplink_bytes
+
+
+def test_the_weighted_sum_is_that_of_one_update_after_another():
+    updates = torch.randn(13, 77, generator=torch.Generator().manual_seed(0))
+    weights = np.random.default_rng(0).dirichlet(np.ones(13))
+    expected = torch.zeros(77, dtype=torch.float64)
+    for weight, update in zip(weights.tolist(), updates, strict=True):
+        expected += weight * update.double()
+    found = weighted_sum(weights, updates)
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, expected, rtol=0, atol=1e-15)
 
 
 def test_shard_size_changes_only_the_rounding_of_a_sum():

@@ -52,9 +52,8 @@ class Dual:
 
     def __init__(self, layer: StackedDense, inputs: Tensor, batch: int, scratch: Scratch) -> None:
         self._layer, self._inputs = layer, inputs
-        self._rate = (
-            float(layer.rule.rate) * layer.scale**2
-        )  # both factors of a product of examples are unscaled
+        # Both factors of a product of examples are unscaled.
+        self._rate = float(layer.rule.rate) * layer.scale**2
         clients, count, _ = inputs.shape
         self._start = torch.split(layer.outputs(inputs), batch, dim=1)
         # A step needs its products with the steps before it, not with itself or later ones.

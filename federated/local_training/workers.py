@@ -29,9 +29,9 @@ def side_by_side(
     """A trainer of cohorts: parts of about `clients_a_part`, each taken by whichever thread is free.
 
     How the cohort is cut does not depend on the threads, so their number changes nothing in the results. Torch's
-    kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. With several,
-    each has one thread of torch: two threads inside the small products of local training wait for each
-    other more than they work. make: a new trainer, with its own scratch space, for each thread.
+    kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. Each has one thread of
+    torch, because several round otherwise in some kernels; a trainer may take more where they do not (`teams`).
+    make: a new trainer, with its own scratch space, for each thread.
     """
     trainers: list[PartTrainer] = []
 
