@@ -109,7 +109,7 @@ def _in_pool(
     resume: bool,
 ) -> list[State[str] | None]:
     """The final state of each run, in processes of a pool; None where its process died."""
-    pool = _Pool(max_workers=workers, initializer=_begin, initargs=(news_address, workers))
+    pool = _Pool(min(workers, len(runs)), initializer=_begin, initargs=(news_address, workers))
     states: list[State[str] | None] = []
     with pool as runner:
         arguments = [
@@ -161,15 +161,20 @@ def _end_with_parent() -> None:
 
 
 class _Pool(ProcessPoolTaskRunner):
-    """Prefect's, with two mends.
+    """Prefect's, with three mends.
 
-    At the end it does not wait for what this process would still send on a broken queue. And the thread that forwards
-    events and logs of the pool knows the address of our server: without this context it starts another one.
+    At the end it does not wait for what this process would still send on a broken queue. The thread that forwards
+    events and logs of the pool knows the address of our server: without this context it starts another one. And its
+    processes begin before the runs are submitted: Python's executor, told of a task before it starts a process for
+    it, may not watch that process until the next task comes or ends, and would not see it die.
     """
 
     def __enter__(self) -> Self:
         self._context = contextvars.copy_context()
         pool = super().__enter__()
+        assert self._executor is not None
+        for _ in range(self._max_workers):
+            self._executor.submit(os.getpid)  # any task will do
         # The queue for events and logs has one lock for all who write, which a killed process may have held.
         if (queue := self._subprocess_message_queue) is not None:
             queue.cancel_join_thread()

@@ -145,19 +145,19 @@ def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: 
 
 @pytest.mark.parametrize("budget", [0.02, 5.0])
 def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(budget: float) -> None:
-    """Within a factor of three, on a machine that may be busy; the few steps are a hundredth of a round."""
+    """Within a factor of three, the few steps being a hundredth of a round; tried again: the machine may be busy."""
     local = {"batch_size": 8, "epochs": 20, "learning_rate": 0.01}
     setup = prepare(
         config_of(local=local, partitioner="dirichlet(0.5)", cohort={"size": 6}, model="mlp(hidden=[64])")
     )
-    probed = probe(setup, budget)
     batches = float(batches_of(setup.config.local, setup.federation.sizes).sum())
-    best = np.inf
-    for _ in range(3):
+    ratios = []
+    while not ratios or not 1 / 3 < ratios[-1] < 3:
+        assert len(ratios) < 5, ratios
+        foreseen = probe(setup, budget).seconds_of_round(6, batches)
         started = time.perf_counter()
         train_rounds(initial_state(setup), setup, 1)
-        best = min(best, time.perf_counter() - started)
-    assert 1 / 3 < probed.seconds_of_round(6, batches) / best < 3
+        ratios.append(foreseen / (time.perf_counter() - started))
 
 
 def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
