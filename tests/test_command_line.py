@@ -476,7 +476,7 @@ def test_a_process_that_is_killed_takes_only_its_own_run_with_it(study, tmp_path
     assert "RUNNING" not in statuses.values()
 
 
-# The process started last dies, once, when the other has begun, which does not hear what it is told then.
+# The process started last dies, once, when the other is asleep, which does not hear what it is told then.
 STUBBORN = """
 import multiprocessing, os, pathlib, signal, time
 from torch import nn
@@ -490,9 +490,12 @@ def make(input_shape, num_outputs, width):
         while len(begun := list(here.glob("*.begun"))) < 2:
             time.sleep(0.1)
         if own == max(int(one.stem) for one in begun):
+            while not (here / "asleep").exists():
+                time.sleep(0.1)
             (here / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         try:
+            (here / "asleep").touch()
             time.sleep(200)
         except BaseException:
             time.sleep(200)
