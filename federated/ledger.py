@@ -17,12 +17,13 @@ Traffic = dict[str, np.ndarray]
 def weighed(parcels: Sequence[Parcel]) -> Traffic:
     """The bytes of each client's parcel by part: the content of every payload, and its header apart."""
     parts = dict.fromkeys(part for parcel in parcels for part, _ in parcel)
-    traffic = {part: np.zeros(len(parcels), np.int64) for part in (*parts, "metadata")}
+    # Lists, because to change an item of an array takes 100 ns.
+    sizes = {part: [0] * len(parcels) for part in (*parts, "metadata")}
     for client, parcel in enumerate(parcels):
         for part, payload in parcel:
-            traffic[part][client] += len(payload) - HEADER_BYTES
-            traffic["metadata"][client] += HEADER_BYTES
-    return traffic
+            sizes[part][client] += len(payload) - HEADER_BYTES
+            sizes["metadata"][client] += HEADER_BYTES
+    return {part: np.array(each, np.int64) for part, each in sizes.items()}
 
 
 def joined(shards: Sequence[Traffic]) -> Traffic:

@@ -183,7 +183,7 @@ def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) ->
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
     terms = setup.algorithm.terms(state.server, shard)
     updates = setup.train(model, shard, state.round, terms)
-    if torch.isfinite(updates.deltas.sum(dim=1)).all():  # what is not finite shows in the sum, which is quick
+    if updates.deltas.sum().isfinite():  # what is not finite shows in the sum, which is quick
         return updates
     finite = torch.isfinite(updates.deltas).all(dim=1).cpu()
     if not finite.all():

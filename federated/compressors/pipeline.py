@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors.compressor import CohortState, Compressor, content_of, header_of
-from federated.compressors.float32 import FLOAT32
+from federated.compressors.float32 import FLOAT32, decode_rows, encode_rows
 from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.reading import PayloadError, taken
 from federated.randomness import seeded
@@ -40,7 +40,7 @@ def pipeline(parts: Parts) -> Compressor:
     lossless = parts.lossless
     if lossless is not None:
         values = values.aligned or values
-    draws = reduction.random or values.random
+    as_they_are, draws = not any(parts), reduction.random or values.random
     tag = reduction.tag + values.tag + (lossless.tag if lossless else b"-")
 
     def init(num_clients: int, num_parameters: int) -> CohortState:
@@ -51,6 +51,8 @@ def pipeline(parts: Parts) -> Compressor:
         state: CohortState, deltas: Tensor, generators: Sequence[np.random.Generator]
     ) -> tuple[list[bytes], CohortState]:
         rows, header, payloads, states = deltas.cpu().numpy(), header_of(tag, deltas.shape[1]), [], []
+        if as_they_are:
+            return encode_rows(header, rows), {}
         for at, row in enumerate(rows):
             generator = generators[at] if draws else _NO_NUMBERS
             reduced = reduction.reduce(_row(state, at), row, generator)
@@ -60,9 +62,8 @@ def pipeline(parts: Parts) -> Compressor:
         stacked = {name: np.stack([each[name] for each in states]) for name in state}
         return payloads, {name: torch.from_numpy(v).to(deltas.device) for name, v in stacked.items()}
 
-    def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
-        contents = [content_of(payload, tag, num_parameters) for payload in payloads]
-        decoded = np.empty((len(payloads), num_parameters), np.float32)
+    def one_by_one(contents: Sequence[memoryview], num_parameters: int) -> np.ndarray:
+        decoded = np.empty((len(contents), num_parameters), np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers; what comes out is looked at
             for row, content in zip(decoded, contents, strict=True):
                 told, coded = _parted(content, num_parameters, lossless)
@@ -72,7 +73,12 @@ def pipeline(parts: Parts) -> Compressor:
                 elif len(rest):
                     raise PayloadError(f"payload tells {len(rest)} bytes more than its reduction needs")
                 row[:] = restorer.restore(values.decode(coded, restorer.size))
-        numbers = torch.from_numpy(decoded)
+        return decoded
+
+    def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
+        contents = [content_of(payload, tag, num_parameters) for payload in payloads]
+        read = decode_rows if as_they_are else one_by_one
+        numbers = torch.from_numpy(read(contents, num_parameters))
         # What is not finite shows in the sum, which is quick; a sum may also overflow.
         if not (numbers.sum().isfinite() or numbers.isfinite().all()):
             raise PayloadError("payload holds a number that is not finite")

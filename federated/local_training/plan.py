@@ -91,9 +91,11 @@ def _fill(
         stop = start + len(order)
         end = start - (-len(order) // size) * width
         row[start:stop] = order
-        row[stop:end] = held[0]
+        if stop < end:
+            row[stop:end] = held[0]
         start = end
-    row[start:] = held[0]
+    if start < len(row):
+        row[start:] = held[0]
 
 
 def gathered(column: Tensor, examples: Tensor) -> Tensor:
