@@ -98,12 +98,11 @@ def _as_a_run(config: RunConfig) -> tuple[float, float]:
 
     Both within one run: two runs differ by more than what is looked for when the machine has other work.
     """
-    from rich.console import Console
-
     from federated import evaluation, rounds, setup
     from federated.study import Run
     from flows.display import shown
     from flows.federated_run import federated_run
+    from flows.screen import Screen
 
     spent, run = [0.0], Run("W5", config)
     # run_round and not train_rounds, which tells the display of each round.
@@ -112,7 +111,7 @@ def _as_a_run(config: RunConfig) -> tuple[float, float]:
         patch.object(setup, "prepare", _timed(setup.prepare, spent)),
         patch.object(rounds, "run_round", _timed(rounds.run_round, spent)),
         patch.object(evaluation, "evaluate", _timed(evaluation.evaluate, spent)),
-        shown("end to end", [run], Console(file=nowhere)),
+        shown("end to end", [run], Screen(file=nowhere)),
     ):
         started = time.perf_counter()
         federated_run(run, "end to end")

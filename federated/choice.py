@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from federated.choice_schema import schema_of
-from federated.choice_text import parse, summands
+from federated.choice_text import argument_text, parse, summands
 from federated.errors import readable
 from federated.own_code import explained, hints_of, own_function
 from federated.paths import absolute
@@ -101,7 +101,7 @@ class Choice(BaseModel):
             elif kind.is_several(hints.get(name, Any)):
                 return " + ".join(each.label() for each in value)
             elif name not in defaults or value != defaults[name]:
-                stated.append(f"{name}={Path(value).name if hints.get(name) is Path else value}")
+                stated.append(argument_text(name, Path(value).name if hints.get(name) is Path else value))
         short = self.name.rpartition(":")[2]
         return f"{short}({', '.join(stated)})" if stated else short
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from federated.limits import LONGEST_ARGUMENT
+from federated.texts import distinct, in_a_line
+
 
 def parse(text: str) -> dict[str, Any]:
     """`name`, `name(0.1, key=[1, 2], inner=top_k(0.05))`; nothing is evaluated, nested calls stay text."""
@@ -43,6 +46,11 @@ def summands(value: Any) -> list[Any] | None:
         else:
             parts[-1] += character
     return [part.strip() for part in parts] if len(parts) > 1 else None
+
+
+def argument_text(name: str, value: Any) -> str:
+    """An argument as a label shows it, `alpha=0.1`; of a long list the beginning and a digest."""
+    return f"{name}={distinct(in_a_line(str(value)), LONGEST_ARGUMENT)}"
 
 
 def _argument(node: ast.expr) -> Any:

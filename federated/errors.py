@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from federated.limits import LONGEST_ERROR, MOST_COMPLAINTS
+from federated.texts import quoted, visible
+
+_LONGEST_COMPLAINT = 1_000
+
 
 class BadInput(ValueError):
-    """What was asked for cannot run; the message names the field, the value and what is allowed."""
+    """What was asked for cannot run; the message names the field, the value and what is allowed.
+
+    A message of any length is cut to `LONGEST_ERROR` characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message))
 
 
 class Diverged(RuntimeError):
@@ -23,9 +34,23 @@ class Diverged(RuntimeError):
         return type(self), (str(self), self.history)
 
 
+def bounded(message: str, longest: int = LONGEST_ERROR) -> str:
+    """An error's text as a person can read it: at most `longest` characters, cut in the middle, nothing invisible."""
+    if len(message) > longest:
+        kept = longest // 2 - 30
+        left_out = len(message) - 2 * kept
+        message = f"{message[:kept]} … ({left_out:,} characters left out) … {message[-kept:]}"
+    return visible(message)
+
+
 def readable(error: ValidationError, field: str = "") -> str:
-    """Every complaint of a pydantic error on a line of its own: `field: what is wrong, got value`."""
-    return "\n".join(_line(complaint, field) for complaint in error.errors(include_url=False))
+    """The first complaints of a pydantic error, each on a line of its own: `field: what is wrong, got value`."""
+    complaints = error.errors(include_url=False)
+    lines = [
+        bounded(_line(complaint, field), _LONGEST_COMPLAINT) for complaint in complaints[:MOST_COMPLAINTS]
+    ]
+    more = len(complaints) - len(lines)
+    return "\n".join([*lines, *([f"and {more:,} more"] if more else [])])
 
 
 def _line(complaint: object, field: str) -> str:
@@ -37,4 +62,4 @@ def _line(complaint: object, field: str) -> str:
         return f"{path}: there is no such field"
     if complaint["type"] == "missing":
         return f"{path}: this field is required"
-    return f"{path}: {complaint['msg'][0].lower()}{complaint['msg'][1:]}, got {complaint['input']!r}"
+    return f"{path}: {complaint['msg'][0].lower()}{complaint['msg'][1:]}, got {quoted(complaint['input'])}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +22,14 @@ from federated.choice import Choice
 from federated.config import Compression, RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
+from federated.extent import check_number_of_runs, check_size
 from federated.frozen import Frozen
 from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
+from federated.limits import LONGEST_ARM
+from federated.names import StudyName, arm_name
 from federated.paths import paths_relative_to
 from federated.study_file import apply_setting, content_of
+from federated.texts import listed, quoted, shortened
 from federated.without_server import Anchors, anchor_overrides, has_effect
 
 Overrides = dict[str, Any]
@@ -66,7 +69,7 @@ class Comparison(Frozen):
 class StudyConfig(Frozen):
     """A base run, what to vary and how often to repeat it. Every run is checked when the study is read."""
 
-    name: str = Field(description="Name of the study; its MLflow experiment")
+    name: StudyName = Field(description="Name of the study; its MLflow experiment")
     description: str = Field("", description="The question, in a sentence or two")
     base: RunConfig = Field(description="What all runs have in common")
     axes: dict[str, list[Any]] = Field(
@@ -107,15 +110,12 @@ class StudyConfig(Frozen):
         }
         return {"anyOf": [file, stated], "title": "Study"}
 
-    @field_validator("name")
+    @field_validator("comparison")
     @classmethod
-    def _name_is_a_file_name(cls, name: str) -> str:
-        if not re.fullmatch(r"\w[\w .-]*", name) or name == "Default":
-            raise ValueError(
-                f"letters, digits, spaces and . _ - are allowed, the first a letter or digit, "
-                f"and not MLflow's own Default; got {name!r}"
-            )
-        return name
+    def _baseline_is_named_as_its_arm(cls, comparison: Comparison) -> Comparison:
+        if comparison.baseline is None:
+            return comparison
+        return comparison.model_copy(update={"baseline": arm_name(comparison.baseline)})
 
     @model_validator(mode="after")
     def _all_runs_are_valid(self) -> StudyConfig:
@@ -123,8 +123,9 @@ class StudyConfig(Frozen):
             raise ValueError("state axes or arms, not both")
         if empty := [path for path, values in self.axes.items() if not values]:
             raise ValueError(f"axes.{empty[0]}: at least one value is needed")
+        check_number_of_runs(self.axes, self.arms, len(self.seeds))
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {self.seeds} repeats a seed")
+            raise ValueError(f"seeds: {quoted(self.seeds)} repeats a seed")
         if any("seed" in overrides for overrides in self.arm_overrides()):
             raise ValueError("seed: an arm has no seed of its own; list them in seeds")
         if self.base.seed not in (0, *self.seeds):
@@ -134,16 +135,18 @@ class StudyConfig(Frozen):
         arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.training == "federated"))
         if self.comparison.baseline not in (None, "best", *arms):
             raise ValueError(
-                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {', '.join(arms)}"
+                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
             )
+        check_size(self.model_dump_json())
         return self
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
         every = [*self.arm_overrides(), *self.anchor_overrides()]
         by_name = {self._runs_of(overrides)[0].arm: overrides for overrides in every}
+        arms = [arm_name(arm) for arm in arms]
         if unknown := [arm for arm in arms if arm not in by_name]:
-            raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {', '.join(by_name)}")
+            raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
         baseline = self.comparison.baseline
         judged = (
@@ -206,11 +209,12 @@ class StudyConfig(Frozen):
                 config = with_value(config, path, changes[path])
             configs = [RunConfig.model_validate({**config, "seed": seed}) for seed in self.seeds]
         except ValueError as error:
-            where = ", ".join(f"{path}={value}" for path, value in stated.items())
+            where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
             what = readable(error) if isinstance(error, ValidationError) else str(error)
             raise ValueError(f"arm {where}: {what}" if where else what) from error
         parts = [_label(configs[0], path, stated) for path in stated]
-        return [Run(name or AXIS_SEPARATOR.join(parts) or self.name, config) for config in configs]
+        arm = arm_name(name or AXIS_SEPARATOR.join(parts) or self.name)
+        return [Run(arm, config) for config in configs]
 
 
 def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:

@@ -3,14 +3,13 @@
 import inspect
 from typing import Any
 
-from rich.console import Console
-
 from federated.choice import Kind
 from federated.errors import BadInput
 from federated.kinds import KINDS
+from flows.screen import Screen
 
 
-def show_catalogue(what: str | None, screen: Console) -> None:
+def show_catalogue(what: str | None, screen: Screen) -> None:
     """All names by kind, those of one kind, or the whole docstring of one name. Raises BadInput for any other word."""
     kinds = [kind for kind in KINDS if what in (None, kind.name, f"{kind.name}s")]
     for kind in kinds:
@@ -25,26 +24,24 @@ def show_catalogue(what: str | None, screen: Console) -> None:
         )
 
 
-def _show_kind(kind: Kind[Any], screen: Console) -> None:
-    screen.print(f"[bold]{kind.name}[/]")
+def _show_kind(kind: Kind[Any], screen: Screen) -> None:
+    screen.print(kind.name, style="bold")
     for name in kind.factories:
         first_line = (inspect.getdoc(kind.factories[name]) or "").partition("\n")[0]
-        screen.print(f"  {_call(kind, name)}", style="cyan", markup=False, soft_wrap=True)
-        screen.print(f"      {first_line}", markup=False, soft_wrap=True)
+        screen.print(f"  {_call(kind, name)}", style="cyan", soft_wrap=True)
+        screen.print(f"      {first_line}", soft_wrap=True)
     if kind.given is None:
-        screen.print(f"  package.module:factory\n      your own {kind.name}\n", style="dim", markup=False)
+        screen.print(f"  package.module:factory\n      your own {kind.name}\n", style="dim")
     else:
         call = f"package.module:function({', '.join([*kind.given, '...'])})"
-        screen.print(
-            f"  {call}\n      your own {kind.name}; ... from the study file\n", style="dim", markup=False
-        )
+        screen.print(f"  {call}\n      your own {kind.name}; ... from the study file\n", style="dim")
 
 
-def _show_name(kind: Kind[Any], name: str, screen: Console) -> None:
-    screen.print(f"[bold]{kind.name}[/]")
-    screen.print(f"  {_call(kind, name)}\n", style="cyan", markup=False, soft_wrap=True)
+def _show_name(kind: Kind[Any], name: str, screen: Screen) -> None:
+    screen.print(kind.name, style="bold")
+    screen.print(f"  {_call(kind, name)}\n", style="cyan", soft_wrap=True)
     for line in (inspect.getdoc(kind.factories[name]) or "").splitlines():
-        screen.print(f"  {line}".rstrip(), markup=False, soft_wrap=True)
+        screen.print(f"  {line}".rstrip(), soft_wrap=True)
     screen.print()
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from federated.errors import BadInput
-from flows.display import console, shown
+from federated.extent import check_number_of_seeds
+from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
 from flows.runtime import configure
+from flows.screen import Screen, console
 
 if TYPE_CHECKING:
     from federated.choice import Choice
@@ -63,7 +64,7 @@ def run(
     with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
         config = _study(study, settings, seeds, arm)
         runs = config.runs()
-        screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim", markup=False)
+        screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
         from federated.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from tasks.tracking.store import require_store
@@ -187,6 +188,10 @@ def _seeds(text: str | None) -> list[int] | None:
             raise ValueError(text)
     except ValueError as error:
         raise BadInput(f"--seeds {text!r}: write whole numbers like 0,1,2 or a range like 0-9") from error
+    try:
+        check_number_of_seeds(sum(ends[-1] - ends[0] + 1 for ends in ranges))
+    except ValueError as error:
+        raise BadInput(f"--seeds {text}: {error}") from error
     return [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
 
 
@@ -205,7 +210,7 @@ def _target(value: float | None) -> float | None:
     return value
 
 
-def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
+def _show_outcome(outcome: "StudyOutcome", screen: Screen) -> None:
     """The comparison, and where to look further."""
     from federated.report import text_table
     from tasks.tracking.store import ui_address
@@ -216,21 +221,21 @@ def _show_outcome(outcome: "StudyOutcome", screen: Console) -> None:
         f"{report.name}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
     )
     _show_table("On the way to a target", report.costs.header, report.costs.rows, screen)
-    screen.print(report.costs.note, markup=False, style="dim")
+    screen.print(report.costs.note, style="dim")
     if report.foreseen is not None:
         _show_table("Forecast and fact", report.foreseen.header, report.foreseen.rows[:4], screen)
     for sentence in report.verdict:
-        screen.print(sentence, markup=False)
-    screen.print(f"report       {outcome.report}", soft_wrap=True, markup=False)
-    screen.print(f"MLflow       {ui_address()}", markup=False)
+        screen.print(sentence)
+    screen.print(f"report       {outcome.report}", soft_wrap=True)
+    screen.print(f"MLflow       {ui_address()}")
     for text, address in report.links.items():
-        screen.print(f"{text.removesuffix(' in MLflow').lower():<12} {address}", soft_wrap=True, markup=False)
+        screen.print(f"{text.removesuffix(' in MLflow').lower():<12} {address}", soft_wrap=True)
 
 
-def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Console) -> None:
+def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Screen) -> None:
     shown_table = Table(title=title, title_justify="left")
     for name in header:
         shown_table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
     for row in rows:
         shown_table.add_row(*row)
-    screen.print(shown_table, markup=False)
+    screen.print(shown_table)

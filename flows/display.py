@@ -1,18 +1,18 @@
 """What the terminal shows while a study runs: a live display, or plain lines where there is no terminal."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from federated.errors import bounded
+from federated.texts import in_a_line, shortened
 from flows.progress import News, Progress, listen_with
+from flows.screen import Screen, styled
 
 if TYPE_CHECKING:
     from federated.study import Run
@@ -27,13 +27,14 @@ _FIGURES = {
 
 _LINES_A_SECOND = 5  # a line costs half a millisecond, which short rounds would notice
 _REFRESHES_A_SECOND = 4
+_LONGEST_NAME = 60
 
 
 class Display:
     """Listens to the runs of one study and shows them."""
 
-    def __init__(self, name: str, runs: "list[Run]", console: Console) -> None:
-        self._console = console
+    def __init__(self, name: str, runs: "list[Run]", screen: Screen) -> None:
+        self._screen = screen
         self._num_runs = len(runs)
         self._ended = 0
         self._rounds_of = {run.name: run.config.rounds for run in runs}
@@ -44,17 +45,17 @@ class Display:
         self._tasks: dict[str, TaskID] = {}
         self._lock = Lock()
         self.bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(),
-            console=console,
+            console=screen,
             transient=True,
             refresh_per_second=_REFRESHES_A_SECOND,
         )
         self._all = self.bars.add_task(
-            f"[bold]{name}[/] rounds", total=sum(self._rounds_of.values()), figures=""
+            f"{_in_short(name)} rounds", total=sum(self._rounds_of.values()), figures=""
         )
 
     def __call__(self, news: News) -> None:
@@ -63,10 +64,12 @@ class Display:
             if not isinstance(news, Progress):
                 from flows.forecast import show
 
-                show(news, self._console)
+                show(news, self._screen)
                 return
             if news.status == "started":
-                self._tasks[news.run] = self.bars.add_task(f"  {news.run}", total=news.rounds, figures="")
+                self._tasks[news.run] = self.bars.add_task(
+                    f"  {_in_short(news.run)}", total=news.rounds, figures=""
+                )
                 return
             self._latest[news.run] = {**self._latest[news.run], **news.metrics}
             if self._num_runs == 1:
@@ -91,12 +94,11 @@ class Display:
         if news.run in self._tasks:
             self.bars.remove_task(self._tasks.pop(news.run))
         if news.status == "finished":
-            mark, what = "[green]done[/]", f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
+            mark, what = ("done", "green"), f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
         else:
-            mark, what = "[red]failed[/]", news.message
-        self._console.print(
-            f"{mark} {self._ended}/{self._num_runs} {escape(news.run)}: {escape(what)}", soft_wrap=True
-        )
+            mark, what = ("failed", "red"), bounded(news.message)
+        counted = f" {self._ended}/{self._num_runs} {news.run}: {what}"
+        self._screen.print(styled(mark, counted), soft_wrap=True)
 
     def _say_rounds(self, news: Progress) -> None:
         """A study of a single run has room for a line a round, said once its evaluation is there or not to come.
@@ -117,16 +119,16 @@ class Display:
         if now < self._next_line and news.round < news.rounds:
             return
         self._next_line = now + 1 / _LINES_A_SECOND
-        self._console.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
+        self._screen.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
 
 
 @contextmanager
-def shown(name: str, runs: "list[Run]", console: Console) -> Iterator[None]:
+def shown(name: str, runs: "list[Run]", screen: Screen) -> Iterator[None]:
     """Show the runs of a study while the block lasts."""
-    display = Display(name, runs, console)
+    display = Display(name, runs, screen)
     listen_with(display)
     try:
-        if console.is_terminal:
+        if screen.is_terminal:
             with display.bars:
                 yield
         else:
@@ -142,6 +144,6 @@ def _figures(metrics: dict[str, float]) -> str:
     return ", ".join(parts)
 
 
-def console() -> Console:
-    """The terminal; outside one, lines are not cut at 80 characters."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+def _in_short(name: str) -> str:
+    """A name that leaves room for its bar."""
+    return shortened(in_a_line(name), _LONGEST_NAME)

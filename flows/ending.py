@@ -5,12 +5,14 @@ import sys
 from typing import Any, NoReturn
 
 import typer.core
-from rich.console import Console
+
+from federated.errors import bounded
+from flows.screen import console
 
 
 def end(message: str, code: int) -> NoReturn:
     """Say why, and exit."""
-    Console(stderr=True, highlight=False, markup=False).print(f"error: {message}", soft_wrap=True)
+    console(stderr=True).print(f"error: {bounded(message)}", soft_wrap=True)
     sys.exit(code)
 
 

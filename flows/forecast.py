@@ -1,6 +1,5 @@
 """`python -m flows run --forecast`, and what is said at the top of a long study."""
 
-from rich.console import Console
 from rich.table import Table
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
@@ -8,25 +7,26 @@ from federated.report.foreseen import amount_text
 from federated.report.times import duration
 from federated.setup import check_runs
 from federated.study import StudyConfig
+from flows.screen import Screen
 
 
-def show_forecast(study: StudyConfig, workers: int, screen: Console) -> None:
+def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
     """Predict a study and stop; nothing is logged."""
     runs = study.runs()
     check_runs(runs)
     show(forecast_study(runs, workers), screen, whole=True)
 
 
-def show(forecast: Forecast, screen: Console, whole: bool | None = None) -> None:
+def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
     """A line and the cautions; arm by arm where the study is long, or where the whole is asked for."""
     if forecast.seconds >= LONG_SECONDS if whole is None else whole:
-        screen.print(_arms(forecast), markup=False)
-    screen.print(_in_a_line(forecast), markup=False, soft_wrap=True)
+        screen.print(_arms(forecast))
+    screen.print(_in_a_line(forecast), soft_wrap=True)
     if whole:
         for line in _details(forecast):
-            screen.print(line, style="dim", markup=False, soft_wrap=True)
+            screen.print(line, style="dim", soft_wrap=True)
     for caution in forecast.cautions:
-        screen.print(f"warning: {caution}", style="yellow", markup=False, soft_wrap=True)
+        screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
 
 
 def _in_a_line(forecast: Forecast) -> str:

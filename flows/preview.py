@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from federated.config import RunConfig
@@ -16,11 +15,13 @@ from federated.partition_files import check_partition_file, save_partition
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.setup import check_runs, prepare
 from federated.study import Run, StudyConfig
+from federated.texts import file_name
+from flows.screen import Screen, styled
 
 _PARTITIONS_A_TABLE = 4
 
 
-def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) -> None:
+def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> None:
     """The arms, the partitions of the first seed, their fingerprints, and a page of pictures under var/previews.
 
     save: write the partition to this file, numbered where there are several. Raises BadInput.
@@ -29,23 +30,22 @@ def show_preview(study: StudyConfig, screen: Console, save: Path | None = None) 
         check_partition_file(save)
     runs = study.runs()
     check_runs(runs)
-    screen.print(
-        f"[bold]{study.name}[/]: {len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds = {len(runs)} runs"
-    )
+    arms = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
+    screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
     if study.description:
-        screen.print(study.description.strip(), markup=False)
+        screen.print(study.description.strip())
     screen.print(_arms(runs))
     partitions = _distinct_partitions(runs)
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
         screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
     for caution in _cautions(runs):
-        screen.print(f"warning: {caution}", style="yellow", markup=False, soft_wrap=True)
+        screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
     page = _write_page(study, partitions)
-    screen.print(f"pictures     {page}", soft_wrap=True, markup=False)
+    screen.print(f"pictures     {page}", soft_wrap=True)
     for path, config in _files(save, partitions):
         save_partition(path, partition_clients(config))
-        screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True, markup=False)
+        screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
 
 
 def _arms(runs: Iterable[Run]) -> Table:
@@ -114,17 +114,17 @@ def _notes(federation: Federation) -> str:
 
 def _fingerprints(configs: Sequence[RunConfig]) -> Table:
     title = "How unlike the clients are [IID null band: 95 % of random partitions with the same sizes; * outside it]"
-    table = Table("measure", title=title.replace("[", r"\["), title_justify="left")
+    table = Table("measure", title=title, title_justify="left")
     for config in configs:
         table.add_column(config.partitioner.label(), justify="right", overflow="fold")
     for row in fingerprint_table([fingerprint_of(partition_clients(config)) for config in configs]):
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*row)
     return table
 
 
 def _write_page(study: StudyConfig, configs: Sequence[RunConfig]) -> Path:
     """The page and its pictures, under var/previews; the address of the page."""
-    folder = home() / "previews" / study.name
+    folder = home() / "previews" / file_name(study.name)
     folder.mkdir(parents=True, exist_ok=True)
     federations = [partition_clients(config) for config in configs]
     shown, several = [], len({config.dataset for config in configs}) > 1

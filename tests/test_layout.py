@@ -122,6 +122,22 @@ def test_only_tracking_knows_mlflow(path: Path) -> None:
     assert short(path).startswith("tasks/tracking/") or "mlflow" not in rooms(tree_of(path))
 
 
+def reads_markup(tree: ast.AST) -> bool:
+    """Whether a console of rich's is made, or text is read as its markup: `[red]` in a name would be a colour."""
+    names = [name for name in imports(tree) if name.startswith(("rich.console", "rich.markup", "rich.text"))]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and dotted(node.func).endswith(("TextColumn", "from_markup")):
+            plain = any(k.arg == "markup" and ast.unparse(k.value) == "False" for k in node.keywords)
+            names += [] if plain else [dotted(node.func)]
+    return bool(names)
+
+
+@every_file
+def test_one_place_prints_and_takes_no_text_for_markup(path: Path) -> None:
+    assert reads_markup(tree_of(path)) == (short(path) == "flows/screen.py")
+    assert "print" not in {dotted(n.func) for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)}
+
+
 @pytest.mark.parametrize("path", files("data_partitioners"), ids=short)
 def test_partitioners_know_arrays_and_the_libraries_that_cluster_and_turn_them(path: Path) -> None:
     outside = rooms(tree_of(path)) - set(sys.stdlib_module_names)
@@ -237,3 +253,19 @@ def test_the_search_for_flows_and_tasks_finds_them(decorator: str, found: bool) 
     source = f"from __future__ import annotations\n{decorator}\ndef f(): ...\n"
     assert defines_flows_or_tasks(ast.parse(source)) == found
     assert postpones_annotations(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from rich.console import Console", True),
+        ("import rich.markup", True),
+        ("TextColumn('{task.description}')", True),
+        ("TextColumn('{task.description}', markup=True)", True),
+        ("Text.from_markup('[red]x')", True),
+        ("TextColumn('{task.description}', markup=False)", False),
+        ("from rich.table import Table", False),
+    ],
+)
+def test_the_search_for_markup_finds_it(source: str, found: bool) -> None:
+    assert reads_markup(ast.parse(source)) == found

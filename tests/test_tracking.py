@@ -4,7 +4,7 @@ import pytest
 
 from federated.errors import BadInput
 from tasks.tracking import store
-from tasks.tracking.comparison import file_name
+from tasks.tracking.comparison import report_name
 
 
 def test_embedded_store_is_made_at_first_use(home):
@@ -36,13 +36,13 @@ def test_a_server_that_does_not_answer_is_said_so(home, monkeypatch):
 
 
 def test_a_report_that_answers_a_question_has_a_name_of_its_own():
-    assert file_name({}) == "report.html"
+    assert report_name({}) == "report.html"
     asked = {"network": "4g(uplink_mbps=1.0)", "target": 0.8, "baseline": "iid · top_k(fraction=0.1)"}
     assert (
-        file_name(asked)
+        report_name(asked)
         == "report-network-4g-uplink_mbps=1.0-target-0.8-baseline-iid-top_k-fraction=0.1.html"
     )
-    long = [file_name({"baseline": "x" * 300 + end}) for end in "ab"]
+    long = [report_name({"baseline": "x" * 300 + end}) for end in "ab"]
     assert long[0] != long[1]
     assert max(map(len, long)) < 200
-    assert "/" not in file_name({"baseline": "../../a/b"})
+    assert "/" not in report_name({"baseline": "../../a/b"})

@@ -19,17 +19,16 @@ from federated.report.notes import run_notes, study_note
 from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
 from federated.study import Comparison, StudyConfig
+from federated.texts import file_name
 from tasks.tracking import runs
 from tasks.tracking.forecasts import forecast_and_fact
+from tasks.tracking.limits import LONGEST_TAG
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.store import comparison_url, connect
 from tasks.tracking.views import save_view, view_url
 
-_LONGEST_TAG = 5000
 _NOTE = "mlflow.note.content"
-_LONGEST_FOLDER = 100
-_LONGEST_NAME = 150
 _LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 
@@ -74,8 +73,8 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
 def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     """What MLflow shows of the study without anybody's doing: notes, tags, and the saved view of its arms."""
     report, experiment = outcome.found, parent.run.info.experiment_id
-    note = study_note(report, _LONGEST_TAG)
-    verdict = "\n".join(report.verdict)[:_LONGEST_TAG]
+    note = study_note(report, LONGEST_TAG)
+    verdict = "\n".join(report.verdict)
     runs.set_tags(outcome.parent_run_id, {_NOTE: note, "verdict": verdict})
     for run_id, run_note in run_notes(report).items():
         runs.set_tags(run_id, {_NOTE: run_note})
@@ -108,7 +107,7 @@ def compare_again(
     _require_one_metric(results)
     report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
     asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
-    return _written(replace(report, target=target), parents, file_name(asked))
+    return _written(replace(report, target=target), parents, report_name(asked))
 
 
 def _require_one_metric(results: Sequence[RunResult]) -> None:
@@ -139,16 +138,14 @@ def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_o
         raise BadInput(readable(error)) from error
 
 
-def file_name(asked: Mapping[str, object]) -> str:
+def report_name(asked: Mapping[str, object]) -> str:
     """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
 
     What a file name cannot hold becomes a dash; what makes it too long, a digest.
     """
     told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
     plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
-    if len(plain) > _LONGEST_NAME:
-        plain = f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
-    return "-".join(["report", *([plain] if plain else [])]) + ".html"
+    return f"report-{file_name(plain)}.html" if plain else "report.html"
 
 
 def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
@@ -182,7 +179,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
 def _written(report: Report, parents: Sequence[Parent], file: str = "report.html") -> StudyOutcome:
     """The report under var/reports as `file`, the study file beside it."""
     ids = tuple(parent.run.info.run_id for parent in parents)
-    names = "+".join(parent.label for parent in parents)[:_LONGEST_FOLDER]
+    names = file_name("+".join(parent.label for parent in parents))
     which = ids[0][:8] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()[:8]
     path = home() / "reports" / f"{names}-{which}" / file
     pictures = drawn(report)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from federated.config import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
 from federated.state import Metrics
+from tasks.tracking.limits import key_of
 from tasks.tracking.metrics import Measured, log_metrics
 
 Entry = tuple[int, Metrics]
@@ -22,7 +23,9 @@ def log_history(run_id: str, history: Sequence[Entry], times: Sequence[int] | No
     times = [_now()] * len(history) if times is None else times
     entries = zip(history, times, strict=True)
     rows = [
-        Measured(name, value, at, step) for (step, metrics), at in entries for name, value in metrics.items()
+        Measured(key_of(name), value, at, step)
+        for (step, metrics), at in entries
+        for name, value in metrics.items()
     ]
     log_metrics(run_id, rows)
 

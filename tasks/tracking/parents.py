@@ -18,6 +18,7 @@ from federated.errors import BadInput
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
 from federated.report.commands import within
+from federated.texts import listed
 from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import connect, tracking_uri
 
@@ -70,7 +71,7 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
         raise BadInput(f"{repeated[0]!r} is named twice; {repeated[0]}@RUN is another run of it")
     found = {name: newest_study(name) for name in names}
     if unknown := [name for name, run in found.items() if run is None]:
-        known = ", ".join(study_names()) or "none yet"
+        known = listed(study_names()) or "none yet"
         which = " or ".join(repr(name) for name in unknown)
         raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
     parents = [Parent(name, run, _question(name, run)) for name, run in found.items() if run is not None]

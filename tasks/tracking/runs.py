@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.entities import DatasetInput, InputTag
 from pydantic import BaseModel
 
 from federated.config import RunConfig
+from federated.errors import bounded
 from federated.evaluation import main_metric
 from federated.federation import Federation
 from federated.study import Run, StudyConfig
 from tasks.tracking.environment import environment
+from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.processes import is_dead, this_process
 from tasks.tracking.search import running_studies
 from tasks.tracking.store import connect, experiment_id
@@ -79,7 +81,7 @@ def closing(run_id: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        client.set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:5000])
+        client.set_tag(run_id, "failure", tag_of(f"{type(error).__name__}: {bounded(str(error))}"))
         client.set_terminated(run_id, "FAILED")
         raise
     except BaseException:  # KeyboardInterrupt, and what Prefect makes of SIGTERM
@@ -128,13 +130,8 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "input_type": str(examples.inputs.dtype),
         "classes": examples.classes,
     }
-    data = Dataset(
-        name=config.dataset.label(),
-        digest=federation.data_digest,
-        source_type="local",
-        source=json.dumps({"uri": examples.source}),
-        schema=json.dumps(schema),
-        profile=json.dumps(profile),
+    data = dataset_of(
+        config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
     )
     client = connect()
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
@@ -160,17 +157,17 @@ def as_yaml(config: BaseModel) -> str:
 def set_tags(run_id: str, tags: dict[str, str]) -> None:
     """Tags that only the end of a run knows."""
     client = connect()
-    for name, value in tags.items():
+    for name, value in tags_of(tags).items():
         client.set_tag(run_id, name, value)
 
 
 def _create(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
-    created = client.create_run(experiment_id(client, experiment), run_name=name, tags=tags)
+    created = client.create_run(experiment_id(client, experiment), run_name=name_of(name), tags=tags_of(tags))
     return str(created.info.run_id)
 
 
 def _log_parameters(client: MlflowClient, run_id: str, parameters: dict[str, Any]) -> None:
-    every = [Param(name, str(value)) for name, value in parameters.items()]
+    every = parameters_of(parameters)
     for start in range(0, len(every), _PARAMETER_BATCH):
         client.log_batch(run_id, params=every[start : start + _PARAMETER_BATCH])
 
@@ -185,7 +182,8 @@ def _source_tags() -> dict[str, str]:
 
 
 def _command() -> str:
-    """How this process was started, so that a person can start it again."""
+    """How this process was started, so that a person can start it again; the program alone where that is too long."""
     program = Path(sys.argv[0])
     start = "python -m flows" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
-    return shlex.join([*start.split(), *sys.argv[1:]])
+    stated = shlex.join([*start.split(), *sys.argv[1:]])
+    return stated if stated == tag_of(stated) else start

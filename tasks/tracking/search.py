@@ -12,6 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.store.entities.paged_list import PagedList
 
 from federated.evaluation import main_metric
+from federated.names import is_study_name, study_name
 from federated.report import RunResult
 from federated.state import Metrics
 from tasks.tracking.store import connect
@@ -25,8 +26,8 @@ _WANTED = re.compile(
 
 def newest_study(name: str) -> MlflowRun | None:
     """The newest parent run of a study; of `NAME@RUN`, the one whose id starts with RUN. None where there is none."""
-    study, _, start = name.partition("@")
-    if not re.fullmatch(r"[\w .-]+", study):  # no study is called that, and a query could not say it
+    study, _, start = study_name(name).partition("@")
+    if not is_study_name(study):  # nothing is called that, and a query could not say it
         return None
     for run in _studies(f" and tags.study = '{study}'"):
         if run.info.run_id.startswith(start):

@@ -17,6 +17,8 @@ from mlflow.exceptions import MlflowException
 
 from federated.errors import BadInput
 from federated.home import home
+from federated.texts import file_name
+from tasks.tracking.limits import name_of
 
 EMBEDDED_DATABASE = "mlflow.db"
 _QUIET = (
@@ -80,10 +82,11 @@ def artifact_root() -> Path:
 
 def experiment_id(client: MlflowClient, name: str) -> str:
     """The id of the experiment of this name; made, or brought back from the bin, where needed."""
+    name = name_of(name)
     found = client.get_experiment_by_name(name)
     if found is None:
         embedded = tracking_uri() == embedded_uri()
-        location = (artifact_root() / name).as_uri() if embedded else None
+        location = (artifact_root() / file_name(name)).as_uri() if embedded else None
         return client.create_experiment(name, artifact_location=location, tags=_SHOWN_AS_TRAINING)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)

@@ -1,0 +1,39 @@
+"""How large a study may be. Whatever is larger is refused at once, with what was asked and the limit.
+
+docs/limits.md says why each is what it is; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+MOST_RUNS = 10_000
+"""Arms, anchors aside, times seeds. Counted before the first run is built."""
+
+LARGEST_STUDY_FILE = 1_000_000
+"""Bytes of a study file."""
+
+MOST_VALUES = 200_000
+"""Numbers, texts, lists and mappings of a study file, those that an alias stands for counted each time."""
+
+DEEPEST = 40
+"""Lists and mappings of a study file within each other."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""Of a whole number in a study file, either sign: what every part that the study passes through can hold."""
+
+LARGEST_STUDY = 500_000
+"""Bytes of a study as JSON, all that it refers to filled in: Prefect's servers take 524,288 for a flow run."""
+
+LONGEST_STUDY_NAME = 1_000
+"""Characters. MLflow searches for it in a tag; longer ones are no names."""
+
+LONGEST_ARM = 200
+"""Characters of an arm's name; a longer one is shortened and ends in a digest. MLflow's names of runs take 250."""
+
+LONGEST_ARGUMENT = 80
+"""Characters of one argument in a choice's label, such as a list of columns; a longer one is shortened as an arm is."""
+
+LONGEST_ERROR = 4_000
+"""Characters of an error that a person is shown; a longer one is cut in the middle."""
+
+MOST_COMPLAINTS = 20
+"""Lines, each of one field, of an error about a study file."""
