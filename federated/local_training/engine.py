@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from federated.config import Engine
 from federated.errors import BadInput
-from federated.local_training.convolution_stack import convolution_stack
+from federated.local_training.convolution_stack import ConvolutionStack, convolution_stack
 from federated.local_training.im2col import im2col_trainer
 from federated.local_training.linear_stack import Dense, linear_stack
 from federated.local_training.loop import loop_trainer
@@ -17,7 +17,7 @@ from federated.local_training.probe import faster
 from federated.local_training.shards import stack_size
 from federated.local_training.stacked import stacked_trainer, turns
 from federated.local_training.teams import keeps_bits
-from federated.local_training.updates import LocalTrainer, PartTrainer
+from federated.local_training.updates import LocalTrainer
 from federated.local_training.vmapped import vmapped_trainer
 from federated.local_training.work import LocalWork
 from federated.local_training.workers import side_by_side
@@ -26,6 +26,43 @@ logger = logging.getLogger(__name__)
 
 # Beyond this many parameters vmap was slower than the loop on a CPU, and to load it costs more than a second.
 _SMALL_MODEL = 20_000
+
+
+def loop(work: LocalWork, threads: int) -> LocalTrainer:
+    """One client after another on each thread, for any model: what every other engine is held against."""
+    return loop_trainer(*work, threads=threads)
+
+
+def stacked(work: LocalWork, threads: int) -> LocalTrainer:
+    """Many clients in one product, for stacks of dense layers. Raises ValueError for other work."""
+    if (layers := _dense_layers(work)) is None:
+        raise ValueError("the model is no stack of dense layers, or its products are not in float32")
+    return _stacked(work, layers, threads)
+
+
+def im2col(work: LocalWork, threads: int) -> LocalTrainer:
+    """Hand-written convolutions, one client at a time on each thread. Raises ValueError for other work."""
+    if (stack := _convolutions(work)) is None:
+        raise ValueError("the model is no row of convolutions, or its products are not in float32")
+    return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
+
+
+def vmap(work: LocalWork, threads: int) -> LocalTrainer:
+    """Many clients at once through torch.func. Raises ValueError where it cannot take the model."""
+    vmapped_trainer(work)
+    return side_by_side(work, lambda: vmapped_trainer(work), threads, stack_size(work))
+
+
+ENGINES: dict[str, Callable[[LocalWork, int], LocalTrainer]] = {
+    "loop": loop,
+    "stacked": stacked,
+    "im2col": im2col,
+    "vmap": vmap,
+}
+"""(work, threads) -> trainer; raises ValueError, with the reason, before anything is trained where it cannot.
+
+What one takes, it trains as the loop does, whatever is asked of it: tests/test_engine_contract.py.
+"""
 
 
 def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], threads: int = 1) -> LocalTrainer:
@@ -38,14 +75,25 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
     Raises BadInput where `vectorised` cannot train the model.
     """
     if engine.name == "loop":
-        return loop_trainer(*work, threads=threads)
-    layers = linear_stack(work) if work.precision == "float32" else None  # in place, in one type
-    if layers is not None:
+        return loop(work, threads)
+    if (layers := _dense_layers(work)) is not None:
         logger.info("engine: stacked (%d dense layers)", len(layers))
         return _stacked(work, layers, threads)
     if engine.name == "vectorised":
-        return _vmapped(work, threads)
+        try:
+            return vmap(work, threads)
+        except ValueError as error:
+            raise BadInput(f"engine: vectorised: {error}; use auto or loop") from error
     return _probed(work, threads, cohort)
+
+
+def _dense_layers(work: LocalWork) -> list[Dense] | None:
+    """None where the hand-written kernels, which work in place and in one type, cannot."""
+    return linear_stack(work) if work.precision == "float32" else None
+
+
+def _convolutions(work: LocalWork) -> ConvolutionStack | None:
+    return convolution_stack(work) if work.precision == "float32" else None
 
 
 def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:
@@ -68,42 +116,23 @@ def _race(work: str, threads: int) -> Race:
     return Race()
 
 
-def _vmapped(work: LocalWork, threads: int) -> LocalTrainer:
-    def make() -> PartTrainer:
-        return vmapped_trainer(work)
-
-    try:
-        make()
-    except ValueError as error:
-        raise BadInput(f"engine: vectorised: {error}; use auto or loop") from error
-    return side_by_side(work, make, threads, stack_size(work))
-
-
 def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTrainer:
     """The loop, or what is worth a try for this model and faster on part of this cohort."""
-    stack = convolution_stack(work) if work.precision == "float32" else None
-    if stack is not None:
-        largest = max(cohort, key=lambda client: len(work.clients[client]))
-
-        def by_im2col(threads: int) -> LocalTrainer:
-            return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
-
-        return _raced(work, threads, [largest], "im2col", by_im2col)
+    if _convolutions(work) is not None:
+        return _raced(work, threads, [max(cohort, key=lambda client: len(work.clients[client]))], "im2col")
     small = work.model.num_trainable <= _SMALL_MODEL
     if len(cohort) < 4 or (work.inputs.device.type == "cpu" and not small):
         logger.info("engine: loop (the model is no stack of dense layers, nor of convolutions)")
-        return loop_trainer(*work, threads=threads)
-    return _raced(work, threads, cohort, "vmap", lambda threads: _vmapped(work, threads))
+        return loop(work, threads)
+    return _raced(work, threads, cohort, "vmap")
 
 
-def _raced(
-    work: LocalWork, threads: int, clients: Sequence[int], name: str, make: Callable[[int], LocalTrainer]
-) -> LocalTrainer:
-    """The loop, or its rival where that is faster on these clients. make: the rival, of so many threads."""
+def _raced(work: LocalWork, threads: int, clients: Sequence[int], name: str) -> LocalTrainer:
+    """The loop, or the engine of that name where it can and is faster on these clients."""
     try:
         # With one thread each, so that runs one after another and several at a time have the same engine.
-        rivals = {"loop": loop_trainer(*work), name: make(1)}
-    except BadInput as error:
+        rivals = {"loop": loop(work, 1), name: ENGINES[name](work, 1)}
+    except ValueError as error:
         logger.info("engine: loop (%s)", error)
-        return loop_trainer(*work, threads=threads)
-    return make(threads) if faster(work, rivals, clients) == name else loop_trainer(*work, threads=threads)
+        return loop(work, threads)
+    return ENGINES[faster(work, rivals, clients)](work, threads)

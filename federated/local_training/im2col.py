@@ -29,10 +29,11 @@ def im2col_trainer(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
         lengths = lengths_of(work, clients, done, terms)
         with torch.no_grad(), as_recorded():
             for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
-                weights.copy_(received)
-                rule = rule_of(work.local, factor, terms.of([at]), received)
+                own = received if received.dim() == 1 else received[at]
+                weights.copy_(own)
+                rule = rule_of(work.local, factor, terms.of([at]), own)
                 slots.losses[row] = _train_client(work, network, rule, client, done, lengths[at])
-                torch.sub(weights, received, out=slots.deltas[row])
+                torch.sub(weights, own, out=slots.deltas[row])
 
     return train
 

@@ -1,0 +1,211 @@
+"""Every engine against the loop in every kind of training that a study can ask for.
+
+An engine says beforehand that it cannot (ValueError), or it does what the loop does. The tables below have a row for
+each engine, kind of training, term, local option and precision; one that is added without a row fails here.
+"""
+
+from dataclasses import fields
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from federated.config import Engine, LocalTraining, RunConfig
+from federated.local_training.engine import ENGINES
+from federated.local_training.terms import LocalTerms
+from federated.local_training.work import Precision
+
+COHORT = [3, 5, 0, 1, 2, 4]
+
+
+def _mlp():
+    return nn.Sequential(nn.Linear(4, 70), nn.ReLU(), nn.Dropout(0.3), nn.Linear(70, 3))
+
+
+def _cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(27, 3)
+    )
+
+
+def _normalised():
+    return nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.GELU(), nn.Dropout(0.3), nn.Linear(6, 3))
+
+
+class _Tied(nn.Module):
+    """A layer that is used twice, one that is frozen, and one that is never used."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.frozen, self.unused = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.head = nn.Linear(4, 3)
+        self.frozen.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.twice(torch.tanh(self.frozen(torch.tanh(self.twice(x)))))))
+
+
+class _Aliased(nn.Module):
+    """A parameter that is also reached past the module's own names, where torch.func does not find it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.beside = [self.layer.weight]
+
+    def forward(self, x):
+        return self.layer(x) + x @ self.beside[0].T
+
+
+class _Counting(nn.Module):
+    """What it returns depends on how often it was called since the parameters were loaded."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.layer(x) * (1 + self.calls / 10)
+
+
+MODELS = {
+    "mlp": (_mlp, (4,)),
+    "cnn": (_cnn, (1, 8, 8)),
+    "normalised": (_normalised, (4,)),
+    "tied": (_Tied, (4,)),
+    "aliased": (_Aliased, (4,)),
+    "counting": (_Counting, (4,)),
+}
+
+# Of each engine, the models that it must take: to refuse is no way to keep the contract.
+TAKES = {
+    "loop": set(MODELS),
+    "stacked": {"mlp"},
+    "im2col": {"cnn"},
+    "vmap": {"mlp", "cnn", "normalised", "tied"},
+}
+
+
+def _same_for_all(work, cohort):
+    return work.model.vector
+
+
+def _own_for_each(work, cohort):
+    numbers = np.random.default_rng(5).standard_normal((len(cohort), len(work.model.vector)))
+    return work.model.vector + torch.from_numpy(numbers).to(work.model.vector) / 10
+
+
+# Of each kind of training: what clients receive, [P] or [C, P], and who trains.
+KINDS = {
+    "federated": (_same_for_all, COHORT),
+    "local": (_own_for_each, COHORT),
+    "centralised": (_own_for_each, [5]),  # one holder, whose model comes as a row
+    "personalisation": (_same_for_all, sorted(COHORT)),
+}
+
+LOCAL = {
+    "plain": {},
+    "epochs": {"epochs": 2, "momentum": 0.9},
+    "range of epochs": {"epochs": [1, 3], "weight_decay": 0.1},
+    "steps": {"steps": 5, "batch_size": 10, "max_gradient_norm": 0.2},
+    "range of steps": {"steps": [1, 4], "batch_size": 1, "momentum": 0.5},
+    "full batch": {"steps": 2, "batch_size": None, "weight_decay": 0.1, "momentum": 0.5},
+    "clipped": {"max_gradient_norm": 0.1, "momentum": 0.5, "weight_decay": 0.1, "batch_size": 10},
+    "schedule": {"learning_rate": 0.3, "schedule": "step(every=1, factor=0.5)"},
+}
+
+
+def _numbers(*shape):
+    return torch.from_numpy(np.random.default_rng(7).standard_normal(shape)) / 4
+
+
+def _all_terms(clients, size):
+    correction, factors = _numbers(clients, size), np.linspace(0.5, 2, clients)
+    return LocalTerms(0.3, correction, factors, np.arange(clients) % 3 + 1)
+
+
+TERMS = {
+    "none": lambda clients, size: LocalTerms(),
+    "proximal": lambda clients, size: LocalTerms(proximal=0.3),
+    "correction": lambda clients, size: LocalTerms(correction=_numbers(size)),
+    "correction of each": lambda clients, size: LocalTerms(correction=_numbers(clients, size)),
+    "rate_factors": lambda clients, size: LocalTerms(rate_factors=np.linspace(0.5, 2, clients)),
+    "steps": lambda clients, size: LocalTerms(steps=np.arange(clients) % 3 + 1),
+    "all": _all_terms,
+}
+
+# How far an engine may be from the loop, as a share of the longest move; in bfloat16 sums differ in hundredths.
+PRECISION = {"float32": 1e-4, "bfloat16": 0.3}
+
+
+def test_nothing_that_a_study_can_ask_for_is_left_out():
+    assert set(TAKES) == set(ENGINES)
+    assert set(KINDS) == {*get_args(RunConfig.model_fields["training"].annotation), "personalisation"}
+    assert {field.name for field in fields(LocalTerms)} < set(TERMS)
+    stated = {option for options in LOCAL.values() for option in options}
+    assert stated == set(LocalTraining.model_fields)
+    assert set(PRECISION) == set(get_args(Precision))
+    assert set(get_args(Engine.model_fields["precision"].annotation)) == set(PRECISION)
+
+
+def _trained(engine, work, kind, terms):
+    receive, cohort = KINDS[kind]
+    received = receive(work, cohort)
+    before, added = received.clone(), TERMS[terms](len(cohort), work.model.num_trainable)
+    if added.correction is not None:
+        added = LocalTerms(added.proximal, added.correction.to(received), added.rate_factors, added.steps)
+    updates = ENGINES[engine](work, 1)(received, cohort, 2, added)
+    assert torch.equal(received, before), "what was received has changed"
+    return updates
+
+
+def _assert_like_the_loop(engine, work, kind, terms, bound):
+    updates, expected = (_trained(name, work, kind, terms) for name in (engine, "loop"))
+    largest = float(expected.deltas.abs().max())
+    assert largest > 1e-4, "nothing was learnt"
+    assert updates.deltas.dtype == expected.deltas.dtype
+    assert updates.client_ids.tolist() == expected.client_ids.tolist()
+    assert updates.num_examples.tolist() == expected.num_examples.tolist()
+    assert float((updates.deltas - expected.deltas).abs().max()) <= bound * largest
+    assert torch.allclose(updates.losses, expected.losses, rtol=max(bound / 5, 1e-5), atol=1e-6)
+
+
+def _rows():
+    """Every local option with every kind of training, every term with each too; together all that can meet."""
+    of_options = [(kind, local, "none") for kind in KINDS for local in LOCAL]
+    of_terms = [(kind, "epochs", terms) for kind in KINDS for terms in TERMS]
+    return [*of_options, *of_terms, *((kind, "clipped", "all") for kind in KINDS)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("engine", [name for name in TAKES if name != "loop"])
+def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, local_work):
+    make, shape = MODELS[name]
+    if name not in TAKES[engine]:
+        with pytest.raises(ValueError, match=r"the model|torch\.func"):
+            ENGINES[engine](local_work(make(), shape=shape), 1)
+        return
+    for kind, local, terms in _rows():
+        work = local_work(make(), shape=shape, **{"batch_size": 4, "learning_rate": 0.05, **LOCAL[local]})
+        try:
+            _assert_like_the_loop(engine, work, kind, terms, 1e-11)
+        except (AssertionError, RuntimeError) as error:
+            raise AssertionError(f"{kind}, {local}, terms {terms}: {error}") from error
+
+
+@pytest.mark.parametrize("precision", PRECISION)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("engine", "name"), [(e, m) for e in TAKES for m in sorted(TAKES[e]) if e != "loop"])
+def test_so_it_is_in_every_precision(engine, name, kind, precision, local_work):
+    make, shape = MODELS[name]
+    work = local_work(make(), dtype=torch.float32, shape=shape, precision=precision, batch_size=4)
+    try:
+        ENGINES[engine](work, 1)
+    except ValueError:
+        assert precision == "bfloat16"
+        return
+    _assert_like_the_loop(engine, work, kind, "proximal", PRECISION[precision])
