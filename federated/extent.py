@@ -15,9 +15,9 @@ def check_number_of_runs(axes: Mapping[str, Sequence[Any]], arms: Sequence[Any],
     if made * seeds <= MOST_RUNS:
         return
     how = " x ".join(f"{len(values):,}" for values in axes.values())
-    stated = f"{made:,} arms ({how} values)" if len(axes) > 1 else f"{made:,} arm{'' if made == 1 else 's'}"
+    stated = f"{_counted(made, 'arm')}{f' ({how} values)' if len(axes) > 1 else ''}"
     raise ValueError(
-        f"{stated} x {seeds:,} seeds are {made * seeds:,} runs; at most {MOST_RUNS:,} are allowed in a study"
+        f"{stated} x {_counted(seeds, 'seed')} are {made * seeds:,} runs; at most {MOST_RUNS:,} are allowed in a study"
     )
 
 
@@ -34,3 +34,7 @@ def check_size(study: str) -> None:
             f"the study takes {len(study.encode()):,} bytes with all that it refers to filled in; at most "
             f"{LARGEST_STUDY:,} are allowed: shorten its lists"
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,16 @@ import yaml
 
 from federated.dotted import as_mapping
 from federated.errors import BadInput
+from federated.limits import DEEPEST
+from federated.study_extent import check_extent, text_of
 
 
 def content_of(path: Path) -> dict[str, Any]:
     """The YAML of a study file, before any check; its folder joins the import path."""
+    text = text_of(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)
-    except OSError as error:
-        raise BadInput(f"cannot read the study file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = _values_of(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise BadInput(f"the study file {path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise BadInput(
@@ -48,19 +51,33 @@ def apply_setting(content: dict[str, Any], setting: str) -> None:
         for part in parts[:-1]:
             place[part] = as_mapping({} if place.get(part) is None else place[part], path)
             place = place[part]
-        place[parts[-1]] = yaml.load(text, Loader=_OnceLoader)
+        place[parts[-1]] = _values_of(text)
     except (ValueError, yaml.YAMLError) as error:
         raise BadInput(f"--set {setting!r}: {error}") from error
 
 
+def _values_of(text: str) -> Any:
+    """What YAML says. Raises YAMLError or ValueError."""
+    try:
+        return yaml.load(text, Loader=_OnceLoader)
+    except RecursionError:
+        raise yaml.YAMLError(f"lists and mappings within each other deeper than {DEEPEST}") from None
+
+
 class _OnceLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that is stated twice is an error instead of the last one winning."""
+    """YAML's safe loader for a document that is not too large, where a key that is stated twice is an error."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        check_extent(node)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [
             self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")
         ]
-        if twice := [key for key in keys if keys.count(key) > 1]:
+        counts = Counter(key for key in keys if isinstance(key, Hashable))
+        if twice := [key for key, count in counts.items() if count > 1]:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {twice[0]!r} is stated twice", node.start_mark
             )

@@ -386,10 +386,10 @@ def test_a_file_that_is_no_study_says_why(file: StudyFile, text: str, message: s
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot read the study file .*no\.yaml: No such file"):
         read_study(tmp_path / "no.yaml")
-    with pytest.raises(BadInput, match=r"cannot read the study file .*: Is a directory"):
+    with pytest.raises(BadInput, match=r"is a folder; a file of YAML is wanted"):
         read_study(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(BadInput, match=r"latin\.yaml is not valid YAML: 'utf-8' codec"):
+    with pytest.raises(BadInput, match=r"latin\.yaml is not text in UTF-8, as YAML is: 'utf-8' codec"):
         read_study(tmp_path / "latin.yaml")
 
 
