@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.choice import Choice
+from federated.comparison import Comparison
 from federated.config import Compression, RunConfig
 from federated.dotted import value_at, with_value
 from federated.errors import BadInput, readable
@@ -54,16 +55,6 @@ class Run:
     def name(self) -> str:
         """Readable and unique within the study."""
         return f"{self.arm} · seed {self.config.seed}"
-
-
-class Comparison(Frozen):
-    """How the arms are judged. Changes no run."""
-
-    baseline: str | None = Field(
-        None,
-        description="The arm that all others are compared with, or best; null: the first arm",
-    )
-    delta: float = Field(0.01, gt=0, description="The smallest difference of the main metric that matters")
 
 
 class StudyConfig(Frozen):
@@ -150,7 +141,9 @@ class StudyConfig(Frozen):
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
         baseline = self.comparison.baseline
         judged = (
-            self.comparison if baseline in (None, "best", *arms) else Comparison(delta=self.comparison.delta)
+            self.comparison
+            if baseline in (None, "best", *arms)
+            else self.comparison.model_copy(update={"baseline": None})
         )
         return self.model_copy(update={"axes": {}, "arms": kept, "anchors": (), "comparison": judged})
 

@@ -30,7 +30,8 @@ from federated.report.paired import choose_baseline, compare_paired
 from federated.report.pareto import pareto
 from federated.report.ranking import ranked
 from federated.report.style import arm_strokes, strokes
-from federated.report.verdict import best_arm, sentences, share_text
+from federated.report.verdict import best_arm, sentences
+from federated.report.words import share_text
 from federated.study import StudyConfig
 
 ACCURACY = "generalisation/test_accuracy"

@@ -11,7 +11,6 @@ from federated.report.statistics import (
     difference_p,
     equivalence_p,
     holm,
-    more_seeds,
     rank_p,
     sign_p,
     t_interval,
@@ -93,12 +92,6 @@ def test_equal_differences_are_judged_by_counting_and_not_by_a_spread_of_zero() 
     assert difference_p(np.array([0.3])) == equivalence_p(np.array([0.0]), 0.01) == 1.0
 
 
-def test_where_all_seeds_agree_the_seeds_needed_are_those_of_the_exact_tests() -> None:
-    # 8 comparisons at 5 %: 8 / 2^n < 0.05 from n = 8 on; of a difference larger than delta 16 / 2^n, from n = 9 on
-    assert more_seeds(np.zeros(3), 0.01, comparisons=8) == 5
-    assert more_seeds(np.full(3, 0.3), 0.01, comparisons=8) == 6
-
-
 def test_holm_as_published() -> None:
     # p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") in R
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -121,33 +114,6 @@ def test_holm_keeps_the_rate_of_any_false_alarm() -> None:
     alarms = np.mean([min(holm(row)) < 0.05 for row in p_values])
     assert alarms < 0.05 + ERROR
     assert np.mean(p_values.min(axis=1) < 0.05) > 0.05 + ERROR  # what happens without
-
-
-@pytest.mark.parametrize(
-    ("mean", "delta"), [(0.02, 0.01), (0.001, 0.01)], ids=["until it differs", "until it is the same"]
-)
-def test_the_seeds_needed_are_the_first_count_that_decides(mean: float, delta: float) -> None:
-    pattern = np.array([-1.0, 0.0, 1.0])
-    differences = mean + 0.02 * pattern
-    needed = more_seeds(differences, delta, comparisons=1)
-    assert needed is not None
-    assert [_decided(mean, 0.02, 3 + more, delta) for more in (needed - 1, needed)] == [False, True]
-
-
-def _decided(mean: float, sd: float, count: int, delta: float) -> bool:
-    """By the two tests themselves, on a sample of `count` that has exactly this mean and deviation."""
-    sample = np.linspace(-1, 1, count)
-    sample = mean + sd * sample / sample.std(ddof=1)
-    return difference_p(sample) < 0.05 or equivalence_p(sample, delta) < 0.05
-
-
-def test_seeds_needed_at_the_ends() -> None:
-    assert more_seeds(np.array([0.1]), 0.01, 1) == 2
-    assert more_seeds(np.array([-1.0, 0.0, 1.0]), 1e-6, 1) is None
-    few, many = (more_seeds(np.array([0.01, 0.02, 0.06]), 0.001, family) for family in (1, 8))
-    assert few is not None
-    assert many is not None
-    assert few < many
 
 
 def test_an_interval_of_a_proportion_ends_where_proportions_do() -> None:

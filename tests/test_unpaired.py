@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from federated.looks import Looks
 from federated.report import RunResult
+from federated.report.contrasts import UnpairedScores, more_seeds
 from federated.report.paired import compare_paired
 from federated.report.unpaired import (
     mann_whitney_p,
     welch_equivalence_p,
     welch_interval,
-    welch_more_seeds,
     welch_p,
 )
-from federated.report.verdict import sentences, verdict_text
+from federated.report.verdict import sentences
+from federated.report.words import verdict_text
 
 SIMULATIONS = 500
 ERROR = 3 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
@@ -98,27 +100,16 @@ def test_arms_without_spread_need_few_more_seeds_and_then_have_a_verdict() -> No
         assert pair.unpaired
         return verdict_text(pair)
 
-    assert verdict(0.9, 3) == verdict(0.8, 3) == "inconclusive, about 1 more seed needed (not paired)"
-    assert verdict(0.9, 4) == "better (not paired)"
-    assert verdict(0.7, 4) == "worse (not paired)"
-    assert verdict(0.8, 4) == verdict(0.805, 4) == "no difference larger than 0.01 (not paired)"
-    high, low = np.full(3, 0.9), np.full(3, 0.8)
+    same, other = "equal scores with every seed", "the same difference with every seed"
+    assert verdict(0.9, 3) == f"inconclusive, 1 more seed like these would decide; {other} (not paired)"
+    assert verdict(0.8, 3) == f"inconclusive, 1 more seed like these would decide; {same} (not paired)"
+    assert verdict(0.9, 4) == f"better; {other} (not paired)"
+    assert verdict(0.7, 4) == f"worse; {other} (not paired)"
+    assert verdict(0.8, 4) == f"no difference larger than 0.01; {same} (not paired)"
+    assert verdict(0.805, 4) == f"no difference larger than 0.01; {other} (not paired)"
+    unlike = UnpairedScores(np.full(3, 0.9), np.full(3, 0.8))
     # ten comparisons: 2 / C(2n, n) < 0.005 from six seeds (2 / 924; with five 2 / 252)
-    assert welch_more_seeds(high, low, 0.01, 10) == 3
-
-
-def test_the_seeds_needed_are_the_first_count_that_decides() -> None:
-    mine, theirs = 0.92 + 0.02 * np.array([-1.0, 0.0, 1.0]), 0.9 + 0.01 * np.array([-1.0, 0.0, 1.0])
-    needed = welch_more_seeds(mine, theirs, 0.001, 1)
-    assert needed is not None
-
-    def decided(count: int) -> bool:
-        shape = np.linspace(-1, 1, count)
-        shape = shape / shape.std(ddof=1)
-        return welch_p(0.92 + 0.02 * shape, 0.9 + 0.01 * shape) < 0.05
-
-    assert [decided(3 + more) for more in (needed - 1, needed)] == [False, True]
-    assert welch_more_seeds(mine[:1], theirs, 0.01, 1) == 2
+    assert more_seeds(unlike, 0.01, 10, Looks()) == 3
 
 
 def runs(study: str, arm: str, scores: np.ndarray, **changes: Any) -> list[RunResult]:

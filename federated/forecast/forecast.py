@@ -15,8 +15,8 @@ from federated.forecast.payloads import Amount, downlink_bytes, total
 from federated.forecast.probe import Probe, probe
 from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
+from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
-from federated.report.paired import FEWEST_SEEDS
 from federated.setup import Setup, prepare
 from federated.stopping import segment_ends
 from federated.study import Run
@@ -223,6 +223,6 @@ def _of_memory(memory: float, workers: int) -> list[str]:
 
 def _few_seeds(seeds: int) -> str:
     return (
-        f"seeds: {seeds} decide nothing between arms; a verdict needs {FEWEST_SEEDS} or more, and 5 make small "
-        "differences visible"
+        f"seeds: {seeds} decide nothing between arms; a verdict needs {FEWEST_SEEDS} or more; 5 show large and "
+        "steady differences, 10 smaller ones"
     )

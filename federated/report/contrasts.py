@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from federated.looks import FEWEST_SEEDS, MOST_SEEDS, Looks
 from federated.report import statistics, unpaired
-from federated.report.statistics import Interval
+from federated.report.seeds_needed import paired_look, unpaired_look
+from federated.report.statistics import RATE, Interval
 
 
 class Contrast(Protocol):
-    """The scores of one arm against those of another."""
+    """The scores of one arm against those of another, in the order of their seeds."""
 
     @property
     def mean(self) -> float | None:
@@ -23,13 +26,28 @@ class Contrast(Protocol):
         """Seeds that it rests on: shared ones, or those of the arm that has fewer."""
 
     @property
+    def counted(self) -> bool:
+        """Whether there is no spread, so that tests count seeds.
+
+        Such tests may be looked at after every seed: where one more seed leaves them without spread, the smaller number
+        had none either, so that they can err only once, at the first count that is enough.
+        """
+
+    @property
     def interval(self) -> Interval | None: ...
     @property
     def p(self) -> float: ...
     @property
     def rank_p(self) -> float: ...
     def same_p(self, delta: float) -> float: ...
-    def more_seeds(self, delta: float, comparisons: int) -> int | None: ...
+    def first(self, count: int) -> Contrast:
+        """Of so many seeds alone."""
+
+    def look_needed(self, delta: float, rate: float, looks: Looks) -> int | None:
+        """The number of seeds that would probably decide at this error rate; None where none would.
+
+        It takes three seeds or more.
+        """
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,10 @@ class PairedScores:
         return len(self.differences)
 
     @property
+    def counted(self) -> bool:
+        return self.count > 1 and statistics.all_the_same(self.differences)
+
+    @property
     def interval(self) -> Interval | None:
         return statistics.t_interval(self.differences)
 
@@ -61,8 +83,15 @@ class PairedScores:
     def same_p(self, delta: float) -> float:
         return statistics.equivalence_p(self.differences, delta)
 
-    def more_seeds(self, delta: float, comparisons: int) -> int | None:
-        return statistics.more_seeds(self.differences, delta, comparisons)
+    def first(self, count: int) -> PairedScores:
+        return PairedScores(self.differences[:count])
+
+    def look_needed(self, delta: float, rate: float, looks: Looks) -> int | None:
+        if self.counted:
+            return _first_enough(
+                self.count, lambda count: PairedScores(np.full(count, self.differences[0])), delta, rate
+            )
+        return paired_look(self.differences, delta, rate, looks)
 
 
 @dataclass(frozen=True)
@@ -81,6 +110,10 @@ class UnpairedScores:
         return min(len(self.mine), len(self.theirs))
 
     @property
+    def counted(self) -> bool:
+        return unpaired.all_alike(self.mine, self.theirs)
+
+    @property
     def interval(self) -> Interval | None:
         return unpaired.welch_interval(self.mine, self.theirs)
 
@@ -95,5 +128,61 @@ class UnpairedScores:
     def same_p(self, delta: float) -> float:
         return unpaired.welch_equivalence_p(self.mine, self.theirs, delta)
 
-    def more_seeds(self, delta: float, comparisons: int) -> int | None:
-        return unpaired.welch_more_seeds(self.mine, self.theirs, delta, comparisons)
+    def first(self, count: int) -> UnpairedScores:
+        return UnpairedScores(self.mine[:count], self.theirs[:count])
+
+    def look_needed(self, delta: float, rate: float, looks: Looks) -> int | None:
+        if self.counted:
+            mine, theirs = self.mine[0], self.theirs[0]
+            return _first_enough(
+                self.count,
+                lambda count: UnpairedScores(np.full(count, mine), np.full(count, theirs)),
+                delta,
+                rate,
+            )
+        if not unpaired.have_spread(self.mine, self.theirs):
+            return None
+        return unpaired_look(self.mine, self.theirs, delta, rate, looks)
+
+
+def _first_enough(least: int, with_seeds: Callable[[int], Contrast], delta: float, rate: float) -> int | None:
+    """The first count of seeds without spread from which the tests that count them decide."""
+    made = ((count, with_seeds(count)) for count in range(least, MOST_SEEDS + 1))
+    return next((count for count, seen in made if min(seen.p, seen.same_p(delta)) < rate), None)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Both p of a contrast, at the look that its seeds have reached: divided by the look's share of the error rate.
+
+    seeds: that were judged; 0 before the first look, where both p are 1. mean: their difference.
+    """
+
+    seeds: int
+    mean: float | None
+    p: float
+    same_p: float
+
+
+def judged(contrast: Contrast, delta: float, looks: Looks) -> Judged:
+    """The contrast by the first seeds of it, as many as its last look has; without spread by all of them."""
+    look = looks.at(contrast.count)
+    if look is None:
+        return Judged(0, None, 1.0, 1.0)
+    seen = contrast if contrast.counted else contrast.first(look)
+    share = 1.0 if seen.counted else looks.share(look)
+    return Judged(seen.count, seen.mean, min(seen.p / share, 1.0), min(seen.same_p(delta) / share, 1.0))
+
+
+def more_seeds(contrast: Contrast, delta: float, comparisons: int, looks: Looks) -> int | None:
+    """Seeds to add until a look that would probably decide, the error rate shared among comparisons; None: none would.
+
+    With fewer than three seeds those up to the first useful look: a spread has to be known first.
+    """
+    count = contrast.count
+    needed = (
+        looks.first_useful(count)
+        if count < FEWEST_SEEDS
+        else contrast.look_needed(delta, RATE / comparisons, looks)
+    )
+    return None if needed is None else needed - count

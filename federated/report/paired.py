@@ -11,8 +11,9 @@ import numpy as np
 
 from federated.errors import BadInput
 from federated.evaluation import higher_is_better, range_of_differences
+from federated.looks import Looks
 from federated.report.by_seed import BySeed, outcomes_of
-from federated.report.contrasts import Contrast, PairedScores, UnpairedScores
+from federated.report.contrasts import Contrast, Judged, PairedScores, UnpairedScores, judged, more_seeds
 from federated.report.results import RunResult, arms_of, candidates, same_partition
 from federated.report.statistics import RATE, Interval, holm, within
 
@@ -21,11 +22,10 @@ Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive
 BEST = "best"
 """As the name of a baseline: the arm with the best mean."""
 
+EVERY_STUDYS_LOOKS = Looks()
+
 DELTA = 0.01
 """The smallest difference that matters, unless the study says otherwise: one percentage point of accuracy."""
-
-FEWEST_SEEDS = 3
-"""Below, nothing is called better, worse or the same: two differences that happen to agree are no evidence."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Paired:
 
     mean, interval: arm minus baseline in `metric`, at 95 %, for this arm alone, cut at the largest difference that
     the metric can have; None where there is none. seeds: those that both finished. unpaired: of another study with
-    other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on. p,
-    same_p: of no difference, and of one of `delta` or more, both after Holm's correction over the family. rank_p:
-    without normality, not corrected. more_seeds: with the verdict "inconclusive" only; None there means more than
-    200.
+    other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on.
+    p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
+    division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
+    of all seeds, not corrected. steady: whether every seed has the same difference. more_seeds: with the verdict
+    "inconclusive" only; None there means that no look up to 200 would probably decide.
     """
 
     arm: str
@@ -52,6 +53,8 @@ class Paired:
     verdict: Verdict
     delta: float
     count: int
+    judged: int = 0
+    steady: bool = False
     more_seeds: int | None = None
     unpaired: bool = False
 
@@ -77,7 +80,10 @@ def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> 
 
 
 def compare_paired(
-    results: Sequence[RunResult], wanted: str | None = None, delta: float = DELTA
+    results: Sequence[RunResult],
+    wanted: str | None = None,
+    delta: float = DELTA,
+    looks: Looks = EVERY_STUDYS_LOOKS,
 ) -> list[Paired]:
     """Every other arm with the same main metric against the baseline, in first-seen order.
 
@@ -96,10 +102,11 @@ def compare_paired(
     pairs = [(arm, baseline) for arm in arms if arm != baseline]
     if wanted == BEST and BEST not in arms:
         others = [arm for arm, _ in pairs]
-        family = _tested([*pairs, *itertools.combinations(others, 2)], outcomes, delta)
+        family = _tested([*pairs, *itertools.combinations(others, 2)], outcomes, delta, looks)
     else:
-        family = _tested(pairs, outcomes, delta)
-    return [_judged(outcomes, test, metric, delta, len(family)) for test in family[: len(pairs)]]
+        family = _tested(pairs, outcomes, delta, looks)
+    asked = _Asked(metric, delta, looks, len(family))
+    return [_paired(outcomes, test, asked) for test in family[: len(pairs)]]
 
 
 class _Test(NamedTuple):
@@ -108,18 +115,30 @@ class _Test(NamedTuple):
     arms: tuple[str, str]
     seeds: tuple[int, ...]
     contrast: Contrast
+    judged: Judged
     p: float
     same_p: float
 
 
-def _tested(pairs: Sequence[tuple[str, str]], outcomes: dict[str, BySeed], delta: float) -> list[_Test]:
-    """Every pair of a family with p values that are corrected for it. Without two seeds p is 1."""
+class _Asked(NamedTuple):
+    """Of every comparison of a family, which has so many."""
+
+    metric: str
+    delta: float
+    looks: Looks
+    comparisons: int
+
+
+def _tested(
+    pairs: Sequence[tuple[str, str]], outcomes: dict[str, BySeed], delta: float, looks: Looks
+) -> list[_Test]:
+    """Every pair of a family with p values that are corrected for it. Before the first look p is 1."""
     both = [(outcomes[arm], outcomes[other]) for arm, other in pairs]
     seeds = [tuple(sorted(mine.scores.keys() & theirs.scores.keys())) for mine, theirs in both]
     contrasts = [_contrast(*arms, shared) for arms, shared in zip(both, seeds, strict=True)]
-    p = holm([contrast.p for contrast in contrasts])
-    same_p = holm([contrast.same_p(delta) for contrast in contrasts])
-    return [_Test(*parts) for parts in zip(pairs, seeds, contrasts, p, same_p, strict=True)]
+    found = [judged(contrast, delta, looks) for contrast in contrasts]
+    p, same_p = holm([each.p for each in found]), holm([each.same_p for each in found])
+    return [_Test(*parts) for parts in zip(pairs, seeds, contrasts, found, p, same_p, strict=True)]
 
 
 def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int]) -> Contrast:
@@ -129,16 +148,19 @@ def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int]) -> Contrast:
     same_draws = seeds and all(same_partition(mine.runs[seed], theirs.runs[seed]) for seed in seeds)
     if one_study or same_draws:
         return PairedScores(np.array([mine.scores[seed] - theirs.scores[seed] for seed in seeds], np.float64))
-    return UnpairedScores(*(np.array(list(arm.scores.values()), np.float64) for arm in (mine, theirs)))
+    return UnpairedScores(
+        *(np.array([arm.scores[seed] for seed in sorted(arm.scores)], np.float64) for arm in (mine, theirs))
+    )
 
 
-def _judged(outcomes: dict[str, BySeed], test: _Test, metric: str, delta: float, comparisons: int) -> Paired:
-    (arm, baseline), seeds, contrast, p, same_p = test
+def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
+    (arm, baseline), seeds, contrast, seen, p, same_p = test
+    metric, delta, looks, comparisons = asked
     mine, theirs = (outcomes[name].curves for name in test.arms)
     unpaired = isinstance(contrast, UnpairedScores)
     identical = bool(seeds) and not unpaired and all(mine[seed] == theirs[seed] for seed in seeds)
-    gain = contrast.mean if contrast.mean is None or higher_is_better(metric) else -contrast.mean
-    verdict = "no effect" if identical else _verdict(gain, contrast.count, p, same_p)
+    gain = seen.mean if seen.mean is None or higher_is_better(metric) else -seen.mean
+    verdict = "no effect" if identical else _verdict(gain, p, same_p)
     return Paired(
         arm=arm,
         baseline=baseline,
@@ -152,14 +174,16 @@ def _judged(outcomes: dict[str, BySeed], test: _Test, metric: str, delta: float,
         verdict=verdict,
         delta=delta,
         count=contrast.count,
-        more_seeds=contrast.more_seeds(delta, comparisons) if verdict == "inconclusive" else None,
+        judged=seen.seeds,
+        steady=contrast.counted,
+        more_seeds=more_seeds(contrast, delta, comparisons, looks) if verdict == "inconclusive" else None,
         unpaired=unpaired,
     )
 
 
-def _verdict(gain: float | None, count: int, p: float, same_p: float) -> Verdict:
-    """gain: how much better the arm is, in the mean over `count` seeds."""
-    if gain is None or count < FEWEST_SEEDS:
+def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:
+    """gain: how much better the arm is, in the mean over the seeds that were judged."""
+    if gain is None:
         return "inconclusive"
     if same_p < RATE:  # first: a difference too small to matter may still be a certain one
         return "no difference"
@@ -175,6 +199,7 @@ def paired_table(pairs: Sequence[Paired]) -> dict[str, list[Any]]:
         "baseline": [pair.baseline for pair in pairs],
         "metric": [pair.metric for pair in pairs],
         "seeds": [pair.count for pair in pairs],
+        "seeds judged": [pair.judged for pair in pairs],
         "paired": [not pair.unpaired for pair in pairs],
         "difference": [pair.mean for pair in pairs],
         "low": [pair.interval and pair.interval.low for pair in pairs],

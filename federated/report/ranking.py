@@ -14,7 +14,7 @@ from federated.report.paired import Paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.style import metric_label
-from federated.report.verdict import difference_text, share_text, verdict_text
+from federated.report.words import difference_text, share_text, verdict_text
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from federated.looks import Looks
 from federated.report.commands import study_command
 from federated.report.comparison import ArmSummary, compare
 from federated.report.costs import Costs, costs
 from federated.report.foreseen import Foreseen
-from federated.report.paired import DELTA, Paired, compare_paired
+from federated.report.paired import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
 from federated.report.pareto import Place, pareto, problems_of
 from federated.report.ranking import Ranked, ranked
 from federated.report.results import RunResult
@@ -23,8 +24,8 @@ from federated.report.verdict import sentences
 class Report:
     """What a study asked and found.
 
-    question: text of the study file. baseline, delta: how arms are judged, see `compare_paired`. target: of the
-    main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
+    question: text of the study file. baseline, delta, looks_taken: how arms are judged, see `compare_paired`.
+    target: of the main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. foreseen: the
     forecast against what the study took, where there was one.
@@ -36,6 +37,7 @@ class Report:
     question: str = ""
     baseline: str | None = None
     delta: float = DELTA
+    looks_taken: Looks = EVERY_STUDYS_LOOKS
     target: float | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Report:
     @cached_property
     def pairs(self) -> list[Paired]:
         """Every other arm against the baseline; raises BadInput as `compare_paired` does."""
-        return compare_paired(self.results, self.baseline, self.delta)
+        return compare_paired(self.results, self.baseline, self.delta, self.looks_taken)
 
     @cached_property
     def verdict(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Paired statistics over seeds: intervals, tests, Holm's correction, seeds still needed.
+"""Paired statistics over seeds: intervals, tests, Holm's correction.
 
 Arms of a study share seeds, and with them held-out data, initial model, cohorts and batches. What they differ by,
 seed by seed, spreads far less than their scores do; it is what every function here takes.
@@ -17,9 +17,6 @@ LEVEL = 0.95
 
 RATE = 0.05
 """The error rate of every test, stated and not 1 - LEVEL, which is a little more: a p of 1/20 is not below it."""
-
-MOST_SEEDS = 200
-"""Up to which the seeds needed are counted."""
 
 ROUNDING = 1e-12
 """Differences that vary by less than this are the same: 0.9 - 0.8 is not quite 0.8 - 0.7."""
@@ -82,15 +79,13 @@ def equivalence_p(differences: np.ndarray, delta: float) -> float:
 
     Where all differences [n] are the same, an exact binomial test that most seeds differ by `delta` at most.
     """
-    from scipy.stats import ttest_1samp
+    from statsmodels.stats.weightstats import DescrStatsW
 
     if len(differences) < 2:
         return 1.0
     if all_the_same(differences):
         return 0.5 ** len(differences) if abs(differences[0]) <= delta else 1.0
-    above = ttest_1samp(differences, -delta, alternative="greater").pvalue
-    below = ttest_1samp(differences, delta, alternative="less").pvalue
-    return float(max(above, below))
+    return float(DescrStatsW(differences).ttost_mean(-delta, delta)[0])
 
 
 def sign_p(differences: np.ndarray) -> float:
@@ -120,30 +115,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     if not len(p_values):
         return []
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
-
-
-def more_seeds(differences: np.ndarray, delta: float, comparisons: int) -> int | None:
-    """Seeds still needed for a verdict if mean and spread stay as they are; None for more than MOST_SEEDS.
-
-    The count from which either the interval excludes zero or the difference is within `delta`, with the error
-    rate shared among `comparisons`. With fewer than three seeds those up to three: a spread has to be known first.
-    Where all differences are the same, the count from which the exact tests say so.
-    """
-    from scipy.stats import t
-
-    if len(differences) < 3:
-        return 3 - len(differences)
-    counts = np.arange(len(differences) + 1, MOST_SEEDS + 1)
-    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
-    rate = RATE / comparisons
-    if all_the_same(differences):
-        enough = np.flatnonzero(0.5**counts * (1 if mean <= delta else 2) < rate)
-    else:
-        width = sd / np.sqrt(counts)
-        differs = t.isf(rate / 2, counts - 1) * width < mean
-        same = t.isf(rate, counts - 1) * width < delta - mean
-        enough = np.flatnonzero(differs | same)
-    return int(counts[enough[0]]) - len(differences) if len(enough) else None
 
 
 def all_the_same(values: np.ndarray) -> bool:

@@ -12,14 +12,14 @@ import math
 
 import numpy as np
 
-from federated.report.statistics import LEVEL, MOST_SEEDS, RATE, ROUNDING, Interval, all_the_same
+from federated.report.statistics import LEVEL, ROUNDING, Interval, all_the_same
 
 
 def welch_interval(mine: np.ndarray, theirs: np.ndarray) -> Interval | None:
     """Of the difference of the means of mine [n] and theirs [m]; None where spreads cannot be estimated."""
     from scipy.stats import ttest_ind
 
-    if not _have_spread(mine, theirs):
+    if not have_spread(mine, theirs):
         return None
     ends = ttest_ind(mine, theirs, equal_var=False).confidence_interval(LEVEL)
     return Interval(float(ends.low), float(ends.high))
@@ -29,9 +29,9 @@ def welch_p(mine: np.ndarray, theirs: np.ndarray) -> float:
     """Two-sided p of equal means; the exact one where neither arm spreads, 1.0 below two seeds. Welch 1947."""
     from scipy.stats import ttest_ind
 
-    if _all_alike(mine, theirs):
-        return 2 * _order_p(len(mine), len(theirs)) if _difference(mine, theirs) > ROUNDING else 1.0
-    if not _have_spread(mine, theirs):
+    if all_alike(mine, theirs):
+        return 2 * order_p(len(mine), len(theirs)) if _difference(mine, theirs) > ROUNDING else 1.0
+    if not have_spread(mine, theirs):
         return 1.0
     return float(ttest_ind(mine, theirs, equal_var=False).pvalue)
 
@@ -40,9 +40,9 @@ def welch_equivalence_p(mine: np.ndarray, theirs: np.ndarray, delta: float) -> f
     """p of means that differ by `delta` or more, either way: two one-sided Welch tests; else as `welch_p`."""
     from statsmodels.stats.weightstats import ttost_ind
 
-    if _all_alike(mine, theirs):
-        return _order_p(len(mine), len(theirs)) if _difference(mine, theirs) < delta else 1.0
-    if not _have_spread(mine, theirs):
+    if all_alike(mine, theirs):
+        return order_p(len(mine), len(theirs)) if _difference(mine, theirs) < delta else 1.0
+    if not have_spread(mine, theirs):
         return 1.0
     return float(ttost_ind(mine, theirs, -delta, delta, usevar="unequal")[0])
 
@@ -54,36 +54,11 @@ def mann_whitney_p(mine: np.ndarray, theirs: np.ndarray) -> float:
     return float(mannwhitneyu(mine, theirs).pvalue) if len(mine) and len(theirs) else 1.0
 
 
-def welch_more_seeds(mine: np.ndarray, theirs: np.ndarray, delta: float, comparisons: int) -> int | None:
-    """Seeds that each arm still needs if means and spreads stay as they are; None for more than MOST_SEEDS.
-
-    As `statistics.more_seeds`, with as many seeds in one arm as in the other. Where neither arm spreads, the count from
-    which the exact tests say so.
-    """
-    from scipy.stats import t
-
-    count = min(len(mine), len(theirs))
-    if count < 3:
-        return 3 - count
-    if not _have_spread(mine, theirs) and not _all_alike(mine, theirs):
-        return None
-    counts = np.arange(count + 1, MOST_SEEDS + 1)
-    rate = RATE / comparisons
-    if _all_alike(mine, theirs):
-        sides = 1 if _difference(mine, theirs) < delta else 2
-        return next(int(n) for n in counts if sides * _order_p(int(n), int(n)) < rate) - count
-    parts = np.array([mine.var(ddof=1), theirs.var(ddof=1)])
-    freedom = (counts - 1) * parts.sum() ** 2 / (parts**2).sum()
-    width, mean = np.sqrt(parts.sum() / counts), abs(float(mine.mean() - theirs.mean()))
-    enough = (t.isf(rate / 2, freedom) * width < mean) | (t.isf(rate, freedom) * width < delta - mean)
-    return int(counts[enough.argmax()]) - count if enough.any() else None
-
-
-def _have_spread(mine: np.ndarray, theirs: np.ndarray) -> bool:
+def have_spread(mine: np.ndarray, theirs: np.ndarray) -> bool:
     return _known(mine, theirs) and not (all_the_same(mine) and all_the_same(theirs))
 
 
-def _all_alike(mine: np.ndarray, theirs: np.ndarray) -> bool:
+def all_alike(mine: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether both arms have the same score with every seed, each its own."""
     return _known(mine, theirs) and all_the_same(mine) and all_the_same(theirs)
 
@@ -96,6 +71,6 @@ def _difference(mine: np.ndarray, theirs: np.ndarray) -> float:
     return abs(float(mine.mean() - theirs.mean()))
 
 
-def _order_p(mine: int, theirs: int) -> float:
+def order_p(mine: int, theirs: int) -> float:
     """One-sided p of all scores of one arm above all of the other, with so many seeds each."""
     return 1 / math.comb(mine + theirs, mine)

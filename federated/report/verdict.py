@@ -12,8 +12,11 @@ from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
 from federated.report.results import RunResult, arms_of, candidates
-from federated.report.statistics import MOST_SEEDS, Interval
 from federated.report.style import metric_label
+from federated.report.words import difference_text, interval_text, seeds_needed, share_text, signed
+
+_FEW = 10
+"""Seeds below which only a difference of several standard deviations is found among several arms."""
 
 _DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
@@ -39,18 +42,46 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     said += [_about(verdict, by_verdict[verdict]) for verdict in _DECIDED if by_verdict[verdict]]
     said += [same.sentence() for same in identical_arms(candidates(results))]
     said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
+    said += _equal_scores(shared)
     if without := [pair.arm for pair in pairs if pair.mean is None]:
         said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
     said += _lost(results)
-    least = min((pair.count for pair in shared), default=5)
-    if least < 5:
-        seeds = f"{least} seed{'' if least == 1 else 's'} an arm"
-        said.append(f"With {seeds}, only large and steady differences can be told from chance.")
+    said += _few_seeds(by_verdict["inconclusive"])
     if unpaired := [pair for pair in shared if pair.unpaired]:
         others = "Some arms" if len(unpaired) < len(shared) else "The arms"
         said.append(
             f"{others} had other data or partitions than {unpaired[0].baseline}: they are compared without pairing "
             f"their seeds (Welch), and what differs may be the data."
+        )
+    return said
+
+
+def _equal_scores(pairs: Sequence[Paired]) -> list[str]:
+    """The arms whose scores are the baseline's with every seed, though their models are not."""
+    equal = [
+        pair
+        for pair in pairs
+        if pair.steady and pair.verdict != "no effect" and not signed(pair.mean or 0.0).strip("0.")
+    ]
+    if not equal:
+        return []
+    named = "; ".join(f"{pair.arm} ({pair.count} seed{'' if pair.count == 1 else 's'})" for pair in equal[:3])
+    more = f"; and {len(equal) - 3} more" if len(equal) > 3 else ""
+    return [f"The same score as {equal[0].baseline} with every seed, from other models: {named}{more}."]
+
+
+def _few_seeds(inconclusive: Sequence[Paired]) -> list[str]:
+    """What few seeds cannot tell, and that some were not judged yet."""
+    if not inconclusive:
+        return []
+    said, least = [], min(pair.count for pair in inconclusive)
+    if least < _FEW:
+        seeds = f"{least} seed{'' if least == 1 else 's'} an arm"
+        said.append(f"With {seeds}, only large and steady differences can be told from chance.")
+    if waiting := [pair for pair in inconclusive if 0 < pair.judged < pair.count]:
+        counts = f"the first {waiting[0].judged} of {waiting[0].count} seeds"
+        said.append(
+            f"Judged by {counts}: verdicts are taken at fixed numbers of seeds, so that seeds may be added at will."
         )
     return said
 
@@ -96,14 +127,6 @@ def _named(some: Sequence[RunResult], results: Sequence[RunResult]) -> str:
     return named + (f"; and {len(counts) - 3} more" if len(counts) > 3 else "")
 
 
-def share_text(closed: GapClosed) -> str:
-    """`0.84 [0.80, 0.88]` of the anchors' gap, `[−∞, ∞]` without bounds; in words where they do not differ."""
-    if closed.share is None:
-        return "anchors do not differ" if closed.seeds else "no shared seed"
-    ends = "" if closed.interval is None else f" [{closed.interval.low:.2f}, {closed.interval.high:.2f}]"
-    return f"{closed.share:.2f}{ends}".replace("-", "−").replace("inf", "∞")
-
-
 def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
     """What the best arm closes of the gap between the anchors, and for whom there is no such gap."""
     said = []
@@ -121,44 +144,6 @@ def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
             f"{named}{more}."
         )
     return said
-
-
-def verdict_text(pair: Paired) -> str:
-    """As `_verdict_text`; said where seeds were not paired."""
-    return _verdict_text(pair) + (" (not paired)" if pair.unpaired else "")
-
-
-def _verdict_text(pair: Paired) -> str:
-    """`no difference larger than 0.01`, or `inconclusive, about 4 more seeds needed`."""
-    if pair.verdict == "no difference":
-        return f"no difference larger than {pair.delta:g}"
-    if pair.verdict == "no effect":
-        return "no effect: identical to the baseline"
-    if pair.verdict != "inconclusive":
-        return pair.verdict
-    if pair.mean is None:
-        return "inconclusive, no shared seed"
-    if pair.more_seeds is None:
-        return f"inconclusive, more than {MOST_SEEDS} seeds needed"
-    least = "at least" if pair.count < 3 else "about"
-    return f"inconclusive, {least} {pair.more_seeds} more seed{'' if pair.more_seeds == 1 else 's'} needed"
-
-
-def difference_text(pair: Paired) -> str:
-    """`+0.012 [+0.003, +0.021]`; without an interval where there is none."""
-    if pair.mean is None:
-        return "–"
-    return f"{signed(pair.mean)} {interval_text(pair.interval)}".rstrip()
-
-
-def interval_text(interval: Interval | None) -> str:
-    """`[+0.003, +0.021]`, or nothing."""
-    return "" if interval is None else f"[{signed(interval.low)}, {signed(interval.high)}]"
-
-
-def signed(value: float) -> str:
-    """Three decimals and a sign; a zero has none."""
-    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", "−")
 
 
 def _headline(
@@ -183,18 +168,4 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
         return f"{verdict.capitalize()} than {baseline}: {named}{more}."
     if verdict == "no difference":
         return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
-    return f"Inconclusive against {baseline}{_seeds_needed(pairs)}: {named}{more}."
-
-
-def _seeds_needed(pairs: Sequence[Paired]) -> str:
-    """`, about 1 to 4 more seeds would decide`; with fewer than three nobody knows by how much seeds differ."""
-    needed = [pair.more_seeds for pair in pairs]
-    if None in needed:
-        return ""
-    least, most = (end(filter(None, needed), default=1) for end in (min, max))
-    seeds = f"{most} more seed{'' if most == 1 else 's'}"
-    return (
-        f", at least {seeds} needed"
-        if any(pair.count < 3 for pair in pairs)
-        else f", about {f'{least} to ' if least < most else ''}{seeds} would decide"
-    )
+    return f"Inconclusive against {baseline}{seeds_needed(pairs)}: {named}{more}."

@@ -11,14 +11,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from federated.choice import Choice
+from federated.comparison import Comparison
 from federated.errors import BadInput, readable
 from federated.home import home
+from federated.looks import Looks
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.commands import within
 from federated.report.notes import run_notes, study_note
 from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
-from federated.study import Comparison, StudyConfig
+from federated.study import StudyConfig
 from federated.texts import file_name
 from tasks.tracking import runs
 from tasks.tracking.forecasts import forecast_and_fact
@@ -163,6 +165,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         question="---\n".join(parent.question for parent in parents),
         baseline=judged.baseline,
         delta=judged.delta,
+        looks_taken=Looks(judged.looks),
         links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
         environment={
             name if alone else within(parent.label, name): value
