@@ -17,6 +17,7 @@ from socket import socket
 from prefect.settings import get_current_settings
 
 from federated.errors import BadInput
+from federated.home import home
 
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 _SECONDS_TO_STOP = 5
@@ -25,14 +26,25 @@ _SECONDS_TO_STOP = 5
 _PORTS = range(8000, 9000)
 # Uvicorn, which ends with the process that started it; the thread waits where the interpreter's lock is not held.
 # `uvicorn --fd` would take the socket for one of Unix, and so leave out TCP_NODELAY: every answer would wait.
+#
+# Servers of one home that start at once make and migrate its database one after another: two at once would break each
+# other's tables. The system takes the lock from whoever dies.
 _UVICORN = """
-import os, signal, socket, sys, threading
+import fcntl, os, signal, socket, sys, threading
 def end_with_parent():
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=end_with_parent, daemon=True).start()
 from uvicorn import Config, Server
-server = Server(Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"))
+class OneAtATime(Server):
+    async def startup(self, sockets=None):
+        with open(sys.argv[2], "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError:
+                pass  # a file system without locks
+            await super().startup(sockets)
+server = OneAtATime(Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"))
 server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 sys.exit(0 if server.started else 3)
 """
@@ -119,7 +131,7 @@ def _start_deaf_to_interrupts(descriptor: int) -> "subprocess.Popen[bytes]":
 
     Its input is a pipe on which nothing is said: when we are gone, killed or not, it closes, and the server ends.
     """
-    command = [sys.executable, "-c", _UVICORN, str(descriptor)]
+    command = [sys.executable, "-c", _UVICORN, str(descriptor), str(home() / "prefect.db.lock")]
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",

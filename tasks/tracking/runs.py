@@ -22,6 +22,7 @@ from federated.evaluation import main_metric
 from federated.federation import Federation
 from federated.study import Run, StudyConfig
 from tasks.tracking.environment import environment
+from tasks.tracking.failures import tried_again
 from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.processes import is_dead, this_process
 from tasks.tracking.search import running_studies
@@ -134,7 +135,8 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
     )
     client = connect()
-    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", "training")])]
+    tried_again(lambda: client.log_inputs(run_id, inputs))
     client.set_tag(run_id, "data_digest", federation.data_digest)
     client.set_tag(run_id, "partition_digest", federation.partition_digest)
     client.set_tag(run_id, "main_metric", main_metric(examples.task))

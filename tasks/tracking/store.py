@@ -8,22 +8,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 
 from federated.errors import BadInput
+from federated.files import alone
 from federated.home import home
 from federated.texts import file_name
+from tasks.tracking.failures import tried_again
 from tasks.tracking.limits import name_of
 
 EMBEDDED_DATABASE = "mlflow.db"
 _QUIET = (
     "alembic",
-    "mlflow.store.db.utils",
+    "urllib3.connectionpool",
     "mlflow.utils.environment",
     "mlflow.models.model",
     "mlflow.pytorch",
@@ -41,10 +45,21 @@ def connect() -> MlflowClient:
     for name, value in _SHORT_RETRIES.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs the traceback of what it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
+    if uri.startswith("sqlite:"):
+        _make_tables(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+@cache
+def _make_tables(uri: str) -> None:
+    """The tables of an SQLite store, made or migrated by one process at a time: two at once break each other's."""
+    with alone(Path(f"{make_url(uri).database or home() / EMBEDDED_DATABASE}.lock")):
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
 def require_store() -> None:
@@ -81,16 +96,30 @@ def artifact_root() -> Path:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The id of the experiment of this name; made, or brought back from the bin, where needed."""
-    name = name_of(name)
+    """The id of the experiment of this name; made, or brought back from the bin, where needed.
+
+    Others may be about to do the same.
+    """
+    return tried_again(lambda: _experiment_now(client, name_of(name)))
+
+
+def _experiment_now(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         embedded = tracking_uri() == embedded_uri()
         location = (artifact_root() / file_name(name)).as_uri() if embedded else None
         return client.create_experiment(name, artifact_location=location, tags=_SHOWN_AS_TRAINING)
     if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
+        _bring_back(client, found.experiment_id)
     return str(found.experiment_id)
+
+
+def _bring_back(client: MlflowClient, experiment: str) -> None:
+    try:
+        client.restore_experiment(experiment)
+    except MlflowException:
+        if client.get_experiment(experiment).lifecycle_stage == "deleted":
+            raise  # nobody else did
 
 
 def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:

@@ -1,0 +1,85 @@
+"""What MLflow's errors mean: somebody else was quicker, the store is away, or it refuses."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
+from requests import RequestException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+
+T = TypeVar("T")
+
+_SECONDS_BEFORE_TRYING_AGAIN = (0.0, 0.05, 0.2, 0.5, 1.0)
+_CONFLICTS = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT")
+# SQLite, PostgreSQL and MySQL of a row that is there already; SQLAlchemy of one that another transaction changed.
+_DATABASES_SAY = ("UNIQUE constraint failed", "duplicate key value", "Duplicate entry", "StaleDataError")
+
+_ANSWERED = re.compile(r"failed with error code (\d+)")
+"""What MLflow says of an answer that is not its own, such as a proxy's."""
+
+_LATER = frozenset({401, 403, 407, 408, 425, 429})
+"""Beside 500 and above: answers to the same request that may change. Who it comes from can be put right."""
+
+
+def tried_again(call: Callable[[], T]) -> T:
+    """What the call gives, made again where another process wrote the same at the same time."""
+    for seconds in _SECONDS_BEFORE_TRYING_AGAIN:
+        try:
+            return call()
+        except MlflowException as error:
+            if not is_conflict(error):
+                raise
+            time.sleep(seconds)
+    return call()
+
+
+def is_conflict(error: MlflowException) -> bool:
+    """Whether somebody else made what the call would make. Servers pass on their database's words."""
+    return error.error_code in _CONFLICTS or any(words in str(error) for words in _DATABASES_SAY)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the store cannot be reached, or cannot write: the same call may succeed later."""
+    return any(_says_later(each) for each in _chain(error))
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong at the bottom of it, in a line."""
+    said = str([*_chain(error)][-1]).strip() or type(error).__name__
+    return said.partition("\n")[0].partition("(Caused by ")[2].rstrip(")") or said.partition("\n")[0]
+
+
+def _says_later(error: BaseException) -> bool:
+    if isinstance(error, RequestException):
+        answer = error.response
+        return answer is None or _may_change(answer.status_code)
+    if isinstance(error, RestException):
+        return _may_change(ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500))
+    if isinstance(error, MlflowException):  # a client's own checks have no cause, or one that says more
+        answered = _ANSWERED.search(str(error))
+        return error.error_code == "TEMPORARILY_UNAVAILABLE" or bool(
+            answered and _may_change(int(answered[1]))
+        )
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, OperationalError | InterfaceError | TimeoutError):
+        return True
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+
+
+def _may_change(status: int) -> bool:
+    return status >= 500 or status in _LATER
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and so on down."""
+    seen: list[BaseException] = []
+    now: BaseException | None = error
+    while now is not None and now not in seen:
+        seen.append(now)
+        now = now.__cause__ or now.__context__
+    yield from seen
