@@ -32,7 +32,7 @@ from federated.choice_schema import schema_of
 from federated.choice_text import argument_text, parse, summands
 from federated.errors import readable
 from federated.own_code import explained, hints_of, own_function
-from federated.paths import absolute
+from federated.paths import absolute_within
 
 T = TypeVar("T")
 
@@ -216,9 +216,7 @@ class Kind(Generic[T]):
             return [self.bind(each).model_dump() for each in value]
         try:
             adapter = TypeAdapter(hint)
-            coerced = adapter.validate_python(value)
-            if isinstance(coerced, Path):
-                coerced = absolute(coerced)
+            coerced = absolute_within(adapter.validate_python(value))
             return adapter.dump_python(coerced, mode="json")
         except ValidationError as error:
             raise ValueError(readable(error, f"{name}.{parameter}")) from error
@@ -255,5 +253,6 @@ def choice_of(kind: Kind[Any]) -> Any:
     return Annotated[
         Choice,
         BeforeValidator(kind.bind),
+        kind,
         WithJsonSchema(schema_of(kind.name, sorted(kind.factories), kind.several is not None)),
     ]

@@ -55,5 +55,6 @@ _OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=Fa
 NetworkChoice = Annotated[
     Choice | None,
     BeforeValidator(_network_or_none),
+    NETWORK,
     WithJsonSchema({**_OF_NETWORK, "anyOf": [*_OF_NETWORK["anyOf"], {"type": "null"}]}),
 ]

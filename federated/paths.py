@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
+from typing import Any, get_args
 
 from federated.home import home
 
-_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
-
-@contextmanager
-def paths_relative_to(folder: Path) -> Iterator[None]:
-    """Within this context, relative `Path` arguments of choices are read as relative to `folder`."""
-    token = _folder.set(folder)
-    try:
-        yield
-    finally:
-        _folder.reset(token)
-
-
-def absolute(path: Path) -> Path:
-    """The path with `~` and environment variables filled in, from the study's folder or the working one."""
+def absolute(path: Path, folder: Path | None = None) -> Path:
+    """The path with `~` and environment variables filled in, from `folder` or the working one."""
     filled = os.path.expandvars(str(path).replace("$FEDSTUDY_HOME", str(home())))
-    return (_folder.get() or Path()).joinpath(Path(filled).expanduser()).resolve()
+    return (folder or Path()).joinpath(Path(filled).expanduser()).resolve()
+
+
+def is_path(hint: Any) -> bool:
+    """Whether a value of this type is a path, may be one, or holds some."""
+    return hint is Path or any(map(is_path, get_args(hint)))
+
+
+def absolute_within(value: Any, folder: Path | None = None, *, also_text: bool = False) -> Any:
+    """The value with every path in it absolute, whatever lists and mappings it is in.
+
+    also_text: text is the path of a study file, as in what YAML gives.
+    """
+    if isinstance(value, Path) or (also_text and isinstance(value, str)):
+        made = absolute(Path(value), folder)
+        return str(made) if isinstance(value, str) else made
+    if isinstance(value, list | tuple | set):
+        return type(value)(absolute_within(each, folder, also_text=also_text) for each in value)
+    if isinstance(value, dict):
+        return {key: absolute_within(each, folder, also_text=also_text) for key, each in value.items()}
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from federated.anchoring import anchored
 from federated.choice import Choice
 from federated.comparison import Comparison
 from federated.config import Compression, RunConfig
@@ -28,7 +29,6 @@ from federated.frozen import Frozen
 from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
 from federated.limits import LONGEST_ARM
 from federated.names import StudyName, arm_name
-from federated.paths import paths_relative_to
 from federated.study_file import apply_setting, content_of
 from federated.texts import listed, quoted, shortened
 from federated.without_server import Anchors, anchor_overrides, has_effect
@@ -83,11 +83,9 @@ class StudyConfig(Frozen):
     @model_validator(mode="wrap")
     @classmethod
     def _read_file(cls, value: Any, handler: ModelWrapValidatorHandler[StudyConfig]) -> StudyConfig:
-        if not isinstance(value, str | Path):
-            return handler(value)
-        content = content_of(Path(value))
-        with paths_relative_to(Path(value).parent.resolve()):
-            return handler(content)
+        if isinstance(value, str | Path):
+            return handler(anchored(content_of(Path(value)), Path(value).parent.resolve()))
+        return handler(anchored(value, Path.cwd()) if isinstance(value, Mapping) else value)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -213,7 +211,8 @@ class StudyConfig(Frozen):
 def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:
     """Read a study file. Raises BadInput with one line for each thing that is wrong.
 
-    settings: `dotted.path=value` each, applied to the base run; value is YAML. seeds: instead of the file's.
+    settings: `dotted.path=value` each, applied to the base run; value is YAML, and a path in it is relative to the
+    working folder, as everywhere on a command line. seeds: instead of the file's.
     The file's folder joins the import path, so that the user's own functions beside it are found.
     """
     try:
@@ -222,8 +221,7 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
             content["seeds"] = list(seeds)
         for setting in settings:
             apply_setting(content, setting)
-        with paths_relative_to(path.parent.resolve()):
-            return StudyConfig.model_validate(content)
+        return StudyConfig.model_validate(anchored(content, path.parent.resolve()))
     except ValidationError as error:
         raise BadInput(f"{path}:\n{readable(error)}") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from federated.anchoring import anchored_override
 from federated.dotted import as_mapping
 from federated.errors import BadInput
 from federated.limits import DEEPEST
@@ -51,7 +52,8 @@ def apply_setting(content: dict[str, Any], setting: str) -> None:
         for part in parts[:-1]:
             place[part] = as_mapping({} if place.get(part) is None else place[part], path)
             place = place[part]
-        place[parts[-1]] = _values_of(text)
+        value = anchored_override(path, _values_of(text), [content["base"]], Path.cwd())
+        place[parts[-1]] = value
     except (ValueError, yaml.YAMLError) as error:
         raise BadInput(f"--set {setting!r}: {error}") from error
 

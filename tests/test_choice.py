@@ -15,7 +15,6 @@ from pydantic import BaseModel, TypeAdapter
 from data_partitioners import Pool
 from federated.choice import Choice, Kind, choice_of
 from federated.kinds import COMPRESSOR, DATASET, KINDS, MODEL, PARTITIONER, SCHEDULE
-from federated.paths import paths_relative_to
 
 
 class Cake(NamedTuple):
@@ -225,32 +224,23 @@ def test_a_choice_does_not_change() -> None:
         CAKE.bind("plain").name = "iced"  # type: ignore[misc]
 
 
-def test_relative_paths_are_relative_to_the_study_folder(
+def test_relative_paths_are_relative_to_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELF", "upper")
-    with paths_relative_to(tmp_path / "studies"):
-        choice = CAKE.bind("from_book('../books/$SHELF/a.txt', side='b.txt')")
+    (tmp_path / "studies").mkdir()
+    monkeypatch.chdir(tmp_path / "studies")
+    choice = CAKE.bind("from_book('../books/$SHELF/a.txt', side='b.txt')")
     upper, beside = tmp_path / "books" / "upper" / "a.txt", tmp_path / "studies" / "b.txt"
     assert choice.arguments == {"page": str(upper), "side": str(beside)}
-    with paths_relative_to(tmp_path / "elsewhere"):
-        assert CAKE.bind(choice.model_dump()).build() == Cake(f"{upper} {beside}")
+    monkeypatch.chdir("/")
+    assert CAKE.bind(choice.model_dump()).build() == Cake(f"{upper} {beside}")
 
 
 def test_absolute_and_home_paths_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    with paths_relative_to(tmp_path / "studies"):
-        assert CAKE.bind("from_book('/a/b.txt')").arguments == {"page": "/a/b.txt", "side": None}
-        assert CAKE.bind("from_book('~/b.txt')").arguments["page"] == str(tmp_path / "me" / "b.txt")
-
-
-def test_outside_a_study_paths_are_relative_to_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with paths_relative_to(tmp_path / "studies"):
-        pass
-    assert CAKE.bind("from_book(page='a.txt')").arguments["page"] == str(tmp_path / "a.txt")
+    assert CAKE.bind("from_book('/a/b.txt')").arguments == {"page": "/a/b.txt", "side": None}
+    assert CAKE.bind("from_book('~/b.txt')").arguments["page"] == str(tmp_path / "me" / "b.txt")
 
 
 def test_an_own_function_receives_what_the_kind_gives_first(own: OwnModule) -> None:
