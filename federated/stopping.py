@@ -17,6 +17,11 @@ def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
         yield config.rounds
 
 
+def num_segments(config: RunConfig) -> int:
+    """How many there are from the first round to the last: counted, not listed."""
+    return -(-config.rounds // config.evaluation.every)
+
+
 def reason_to_stop(stop: Stop | None, history: Sequence[tuple[int, Metrics]]) -> str | None:
     """Why the run should end now, in words; None where it should go on.
 

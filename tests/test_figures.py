@@ -2,6 +2,7 @@
 
 import io
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from federated.report import (
     png,
     style,
 )
+from federated.report.glyphs import drawable
 from federated.report.partition_picture import LABEL_COLOURS, _by_main_labels
-from federated.report.style import OKABE_ITO, metric_label, shortened, strokes
+from federated.report.style import OKABE_ITO, metric_label, plain, strokes
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
 UP = "communication/uplink_bytes_total"
@@ -287,9 +289,53 @@ def test_metrics_are_named_in_words(metric: str, label: str) -> None:
     assert metric_label(metric) == label
 
 
-def test_long_names_are_cut_in_the_middle() -> None:
-    assert shortened("hospital_12", 11) == "hospital_12"
-    assert shortened("hospital_number_12", 9) == "hosp…r_12"
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("hospital_number_12", "hosp…r_12"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("$x^2$", "\\$x^2\\$"),
+        ("\\$x", "\\\\$x"),
+        ("esc\x1b[0m", "esc\\x1b[0m"),
+        ("é ü ß", "é ü ß"),
+    ],
+)
+def test_names_are_drawn_as_they_are(name: str, shown: str) -> None:
+    assert plain(name, 9 if "_" in name else 60) == shown
+
+
+def test_letters_that_no_font_has_are_told_apart() -> None:
+    nowhere = [chr(0xE000 + at) for at in (1, 2)]  # for private use: no font of text has them
+    assert [drawable(f"a{one}") for one in nowhere] == ["a\\ue001", "a\\ue002"]
+    assert drawable("naïve Ω ж") == "naïve Ω ж"
+
+
+def test_every_nasty_name_is_drawn_without_a_warning() -> None:
+    names = [
+        "联邦",
+        "हिन्दी",
+        "👩‍👩‍👧",
+        "$\\frac{",
+        "a\nb",
+        "x" * 5000,
+        "",
+        "\x00\x1b[2J",
+        "\u202eevil",
+        "{x}",
+        "%s",
+    ]
+    counts = np.arange(1, len(names) * len(names) + 1).reshape(len(names), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small = png(partition_picture(counts[:, :10], counts.sum(axis=1), names, names[:10]))
+        large = png(partition_picture(counts, counts.sum(axis=1), names, names))
+        runs = [run(name or "-", seed) for name in names for seed in (0, 1)]
+        figures = [
+            png(figure)
+            for figure in (arm_outcomes(runs), arm_curves(runs), learning_curves(runs[0]))
+            if figure
+        ]
+    assert len({small, large, *figures}) == 5
 
 
 def test_figures_are_drawn_in_threads_without_pyplot() -> None:

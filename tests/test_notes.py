@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from federated.report import Report, RunResult
-from federated.report.notes import run_notes, study_note
+from federated.report.notes import _code, run_notes, study_note
 from tasks.tracking.store import connect
 from tasks.tracking.views import VIEW, save_view, view_url
 
@@ -83,3 +83,8 @@ def test_a_note_has_no_links_pictures_or_tags_of_a_user_s_text() -> None:
     assert note.startswith(
         "!\\[p\\](http://elsewhere/p.png) &lt;img src=x\\> a &amp; b \\~\\~c\\~\\~ &amp;lt;\n\n"
     )
+
+
+def test_a_command_with_backticks_stays_in_its_block() -> None:
+    assert _code("a ``` b") == "````\na ``` b\n````"
+    assert _code("a b") == "```\na b\n```"

@@ -14,6 +14,7 @@ import pytest
 from federated.report import Report, RunResult, arm_outcomes, page_html, png, sections, write_page
 from federated.report.figures import FIGURES
 from federated.report.sections import DETAILS, SECTIONS
+from federated.report.templates import templates
 
 ACCURACY = "generalisation/test_accuracy"
 LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}
@@ -200,3 +201,13 @@ def test_pictures_of_partitions_have_a_section_of_their_own() -> None:
     source = html([run()], partitions={"iid and 2 more arms, seed 0": b"\x89PNG"})
     assert "iid and 2 more arms, seed 0" in Page(source).text
     assert source.count("data:image/png;base64,") == 1
+
+
+def test_what_is_invisible_is_written_out_on_the_page() -> None:
+    page = templates().from_string(
+        "{{ text }} {{ text | breakable }} {{ text | kept_together }} {{ png | base64 }}"
+    )
+    shown = page.render(text="<b>(\x1b[2J\u202e)", png=b"png")
+    assert shown.count("&lt;b&gt;(") == 3
+    assert shown.count("\\x1b[2J\\u202e)") == 3
+    assert shown.endswith(" cG5n")

@@ -13,7 +13,7 @@ from federated.config import RunConfig
 from federated.evaluation import main_metric, range_of
 from federated.federation import Federation
 from federated.setup import Setup
-from federated.stopping import segment_ends
+from federated.stopping import num_segments
 
 _MOST_NAMED = 3
 
@@ -47,7 +47,7 @@ def _of_stop(config: RunConfig) -> str:
     stop = config.stop
     if stop is None:
         return ""
-    evaluations = 1 + len(list(segment_ends(config, 0)))
+    evaluations = 1 + num_segments(config)
     lowest, highest = range_of(stop.metric)
     impossible = stop.target is not None and not lowest <= stop.target <= highest
     if impossible and stop.patience is None:

@@ -18,7 +18,7 @@ from federated.local_training.cores import cores_shared_by, threads_of
 from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
 from federated.setup import Setup, prepare
-from federated.stopping import segment_ends
+from federated.stopping import num_segments
 from federated.study import Run
 
 _HOUR = 3600.0
@@ -153,7 +153,7 @@ def _setting(config: RunConfig) -> str:
 
 def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, cost: Overheads) -> ArmForecast:
     config, runs = configs[0], len(configs)
-    batches, segments = round_batches(setup), len(list(segment_ends(config, 0)))
+    batches, segments = round_batches(setup), num_segments(config)
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (

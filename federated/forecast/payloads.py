@@ -18,6 +18,7 @@ from federated.rounds import sample_cohort
 from federated.setup import Setup
 
 _SHUFFLED, _LARGE = 6, 2**18
+_MOST_REPLAYED = 10_000
 MARGIN, MARGIN_OF_SHORT_ROUNDS = 0.05, 0.25
 """Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends; those
 of a round that was cut short after a few steps are further from a whole round's."""
@@ -97,18 +98,23 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
 
 
 def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
-    """Bytes that the server sends in all rounds of a run, with payloads of these sizes."""
+    """Bytes that the server sends in all rounds of a run, with payloads of these sizes.
+
+    Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
+    """
     if not setup.downlink.difference:
         return payload.times(setup.cohort_size * setup.config.rounds)
     size, trainable = setup.model.vector.numel(), setup.model.num_trainable
     (whole,) = lengths(none(), torch.zeros(1, trainable))
     beside = lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0
     # Who takes part when is known beforehand, and with it what each client lacks.
-    cohorts = [sample_cohort(setup, done).tolist() for done in range(setup.config.rounds)]
+    rounds = min(setup.config.rounds, _MOST_REPLAYED)
+    cohorts = [sample_cohort(setup, done).tolist() for done in range(rounds)]
     low, expected, high = (
         _replayed_bytes(cohorts, round(each), whole) + beside * sum(map(len, cohorts)) for each in payload
     )
-    return Amount(min(low, expected), expected, max(expected, high))
+    whole_run = Amount(min(low, expected), expected, max(expected, high))
+    return whole_run if rounds == setup.config.rounds else whole_run.times(setup.config.rounds / rounds)
 
 
 def _replayed_bytes(cohorts: Sequence[Sequence[int]], difference: int, whole: int) -> int:

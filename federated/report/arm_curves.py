@@ -20,7 +20,6 @@ from federated.report.style import (
     logarithmic_x,
     plain,
     say,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 _WIDTH = 10.5
 _MOST_BANDS = 12
 _MOST_MARKERS = 8
-_LONGEST_NAME = 60
 _LEAST_APART = 0.035
 """Share of the axis below which two anchors' names would cover each other."""
 _NAME_COLOUR = "#444444"
@@ -108,7 +106,7 @@ def _name_anchors(panel: Axes, scores: dict[str, float]) -> None:
             places.append((score, [arm]))
     for score, arms in places:
         panel.annotate(
-            plain(shortened("; ".join(arms), _LONGEST_NAME)),
+            plain("; ".join(arms)),
             (0.0, score),
             xycoords=("axes fraction", "data"),
             xytext=(3, 1.5),

@@ -10,13 +10,12 @@ from federated.report.paired import Paired
 from federated.report.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP
 from federated.report.results import RunResult, arms_of
 from federated.report.statistics import Interval
-from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain, shortened
+from federated.report.style import GREY, Stroke, arm_strokes, blank, metric_label, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LONGEST = 60
 _Row = tuple[str, float | None, Interval | None]
 
 
@@ -32,8 +31,8 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     panel, delta = panels[0, 0], pairs[0].delta
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
     _draw(panel, rows, arm_strokes(results))
-    name = f"{metric_label(pairs[0].metric)} minus that of {shortened(pairs[0].baseline, _LONGEST)}"
-    panel.set_xlabel(plain(f"{name} (95 % over seeds; grey: less than {delta:g})"))
+    name = f"{metric_label(pairs[0].metric)} minus that of {plain(pairs[0].baseline)}"
+    panel.set_xlabel(f"{name} (95 % over seeds; grey: less than {delta:g})")
     return figure
 
 
@@ -72,5 +71,5 @@ def _draw(panel: Axes, rows: Sequence[_Row], looks: dict[str, Stroke]) -> None:
         if interval is not None:
             panel.plot(interval, (at, at), color=look.colour, lw=1.6, solid_capstyle="butt")
         panel.plot(mean, at, look.marker, color=look.colour, ms=6, mec="white", mew=0.5)
-    panel.set_yticks(range(len(rows)), [plain(shortened(arm, _LONGEST)) for arm, _, _ in rows], fontsize=8)
+    panel.set_yticks(range(len(rows)), [plain(arm) for arm, _, _ in rows], fontsize=8)
     panel.set_ylim(len(rows) - 0.4, -0.6)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_LINE = 60
+_LONGEST = 80
 _LEAST_HEIGHT = 1.5
 
 
@@ -68,8 +69,9 @@ def _label(arm: str, results: Sequence[RunResult]) -> str:
     runs = [result for result in results if result.arm == arm]
     counts = {"failed": sum(run.failed for run in runs), "still running": sum(run.running for run in runs)}
     told = ", ".join(f"{count} of {len(runs)} {what}" for what, count in counts.items() if count)
-    shown = arm if len(arm) <= _LONGEST_LINE else arm.replace(" · ", " ·\n", 1)
-    return plain(shown) + (f" ({told})" if told else "")
+    first, dot, rest = arm.partition(" · ") if len(arm) > _LONGEST_LINE else (arm, "", "")
+    shown = f"{plain(first, _LONGEST)} ·\n{plain(rest, _LONGEST)}" if dot else plain(arm, _LONGEST)
+    return shown + (f" ({told})" if told else "")
 
 
 def _lines(arm: str) -> int:

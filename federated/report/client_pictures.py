@@ -9,7 +9,7 @@ import numpy as np
 from federated.generalisation.at_the_end import Generalisation
 from federated.generalisation.calibration import class_accuracy
 from federated.generalisation.per_client import HEADLINE
-from federated.report.style import GREY, OKABE_ITO, Margins, blank, plain, say, shortened
+from federated.report.style import GREY, OKABE_ITO, Margins, blank, plain, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def class_picture(found: Generalisation) -> Figure | None:
     """Confusion matrix, rows in shares, and reliability of the central test set; None for regression."""
     if found.confusion is None or found.reliability is None:
         return None
-    room = 0.07 * max(len(shortened(name, _LONGEST_NAME)) for name in found.classes)
+    room = 0.07 * max(len(plain(name, _LONGEST_NAME)) for name in found.classes)
     margins = Margins(left=0.95 + room, bottom=0.45 + room, between=0.65)
     figure, panels = blank(9.5, 4.4, columns=2, margins=margins, width_ratios=[1.15, 1])
     _confusion(panels[0, 0], found.confusion, found.classes)
@@ -91,7 +91,7 @@ def _confusion(panel: Axes, counts: np.ndarray, classes: tuple[str, ...]) -> Non
     panel.grid(visible=False)
     step = -(-len(classes) // _MOST_NAMED)
     ticks = np.arange(0, len(classes), step)
-    names = [plain(shortened(name, _LONGEST_NAME)) for name in classes[::step]]
+    names = [plain(name, _LONGEST_NAME) for name in classes[::step]]
     panel.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=7)
     accuracy = class_accuracy(counts)[::step]
     rows = [f"{name}  {value:.2f}" for name, value in zip(names, accuracy, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from federated.report.results import RunResult, arms_of
@@ -110,7 +110,7 @@ def legend_below(figure: Figure, handles: dict[str, Any], title: str) -> None:
         return
     figure.legend(
         list(handles.values()),
-        [plain(label) for label in handles],
+        _shown(handles),
         loc="outside lower left",
         ncols=_columns(list(handles), float(figure.get_size_inches()[0])),
         title=title,
@@ -127,6 +127,10 @@ def legend_height(labels: Sequence[str], width: float) -> float:
     return 0.18 * math.ceil(len(labels) / _columns(labels, width)) + 0.4
 
 
+def _shown(labels: Iterable[str]) -> list[str]:
+    return [plain(label) for label in labels]
+
+
 def _columns(labels: Sequence[str], width: float) -> int:
-    column = _INCHES_A_LETTER * max(map(len, labels), default=1) + _INCHES_A_HANDLE
+    column = _INCHES_A_LETTER * max(map(len, _shown(labels)), default=1) + _INCHES_A_HANDLE
     return min(max(int(width / column), 1), max(len(labels), 1), 4)

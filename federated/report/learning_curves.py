@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_DOTS = 25
+_LONGEST_TITLE = 240
 _LOG_FROM = 30.0
 """Ratio of the largest to the smallest training loss from which its axis is logarithmic."""
 
@@ -49,9 +50,8 @@ def learning_curves(result: RunResult) -> Figure:
     label_pair(by_round, by_uplink, result.main_metric)
     _draw_loss(loss, result)
     end = " · FAILED" if result.failed else ""  # at the end of a run MLflow still has it as running
-    figure.suptitle(
-        plain(f"{result.arm} · seed {result.seed}{end}"), fontsize=9, x=0.01, y=0.985, ha="left", wrap=True
-    )
+    title = plain(f"{result.arm} · seed {result.seed}{end}", _LONGEST_TITLE)
+    figure.suptitle(title, fontsize=9, x=0.01, y=0.985, ha="left", wrap=True)
     return figure
 
 

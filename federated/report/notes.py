@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from federated.report.commands import arm_commands
@@ -39,7 +40,7 @@ def run_notes(report: Report) -> dict[str, str]:
             [
                 f"**{_text(run.arm)}**, seed {run.seed}, of the study {_text(run.study)}",
                 *_settings({name: run.parameters[name] for name in told_by if name in run.parameters}),
-                f"```\n{commands[run.arm]} --seeds {run.seed}\n```",
+                _code(f"{commands[run.arm]} --seeds {run.seed}"),
             ]
         )
         for run in report.results
@@ -75,6 +76,12 @@ def _varied(parameters: Sequence[Mapping[str, object]]) -> list[str]:
 def _table(header: Row, rows: Sequence[Row]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(_text(cell) for cell in line)} |" for line in lines)
+
+
+def _code(text: str) -> str:
+    """A block of code, within more backticks than are in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _text(text: str) -> str:

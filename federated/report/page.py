@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from federated.report.report import Report
 from federated.report.scripts import as_data, glue, hash_of, vega
 from federated.report.sections import DETAILS, SECTIONS, Pictures, Section
+from federated.report.templates import templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-_FOLDER = Path(__file__).parent
 
 
 def write_page(path: Path, report: Report, pictures: Pictures) -> None:
@@ -27,12 +25,12 @@ def write_page(path: Path, report: Report, pictures: Pictures) -> None:
 
 def page_html(report: Report, pictures: Pictures) -> str:
     """The whole report. All text is escaped. pictures: title -> PNG, see `figures.drawn`."""
-    templates = _templates()
-    return templates.get_template("page.html").render(
+    pages = templates()
+    return pages.get_template("page.html").render(
         report=report,
         summary=_summary(report),
-        sections=_rendered(SECTIONS, templates, report, pictures),
-        details=_rendered(DETAILS, templates, report, pictures),
+        sections=_rendered(SECTIONS, pages, report, pictures),
+        details=_rendered(DETAILS, pages, report, pictures),
         scripts=_scripts(report),
         digests=sorted({run.data_digest for run in report.results} - {""}),
     )
@@ -52,44 +50,18 @@ def _scripts(report: Report) -> dict[str, Any] | None:
 
 
 def _rendered(
-    sections: Iterable[Section], templates: Environment, report: Report, pictures: Pictures
+    sections: Iterable[Section], pages: Environment, report: Report, pictures: Pictures
 ) -> list[tuple[Section, Markup]]:
     """The sections that have something to show, with their HTML."""
     shown = []
-    parts = templates.get_template("parts.html").module
+    parts = pages.get_template("parts.html").module
     for section in sections:
         content = section.content(report, pictures)
         if content is not None:
-            template = templates.get_template(section.template)
+            template = pages.get_template(section.template)
             # What a template gives is escaped already.
             shown.append((section, Markup(template.render(content, parts=parts, pictures=pictures))))
     return shown
-
-
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    folders = FileSystemLoader([_FOLDER, _FOLDER / "sections"])
-    templates = Environment(
-        loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters |= {"breakable": _breakable, "kept_together": _kept_together, "base64": _base64}
-    return templates
-
-
-def _breakable(text: str) -> Markup:
-    """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
-    escaped = str(escape(text))
-    return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
-
-
-def _kept_together(text: str) -> Markup:
-    """Escaped text whose intervals, such as [0.1, 0.2], are not broken."""
-    return Markup(str(escape(text)).replace(", ", ",&nbsp;"))
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _summary(report: Report) -> str:

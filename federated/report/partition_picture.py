@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.report.style import OKABE_ITO, Margins, blank, plain, shortened
+from federated.report.style import OKABE_ITO, Margins, blank, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,4 +199,4 @@ def _class_axis(panel: Axes, classes: Sequence[str]) -> None:
 
 
 def _shown(name: str) -> str:
-    return plain(shortened(str(name), _LONGEST_NAME))
+    return plain(str(name), _LONGEST_NAME)

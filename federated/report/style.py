@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from federated.report.glyphs import choose_fonts, drawable
 from federated.report.results import RunResult, arms_of, candidates
+from federated.texts import in_a_line, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,15 +93,12 @@ def metric_label(metric: str) -> str:
     return name.replace("_", " ")
 
 
-def plain(text: str) -> str:
-    """Text that matplotlib prints as it is: a dollar sign does not begin a formula."""
-    return text.replace("$", r"\$")
+def plain(text: str, longest: int = 60) -> str:
+    """A name as a picture can show it: on one line, in letters that are there, and no dollar sign begins a formula.
 
-
-def shortened(text: str, length: int) -> str:
-    """At most `length` characters, cut in the middle: names of clients often differ at their end."""
-    kept = length - 1
-    return text if len(text) <= length else f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+    Of more than `longest` characters, it is cut in the middle.
+    """
+    return shortened(drawable(in_a_line(text)), longest).replace("$", r"\$")
 
 
 class Margins(NamedTuple):
@@ -210,5 +209,6 @@ def say(panel: Axes, message: str) -> None:
 def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
     """The figure as a PNG file."""
     buffer = io.BytesIO()
+    choose_fonts(figure)
     figure.savefig(buffer, format="png", dpi=dots_per_inch)
     return buffer.getvalue()
