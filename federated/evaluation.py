@@ -16,8 +16,8 @@ from federated.alone import model_of
 from federated.datasets.examples import Task
 from federated.errors import Diverged
 from federated.generalisation.calibration import confusion, macro_f1
+from federated.generalisation.client_intervals import ClientSums
 from federated.generalisation.evaluated import EvaluatedSet, evaluated_alone, evaluated_sets, resampling
-from federated.generalisation.gaps import ClientSums
 from federated.generalisation.per_client import (
     HEADLINE,
     STATISTICS,

@@ -14,7 +14,8 @@ from sklearn.metrics import (
 )
 
 from federated.generalisation.calibration import class_accuracy, confusion, macro_f1, reliability
-from federated.generalisation.gaps import ClientSums, out_of_sample_gap, participation_gap
+from federated.generalisation.client_intervals import ClientSums
+from federated.generalisation.gaps import out_of_sample_gap, participation_gap
 from federated.generalisation.per_client import (
     distribution,
     example_measures,
@@ -106,34 +107,6 @@ def test_gaps_worked_by_hand() -> None:
     assert out_of_sample_gap(training, held_out, 1, NUMBERS).value == pytest.approx(0.15)
     assert participation_gap(held_out, unseen, 1, NUMBERS).value == pytest.approx(0.3)
     assert participation_gap(held_out, unseen, -1, NUMBERS).value == pytest.approx(-0.3)
-
-
-def test_clients_are_resampled_whole() -> None:
-    # Two clients, each with the same gap of 0.25: however they are drawn, the gap is 0.25.
-    training = ClientSums(np.array([10.0, 5.0]), np.array([10, 10]))
-    held_out = ClientSums(np.array([7.5, 2.5]), np.array([10, 10]))
-    gap = out_of_sample_gap(training, held_out, 1, NUMBERS)
-    assert gap == (pytest.approx(0.25), pytest.approx(0.25), pytest.approx(0.25))
-    # Drawn apart, two clients of accuracy 0 and 1 against one of two: from -1 to 1.
-    apart = participation_gap(*[ClientSums(np.array([0.0, 5.0]), np.array([5, 5]))] * 2, 1, NUMBERS)
-    assert (apart.low, apart.high) == (-1.0, 1.0)
-
-
-def test_one_client_has_no_interval() -> None:
-    one, two = ClientSums(np.array([1.0]), np.array([2])), ClientSums(np.array([1.0, 2.0]), np.array([2, 2]))
-    assert participation_gap(two, one, 1, NUMBERS)[1:] == (None, None)
-
-
-def test_intervals_of_the_participation_gap_cover_it_at_about_their_rate() -> None:
-    draws, covered = generator(2, Purpose.EVALUATION), []
-    for _ in range(200):
-        held_out = ClientSums(draws.binomial(20, draws.beta(8, 2, 40)).astype(float), np.full(40, 20))
-        unseen = ClientSums(draws.binomial(20, draws.beta(7, 3, 40)).astype(float), np.full(40, 20))
-        gap = participation_gap(held_out, unseen, 1, draws)
-        assert gap.low is not None
-        assert gap.high is not None
-        covered.append(gap.low <= 0.1 <= gap.high)  # means of the two laws: 0.8 and 0.7
-    assert 0.89 < np.mean(covered) <= 0.99
 
 
 def test_calibration_worked_by_hand() -> None:

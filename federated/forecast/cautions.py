@@ -12,6 +12,7 @@ import numpy as np
 from federated.config import RunConfig
 from federated.evaluation import main_metric, range_of
 from federated.federation import Federation
+from federated.generalisation.client_intervals import FEWEST_CLIENTS
 from federated.setup import Setup
 from federated.stopping import num_segments
 
@@ -27,6 +28,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_classes(federation),
         _of_cohort(config, federation),
         *_of_own_shares(config, federation),
+        _of_unseen(federation),
         _of_batches(config, federation),
         *_of_copies(config, federation),
     ]
@@ -123,6 +125,17 @@ def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
             f"holdout.client: {strange} of {len(own)} clients are tested on a class that they themselves never "
             "train on"
         )
+
+
+def _of_unseen(federation: Federation) -> str:
+    """Unseen clients that are too few to say how much a gap is chance."""
+    unseen = len(federation.unseen)
+    if not 0 < unseen < FEWEST_CLIENTS:
+        return ""
+    return (
+        f"holdout.unseen_clients: {unseen} are too few to say how unseen clients spread, so the participation gap has "
+        f"no interval over clients; {FEWEST_CLIENTS} or more have one"
+    )
 
 
 def _of_batches(config: RunConfig, federation: Federation) -> str:

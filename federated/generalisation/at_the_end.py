@@ -12,8 +12,9 @@ from federated.datasets.examples import Task
 from federated.evaluation import evaluated, gap_sign
 from federated.federation import Federation
 from federated.generalisation.calibration import Reliability, class_accuracy, confusion, reliability
+from federated.generalisation.client_intervals import ClientSums
 from federated.generalisation.evaluated import EvaluatedSet, resampling
-from federated.generalisation.gaps import ClientSums, Gap, out_of_sample_gap, participation_gap
+from federated.generalisation.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.generalisation.per_client import (
     HEADLINE,
     example_measures,

@@ -12,24 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-RESAMPLES = 2000
-_LEVEL = 0.95
-_AT_A_TIME = 2_000_000  # numbers of a block of resamples
-
-
-class ClientSums(NamedTuple):
-    """Of each client [K]: the sum of a measure over its examples, and how many those are."""
-
-    sums: np.ndarray
-    sizes: np.ndarray
-
-    def mean(self) -> float:
-        """Over all examples."""
-        return float(self.sums.sum() / self.sizes.sum())
+from federated.generalisation.client_intervals import ClientSums, Interval, interval_over_clients
 
 
 class Gap(NamedTuple):
-    """A gap with its percentile interval over resampled clients; without one below two clients."""
+    """A gap with its interval over clients, see `interval_over_clients`; without one where there are too few."""
 
     value: float
     low: float | None
@@ -43,46 +30,25 @@ def out_of_sample_gap(
 
     sign: 1 where more is better, -1 for errors.
     """
-    value = sign * (training.mean() - held_out.mean())
-    return _with_interval(value, *_resampled((training, held_out), numbers), sign=sign)
+    value = training.mean() - held_out.mean()
+    return _signed(value, interval_over_clients([(training, held_out)], numbers), sign)
 
 
 def participation_gap(
     held_out: ClientSums, unseen: ClientSums, sign: int, numbers: np.random.Generator
 ) -> Gap:
     """sign x (held-out mean of participating clients [K] - mean of unseen clients [U]), resampled apart."""
-    value = sign * (held_out.mean() - unseen.mean())
-    return _with_interval(
-        value, *_resampled((held_out,), numbers), *_resampled((unseen,), numbers), sign=sign
-    )
+    value = held_out.mean() - unseen.mean()
+    apart = interval_over_clients([(held_out, None), (None, unseen)], numbers)
+    return _signed(value, apart, sign)
 
 
 def mean_over_clients(values: np.ndarray, numbers: np.random.Generator) -> Gap:
-    """The mean of values [K], every client alike, with its interval over resampled clients."""
+    """The mean of values [K], every client alike, with its interval over clients."""
     own = ClientSums(values, np.ones(len(values), np.int64))
-    (means,) = _resampled((own,), numbers)
-    return _with_interval(own.mean(), means, np.zeros_like(means), sign=1)
+    return _signed(own.mean(), interval_over_clients([(own, None)], numbers), 1)
 
 
-def _resampled(parts: tuple[ClientSums, ...], numbers: np.random.Generator) -> list[np.ndarray]:
-    """The mean of each part in every resample of the clients, [RESAMPLES] each; NaN where it has no example."""
-    count = len(parts[0].sizes)
-    if count < 2:
-        return [np.empty(0)] * len(parts)
-    means: list[list[np.ndarray]] = [[] for _ in parts]
-    block = max(1, _AT_A_TIME // count)
-    for start in range(0, RESAMPLES, block):
-        rows = min(block, RESAMPLES - start)
-        times = numbers.multinomial(count, np.full(count, 1 / count), size=rows)
-        for made, part in zip(means, parts, strict=True):
-            sizes = (times @ part.sizes).astype(np.float64)
-            sizes[sizes == 0] = np.nan
-            made.append(times @ part.sums / sizes)
-    return [np.concatenate(made) for made in means]
-
-
-def _with_interval(value: float, first: np.ndarray, second: np.ndarray, *, sign: int) -> Gap:
-    if not len(first) or not len(second):
-        return Gap(value, None, None)
-    low, high = np.nanquantile(sign * (first - second), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Gap(value, float(low), float(high))
+def _signed(value: float, ends: Interval | None, sign: int) -> Gap:
+    low, high = sorted(sign * end for end in ends) if ends is not None else (None, None)
+    return Gap(sign * value, low, high)
