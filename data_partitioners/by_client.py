@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.ids import distinct_ids
 from data_partitioners.partition import Partition, Pool, by_owner
 from data_partitioners.skew import Skew
 
 
 def by_client() -> Skew:
-    """One client for each distinct natural client id, in sorted order; examples keep their order.
+    """One client for each distinct natural client id, numbers before texts, sorted; examples keep their order.
 
     The number of clients follows from the data; a study that states another number is refused. A client whose
     examples are all held out holds nothing, so that who the clients are does not depend on the draw.
@@ -38,6 +39,7 @@ def natural_owners(pool: Pool, partitioner: str) -> tuple[np.ndarray, tuple[str,
         raise ValueError(
             f"partitioner: {partitioner} needs a data set with client ids (a table's `client` column)"
         )
-    present, clients = np.unique(pool.client_ids, return_inverse=True)
+    present, clients = distinct_ids(pool.client_ids)
     names = present if pool.client_names is None else pool.client_names
-    return np.searchsorted(names, present)[clients], tuple(map(str, names))
+    sorter = np.argsort(names)
+    return sorter[np.searchsorted(names, present, sorter=sorter)][clients], tuple(map(str, names))

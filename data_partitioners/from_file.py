@@ -14,13 +14,15 @@ def from_file(path: Path) -> Partitioner:
     """Who holds what as a file lists it: example (its number in the data set) and client.
 
     An `.npz` with arrays `example` and `client` [n] (and `names`, `data_digest` where it was written by
-    `preview --save` or is the artifact `partition.npz` of a run), or a `.csv` with these two columns. No example
-    may be listed twice. Those that the file leaves out are left out. The central test set is drawn before,
-    as always: what the file lists of it stays there (`heterogeneity/file_test_examples` says how many).
-    What a composition does to the examples (`noise` and the like) is not in the file.
-    Clients are in the order of `names`, else sorted; each one's examples are in the order of the file.
+    `preview --save` or is the artifact `partition.npz` of a run), or a `.csv` with these two columns (and `place`, the
+    client's from 0, where `preview --save` wrote it), as spreadsheets save it too. No example may be listed twice.
+    Those that the file leaves out are left out. The central test set is drawn before, as always: what the file lists
+    of it stays there (`heterogeneity/file_test_examples` says how many). What a composition does to the examples
+    (`noise` and the like) is not in the file.
+    Clients are in the order of `names` or `place`, else sorted, numbers by their value; each one's examples are in
+    the order of the file.
     """
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"path must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
     if not path.is_file():
         raise ValueError(f"path: there is no file {path}")

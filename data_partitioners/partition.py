@@ -30,7 +30,8 @@ class Pool(NamedTuple):
     size: number of examples N.
     labels: int [N], class numbers; None for regression.
     client_ids: natural client of each example [N]; None where the data set has none.
-    client_names: every natural client of the data set, in sorted order, with or without examples in the pool.
+    client_names: every natural client of the data set, in the order of `distinct_ids`, with or without examples in
+        the pool.
     targets: float [N] or [N, outputs] for regression; None for classification.
     features: makes the features of the pool, [N, ...], for partitioners that look at them.
     column: finds a property of the examples by its name, float64 [N]; raises ValueError where there is none.

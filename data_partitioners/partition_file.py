@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,7 +11,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from data_partitioners.heterogeneity.label_counts import owners_of
+from data_partitioners.ids import distinct_ids
 from data_partitioners.partition import Partition
+from data_partitioners.partition_csv import read_csv
 
 SUFFIXES = (".npz", ".csv")
 
@@ -47,24 +48,16 @@ def write_npz(
     np.savez_compressed(file, **columns)
 
 
-def write_csv(path: Path, partition: Partition) -> None:
-    """Write the columns example, client (a name); a client without examples is lost."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["example", "client"])
-        for name, held in zip(partition.names, partition.indices, strict=True):
-            writer.writerows((example, name) for example in held.tolist())
-
-
 def read_partition(path: Path) -> Listing:
     """Read what was written here or by another tool. Raises ValueError that says what is wrong.
 
-    NPZ without `names`: `client` may be numbers or texts, and each distinct one is a client, in sorted order.
+    NPZ without `names`: `client` may be numbers or texts, and each distinct one is a client, in the order of
+    `distinct_ids`.
     """
     if not path.is_file():
         raise ValueError(f"partitioner: from_file: there is no file {path}")
-    if path.suffix == ".csv":
-        return _of_csv(path)
+    if path.suffix.lower() == ".csv":
+        return Listing(*read_csv(path))
     try:
         # A single array (.npy) is loaded as such and is no context: TypeError.
         with np.load(path, allow_pickle=False) as content:
@@ -91,40 +84,50 @@ def read_partition(path: Path) -> Listing:
     )
 
 
-def _of_csv(path: Path) -> Listing:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-        header = rows[0].keys() if rows else ()
-    if missing := [name for name in ("example", "client") if name not in header]:
-        raise ValueError(
-            f"partitioner: from_file: {path} has no column {missing[0]!r}; its first line must be example,client"
-        )
-    try:
-        example = np.array([int(row["example"]) for row in rows], np.int64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"partitioner: from_file: {path}: an example must be a whole number: {error}"
-        ) from error
-    if any(row["client"] is None for row in rows):
-        raise ValueError(f"partitioner: from_file: {path}: a line has no client")
-    return _listing(path, example, np.array([row["client"] for row in rows]))
-
-
 def _listing(path: Path, example: Any, client: Any, names: Any = None, data_digest: Any = None) -> Listing:
-    if example.ndim != 1 or example.dtype.kind not in "iu" or client.shape != example.shape:
+    examples = _numbers_of_examples(path, example)
+    if client.shape != examples.shape:
         raise ValueError(
-            f"partitioner: from_file: {path}: example must be whole numbers [n] and client [n] as well, got "
-            f"{example.dtype} {list(example.shape)} and {client.dtype} {list(client.shape)}"
+            f"partitioner: from_file: {path}: example and client must both be [n], got "
+            f"{list(examples.shape)} and {list(client.shape)}"
         )
     digest = "" if data_digest is None else str(data_digest)
     if names is None:
-        distinct, clients = np.unique(client, return_inverse=True)
-        return Listing(example.astype(np.int64), clients, tuple(map(str, distinct)), digest)
+        distinct, clients = distinct_ids(_as_whole(client))
+        return Listing(examples, clients, tuple(map(str, distinct)), digest)
     if client.dtype.kind not in "iu" or (len(client) and not 0 <= client.min() <= client.max() < len(names)):
         raise ValueError(
             f"partitioner: from_file: {path}: client must be the place of a name among names, 0 ... {len(names) - 1}"
         )
-    return Listing(example.astype(np.int64), client.astype(np.int64), tuple(map(str, names)), digest)
+    return Listing(examples, client.astype(np.int64), tuple(map(str, names)), digest)
+
+
+def _numbers_of_examples(path: Path, example: Any) -> np.ndarray:
+    """The numbers of the examples, int64 [n]; whole numbers that became floats elsewhere are read as well."""
+    numbers = _as_whole(example)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        first = f", the first is {strange[0]}" if len(strange := _fractions(numbers)) else ""
+        raise ValueError(
+            f"partitioner: from_file: {path}: example must be whole numbers [n], got {numbers.dtype} "
+            f"{list(numbers.shape)}{first}"
+        )
+    if len(numbers) and numbers.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"partitioner: from_file: {path}: there is no example {numbers.max()}")
+    return numbers.astype(np.int64)
+
+
+def _as_whole(numbers: np.ndarray) -> np.ndarray:
+    """Floats that are whole numbers, all of them, as int64; anything else as it is."""
+    if numbers.dtype.kind == "f" and not len(_fractions(numbers)):
+        return numbers.astype(np.int64)
+    return numbers
+
+
+def _fractions(numbers: np.ndarray) -> np.ndarray:
+    """Those that are not whole, or so large that a float no longer tells them apart."""
+    if numbers.dtype.kind != "f":
+        return numbers[:0]
+    return numbers[~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53))]
 
 
 def _narrow(value: Any) -> Any:

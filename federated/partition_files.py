@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_partitioners.partition_file import SUFFIXES, write_csv, write_npz
+from data_partitioners.partition_csv import write_csv
+from data_partitioners.partition_file import SUFFIXES, write_npz
 from federated.errors import BadInput
 from federated.federation import Federation
 from federated.once_per_partition import once_per_partition
@@ -15,7 +16,7 @@ from federated.once_per_partition import once_per_partition
 
 def check_partition_file(path: Path) -> None:
     """Raise BadInput where a partition cannot be saved under this name."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"--save {path}: the file must end in {' or '.join(SUFFIXES)}")
     if path.is_dir():
         raise BadInput(f"--save {path}: this is a folder; name a file")
@@ -27,7 +28,7 @@ def save_partition(path: Path, federation: Federation) -> None:
     """Write the partition, unseen clients and own held-out shares included; `from_file` reads it."""
     check_partition_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         write_csv(path, federation.whole)
     else:
         path.write_bytes(partition_npz(federation))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_partitioners import Pool
+from data_partitioners.ids import distinct_ids
 from data_partitioners.partition import Origin
 from federated.datasets import Examples
 
@@ -19,7 +20,7 @@ def pool_of(examples: Examples, kept: np.ndarray) -> Pool:
         size=len(kept),
         labels=None if classes is None else examples.targets[kept],
         client_ids=None if ids is None else np.asarray(ids)[kept],
-        client_names=None if ids is None else np.unique(ids),
+        client_names=None if ids is None else distinct_ids(np.asarray(ids))[0],
         targets=examples.targets[kept] if classes is None else None,
         features=_features(examples, kept),
         column=lambda name: _column(examples, name)[kept],

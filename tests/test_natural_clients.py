@@ -14,6 +14,7 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from data_partitioners import Pool
+from data_partitioners.by_client import by_client
 from data_partitioners.by_cluster import by_cluster
 from data_partitioners.by_column import by_column
 from data_partitioners.clustering import kl_divergences
@@ -54,6 +55,22 @@ def test_silos_are_whole_natural_clients(
     assert partition.sizes.tolist() == counts
     for ward in "abcde":
         assert sum(ward in WARDS[held] for held in partition.indices) == 1
+
+
+def test_ids_are_told_apart_as_written_and_numbers_among_them_come_by_their_value() -> None:
+    ids = np.array(["10", "2", "001", "1", "01", "north", "-3", "NA", str(2**64), str(2**64 + 1), "2.5"])
+    names = ("-3", "001", "01", "1", "2", "2.5", "10", str(2**64), str(2**64 + 1), "NA", "north")
+    for given in (ids, ids.astype(object)):
+        pool = Pool(len(ids), client_ids=given)
+        partition = by_client()(pool, None, numbers())
+        assert partition.names == names
+        assert [given[held].tolist() for held in partition.indices] == [[name] for name in names]
+    some = Pool(2, client_ids=ids[:2], client_names=np.array(names))
+    partition = by_client()(some, None, numbers())
+    assert [len(held) for held in partition.indices] == [name in ("2", "10") for name in names]
+    assert partition.indices[names.index("2")].tolist() == [1]
+    silos = grouped(2)(Pool(4, client_ids=np.array(["2", "10", "1", "11"])), None, numbers())
+    assert silos.names == ("1+2", "10+11")
 
 
 def test_random_silos_put_any_two_natural_clients_together_as_often() -> None:

@@ -1,0 +1,31 @@
+"""Ids of clients in an order that people expect: numbers among them by their value, then texts by the alphabet."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import numpy as np
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+
+def distinct_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the distinct ids in their order [K], the place of each one's id among them, int64 [N]).
+
+    Texts are told apart as they are written, `01` from `1`, and equal numbers come in the order of the alphabet.
+    """
+    present, codes = np.unique(ids, return_inverse=True)
+    codes = codes.reshape(-1)
+    texts = present.tolist()
+    if not all(isinstance(text, str) for text in texts):
+        return present, codes
+    order = np.array(sorted(range(len(texts)), key=lambda at: _key(texts[at])), np.int64)
+    places = np.empty(len(texts), np.int64)
+    places[order] = np.arange(len(texts))
+    return present[order], places[codes]
+
+
+def _key(text: str) -> tuple[bool, Decimal, str]:
+    is_number = _NUMBER.fullmatch(text) is not None
+    return not is_number, Decimal(text) if is_number else Decimal(0), text
