@@ -123,7 +123,7 @@ def _as_whole(numbers: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _fractions(numbers: np.ndarray) -> np.ndarray:
+def _fractions(numbers: np.ndarray) -> Any:
     """Those that are not whole, or so large that a float no longer tells them apart."""
     if numbers.dtype.kind != "f":
         return numbers[:0]

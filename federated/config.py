@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from federated.choice import Choice
+from federated.datasets.table import ADDED_LATER
 from federated.engine_options import Engine, Orchestration
 from federated.evaluation_options import Evaluation, Personalisation
 from federated.frozen import Frozen
@@ -208,7 +209,11 @@ class RunConfig(Frozen):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
         if self.holdout.duplicates == "ignore":
             exclude |= {"holdout": {"duplicates"}}
-        return _short_hash(self.model_dump(mode="json", exclude=exclude))
+        content = self.model_dump(mode="json", exclude=exclude)
+        if self.dataset.name == "table":
+            stated = content["dataset"].items()
+            content["dataset"] = {name: v for name, v in stated if v != ADDED_LATER.get(name, ...)}
+        return _short_hash(content)
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""

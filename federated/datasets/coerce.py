@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from torch import Tensor
 
+from federated.datasets.client_ids import as_client_ids
 from federated.datasets.examples import Complaint, Examples, Task, bad_data
+from federated.datasets.plain_arrays import as_float32, owned, plain_array
+from federated.datasets.reading import NOT_DESCRIBED, Reading, said
+from federated.datasets.targets import suspicions_of_regression
 
 
 def examples_of_arrays(
@@ -34,15 +36,23 @@ def examples_of_arrays(
     """
     bad = partial(bad_data, name)
     coded, names = as_targets(targets, bad, classes, task)
+    guessed = task is None and names is None
     return Examples(
         name,
         as_inputs(inputs, bad),
         coded,
         names,
-        client_ids=None if client_ids is None else plain_array("client_ids", client_ids, bad),
+        client_ids=None if client_ids is None else as_client_ids(client_ids, bad),
         test=None if test is None else plain_array("test", test, bad),
         source=source,
+        reading=target_reading(coded, options=name == "arrays") if guessed else NOT_DESCRIBED,
     )
+
+
+def target_reading(targets: np.ndarray, options: bool) -> Reading:
+    """What looks like a mistake in targets that are read as regression because of their dtype."""
+    cures = None if options else ("return them as whole numbers (int64)", "")
+    return Reading(warnings=said(suspicions_of_regression("targets", targets, *(cures or ()))))
 
 
 def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
@@ -52,7 +62,7 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
     if array.size == 0:
         raise bad(f"inputs is empty, its shape is {list(array.shape)}")
     if array.dtype == np.uint8:
-        return _owned(array)
+        return owned(array)
     if array.dtype.kind in "fb":
         return as_float32("inputs", array, bad)
     if array.dtype.kind not in "iu":
@@ -62,7 +72,7 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
             f"inputs are integers ({array.dtype}), which are read as tokens, but the smallest is "
             f"{array.min()}; store features as floats",
         )
-    return _owned(array.astype(np.int64, copy=False))
+    return owned(array.astype(np.int64, copy=False))
 
 
 def as_targets(
@@ -101,7 +111,7 @@ def _class_numbers(
     numbers = array.astype(np.int64)
     _check_gaps(np.unique(numbers), classes, bad)
     default = ("False", "True") if array.dtype == bool else tuple(map(str, range(int(numbers.max()) + 1)))
-    return _owned(numbers), default if classes is None else classes
+    return owned(numbers), default if classes is None else classes
 
 
 def _coded_text(
@@ -130,59 +140,3 @@ def _check_gaps(present: np.ndarray, classes: tuple[str, ...] | None, bad: Compl
         )
     if last < 1:
         raise bad("all targets are class 0; at least 2 classes are needed")
-
-
-def as_float32(field: str, array: np.ndarray, bad: Complaint) -> np.ndarray:
-    """The array as float32, ready for torch; a number that would become infinite is refused."""
-    with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32, copy=False)
-    if (np.isinf(narrow) & np.isfinite(array)).any():
-        raise bad(f"{field} holds numbers beyond the range of 32-bit floats (3.4e38); scale it down")
-    return _owned(narrow)
-
-
-def plain_array(field: str, values: Any, bad: Complaint) -> np.ndarray:
-    """A numpy array [N, ...] of numbers, booleans or text; Python objects are unwrapped, None is refused."""
-    try:
-        array = np.asarray(_numpy_of(values))
-        array = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-    except (ValueError, TypeError) as error:
-        raise bad(f"{field} cannot be read as one array: {error}") from error
-    if array.ndim == 0:
-        raise bad(f"{field} must be an array with an entry for each example, got a {type(values).__name__}")
-    if array.dtype.kind == "U" and isinstance(values, list | tuple):
-        # numpy would write a None or a number among texts as text: the class 'nan'.
-        array = np.asarray(values, dtype=object)
-    return _unwrapped(field, array, bad) if array.dtype.kind in "OT" else array
-
-
-def _numpy_of(values: Any) -> Any:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.is_floating_point() else values).numpy()
-    if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
-        return np.stack([_numpy_of(value) for value in values])
-    return values
-
-
-def _unwrapped(field: str, array: np.ndarray, bad: Complaint) -> np.ndarray:
-    """An array of Python objects as the dtype that all of them have."""
-    missing = np.flatnonzero(pd.isna(array).reshape(len(array), -1).any(axis=1))
-    if len(missing):
-        raise bad(f"{field} has {len(missing)} missing values, the first is example {missing[0]}")
-    kind = pd.api.types.infer_dtype(array.ravel())
-    dtype = {
-        "string": str,
-        "integer": np.int64,
-        "boolean": bool,
-        "floating": float,
-        "mixed-integer-float": float,
-    }
-    if kind not in dtype:
-        raise bad(f"{field} must hold numbers or text of one kind, got {kind} Python objects")
-    return array.astype(dtype[kind])
-
-
-def _owned(array: np.ndarray) -> np.ndarray:
-    """As torch takes it without a copy: contiguous, writable, in the machine's byte order."""
-    return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])

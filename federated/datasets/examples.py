@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from federated.datasets.reading import NOT_DESCRIBED, Reading
 from federated.errors import BadInput
 
 Task = Literal["classification", "regression"]
@@ -46,6 +47,7 @@ class Examples:
     fit: Callable[[np.ndarray], np.ndarray] | None = None
     source: str = ""
     properties: pd.DataFrame | None = None
+    reading: Reading = NOT_DESCRIBED
 
     def __post_init__(self) -> None:
         for field, column in {

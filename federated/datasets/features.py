@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from federated.datasets.examples import Complaint
+from federated.datasets.mostly_numbers import cells_in_words, cure, mostly_numbers
 
 ColumnKind = Literal["numeric", "categorical"]
 
@@ -21,9 +22,9 @@ _TEXTS = ("string", "boolean", "mixed-integer")
 
 
 def features_of(
-    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint
+    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, options: bool = False
 ) -> tuple[pd.DataFrame, Callable[[np.ndarray], np.ndarray]]:
-    """(the columns cleaned, the `fit` of `Examples`).
+    """(the columns cleaned, the `fit` of `Examples`). options: they are of a `table`, whose options cure what is wrong.
 
     Cleaned: numeric columns are float64 with NaN, categorical ones text with None. `fit(training rows)` ->
     float32 [N, features], everything in it learnt from the training rows:
@@ -35,7 +36,7 @@ def features_of(
       that the training rows do not have is all zeros.
     """
     clean = {"numeric": numbers_of, "categorical": categories_of}
-    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad) for name, kind in kinds.items()})
+    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad, options) for name, kind in kinds.items()})
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
     return cleaned, partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
 
@@ -54,7 +55,16 @@ def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
     raise bad(f"the column {column.name!r} holds {held} values; drop it, or turn it into numbers or text")
 
 
-def numbers_of(column: pd.Series[Any], bad: Complaint) -> pd.Series[float]:
+def refuse_gaps(column: pd.Series[Any], bad: Complaint, cure: str) -> None:
+    """Raise BadInput where a value is missing, with the first row (from 1) and what to do about it."""
+    if len(gaps := np.flatnonzero(column.isna())):
+        raise bad(
+            f"the column {column.name!r} is missing in {len(gaps):,} of {len(column):,} rows, "
+            f"the first is row {gaps[0] + 1}; {cure}"
+        )
+
+
+def numbers_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[float]:
     """The column as float64, NaN where it is missing. Text that is no number and infinity are refused."""
     # Categories are taken apart first: pandas would return numbers of the same, categorical, dtype.
     column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
@@ -62,7 +72,7 @@ def numbers_of(column: pd.Series[Any], bad: Complaint) -> pd.Series[float]:
     if len(text := np.flatnonzero(np.isnan(converted) & column.notna().to_numpy())):
         raise bad(
             f"the column {column.name!r} must be numeric, but {len(text):,} values are not, the first is "
-            f"{column.iloc[text[0]]!r} in row {text[0] + 1}"
+            f"{column.iloc[text[0]]!r} in row {text[0] + 1}{_cure(column, options)}"
         )
     if len(infinite := np.flatnonzero(np.isinf(converted))):
         raise bad(
@@ -72,21 +82,25 @@ def numbers_of(column: pd.Series[Any], bad: Complaint) -> pd.Series[float]:
     return pd.Series(converted, name=column.name)
 
 
-def categories_of(column: pd.Series[Any], bad: Complaint) -> pd.Series[Any]:
+def categories_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[Any]:
     """The column as text, None where it is missing; more than `MOST_CATEGORIES` distinct ones are refused."""
     text = text_of(column)
     if (distinct := text.nunique()) > MOST_CATEGORIES:
-        are_numbers = float(pd.to_numeric(text, errors="coerce").notna().sum() / text.notna().sum())
-        hint = (
-            ""
-            if are_numbers < 0.5
-            else f"; {are_numbers:.1%} of it are numbers: name it in `numeric` to see the rest"
-        )
         raise bad(
             f"the column {column.name!r} has {distinct:,} distinct texts, at most {MOST_CATEGORIES:,} can be "
-            f"categories; name it in `drop`{hint}"
+            f"categories; name it in `drop`{_cure(text, options)}"
         )
     return text
+
+
+def _cure(column: pd.Series[Any], options: bool) -> str:
+    """How a column that is mostly numbers becomes one of numbers; empty for any other."""
+    codes, values = pd.factorize(text_of(column))
+    texts = [str(value) for value in values]
+    numbers = mostly_numbers(texts, np.bincount(codes[codes >= 0], minlength=len(texts)))
+    if numbers is None:
+        return ""
+    return f"; {numbers.share:.1%} of it are numbers; {cells_in_words(codes, texts, numbers)}{cure(numbers, options)}"
 
 
 def text_of(column: pd.Series[Any]) -> pd.Series[Any]:

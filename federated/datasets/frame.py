@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_float_dtype
 
-from federated.datasets.coerce import as_float32
+from federated.datasets.client_ids import ids_of_column, ids_of_texts, suspicions_of_ids, tidied
+from federated.datasets.columns import columns_read, feature_suspicions
 from federated.datasets.examples import Complaint, Examples, Task, bad_data
-from federated.datasets.features import (
-    MOST_CATEGORIES,
-    ColumnKind,
-    features_of,
-    kind_of,
-    numbers_of,
-    text_of,
-)
+from federated.datasets.features import ColumnKind, features_of, kind_of, refuse_gaps, text_of
+from federated.datasets.reading import Reading, Suspicion, said, task_in_words
+from federated.datasets.targets import target_of
 
-MOST_CLASSES_INFERRED = 20
-"""A target of whole numbers with at most this many distinct ones is read as classes."""
+_GAP_IN_FLOATS = "remove these rows, because of which pandas reads whole numbers as floats"
 
 
 @dataclass(frozen=True)
@@ -63,19 +60,68 @@ class Roles:
         return [(role, column) for role, column in single if column is not None] + listed
 
 
-def examples_of_frame(frame: pd.DataFrame, roles: Roles, name: str, where: str, source: str = "") -> Examples:
+def examples_of_frame(
+    frame: pd.DataFrame,
+    roles: Roles,
+    name: str,
+    where: str,
+    source: str = "",
+    written: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+) -> Examples:
     """Examples of a table with a target column, one a row. Raises BadInput.
 
-    name: the data set, for messages. where: the file or the like that the table is from, for messages.
+    name: the data set, for messages. where: the file or the like that the table is from, for messages. written: the
+    target and client columns as the file writes them, None where they are missing. notes: on how the file was read.
     """
-    bad = partial(bad_data, name)
+    bad, options = partial(bad_data, name), name == "table"
     frame = tidy(frame, roles, bad, where)
     assert roles.target is not None
-    _refuse_gaps(frame, [c for c in (roles.target, roles.client) if c is not None], bad, "remove these rows")
-    targets, classes = _targets(frame[roles.target], roles.task, bad)
-    inputs, fit = features_of(frame, feature_kinds(frame, roles, bad), bad)
-    client_ids = None if roles.client is None else _client_ids(frame[roles.client])
-    return Examples(name, inputs, targets, classes, client_ids, fit=fit, source=source, properties=frame)
+    client_ids, said_of_ids = None, list[Suspicion]()
+    if roles.client is not None:
+        client_ids, said_of_ids = _client_ids(frame[roles.client], _as_written(written, roles.client), bad)
+        frame = frame.assign(**{roles.client: client_ids})
+    target = target_of(
+        frame[roles.target], _as_written(written, roles.target), roles.task, bad, options=options
+    )
+    kinds = feature_kinds(frame, roles, bad)
+    inputs, fit = features_of(frame, kinds, bad, options)
+    task = task_in_words(target.values, target.classes)
+    columns = columns_read(frame, inputs, kinds, roles.drop, roles.target, roles.client, task)
+    suspicions = [
+        *target.suspicions,
+        *said_of_ids,
+        *feature_suspicions(inputs, roles.categorical or (), kinds, options),
+    ]
+    return Examples(
+        name,
+        inputs,
+        target.values,
+        target.classes,
+        client_ids,
+        fit=fit,
+        source=source,
+        properties=frame,
+        reading=Reading(columns, (*notes, *said(suspicions))),
+    )
+
+
+def _as_written(written: pd.DataFrame | None, column: str) -> pd.Series[Any] | None:
+    return None if written is None or column not in written.columns else written[column]
+
+
+def _client_ids(
+    column: pd.Series[Any], written: pd.Series[Any] | None, bad: Complaint
+) -> tuple[np.ndarray, list[Suspicion]]:
+    """(the ids [N], what looks like a mistake among them). In a text file only what is empty is missing."""
+    if written is None:
+        refuse_gaps(column, bad, _GAP_IN_FLOATS if is_float_dtype(column.dtype) else "remove these rows")
+        ids = ids_of_column(column, bad)
+        return ids, list(suspicions_of_ids(str(column.name), text_of(column).tolist(), ids))
+    texts = written.map(lambda text: None if text is None else tidied(text) or None)
+    refuse_gaps(texts, bad, "remove these rows")
+    ids = ids_of_texts(texts.tolist())
+    return ids, list(suspicions_of_ids(str(column.name), written.tolist(), ids))
 
 
 def tidy(frame: pd.DataFrame, roles: Roles, bad: Complaint, where: str) -> pd.DataFrame:
@@ -112,50 +158,6 @@ def feature_kinds(frame: pd.DataFrame, roles: Roles, bad: Complaint) -> dict[str
     if unnamed := [c for c in kinds if c.startswith("Unnamed: ") and c not in stated]:
         raise bad(f"a column has no name, which is often a saved row number; name it, or drop {unnamed[0]!r}")
     if roles.missing == "error":
-        _refuse_gaps(frame, list(kinds), bad, "fill them, or say `missing: impute`")
+        for column in kinds:
+            refuse_gaps(frame[column], bad, "fill them, or say `missing: impute`")
     return kinds
-
-
-def _refuse_gaps(frame: pd.DataFrame, columns: list[str], bad: Complaint, cure: str) -> None:
-    for column in columns:
-        if len(gaps := np.flatnonzero(frame[column].isna())):
-            raise bad(
-                f"the column {column!r} is missing in {len(gaps):,} of {len(frame):,} rows, "
-                f"the first is row {gaps[0] + 1}; {cure}"
-            )
-
-
-def _targets(
-    column: pd.Series[Any], task: Task | None, bad: Complaint
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """(class numbers int64 [N], names of the classes in sorted order), or (float32 [N], None)."""
-    if task != "regression" and kind_of(column, bad) == "categorical":
-        texts, codes = np.unique(text_of(column).to_numpy().astype(str), return_inverse=True)
-        if task is None and len(texts) > MOST_CATEGORIES:
-            raise bad(
-                f"the target column {column.name!r} has {len(texts):,} distinct texts; "
-                "if these are classes, say `task: classification`"
-            )
-        return codes.astype(np.int64), _class_names(texts.tolist(), column, bad)
-    numbers = numbers_of(column, bad).to_numpy()
-    values, codes = np.unique(numbers, return_inverse=True)
-    if task == "regression" or (task is None and not _like_classes(values)):
-        return as_float32(f"the target column {column.name!r}", numbers, bad), None
-    names = [str(int(value) if value.is_integer() else value) for value in values.tolist()]
-    return codes.astype(np.int64), _class_names(names, column, bad)
-
-
-def _like_classes(values: np.ndarray) -> bool:
-    return len(values) <= MOST_CLASSES_INFERRED and bool((values == np.floor(values)).all())
-
-
-def _class_names(names: list[str], column: pd.Series[Any], bad: Complaint) -> tuple[str, ...]:
-    if len(names) < 2:
-        raise bad(f"the target column {column.name!r} is {names[0]!r} in every row; 2 classes are needed")
-    return tuple(names)
-
-
-def _client_ids(column: pd.Series[Any]) -> np.ndarray:
-    """Integers, or text: what can be sorted, told apart and printed."""
-    is_integer = pd.api.types.is_integer_dtype(column.dtype)
-    return column.to_numpy(np.int64) if is_integer else text_of(column).to_numpy().astype(str)

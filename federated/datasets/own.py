@@ -8,10 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from federated.datasets.coerce import as_targets, examples_of_arrays, plain_array
+from federated.datasets.client_ids import as_client_ids
+from federated.datasets.coerce import as_targets, examples_of_arrays, target_reading
+from federated.datasets.columns import columns_read, feature_suspicions
 from federated.datasets.examples import Examples, bad_data
 from federated.datasets.features import features_of
 from federated.datasets.frame import Roles, feature_kinds, tidy
+from federated.datasets.plain_arrays import plain_array
+from federated.datasets.reading import Reading, said
 from federated.errors import BadInput
 
 _REQUIRED = ("inputs", "targets")
@@ -61,15 +65,23 @@ def _examples_of_features(
     """Examples of a table of features alone, the targets beside it."""
     bad = partial(bad_data, name)
     frame = tidy(inputs, Roles(None), bad, "inputs")
-    cleaned, fit = features_of(frame, feature_kinds(frame, Roles(None), bad), bad)
+    kinds = feature_kinds(frame, Roles(None), bad)
+    cleaned, fit = features_of(frame, kinds, bad)
     numbers, names = as_targets(targets, bad, classes)
     return Examples(
         name,
         cleaned,
         numbers,
         names,
-        client_ids=None if client_ids is None else plain_array("client_ids", client_ids, bad),
+        client_ids=None if client_ids is None else as_client_ids(client_ids, bad),
         test=None if test is None else plain_array("test", test, bad),
         fit=fit,
         source=name,
+        reading=Reading(
+            columns_read(frame, cleaned, kinds),
+            (
+                *(target_reading(numbers, options=False).warnings if names is None else ()),
+                *said(feature_suspicions(cleaned, (), kinds, options=False)),
+            ),
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,20 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from federated.datasets.csv_file import CsvTable, read_csv
+from federated.datasets.csv_format import CsvFormat
 from federated.datasets.examples import Examples, Task, bad_data
 from federated.datasets.frame import Roles, examples_of_frame
+
+ADDED_LATER: dict[str, Any] = {
+    "missing_values": [],
+    "decimal": ".",
+    "thousands": None,
+    "encoding": None,
+    "header": None,
+    "names": None,
+}
+"""Arguments, and their defaults as JSON, that older run keys do not know."""
 
 
 def table(
@@ -23,50 +36,64 @@ def table(
     drop: tuple[str, ...] = (),
     missing: Literal["impute", "error"] = "impute",
     separator: str = ",",
+    missing_values: tuple[str, ...] = (),
+    decimal: str = ".",
+    thousands: str | None = None,
+    encoding: str | None = None,
+    header: int | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Callable[[], Examples]:
     """One example a row, one feature a column; preprocessing is fitted on the training examples alone.
 
-    path: a CSV file with a header line (.gz and the like are unpacked), or a .parquet file. What pandas
-        reads as missing is missing: an empty field, NA, NaN, null, None, ...
+    path: a CSV file (.gz and the like are unpacked), or a .parquet file. What pandas reads as missing is missing: an
+        empty field, NA, NaN, null, None, ...; in the client column only an empty field is.
     target: the column to predict; never standardised. Messages count rows from 1, without the header.
-    client: the column that says who holds each row; never a feature.
+    client: the column that says who holds each row; never a feature. Ids are texts: 001 and 1 are two clients.
     task: unless stated, a target of text or booleans is classification, one of whole numbers with at most 20
-        distinct ones too, and any other number is regression. Class numbers follow the sorted values.
+        distinct ones too, and any other number is regression. Class numbers follow the sorted values. A target of
+        text that is mostly numbers is refused.
     numeric, categorical: columns to be read so. Where both are stated they are all the features there are;
         else the columns not named are inferred: numbers are numeric, text and booleans categorical.
     drop: columns to leave out.
     missing: "impute" as `features_of` describes, or "error" to refuse a missing feature.
-    separator: one character, for CSV.
+
+    For CSV:
+
+    separator: one character; a tab is "\\t", in double quotes.
+    missing_values: texts that stand for a missing value as well, such as ["?", "not done", "-999"].
+    decimal, thousands: the mark before the decimals, and the one that groups thousands.
+    encoding: unless stated UTF-8, or what a byte order mark says; such as cp1252 for files of older Windows programs.
+    header: the number of the line with the names of the columns, from 1; 0: there is none.
+    names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
     if not path.is_file():
         raise ValueError(f"path {path} is not a file; a CSV or Parquet file is needed")
-    if len(separator) != 1:
-        raise ValueError(f"separator must be one character, got {separator!r}")
     roles = Roles(target, client, task, numeric, categorical, drop, missing)
+    form = CsvFormat(separator, missing_values, decimal, thousands, encoding, header, names)
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    if is_parquet and (stated := form.stated()):
+        raise ValueError(f"{stated[0]} is of CSV files, but path {path.name} is a Parquet file; leave it out")
 
     def load() -> Examples:
-        return examples_of_frame(_read(path, separator), roles, "table", path.name, source=str(path))
+        if is_parquet:
+            return examples_of_frame(_parquet(path), roles, "table", path.name, str(path))
+        frame, written, notes = _csv(path, form, roles)
+        return examples_of_frame(frame, roles, "table", path.name, str(path), written, notes)
 
     return load
 
 
-def _read(path: Path, separator: str) -> pd.DataFrame:
+def _parquet(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        _check_header(path, separator)
-        # low_memory: in chunks, pandas would infer a dtype for each and mix them.
-        return pd.read_csv(path, sep=separator, skipinitialspace=True, low_memory=False)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
         raise bad_data("table", f"{path} cannot be read: {error}") from error
 
 
-def _check_header(path: Path, separator: str) -> None:
-    """Raises ValueError where pandas would rename a repeated column or read the first one as row names."""
-    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "skipinitialspace": True}
-    head = pd.read_csv(path, sep=separator, header=None, nrows=2, **options)
-    names = head.iloc[0].tolist()
-    if repeated := [name for name in names if name and names.count(name) > 1]:
-        raise ValueError(
-            f"the column {repeated[0]!r} is there more than once; give every column a name of its own"
-        )
+def _csv(path: Path, form: CsvFormat, roles: Roles) -> CsvTable:
+    assert roles.target is not None
+    as_text = [roles.target, *([] if roles.client is None else [roles.client])]
+    try:
+        return read_csv(path, form, roles.named(), as_text)
+    except (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise bad_data("table", f"{path} cannot be read: {error}") from error

@@ -53,7 +53,7 @@ def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> 
                 outputs = mode(sample)
         except Exception as error:
             raise BadInput(
-                f"model: {name} fails on inputs {list(sample.shape)}: {explained(error)}"
+                f"model: {name} fails on inputs {list(sample.shape)}: {explained(error)}{tokens_hint(sample)}"
             ) from error
         _check_outputs(outputs, name, len(sample), num_outputs)
     if any(parameter.requires_grad for parameter in module.parameters()) and not outputs.requires_grad:
@@ -66,3 +66,13 @@ def _check_outputs(outputs: object, name: str, size: int, num_outputs: int) -> N
         raise BadInput(f"model: {name} must return outputs [{size}, {num_outputs}], got {found}")
     if not outputs.is_floating_point() or not torch.isfinite(outputs).all():
         raise BadInput(f"model: {name} must return finite floating-point outputs, got {outputs[0].tolist()}")
+
+
+def tokens_hint(sample: Tensor) -> str:
+    """What may be wrong where a model fails on whole numbers, which are not what most layers take."""
+    if sample.is_floating_point():
+        return ""
+    return (
+        f"; the inputs are whole numbers ({str(sample.dtype).removeprefix('torch.')}), which are read as tokens, the "
+        "numbers of words for an embedding; if they are features, store them as floats: inputs.astype('float32')"
+    )
