@@ -7,6 +7,7 @@ from federated.report.foreseen import amount_text
 from federated.report.times import duration
 from federated.setup import check_runs
 from federated.study import StudyConfig
+from flows.data_read import show_data
 from flows.screen import Screen
 
 
@@ -18,7 +19,8 @@ def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
 
 
 def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
-    """A line and the cautions; arm by arm where the study is long, or where the whole is asked for."""
+    """How the data were read, a line and the cautions; arm by arm where the study is long or the whole is asked for."""
+    show_data(forecast.data, screen, whole=bool(whole))
     if forecast.seconds >= LONG_SECONDS if whole is None else whole:
         screen.print(_arms(forecast))
     screen.print(_in_a_line(forecast), soft_wrap=True)

@@ -13,9 +13,11 @@ from federated.heterogeneity import fingerprint_of
 from federated.home import home
 from federated.partition_files import check_partition_file, save_partition
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
+from federated.report.data_read import DataRead, data_read, distinct_data
 from federated.setup import check_runs, prepare
 from federated.study import Run, StudyConfig
 from federated.texts import file_name
+from flows.data_read import show_data
 from flows.screen import Screen, styled
 
 _PARTITIONS_A_TABLE = 4
@@ -36,16 +38,23 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(study.description.strip())
     screen.print(_arms(runs))
     partitions = _distinct_partitions(runs)
+    data = distinct_data(_data_read(config) for config in partitions)
+    show_data(data, screen, whole=True)
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
         screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
-    for caution in _cautions(runs):
+    said = _cautions(runs)
+    for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
-    page = _write_page(study, partitions)
+    page = _write_page(study, partitions, data, said)
     screen.print(f"pictures     {page}", soft_wrap=True)
     for path, config in _files(save, partitions):
         save_partition(path, partition_clients(config))
         screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
+
+
+def _data_read(config: RunConfig) -> DataRead:
+    return data_read(config.dataset.label(), partition_clients(config).examples)
 
 
 def _arms(runs: Iterable[Run]) -> Table:
@@ -122,7 +131,9 @@ def _fingerprints(configs: Sequence[RunConfig]) -> Table:
     return table
 
 
-def _write_page(study: StudyConfig, configs: Sequence[RunConfig]) -> Path:
+def _write_page(
+    study: StudyConfig, configs: Sequence[RunConfig], data: Sequence[DataRead], cautions: Sequence[str]
+) -> Path:
     """The page and its pictures, under var/previews; the address of the page."""
     folder = home() / "previews" / file_name(study.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +147,8 @@ def _write_page(study: StudyConfig, configs: Sequence[RunConfig]) -> Path:
         title = config.partitioner.label() + (f" · {config.dataset.label()}" if several else "")
         shown.append(PreviewedPartition(title, _notes(federation), fingerprint_of(federation), pictures))
     page = folder / "preview.html"
-    page.write_text(preview_html(study.name, study.description, study.seeds[0], shown), encoding="utf-8")
+    html = preview_html(study.name, study.description, study.seeds[0], shown, data, cautions)
+    page.write_text(html, encoding="utf-8")
     return page
 
 

@@ -13,7 +13,8 @@ from pandas._libs.parsers import STR_NA_VALUES
 
 from federated.datasets.examples import Complaint
 from federated.datasets.plain_arrays import plain_array
-from federated.datasets.reading import Suspicion
+from federated.datasets.reading import Suspicion, named
+from federated.texts import quoted
 
 MISSING_WORDS = frozenset(STR_NA_VALUES) - {""}
 """What pandas reads as missing besides an empty field."""
@@ -45,7 +46,7 @@ def ids_of_column(column: pd.Series[Any], bad: Complaint) -> np.ndarray:
     if pd.api.types.is_integer_dtype(column.dtype):
         return ids_of_texts([str(value) for value in column])
     if pd.api.types.is_float_dtype(column.dtype):
-        check_exact(f"the client column {column.name!r}", column.to_numpy(np.float64), bad)
+        check_exact(named(column.name, "client "), column.to_numpy(np.float64), bad)
     return np.array([tidied(str(value)) for value in column])
 
 
@@ -79,9 +80,9 @@ def check_exact(what: str, numbers: np.ndarray, bad: Complaint) -> None:
 
 def suspicions_of_ids(name: str, written: Sequence[str], ids: np.ndarray) -> Iterator[Suspicion]:
     """What looks like a mistake among the clients. written: the ids before they were tidied, [N]."""
-    column = f"client: the column {name!r}"
+    column = named(name, "client ")
     for text, spellings in merged(written):
-        sentence = f"{column} has {spellings}, which are read as one client {text!r}"
+        sentence = f"{column} has {spellings}, which are read as one client {quoted(text)}"
         yield Suspicion("client: spaces around names", name, sentence)
     names = {tidied(text) for text in dict.fromkeys(written)}
     yield from _alike(name, column, sorted(names))
@@ -108,7 +109,7 @@ def merged(written: Sequence[str]) -> Iterator[tuple[str, str]]:
     spellings: dict[str, set[str]] = {}
     for text in dict.fromkeys(written):
         spellings.setdefault(tidied(text), set()).add(text)
-    yield from ((text, quoted(several)) for text, several in spellings.items() if len(several) > 1)
+    yield from ((text, spelt(several)) for text, several in spellings.items() if len(several) > 1)
 
 
 def _alike(name: str, column: str, names: Iterable[str]) -> Iterator[Suspicion]:
@@ -116,7 +117,7 @@ def _alike(name: str, column: str, names: Iterable[str]) -> Iterator[Suspicion]:
         yield Suspicion(
             "client: names that are nearly the same",
             name,
-            f"{column} has {quoted(several)}, which are read as {len(several)} clients; make them one in the file if "
+            f"{column} has {spelt(several)}, which are read as {len(several)} clients; make them one in the file if "
             "they are",
         )
 
@@ -137,7 +138,7 @@ def _key(text: str) -> str:
     return plain
 
 
-def quoted(texts: Iterable[str]) -> str:
+def spelt(texts: Iterable[str]) -> str:
     """A few of the texts in quotation marks, with what nobody sees in them made visible."""
     names = sorted(texts)
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""

@@ -10,6 +10,7 @@ from data_partitioners.delimited import encoding_of, separator_said
 
 _CHUNK = 2**22
 _SHOWN = 60
+_LOOKED_AT = 1000
 
 _SIGNATURES = (
     (
@@ -53,6 +54,8 @@ def checked_encoding(path: Path, stated: str | None, header_line: int) -> str:
         head = opened.handle.read(_CHUNK)
         _refuse_other_kinds(head)
         encoding = stated or encoding_of(head)
+        if encoding == "utf-8":
+            _refuse_utf16(head)
         decoder, number, chunk = codecs.getincrementaldecoder(encoding)(), 1, head
         first = ""
         while chunk:
@@ -73,6 +76,14 @@ def _refuse_other_kinds(head: bytes) -> None:
     for signature, what in _SIGNATURES:
         if head.startswith(signature):
             raise ValueError(f"it {what}")
+
+
+def _refuse_utf16(head: bytes) -> None:
+    """Where every other byte is NUL, as in UTF-16 of Latin letters, and no mark says so."""
+    first = head[:_LOOKED_AT]
+    for name, zeros in (("utf-16-le", first[1::2]), ("utf-16-be", first[::2])):
+        if zeros.count(0) > len(zeros) * 0.7:
+            raise ValueError(f"it seems to be UTF-16 without its byte order mark; state `encoding: {name}`")
 
 
 def _refuse_other_texts(text: str, header_line: int) -> None:
@@ -102,9 +113,6 @@ def _decoded(
         raise ValueError(_not_this_encoding(chunk, error, encoding, stated, line)) from error
     if "\0" in text:
         line += text[: text.index("\0")].count("\n")
-        if chunk[1:2] == b"\0" or chunk[:1] == b"\0":
-            name = "utf-16-le" if chunk[1:2] == b"\0" else "utf-16-be"
-            raise ValueError(f"it seems to be UTF-16 without its byte order mark; state `encoding: {name}`")
         raise ValueError(
             f"it holds NUL characters, the first in line {line}, so it is no CSV file, or a damaged one"
         )

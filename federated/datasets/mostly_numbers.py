@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from federated.datasets.number_like import NumberLike, few_units, number_like
+from federated.texts import quoted, shortened
 
 _MOST_CELLS = 3
 _MOST_TO_NAME = 5
@@ -49,7 +50,7 @@ def cells_in_words(codes: np.ndarray, texts: list[str], numbers: Numbers) -> str
     firsts = sorted(
         (int(np.flatnonzero(codes == place[text])[0]), text) for text in numbers.strange[:_MOST_CELLS]
     )
-    shown = ", ".join(f"{text!r} in row {row + 1}" for row, text in firsts)
+    shown = ", ".join(f"{quoted(text)} in row {row + 1}" for row, text in firsts)
     count = int(strange.sum())
     return f"{count:,} {'cell does' if count == 1 else 'cells do'} not fit, such as {shown}; "
 
@@ -75,7 +76,7 @@ def cure(numbers: Numbers, options: bool = True) -> str:
     if "none" in styles:
         words = [text for text in numbers.strange if numbers.found[text] is None]
         if len(words) <= _MOST_TO_NAME:
-            shown = ", ".join(f'"{text}"' for text in words)
+            shown = ", ".join(f'"{shortened(text, 40)}"' for text in words)
             cures.append(f"state `missing_values: [{shown}]` if that is what it stands for")
         else:
             cures.append(

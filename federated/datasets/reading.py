@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from federated.texts import quoted
+
 ColumnRole = Literal["target", "client", "numeric", "categorical", "dropped", "unused"]
 
 _MOST_SENTENCES = 3
@@ -57,9 +59,14 @@ def said(suspicions: Iterable[Suspicion]) -> tuple[str, ...]:
         sentences += [each.sentence for each in found[:_MOST_SENTENCES]]
         if others := [each.column for each in found[_MOST_SENTENCES:]]:
             more = f" and {len(others) - _MOST_NAMED:,} more" if len(others) > _MOST_NAMED else ""
-            named = ", ".join(map(repr, others[:_MOST_NAMED]))
+            named = ", ".join(map(quoted, others[:_MOST_NAMED]))
             sentences.append(f"{kind}: {len(others):,} other columns as well: {named}{more}")
     return tuple(sentences)
+
+
+def named(column: object, role: str = "") -> str:
+    """`the target column 'y'`, however long its name is."""
+    return f"the {role}column {quoted(str(column))}"
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from federated.datasets.client_ids import alike, quoted
+from federated.datasets.client_ids import alike, spelt
 from federated.datasets.mostly_numbers import cells_in_words, cure, mostly_numbers
-from federated.datasets.reading import Suspicion, span
+from federated.datasets.reading import Suspicion, named, span
+from federated.texts import quoted
 
 _ENOUGH_ROWS = 20
 """With fewer rows a column of different values says nothing."""
@@ -30,7 +31,7 @@ def of_numbers(name: str, column: np.ndarray) -> Iterator[Suspicion]:
     """column: float64 [N], NaN where it is missing."""
     present = column[~np.isnan(column)]
     if not len(present):
-        yield Suspicion("no value", name, f"the column {name!r} has no value at all, so it is left out")
+        yield Suspicion("no value", name, f"{named(name)} has no value at all, so it is left out")
         return
     if present.min() == present.max():
         if len(present) == len(column):
@@ -41,7 +42,7 @@ def of_numbers(name: str, column: np.ndarray) -> Iterator[Suspicion]:
         yield Suspicion(
             "a different whole number in every row",
             name,
-            f"the column {name!r} is a different whole number in each of {len(column):,} rows, as ids and row numbers "
+            f"{named(name)} is a different whole number in each of {len(column):,} rows, as ids and row numbers "
             "are, and is read as numeric; name it in `drop` if it is one",
         )
     elif whole:
@@ -58,7 +59,7 @@ def _codes_of_missing(name: str, column: np.ndarray, present: np.ndarray) -> Ite
             yield Suspicion(
                 "a number that may stand for missing",
                 name,
-                f"the column {name!r} is {extreme:.0f} in {len(rows):,} rows, the first is row {rows[0] + 1}, and "
+                f"{named(name)} is {extreme:.0f} in {len(rows):,} rows, the first is row {rows[0] + 1}, and "
                 f"{span(rest)} in all others; if it stands for missing, state "
                 f'`missing_values: ["{extreme:.0f}"]`',
             )
@@ -72,7 +73,7 @@ def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = Tr
         return
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     if len(texts) == 1 and counts[0] == len(column):
-        yield _constant(name, repr(texts[0]))
+        yield _constant(name, quoted(texts[0]))
         return
     numbers = None if stated else mostly_numbers(texts, counts)
     if numbers is not None:
@@ -80,7 +81,7 @@ def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = Tr
         yield Suspicion(
             "text that is mostly numbers",
             name,
-            f"the column {name!r} is read as text, {len(texts):,} categories, but {numbers.share:.1%} of it is "
+            f"{named(name)} is read as text, {len(texts):,} categories, but {numbers.share:.1%} of it is "
             f"numbers; {cells}{cure(numbers, options)}, or name it in `categorical` if these are codes",
         )
     elif not stated:
@@ -89,7 +90,7 @@ def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = Tr
         yield Suspicion(
             "categories that are nearly the same",
             name,
-            f"the column {name!r} has {quoted(several)}, which are read as {len(several)} categories",
+            f"{named(name)} has {spelt(several)}, which are read as {len(several)} categories",
         )
 
 
@@ -100,29 +101,29 @@ def _of_categories(name: str, texts: list[str], counts: np.ndarray) -> Iterator[
         yield Suspicion(
             "dates or times as categories",
             name,
-            f"the column {name!r} holds dates or times, such as {texts[0]!r}, and is read as text, {len(texts):,} "
-            "categories; turn it into numbers (days, hours) in the file, or name it in `drop`",
+            f"{named(name)} holds dates or times, such as {quoted(texts[0])}, and is read as text, "
+            f"{len(texts):,} categories; turn it into numbers (days, hours) in the file, or name it in `drop`",
         )
     elif len(texts) > MANY_CATEGORIES or (present >= _ENOUGH_ROWS and len(texts) > present / 2):
         yield Suspicion(
             "many categories",
             name,
-            f"the column {name!r} has {len(texts):,} categories in {present:,} rows, an input of the model each; name "
+            f"{named(name)} has {len(texts):,} categories in {present:,} rows, an input of the model each; name "
             "it in `drop` if these are names, ids or prose",
         )
     elif len(texts) > 2 and {text.strip().casefold() for text in texts} <= _BOOLEANS:
         yield Suspicion(
             "yes and no in several spellings",
             name,
-            f"the column {name!r} says yes and no in {len(texts)} ways ({', '.join(texts)}), which are read as "
+            f"{named(name)} says yes and no in {len(texts)} ways ({spelt(texts)}), which are read as "
             f"{len(texts)} categories",
         )
     if broken := [text for text in texts if "\n" in text]:
         yield Suspicion(
             "values of several lines",
             name,
-            f"the column {name!r} has {len(broken):,} values with a line end in them, the first is "
-            f"{broken[0][:40]!r}; is a quotation mark missing?",
+            f"{named(name)} has {len(broken):,} values with a line end in them, the first is "
+            f"{quoted(broken[0][:40])}; is a quotation mark missing?",
         )
 
 
@@ -130,5 +131,5 @@ def _constant(name: str, value: str) -> Suspicion:
     return Suspicion(
         "the same in every row",
         name,
-        f"the column {name!r} is {value} in every row, so it tells the model nothing; name it in `drop`",
+        f"{named(name)} is {value} in every row, so it tells the model nothing; name it in `drop`",
     )

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from federated.datasets.client_ids import MISSING_WORDS, alike, merged, quoted, tidied
+from federated.datasets.client_ids import MISSING_WORDS, alike, merged, spelt, tidied
 from federated.datasets.examples import Complaint, Task
 from federated.datasets.features import MOST_CATEGORIES, kind_of, numbers_of, refuse_gaps, text_of
 from federated.datasets.mostly_numbers import cells_in_words, cure, mostly_numbers
 from federated.datasets.plain_arrays import as_float32
-from federated.datasets.reading import Suspicion, listed, span
+from federated.datasets.reading import Suspicion, listed, named, span
+from federated.texts import quoted
 
 MOST_CLASSES_INFERRED = 20
 """A target of whole numbers with at most this many distinct ones is read as classes."""
@@ -50,8 +51,8 @@ def target_of(
     numbers = numbers_of(column, bad, options).to_numpy()
     values, codes = np.unique(numbers, return_inverse=True)
     if task == "regression" or (task is None and not _like_classes(values)):
-        found = as_float32(f"the target column {column.name!r}", numbers, bad)
-        said = suspicions_of_regression(f"the target column {column.name!r}", numbers) if task is None else ()
+        found = as_float32(named(column.name, "target "), numbers, bad)
+        said = suspicions_of_regression(named(column.name, "target "), numbers) if task is None else ()
         return Target(found, None, said)
     names = [str(int(value) if value.is_integer() else value) for value in values.tolist()]
     return Target(
@@ -76,7 +77,7 @@ def _labels(
         if task is None:
             rows = np.flatnonzero(words)
             raise bad(
-                f"the column {column.name!r} is {texts.iloc[rows[0]]!r} in {len(rows):,} of {len(column):,} rows, the "
+                f"{named(column.name)} is {texts.iloc[rows[0]]!r} in {len(rows):,} of {len(column):,} rows, the "
                 f"first is row {rows[0] + 1}, which is read as missing; remove these rows, or say `task: "
                 "classification` if it is a class"
             )
@@ -106,7 +107,7 @@ def _refuse_numbers(texts: pd.Series[Any], bad: Complaint, options: bool) -> Non
         return  # class numbers that somebody stored as text
     cured = cure(numbers, options) if numbers.strange else "say `task: regression`"
     raise bad(
-        f"the target column {texts.name!r} is text, {len(distinct):,} different ones, but {numbers.share:.1%} of it is "
+        f"{named(texts.name, 'target ')} is text, {len(distinct):,} different ones, but {numbers.share:.1%} of it is "
         f"numbers; {cells_in_words(codes, distinct, numbers)}{cured}; or say `task: classification` if every text is "
         "a class"
     )
@@ -116,15 +117,14 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
     texts, codes = np.unique(column.to_numpy().astype(str), return_inverse=True)
     if task is None and len(texts) > MOST_CATEGORIES:
         raise bad(
-            f"the target column {column.name!r} has {len(texts):,} distinct texts; "
+            f"{named(column.name, 'target ')} has {len(texts):,} distinct texts; "
             "if these are classes, say `task: classification`"
         )
     said = [
         Suspicion(
             "target: classes that are nearly the same",
             str(column.name),
-            f"the target column {column.name!r} has {quoted(several)}, which are read as "
-            f"{len(several)} classes",
+            f"{named(column.name, 'target ')} has {spelt(several)}, which are read as {len(several)} classes",
         )
         for several in alike(texts.tolist())
     ]
@@ -134,7 +134,7 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
             Suspicion(
                 "target: a word for missing",
                 str(column.name),
-                f"the target column {column.name!r} is {word!r} in {rows:,} rows, which is read as a class",
+                f"{named(column.name, 'target ')} is {word!r} in {rows:,} rows, which is read as a class",
             )
         )
     return Target(codes.astype(np.int64), _class_names(texts.tolist(), column, bad), tuple(said))
@@ -142,7 +142,7 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
 
 def _merged(name: str, texts: pd.Series[Any]) -> Iterator[Suspicion]:
     for text, several in merged(texts.tolist()):
-        sentence = f"the target column {name!r} has {several}, which are read as one class {text!r}"
+        sentence = f"{named(name, 'target ')} has {several}, which are read as one class {quoted(text)}"
         yield Suspicion("target: spaces around classes", name, sentence)
 
 
@@ -150,7 +150,7 @@ def _of_classes(column: pd.Series[Any], names: list[str]) -> tuple[Suspicion, ..
     if len(names) <= 2:
         return ()
     sentence = (
-        f"the target column {column.name!r} has {len(names)} different whole numbers ({listed(names)}) and is read as "
+        f"{named(column.name, 'target ')} has {len(names)} different whole numbers ({listed(names)}) and is read as "
         "as many classes; if it is an amount, say `task: regression`, if not, `task: classification`"
     )
     return (Suspicion("target: whole numbers as classes", str(column.name), sentence),)
@@ -185,5 +185,5 @@ def _like_classes(values: np.ndarray) -> bool:
 
 def _class_names(names: list[str], column: pd.Series[Any], bad: Complaint) -> tuple[str, ...]:
     if len(names) < 2:
-        raise bad(f"the target column {column.name!r} is {names[0]!r} in every row; 2 classes are needed")
+        raise bad(f"{named(column.name, 'target ')} is {names[0]!r} in every row; 2 classes are needed")
     return tuple(names)

@@ -8,21 +8,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from federated.config import RunConfig
 from federated.evaluation import main_metric, range_of
 from federated.federation import Federation
 from federated.generalisation.client_intervals import FEWEST_CLIENTS
+from federated.outputs import outputs_of
 from federated.setup import Setup
 from federated.stopping import num_segments
 
 _MOST_NAMED = 3
+_FEW_EXAMPLES = 64
+_ENOUGH_OUTPUTS = 32
+"""Scores of a fresh model are negative as often as not: so many that all lie between 0 and 1 are no chance."""
 
 
 def cautions(setup: Setup) -> list[str]:
     """Sentences on one run, the most serious first; [] where nothing is to be said."""
     config, federation = setup.config, setup.federation
     found = [
+        *federation.examples.reading.warnings,
+        _of_outputs(setup),
         _of_stop(config),
         _of_target(federation),
         _of_classes(federation),
@@ -61,6 +69,31 @@ def _of_stop(config: RunConfig) -> str:
             "ends a run early"
         )
     return ""
+
+
+def _of_outputs(setup: Setup) -> str:
+    """A model of a person's own that returns probabilities, of which cross-entropy takes the softmax once more."""
+    federation, label = setup.federation, setup.config.model.label()
+    if ":" not in setup.config.model.name or federation.examples.task != "classification":
+        return ""
+    outputs = outputs_of(setup, setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
+    found = kind_of_probabilities(outputs)
+    if not found:
+        return ""
+    return (
+        f"model: {label} returns {found}, but the loss takes scores (logits) and their softmax itself; leave the last "
+        "layer out, or training is slow and stays so"
+    )
+
+
+def kind_of_probabilities(outputs: Tensor) -> str:
+    """What outputs [n, classes] look like that already went through a softmax or a sigmoid; empty for scores."""
+    if outputs.shape[1] < 2 or not ((outputs >= 0) & (outputs <= 1)).all():
+        return ""
+    if torch.allclose(outputs.sum(dim=1), torch.ones(len(outputs), dtype=outputs.dtype), atol=1e-3):
+        return "probabilities that add up to 1, as after a softmax"
+    varied = outputs.numel() >= _ENOUGH_OUTPUTS and bool(((outputs > 0) & (outputs < 1)).all())
+    return "numbers between 0 and 1, as after a sigmoid" if varied else ""
 
 
 def _of_target(federation: Federation) -> str:

@@ -17,6 +17,7 @@ from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
+from federated.report.data_read import DataRead, data_read, distinct_data
 from federated.setup import Setup, prepare
 from federated.stopping import num_segments
 from federated.study import Run
@@ -46,7 +47,8 @@ class ArmForecast:
 @dataclass(frozen=True)
 class Forecast:
     """A study before it runs. seconds: wall time of all runs, so many workers at a time. memory_mb: the most that a
-    process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences."""
+    process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
+    data: how each data set was read."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -58,6 +60,7 @@ class Forecast:
     overheads_measured: bool
     privacy: str
     cautions: tuple[str, ...]
+    data: tuple[DataRead, ...] = ()
 
     @property
     def runs(self) -> int:
@@ -86,7 +89,13 @@ def forecast_of_json(text: str) -> Forecast:
         ArmForecast(**{**arm, "uplink": Amount(*arm["uplink"]), "downlink": Amount(*arm["downlink"])})
         for arm in content["arms"]
     ]
-    return Forecast(**{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"])})
+    data = [
+        DataRead(each["label"], each["found"], tuple(map(tuple, each["rows"])))
+        for each in content.pop("data", ())  # older ones have none
+    ]
+    return Forecast(
+        **{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"]), "data": tuple(data)}
+    )
 
 
 def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
@@ -99,10 +108,12 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
     probes: dict[str, Probe] = {}
     arms: list[ArmForecast] = []
     said: dict[str, list[str]] = {}
+    read: list[DataRead] = []
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
             setup = prepare(configs[0])
+            read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
             probed = _probed(setup, probes, share)
             arms.append(_arm(arm, configs, setup, probed, cost))
             for sentence in [*cautions(setup), *_of_costs(arms[-1], probed)]:
@@ -124,6 +135,7 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
             *_of_memory(memory, workers),
         ),
+        data=distinct_data(read),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from federated.report.comparison import NOTHING
+from federated.report.data_read import DataRead
 from federated.report.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
 from federated.report.times import duration
 
@@ -18,12 +19,13 @@ HEADER = ("", "forecast", "fact", "fact / forecast")
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A table of texts, a note below it, and what was said against the study before it ran."""
+    """A table of texts, a note below it, what was said against the study before it ran, and how its data were read."""
 
     header: list[str]
     rows: list[list[str]]
     note: str
     cautions: tuple[str, ...]
+    data: tuple[DataRead, ...] = ()
 
 
 def foreseen(
@@ -51,7 +53,7 @@ def foreseen(
         f"From {forecast.probe_seconds:.1f} s of probes, {at_a_time}. A range of MB where payloads depend on what is "
         f"sent{at_most}. Time of an arm is that of its runs one after another. {forecast.privacy.capitalize()}."
     )
-    return Foreseen(list(HEADER), rows, note, forecast.cautions)
+    return Foreseen(list(HEADER), rows, note, forecast.cautions, forecast.data)
 
 
 def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from data_partitioners.heterogeneity import Fingerprint
+from federated.report.data_read import HEADER, DataRead
 from federated.report.fingerprint_table import fingerprint_table
 from federated.report.templates import templates
 
@@ -19,9 +20,25 @@ class PreviewedPartition(NamedTuple):
     pictures: Mapping[str, bytes]
 
 
-def preview_html(name: str, description: str, seed: int, partitions: Sequence[PreviewedPartition]) -> str:
-    """The whole page. All text is escaped."""
+def preview_html(
+    name: str,
+    description: str,
+    seed: int,
+    partitions: Sequence[PreviewedPartition],
+    data: Sequence[DataRead] = (),
+    cautions: Sequence[str] = (),
+) -> str:
+    """The whole page. All text is escaped. cautions: what is likely a mistake, in sentences."""
     template = templates().get_template("preview.html")
     shown = [(one.title, one.said, one.pictures) for one in partitions]
     rows = fingerprint_table([one.fingerprint for one in partitions])
-    return template.render(name=name, description=description, seed=seed, partitions=shown, rows=rows)
+    return template.render(
+        name=name,
+        description=description,
+        seed=seed,
+        partitions=shown,
+        rows=rows,
+        data=data,
+        header=HEADER,
+        cautions=cautions,
+    )

@@ -6,6 +6,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 """
 
 from federated.report.sections.arms_alone import arms_alone
+from federated.report.sections.data import data
 from federated.report.sections.details import all_metrics, environment, every_run, shared_settings, study_file
 from federated.report.sections.failed import failed, running
 from federated.report.sections.forecast_and_fact import forecast_and_fact
@@ -29,6 +30,7 @@ SECTIONS = (
     Section("On the way to a target", "target.html", target),
     picture("Bytes and time"),
     picture("Rate and distortion"),
+    Section("Data", "data.html", data),
     Section("Partitions", "partitions.html", partitions),
     Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
 )
