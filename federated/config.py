@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from federated.choice import Choice
-from federated.datasets.table import ADDED_LATER
 from federated.engine_options import Engine, Orchestration
 from federated.evaluation_options import Evaluation, Personalisation
 from federated.frozen import Frozen
+from federated.hashing import short_hash
 from federated.kinds import (
     AlgorithmChoice,
     CompressorChoice,
@@ -209,11 +207,7 @@ class RunConfig(Frozen):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
         if self.holdout.duplicates == "ignore":
             exclude |= {"holdout": {"duplicates"}}
-        content = self.model_dump(mode="json", exclude=exclude)
-        if self.dataset.name == "table":
-            stated = content["dataset"].items()
-            content["dataset"] = {name: v for name, v in stated if v != ADDED_LATER.get(name, ...)}
-        return _short_hash(content)
+        return short_hash(self.model_dump(mode="json", exclude=exclude))
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
@@ -227,10 +221,6 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "evaluation": {"batch_size", "drift"},
     "compression": {"quality", "dump"},
 }
-
-
-def _short_hash(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
