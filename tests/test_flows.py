@@ -1,6 +1,7 @@
 """Studies end to end: Prefect flows in, MLflow runs out."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -490,6 +491,7 @@ def test_environment_of_a_run_names_versions():
     environment = json.loads(mlflow.artifacts.load_text(f"runs:/{result.run_id}/environment.json"))
     assert environment["torch"] == torch.__version__
     assert environment["mlflow"] == mlflow.__version__
+    assert environment["numpy"] == version("numpy")
 
 
 def test_threads_that_are_asked_for_do_not_tear_a_product_apart():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "prefect", "mlflow", "pydantic")
+_PACKAGES = ("numpy", "scikit-learn", "pandas", "prefect", "mlflow", "pydantic")
 
 
 @cache
@@ -19,6 +19,7 @@ def environment() -> dict[str, str]:
     """Versions, machine and the commit of the code ("" outside a git checkout)."""
     return {
         "python": platform.python_version(),
+        "torch": str(torch.__version__),  # with its build, such as +cpu: the package's version may lack it
         **{package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),
         "processor_cores": str(os.cpu_count()),
