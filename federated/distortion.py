@@ -42,6 +42,17 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
     return measures
 
 
+def bias_share(update: Tensor, first: Tensor, second: Tensor) -> np.ndarray:
+    """[1]: the share of the squared error that is the same whatever is drawn, by two draws of one update, all [P].
+
+    <first - update, second - update> is the squared bias in the mean over draws, as what is random is not shared. For
+    one update it is known to about 1 / sqrt(P), and may be below zero. A sum over clients averages the rest away.
+    """
+    errors = [(decoded - update).double() for decoded in (first, second)]
+    squared = float(sum(error @ error for error in errors)) / 2
+    return np.array([float(errors[0] @ errors[1]) / squared if squared > 0 else 0.0])
+
+
 def distortion_metrics(shards: Sequence[Distortion]) -> dict[str, float]:
     """Means over the cohort, as `communication/uplink_...`."""
     measures = dict.fromkeys(name for shard in shards for name in shard)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from federated.broadcast import broadcast
-from federated.distortion import distortion, distortion_metrics, downlink_distortion
+from federated.distortion import bias_share, distortion, distortion_metrics, downlink_distortion
 from federated.rounds import train_rounds
 from federated.setup import initial_state, prepare
 from tests.conftest import codec, config_of, normal, sent
@@ -23,6 +23,34 @@ def test_measures_are_worked_by_hand() -> None:
     assert found["cosine"].tolist() == pytest.approx([0.6, 1, 1])
     assert found["bias"].tolist() == pytest.approx([9 / 25 - 1, 1, 0])
     assert distortion_metrics([found])["communication/uplink_nmse"] == pytest.approx((16 / 25 + 1) / 3)
+
+
+def test_the_share_of_bias_is_worked_by_hand() -> None:
+    """Errors of two draws that are the same, at right angles, and opposite."""
+    update = torch.tensor([1.0, 2.0])
+    for second, share in (((2.0, 2.0), 1.0), ((1.0, 3.0), 0.0), ((0.0, 2.0), -1.0)):
+        assert bias_share(update, torch.tensor([2.0, 2.0]), torch.tensor(second)) == pytest.approx(share)
+    assert bias_share(update, update, update) == 0.0
+
+
+def test_a_run_says_how_much_of_the_loss_is_bias_in_every_tenth_round() -> None:
+    name = "communication/uplink_bias_share"
+
+    def found(uplink: str) -> dict[int, float]:
+        setup = prepare(config_of(compression={"uplink": uplink}, rounds=12))
+        history = train_rounds(initial_state(setup), setup, 12).history
+        return {at: metrics[name] for at, metrics in history if name in metrics}
+
+    drive, quantised = found("drive"), found("qsgd(2)")
+    assert list(drive) == list(quantised) == [1, 11]
+    assert all(
+        abs(share) < 0.2 for share in [*drive.values(), *quantised.values()]
+    )  # one update of a small model
+    assert found("drive(unbiased=false)") == found("none") == found("top_k(0.1)") == {}
+    plain = prepare(config_of(compression={"uplink": "drive", "quality": False}, rounds=2))
+    measured = prepare(config_of(compression={"uplink": "drive"}, rounds=2))
+    states = [train_rounds(initial_state(setup), setup, 2) for setup in (plain, measured)]
+    assert torch.equal(states[0].parameters, states[1].parameters)  # looking changes nothing
 
 
 def test_only_a_compressor_that_claims_no_bias_has_one() -> None:

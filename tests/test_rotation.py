@@ -11,7 +11,7 @@ from scipy.linalg import hadamard
 from scipy.stats import norm
 
 from federated.compressors.rotated_values import CENTROIDS
-from federated.compressors.rotation import block_sizes, rotated
+from federated.compressors.rotation import block_sizes, rotated, turn
 from tests.conftest import codec, deltas, generators, normal, sent
 
 PUBLISHED = {1: math.pi / 2 - 1, 2: 0.133, 3: 0.0358, 4: 0.0096}
@@ -23,6 +23,27 @@ def test_the_rotation_is_scipys_hadamard_matrix(width: int) -> None:
     blocks = normal(3, width).numpy()
     expected = blocks @ (hadamard(width) / math.sqrt(width))
     assert np.allclose(rotated(blocks), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 2, 8, 32, 64, 4096])
+def test_a_turn_keeps_lengths_and_goes_back(width: int) -> None:
+    blocks = normal(3, width).numpy()
+    there = turn(np.random.default_rng(0), 3, width)
+    assert np.allclose(
+        np.linalg.norm(there.forward(blocks), axis=1), np.linalg.norm(blocks, axis=1), rtol=1e-4
+    )
+    assert np.allclose(there.backward(there.forward(blocks)), blocks, atol=1e-4)
+    again, other = (turn(np.random.default_rng(seed), 3, width).forward(blocks) for seed in (0, 1))
+    assert np.array_equal(again, there.forward(blocks))
+    assert width == 1 or not np.allclose(again, other)
+
+
+@pytest.mark.parametrize("width", [2, 8, 32, 256])
+def test_a_spike_becomes_normal(width: int) -> None:
+    """Uniform on the sphere: E z^4 = 3 w^2 / (w (w + 2)) at mean square 1; turned once it is 1."""
+    numbers, spike = np.random.default_rng(1), np.eye(width, dtype=np.float32)[:1] * np.sqrt(width)
+    turned = np.array([turn(numbers, 1, width).forward(spike)[0] for _ in range(3000)])
+    assert np.mean(turned**4) == pytest.approx(3 * width / (width + 2), rel=0.06)
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 650, 4095, 4096, 10_000, 1_700_000])

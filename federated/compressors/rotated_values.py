@@ -10,7 +10,7 @@ import numpy as np
 from federated.compressors.bits import pack, packed_bytes, unpack
 from federated.compressors.parts import Values
 from federated.compressors.reading import expect_bytes, scales_of, taken
-from federated.compressors.rotation import block_sizes, rotated, signs_of
+from federated.compressors.rotation import block_sizes, turn
 from federated.randomness import seeded
 
 _SEED_BYTES = 8
@@ -41,11 +41,11 @@ def rotated_values(bits: float, unbiased: bool) -> Values:
 
     def encode(numbers: np.ndarray, generator: np.random.Generator) -> bytes:
         seed = generator.bytes(_SEED_BYTES)
-        signs, scales, codes = signs_of(seeded(seed), numbers.size), [], []
-        for blocks, sign_blocks in _blocks(numbers, signs):
+        draws, scales, codes = seeded(seed), [], []
+        for blocks in _blocks(numbers):
             width = blocks.shape[1]
             largest = np.abs(blocks).max(axis=1, keepdims=True)
-            spun = rotated(blocks / np.where(largest > 0, largest, 1) * sign_blocks)
+            spun = turn(draws, *blocks.shape).forward(blocks / np.where(largest > 0, largest, 1))
             split = _wide(width, share)
             coded, scale = _quantised(spun, narrow, split, unbiased)
             scales.append(np.concatenate([largest, scale], axis=1).astype("<f4").tobytes())
@@ -57,7 +57,7 @@ def rotated_values(bits: float, unbiased: bool) -> Values:
         seed, rest = taken(content, _SEED_BYTES)
         sizes = block_sizes(count)
         scales, rest = scales_of(rest, 2 * sum(number for number, _ in sizes))
-        signs, numbers, at = signs_of(seeded(bytes(seed)), count), np.empty(count, np.float32), 0
+        draws, numbers, at = seeded(bytes(seed)), np.empty(count, np.float32), 0
         for number, width in sizes:
             split = _wide(width, share)
             mine, scales = scales[: 2 * number].reshape(-1, 2), scales[2 * number :]
@@ -66,21 +66,22 @@ def rotated_values(bits: float, unbiased: bool) -> Values:
             spun = np.concatenate([upper, lower], axis=1) if split else lower
             spun *= mine[:, 1:]
             here = slice(at, min(at + number * width, count))
-            numbers[here] = (_unscaled(rotated(spun), mine[:, :1])).reshape(-1)[: here.stop - at]
+            turned = turn(draws, number, width).backward(spun)
+            numbers[here] = _unscaled(turned, mine[:, :1]).reshape(-1)[: here.stop - at]
             at = here.stop
         expect_bytes(rest, 0)
-        numbers *= signs
         return numbers
 
-    return Values(b"r" + bytes([ord("0") + math.ceil(bits)]), encode, decode, random=True)
+    tag = b"R" + bytes([ord("0") + math.ceil(bits)])  # with a small r, one rotation
+    return Values(tag, encode, decode, unbiased=unbiased, random=True)
 
 
-def _blocks(numbers: np.ndarray, signs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The numbers and their signs in blocks [n, width], the last filled up with zeros."""
+def _blocks(numbers: np.ndarray) -> Iterator[np.ndarray]:
+    """The numbers in blocks [n, width], the last filled up with zeros."""
     at = 0
     for number, width in block_sizes(numbers.size):
         here = slice(at, at + number * width)
-        yield _filled(numbers[here], number, width), _filled(signs[here], number, width)
+        yield _filled(numbers[here], number, width)
         at = here.stop
 
 

@@ -1,8 +1,10 @@
-"""The randomised Hadamard rotation, in blocks of a power of two."""
+"""Random rotations in blocks of a power of two: uniform for short blocks, two Hadamard rotations for the others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,37 @@ def block_sizes(count: int) -> list[tuple[int, int]]:
             rest -= size
         size //= 2
     return [*sizes, (1, 1 << (rest - 1).bit_length())] if rest else sizes
+
+
+class Turn(NamedTuple):
+    """A random rotation of blocks float32 [n, width], and the way back."""
+
+    forward: Callable[[np.ndarray], np.ndarray]
+    backward: Callable[[np.ndarray], np.ndarray]
+
+
+def turn(draws: np.random.Generator, number: int, width: int) -> Turn:
+    """The next random rotation of so many blocks that the generator makes.
+
+    After one Hadamard rotation with random signs, numbers are as good as normal only if no few of them outweigh the
+    others: of a single spike all become equal. After a second one they are. Blocks of 32 and fewer, where that is not
+    so yet, have a rotation that is uniform among all.
+    """
+    if width <= _SMALLEST:
+        matrix = _uniform(draws, width)
+        return Turn(lambda blocks: blocks @ matrix, lambda blocks: blocks @ matrix.T)
+    first, second = (signs_of(draws, number * width).reshape(number, width) for _ in range(2))
+    return Turn(
+        lambda blocks: rotated(rotated(blocks * first) * second),
+        lambda blocks: rotated(rotated(blocks) * second) * first,
+    )
+
+
+def _uniform(draws: np.random.Generator, width: int) -> np.ndarray:
+    """An orthogonal matrix from the uniform distribution, float32 [width, width]: Mezzadri 2007."""
+    found, triangle = np.linalg.qr(draws.standard_normal((width, width)))
+    matrix: np.ndarray = (found * np.sign(np.diag(triangle))).astype(np.float32)
+    return matrix
 
 
 def signs_of(seed: np.random.Generator, count: int) -> np.ndarray:
