@@ -30,8 +30,9 @@ from pydantic import (
 
 from federated.choice_schema import schema_of
 from federated.choice_text import argument_text, parse, summands
-from federated.errors import readable
-from federated.own_code import explained, hints_of, own_function
+from federated.containment import contained
+from federated.errors import OwnCodeFailed, readable
+from federated.own_code import hints_of, own_function
 from federated.paths import absolute_within
 
 T = TypeVar("T")
@@ -122,6 +123,7 @@ class Kind(Generic[T]):
         product itself; its other parameters come from the study file. None: the user's own function is a
         factory like the registered ones.
     several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
+    held: holds what a user's own factory (its name, what it returned) made to what the kind promises, at every call.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Kind(Generic[T]):
     product: Any = None
     given: tuple[str, ...] | None = None
     several: tuple[str, str] | None = None
+    held: Callable[[str, Any], T] | None = None
 
     def bind(self, value: Any) -> Choice:
         """The choice with every argument named, coerced and checked. Raises ValueError."""
@@ -153,16 +156,12 @@ class Kind(Generic[T]):
         function = self._function(choice.name)
         if self._is_own(choice.name):
             return partial(function, **arguments)  # type: ignore[return-value]
-        try:
+        own = choice.name not in self.factories
+        with contained(choice.name, OwnCodeFailed if own else ValueError):
             made: T = function(**arguments)
-        except Exception as error:
-            raise ValueError(f"{choice.name}: {explained(error)}") from error
-        self._check_product(choice.name, made)
-        return made
-
-    def _check_product(self, name: str, made: object) -> None:
-        if self.product is not None and not isinstance(made, self.product):
-            raise ValueError(f"{name}: must return {self.product.__name__}, got {type(made).__name__}")
+            if self.product is not None and not isinstance(made, self.product):
+                raise ValueError(f"must return {self.product.__name__}, got {type(made).__name__}")
+            return self.held(choice.name, made) if own and self.held is not None else made
 
     def parameters(self, name: str) -> list[inspect.Parameter]:
         """The factory's parameters that a study file may state."""

@@ -20,6 +20,10 @@ class BadInput(ValueError):
         super().__init__(bounded(message))
 
 
+class OwnCodeFailed(BadInput):
+    """A person's own code raised an error or is not what its kind asks for: the runs that use it fail, others go on."""
+
+
 class Diverged(RuntimeError):
     """Training produced a value that is not finite; the message names the round.
 

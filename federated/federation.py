@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -16,14 +17,20 @@ from data_partitioners.partition import Slices
 from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
+from federated.containment import is_fault, is_own, title
 from federated.copies import copies_among, own_copies_together
 from federated.datasets import Examples
-from federated.errors import BadInput
+from federated.errors import BadInput, OwnCodeFailed
 from federated.holding_out import TEST_OWNERS, draw_unseen, own_share, split_off_test, with_first_copies
 from federated.loading import Stamp, load_examples, stamp
-from federated.own_code import explained
+from federated.own_code import explained, place_of
 from federated.pool import pool_of
 from federated.randomness import Purpose, generator
+from federated.torch_state import torch_kept
+
+_SECONDS_TO_DEAL = (
+    10.0  # a person's own partitioner that takes longer is not called again, to see whether it deals alike
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +165,16 @@ def _partition(
 ) -> Partition:
     """The partition of the pool among participating and unseen clients together."""
     wanted = None if num_clients is None else num_clients + num_unseen
+    failed = OwnCodeFailed if is_own(partitioner) else BadInput
     try:
-        partition = partitioner.build()(pool_of(examples, pool), wanted, generator(seed, Purpose.PARTITION))
-        partition = checked(partition, len(pool), partitioner.label())
+        started = time.perf_counter()
+        partition = _dealt(examples, pool, partitioner, wanted, seed)
+        tried = failed is OwnCodeFailed and time.perf_counter() - started < _SECONDS_TO_DEAL
+        if tried and _dealt(examples, pool, partitioner, wanted, seed).digest() != partition.digest():
+            raise ValueError(
+                f"partitioner: {title(partitioner)} deals otherwise each time it is called with the same seed; draw "
+                "from the generator that it is given"
+            )
         if wanted not in (None, len(partition.indices)):
             made = len(partition.indices)
             raise ValueError(
@@ -168,9 +182,23 @@ def _partition(
             )
         return partition
     except ValueError as error:
-        raise BadInput(str(error)) from error
-    except Exception as error:
-        raise BadInput(f"partitioner: {partitioner.label()}: {explained(error)}") from error
+        raise failed(str(error)) from error
+
+
+def _dealt(
+    examples: Examples, pool: np.ndarray, partitioner: Choice, num_clients: int | None, seed: int
+) -> Partition:
+    """Raises ValueError where what the partitioner returns is no partition, or it fails."""
+    name, pooled, numbers = title(partitioner), pool_of(examples, pool), generator(seed, Purpose.PARTITION)
+    with torch_kept(f"partitioner: {name}"):
+        try:
+            found = partitioner.build()(pooled, num_clients, numbers)
+        except BaseException as error:
+            ours = isinstance(error, ValueError) and place_of(error) is None  # which names itself
+            if ours or not is_fault(error):
+                raise
+            raise ValueError(f"partitioner: {name}: {explained(error)}") from error
+    return checked(found, len(pool), name)
 
 
 @lru_cache(maxsize=2)  # each holds a copy of all inputs

@@ -13,6 +13,7 @@ from federated.choice import Choice, Kind, choice_of
 from federated.choice_schema import schema_of
 from federated.compressors import COMPRESSORS, Compressor
 from federated.datasets import DATASETS
+from federated.held import held_algorithm, held_compressor, held_privacy, held_schedule
 from federated.local_training import SCHEDULES, Schedule
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
@@ -27,10 +28,10 @@ PARTITIONER: Kind[Partitioner] = Kind(
     several=("compose", "parts"),
 )
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
-ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm)
-COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor)
-PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy)
-SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES)
+ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
+COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor, held=held_compressor)
+PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
+SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
 KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)

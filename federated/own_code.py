@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
 _PROJECT = Path(__file__).parents[1]
+_ROOMS = ("flows", "tasks", "federated", "data_partitioners", "benchmarks", "tests")
+_PYTHON = [Path(sysconfig.get_path(which)) for which in ("stdlib", "platstdlib")]
 
 
 def own_function(name: str) -> Callable[..., Any]:
@@ -39,19 +41,31 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def explained(error: BaseException) -> str:
-    """An error that a user's own code may have raised, in words: its type where that says more, and its place."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _is_ours(Path(frame.filename))]
-    place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    is_plain = isinstance(error, ValueError | ImportError) and not theirs
-    return f"{error}{place}" if is_plain else f"{type(error).__name__}: {error}{place}"
+    """An error that a user's own code may have raised, in a line: its type where that says more, and its place."""
+    frame = place_of(error)
+    place = f" ({Path(frame[0]).name}, line {frame[1]})" if frame else ""
+    text = _text(error)
+    if isinstance(error, ValueError | ImportError) and not frame:
+        return text
+    return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"
 
 
-def _is_ours(file: Path) -> bool:
-    """Of this project, of a library or of Python itself: not the user's own."""
-    return (
-        str(file).startswith("<")
-        or file.is_relative_to(_PROJECT)
-        or file.is_relative_to(sys.prefix)
-        or (file.is_relative_to(sys.base_prefix))
-    )
+def place_of(error: BaseException) -> tuple[str, int] | None:
+    """(file, line) of the last of a person's own code that an error went through; None where there was none."""
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if is_theirs(frame.filename)]
+    return (theirs[-1].filename, theirs[-1].lineno or 0) if theirs else None
+
+
+def is_theirs(file: str) -> bool:
+    """Whether code is a person's own: not of this project, of a library or of Python itself."""
+    path = Path(file)
+    ours = any(map(path.is_relative_to, (*(_PROJECT / room for room in _ROOMS), *_PYTHON)))
+    return not (file.startswith("<") or ours or {"site-packages", "dist-packages"} & {*path.parts})
+
+
+def _text(error: BaseException) -> str:
+    """In one line; a person's own error may fail even at this."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # noqa: BLE001
+        return "(its text cannot be made)"

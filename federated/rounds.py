@@ -14,6 +14,7 @@ from torch import Tensor
 from federated.alone import train_alone
 from federated.broadcast import broadcast
 from federated.compressors import CohortState
+from federated.containment import own_code_named
 from federated.distortion import Distortion, distortion_metrics
 from federated.drift import Drift, drift, drift_metrics
 from federated.dump import dump
@@ -95,7 +96,8 @@ def train_rounds(
     """
     while state.round < until:
         try:
-            state, report = run_round(state, setup, stages or STAGES)
+            with own_code_named(setup.config):
+                state, report = run_round(state, setup, stages or STAGES)
         except Diverged as error:
             raise Diverged(str(error), state.history) from error
         state = replace(state, history=(*state.history, (report.round, report.metrics(state))))

@@ -15,7 +15,8 @@ from federated.budget import centralised_training, terms_in_turn
 from federated.choice import Choice
 from federated.compressors import Compressor
 from federated.config import RunConfig
-from federated.errors import BadInput
+from federated.containment import own_code_named, title
+from federated.errors import BadInput, OwnCodeFailed
 from federated.evaluation import metric_names
 from federated.federation import Federation, partition_clients
 from federated.local_options import LocalTraining
@@ -24,12 +25,12 @@ from federated.local_training.cores import threads_of
 from federated.local_training.engine import local_trainer
 from federated.local_training.shards import machine_bytes, shard_size
 from federated.local_training.work import LocalWork
-from federated.models import initial_module, takes_single_examples
-from federated.objective import Loss, loss_of, model_inputs
+from federated.objective import Loss, loss_of
 from federated.parameters import FlatModel
 from federated.privacy import Privacy
 from federated.state import RunState
 from federated.study import Run
+from federated.trials import Products, flat_model, tried_model, try_products
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ class Setup:
 
     holders: who trains on which examples: the clients, or with centralised training one holder of all of theirs.
     eligible: the holders of at least one training example, which so can be in a cohort, int64.
-    cohort_size: holders that train in a round; shard_size: of them, how many at a time.
+    cohort_size: holders that train in a round; shard_size: of them, how many at a time. notes: what a person should
+    know of their own model, in sentences.
     """
 
     config: RunConfig
@@ -57,10 +59,19 @@ class Setup:
     downlink: Compressor
     privacy: Privacy
     algorithm: Algorithm
+    notes: tuple[str, ...] = ()
 
 
 def prepare(config: RunConfig) -> Setup:
-    """Load the data, hand it out, make the model. Raises BadInput where the config does not fit the data."""
+    """Load the data, hand it out, make the model. Raises BadInput where the config does not fit the data.
+
+    A person's own code has been tried then; raises OwnCodeFailed where it fails.
+    """
+    with own_code_named(config):
+        return _prepared(config)
+
+
+def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     federation = partition_clients(config)
     _check(config, federation)
@@ -75,28 +86,16 @@ def prepare(config: RunConfig) -> Setup:
         cohort_size, eligible = 1, np.zeros(1, np.int64)
     inputs, targets = federation.tensors(device)
     examples, seed = federation.examples, config.seed
-    module = initial_module(
-        config.model.build(), config.model.label(), model_inputs(inputs[:2]).cpu(), examples.num_outputs, seed
-    )
-    if not takes_single_examples(module, model_inputs(inputs[:2]).cpu()):
-        _check_no_batch_of_one(config, holders, local)
-    try:
-        model = FlatModel(module.to(device))
-    except ValueError as error:
-        raise BadInput(f"model: {config.model.label()}: {error}") from error
-    loss = loss_of(examples.task)
+    model, loss = flat_model(config, inputs, examples.num_outputs, device), loss_of(examples.task)
     work = LocalWork(
-        model,
-        loss,
-        inputs,
-        targets,
-        holders.indices,
-        local,
-        config.rounds,
-        seed,
-        config.engine.precision,
+        model, loss, inputs, targets, holders.indices, local, config.rounds, seed, config.engine.precision
     )
+    tried = tried_model(config, work, examples.num_outputs)
+    if not tried.takes_one:
+        _check_no_batch_of_one(config, holders, local)
     _check_models_fit(config, len(eligible), model)
+    products = _products(config, model)
+    try_products(config, products, model.vector[: model.num_trainable])
     return Setup(
         config=config,
         federation=federation,
@@ -112,20 +111,42 @@ def prepare(config: RunConfig) -> Setup:
         train=local_trainer(
             work, config.engine, eligible[:cohort_size].tolist(), threads_of(config.orchestration.threads)
         ),
-        uplink=_fitted("uplink", config.compression.uplink, model),
-        downlink=_fitted("downlink", config.compression.downlink, model),
-        privacy=config.privacy.build(),
-        algorithm=_algorithm(config, holders, cohort_size),
+        uplink=products.uplink,
+        downlink=products.downlink,
+        privacy=products.privacy,
+        algorithm=_in_turn(products.algorithm, config, holders, cohort_size),
+        notes=tried.notes,
     )
 
 
-def check_runs(runs: Iterable[Run]) -> None:
-    """Prepare every run and throw the result away. Raises BadInput, naming the run, where one cannot work."""
+def check_runs(runs: Iterable[Run]) -> dict[str, str]:
+    """Prepare every run and throw the result away; the runs that a person's own code lets fail: name -> why.
+
+    Of an arm whose first run fails the others are not tried. Raises BadInput, naming the run, where the study asks for
+    what cannot work, and where no run is left.
+    """
+    faults: dict[str, str] = {}
+    tried: dict[str, str] = {}
     for run in runs:
-        try:
-            prepare(run.config)
-        except BadInput as error:
-            raise BadInput(f"{run.name}: {error}") from error
+        if not (why := tried.get(run.arm, "")):
+            why = _fault(run)
+            tried.setdefault(run.arm, why)
+        if why:
+            faults[run.name] = why
+    if faults and all(tried.values()):
+        raise OwnCodeFailed("\n".join(dict.fromkeys(faults.values())))
+    return faults
+
+
+def _fault(run: Run) -> str:
+    """Why a person's own code lets a run fail; empty where it does not."""
+    try:
+        prepare(run.config)
+    except OwnCodeFailed as error:
+        return str(error)
+    except BadInput as error:
+        raise BadInput(f"{run.name}: {error}") from error
+    return ""
 
 
 def initial_state(setup: Setup) -> RunState:
@@ -160,18 +181,29 @@ def _check_personalisation(config: RunConfig, federation: Federation) -> None:
         )
 
 
+def _products(config: RunConfig, model: FlatModel) -> Products:
+    """What the choices make. Raises BadInput."""
+    return Products(
+        config.algorithm.build(),
+        _fitted("uplink", config.compression.uplink, model),
+        _fitted("downlink", config.compression.downlink, model),
+        config.privacy.build(),
+    )
+
+
 def _fitted(way: str, choice: Choice, model: FlatModel) -> Compressor:
     """The compressor for this model. Raises BadInput where the two cannot work together."""
     compressor: Compressor = choice.build()
     try:
         return compressor.fitted(model.layout)
+    except OwnCodeFailed:
+        raise
     except ValueError as error:
         raise BadInput(f"compression.{way}: {choice.label()}: {error}") from error
 
 
-def _algorithm(config: RunConfig, holders: Partition, cohort_size: int) -> Algorithm:
-    """What the config says; local training has no server, and its clients' turns may be cut short."""
-    algorithm: Algorithm = config.algorithm.build()
+def _in_turn(algorithm: Algorithm, config: RunConfig, holders: Partition, cohort_size: int) -> Algorithm:
+    """The algorithm as it is; local training has no server, and its clients' turns may be cut short."""
     if config.training != "local":
         return algorithm
     return algorithm._replace(
@@ -190,11 +222,11 @@ def _check_models_fit(config: RunConfig, num_clients: int, model: FlatModel) -> 
 
 
 def _check_no_batch_of_one(config: RunConfig, holders: Partition, local: LocalTraining) -> None:
-    """Raise BadInput where a client would have to train on a single example and the model cannot."""
+    """Raise OwnCodeFailed where a client would have to train on a single example and the model cannot."""
     for name, size in zip(holders.names, holders.sizes.tolist(), strict=True):
         if size and 1 in (size, size % (local.batch_size or size), local.batch_size):
-            raise BadInput(
-                f"model: {config.model.label()} cannot train on a batch of one example (batch normalisation?), and "
+            raise OwnCodeFailed(
+                f"model: {title(config.model)} cannot train on a batch of one example (batch normalisation?), and "
                 f"client {name} with {size} examples would have one; change local.batch_size "
                 f"(now {local.batch_size}), the partitioner, or the normalisation"
             )

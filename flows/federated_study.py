@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Self
 
@@ -27,6 +27,7 @@ from federated.local_training.cores import share_cores
 from federated.report import RunResult
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
+from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.news_line import news_line, report_to
 from flows.progress import Progress, tell
@@ -37,6 +38,7 @@ from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.search import results_of_study
 
 _SECONDS_TO_LEAVE = 10.0
+_PREFECTS = "Flow run encountered an exception: "
 
 
 class StudyFailed(RuntimeError):
@@ -56,8 +58,8 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
     runs = study.runs()
-    check_runs(runs)
-    forecast = forecast_study(runs, workers)
+    faults = check_runs(runs)
+    forecast = forecast_study(runs, workers, faults)
     before = peak_mb()
     tell(forecast)
     if resume:
@@ -69,25 +71,42 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
     with tracking.closing(parent_run_id):
         started = time.perf_counter()
-        failures = _run_all(runs, study.name, parent_run_id, workers, resume)
+        failures = _run_all(runs, faults, study.name, parent_run_id, workers, resume)
         log_fact(parent_run_id, time.perf_counter() - started, peak_mb(children=workers > 1))
         results = results_of_study(parent_run_id)
         outcome = conclude(parent_run_id, study, results)
         if workers == 1 and not resume:
             _remember_overheads(results, peak_mb() - before)
         if failures:
-            raise StudyFailed(f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}", outcome)
+            raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome
 
 
-def _run_all(runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool) -> list[str]:
-    """Run them all, whatever happens to some; the names of those that failed."""
-    if workers == 1:
-        return [
-            run.name
-            for run in runs
-            if _failed(run, federated_run(run, study, parent_run_id, resume, return_state=True))
-        ]
+def _run_all(
+    runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str, workers: int, resume: bool
+) -> dict[str, str]:
+    """Run all but those with faults, whatever happens to some; the names of those that failed, and why."""
+    mark_failed(runs, faults, study, parent_run_id)
+    for run in runs:
+        if run.name in faults:
+            _tell_failed(run, faults[run.name])
+    sound = [run for run in runs if run.name not in faults]
+    failed = _run_each if workers == 1 else _run_several
+    return {**faults, **failed(sound, study, parent_run_id, workers, resume)}
+
+
+def _run_each(
+    runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
+) -> dict[str, str]:
+    """One after another, in this process; workers: one."""
+    states = ((run, federated_run(run, study, parent_run_id, resume, return_state=True)) for run in runs)
+    return {run.name: why for run, state in states if (why := _why_failed(run, state)) is not None}
+
+
+def _run_several(
+    runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
+) -> dict[str, str]:
+    """Several at a time, each in a process of its own."""
     with news_line() as address:
         states = _in_pool(runs, workers, address, study, parent_run_id, resume)
         for at, run in enumerate(runs):
@@ -97,7 +116,8 @@ def _run_all(runs: Sequence[Run], study: str, parent_run_id: str, workers: int, 
                 tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
                 states[at] = _in_pool([run], 1, address, study, parent_run_id, resume=True)[0]
         tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
-        return [run.name for run, state in zip(runs, states, strict=True) if _failed(run, state)]
+        each = zip(runs, states, strict=True)
+        return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}
 
 
 def _in_pool(
@@ -190,14 +210,18 @@ def _run_in_process(run: Run, study: str, parent_run_id: str, resume: bool) -> s
     return federated_run(run, study, parent_run_id, resume)
 
 
-def _failed(run: Run, state: State[str] | None) -> bool:
-    """Whether a run failed; if so, say it."""
+def _why_failed(run: Run, state: State[str] | None) -> str | None:
+    """Why a run failed, which is said; None where it did not."""
     if state is not None and state.is_completed():
-        return False
-    why = "its process died" if state is None else state.message or ""
+        return None
+    why = "its process died" if state is None else (state.message or "").removeprefix(_PREFECTS)
+    _tell_failed(run, why)
+    return why
+
+
+def _tell_failed(run: Run, why: str) -> None:
     get_run_logger().error("%s failed: %s", run.name, why)
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
-    return True
 
 
 def _remember_overheads(results: Sequence[RunResult], growth_mb: float) -> None:

@@ -14,8 +14,7 @@ from flows.screen import Screen
 def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
     """Predict a study and stop; nothing is logged."""
     runs = study.runs()
-    check_runs(runs)
-    show(forecast_study(runs, workers), screen, whole=True)
+    show(forecast_study(runs, workers, check_runs(runs)), screen, whole=True)
 
 
 def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
@@ -23,7 +22,8 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
     show_data(forecast.data, screen, whole=bool(whole))
     if forecast.seconds >= LONG_SECONDS if whole is None else whole:
         screen.print(_arms(forecast))
-    screen.print(_in_a_line(forecast), soft_wrap=True)
+    if forecast.arms:
+        screen.print(_in_a_line(forecast), soft_wrap=True)
     if whole:
         for line in _details(forecast):
             screen.print(line, style="dim", soft_wrap=True)
@@ -33,6 +33,7 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
 
 def _in_a_line(forecast: Forecast) -> str:
     runs = f"{forecast.runs} run{'' if forecast.runs == 1 else 's'}"
+    runs += f" of {forecast.runs + forecast.unforeseen}" if forecast.unforeseen else ""
     at_most = "at most " if any(arm.stops for arm in forecast.arms) else ""
     return (
         f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}, {forecast.memory_mb:,.0f} MB of memory, "

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from federated.config import RunConfig
 from federated.federation import Federation, partition_clients
-from federated.forecast import cautions, with_arms
+from federated.forecast import cautions, of_faults, with_arms
 from federated.heterogeneity import fingerprint_of
 from federated.home import home
 from federated.partition_files import check_partition_file, save_partition
@@ -31,11 +31,12 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
     if save is not None:
         check_partition_file(save)
     runs = study.runs()
-    check_runs(runs)
+    faults = check_runs(runs)
     arms = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
     screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
     if study.description:
         screen.print(study.description.strip())
+    runs = [run for run in runs if run.name not in faults]
     screen.print(_arms(runs))
     partitions = _distinct_partitions(runs)
     data = distinct_data(_data_read(config) for config in partitions)
@@ -43,7 +44,7 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
         screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
-    said = _cautions(runs)
+    said = [*of_faults(faults, study.runs()), *_cautions(runs)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
     page = _write_page(study, partitions, data, said)

@@ -15,6 +15,7 @@ from prefect.utilities.annotations import quote
 
 from federated import evaluation, rounds, setup, wire
 from federated.config import RunConfig
+from federated.containment import own_code_named
 from federated.rounds import Stages
 from federated.setup import Setup
 from federated.state import Metrics, RunState
@@ -59,7 +60,8 @@ def train_stages(state: RunState, setup: Setup, first: int, last: int, on_round:
 @task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
 def evaluate(state: RunState, setup: Setup, done: int) -> Metrics:
     """Metrics of the global model on every held-out set."""
-    return evaluation.evaluate(state, setup)
+    with own_code_named(setup.config):
+        return evaluation.evaluate(state, setup)
 
 
 def train_plainly(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
@@ -70,7 +72,8 @@ def train_plainly(state: RunState, setup: Setup, first: int, last: int, on_round
 
 def evaluate_plainly(state: RunState, setup: Setup, done: int) -> Metrics:
     """An evaluation that is part of a task run."""
-    return evaluation.evaluate(opened(state), opened(setup))
+    with own_code_named(opened(setup).config):
+        return evaluation.evaluate(opened(state), opened(setup))
 
 
 def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
@@ -96,10 +99,11 @@ def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
     """A stage of a round as a task of its own."""
 
     @task(name=name, cache_policy=NO_CACHE)
-    def run(arguments: tuple[object, ...]) -> T:
-        return opaque(function(*arguments))
+    def run(setup: Setup, arguments: tuple[object, ...]) -> T:
+        with own_code_named(setup.config):
+            return opaque(function(setup, *arguments))
 
-    return lambda *arguments: opened(run(opaque(arguments)))
+    return lambda setup, *arguments: opened(run(opaque(setup), opaque(arguments)))
 
 
 _STAGES = Stages(

@@ -152,7 +152,7 @@ BAD = {
         lambda folder: {
             "partitioner": _own(folder, "def deal(pool, clients, generator):\n    {}['x']\n", "deal")
         },
-        "partitioner: deal: KeyError: 'x' (own_",
+        ":deal: KeyError: 'x' (own_",
     ),
     "batch of one under batch normalisation": (
         lambda folder: {

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from federated.errors import BadInput
-from federated.models import MODELS, initial_module, takes_single_examples
+from federated.models import MODELS, initial_module
 from federated.parameters import FlatModel
 
 # One row a registered model: arguments, input shape, outputs, parameters worked out by hand.
@@ -132,9 +132,3 @@ class _Broken(_Typo):
 def test_models_that_could_not_be_trained_are_refused_at_once(model, message):
     with pytest.raises(BadInput, match=message):
         initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
-
-
-def test_batch_normalisation_of_plain_features_cannot_take_one_example_and_of_images_can():
-    assert not takes_single_examples(nn.BatchNorm1d(5), torch.zeros(2, 5))
-    assert takes_single_examples(nn.BatchNorm2d(1), torch.zeros(2, 1, 4, 4))
-    assert takes_single_examples(nn.Linear(5, 2), torch.zeros(2, 5))

@@ -18,6 +18,7 @@ from federated.generalisation.client_intervals import FEWEST_CLIENTS
 from federated.outputs import outputs_of
 from federated.setup import Setup
 from federated.stopping import num_segments
+from federated.study import Run
 
 _MOST_NAMED = 3
 _FEW_EXAMPLES = 64
@@ -39,8 +40,19 @@ def cautions(setup: Setup) -> list[str]:
         _of_unseen(federation),
         _of_batches(config, federation),
         *_of_copies(config, federation),
+        *setup.notes,
     ]
     return [sentence for sentence in found if sentence]
+
+
+def of_faults(faults: Mapping[str, str], runs: Sequence[Run]) -> list[str]:
+    """What is wrong with a person's own code, and of which arms; faults: name of a run -> why it cannot begin."""
+    said: dict[str, list[str]] = {}
+    for run in runs:
+        arms = said.setdefault(faults[run.name], []) if run.name in faults else []
+        if run.arm not in arms:
+            arms.append(run.arm)
+    return with_arms(said, len({run.arm for run in runs}))
 
 
 def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from federated.config import RunConfig
+from federated.containment import is_fault
 from federated.forecast.batches import personalisation_batches, round_batches
-from federated.forecast.cautions import cautions, with_arms
+from federated.forecast.cautions import cautions, of_faults, with_arms
+from federated.forecast.foretold import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
-from federated.forecast.payloads import Amount, downlink_bytes, total
+from federated.forecast.payloads import downlink_bytes, total
 from federated.forecast.probe import Probe, probe
 from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
+from federated.own_code import explained
 from federated.report.data_read import DataRead, data_read, distinct_data
 from federated.setup import Setup, prepare
 from federated.stopping import num_segments
 from federated.study import Run
 
+_NO_FAULTS: Mapping[str, str] = {}
 _HOUR = 3600.0
 _SECONDS_IN_ALL = 4.0
 _SECONDS_A_SETTING = 0.5
@@ -29,77 +33,22 @@ LONG_SECONDS = 60.0
 """A study that takes longer begins with its forecast."""
 
 
-@dataclass(frozen=True)
-class ArmForecast:
-    """One arm: its runs, wall time of them one after another, bytes of them together. Rounds are at most so many
-    where there is a stop rule. network_seconds: of a round on the stated network; None without one."""
+def forecast_study(runs: Sequence[Run], workers: int = 1, faults: Mapping[str, str] = _NO_FAULTS) -> Forecast:
+    """Probe every distinct setting of a study for some seconds in all. What fails is a caution, never an error.
 
-    arm: str
-    runs: int
-    rounds: int
-    stops: bool
-    seconds: float
-    uplink: Amount
-    downlink: Amount
-    network_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """A study before it runs. seconds: wall time of all runs, so many workers at a time. memory_mb: the most that a
-    process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
-    data: how each data set was read."""
-
-    arms: tuple[ArmForecast, ...]
-    workers: int
-    threads: int
-    seconds: float
-    probe_seconds: float
-    memory_mb: float
-    machine_mb: float
-    overheads_measured: bool
-    privacy: str
-    cautions: tuple[str, ...]
-    data: tuple[DataRead, ...] = ()
-
-    @property
-    def runs(self) -> int:
-        """Of all arms."""
-        return sum(arm.runs for arm in self.arms)
-
-    @property
-    def uplink(self) -> Amount:
-        """Bytes to the server, all runs together."""
-        return total(arm.uplink for arm in self.arms)
-
-    @property
-    def downlink(self) -> Amount:
-        """Bytes from the server, all runs together."""
-        return total(arm.downlink for arm in self.arms)
-
-    def as_json(self) -> str:
-        """For the artifact `forecast.json`; `forecast_of_json` reads it."""
-        return json.dumps(asdict(self), indent=2)
+    faults: what `check_runs` found, which are cautions too; these runs are not foreseen.
+    """
+    sound = [run for run in runs if run.name not in faults]
+    try:
+        made = _foreseen(sound, workers)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        made = nothing_foretold(workers, len(sound), f"forecast: none, because it failed: {explained(error)}")
+    return replace(made, cautions=(*of_faults(faults, runs), *made.cautions))
 
 
-def forecast_of_json(text: str) -> Forecast:
-    """The forecast that `as_json` wrote."""
-    content = json.loads(text)
-    arms = [
-        ArmForecast(**{**arm, "uplink": Amount(*arm["uplink"]), "downlink": Amount(*arm["downlink"])})
-        for arm in content["arms"]
-    ]
-    data = [
-        DataRead(each["label"], each["found"], tuple(map(tuple, each["rows"])))
-        for each in content.pop("data", ())  # older ones have none
-    ]
-    return Forecast(
-        **{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"]), "data": tuple(data)}
-    )
-
-
-def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
-    """Probe every distinct setting of a study for some seconds in all. Raises BadInput where a run cannot work."""
+def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
     started, cost = time.perf_counter(), overheads()
     by_arm: dict[str, list[RunConfig]] = {}
     for run in runs:
@@ -112,11 +61,17 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
-            setup = prepare(configs[0])
-            read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
-            probed = _probed(setup, probes, share)
-            arms.append(_arm(arm, configs, setup, probed, cost))
-            for sentence in [*cautions(setup), *_of_costs(arms[-1], probed)]:
+            try:
+                setup = prepare(configs[0])
+                read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
+                probed = _probed(setup, probes, share)
+                arms.append(_arm(arm, configs, setup, probed, cost))
+                sentences = [*cautions(setup), *_of_costs(arms[-1], probed)]
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                sentences = [f"forecast: not of this arm, because its probe failed: {explained(error)}"]
+            for sentence in sentences:
                 said.setdefault(sentence, []).append(arm)
     memory = peak_mb() + not_loaded_mb() + cost.growth_mb
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
@@ -136,6 +91,7 @@ def forecast_study(runs: Sequence[Run], workers: int = 1) -> Forecast:
             *_of_memory(memory, workers),
         ),
         data=distinct_data(read),
+        unforeseen=len(runs) - sum(arm.runs for arm in arms),
     )
 
 

@@ -6,7 +6,7 @@ from federated.models.cnn import cnn
 from federated.models.linear import linear
 from federated.models.logistic import logistic
 from federated.models.mlp import mlp
-from federated.models.model import Model, initial_module, takes_single_examples
+from federated.models.model import Model, check_outputs, initial_module
 
 MODELS: dict[str, Callable[..., Model]] = {
     "linear": linear,
@@ -15,4 +15,4 @@ MODELS: dict[str, Callable[..., Model]] = {
     "cnn": cnn,
 }
 
-__all__ = ["MODELS", "Model", "initial_module", "takes_single_examples"]
+__all__ = ["MODELS", "Model", "check_outputs", "initial_module"]

@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from federated.errors import BadInput
-from federated.own_code import explained
+from federated.containment import contained
+from federated.errors import BadInput, OwnCodeFailed
 from federated.randomness import Purpose, torch_seeded
+
+_SHOWN = 5
 
 Model = Callable[[tuple[int, ...], int], nn.Module]
 """(shape of one input, number of outputs) -> module that maps inputs [B, ...] to outputs [B, outputs]."""
@@ -19,53 +22,62 @@ Model = Callable[[tuple[int, ...], int], nn.Module]
 def initial_module(model: Model, name: str, sample: Tensor, num_outputs: int, seed: int) -> nn.Module:
     """The module before training, its initial parameters a function of the seed alone.
 
-    sample: a few ready inputs [B, ...], on which the module is tried. Raises BadInput where it is no module or its
-    outputs are not [B, outputs].
+    name: as `package.module:function` where the model is a person's own, whose faults are OwnCodeFailed. sample: a few
+    ready inputs [B, ...], on which the module is tried; what lazy layers are to be is found on them. Raises BadInput
+    where it is no module or its outputs are not [B, outputs].
     """
+    failed, shape = _failed(name), list(sample.shape[1:])
     with torch_seeded(seed, Purpose.INITIAL_PARAMETERS), torch.no_grad():
-        try:
-            module = model(tuple(sample.shape[1:]), num_outputs)
-        except Exception as error:
-            raise BadInput(
-                f"model: {name} cannot be made for inputs {list(sample.shape[1:])}: {explained(error)}"
-            ) from error
-        if not isinstance(module, nn.Module):
-            raise BadInput(f"model: {name} returned a {type(module).__name__}, not a torch.nn.Module")
+        with contained(f"model: {name} cannot be made for inputs {shape}", failed):
+            module = model(tuple(shape), num_outputs)
+        _check_module(module, name)
+        if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+            with contained(f"model: {name} fails on inputs {list(sample.shape)}", failed):
+                module.eval()
+                module(sample.clone())
+                module.train()
         _try_out(module, name, sample, num_outputs)
     return module
 
 
-def takes_single_examples(module: nn.Module, sample: Tensor) -> bool:
-    """Whether the module can be trained on a batch of one; batch normalisation of plain features cannot."""
-    try:
-        copy.deepcopy(module).train()(sample[:1])
-    except ValueError:
-        return False
-    return True
+def check_outputs(outputs: object, given: str, size: int, num_outputs: int, failed: type[BadInput]) -> None:
+    """Raise `failed` where outputs are not [size, num_outputs] of finite floats. given: the model, and what it got."""
+    expected = [size, num_outputs]
+    if not isinstance(outputs, Tensor):
+        raise failed(f"{given} must return outputs {expected}, a tensor, got {_found(outputs)}")
+    if list(outputs.shape) != expected:
+        raise failed(
+            f"{given} must return outputs {expected}, got {list(outputs.shape)}{_cure(outputs, expected)}"
+        )
+    if not outputs.is_floating_point() or not torch.isfinite(outputs).all():
+        found = f"{str(outputs.dtype).removeprefix('torch.')} {outputs[0].tolist()[:_SHOWN]}"
+        raise failed(f"{given} must return finite floating-point outputs, got {found}")
+
+
+def _failed(name: str) -> type[BadInput]:
+    return OwnCodeFailed if ":" in name else BadInput
+
+
+def _check_module(module: object, name: str) -> None:
+    if isinstance(module, nn.Module):
+        return
+    found = f"the class {module.__name__}: call it" if isinstance(module, type) else _found(module)
+    raise _failed(name)(f"model: {name} returned {found}, not a torch.nn.Module")
 
 
 def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> None:
     """One step forward, as in training and as in evaluation, on a copy; what it returns must be trainable."""
-    trial = copy.deepcopy(module)
-    for mode in (trial.train(), trial.eval()):
-        try:
-            with torch.enable_grad():
-                outputs = mode(sample)
-        except Exception as error:
-            raise BadInput(
-                f"model: {name} fails on inputs {list(sample.shape)}: {explained(error)}{tokens_hint(sample)}"
-            ) from error
-        _check_outputs(outputs, name, len(sample), num_outputs)
+    failed = _failed(name)
+    with contained(f"model: {name} cannot be copied", failed):
+        trial = copy.deepcopy(module)
+    for mode in (True, False):
+        what = f"model: {name} fails on inputs {list(sample.shape)}"
+        with contained(what, failed, tokens_hint(sample)), torch.enable_grad():
+            trial.train(mode)
+            outputs = trial(sample.clone())  # which a module may change in place
+        check_outputs(outputs, f"model: {name}", len(sample), num_outputs, failed)
     if any(parameter.requires_grad for parameter in module.parameters()) and not outputs.requires_grad:
-        raise BadInput(f"model: {name}: the outputs do not depend on any parameter (are they detached?)")
-
-
-def _check_outputs(outputs: object, name: str, size: int, num_outputs: int) -> None:
-    if not isinstance(outputs, Tensor) or outputs.shape != (size, num_outputs):
-        found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise BadInput(f"model: {name} must return outputs [{size}, {num_outputs}], got {found}")
-    if not outputs.is_floating_point() or not torch.isfinite(outputs).all():
-        raise BadInput(f"model: {name} must return finite floating-point outputs, got {outputs[0].tolist()}")
+        raise failed(f"model: {name}: the outputs do not depend on any parameter (are they detached?)")
 
 
 def tokens_hint(sample: Tensor) -> str:
@@ -76,3 +88,17 @@ def tokens_hint(sample: Tensor) -> str:
         f"; the inputs are whole numbers ({str(sample.dtype).removeprefix('torch.')}), which are read as tokens, the "
         "numbers of words for an embedding; if they are features, store them as floats: inputs.astype('float32')"
     )
+
+
+def _found(value: object) -> str:
+    if value is None:
+        return "nothing (is a return missing?)"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
+
+
+def _cure(outputs: Tensor, expected: list[int]) -> str:
+    """What dropped a dimension, where one was dropped."""
+    if list(outputs.shape) == [size for size in expected if size != 1]:
+        which = "the batch" if expected[0] == 1 else "the only output"
+        return f"; squeeze() drops {which}'s dimension: name the one that is to go"
+    return ""

@@ -34,11 +34,14 @@ def foreseen(
     """The study as a whole, then each arm. seconds, memory_mb: what the study took; None where it did not end.
 
     Only what is whole is compared: an arm with a run that failed has no fact, and then the study has none of its bytes.
+    Nor has a study of which some arms could not be foreseen.
     Where a run went on from a checkpoint, what it took is the time of what was left, so its arm and the study have no
     time; bytes and memory are of whole runs all the same.
     """
     rows = [
-        _time_row("wall time of all runs", forecast.seconds, seconds, results),
+        _time_row(
+            "wall time of all runs", forecast.seconds, None if forecast.unforeseen else seconds, results
+        ),
         _row("peak memory, MB", _mb(forecast.memory_mb), _mb(memory_mb), forecast.memory_mb, memory_mb),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),

@@ -44,4 +44,6 @@ def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Fores
         forecast = forecast_of_json(mlflow.artifacts.load_text(f"runs:/{parent_run_id}/{_FILE}"))
     except MlflowException:
         return None  # somebody deleted the artifact; the metrics alone are no table
+    if not forecast.arms:
+        return None
     return foreseen(forecast, results, run.data.metrics.get(_SECONDS), run.data.metrics.get(_MEMORY))

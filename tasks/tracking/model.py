@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import pickle
 from typing import Any
 
 import mlflow.pytorch
@@ -28,11 +29,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def log_model(run_id: str, state: RunState, setup: Setup) -> str:
-    """Log the global model once; how it was saved: "pt2" or "pickle".
+    """Log the global model once; how it was saved: "pt2", "pickle" or "none".
 
     It takes what the model was trained on: preprocessed tables, images as float32 in [0, 1]. "pt2" is
-    torch.export's format; a module that cannot be exported (control flow on data) falls back to MLflow's pickle,
-    with a warning.
+    torch.export's format; a module that cannot be exported (control flow on data) falls back to MLflow's pickle, and
+    one that cannot be pickled either (a lambda in it) is not saved: both with a warning, as the training is done.
     """
     client = connect()
     setup.model.load(state.parameters)
@@ -42,6 +43,8 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     if kind not in _EXPORTABLE:
         _EXPORTABLE[kind] = _can_be_exported(module, torch.from_numpy(example))
     exportable = _EXPORTABLE[kind]
+    if not exportable and not _can_be_pickled(module):
+        return "none"
     # Made here, because Model.log would make it in the thread's active experiment, not in the run's.
     run = client.get_run(run_id)
     made = client.create_logged_model(
@@ -80,9 +83,18 @@ def _can_be_exported(module: nn.Module, example: Tensor) -> bool:
     """Tried beforehand: a failure inside MLflow would leave a broken model behind."""
     try:
         torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001 - torch's tracer and the model may raise anything
         first_line = str(error).partition("\n")[0]
         _LOG.warning("the model cannot be exported, so it is saved with pickle: %s", first_line)
+        return False
+    return True
+
+
+def _can_be_pickled(module: nn.Module) -> bool:
+    try:
+        pickle.dumps(module)
+    except Exception as error:  # noqa: BLE001 - what a module holds may raise anything
+        _LOG.warning("nor can it be pickled, so it is not saved: %s", str(error).partition("\n")[0])
         return False
     return True
 

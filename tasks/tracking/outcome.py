@@ -5,6 +5,7 @@ import json
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from federated.containment import own_code_named
 from federated.generalisation.at_the_end import generalisation
 from federated.heterogeneity import client_table
 from federated.partition_files import partition_npz
@@ -25,6 +26,11 @@ _READABLE_PARAMETERS = 100
 @task(name="track outcome", cache_policy=NO_CACHE)
 def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
+    with own_code_named(setup.config):
+        _log_outcome(run_id, state, setup, ended_by)
+
+
+def _log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
     # With local training there is no one model that stands for the run.
     saved_as = "none" if setup.config.training == "local" else log_model(run_id, state, setup)
     pictures = {

@@ -1,0 +1,232 @@
+"""A person's own model, tried as a run uses it: made again, copied, as a flat vector, in training and in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from federated.containment import contained
+from federated.errors import OwnCodeFailed
+from federated.local_training.autocast import in_precision
+from federated.local_training.work import LocalWork
+from federated.models import check_outputs
+from federated.objective import model_inputs
+from federated.parameters import FlatModel
+from federated.randomness import Purpose, torch_seeded
+
+_RATE = 1e-3  # of the trial's steps, which should change the parameters and spoil nothing
+_SAME = 1e-4  # how far two calls with the same inputs may be apart, as a share of the largest number
+_NORMALISES = "Expected more than 1 value per channel"  # what batch normalisation says of a batch of one
+
+
+class Tried(NamedTuple):
+    """takes_one: whether the model can be trained on a batch of one. notes: what a person should know, in sentences."""
+
+    takes_one: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class Sizes(NamedTuple):
+    """Numbers of examples that come at a time, those of training and those of evaluation."""
+
+    training: Sequence[int]
+    evaluation: Sequence[int]
+
+
+def try_model(
+    name: str, make: Callable[[], nn.Module], work: LocalWork, num_outputs: int, sizes: Sizes
+) -> Tried:
+    """Raises OwnCodeFailed, with a line that names the model, what was done, what came and a cure.
+
+    make: the model before training, always with the same seed. work: its model, on its device, the inputs and
+    targets of at least as many examples as the largest of the sizes.
+    """
+    trial = _Trial(name, work, num_outputs)
+    trial.check_made_alike(make())
+    trial.evaluate(work.model, sizes.evaluation)
+    copied = FlatModel(work.model.module)  # as the engines do it, after the first evaluation
+    first, second = (trial.trained(copied, sizes.training) for _ in range(2))
+    trial.check_same(
+        first, second, f"trained twice from the same parameters ends with different ones: {_KEEPS}"
+    )
+    return Tried(trial.takes_one, tuple(trial.notes))
+
+
+def check_parameters(name: str, module: nn.Module) -> None:
+    """Raise OwnCodeFailed where parameters are none that a flat vector of 32-bit floats can hold."""
+    places: list[tuple[int, int, str]] = []
+    for where, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise OwnCodeFailed(f"model: {name}: {where} is on the device meta, which holds no numbers")
+        if parameter.dtype != torch.float32:
+            found = str(parameter.dtype).removeprefix("torch.")
+            raise OwnCodeFailed(f"model: {name}: {where} is {found}, and parameters must be float32")
+        first = parameter.data_ptr()
+        places.append((first, first + parameter.numel() * parameter.element_size(), where))
+    for (_, end, one), (start, _, other) in pairwise(sorted(places)):
+        if start < end:
+            raise OwnCodeFailed(
+                f"model: {name}: {one} and {other} share memory; to tie them, make them one parameter"
+            )
+
+
+class _Trial:
+    """What is done with the model, and what is said where that fails."""
+
+    def __init__(self, name: str, work: LocalWork, num_outputs: int) -> None:
+        self._name, self._work, self._num_outputs = f"model: {name}", work, num_outputs
+        self._start = work.model.vector.clone()
+        self.takes_one, self.notes = True, list[str]()
+
+    def check_made_alike(self, again: nn.Module) -> None:
+        """Raise where the model made once more with the same seed is another one."""
+        ours = dict(self._work.model.module.named_parameters())
+        theirs = dict(again.named_parameters())
+        shapes = [{name: list(p.shape) for name, p in each.items()} for each in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            raise OwnCodeFailed(f"{self._name} has other parameters each time it is made: {_unlike(*shapes)}")
+        for name, parameter in ours.items():
+            if not torch.equal(parameter.detach().cpu(), theirs[name].detach().cpu()):
+                raise OwnCodeFailed(
+                    f"{self._name} begins with another {name} each time it is made with one seed: draw initial "
+                    "parameters with torch, whose generator is seeded"
+                )
+
+    def evaluate(self, model: FlatModel, sizes: Sequence[int]) -> None:
+        """Evaluate a batch of each size, twice the same."""
+        model.load(self._start)
+        self._set_mode(model.module, False)
+        for size in sizes:
+            with torch.inference_mode():
+                first, again = (self._outputs(model.module, size, "in evaluation mode") for _ in range(2))
+            self.check_same(first, again, _DRAWS)
+        self._check_names(model)
+
+    def trained(self, model: FlatModel, sizes: Sequence[int]) -> Tensor:
+        """The parameters after a step on a batch of each size."""
+        model.load(self._start)
+        self._set_mode(model.module, True)
+        model.train()
+        with torch_seeded(self._work.seed, Purpose.DROPOUT), torch.enable_grad():
+            for size in sizes:
+                self._step(model, size)
+        self._check_names(model)
+        return model.vector.clone()
+
+    def check_same(self, first: Tensor, second: Tensor, what: str) -> None:
+        """Raise where two results that should be the same are not."""
+        if not float((first - second).abs().max()) <= _SAME * max(float(first.abs().max()), _SAME):
+            raise OwnCodeFailed(f"{self._name} {what}")
+
+    def _check_names(self, model: FlatModel) -> None:
+        now = {name for name, parameter in model.module.named_parameters() if parameter.requires_grad}
+        if changed := sorted(now ^ {name for name, _ in model.layout}):
+            raise OwnCodeFailed(
+                f"{self._name} makes parameters in forward: {changed[0]}; make them in __init__"
+            )
+
+    def _set_mode(self, module: nn.Module, training: bool) -> None:
+        method = "train" if training else "eval"
+        with contained(f"{self._name}: {method}() fails"):
+            found = module.train() if training else module.eval()
+        if found is not module:
+            raise OwnCodeFailed(f"{self._name}: {method}() must return the model: end it with `return self`")
+
+    def _step(self, model: FlatModel, size: int) -> None:
+        mode = "in training mode"
+        forward = in_precision(self._work._replace(model=model), model.module)
+        try:
+            outputs = self._outputs(forward, size, mode)
+        except OwnCodeFailed as error:
+            if size > 1 or _NORMALISES not in str(error):
+                raise
+            self.takes_one = False
+            return
+        with _cured(f"{self._name}: the gradient of its loss on {_batch(size)} {mode} cannot be computed"):
+            loss = self._work.loss(outputs, self._work.targets[:size])
+            parts = torch.autograd.grad(loss, model.trainable, allow_unused=True, retain_graph=True)
+            gradient = model.gradient(loss)
+        self._look_at(model, parts)
+        model.vector[: model.num_trainable].sub_(gradient, alpha=_RATE)
+
+    def _look_at(self, model: FlatModel, parts: Sequence[Tensor | None]) -> None:
+        """Raise where a gradient is not finite; note what is not trained, or not as its author may think."""
+        for (name, shape), part in zip(model.layout, parts, strict=True):
+            if part is None:
+                self._note(f"{name} {list(shape)} takes no part in the loss: it is sent and never changes")
+            elif part.is_sparse:
+                self._note(
+                    f"the gradient of {name} {list(shape)} is sparse; it is used as a dense one, so leave out sparse"
+                )
+            elif not torch.isfinite(part).all():
+                raise OwnCodeFailed(
+                    f"{self._name}: the gradient of {name} {list(shape)} is not finite at the start"
+                )
+
+    def _note(self, sentence: str) -> None:
+        if (whole := f"{self._name}: {sentence}") not in self.notes:
+            self.notes.append(whole)
+
+    def _outputs(self, forward: Callable[[Tensor], Tensor], size: int, mode: str) -> Tensor:
+        given = f"{self._name}, {_batch(size)} {mode}:"
+        inputs = model_inputs(self._work.inputs[:size]).clone()
+        with _cured(given.removesuffix(":"), _ONE if size == 1 else ""):
+            outputs = forward(inputs)
+        check_outputs(outputs, given, size, self._num_outputs, OwnCodeFailed)
+        kept = self._work.model.vector.dtype
+        if outputs.dtype != kept:
+            found, wanted = (str(dtype).removeprefix("torch.") for dtype in (outputs.dtype, kept))
+            raise OwnCodeFailed(f"{given} must return {wanted} outputs, got {found}: add .to(torch.{wanted})")
+        return outputs
+
+
+_KEEPS = (
+    "it keeps something from one batch to the next, as in an attribute, or draws numbers that torch's seed does not "
+    "set; make such things anew in forward, or register them as buffers"
+)
+_ONE = " (several work; squeeze() drops the dimension of a batch of one: name the one that is to go)"
+_DRAWS = (
+    "returns something else each time for the same inputs in evaluation mode: it draws random numbers (functional "
+    "dropout needs training=self.training) or keeps something from one batch to the next"
+)
+
+
+def _batch(size: int) -> str:
+    return "a batch of one example" if size == 1 else f"a batch of {size} examples"
+
+
+def _unlike(first: dict[str, list[int]], second: dict[str, list[int]]) -> str:
+    """The first parameter that differs, with both shapes."""
+    for name in (*first, *second):
+        one, other = first.get(name), second.get(name)
+        if one != other:
+            return f"{name} {one or 'absent'}, then {other or 'absent'}"
+    return "in another order"
+
+
+_CURES = (
+    (
+        "through the graph a second time",
+        "it keeps a tensor of an earlier batch: detach it or make it anew in forward",
+    ),
+    (
+        "Inference tensors cannot be saved",
+        "it keeps a tensor of an evaluation: make it a buffer, in __init__",
+    ),
+)
+
+
+@contextmanager
+def _cured(what: str, hint: str = "") -> Iterator[None]:
+    """As `contained`, with a cure where there is one for the error's words, else the hint."""
+    try:
+        with contained(what):
+            yield
+    except OwnCodeFailed as error:
+        cure = next((f"; {cure}" for words, cure in _CURES if words in str(error)), hint)
+        raise OwnCodeFailed(f"{error}{cure}") from error.__cause__

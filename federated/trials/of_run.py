@@ -1,0 +1,112 @@
+"""Which of a run's parts are a person's own, and their trials: of a model once for all runs that use it alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from federated.algorithms import Algorithm
+from federated.choice import Choice
+from federated.compressors import Compressor
+from federated.config import RunConfig
+from federated.containment import is_own, title
+from federated.errors import BadInput, OwnCodeFailed
+from federated.loading import stamp
+from federated.local_training.work import LocalWork
+from federated.models import initial_module
+from federated.objective import model_inputs
+from federated.parameters import FlatModel
+from federated.privacy import Privacy
+from federated.torch_state import torch_kept
+from federated.trials.functions import try_algorithm, try_compressor, try_privacy, try_schedule
+from federated.trials.model import Sizes, Tried, check_parameters, try_model
+
+_MOST_EXAMPLES = 64  # of a batch in a trial: beyond that nothing changes but the time it takes
+_SAMPLE = 2
+
+_OUTCOMES: dict[tuple[object, ...], Tried | str] = {}
+"""What came of the models that this process has tried: what is to be said of one, or why it failed."""
+
+
+class Products(NamedTuple):
+    """What a run's choices have made."""
+
+    algorithm: Algorithm
+    uplink: Compressor
+    downlink: Compressor
+    privacy: Privacy
+
+
+def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torch.device) -> FlatModel:
+    """The run's model before training. Raises BadInput where it cannot be made for these inputs [N, ...]."""
+    own, name = is_own(config.model), title(config.model)
+    module = _module(config, inputs, num_outputs)
+    if own:
+        check_parameters(name, module)
+    try:
+        return FlatModel(module.to(device))
+    except ValueError as error:
+        raise (OwnCodeFailed if own else BadInput)(f"model: {name}: {error}") from error
+
+
+def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
+    """What came of trying the run's model; nothing is done where it is one of ours. Raises OwnCodeFailed."""
+    if not is_own(config.model):
+        return Tried()
+    sizes = _sizes(work, config.evaluation.batch_size)
+    key = (config.dataset, stamp(config.dataset), config.model, work.precision, work.inputs.device, *sizes)
+    if key not in _OUTCOMES:
+        _OUTCOMES[key] = _tried(config, work, num_outputs, sizes)
+    outcome = _OUTCOMES[key]
+    if isinstance(outcome, str):
+        raise OwnCodeFailed(outcome)
+    return outcome
+
+
+def try_products(config: RunConfig, products: Products, parameters: Tensor) -> None:
+    """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
+    if is_own(config.local.schedule):
+        try_schedule(config.local.schedule.build(), config.rounds)
+    if is_own(config.algorithm):
+        try_algorithm(title(config.algorithm), products.algorithm, parameters, [0])
+    ways: tuple[tuple[Choice, Compressor], ...] = (
+        (config.compression.uplink, products.uplink),
+        (config.compression.downlink, products.downlink),
+    )
+    for choice, compressor in ways:
+        if is_own(choice):
+            try_compressor(title(choice), compressor, parameters)
+    if is_own(config.privacy):
+        try_privacy(title(config.privacy), products.privacy, parameters)
+
+
+def _module(config: RunConfig, inputs: Tensor, num_outputs: int) -> nn.Module:
+    name, sample = title(config.model), model_inputs(inputs[:_SAMPLE]).cpu()
+    with torch_kept(f"model: {name}"):
+        return initial_module(config.model.build(), name, sample, num_outputs, config.seed)
+
+
+def _tried(config: RunConfig, work: LocalWork, num_outputs: int, sizes: Sizes) -> Tried | str:
+    name = title(config.model)
+    try:
+        with torch_kept(f"model: {name}"):
+            return try_model(
+                name, lambda: _module(config, work.inputs, num_outputs), work, num_outputs, sizes
+            )
+    except OwnCodeFailed as error:
+        return str(error)
+
+
+def _sizes(work: LocalWork, evaluated: int) -> Sizes:
+    """The largest and the smallest batches that the clients have, two examples, and one: the largest first."""
+    held, batch = [len(each) for each in work.clients if len(each)], work.local.batch_size
+    full = {min(batch or size, size) for size in held}
+    last = {size % batch for size in held} if batch else set()
+    most = min(_MOST_EXAMPLES, len(work.inputs))
+    several = {min(size, most) for size in full | last if size > 1} or {_SAMPLE}
+    training = {max(several), min(several), _SAMPLE, 1}
+    return Sizes(
+        tuple(sorted(training, reverse=True)), tuple(sorted({min(evaluated, most), _SAMPLE, 1}, reverse=True))
+    )

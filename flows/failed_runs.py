@@ -1,0 +1,35 @@
+"""Runs that a person's own code lets fail before they begin, and what is said at the end of all that failed."""
+
+from collections.abc import Mapping, Sequence
+
+from federated.errors import OwnCodeFailed
+from federated.study import Run
+from tasks.tracking import runs as tracking
+
+_MOST_NAMED = 10
+
+
+def mark_failed(runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str) -> None:
+    """Open the runs with these names in MLflow and end each as FAILED. faults: name -> why."""
+    for run in runs:
+        if run.name not in faults:
+            continue
+        try:
+            with tracking.closing(tracking.open_run(run, study, parent_run_id)):
+                raise OwnCodeFailed(faults[run.name])
+        except OwnCodeFailed:
+            pass  # it is said with all others that failed
+
+
+def summary(failures: Mapping[str, str], of: int) -> str:
+    """`2 of 4 runs failed: a, b: why; c: why`. failures: name -> why."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in failures.items():
+        by_reason.setdefault(why, []).append(name)
+    said = [f"{_names(names)}{f': {why}' if why else ''}" for why, names in by_reason.items()]
+    return f"{len(failures)} of {of} runs failed: {'; '.join(said)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"

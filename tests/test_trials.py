@@ -1,0 +1,500 @@
+"""Own code is tried in all ways in which a run uses it: what fails is one line that names it and says what to do."""
+
+import re
+import signal
+
+import pytest
+import torch
+
+from federated.containment import contained, own_code_named
+from federated.errors import BadInput, OwnCodeFailed
+from federated.forecast import forecast_study
+from federated.rounds import train_rounds
+from federated.setup import check_runs, initial_state, prepare
+from federated.study import Run
+from tests.conftest import config_of
+
+HEAD = """
+import sys
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Base(nn.Module):
+    def __init__(self, input_shape, num_outputs):
+        super().__init__()
+        self.outputs = num_outputs
+        self.body = nn.Flatten()
+        self.head = nn.Linear(64, num_outputs)
+        self.more()
+
+    def more(self):
+        pass
+
+    def forward(self, x):
+        return self.head(self.body(x))
+"""
+
+
+def _forward(line):
+    return f"class Net(Base):\n    def forward(self, x):\n        {line}\n"
+
+
+def _more(line, forward="return self.head(self.body(x))"):
+    return f"class Net(Base):\n    def more(self):\n        {line}\n    def forward(self, x):\n        {forward}\n"
+
+
+# What is wrong with the model Net -> what is said of it.
+HOSTILE = {
+    "squeezed": (
+        _forward("return self.head(self.body(x)).squeeze()"),
+        r"a batch of one example in evaluation mode: must return outputs \[1, 10\], got \[10\]; squeeze\(\) drops the",
+    ),
+    "squeezed before an index": (
+        _forward("return self.head(self.body(x).squeeze()[:, :])"),
+        r"a batch of one example in evaluation mode: IndexError: too many indices .* squeeze\(\) drops the dimension",
+    ),
+    "fixed batch size": (
+        _forward("return self.head(x.reshape(16, 64))"),
+        r"fails on inputs \[2, 1, 8, 8\]: RuntimeError: shape '\[16, 64\]' is invalid",
+    ),
+    "tuple": (_forward("return self.head(self.body(x)), x"), r"must return outputs .* got a tuple of 2"),
+    "mapping": (_forward("return {'logits': self.head(self.body(x))}"), r"a tensor, got a dict"),
+    "nothing": (_forward("self.head(self.body(x))"), r"got nothing \(is a return missing\?\)"),
+    "float64 outputs": (
+        _forward("return self.head(self.body(x)).double()"),
+        r"must return float32 outputs, got float64: add \.to\(torch\.float32\)",
+    ),
+    "float16 outputs": (_forward("return self.head(self.body(x)).half()"), r"got float16"),
+    "classes": (
+        _forward("return self.head(self.body(x)).argmax(1, keepdim=True).expand(-1, 10)"),
+        r"must return finite floating-point outputs, got int64",
+    ),
+    "NaN": (
+        _forward("return self.head(self.body(x)) / 0 * 0"),
+        r"finite floating-point outputs, got float32 \[nan",
+    ),
+    "no gradient": (
+        "class Net(Base):\n    @torch.no_grad()\n    def forward(self, x):\n        return self.head(self.body(x))\n",
+        r"the outputs do not depend on any parameter",
+    ),
+    "an endless gradient": (
+        _forward("return self.head(self.body(x)) + (self.head.weight * 0).abs().sqrt().sum()"),
+        r"the gradient of head\.weight \[10, 64\] is not finite",
+    ),
+    "complex parameters": (
+        _more("self.phase = nn.Parameter(torch.zeros(3, dtype=torch.complex64))"),
+        r"phase is complex64, and parameters must be float32",
+    ),
+    "float64 parameters": (
+        _more("self.double()", "return self.head(self.body(x).double()).float()"),
+        r"is float64",
+    ),
+    "no device": (
+        _more("self.beside = nn.Linear(2, 2, device='meta')"),
+        r"beside\.weight is on the device meta",
+    ),
+    "shared memory": (
+        _more("self.tied = nn.Parameter(self.head.weight.data[:2])"),
+        r"(head\.weight and tied|tied and head\.weight) share memory",
+    ),
+    "no copies": (
+        "class Net(Base):\n    def __deepcopy__(self, memo):\n        raise TypeError('one is enough')\n",
+        r"cannot be copied: TypeError: one is enough \(own_",
+    ),
+    "functional dropout": (
+        _forward("return self.head(F.dropout(self.body(x), 0.5))"),
+        r"something else each time for the same inputs in evaluation mode: .* training=self\.training",
+    ),
+    "a state in an attribute": (
+        _more(
+            "self.calls = 0",
+            "self.calls += self.training; return self.head(self.body(x)) * (1 + self.calls)",
+        ),
+        r"trained twice from the same parameters ends with different ones: it keeps something",
+    ),
+    "a graph that is kept": (
+        _more(
+            "self.last = 0",
+            "out = self.head(self.body(x)); self.last = self.last + out.sum() * self.training; "
+            "return out + self.last",
+        ),
+        r"through the graph a second time.*; it keeps a tensor of an earlier batch",
+    ),
+    "a tensor of an evaluation": (
+        _more(
+            "self.mask = None",
+            "self.mask = torch.ones(64, requires_grad=False) if self.mask is None else self.mask; "
+            "return self.head(self.body(x) * self.mask * self.head.weight.mean())",
+        ),
+        None,
+    ),
+    "parameters made late": (
+        _forward("self.late = nn.Parameter(torch.ones(1)); return self.head(self.body(x)) * self.late"),
+        r"makes parameters in forward: late",
+    ),
+    "another width each time": (
+        "def Net(input_shape, num_outputs, seen=[]):\n    seen.append(0)\n    return nn.Sequential(nn.Flatten(),"
+        " nn.Linear(64, 4 + len(seen)), nn.Linear(4 + len(seen), num_outputs))\n",
+        r"has other parameters each time it is made: 1\.weight \[\d+, 64\], then \[\d+, 64\]",
+    ),
+    "initial parameters of numpy": (
+        _more("self.head.weight.data = torch.from_numpy(np.random.rand(10, 64).astype(np.float32))"),
+        r"begins with another head\.weight each time it is made with one seed",
+    ),
+    "train without self": (
+        "class Net(Base):\n    def train(self, mode=True):\n        super().train(mode)\n",
+        r"(train|eval)\(\) must return the model: end it with `return self`",
+    ),
+    "the class itself": (
+        "def Net(input_shape, num_outputs):\n    return Base\n",
+        r"returned the class Base: call it, not a torch\.nn\.Module",
+    ),
+    "default type": (
+        "def Net(input_shape, num_outputs):\n    net = Base(input_shape, num_outputs)\n"
+        "    torch.set_default_dtype(torch.float64)\n    return net\n",
+        r"changes torch's default type from torch\.float32 to torch\.float64, for all other runs too",
+    ),
+    "threads": (_more("torch.set_num_threads(3)"), r"changes torch's number of threads from 1 to 3"),
+    "exit when made": (_more("sys.exit()"), r"cannot be made .*: SystemExit \(own_"),
+    "exit in forward": (_forward("sys.exit('enough')"), r"fails on inputs .*: SystemExit: enough \(own_"),
+    "interrupt of its own": (_forward("raise KeyboardInterrupt"), r"fails .*: KeyboardInterrupt \(own_"),
+    "GeneratorExit": (_forward("raise GeneratorExit"), r"fails .*: GeneratorExit \(own_"),
+    "StopIteration": (_forward("return next(iter([]))"), r"fails .*: StopIteration \(own_"),
+    "without end": (_forward("return self.forward(x)"), r"fails .*: RecursionError: maximum recursion"),
+    "an error without words": (
+        "class Mute(Exception):\n    def __str__(self):\n        raise TypeError\n" + _forward("raise Mute"),
+        r"fails .*: Mute: \(its text cannot be made\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_model_that_would_fail_is_one_line_with_its_name(what, own):
+    source, message = HOSTILE[what]
+    name = f"{own(HEAD + source)}:Net"
+    before = torch.get_default_dtype(), torch.get_num_threads()
+    if message is None:
+        prepare(config_of(model=name))
+        return
+    with pytest.raises(OwnCodeFailed) as raised:
+        prepare(config_of(model=name))
+    said = str(raised.value)
+    assert said.startswith(f"model: {name}")
+    assert re.search(message, said), said
+    assert "\n" not in said
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == before
+
+
+# What is unusual and right: each is trained, and what should be known of it is said.
+UNUSUAL = {
+    "lazy": (
+        "class Net(Base):\n    def more(self):\n        self.head = nn.LazyLinear(self.outputs)\n",
+        None,
+    ),
+    "in place": (_forward("return self.head(self.body(x.mul_(2)))"), None),
+    "spectral norm": (_more("nn.utils.parametrizations.spectral_norm(self.head)"), None),
+    "weight norm": (_more("nn.utils.parametrizations.weight_norm(self.head)"), None),
+    "weight norm of old": (_more("nn.utils.weight_norm(self.head)"), None),
+    "counting buffer": (
+        _more(
+            "self.register_buffer('seen', torch.zeros((), dtype=torch.int64))",
+            "self.seen += len(x); return self.head(self.body(x))",
+        ),
+        None,
+    ),
+    "list of parameters": (
+        _more(
+            "self.more_weights = nn.ParameterList([torch.zeros(10)])",
+            "return self.head(self.body(x)) + self.more_weights[0]",
+        ),
+        None,
+    ),
+    "control flow on data": (
+        _forward("return self.head(self.body(x)) * (2 if x.sum() > 0 else 1)"),
+        None,
+    ),
+    "dropout as it should be": (
+        _forward("return self.head(F.dropout(self.body(x), 0.5, self.training))"),
+        None,
+    ),
+    "words": (_forward("print('hello'); return self.head(self.body(x))"), None),
+    "unused": (
+        _more("self.spare = nn.Linear(2, 3)"),
+        r"spare\.weight \[3, 2\] takes no part in the loss: it is sent and never changes",
+    ),
+    "sparse": (
+        _more(
+            "self.embed = nn.Embedding(17, 2, sparse=True)",
+            "return self.head(self.body(x)) + self.embed(self.body(x).mul(16).long()).mean((1, 2))[:, None]",
+        ),
+        r"the gradient of embed\.weight \[17, 2\] is sparse; it is used as a dense one",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize("what", UNUSUAL)
+def test_a_model_that_is_only_unusual_is_trained_alike_by_the_loop_and_by_auto(what, own):
+    source, note = UNUSUAL[what]
+    model = f"{own(HEAD + source)}:Net"
+    inputs = prepare(config_of()).inputs.clone()
+    ends = []
+    for engine in ("loop", "auto"):
+        setup = prepare(config_of(model=model, rounds=1, engine={"name": engine}))
+        assert torch.equal(setup.inputs, inputs)  # the data are as they were
+        ends.append(train_rounds(initial_state(setup), setup, 1).parameters)
+    assert torch.allclose(*ends, atol=1e-5)
+    assert not torch.equal(ends[0], setup.initial_parameters)
+    assert [note is not None] == [bool(setup.notes)] or what == "unused"
+    assert note is None or re.search(note, setup.notes[0])
+
+
+def test_a_sparse_embedding_is_trained_as_a_dense_one(own):
+    source, _ = UNUSUAL["sparse"]
+    sparse, dense = own(HEAD + source), own(HEAD + source.replace(", sparse=True", ""))
+    ends = []
+    for module in (sparse, dense):
+        setup = prepare(config_of(model=f"{module}:Net", rounds=1))
+        ends.append(train_rounds(initial_state(setup), setup, 1).parameters)
+    assert torch.equal(*ends)
+
+
+def test_batch_normalisation_is_refused_where_a_client_has_a_batch_of_one_and_only_there(own):
+    source = "def Net(s, k):\n    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, k))\n"
+    model = f"{own(HEAD + source)}:Net"
+    assert prepare(config_of(model=model)).model.num_trainable == 64 * 2 + 650
+    with pytest.raises(OwnCodeFailed, match="cannot train on a batch of one example"):
+        prepare(config_of(model=model, local={"batch_size": 1}))
+
+
+def test_a_model_is_tried_once_for_all_seeds(own):
+    module = own(HEAD + "made = []\n" + _more("made.append(1)"))
+    for seed in range(3):
+        prepare(config_of(model=f"{module}:Net", seed=seed))
+    assert len(__import__(module).made) == 4  # once for each seed, and once more for the trial
+
+
+SCHEDULES = {
+    "exit in the middle": ("if done == 2: raise SystemExit", r"fails before round 3 of 4: SystemExit \(own_"),
+    "negative": ("return -1.0", r"must return a finite number >= 0, got -1\.0 before round 1 of 4"),
+    "NaN": ("return float('nan')", r"got nan before round 1"),
+    "text": ("return '1'", r"got '1' before round 1"),
+    "nothing": ("return None", r"got nothing \(is a return missing\?\)"),
+    "a tensor": ("return torch.ones(())", r"got float32 \[\]"),
+    "interrupt": ("raise KeyboardInterrupt", r"KeyboardInterrupt \(own_"),
+}
+
+
+@pytest.mark.parametrize("what", SCHEDULES)
+def test_a_schedule_is_asked_for_every_round_before_the_first(what, own):
+    body, message = SCHEDULES[what]
+    name = own(
+        f"import torch\ndef warm():\n    def at(done, rounds):\n        {body}\n        return 1.0\n    return at\n"
+    )
+    with pytest.raises(OwnCodeFailed, match=message) as raised:
+        prepare(config_of(local={"schedule": f"{name}:warm"}))
+    assert str(raised.value).startswith(f"schedule: {name}:warm")
+
+
+ALGORITHM = """
+import torch
+from federated.algorithms import Algorithm
+from federated.local_training.terms import LocalTerms
+def mine():
+    def update(state, parameters, mean):
+        {update}
+    return Algorithm(init=lambda p: {init}, update=update, terms=lambda s, c: {terms})
+"""
+
+ALGORITHMS = {
+    "another shape": (
+        {"update": "return state, parameters[:3]"},
+        r"update must return parameters float32 \[\d+\], got",
+    ),
+    "another type": ({"update": "return state, (parameters + mean).double()"}, r"got float64"),
+    "no pair": ({"update": "return parameters"}, r"update must return \(state, parameters\), got float32"),
+    "NaN": ({"update": "return state, parameters / 0"}, r"update returns numbers that are not finite"),
+    "in place": (
+        {"update": "return state, parameters.add_(mean)"},
+        r"update changes the parameters in place",
+    ),
+    "in place of the mean": (
+        {"update": "return state, parameters + mean.mul_(2)"},
+        r"changes the mean update in place",
+    ),
+    "exit": ({"update": "raise SystemExit(0)"}, r"update fails: SystemExit: 0 \(own_"),
+    "state": ({"init": "[1]"}, r"init must return a mapping of tensors, got a list"),
+    "terms": ({"terms": "None"}, r"terms must return LocalTerms, got nothing"),
+    "proximal": (
+        {"terms": "LocalTerms(proximal=-1)"},
+        r"terms fails: ValueError: proximal must be a finite number",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ALGORITHMS)
+def test_an_algorithm_is_held_to_its_promises(what, own):
+    parts, message = ALGORITHMS[what]
+    source = {"update": "return state, parameters + mean", "init": "{}", "terms": "LocalTerms()", **parts}
+    name = own(ALGORITHM.format(**source))
+    with pytest.raises(OwnCodeFailed, match=message) as raised:
+        prepare(config_of(algorithm=f"{name}:mine"))
+    assert str(raised.value).startswith(f"algorithm: {name}:mine")
+
+
+def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
+    name = own(
+        "import torch\nfrom federated.compressors import COMPRESSORS\nfrom federated.privacy import Privacy\n"
+        "def short():\n    plain = COMPRESSORS['none']()\n"
+        "    return plain._replace(decode=lambda payloads, p: torch.zeros(len(payloads), 3))\n"
+        "def texts():\n    plain = COMPRESSORS['none']()\n"
+        "    return plain._replace(encode=lambda s, d, g: (['x'] * len(d), s))\n"
+        "def quiet():\n    return Privacy(clip=lambda deltas: deltas)\n"
+    )
+    for changes, message in (
+        (
+            {"compression": {"uplink": f"{name}:short"}},
+            r"short: decode must return updates float32 \[2, \d+\], got",
+        ),
+        (
+            {"compression": {"uplink": f"{name}:texts"}},
+            "texts: encode must return bytes for each of 2 clients",
+        ),
+        ({"privacy": f"{name}:quiet"}, r"quiet: clip must return \(updates, clipped\), got float32"),
+    ):
+        with pytest.raises(OwnCodeFailed, match=message):
+            prepare(config_of(**changes))
+
+
+DATA = {
+    "generator": ("yield 1", r"load returned a generator; it must return"),
+    "nothing": ("pass", r"load returned a NoneType"),
+    "exit": ("sys.exit(3)", r"cannot be loaded: SystemExit: 3 \(own_"),
+    "interrupt": ("raise KeyboardInterrupt", r"cannot be loaded: KeyboardInterrupt"),
+    "other data each time": (
+        "return np.random.rand(40, 3), np.arange(40) % 2",
+        r"returns other data each time it is called; draw its random numbers from a generator with a seed",
+    ),
+    "default type": (
+        "torch.set_default_dtype(torch.float64); return np.ones((40, 3)), np.arange(40) % 2",
+        r"changes torch's default type",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+def test_a_data_set_of_a_persons_own(what, own):
+    body, message = DATA[what]
+    name = own(f"import sys\nimport numpy as np\nimport torch\ndef load():\n    {body}\n")
+    with pytest.raises(OwnCodeFailed, match=message):
+        prepare(config_of(dataset=f"{name}:load", model="logistic"))
+    assert torch.get_default_dtype() == torch.float32
+
+
+DEALT = {
+    "twice": ("return [[0, 1], [1, 2]]", "hands out example 1 more than once"),
+    "outside": ("return [[0], [99999]]", "hands out an example outside"),
+    "floats": ("return [np.array([0.0]), np.array([1.0])]", "whole numbers"),
+    "too few clients": ("return [[0, 1]]", "clients: 6 were asked for"),
+    "otherwise each time": (
+        "return np.array_split(np.random.permutation(pool.size), 6)",
+        "deals otherwise each time it is called with the same seed",
+    ),
+    "exit": ("sys.exit()", r"SystemExit \(own_"),
+}
+
+
+@pytest.mark.parametrize("what", DEALT)
+def test_a_partitioner_of_a_persons_own(what, own):
+    body, message = DEALT[what]
+    name = own(f"import sys\nimport numpy as np\ndef deal(pool, num_clients, generator):\n    {body}\n")
+    with pytest.raises(OwnCodeFailed, match=message):
+        prepare(config_of(partitioner=f"{name}:deal"))
+
+
+LATE = (
+    HEAD
+    + "import builtins\ncalls = []\n"
+    + _forward(
+        "calls.append(1)\n        if limit and len(calls) > limit[0]: {what}\n        return self.head(self.body(x))"
+    )
+    + "limit = []\n"
+)
+
+
+@pytest.mark.parametrize("what", ["sys.exit(0)", "raise KeyboardInterrupt", "raise StopIteration", "{}['x']"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_own_code_raises_in_the_middle_fails_the_run_and_names_the_code(what, threads, own):
+    module = own(LATE.replace("{what}", what))
+    setup = prepare(config_of(model=f"{module}:Net", orchestration={"threads": threads}))
+    state = train_rounds(initial_state(setup), setup, 1)
+    limit = __import__(module).limit
+    limit.append(len(__import__(module).calls) + 3)
+    with pytest.raises(OwnCodeFailed, match=rf"^model: {module}:Net: \w+.*\({module}\.py, line \d+\)$"):
+        train_rounds(state, setup, 2)
+
+
+def test_a_signal_passes_and_so_does_an_error_of_ours(own):
+    module = own(
+        "import signal\ndef wait():\n    signal.raise_signal(signal.SIGINT)\n    return sum(range(10**6))\n"
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), contained("wait"):
+            __import__(module).wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ZeroDivisionError), own_code_named(config_of()):
+        1 / 0  # noqa: B018
+
+
+def _runs(own, *sources):
+    models = [f"{own(HEAD + source)}:Net" for source in sources]
+    return [
+        Run(f"arm {arm}", config_of(model=model, seed=seed))
+        for arm, model in enumerate(["logistic", *models])
+        for seed in (0, 1)
+    ]
+
+
+def test_the_arm_of_code_that_fails_is_named_and_the_others_are_not(own):
+    runs = _runs(own, HOSTILE["squeezed"][0])
+    faults = check_runs(runs)
+    assert set(faults) == {"arm 1 · seed 0", "arm 1 · seed 1"}
+    assert all("squeeze() drops the batch" in why for why in faults.values())
+    (caution, *_) = forecast_study(runs, 1, faults).cautions
+    assert caution == f"{faults['arm 1 · seed 0']} [arm 1]"
+
+
+def test_where_no_arm_is_left_nothing_runs(own):
+    runs = [run for run in _runs(own, HOSTILE["squeezed"][0], HOSTILE["tuple"][0]) if run.arm != "arm 0"]
+    with pytest.raises(BadInput, match=r"squeeze\(\) drops[^\n]*\n[^\n]*got a tuple of 2"):
+        check_runs(runs)
+
+
+def test_what_a_study_asks_for_wrongly_ends_it_as_before():
+    with pytest.raises(BadInput, match=r"^a · seed 0: evaluation\.personalisation is evaluated"):
+        check_runs([Run("a", config_of(evaluation={"personalisation": True})), Run("b", config_of())])
+
+
+def test_a_probe_that_fails_is_a_caution_and_the_other_arms_are_foreseen(own):
+    module = own(LATE.replace("{what}", "sys.exit(0)"))
+    runs = [Run("sound", config_of()), Run("late", config_of(model=f"{module}:Net"))]
+    check_runs(runs)
+    __import__(module).limit.append(len(__import__(module).calls) + 1)
+    made = forecast_study(runs)
+    assert [arm.arm for arm in made.arms] == ["sound"]
+    assert made.unforeseen == 1
+    assert any(
+        re.match(r"forecast: not of this arm, because its probe failed: .*SystemExit.* \[late\]$", said)
+        for said in made.cautions
+    )
+
+
+def test_a_forecast_that_cannot_be_made_at_all_is_a_caution(tmp_path, monkeypatch):
+    monkeypatch.setattr("federated.forecast.forecast.overheads", lambda: 1 / 0)
+    made = forecast_study([Run("a", config_of())])
+    assert (made.arms, made.unforeseen) == ((), 1)
+    assert made.cautions == ("forecast: none, because it failed: ZeroDivisionError: division by zero",)
