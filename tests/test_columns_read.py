@@ -86,7 +86,7 @@ GUESSES: dict[str, tuple[Any, str]] = {
     "id": (np.random.default_rng(0).permutation(ROWS) + 1000, "a different whole number in each of 200 rows"),
     "code": (
         np.where(np.arange(ROWS) == 41, -999, numbers()),
-        r"is -999 in 1 rows, the first is row 42, and 0 to 49",
+        r"is -999 in 1 row, the first is row 42, and 0 to 49",
     ),
     "constant": ([7.5] * ROWS, "is 7.5 in every row, so it tells the model nothing"),
     "constant text": (["EU"] * ROWS, "is 'EU' in every row"),
@@ -203,7 +203,11 @@ def test_labels_are_told_apart_as_they_are_written(
     [
         (np.arange(ROWS) % 26, {}, r"only 26 different whole numbers \(0 to 25\), read as regression"),
         (np.arange(ROWS) % 3 + 0.5, {}, r"only 3 different numbers \(0.5 to 2.5\), read as regression"),
-        (np.arange(ROWS) % 7, {}, r"has 7 different whole numbers .* as many classes; if it is an amount"),
+        (
+            np.arange(ROWS) % 7,
+            {},
+            r"has 7 different whole numbers .* is read as 7 classes; if it is an amount",
+        ),
         (np.arange(ROWS) % 26, {"task": "regression"}, ""),
         (np.arange(ROWS) % 7, {"task": "classification"}, ""),
         (np.arange(ROWS) % 2, {}, ""),
@@ -308,6 +312,8 @@ def test_the_page_of_a_preview_lists_columns_and_warnings_and_escapes_them(tmp_p
         ("< 0.1", "unit"),
         ("≥3", "unit"),
         ("37°C", "unit"),
+        ("−5", "other signs"),
+        ("１２", "other signs"),
     ],
 )
 def test_what_a_person_reads_as_a_number(text: str, style: str) -> None:

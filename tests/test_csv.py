@@ -52,6 +52,10 @@ SAME: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "no header": (CLEAN.partition("\n")[2], {"names": ("site", "a", "b", "y")}),
     "another header": (CLEAN.replace("site,a", "Ort,Alter"), {"header": 1, "names": ("site", "a", "b", "y")}),
     "sep line": ("sep=,\n" + CLEAN, {"header": 2}),
+    "lines above rows": (
+        "exported 2024\n" + CLEAN.partition("\n")[2],
+        {"header": 1, "names": ("site", "a", "b", "y")},
+    ),
     "lines above": ("exported 2024,,\n\n" + CLEAN, {"header": 3}),
 }
 
@@ -75,6 +79,18 @@ def test_columns_of_a_file_without_names_are_numbered(tmp_path: Path) -> None:
     found = read(tmp_path, rows, header=0, target="4", client="1")
     assert list(found.inputs.columns) == ["2", "3"]
     assert found.classes == ("0", "1")
+
+
+def test_a_column_without_a_name_can_be_dropped(tmp_path: Path) -> None:
+    numbered = "".join(f"{at - 1 if at else ''},{line}\n" for at, line in enumerate(CLEAN.splitlines()))
+    assert read(tmp_path, numbered, drop=("Unnamed: 0",)).digest == read(tmp_path, CLEAN).digest
+
+
+def test_a_number_may_stand_for_missing(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(CLEAN.replace(",,", ",-999,"))
+    dataset = {"name": "table", "path": str(tmp_path / "p.csv"), "target": "y", "missing_values": [-999, "?"]}
+    config = RunConfig.model_validate({"dataset": dataset, "clients": 2, "model": "logistic", "rounds": 1})
+    assert config.dataset.build()().inputs["a"].isna().sum() == 1
 
 
 def test_a_mark_is_taken_out_of_groups_of_three_digits_only(tmp_path: Path) -> None:
@@ -135,6 +151,26 @@ NOT_CSV: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "long row": (CLEAN + "Ulm,1,2,3,4\n", {}, "line 6 has 5 fields, those before have 4"),
     "decimal comma": (CLEAN.replace("1.5,", "1,5,"), {}, "row 1 has 5 fields, the header 4"),
     "row names": (CLEAN.replace("site,a", "a").replace("Köln", "1,Köln"), {}, "client column 'site'"),
+    "title": (
+        "Export\n\n" + CLEAN,
+        {},
+        "the target column 'y' is not in .* line 3 has them: state `header: 3`",
+    ),
+    "no name": (
+        CLEAN.replace("a,", ","),
+        {},
+        "a column has no name, which is often a saved row number; name it",
+    ),
+    "ends": (
+        CLEAN.replace("\n", ",\n"),
+        {},
+        "has no name, which is often a separator at the end of every line",
+    ),
+    "ends of rows": (
+        CLEAN.replace("0\n", "0,\n"),
+        {},
+        "row 1 has 5 fields, the header 4; take the separators at",
+    ),
     "quote": (CLEAN.replace("750", '"750'), {}, "a quotation mark .* is never closed"),
     "names": (CLEAN, {"names": ("a", "b")}, "`names` has 2 names, but row 1 has 4 fields"),
     "names again": (

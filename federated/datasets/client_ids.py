@@ -13,11 +13,25 @@ from pandas._libs.parsers import STR_NA_VALUES
 
 from federated.datasets.examples import Complaint
 from federated.datasets.plain_arrays import plain_array
-from federated.datasets.reading import Suspicion, named
+from federated.datasets.reading import Suspicion, counted, named
 from federated.texts import quoted
 
 MISSING_WORDS = frozenset(STR_NA_VALUES) - {""}
 """What pandas reads as missing besides an empty field."""
+
+_LIKE_MISSING = MISSING_WORDS | {
+    "?",
+    "-",
+    "--",
+    ".",
+    "*",
+    "missing",
+    "unknown",
+    "not done",
+    "k.A.",
+    "(blank)",
+    "#REF!",
+}
 
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
@@ -29,6 +43,13 @@ _MOST_SHOWN = 3
 def tidied(text: str) -> str:
     """A name without spaces and invisible characters around it, in Unicode's composed form."""
     return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+
+
+def tidied_column(written: pd.Series[Any]) -> pd.Series[Any]:
+    """The names of a column, tidied, None where nothing is left of one."""
+    read = {text: tidied(text) or None for text in written.dropna().unique()}
+    texts = written.astype(object).map(read)
+    return texts.where(texts.notna(), None)
 
 
 def ids_of_texts(texts: Sequence[str]) -> np.ndarray:
@@ -87,12 +108,12 @@ def suspicions_of_ids(name: str, written: Sequence[str], ids: np.ndarray) -> Ite
     names = {tidied(text) for text in dict.fromkeys(written)}
     yield from _alike(name, column, sorted(names))
     counts = pd.Series(ids.astype(str) if ids.dtype.kind != "U" else ids).value_counts()
-    for word in sorted(MISSING_WORDS & names):
+    for word in sorted(_LIKE_MISSING & names):
         yield Suspicion(
             "client: a word for missing",
             name,
-            f"{column} has a client {word!r} of {counts[word]:,} rows, which is read as its name; if it stands for "
-            "missing, name it in `missing_values`",
+            f"{column} has a client {word!r} of {counted(int(counts[word]), 'row')}, which is read as its name; if it "
+            "stands for missing, name it in `missing_values`",
         )
     if len(counts) == len(ids) > 1:
         yield Suspicion(

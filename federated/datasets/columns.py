@@ -22,11 +22,11 @@ def feature_suspicions(
 
     stated: columns that somebody calls categorical. options: they are of a `table`, whose options cure what is wrong.
     """
-    for name, kind in kinds.items():
-        if kind == "numeric":
-            yield from of_numbers(name, cleaned[name].to_numpy(np.float64))
+    for name, column in cleaned.items():
+        if kinds[str(name)] == "numeric":
+            yield from of_numbers(str(name), column.to_numpy(np.float64))
         else:
-            yield from of_texts(name, cleaned[name], name in stated, options)
+            yield from of_texts(str(name), column, name in stated, options)
 
 
 def columns_read(
@@ -42,10 +42,9 @@ def columns_read(
 
     cleaned: the features, as `features_of` returns them. task: what was made of the target, in words.
     """
+    features = {str(name): _feature_read(str(name), c, kinds[str(name)]) for name, c in cleaned.items()}
     return tuple(
-        _feature_read(name, cleaned[name], kinds[name])
-        if name in kinds
-        else _other_read(name, frame, dropped, target, client, task)
+        features[name] if name in features else _other_read(name, frame, dropped, target, client, task)
         for name in frame.columns
     )
 
@@ -69,11 +68,12 @@ def _other_read(
 
 
 def _feature_read(name: str, column: pd.Series[float], kind: ColumnKind) -> ColumnRead:
-    missing = float(column.isna().mean())
-    indicator = 1 if missing > 0 else 0
     if kind == "numeric":
-        inputs = 0 if missing == 1 else 1 + indicator
-        return ColumnRead(name, kind, span(column.to_numpy(np.float64)), missing, inputs)
+        numbers = column.to_numpy(np.float64)
+        missing = float(np.isnan(numbers).mean())
+        inputs = 0 if missing == 1 else 1 + (missing > 0)
+        return ColumnRead(name, kind, span(numbers), missing, inputs)
+    missing = float(column.isna().mean())
     values = sorted(map(str, column.dropna().unique()))
     named = f"{len(values):,} values: {listed(values[:_MOST_LISTED])}"
-    return ColumnRead(name, kind, named, missing, len(values) + indicator)
+    return ColumnRead(name, kind, named, missing, len(values) + (missing > 0))

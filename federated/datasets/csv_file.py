@@ -67,8 +67,8 @@ def _records(path: Path, form: CsvFormat, encoding: str) -> Iterator[Any]:
         yield csv.reader(opened.handle, delimiter=form.separator, skipinitialspace=True)
 
 
-def _first(records: Any, header_line: int) -> Iterator[list[str]]:
-    """The line with the names, if there is one, and the first rows below it."""
+def _first(records: Any, header_line: int) -> Iterator[tuple[int, list[str]]]:
+    """(number, cells) of the line with the names, if there is one, and of the first rows below it."""
     try:
         for _ in range(header_line - 1):
             next(records)
@@ -77,7 +77,7 @@ def _first(records: Any, header_line: int) -> Iterator[list[str]]:
             record = next(records)
             if record:
                 kept += 1
-                yield record
+                yield records.line_num, record
     except StopIteration:
         return
     except csv.Error as error:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from federated.datasets.client_ids import ids_of_column, ids_of_texts, suspicions_of_ids, tidied
+from federated.datasets.client_ids import ids_of_column, ids_of_texts, suspicions_of_ids, tidied_column
 from federated.datasets.columns import columns_read, feature_suspicions
 from federated.datasets.examples import Complaint, Examples, Task, bad_data
 from federated.datasets.features import ColumnKind, features_of, kind_of, refuse_gaps, text_of
@@ -118,7 +118,7 @@ def _client_ids(
         refuse_gaps(column, bad, _GAP_IN_FLOATS if is_float_dtype(column.dtype) else "remove these rows")
         ids = ids_of_column(column, bad)
         return ids, list(suspicions_of_ids(str(column.name), text_of(column).tolist(), ids))
-    texts = written.map(lambda text: None if text is None else tidied(text) or None)
+    texts = tidied_column(written)
     refuse_gaps(texts, bad, "remove these rows")
     ids = ids_of_texts(texts.tolist())
     return ids, list(suspicions_of_ids(str(column.name), written.tolist(), ids))
@@ -156,7 +156,10 @@ def feature_kinds(frame: pd.DataFrame, roles: Roles, bad: Complaint) -> dict[str
     if not kinds:
         raise bad("no column is left to be a feature")
     if unnamed := [c for c in kinds if c.startswith("Unnamed: ") and c not in stated]:
-        raise bad(f"a column has no name, which is often a saved row number; name it, or drop {unnamed[0]!r}")
+        often = "often a separator at the end of every line" if frame[unnamed[0]].isna().all() else ""
+        raise bad(
+            f"a column has no name, which is {often or 'often a saved row number'}; name it, or drop {unnamed[0]!r}"
+        )
     if roles.missing == "error":
         for column in kinds:
             refuse_gaps(frame[column], bad, "fill them, or say `missing: impute`")

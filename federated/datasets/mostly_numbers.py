@@ -73,6 +73,8 @@ def cure(numbers: Numbers, options: bool = True) -> str:
             cures[-1] += f' (or `decimal: "{mark}"` if {text} is {text.replace(mark, ".")})'
     if "unit" in styles:
         cures.append("take what stands around the numbers off in the file")
+    if "other signs" in styles:
+        cures.append("write plain digits and minus signs in the file")
     if "none" in styles:
         words = [text for text in numbers.strange if numbers.found[text] is None]
         if len(words) <= _MOST_TO_NAME:

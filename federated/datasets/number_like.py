@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal, NamedTuple
 
-Style = Literal["plain", "decimal comma", "thousands", "unit"]
+Style = Literal["plain", "decimal comma", "thousands", "unit", "other signs"]
 
 PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+|[+-]?[0-9]{1,3}([. '\u00a0\u202f][0-9]{3})+,[0-9]+")
@@ -17,6 +18,7 @@ _UNIT = re.compile(
     r"(?P<after>[%\u2030\u00b0a-zA-Z\u00b5\u03bc\u00b2\u00b3\u20ac$\u00a3\u00a5/]{0,8})"
 )
 _MOST_UNITS = 3
+_MINUSES = str.maketrans({"\u2212": "-", "\u2013": "-"})
 
 
 class NumberLike(NamedTuple):
@@ -37,6 +39,8 @@ def number_like(text: str) -> NumberLike | None:
         return NumberLike("decimal comma" if decimal_comma else "thousands", text)
     if _DECIMAL_COMMA.fullmatch(text):
         return NumberLike("decimal comma", text)
+    if PLAIN.fullmatch(ascii_ := unicodedata.normalize("NFKC", text).translate(_MINUSES)):
+        return NumberLike("other signs", ascii_)
     if (unit := _UNIT.fullmatch(text)) and (affix := (unit["before"] + unit["after"]).strip()):
         return NumberLike("unit", unit["number"], affix)
     return None

@@ -69,6 +69,11 @@ def named(column: object, role: str = "") -> str:
     return f"the {role}column {quoted(str(column))}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(texts: Sequence[str]) -> str:
     """`a, b, c`, cut to what fits in a cell of a table."""
     shown: list[str] = []

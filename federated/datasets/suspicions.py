@@ -10,7 +10,7 @@ import pandas as pd
 
 from federated.datasets.client_ids import alike, spelt
 from federated.datasets.mostly_numbers import cells_in_words, cure, mostly_numbers
-from federated.datasets.reading import Suspicion, named, span
+from federated.datasets.reading import Suspicion, counted, named, span
 from federated.texts import quoted
 
 _ENOUGH_ROWS = 20
@@ -59,7 +59,7 @@ def _codes_of_missing(name: str, column: np.ndarray, present: np.ndarray) -> Ite
             yield Suspicion(
                 "a number that may stand for missing",
                 name,
-                f"{named(name)} is {extreme:.0f} in {len(rows):,} rows, the first is row {rows[0] + 1}, and "
+                f"{named(name)} is {extreme:.0f} in {counted(len(rows), 'row')}, the first is row {rows[0] + 1}, and "
                 f"{span(rest)} in all others; if it stands for missing, state "
                 f'`missing_values: ["{extreme:.0f}"]`',
             )
@@ -122,7 +122,7 @@ def _of_categories(name: str, texts: list[str], counts: np.ndarray) -> Iterator[
         yield Suspicion(
             "values of several lines",
             name,
-            f"{named(name)} has {len(broken):,} values with a line end in them, the first is "
+            f"{named(name)} has {counted(len(broken), 'value')} with a line end, the first is "
             f"{quoted(broken[0][:40])}; is a quotation mark missing?",
         )
 

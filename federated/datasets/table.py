@@ -36,7 +36,7 @@ def table(
     drop: tuple[str, ...] = (),
     missing: Literal["impute", "error"] = "impute",
     separator: str = ",",
-    missing_values: tuple[str, ...] = (),
+    missing_values: tuple[str | int | float, ...] = (),
     decimal: str = ".",
     thousands: str | None = None,
     encoding: str | None = None,
@@ -60,7 +60,7 @@ def table(
     For CSV:
 
     separator: one character; a tab is "\\t", in double quotes.
-    missing_values: texts that stand for a missing value as well, such as ["?", "not done", "-999"].
+    missing_values: texts that stand for a missing value as well, such as ["?", "not done", -999].
     decimal, thousands: the mark before the decimals, and the one that groups thousands.
     encoding: unless stated UTF-8, or what a byte order mark says; such as cp1252 for files of older Windows programs.
     header: the number of the line with the names of the columns, from 1; 0: there is none.
@@ -69,7 +69,7 @@ def table(
     if not path.is_file():
         raise ValueError(f"path {path} is not a file; a CSV or Parquet file is needed")
     roles = Roles(target, client, task, numeric, categorical, drop, missing)
-    form = CsvFormat(separator, missing_values, decimal, thousands, encoding, header, names)
+    form = CsvFormat(separator, tuple(map(str, missing_values)), decimal, thousands, encoding, header, names)
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     if is_parquet and (stated := form.stated()):
         raise ValueError(f"{stated[0]} is of CSV files, but path {path.name} is a Parquet file; leave it out")

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from federated.datasets.client_ids import MISSING_WORDS, alike, merged, spelt, tidied
+from federated.datasets.client_ids import MISSING_WORDS, alike, merged, spelt, tidied_column
 from federated.datasets.examples import Complaint, Task
 from federated.datasets.features import MOST_CATEGORIES, kind_of, numbers_of, refuse_gaps, text_of
 from federated.datasets.mostly_numbers import cells_in_words, cure, mostly_numbers
 from federated.datasets.plain_arrays import as_float32
-from federated.datasets.reading import Suspicion, listed, named, span
+from federated.datasets.reading import Suspicion, counted, listed, named, span
 from federated.texts import quoted
 
 MOST_CLASSES_INFERRED = 20
@@ -42,7 +42,7 @@ def target_of(
     if labels is None:
         refuse_gaps(column, bad, "remove these rows")
     if task != "regression" and (labels is not None or kind_of(column, bad) == "categorical"):
-        texts = text_of(column).map(tidied) if labels is None else labels
+        texts = tidied_column(text_of(column)) if labels is None else labels
         if task is None and not isinstance(column.dtype, pd.CategoricalDtype):
             _refuse_numbers(texts, bad, options)
         by_text = _classes_of_texts(texts, task, bad)
@@ -69,7 +69,7 @@ def _labels(
 
     A class called NA, where classes are asked for; `01` and `1`, which a number does not tell apart; text.
     """
-    texts = written.map(lambda text: None if text is None or not tidied(text) else tidied(text))
+    texts = tidied_column(written)
     words = column.isna() & texts.notna()
     if words.any():
         if task == "regression" or set(texts[words]) - MISSING_WORDS:
@@ -134,7 +134,7 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
             Suspicion(
                 "target: a word for missing",
                 str(column.name),
-                f"{named(column.name, 'target ')} is {word!r} in {rows:,} rows, which is read as a class",
+                f"{named(column.name, 'target ')} is {word!r} in {counted(rows, 'row')}, which is read as a class",
             )
         )
     return Target(codes.astype(np.int64), _class_names(texts.tolist(), column, bad), tuple(said))
@@ -151,7 +151,7 @@ def _of_classes(column: pd.Series[Any], names: list[str]) -> tuple[Suspicion, ..
         return ()
     sentence = (
         f"{named(column.name, 'target ')} has {len(names)} different whole numbers ({listed(names)}) and is read as "
-        "as many classes; if it is an amount, say `task: regression`, if not, `task: classification`"
+        f"{len(names)} classes; if it is an amount, say `task: regression`, if not, `task: classification`"
     )
     return (Suspicion("target: whole numbers as classes", str(column.name), sentence),)
 
