@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from federated.errors import BadInput
 from federated.home import home
+from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
 
 _EMBEDDED = {
     # The server writes every task run in a transaction of its own unless told to gather them: a quarter of
@@ -37,6 +38,7 @@ _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 def configure() -> None:
     """Put the settings into the environment. Must come before the first import of Prefect. Raises BadInput."""
+    ask_loopback_directly()
     embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home() / 'prefect.db'}"}
     for name, value in {**_EMBEDDED, **_QUIET, **embedded}.items():
         os.environ.setdefault(name, value)
@@ -57,6 +59,10 @@ def prefect_api() -> Iterator[Callable[[], None]]:
 
     # The heartbeat makes every flow run wait up to a second at its end, and nobody watches for it here.
     quick = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    if not any(
+        _is_remote(address) for address in (PREFECT_API_URL.value(), os.environ.get("MLFLOW_TRACKING_URI"))
+    ):
+        forget_unusual_proxies()
     if PREFECT_API_URL.value():
         with temporary_settings(quick):
             _require_api(PREFECT_API_URL.value())
@@ -70,6 +76,11 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         finally:
             if server.has_answered:
                 _send_last_logs()
+
+
+def _is_remote(address: str | None) -> bool:
+    """Whether a server is asked over a network, perhaps through the very proxy that Prefect's client cannot use."""
+    return address is not None and address.startswith("http") and not is_loopback(address)
 
 
 def _require_api(address: str) -> None:

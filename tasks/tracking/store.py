@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from federated.errors import BadInput
 from federated.files import alone
 from federated.home import home
+from federated.loopback import ask_loopback_directly
 from federated.texts import file_name
 from tasks.tracking.failures import tried_again
 from tasks.tracking.limits import name_of
@@ -42,6 +43,7 @@ _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 
 def connect() -> MlflowClient:
     """A client of the tracking store; the embedded one is created at first use."""
+    ask_loopback_directly()
     for name, value in _SHORT_RETRIES.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
