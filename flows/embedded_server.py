@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from socket import socket
 
 from prefect.settings import get_current_settings
@@ -24,30 +26,7 @@ _SECONDS_TO_STOP = 5
 # Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
 # could reach itself.
 _PORTS = range(8000, 9000)
-# Uvicorn, which ends with the process that started it; the thread waits where the interpreter's lock is not held.
-# `uvicorn --fd` would take the socket for one of Unix, and so leave out TCP_NODELAY: every answer would wait.
-#
-# Servers of one home that start at once make and migrate its database one after another: two at once would break each
-# other's tables. The system takes the lock from whoever dies.
-_UVICORN = """
-import fcntl, os, signal, socket, sys, threading
-def end_with_parent():
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=end_with_parent, daemon=True).start()
-from uvicorn import Config, Server
-class OneAtATime(Server):
-    async def startup(self, sockets=None):
-        with open(sys.argv[2], "ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError:
-                pass  # a file system without locks
-            await super().startup(sockets)
-server = OneAtATime(Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"))
-server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
-sys.exit(0 if server.started else 3)
-"""
+_PROGRAM = Path(__file__).with_name("guarded_server.py")
 
 
 class EmbeddedServer:
@@ -55,9 +34,10 @@ class EmbeddedServer:
 
     def __init__(self, bound: socket) -> None:
         self.port: int = bound.getsockname()[1]
+        self.secret = f"fedstudy:{os.urandom(32).hex()}"
         self.has_answered = False
         self._started = time.monotonic()
-        self._process = _start_deaf_to_interrupts(bound.fileno())
+        self._process = _start_deaf_to_interrupts(bound.fileno(), self.secret)
 
     @property
     def api_url(self) -> str:
@@ -93,7 +73,8 @@ class EmbeddedServer:
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS_TO_STOP)
         try:
-            connection.request("GET", "/api/health")
+            secret = b64encode(self.secret.encode()).decode()
+            connection.request("GET", "/api/health", headers={"Authorization": f"Basic {secret}"})
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False
@@ -126,18 +107,23 @@ def _bound_socket() -> socket:
     raise BadInput(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
 
 
-def _start_deaf_to_interrupts(descriptor: int) -> "subprocess.Popen[bytes]":
-    """The process, which serves on this socket. Ctrl-C reaches us alone: the flows need it to say that they ended.
+def _start_deaf_to_interrupts(descriptor: int, secret: str) -> "subprocess.Popen[bytes]":
+    """The process, which serves on this socket whoever knows the secret.
 
-    Its input is a pipe on which nothing is said: when we are gone, killed or not, it closes, and the server ends.
+    Ctrl-C reaches us alone: the flows need it to say that they ended. Its input is a pipe on which nothing is said:
+    when we are gone, killed or not, it closes, and the server ends.
     """
-    command = [sys.executable, "-c", _UVICORN, str(descriptor), str(home() / "prefect.db.lock")]
+    home().mkdir(parents=True, exist_ok=True)
+    # -P: this folder holds no libraries.
+    command = [sys.executable, "-P", str(_PROGRAM), str(descriptor), str(home() / "prefect.db.lock")]
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
         **get_current_settings().to_environment_variables(exclude_unset=True),
+        "PREFECT_SERVER_API_AUTH_STRING": secret,  # not on the command line, which everybody may read
+        "PREFECT_API_AUTH_STRING": secret,
     }
     # A child inherits the signals that the thread that starts it has blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

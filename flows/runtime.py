@@ -55,7 +55,12 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
     port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
     """
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
     # The heartbeat makes every flow run wait up to a second at its end, and nobody watches for it here.
     quick = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
@@ -70,12 +75,14 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         return
     from flows.embedded_server import embedded_server
 
-    with embedded_server() as server, temporary_settings({**quick, PREFECT_API_URL: server.api_url}):
-        try:
-            yield server.wait
-        finally:
-            if server.has_answered:
-                _send_last_logs()
+    with embedded_server() as server:
+        ours = {PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: server.secret}
+        with temporary_settings({**quick, **ours}):
+            try:
+                yield server.wait
+            finally:
+                if server.has_answered:
+                    _send_last_logs()
 
 
 def _is_remote(address: str | None) -> bool:

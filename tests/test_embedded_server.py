@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64encode
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,13 @@ from flows import embedded_server
 from flows.embedded_server import EmbeddedServer
 
 pytestmark = pytest.mark.usefixtures("home")
+
+
+def patient():
+    """A busy machine takes its time to start a server."""
+    from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+
+    return temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 300})
 
 
 class _Program:
@@ -35,7 +45,9 @@ class _Program:
 def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    monkeypatch.setattr(embedded_server, "_start_deaf_to_interrupts", lambda descriptor: _Program(code))
+    monkeypatch.setattr(
+        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret: _Program(code)
+    )
     with embedded_server._bound_socket() as bound:
         server = EmbeddedServer(bound)
     with (
@@ -60,13 +72,11 @@ def test_the_port_is_ours_from_the_first_moment():
 
 def test_the_server_has_the_socket_where_the_port_was_chosen():
     """While the server starts, its port cannot be taken; once it is stopped, it can."""
-    with embedded_server.embedded_server() as server:
+    with patient(), embedded_server.embedded_server() as server:
         with socket.socket() as rival, pytest.raises(OSError, match="in use"):
             rival.bind(("127.0.0.1", server.port))
         server.wait()
-        with socket.create_connection(("127.0.0.1", server.port)) as asked:
-            asked.sendall(b"GET /api/health HTTP/1.0\r\n\r\n")
-            assert b"200 OK" in asked.recv(1000)
+        assert _ask(server.port, "GET", "/api/health", _known(server))[0] == 200
     with socket.socket() as rival:
         rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         rival.bind(("127.0.0.1", server.port))
@@ -81,7 +91,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
         lambda command, env, stdin, pass_fds: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    embedded_server._start_deaf_to_interrupts(8000)
+    embedded_server._start_deaf_to_interrupts(8000, "a:b")
     assert signal.SIGINT in blocked[0]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
@@ -92,7 +102,7 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch):
         embedded_server.subprocess, "Popen", lambda command, env, stdin, pass_fds: given.update(env)
     )
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
-    embedded_server._start_deaf_to_interrupts(8000)
+    embedded_server._start_deaf_to_interrupts(8000, "a:b")
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
 
@@ -111,3 +121,119 @@ def test_the_server_ends_with_a_process_that_is_killed():
     except subprocess.TimeoutExpired:
         os.kill(server, signal.SIGKILL)
         raise
+
+
+def _known(server):
+    """The header that says the server's secret."""
+    return {"Authorization": f"Basic {b64encode(server.secret.encode()).decode()}"}
+
+
+def _ask(port, method, path, headers, body=None):
+    """The status and the headers of the answer; `Host` may be among the headers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, {name.lower() for name, _ in answer.getheaders()}
+    finally:
+        connection.close()
+
+
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Protocol": "prefect",
+}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A server that answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("server")
+        patch.setenv("FEDSTUDY_HOME", str(folder))
+        patch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{folder / 'prefect.db'}")
+        with patient(), embedded_server.embedded_server() as server:
+            server.wait()
+            yield server
+
+
+def test_the_server_answers_who_knows_its_secret(running):
+    assert _ask(running.port, "GET", "/api/health", _known(running))[0] == 200
+    json = {**_known(running), "Content-Type": "application/json"}
+    assert _ask(running.port, "POST", "/api/flow_runs/filter", json, "{}")[0] == 200
+    local = {**_known(running), "Host": f"localhost:{running.port}"}
+    assert _ask(running.port, "GET", "/api/admin/version", local)[0] == 200
+    assert _ask(running.port, "GET", "/api/events/in", {**_known(running), **UPGRADE})[0] == 101
+
+
+PLACES = [
+    ("GET", "/api/health"),
+    ("GET", "/api/admin/version"),
+    ("POST", "/api/flow_runs/filter"),
+    ("DELETE", "/api/flow_runs/00000000-0000-0000-0000-000000000000"),
+    ("OPTIONS", "/api/flow_runs/filter"),
+    ("GET", "/"),
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+    ("GET", "/ui-settings"),
+    ("GET", "//api/health"),
+    ("GET", "/api/events/in"),
+    ("GET", "/api/events/out"),
+    ("GET", "/api/logs/out"),
+]
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+
+
+@pytest.mark.parametrize(("method", "path"), PLACES)
+def test_the_server_refuses_everybody_else_everywhere(running, method, path):
+    beside = {
+        **(UPGRADE if path.endswith(("/in", "/out")) else {}),
+        **(PREFLIGHT if method == "OPTIONS" else {}),
+    }
+    known, own = _known(running), f"http://127.0.0.1:{running.port}"
+    strangers = [
+        ({}, {401, 403}),  # of a websocket any refusal before it stands is 403
+        ({"Authorization": "Basic ZmVkc3R1ZHk6"}, {401, 403}),
+        ({"Authorization": "Bearer x"}, {401, 403}),
+        ({**known, "Origin": "http://evil.example"}, {403}),
+        ({**known, "Origin": "null"}, {403}),
+        ({**known, "Origin": own}, {403}),
+        ({"Origin": "http://evil.example"}, {403}),
+        ({**known, "Host": "evil.example"}, {403}),
+        ({**known, "Host": f"evil.example:{running.port}"}, {403}),
+        ({**known, "Host": f"127.0.0.1:{running.port + 1}"}, {403}),
+        ({**known, "Host": f"127.0.0.1.evil.example:{running.port}"}, {403}),
+        ({**known, "Host": ""}, {403}),
+    ]
+    for headers, expected in strangers:
+        status, answered = _ask(running.port, method, path, {**beside, **headers})
+        assert status in expected, headers
+        assert not any(name.startswith("access-control-") for name in answered), headers
+
+
+def test_a_request_without_a_host_or_with_two_is_refused(running):
+    secret = f"Authorization: {_known(running)['Authorization']}"
+    own = f"Host: 127.0.0.1:{running.port}"
+    for version, lines in [("1.0", [secret]), ("1.1", [secret, own, "Host: evil.example"])]:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=60) as asked:
+            asked.sendall("\r\n".join([f"GET /api/admin/version HTTP/{version}", *lines, "", ""]).encode())
+            assert asked.recv(1000).split()[1] in (b"403", b"400")
+
+
+def test_the_secret_is_in_no_command_line_and_in_no_file(running, tmp_path_factory):
+    word = running.secret.partition(":")[2].encode()
+    assert len(word) == 64
+    process = Path("/proc", str(running._process.pid))
+    if process.exists():
+        assert word not in (process / "cmdline").read_bytes()
+    home = Path(os.environ["FEDSTUDY_HOME"])
+    assert not [path for path in home.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
+def test_no_two_servers_have_one_secret(monkeypatch):
+    monkeypatch.setattr(embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret: _Program(0))
+    with embedded_server._bound_socket() as bound:
+        assert EmbeddedServer(bound).secret != EmbeddedServer(bound).secret
