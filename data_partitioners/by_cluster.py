@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,11 +12,12 @@ from data_partitioners.partition import Partition, Pool, by_owner, numbered, sta
 from data_partitioners.skew import Skew
 
 Encoder = Callable[[np.ndarray], np.ndarray]
+"""Inputs [n, ...] -> their embedding [n, d]."""
 
 
 def by_cluster(
     method: Literal["k_means", "gaussian_mixture"] = "k_means",
-    encoder: str | None = None,
+    encoder: Encoder | None = None,
     components: int | None = 32,
     within_classes: bool = False,
 ) -> Skew:
@@ -36,13 +36,12 @@ def by_cluster(
     """
     if components is not None and components < 1:
         raise ValueError(f"components must be at least 1 or null, got {components}")
-    encode = None if encoder is None else _imported(encoder)
 
     def deal(
         pool: Pool, num_clients: int | None, sizes: np.ndarray | None, generator: np.random.Generator
     ) -> Partition:
         number = stated_number(num_clients, pool, "by_cluster")
-        features = _reduced(_features(pool, encode, encoder), components, generator)
+        features = _reduced(_features(pool, encoder), components, generator)
         if not within_classes:
             return numbered(by_owner(METHODS[method](features, number, generator).members, number))
         return numbered(by_owner(_matched(pool, features, number, METHODS[method], generator), number))
@@ -50,27 +49,15 @@ def by_cluster(
     return Skew("by_cluster", deal=deal)
 
 
-def _imported(name: str) -> Encoder:
-    """The user's own encoder. Raises ValueError where it cannot be imported."""
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"encoder {name!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ValueError(f"encoder {name!r} is a {type(found).__name__}, not a function")
-    return found  # type: ignore[no-any-return]
-
-
-def _features(pool: Pool, encode: Encoder | None, encoder: str | None) -> np.ndarray:
+def _features(pool: Pool, encoder: Encoder | None) -> np.ndarray:
     """What is clustered, float64 [N, d]. Raises ValueError where the pool has no features, or they are no numbers."""
     if pool.features is None:
         raise ValueError("partitioner: by_cluster needs the features of the examples; the pool has none")
     inputs = pool.features()
-    found = inputs if encode is None else np.asarray(encode(inputs))
+    found = inputs if encoder is None else np.asarray(encoder(inputs))
     if len(found) != pool.size or found.dtype.kind not in "fiu":
         raise ValueError(
-            f"partitioner: by_cluster: encoder {encoder} must return numbers [{pool.size}, d], "
+            f"partitioner: by_cluster: the encoder must return numbers [{pool.size}, d], "
             f"got {found.dtype} {list(found.shape)}"
         )
     found = found.reshape(pool.size, -1).astype(np.float64)

@@ -2,18 +2,16 @@
 
 A `Choice` is checked where it is read: `Kind.bind` looks the name up, names every argument, coerces each
 to the type in the factory's signature and calls the factory once, so that a typo or a bad value fails
-before anything runs.
+before anything runs. A factory of a person's own is not called then: its source says what it takes, and
+`Choice.build` runs it.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
 from pydantic import (
@@ -23,17 +21,23 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_serializer,
     model_validator,
 )
 
+from federated.choice_label import label_of
 from federated.choice_schema import schema_of
-from federated.choice_text import argument_text, parse, summands
+from federated.choice_text import parse, summands
 from federated.containment import contained
 from federated.errors import OwnCodeFailed, readable
-from federated.own_code import hints_of, own_function
+from federated.own_code import hints_of
+from federated.own_modules import loaded
+from federated.own_source import OwnCode, Roots, find, refuse, roots_of
 from federated.paths import absolute_within
+from federated.signatures import UNKNOWN, Signature, signature_of
+from federated.stated import coerced, named, unknown_name
 
 T = TypeVar("T")
 
@@ -50,6 +54,9 @@ class Choice(BaseModel):
     arguments: Mapping[str, Any] = {}
     positional: tuple[Any, ...] = ()
     _kind: Kind[Any] | None = PrivateAttr(default=None)
+    _own: OwnCode | None = PrivateAttr(default=None)
+    _roots: Roots = PrivateAttr(default=())
+    _code: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -62,49 +69,40 @@ class Choice(BaseModel):
             return {"name": value["name"], "arguments": {k: v for k, v in value.items() if k != "name"}}
         if isinstance(value, Choice):
             return value
-        raise ValueError(
-            f"a choice is a name like 'iid', a call like 'dirichlet(0.1)' or a mapping, got {value!r}"
-        )
+        forms = "a name like 'iid', a call like 'dirichlet(0.1)' or a mapping"
+        raise ValueError(f"a choice is {forms}, got {value!r}")
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
         return {"name": self.name, **self.arguments}
 
+    def __eq__(self, other: object) -> bool:
+        """Equal where they say the same; `own_code` tells whether that means the same."""
+        return isinstance(other, Choice) and self.model_dump() == other.model_dump()
+
     def __hash__(self) -> int:
         return hash(json.dumps(self.model_dump(), sort_keys=True))
 
     def build(self) -> Any:
-        """What the factory returns for these arguments."""
+        """What the factory returns for these arguments. Runs a person's own code. Raises ValueError."""
         return self._bound().build(self)
 
     def argument(self, name: str) -> Any:
         """The value of one argument; a choice where it is one, a list of choices where it is several."""
         kind = self._bound()
-        value, hint = self.arguments[name], kind.hints(self.name).get(name, Any)
+        value, hint = self.arguments[name], kind.signature(self.name, self._own).hints.get(name, Any)
         if kind.is_several(hint):
-            return [kind.bind(each) for each in value]
-        return kind.bind(value) if kind.nests(hint, value) else value
+            return [kind.bind(each, self._roots) for each in value]
+        inner = kind.nested(hint, value)
+        return value if inner is None else inner.bind(value, self._roots)
+
+    def own_code(self) -> Mapping[str, str]:
+        """The person's own code in it: name -> digest of its source; "" where it was not there to be read."""
+        return self._code
 
     def label(self) -> str:
         """The choice as a short call: arguments that have their default value are left out."""
-        kind = self._bound()
-        hints = kind.hints(self.name)
-        defaults = {
-            p.name: TypeAdapter(hints[p.name]).dump_python(p.default, mode="json")
-            for p in kind.parameters(self.name)
-            if p.default is not p.empty
-        }
-        stated = []
-        for name in self.arguments:
-            value = self.argument(name)
-            if isinstance(value, Choice):
-                stated.append(value.label())
-            elif kind.is_several(hints.get(name, Any)):
-                return " + ".join(each.label() for each in value)
-            elif name not in defaults or value != defaults[name]:
-                stated.append(argument_text(name, Path(value).name if hints.get(name) is Path else value))
-        short = self.name.rpartition(":")[2]
-        return f"{short}({', '.join(stated)})" if stated else short
+        return label_of(self, self._bound())
 
     def _bound(self) -> Kind[Any]:
         if self._kind is None:
@@ -124,6 +122,7 @@ class Kind(Generic[T]):
         factory like the registered ones.
     several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
     held: holds what a user's own factory (its name, what it returned) made to what the kind promises, at every call.
+    others: types that mark a parameter as a nested choice of another kind.
     """
 
     name: str
@@ -132,126 +131,125 @@ class Kind(Generic[T]):
     given: tuple[str, ...] | None = None
     several: tuple[str, str] | None = None
     held: Callable[[str, Any], T] | None = None
+    others: tuple[Kind[Any], ...] = field(default=())
 
-    def bind(self, value: Any) -> Choice:
-        """The choice with every argument named, coerced and checked. Raises ValueError."""
+    def bind(self, value: Any, roots: Roots = ()) -> Choice:
+        """The choice with every argument named, coerced and checked; nothing of a person's own is run.
+
+        roots: where modules of their own are looked for, beside those allowed by name. Raises ValueError.
+        """
         if self.several is not None and (parts := summands(value)) is not None:
             value = {"name": self.several[0], self.several[1]: parts}
         try:
             stated = Choice.model_validate(value)
         except ValidationError as error:
             raise ValueError(readable(error)) from error
-        arguments = dict(self._bind_arguments(stated))
+        own = self.own(stated.name, roots)
+        signature = self.signature(stated.name, own)
+        given = named(stated.name, signature, stated.positional, stated.arguments)
+        code = {} if stated.name in self.factories else {stated.name: own.digest if own else ""}
+        arguments = {
+            name: self._plain(f"{stated.name}.{name}", signature.hints.get(name, Any), argument, roots, code)
+            for name, argument in given.items()
+        }
         choice = Choice.model_construct(name=stated.name, arguments=arguments)
-        choice._kind = self
-        self.build(choice)
+        choice._kind, choice._own, choice._roots, choice._code = self, own, roots, code
+        if not code:
+            self.build(choice)
         return choice
 
     def build(self, choice: Choice) -> T:
         """Call the factory with the arguments of a bound choice."""
-        hints = self.hints(choice.name)
+        function, name = self._function(choice), choice.name
+        hints = self.hints(name) if choice._own is None else hints_of(function)
         arguments = {
-            name: self._value(hints.get(name, Any), value) for name, value in choice.arguments.items()
+            key: self._value(f"{name}.{key}", hints.get(key, Any), value, choice._roots)
+            for key, value in choice.arguments.items()
         }
-        function = self._function(choice.name)
-        if self._is_own(choice.name):
+        if choice._own is not None and self.given is not None:
             return partial(function, **arguments)  # type: ignore[return-value]
-        own = choice.name not in self.factories
-        with contained(choice.name, OwnCodeFailed if own else ValueError):
+        own = name not in self.factories
+        with contained(name, OwnCodeFailed if own else ValueError):
             made: T = function(**arguments)
             if self.product is not None and not isinstance(made, self.product):
                 raise ValueError(f"must return {self.product.__name__}, got {type(made).__name__}")
-            return self.held(choice.name, made) if own and self.held is not None else made
+            return self.held(name, made) if own and self.held is not None else made
 
-    def parameters(self, name: str) -> list[inspect.Parameter]:
-        """The factory's parameters that a study file may state."""
-        every = list(inspect.signature(self._function(name)).parameters.values())
-        stated = every[len(self.given or ()) :] if self._is_own(name) else every
-        return [p for p in stated if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    def own(self, name: str, roots: Roots) -> OwnCode | None:
+        """The person's own code of this name; None for what is registered, and for what is not here to be read."""
+        if name in self.factories:
+            return None
+        if ":" not in name:
+            raise ValueError(unknown_name(self.name, name, self.factories))
+        products = {kind.product.__name__: kind.product for kind in (self, *self.others) if kind.product}
+        return find(name, self.name, self.given or (), products, roots)
 
-    def takes_any(self, name: str) -> bool:
-        """Whether the factory has a `**kwargs`, so that any argument may be stated."""
-        signature = inspect.signature(self._function(name))
-        return any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    def signature(self, name: str, own: OwnCode | None) -> Signature:
+        """What a study file may state of a choice of this kind."""
+        if name in self.factories:
+            return signature_of(self.factories[name])
+        return UNKNOWN if own is None else own.signature
 
-    def hints(self, name: str) -> dict[str, Any]:
-        """The type of every parameter; Any where the signature says nothing."""
-        hints = hints_of(self._function(name))
-        return {p.name: hints.get(p.name, Any) for p in self.parameters(name)}
+    def hints(self, name: str) -> Mapping[str, Any]:
+        """The type of every parameter of a registered factory."""
+        return signature_of(self.factories[name]).hints
 
     def is_several(self, hint: Any) -> bool:
         """Whether an argument of this type is a list of choices of this kind."""
         return self.product is not None and get_args(hint) == (self.product, ...)
 
-    def _bind_arguments(self, stated: Choice) -> Iterator[tuple[str, Any]]:
-        parameters = self.parameters(stated.name)
-        allowed = ", ".join(p.name for p in parameters) or "none"
-        if len(stated.positional) > len(parameters):
-            raise ValueError(f"{stated.name}: {len(stated.positional)} arguments given, takes {allowed}")
-        by_position = {p.name: v for p, v in zip(parameters, stated.positional, strict=False)}
-        unknown = [n for n in stated.arguments if n not in {p.name for p in parameters}]
-        if unknown and not self.takes_any(stated.name):
-            raise ValueError(f"{stated.name}: there is no argument {unknown[0]!r}; allowed: {allowed}")
-        if twice := sorted(set(by_position) & set(stated.arguments)):
-            raise ValueError(f"{stated.name}: the argument {twice[0]!r} is given twice")
-        given = {**by_position, **stated.arguments}
-        if "name" in given:
-            raise ValueError(f"{stated.name}: an argument cannot be called 'name', which is the choice's own")
-        hints = self.hints(stated.name)
-        for parameter in parameters:
-            if parameter.name not in given and parameter.default is parameter.empty:
-                raise ValueError(f"{stated.name}: the argument {parameter.name!r} is required")
-            value = given.get(parameter.name, parameter.default)
-            yield parameter.name, self._plain(stated.name, parameter.name, hints[parameter.name], value)
-        yield from ((name, stated.arguments[name]) for name in unknown)
+    def nested(self, hint: Any, value: Any) -> Kind[Any] | None:
+        """The kind of which an argument is a choice; none where it is none, or may be left out and is null."""
+        for kind in (self, *self.others):
+            if kind.product is not None and hint is not None:
+                optional = value is not None and hint == kind.product | None
+                if hint == kind.product or optional:
+                    return kind
+        return None
 
-    def _plain(self, name: str, parameter: str, hint: Any, value: Any) -> Any:
-        """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound."""
-        if self.nests(hint, value):
-            return self.bind(value).model_dump()
+    def _plain(self, field: str, hint: Any, value: Any, roots: Roots, code: dict[str, str]) -> Any:
+        """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound.
+
+        code: takes up the person's own code in it.
+        """
+        if (inner := self.nested(hint, value)) is not None:
+            return _bound(inner, value, roots, code)
         if self.is_several(hint):
             if not isinstance(value, list | tuple):
-                raise ValueError(f"{name}.{parameter}: must be a list of {self.name}s, got {value!r}")
-            return [self.bind(each).model_dump() for each in value]
-        try:
-            adapter = TypeAdapter(hint)
-            coerced = absolute_within(adapter.validate_python(value))
-            return adapter.dump_python(coerced, mode="json")
-        except ValidationError as error:
-            raise ValueError(readable(error, f"{name}.{parameter}")) from error
+                raise ValueError(f"{field}: must be a list of {self.name}s, got {value!r}")
+            return [_bound(self, each, roots, code) for each in value]
+        return TypeAdapter(hint).dump_python(absolute_within(coerced(hint, value, field)), mode="json")
 
-    def _value(self, hint: Any, plain: Any) -> Any:
+    def _value(self, field: str, hint: Any, plain: Any, roots: Roots) -> Any:
         if self.is_several(hint):
-            return tuple(self.bind(each).build() for each in plain)
-        nested = self.nests(hint, plain)
-        return self.bind(plain).build() if nested else TypeAdapter(hint).validate_python(plain)
+            return tuple(self.bind(each, roots).build() for each in plain)
+        if (inner := self.nested(hint, plain)) is not None:
+            return inner.bind(plain, roots).build()
+        return coerced(hint, plain, field)
 
-    def nests(self, hint: Any, value: Any) -> bool:
-        """Whether an argument is a choice of this same kind; one that may be left out is none where it is null."""
-        optional = None if self.product is None else self.product | None
-        return hint is not None and (hint is self.product or (value is not None and hint == optional))
+    def _function(self, choice: Choice) -> Callable[..., Any]:
+        if choice.name in self.factories:
+            return self.factories[choice.name]
+        if choice._own is None:
+            refuse(choice.name, choice._roots)
+        return loaded(choice._own)
 
-    def _is_own(self, name: str) -> bool:
-        return self.given is not None and name not in self.factories
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        if name in self.factories:
-            return self.factories[name]
-        if ":" in name:
-            return own_function(name)
-        close = get_close_matches(name, self.factories, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        known = ", ".join(sorted(self.factories))
-        raise ValueError(
-            f"there is no {self.name} {name!r}; {hint}known: {known}, or your own package.module:function"
-        )
+def _bound(kind: Kind[Any], value: Any, roots: Roots, code: dict[str, str]) -> dict[str, Any]:
+    choice = kind.bind(value, roots)
+    code.update(choice.own_code())
+    return choice.model_dump()
 
 
 def choice_of(kind: Kind[Any]) -> Any:
     """The annotation of a config field that holds a choice of this kind."""
+
+    def bound(value: Any, info: ValidationInfo) -> Choice:
+        return kind.bind(value, roots_of(info.context))
+
     return Annotated[
         Choice,
-        BeforeValidator(kind.bind),
+        BeforeValidator(bound),
         kind,
         WithJsonSchema(schema_of(kind.name, sorted(kind.factories), kind.several is not None)),
     ]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from federated.errors import BadInput, Diverged, OwnCodeFailed
-from federated.own_code import explained, is_theirs, place_of
+from federated.own_code import PRIVATE, explained, is_theirs, place_of
 
 _DOTTED = re.compile(r"[\w.]+:[\w.]+")
 
@@ -108,8 +108,16 @@ def _name_of(file: str | None, choices: Mapping[str, Any]) -> str:
     """`model: nets:Pooled` where the file is that of the module, else that it is own code."""
     for path, value in choices.items():
         for name in value if isinstance(value, list) else [value]:
-            if isinstance(name, str) and _DOTTED.fullmatch(name):
-                module = sys.modules.get(name.partition(":")[0])
-                if file is not None and getattr(module, "__file__", None) == file:
-                    return f"{path}: {name}"
+            is_name = file is not None and isinstance(name, str) and _DOTTED.fullmatch(name)
+            if is_name and file in _files_of(name.partition(":")[0]):
+                return f"{path}: {name}"
     return "own code"
+
+
+def _files_of(module: str) -> set[str | None]:
+    """The files of the modules of this name: those of studies have a package of their own each."""
+    return {
+        getattr(known, "__file__", None)
+        for name, known in list(sys.modules.items())
+        if name == module or (name.startswith(PRIVATE) and name.partition(".")[2] == module)
+    }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from data_partitioners import PARTITIONERS, Partitioner
+from data_partitioners.by_cluster import Encoder
 from federated.algorithms import ALGORITHMS, Algorithm
 from federated.choice import Choice, Kind, choice_of
 from federated.choice_schema import schema_of
@@ -17,15 +18,18 @@ from federated.held import held_algorithm, held_compressor, held_privacy, held_s
 from federated.local_training import SCHEDULES, Schedule
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
+from federated.own_source import roots_of
 from federated.privacy import PRIVACY, Privacy
 
 DATASET = Kind("dataset", DATASETS, given=())
+ENCODER: Kind[Any] = Kind("encoder", {}, product=Encoder, given=("inputs",))
 PARTITIONER: Kind[Partitioner] = Kind(
     "partitioner",
     PARTITIONERS,
     product=Partitioner,
     given=("pool", "num_clients", "generator"),
     several=("compose", "parts"),
+    others=(ENCODER,),
 )
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
@@ -45,11 +49,11 @@ PrivacyChoice = choice_of(PRIVACY_MECHANISM)
 ScheduleChoice = choice_of(SCHEDULE)
 
 
-def _network_or_none(value: Any) -> Choice | None:
+def _network_or_none(value: Any, info: ValidationInfo) -> Choice | None:
     """A network, or none; a mapping without a name is a `link`."""
     if isinstance(value, Mapping) and "name" not in value:
         value = {"name": "link", **value}
-    return None if value is None else NETWORK.bind(value)
+    return None if value is None else NETWORK.bind(value, roots_of(info.context))
 
 
 _OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=False)

@@ -13,12 +13,12 @@ from federated.errors import BadInput, OwnCodeFailed
 from federated.own_code import explained
 from federated.torch_state import torch_kept
 
-_SECONDS_TO_LOAD = 10.0  # what takes longer is not called a second time, to see whether it returns the same
-_KNOWN: set[Choice] = set()
-"""A person's own data sets that returned the same twice."""
-
 Stamp = tuple[tuple[str, int, int], ...]
-"""(file, time of its last change in ns, bytes) of every file that a data set names."""
+"""(file, time of its last change in ns, bytes) of every file that a data set names; own code by its digest."""
+
+_SECONDS_TO_LOAD = 10.0  # what takes longer is not called a second time, to see whether it returns the same
+_KNOWN: set[tuple[Choice, Stamp]] = set()
+"""A person's own data sets that returned the same twice."""
 
 
 def load_examples(dataset: Choice) -> Examples:
@@ -31,9 +31,8 @@ def stamp(dataset: Choice) -> Stamp:
     named = [Path(value) for value in dataset.arguments.values() if isinstance(value, str)]
     paths = [path for path in named if path.is_absolute() and path.exists()]
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    return tuple(
-        (str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()
-    )
+    stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()]
+    return (*stamps, *((f"{name} {digest}", 0, 0) for name, digest in dataset.own_code().items()))
 
 
 @lru_cache(maxsize=2)
@@ -42,13 +41,13 @@ def _load(dataset: Choice, stamped: Stamp) -> Examples:
         return _registered(dataset)
     started = time.perf_counter()
     examples = _own(dataset)
-    if dataset not in _KNOWN and time.perf_counter() - started < _SECONDS_TO_LOAD:
+    if (dataset, stamped) not in _KNOWN and time.perf_counter() - started < _SECONDS_TO_LOAD:
         if _own(dataset).digest != examples.digest:
             raise OwnCodeFailed(
                 f"dataset: {title(dataset)} returns other data each time it is called; draw its random numbers from a "
                 "generator with a seed, such as numpy.random.default_rng(0)"
             )
-        _KNOWN.add(dataset)
+        _KNOWN.add((dataset, stamped))
     return examples
 
 

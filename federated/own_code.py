@@ -1,8 +1,7 @@
-"""A user's own function, by its dotted name."""
+"""What a person's own code says of itself: its types, and what went wrong in it."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sysconfig
 import traceback
@@ -15,21 +14,8 @@ _ROOMS = ("flows", "tasks", "federated", "data_partitioners", "benchmarks", "tes
 _PYTHON = [Path(sysconfig.get_path(which)) for which in ("stdlib", "platstdlib")]
 
 
-def own_function(name: str) -> Callable[..., Any]:
-    """Import the user's own `package.module:function`. Raises ValueError when that cannot be done."""
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute or module_name.startswith("."):
-        raise ValueError(f"cannot import {name!r}: write package.module:function")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (Exception, SystemExit) as error:
-        raise ValueError(
-            f"cannot import {name!r}: {explained(error)} "
-            "(looked beside the study file, in the working folder and on PYTHONPATH)"
-        ) from error
-    if not callable(found):
-        raise ValueError(f"{name!r} is a {type(found).__name__}, not a function or class that can be called")
-    return found  # type: ignore[no-any-return]
+PRIVATE = "fedstudy_own_"
+"""How the name of the package begins that one study's own modules are in, see federated/own_modules.py."""
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.shards import machine_bytes, shard_size
 from federated.local_training.work import LocalWork
 from federated.objective import Loss, loss_of
+from federated.own_choices import check_own_code
 from federated.parameters import FlatModel
 from federated.privacy import Privacy
 from federated.state import RunState
@@ -73,6 +74,7 @@ def prepare(config: RunConfig) -> Setup:
 
 def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
+    check_own_code(config)
     federation = partition_clients(config)
     _check(config, federation)
     _check_personalisation(config, federation)

@@ -12,13 +12,15 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema
 
-from federated.anchoring import anchored
+from federated.anchoring import Place, anchored
 from federated.choice import Choice
 from federated.comparison import Comparison
 from federated.config import Compression, RunConfig
@@ -29,6 +31,7 @@ from federated.frozen import Frozen
 from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
 from federated.limits import LONGEST_ARM
 from federated.names import StudyName, arm_name
+from federated.own_source import Roots, roots_of
 from federated.study_file import apply_setting, content_of
 from federated.texts import listed, quoted, shortened
 from federated.without_server import Anchors, anchor_overrides, has_effect
@@ -79,13 +82,16 @@ class StudyConfig(Frozen):
         "the gap between the two each arm closes",
     )
     comparison: Comparison = Field(default_factory=Comparison, description="How the arms are judged")
+    _roots: Roots = PrivateAttr(default=())
+    _is_checked: bool = PrivateAttr(default=False)
 
     @model_validator(mode="wrap")
     @classmethod
     def _read_file(cls, value: Any, handler: ModelWrapValidatorHandler[StudyConfig]) -> StudyConfig:
         if isinstance(value, str | Path):
-            return handler(anchored(content_of(Path(value)), Path(value).parent.resolve()))
-        return handler(anchored(value, Path.cwd()) if isinstance(value, Mapping) else value)
+            place = Place.of_file(Path(value))
+            return cls.model_validate(anchored(content_of(Path(value)), place), context=place.roots)
+        return handler(anchored(value, Place.working()) if isinstance(value, Mapping) else value)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -107,7 +113,10 @@ class StudyConfig(Frozen):
         return comparison.model_copy(update={"baseline": arm_name(comparison.baseline)})
 
     @model_validator(mode="after")
-    def _all_runs_are_valid(self) -> StudyConfig:
+    def _all_runs_are_valid(self, info: ValidationInfo) -> StudyConfig:
+        if self._is_checked:
+            return self
+        self._roots = roots_of(info.context)
         if self.axes and self.arms:
             raise ValueError("state axes or arms, not both")
         if empty := [path for path, values in self.axes.items() if not values]:
@@ -127,6 +136,7 @@ class StudyConfig(Frozen):
                 f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
             )
         check_size(self.model_dump_json())
+        self._is_checked = True
         return self
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
@@ -198,7 +208,9 @@ class StudyConfig(Frozen):
             changes = spelled_out(config, stated)
             for path in sorted(changes, key=lambda path: path.count(".")):
                 config = with_value(config, path, changes[path])
-            configs = [RunConfig.model_validate({**config, "seed": seed}) for seed in self.seeds]
+            configs = [
+                RunConfig.model_validate({**config, "seed": seed}, context=self._roots) for seed in self.seeds
+            ]
         except ValueError as error:
             where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
             what = readable(error) if isinstance(error, ValidationError) else str(error)
@@ -213,7 +225,7 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
 
     settings: `dotted.path=value` each, applied to the base run; value is YAML, and a path in it is relative to the
     working folder, as everywhere on a command line. seeds: instead of the file's.
-    The file's folder joins the import path, so that the user's own functions beside it are found.
+    Modules of the person's own are looked for beside the file and in the working folder; none is run.
     """
     try:
         content = content_of(path)
@@ -221,7 +233,8 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
             content["seeds"] = list(seeds)
         for setting in settings:
             apply_setting(content, setting)
-        return StudyConfig.model_validate(anchored(content, path.parent.resolve()))
+        place = Place.of_file(path)
+        return StudyConfig.model_validate(anchored(content, place), context=place.roots)
     except ValidationError as error:
         raise BadInput(f"{path}:\n{readable(error)}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from federated.anchoring import anchored_override
+from federated.anchoring import Place, anchored_override
 from federated.dotted import as_mapping
 from federated.errors import BadInput
 from federated.limits import DEEPEST
@@ -19,7 +18,7 @@ from federated.study_extent import check_extent, text_of
 
 
 def content_of(path: Path) -> dict[str, Any]:
-    """The YAML of a study file, before any check; its folder joins the import path."""
+    """The YAML of a study file, before any check."""
     text = text_of(path)
     try:
         content = _values_of(text)
@@ -29,8 +28,6 @@ def content_of(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"the study file {path} must be a mapping with name and base, got a {type(content).__name__}"
         )
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.append(folder)
     return content
 
 
@@ -52,7 +49,7 @@ def apply_setting(content: dict[str, Any], setting: str) -> None:
         for part in parts[:-1]:
             place[part] = as_mapping({} if place.get(part) is None else place[part], path)
             place = place[part]
-        value = anchored_override(path, _values_of(text), [content["base"]], Path.cwd())
+        value = anchored_override(path, _values_of(text), [content["base"]], Place.working())
         place[parts[-1]] = value
     except (ValueError, yaml.YAMLError) as error:
         raise BadInput(f"--set {setting!r}: {error}") from error

@@ -33,6 +33,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the base run; repeatable"),
 ]
+AllowCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PREFIX",
+        help="Let the study use functions and classes of this module or package, wherever it is; repeatable. Without "
+        "it: only those defined beside the study file and in the working folder",
+    ),
+]
 Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the file's: 0,1,2 or 0-9")]
 
 
@@ -41,6 +49,7 @@ def run(
     study: StudyFile,
     settings: Settings = None,
     seeds: Seeds = None,
+    allow_code: AllowCode = None,
     arm: Annotated[
         list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
     ] = None,
@@ -53,9 +62,11 @@ def run(
     ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
+    from federated.own_source import allow
     from flows.runtime import prefect_api
 
     screen, failure = console(), None
+    allow(allow_code or [])
     if forecast:
         from flows.forecast import show_forecast
 
@@ -92,14 +103,17 @@ def preview(
     study: StudyFile,
     settings: Settings = None,
     seeds: Seeds = None,
+    allow_code: AllowCode = None,
     save: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the partition to FILE.npz or .csv, for `from_file`"),
     ] = None,
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
+    from federated.own_source import allow
     from flows.preview import show_preview
 
+    allow(allow_code or [])
     show_preview(_study(study, settings, seeds), console(), save)
 
 

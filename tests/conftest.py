@@ -107,11 +107,13 @@ def local_work() -> Callable[..., LocalWork]:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Write the source of a module of the user's own, which can be imported; returns its name."""
+    """Write the source of a module of the user's own, which is allowed and can be imported; returns its name."""
 
     def write(source: str) -> str:
         name = f"own_{uuid4().hex}"
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        allowed = os.environ.get("FEDSTUDY_OWN_CODE", "")
+        monkeypatch.setenv("FEDSTUDY_OWN_CODE", f"{allowed},{name}".strip(","))
         monkeypatch.syspath_prepend(str(tmp_path))
         return name
 

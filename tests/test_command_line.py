@@ -126,7 +126,7 @@ BAD = {
     "module that is not there": ({"model": "nowhere.models:make"}, "cannot import 'nowhere.models:make'"),
     "function that is not there": (
         lambda folder: {"model": _own(folder, "x = 1\n", "make")},
-        "has no attribute 'make' (looked beside the study file",
+        "has no attribute 'make' that is a function or class defined in it",
     ),
     "own module with a syntax error": (
         lambda folder: {"model": _own(folder, "def make(:\n", "make")},
@@ -141,7 +141,7 @@ BAD = {
         "load returned a str",
     ),
     "own module that fails when imported": (
-        lambda folder: {"model": _own(folder, "\n\nx = {}['y']\n", "make")},
+        lambda folder: {"model": _own(folder, "\n\nx = {}['y']\ndef make(s, n): ...\n", "make")},
         ".py, line 3)",
     ),
     "own data that fails": (

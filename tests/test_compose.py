@@ -104,7 +104,7 @@ def test_a_partitioner_of_the_users_own_can_be_composed(own: Any) -> None:
     with pytest.raises(ValueError, match="lists must return a Partition to be composed, got list"):
         partition_clients(RunConfig(**base, partitioner=[f"{module}:lists", "noise(0.5)"]))
     with pytest.raises(ValueError, match="halves decides by itself how many"):
-        RunConfig(**base, partitioner=["sizes(linear)", f"{module}:halves"])
+        partition_clients(RunConfig(**base, partitioner=["sizes(linear)", f"{module}:halves"]))
 
 
 def test_an_aim_stays_what_it_is_when_a_part_is_added() -> None:

@@ -24,6 +24,7 @@ from data_partitioners.sizes import sizes
 from federated.config import RunConfig
 from federated.errors import BadInput
 from federated.federation import Federation, partition_clients
+from federated.kinds import PARTITIONER
 
 OwnModule = Callable[[str], str]
 WARDS = np.array(["a", "b", "c", "d", "e"])[np.repeat(np.arange(5), [8, 5, 3, 2, 2])]
@@ -213,13 +214,15 @@ def test_an_encoder_decides_what_is_alike(own: OwnModule) -> None:
         "def style_alone(inputs):\n    return inputs[:, 1:]\ndef words(inputs):\n    return ['a'] * len(inputs)\n"
     )
     owners = np.empty(pool.size, int)
-    for client, held in enumerate(by_cluster(encoder=f"{module}:style_alone")(pool, 3, numbers()).indices):
+    for client, held in enumerate(
+        PARTITIONER.bind(f"by_cluster(encoder='{module}:style_alone')").build()(pool, 3, numbers()).indices
+    ):
         owners[held] = client
     assert adjusted_rand_score(owners, style) == 1
     with pytest.raises(ValueError, match=r"must return numbers \[240, d\], got <U1 \[240\]"):
-        by_cluster(encoder=f"{module}:words")(pool, 3, numbers())
-    with pytest.raises(ValueError, match="cannot be imported"):
-        by_cluster(encoder=f"{module}:nothing")
+        PARTITIONER.bind(f"by_cluster(encoder='{module}:words')").build()(pool, 3, numbers())
+    with pytest.raises(ValueError, match="has no attribute 'nothing'"):
+        PARTITIONER.bind(f"by_cluster(encoder='{module}:nothing')").build()
 
 
 def test_too_many_clusters_within_a_class_say_what_is_possible() -> None:

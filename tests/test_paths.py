@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from federated.anchoring import anchored
+from federated.anchoring import Place, anchored
 from federated.kinds import DATASET
 from federated.study import Run, StudyConfig, read_study
 
@@ -216,7 +216,7 @@ def test_a_study_is_the_same_through_a_link_and_a_relative_name(
 def test_what_cannot_be_read_is_left_for_the_check_of_the_study(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
-    made = anchored(content, tmp_path)
+    made = anchored(content, Place(tmp_path))
     axes = content.get("axes")
     assert made.get("arms") == content.get("arms")
     if not isinstance(axes, dict) or "dataset.path" not in axes:
@@ -225,9 +225,9 @@ def test_what_cannot_be_read_is_left_for_the_check_of_the_study(
 
 def test_texts_that_are_no_paths_stay(tmp_path: Path) -> None:
     base = {**BASE, "dataset": {**TABLE, "target": "year1.csv", "client": "sub/year1.csv"}}
-    made = anchored({"base": base}, tmp_path)["base"]["dataset"]
+    made = anchored({"base": base}, Place(tmp_path))["base"]["dataset"]
     assert made == {**base["dataset"], "path": str(tmp_path / "year1.csv")}
-    assert anchored({"base": {"dataset": "digits", "model": "mlp([8])"}}, tmp_path) == {
+    assert anchored({"base": {"dataset": "digits", "model": "mlp([8])"}}, Place(tmp_path)) == {
         "base": {"dataset": "digits", "model": "mlp([8])"}
     }
 

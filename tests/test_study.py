@@ -418,10 +418,7 @@ def test_paths_are_relative_to_the_study_file(
         assert config.base.dataset.arguments["path"] == str(tmp_path / "data" / "x.csv")
 
 
-def test_own_functions_beside_the_study_file_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))  # restores sys.path afterwards
+def test_own_functions_beside_the_study_file_are_found(tmp_path: Path) -> None:
     (tmp_path / "own_beside_study.py").write_text("def halves(pool, num_clients, generator): ...\n")
     path = tmp_path / "study.yaml"
     path.write_text(HEAD.replace("clients", "partitioner: 'own_beside_study:halves', clients"))

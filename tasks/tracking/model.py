@@ -7,6 +7,7 @@ import logging
 import pickle
 from typing import Any
 
+import cloudpickle
 import mlflow.pytorch
 import numpy as np
 import torch
@@ -16,14 +17,14 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
-from federated.choice import Choice
 from federated.objective import model_inputs
+from federated.own_modules import package_of
 from federated.setup import Setup
 from federated.state import RunState
 from tasks.tracking.store import connect
 
 # Trying takes a tenth of a second; a study saves many models of one kind.
-_EXPORTABLE: dict[tuple[Choice, tuple[int, ...], int], bool] = {}
+_EXPORTABLE: dict[tuple[object, ...], bool] = {}
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     setup.model.load(state.parameters)
     module = setup.model.independent_module()
     example = model_inputs(setup.inputs[:2].cpu()).numpy()
-    kind = (setup.config.model, example.shape[1:], setup.federation.examples.num_outputs)
+    choice = setup.config.model
+    kind = (choice, *choice.own_code().items(), example.shape[1:], setup.federation.examples.num_outputs)
     if kind not in _EXPORTABLE:
         _EXPORTABLE[kind] = _can_be_exported(module, torch.from_numpy(example))
     exportable = _EXPORTABLE[kind]
@@ -100,7 +102,11 @@ def _can_be_pickled(module: nn.Module) -> bool:
 
 
 def _pickled(module: nn.Module) -> dict[str, Any]:
-    """Arguments for a pickled model: the file of its class goes with it, so that it can be loaded elsewhere."""
+    """Arguments for a pickled model, which can be loaded elsewhere: code from beside the study goes into the pickle, a
+    file from elsewhere goes with it."""
+    if (package := package_of(type(module).__module__)) is not None:
+        cloudpickle.register_pickle_by_value(package)
+        return {"serialization_format": "pickle"}
     source = inspect.getsourcefile(type(module))
     is_ours_or_theirs = source is not None and "site-packages" not in source
     return {"serialization_format": "pickle", **({"code_paths": [source]} if is_ours_or_theirs else {})}
