@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 import numpy as np
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Characters of no width, which files carry from elsewhere."""
+
+
+def tidied(text: str) -> str:
+    """A name without spaces and invisible characters around it, in Unicode's composed form."""
+    return unicodedata.normalize("NFC", text).strip().strip(INVISIBLE).strip()
 
 
 def distinct_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

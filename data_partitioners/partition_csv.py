@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_partitioners.delimited import SEPARATORS, separator_said, text_of, whole_numbers
-from data_partitioners.ids import distinct_ids
+from data_partitioners.ids import distinct_ids, tidied
 from data_partitioners.partition import Partition
 
 
@@ -110,7 +110,7 @@ def _clients(
     texts = [_cell(row, columns["client"]) for row in rows]
     if with_places:
         return np.array(texts, object)
-    texts = [text.strip() for text in texts]
+    texts = [tidied(text) for text in texts]
     if "" in texts:
         raise ValueError(f"line {lines[texts.index('')]} has no client")
     if any("." in text or "," in text for text in texts):  # numbers as a spreadsheet shows them: 1.0, 1,234

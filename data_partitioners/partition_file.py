@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from data_partitioners.heterogeneity.label_counts import owners_of
-from data_partitioners.ids import distinct_ids
+from data_partitioners.ids import distinct_ids, tidied
 from data_partitioners.partition import Partition
 from data_partitioners.partition_csv import read_csv
 
@@ -93,7 +93,12 @@ def _listing(path: Path, example: Any, client: Any, names: Any = None, data_dige
         )
     digest = "" if data_digest is None else str(data_digest)
     if names is None:
-        distinct, clients = distinct_ids(_as_whole(client))
+        ids = (
+            np.array([tidied(name) for name in client.tolist()])
+            if client.dtype.kind == "U"
+            else _as_whole(client)
+        )
+        distinct, clients = distinct_ids(ids)
         return Listing(examples, clients, tuple(map(str, distinct)), digest)
     if client.dtype.kind not in "iu" or (len(client) and not 0 <= client.min() <= client.max() < len(names)):
         raise ValueError(

@@ -17,7 +17,7 @@ def show_data(data: Iterable[DataRead], screen: Screen, whole: bool) -> None:
 
 
 def _columns(one: DataRead) -> Table:
-    table = Table(title="How each column was read", title_justify="left")
+    table = Table(title="How each column was read (model inputs: over all rows)", title_justify="left")
     for at, title in enumerate(HEADER):
         table.add_column(title, justify="left" if at < 3 else "right", overflow="fold")
     for row in one.rows:

@@ -160,6 +160,25 @@ def test_ids_of_own_code_and_arrays(tmp_path: Path, ids: Any, names: list[str]) 
         assert names_of(DATASETS["arrays"](tmp_path / "a.npz")()) == sorted(names)
 
 
+def test_what_is_odd_in_ids_and_labels_of_own_code_is_said() -> None:
+    ids, labels = ["Nord", "Nord ", "Süd", "süd"], ["no", "No", "no", "no"]
+    for inputs in ([[1.0], [2.0], [3.0], [4.0]], pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})):
+        assert as_examples((inputs, labels, ids), "my.module:load").reading.warnings == (
+            "targets has 'No', 'no', which are read as 2 classes",
+            "the client column 'client_ids' has 'Nord', 'Nord ', which are read as one client 'Nord'",
+            "the client column 'client_ids' has 'Süd', 'süd', which are read as 2 clients; make them one in the file if "
+            "they are",
+        )
+
+
+def test_an_empty_id_is_missing_in_parquet_too(tmp_path: Path) -> None:
+    for ids in (["a", "", "b"], ["a", "\u200b ", "b"], ["a", None, "b"]):
+        with pytest.raises(
+            BadInput, match="the column 'site' is missing in 4 of 12 rows, the first is row 2; remove"
+        ):
+            table(tmp_path, ids, parquet=True)
+
+
 @pytest.mark.parametrize("ids", [["a", "", "b"], [2.0**53, 1.0, 2.0]])
 def test_own_ids_that_are_none_are_refused(ids: list[Any]) -> None:
     with pytest.raises(BadInput, match=r"client_ids (has 1 missing values|holds floats)"):

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from pandas._libs.parsers import STR_NA_VALUES
 
+from data_partitioners.ids import INVISIBLE, tidied
 from federated.datasets.examples import Complaint
+from federated.datasets.features import refuse_gaps, text_of
 from federated.datasets.plain_arrays import plain_array
 from federated.datasets.reading import Suspicion, counted, named
 from federated.texts import quoted
@@ -33,16 +35,11 @@ _LIKE_MISSING = MISSING_WORDS | {
     "#REF!",
 }
 
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _INT64 = 2**63
 _EXACT = 2**53
 _MOST_SHOWN = 3
-
-
-def tidied(text: str) -> str:
-    """A name without spaces and invisible characters around it, in Unicode's composed form."""
-    return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+_GAP_IN_FLOATS = "remove these rows, because of which pandas reads whole numbers as floats"
 
 
 def tidied_column(written: pd.Series[Any]) -> pd.Series[Any]:
@@ -60,34 +57,37 @@ def ids_of_texts(texts: Sequence[str]) -> np.ndarray:
     return np.array(texts)
 
 
-def ids_of_column(column: pd.Series[Any], bad: Complaint) -> np.ndarray:
-    """Ids [N] of a column without gaps that is not text from a file: integers, or text."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return np.array([str(value) for value in column])
-    if pd.api.types.is_integer_dtype(column.dtype):
-        return ids_of_texts([str(value) for value in column])
+def ids_of_column(column: pd.Series[Any], bad: Complaint) -> tuple[np.ndarray, list[str]]:
+    """(ids [N] of a column that is not from a text file, the same as they were written). None may be missing."""
     if pd.api.types.is_float_dtype(column.dtype):
+        refuse_gaps(column, bad, _GAP_IN_FLOATS)
         check_exact(named(column.name, "client "), column.to_numpy(np.float64), bad)
-    return np.array([tidied(str(value)) for value in column])
+    written = text_of(column)
+    texts = tidied_column(written)
+    refuse_gaps(texts, bad, "remove these rows")
+    whole = pd.api.types.is_integer_dtype(column.dtype)
+    return ids_of_texts(texts.tolist()) if whole else np.array(texts.tolist()), written.tolist()
 
 
-def as_client_ids(values: Any, bad: Complaint) -> np.ndarray:
-    """Ids [N] of a person's own code: whole numbers of any size, or text without spaces around it."""
-    listed = isinstance(values, list | tuple) and values and all(type(value) is int for value in values)
-    if listed and any(abs(value) >= _INT64 for value in values):
-        return np.array([str(value) for value in values])
-    held = np.asarray(values) if isinstance(values, pd.Series) and values.dtype == object else None
-    if held is not None and all(type(value) is int for value in held.tolist()):
-        return as_client_ids(held.tolist(), bad)
+def as_client_ids(values: Any, bad: Complaint) -> tuple[np.ndarray, list[Suspicion]]:
+    """(ids [N] of a person's own code, what looks like a mistake): whole numbers of any size, or text, tidied."""
+    if isinstance(values, pd.Series) and values.dtype == object:
+        values = values.tolist()
+    if isinstance(values, list | tuple) and all(type(value) is int for value in values):
+        # numpy makes floats of integers of different signs and sizes.
+        small = all(-_INT64 <= value < _INT64 for value in values)
+        values = values if small else [str(value) for value in values]
     array = plain_array("client_ids", values, bad)
     if array.dtype.kind == "f" and np.isfinite(array).all():
         check_exact("client_ids", array, bad)
-    if array.dtype.kind != "U":
-        return array
-    texts = [tidied(text) for text in array.reshape(-1).tolist()]
+    if array.dtype.kind != "U" or array.ndim != 1:
+        return array, []
+    written = array.tolist()
+    texts = [tidied(text) for text in written]
     if "" in texts:
         raise bad(f"client_ids has {texts.count('')} missing values, the first is example {texts.index('')}")
-    return np.array(texts).reshape(array.shape)
+    ids = np.array(texts)
+    return ids, list(suspicions_of_ids("client_ids", written, ids, "leave these examples out"))
 
 
 def check_exact(what: str, numbers: np.ndarray, bad: Complaint) -> None:
@@ -99,8 +99,13 @@ def check_exact(what: str, numbers: np.ndarray, bad: Complaint) -> None:
         )
 
 
-def suspicions_of_ids(name: str, written: Sequence[str], ids: np.ndarray) -> Iterator[Suspicion]:
-    """What looks like a mistake among the clients. written: the ids before they were tidied, [N]."""
+def suspicions_of_ids(
+    name: str, written: Sequence[str], ids: np.ndarray, cure: str = "name it in `missing_values`"
+) -> Iterator[Suspicion]:
+    """What looks like a mistake among the clients.
+
+    written: the ids before they were tidied, [N]. cure: of a word that stands for a missing id.
+    """
     column = named(name, "client ")
     for text, spellings in merged(written):
         sentence = f"{column} has {spellings}, which are read as one client {quoted(text)}"
@@ -113,7 +118,7 @@ def suspicions_of_ids(name: str, written: Sequence[str], ids: np.ndarray) -> Ite
             "client: a word for missing",
             name,
             f"{column} has a client {word!r} of {counted(int(counts[word]), 'row')}, which is read as its name; if it "
-            "stands for missing, name it in `missing_values`",
+            f"stands for missing, {cure}",
         )
     if len(counts) == len(ids) > 1:
         yield Suspicion(
@@ -153,7 +158,7 @@ def alike(texts: Iterable[str]) -> list[list[str]]:
 
 def _key(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
-    plain = re.sub(rf"[\s{_INVISIBLE}]+", " ", plain).strip()
+    plain = re.sub(rf"[\s{INVISIBLE}]+", " ", plain).strip()
     if number := re.fullmatch(r"\+?0*([0-9]+?)(\.0+)?", plain):
         return number[1]
     return plain
@@ -168,6 +173,6 @@ def spelt(texts: Iterable[str]) -> str:
 
 def _visible(text: str) -> str:
     """The text in quotation marks; a space that is none, and other marks that nobody sees, by their number."""
-    shown = "".join(f"\\u{ord(c):04x}" if c in _INVISIBLE or (c.isspace() and c != " ") else c for c in text)
+    shown = "".join(f"\\u{ord(c):04x}" if c in INVISIBLE or (c.isspace() and c != " ") else c for c in text)
     decomposed = unicodedata.normalize("NFC", text) != text
     return f"{shown!r}".replace("\\\\u", "\\u") + (" (decomposed)" if decomposed else "")

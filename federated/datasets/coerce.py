@@ -15,8 +15,8 @@ import numpy as np
 from federated.datasets.client_ids import as_client_ids
 from federated.datasets.examples import Complaint, Examples, Task, bad_data
 from federated.datasets.plain_arrays import as_float32, owned, plain_array
-from federated.datasets.reading import NOT_DESCRIBED, Reading, said
-from federated.datasets.targets import suspicions_of_regression
+from federated.datasets.reading import Reading, said
+from federated.datasets.targets import near_classes, suspicions_of_regression
 
 
 def examples_of_arrays(
@@ -36,23 +36,29 @@ def examples_of_arrays(
     """
     bad = partial(bad_data, name)
     coded, names = as_targets(targets, bad, classes, task)
-    guessed = task is None and names is None
+    ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
+    options = name == "arrays"
+    warnings = target_warnings(coded, names, options) if task is None else ()
     return Examples(
         name,
         as_inputs(inputs, bad),
         coded,
         names,
-        client_ids=None if client_ids is None else as_client_ids(client_ids, bad),
+        client_ids=ids,
         test=None if test is None else plain_array("test", test, bad),
         source=source,
-        reading=target_reading(coded, options=name == "arrays") if guessed else NOT_DESCRIBED,
+        reading=Reading(warnings=(*warnings, *said(suspicions))),
     )
 
 
-def target_reading(targets: np.ndarray, options: bool) -> Reading:
-    """What looks like a mistake in targets that are read as regression because of their dtype."""
-    cures = None if options else ("return them as whole numbers (int64)", "")
-    return Reading(warnings=said(suspicions_of_regression("targets", targets, *(cures or ()))))
+def target_warnings(
+    targets: np.ndarray, classes: tuple[str, ...] | None, options: bool = False
+) -> tuple[str, ...]:
+    """What looks like a mistake in targets whose dtype said what they are. options: of `arrays`, whose `task` cures."""
+    if classes is not None:
+        return said(near_classes("targets", classes))
+    cures = () if options else ("return them as whole numbers (int64)", "")
+    return said(suspicions_of_regression("targets", targets, *cures))
 
 
 def as_inputs(values: Any, bad: Complaint) -> np.ndarray:

@@ -9,16 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_float_dtype
 
 from federated.datasets.client_ids import ids_of_column, ids_of_texts, suspicions_of_ids, tidied_column
 from federated.datasets.columns import columns_read, feature_suspicions
 from federated.datasets.examples import Complaint, Examples, Task, bad_data
-from federated.datasets.features import ColumnKind, features_of, kind_of, refuse_gaps, text_of
+from federated.datasets.features import ColumnKind, features_of, kind_of, refuse_gaps
 from federated.datasets.reading import Reading, Suspicion, said, task_in_words
 from federated.datasets.targets import target_of
-
-_GAP_IN_FLOATS = "remove these rows, because of which pandas reads whole numbers as floats"
 
 
 @dataclass(frozen=True)
@@ -115,9 +112,8 @@ def _client_ids(
 ) -> tuple[np.ndarray, list[Suspicion]]:
     """(the ids [N], what looks like a mistake among them). In a text file only what is empty is missing."""
     if written is None:
-        refuse_gaps(column, bad, _GAP_IN_FLOATS if is_float_dtype(column.dtype) else "remove these rows")
-        ids = ids_of_column(column, bad)
-        return ids, list(suspicions_of_ids(str(column.name), text_of(column).tolist(), ids))
+        ids, texts_before = ids_of_column(column, bad)
+        return ids, list(suspicions_of_ids(str(column.name), texts_before, ids, "leave these rows out"))
     texts = tidied_column(written)
     refuse_gaps(texts, bad, "remove these rows")
     ids = ids_of_texts(texts.tolist())

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from federated.datasets.client_ids import as_client_ids
-from federated.datasets.coerce import as_targets, examples_of_arrays, target_reading
+from federated.datasets.coerce import as_targets, examples_of_arrays, target_warnings
 from federated.datasets.columns import columns_read, feature_suspicions
 from federated.datasets.examples import Examples, bad_data
 from federated.datasets.features import features_of
@@ -68,20 +68,19 @@ def _examples_of_features(
     kinds = feature_kinds(frame, Roles(None), bad)
     cleaned, fit = features_of(frame, kinds, bad)
     numbers, names = as_targets(targets, bad, classes)
+    ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
+    suspicions += feature_suspicions(cleaned, (), kinds, options=False)
     return Examples(
         name,
         cleaned,
         numbers,
         names,
-        client_ids=None if client_ids is None else as_client_ids(client_ids, bad),
+        client_ids=ids,
         test=None if test is None else plain_array("test", test, bad),
         fit=fit,
         source=name,
         reading=Reading(
             columns_read(frame, cleaned, kinds),
-            (
-                *(target_reading(numbers, options=False).warnings if names is None else ()),
-                *said(feature_suspicions(cleaned, (), kinds, options=False)),
-            ),
+            (*target_warnings(numbers, names), *said(suspicions)),
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,14 +120,7 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
             f"{named(column.name, 'target ')} has {len(texts):,} distinct texts; "
             "if these are classes, say `task: classification`"
         )
-    said = [
-        Suspicion(
-            "target: classes that are nearly the same",
-            str(column.name),
-            f"{named(column.name, 'target ')} has {spelt(several)}, which are read as {len(several)} classes",
-        )
-        for several in alike(texts.tolist())
-    ]
+    said = near_classes(named(column.name, "target "), texts.tolist())
     for word in sorted(MISSING_WORDS & set(texts.tolist())):
         rows = int((column == word).sum())
         said.append(
@@ -138,6 +131,20 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
             )
         )
     return Target(codes.astype(np.int64), _class_names(texts.tolist(), column, bad), tuple(said))
+
+
+def near_classes(what: str, classes: Sequence[str]) -> list[Suspicion]:
+    """Classes that may be one. what: the target, for messages."""
+    if len(classes) > MOST_CATEGORIES:
+        return []
+    return [
+        Suspicion(
+            "target: classes that are nearly the same",
+            what,
+            f"{what} has {spelt(several)}, which are read as {len(several)} classes",
+        )
+        for several in alike(classes)
+    ]
 
 
 def _merged(name: str, texts: pd.Series[Any]) -> Iterator[Suspicion]:
