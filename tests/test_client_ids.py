@@ -166,8 +166,8 @@ def test_what_is_odd_in_ids_and_labels_of_own_code_is_said() -> None:
         assert as_examples((inputs, labels, ids), "my.module:load").reading.warnings == (
             "targets has 'No', 'no', which are read as 2 classes",
             "the client column 'client_ids' has 'Nord', 'Nord ', which are read as one client 'Nord'",
-            "the client column 'client_ids' has 'Süd', 'süd', which are read as 2 clients; make them one in the file if "
-            "they are",
+            "the client column 'client_ids' has 'Süd', 'süd', which are read as 2 clients; make them one in the file "
+            "if they are",
         )
 
 
