@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ DownlinkState = dict[str, Tensor]
 """What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
 Metrics = dict[str, float]
 """Metric name, as in mlflow/README.md -> value."""
+_FORMAT = 2  # the first with a digest
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class RunState:
 def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     """Write the state to one file, whole or not at all.
 
-    A safetensors file: tensors as they are, the rest as JSON in its header. `identity` (run key, digests) is
-    what `load` compares.
+    A safetensors file: tensors as they are, the rest as JSON in its header, and a digest of both. `identity` (run key,
+    digests) is what `load` compares. Raises OSError where the file cannot be written.
     """
     tensors = {
         "parameters": state.parameters,
@@ -60,14 +63,19 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     for client, kept in state.clients.items():
         tensors |= {f"clients/{client}/{name}": value for name, value in kept.items()}
     rest = {
+        "format": _FORMAT,
         "identity": identity,
         "round": state.round,
         "uplink_bytes": state.uplink_bytes,
         "downlink_bytes": state.downlink_bytes,
         "history": state.history,
     }
+    content, text = _unshared(tensors), json.dumps(rest)
     with whole(path) as partial:
-        safetensors.torch.save_file(_unshared(tensors), partial, {"state": json.dumps(rest)})
+        try:
+            safetensors.torch.save_file(content, partial, {"state": text, "digest": _digest(content, text)})
+        except SafetensorError as error:  # so it calls whatever the system says
+            raise OSError(str(error)) from error
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -83,15 +91,36 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 of all that a file holds: the text, and each tensor's name, type, shape and bytes."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
 def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState:
-    """Read a state written by `save`. Raises ValueError where the file is damaged or of another identity."""
+    """Read a state written by `save`.
+
+    Raises FileNotFoundError where there is none, and ValueError where it is damaged, cannot be read, or is of
+    another identity. Files of older versions have no digest and are read as they are.
+    """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            rest: dict[str, Any] = json.loads(file.metadata()["state"])
+            metadata = file.metadata()
+            rest: dict[str, Any] = json.loads(metadata["state"])
             found = rest["identity"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except FileNotFoundError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"the checkpoint {path} is damaged: {error}") from error
+    if ("format" in rest or "digest" in metadata) and metadata.get("digest") != _digest(
+        tensors, metadata["state"]
+    ):
+        raise ValueError(f"the checkpoint {path} is damaged: its content is not what was saved")
     if found != identity:
         raise ValueError(f"the checkpoint {path} is of {found}, not of {identity}")
     clients: dict[int, CohortState] = {}

@@ -71,6 +71,10 @@ class Display:
                     f"  {_in_short(news.run)}", total=news.rounds, figures=""
                 )
                 return
+            if news.status == "warning":
+                warning = f" {news.run}: {bounded(news.message)}"
+                self._screen.print(styled(("warning", "yellow"), warning), soft_wrap=True)
+                return
             self._latest[news.run] = {**self._latest[news.run], **news.metrics}
             if self._num_runs == 1:
                 self._say_rounds(news)

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import islice, takewhile
 
 import torch
@@ -35,6 +36,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     """
     started = time.perf_counter()
     run_id = tracking.open_run(run, study, parent_run_id)
+    warn = partial(_warn, run)
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
         # Cores are for clients side by side: beside a busy neighbour, two threads in one product can take
@@ -42,8 +44,8 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         torch.set_num_threads(1)
         setup = opened(rounds.prepare(opaque(run.config)))
         tracking.log_data(run_id, run.config, setup.federation)
-        with recording(run_id, run.config) as record, checkpoints.keeping(setup) as keep:
-            first = checkpoints.first_state(setup, resume)
+        with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:
+            first = checkpoints.first_state(setup, resume, warn)
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
             state, ended_by = _train(run, setup, first, record, keep)
@@ -53,7 +55,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
         beside = seconds - sum(spent.values())
         times = {"system/run_seconds": seconds, "system/overhead_seconds": max(beside, 0.0)}
         log_history(run_id, [(state.round, times)])
-    checkpoints.drop_checkpoint(run.config)
+    checkpoints.drop_checkpoint(run.config, warn)
     get_run_logger().info(
         "%.1f s in all: %s; ended by: %s", seconds, _where_time_went(spent, seconds), ended_by
     )
@@ -144,6 +146,12 @@ class _Segments:
 
     def _on_round(self, state: RunState) -> None:
         tell(_news(self._run, state, "running"))
+
+
+def _warn(run: Run, message: str) -> None:
+    """Say what went wrong beside a run that goes on."""
+    get_run_logger().warning(message)
+    tell(Progress(run.name, "warning", 0, run.config.rounds, message=message))
 
 
 def _news(run: Run, state: RunState, status: Status, seconds: float = 0.0, message: str = "") -> Progress:

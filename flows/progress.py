@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from federated.forecast import Forecast
 
-Status = Literal["started", "running", "finished", "failed"]
+Status = Literal["started", "running", "finished", "failed", "warning"]
 
 
 @dataclass(frozen=True)
 class Progress:
     """One piece of news about a run.
 
-    metrics: what was measured in its round; message: why it failed, or why it ended early.
+    metrics: what was measured in its round; message: why it failed, why it ended early, or what went
+    wrong beside it, though it goes on (a warning, whose round means nothing).
     """
 
     run: str

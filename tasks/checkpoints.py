@@ -1,9 +1,8 @@
-"""Checkpoints of unfinished runs, by run key, under var/checkpoints."""
+"""Checkpoints of unfinished runs, by run key, under var/checkpoints: the newest of each, and the one before it."""
 
 import hashlib
-import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from federated.home import home
 from federated.setup import Setup, initial_state
 from federated.state import RunState
 
-_LOG = logging.getLogger(__name__)
+Say = Callable[[str], None]
+"""Says one sentence to whoever watches the run."""
 
 _SECONDS_BETWEEN_SAVES = 10.0
 _LARGEST_SHARE = 0.02  # of a run's time that saving may take
@@ -24,20 +24,41 @@ def checkpoint_path(config: RunConfig) -> Path:
     return home() / "checkpoints" / f"{config.run_key()}.safetensors"
 
 
+def earlier_path(config: RunConfig) -> Path:
+    """The file of the checkpoint before that."""
+    return checkpoint_path(config).with_suffix(".earlier.safetensors")
+
+
+def _unfinished_path(config: RunConfig) -> Path:
+    """The file of a checkpoint that is whole, but whose saver was perhaps killed before it gave it its place."""
+    return checkpoint_path(config).with_suffix(".newest.safetensors")
+
+
 def save_checkpoint(state: RunState, setup: Setup) -> None:
-    """Replace the run's checkpoint."""
-    states.save(state, checkpoint_path(setup.config), _identity(setup))
+    """Write the run's checkpoint; the one before it stays. Raises OSError where that is not possible.
+
+    Whenever this is interrupted, one of the two is whole: the new one is, before the one before it is moved.
+    """
+    path, earlier = checkpoint_path(setup.config), earlier_path(setup.config)
+    newest = _unfinished_path(setup.config)
+    states.save(state, newest, _identity(setup))
+    if path.is_file():
+        path.replace(earlier)
+    newest.replace(path)
 
 
 class Keeper:
     """Saves a run's states, one after each evaluation, but not so often that it costs the run.
 
     A crash loses what was done in the last ten seconds, or in fifty times as long as the last save took if that is
-    longer, and the rounds since the last evaluation. An error or an interrupt loses only the latter.
+    longer, and the rounds since the last evaluation. An error or an interrupt loses only the latter. Where a state
+    cannot be saved (the disk is full, say), that is said, once, and training goes on.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, say: Say) -> None:
         self._setup = setup
+        self._say = say
+        self._failing = False
         self._unsaved: RunState | None = None
         self._due = time.monotonic()
 
@@ -52,35 +73,64 @@ class Keeper:
         if self._unsaved is None:
             return
         started = time.monotonic()
-        save_checkpoint(self._unsaved, self._setup)
+        self._try_to_save(self._unsaved)
         self._unsaved, ended = None, time.monotonic()
         self._due = ended + max(_SECONDS_BETWEEN_SAVES, (ended - started) / _LARGEST_SHARE)
 
+    def _try_to_save(self, state: RunState) -> None:
+        try:
+            save_checkpoint(state, self._setup)
+        except OSError as error:
+            if not self._failing:
+                self._say(
+                    f"no checkpoint of round {state.round}, {error}; training goes on, the checkpoint before stays"
+                )
+            self._failing = True
+        else:
+            self._failing = False
+
 
 @contextmanager
-def keeping(setup: Setup) -> Iterator[Keeper]:
+def keeping(setup: Setup, say: Say) -> Iterator[Keeper]:
     """A keeper whose newest state is saved at the end, also when the run fails."""
-    keeper = Keeper(setup)
+    keeper = Keeper(setup, say)
     try:
         yield keeper
     finally:
         keeper.save()
 
 
-def first_state(setup: Setup, resume: bool) -> RunState:
-    """The newest checkpoint's state where it is wanted and there is one that fits, else the initial state."""
-    path = checkpoint_path(setup.config)
-    if resume and path.exists():
+def first_state(setup: Setup, resume: bool, say: Say) -> RunState:
+    """The state of the newest checkpoint that is whole and fits, where it is wanted, else the initial state.
+
+    What is wrong with a checkpoint that is there is said.
+    """
+    if not resume:
+        return initial_state(setup)
+    faults: list[str] = []
+    for path in (checkpoint_path(setup.config), earlier_path(setup.config)):
         try:
-            return states.load(path, _identity(setup), setup.inputs.device)
+            state = states.load(path, _identity(setup), setup.inputs.device)
+        except FileNotFoundError:
+            continue
         except ValueError as error:
-            _LOG.warning("starting afresh: %s", error)
+            faults.append(str(error))
+        else:
+            if faults:
+                say(f"{'; '.join(faults)}; it goes on from the checkpoint before, of round {state.round}")
+            return state
+    if faults:
+        say(f"{'; '.join(faults)}; it starts afresh")
     return initial_state(setup)
 
 
-def drop_checkpoint(config: RunConfig) -> None:
-    """Remove the checkpoint of a finished run."""
-    checkpoint_path(config).unlink(missing_ok=True)
+def drop_checkpoint(config: RunConfig, say: Say) -> None:
+    """Remove the checkpoints of a finished run."""
+    for path in (checkpoint_path(config), earlier_path(config), _unfinished_path(config)):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            say(f"the checkpoint {path} of the finished run cannot be removed: {error.strerror}")
 
 
 def _identity(setup: Setup) -> dict[str, str]:
