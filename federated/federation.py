@@ -17,13 +17,13 @@ from data_partitioners.partition import Slices
 from federated.changes import Changes, changes_of, ready_examples
 from federated.choice import Choice
 from federated.config import Holdout, RunConfig
-from federated.containment import is_fault, is_own, title
+from federated.containment import is_own, title
 from federated.copies import copies_among, own_copies_together
 from federated.datasets import Examples
 from federated.errors import BadInput, OwnCodeFailed
 from federated.holding_out import TEST_OWNERS, draw_unseen, own_share, split_off_test, with_first_copies
 from federated.loading import Stamp, load_examples, stamp
-from federated.own_code import explained, place_of
+from federated.own_code import explained, is_fault, place_of
 from federated.pool import pool_of
 from federated.randomness import Purpose, generator
 from federated.torch_state import torch_kept

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, get_type_hints
 
 _PROJECT = Path(__file__).parents[1]
@@ -42,6 +44,19 @@ def place_of(error: BaseException) -> tuple[str, int] | None:
     return (theirs[-1].filename, theirs[-1].lineno or 0) if theirs else None
 
 
+def is_fault(error: BaseException) -> bool:
+    """Whether something went wrong, rather than that somebody interrupts the process.
+
+    An interrupt comes from a signal; code that raises KeyboardInterrupt by itself stands at a `raise`.
+    """
+    if isinstance(error, Exception | SystemExit | GeneratorExit):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and _raises(trace) and is_theirs(trace.tb_frame.f_code.co_filename)
+
+
 def is_theirs(file: str) -> bool:
     """Whether code is a person's own: not of this project, of a library or of Python itself."""
     path = Path(file)
@@ -55,3 +70,8 @@ def _text(error: BaseException) -> str:
         return " ".join(str(error).split())
     except Exception:  # noqa: BLE001
         return "(its text cannot be made)"
+
+
+def _raises(trace: TracebackType) -> bool:
+    code = trace.tb_frame.f_code.co_code
+    return dis.opname[code[trace.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")

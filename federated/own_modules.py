@@ -20,9 +20,11 @@ from types import ModuleType
 from typing import Any
 
 from federated.containment import contained
+from federated.errors import OwnCodeFailed
 from federated.own_code import PRIVATE
 from federated.own_files import Sources, file_below, is_beside
 from federated.own_source import OwnCode, is_allowed
+from federated.torch_state import torch_kept
 
 
 def loaded(own: OwnCode) -> Callable[..., Any]:
@@ -30,9 +32,14 @@ def loaded(own: OwnCode) -> Callable[..., Any]:
 
     Raises OwnCodeFailed where its module fails, and ValueError where what it has there is not its own.
     """
-    with contained(f"cannot import {own.name!r}"):
-        module = importlib.import_module(own.module if own.root is None else _private(own))
-        found = getattr(module, own.attribute)
+    name = own.module if own.root is None else _private(own)
+    try:
+        with torch_kept(f"the module of {own.name}"), contained(f"cannot import {own.name!r}"):
+            module = importlib.import_module(name)
+            found = getattr(module, own.attribute)
+    except OwnCodeFailed:
+        sys.modules.pop(name, None)  # so that it fails the next time too
+        raise
     if not callable(found):
         raise ValueError(
             f"{own.name!r} is a {type(found).__name__}, not a function or class that can be called"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from federated.containment import contain_exits
 from federated.errors import BadInput
 from federated.extent import check_number_of_seeds
 from flows.display import shown
@@ -169,6 +170,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 def main() -> None:
     """The command line; bad input ends with one message and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
     end_on_sigterm()
+    contain_exits()
     try:
         configure()
         sys.exit(app(standalone_mode=False) or 0)

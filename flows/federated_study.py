@@ -7,6 +7,7 @@ study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under va
 import contextvars
 import multiprocessing
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from federated.containment import contain_exits
 from federated.forecast import forecast_study
 from federated.forecast.memory import peak_mb
 from federated.forecast.remembered import remember
@@ -38,7 +40,7 @@ from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.search import results_of_study
 
 _SECONDS_TO_LEAVE = 10.0
-_PREFECTS = "Flow run encountered an exception: "
+_PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 
 
 class StudyFailed(RuntimeError):
@@ -57,6 +59,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     the results do not depend on it. resume: go on from the checkpoints of runs that did not finish.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
+    contain_exits()
     runs = study.runs()
     faults = check_runs(runs)
     forecast = forecast_study(runs, workers, faults)
@@ -167,6 +170,7 @@ def _kill_what_stays() -> None:
 
 def _begin(news_address: str, workers: int) -> None:
     """At the start of a process of the pool."""
+    contain_exits()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_cores(workers)
     report_to(news_address)
@@ -214,7 +218,7 @@ def _why_failed(run: Run, state: State[str] | None) -> str | None:
     """Why a run failed, which is said; None where it did not."""
     if state is not None and state.is_completed():
         return None
-    why = "its process died" if state is None else (state.message or "").removeprefix(_PREFECTS)
+    why = "its process died" if state is None else _PREFECTS.sub("", state.message or "")
     _tell_failed(run, why)
     return why
 

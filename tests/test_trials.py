@@ -1,7 +1,11 @@
 """Own code is tried in all ways in which a run uses it: what fails is one line that names it and says what to do."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -498,3 +502,47 @@ def test_a_forecast_that_cannot_be_made_at_all_is_a_caution(tmp_path, monkeypatc
     made = forecast_study([Run("a", config_of())])
     assert (made.arms, made.unforeseen) == ((), 1)
     assert made.cautions == ("forecast: none, because it failed: ZeroDivisionError: division by zero",)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "torch.set_default_dtype(torch.float64)",
+            "changes torch's default type from torch.float32 to torch.float64",
+        ),
+        ("sys.exit(0)", r"SystemExit: 0 \(own_"),
+        ("raise KeyboardInterrupt", r"KeyboardInterrupt \(own_"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_as_it_should_is_refused_by_name(line, said, own):
+    module = own(f"import sys\nimport torch\ndef Net(shape, outputs):\n    pass\n{line}\n")
+    with pytest.raises(ValueError, match=f"cannot import '{module}:Net': .*{said}"):
+        config_of(model=f"{module}:Net")
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_own_code_cannot_end_the_process_at_once_and_others_can(own):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {own(EXITS)} as own; own.go()"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (5, "contained\n")
+
+
+EXITS = """
+import os
+from federated.containment import contain_exits
+def go():
+    contain_exits()
+    contain_exits()
+    try:
+        os._exit(0)
+    except SystemExit:
+        print("contained", flush=True)
+    eval(compile("os._exit(5)", "<not theirs>", "eval"))
+"""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from federated.config import RunConfig
-from federated.containment import is_fault
 from federated.forecast.batches import personalisation_batches, round_batches
 from federated.forecast.cautions import cautions, of_faults, with_arms
 from federated.forecast.foretold import ArmForecast, Forecast, nothing_foretold
@@ -19,7 +18,7 @@ from federated.forecast.remembered import Overheads, overheads
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
-from federated.own_code import explained
+from federated.own_code import explained, is_fault
 from federated.report.data_read import DataRead, data_read, distinct_data
 from federated.setup import Setup, prepare
 from federated.stopping import num_segments
