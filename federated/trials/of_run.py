@@ -56,7 +56,9 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
     if not is_own(config.model):
         return Tried()
     sizes = _sizes(work, config.evaluation.batch_size)
-    key = (config.dataset, stamp(config.dataset), config.model, work.precision, work.inputs.device, *sizes)
+    function = getattr(config.model.build(), "func", None)  # two studies may have a module of one name
+    data = (config.dataset, stamp(config.dataset), work.inputs.device)
+    key = (function, config.model, *data, work.precision, *sizes)
     if key not in _OUTCOMES:
         _OUTCOMES[key] = _tried(config, work, num_outputs, sizes)
     outcome = _OUTCOMES[key]
