@@ -6,19 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from federated.limits import LARGEST_STUDY, MOST_RUNS
+from federated.limits import LARGEST_STUDY, MOST_ARMS, MOST_RUNS
 
 
 def check_number_of_runs(axes: Mapping[str, Sequence[Any]], arms: Sequence[Any], seeds: int) -> None:
     """Raise ValueError where a study of these axes, or these arms, has too many runs."""
     made = len(arms) or math.prod(len(values) for values in axes.values())
-    if made * seeds <= MOST_RUNS:
-        return
     how = " x ".join(f"{len(values):,}" for values in axes.values())
     stated = f"{_counted(made, 'arm')}{f' ({how} values)' if len(axes) > 1 else ''}"
-    raise ValueError(
-        f"{stated} x {_counted(seeds, 'seed')} are {made * seeds:,} runs; at most {MOST_RUNS:,} are allowed in a study"
-    )
+    if made > MOST_ARMS:
+        raise ValueError(f"{stated}; at most {MOST_ARMS:,} are allowed in a study")
+    if made * seeds > MOST_RUNS:
+        what = f"{stated} x {_counted(seeds, 'seed')} are {made * seeds:,} runs"
+        raise ValueError(f"{what}; at most {MOST_RUNS:,} are allowed in a study")
 
 
 def check_number_of_seeds(seeds: int) -> None:

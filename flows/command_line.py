@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from federated.containment import contain_exits
 from federated.errors import BadInput
@@ -14,12 +13,11 @@ from federated.extent import check_number_of_seeds
 from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
 from flows.runtime import configure
-from flows.screen import Screen, console
+from flows.screen import console
 
 if TYPE_CHECKING:
     from federated.choice import Choice
     from federated.study import StudyConfig
-    from tasks.tracking.comparison import StudyOutcome
 
 app = typer.Typer(
     cls=Commands,
@@ -79,6 +77,7 @@ def run(
         screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
         from federated.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
+        from flows.outcome import show_outcome
         from tasks.tracking.store import require_store
 
         check_runs(runs)
@@ -94,7 +93,7 @@ def run(
                 "interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs",
                 exit_code(interrupt),
             )
-    _show_outcome(outcome, screen)
+    show_outcome(outcome, screen)
     if failure:
         end(str(failure), 1)
 
@@ -151,12 +150,13 @@ def compare(
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
     """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
+    from flows.outcome import show_outcome
     from tasks.tracking.comparison import compare_again
 
     outcome = compare_again(
         studies, None if network is None else _network(network), _target(target), baseline, delta
     )
-    _show_outcome(outcome, console())
+    show_outcome(outcome, console())
 
 
 @app.command()
@@ -224,34 +224,3 @@ def _target(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise BadInput(f"--target: must be a finite number, got {value}")
     return value
-
-
-def _show_outcome(outcome: "StudyOutcome", screen: Screen) -> None:
-    """The comparison, and where to look further."""
-    from federated.report import text_table
-    from tasks.tracking.store import ui_address
-
-    report = outcome.found
-    header, rows = text_table(report.arms, full=False)
-    _show_table(
-        f"{report.name}: mean ± standard deviation over seeds, on held-out data", header, rows, screen
-    )
-    _show_table("On the way to a target", report.costs.header, report.costs.rows, screen)
-    screen.print(report.costs.note, style="dim")
-    if report.foreseen is not None:
-        _show_table("Forecast and fact", report.foreseen.header, report.foreseen.rows[:4], screen)
-    for sentence in report.verdict:
-        screen.print(sentence)
-    screen.print(f"report       {outcome.report}", soft_wrap=True)
-    screen.print(f"MLflow       {ui_address()}")
-    for text, address in report.links.items():
-        screen.print(f"{text.removesuffix(' in MLflow').lower():<12} {address}", soft_wrap=True)
-
-
-def _show_table(title: str, header: list[str], rows: list[list[str]], screen: Screen) -> None:
-    shown_table = Table(title=title, title_justify="left")
-    for name in header:
-        shown_table.add_column(name, justify="left" if name == "arm" else "right", overflow="fold")
-    for row in rows:
-        shown_table.add_row(*row)
-    screen.print(shown_table)

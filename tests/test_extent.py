@@ -54,9 +54,9 @@ FILES = {
     "calls": (HEAD.replace("model: linear", f"model: '{'y(' * 90_000}'"), "cannot read 'y(y("),
     "axes": (
         HEAD + "axes: {rounds: &v " + str(list(range(1, 21))) + ", clients: *v, local.epochs: *v, seed: *v}",
-        "160,000 arms (20 x 20 x 20 x 20 values) x 1 seed are 160,000 runs; at most 10,000 are allowed",
+        "160,000 arms (20 x 20 x 20 x 20 values); at most 1,000 are allowed in a study",
     ),
-    "arms": (HEAD + "arms: [" + "{rounds: 2}, " * 10_001 + "]", "10,001 arms x 1 seed are 10,001 runs"),
+    "arms": (HEAD + "arms: [" + "{rounds: 2}, " * 1_001 + "]", "1,001 arms; at most 1,000 are allowed"),
     "seeds": (HEAD + f"seeds: {list(range(10_001))}", "1 arm x 10,001 seeds are 10,001 runs"),
 }
 

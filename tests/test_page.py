@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from federated.report import Report, RunResult, arm_outcomes, page_html, png, sections, write_page
-from federated.report.figures import FIGURES
+from federated.report.figures import FIGURES, drawn
+from federated.report.results import arms_of
 from federated.report.sections import DETAILS, SECTIONS
+from federated.report.sections.section import first_rows
+from federated.report.style import NOT_DRAWN
 from federated.report.templates import templates
 
 ACCURACY = "generalisation/test_accuracy"
@@ -211,3 +215,65 @@ def test_what_is_invisible_is_written_out_on_the_page() -> None:
     assert shown.count("&lt;b&gt;(") == 3
     assert shown.count("\\x1b[2J\\u202e)") == 3
     assert shown.endswith(" cG5n")
+
+
+def many_arms(count: int) -> list[RunResult]:
+    """`count` arms of two seeds on one partition, the later the better; arm 7 is cheap."""
+    made = []
+    for at, seed in itertools.product(range(count), (0, 1)):
+        metrics = {
+            "generalisation/test_accuracy": 0.5 + at / 1000 + 0.0001 * seed,
+            "communication/uplink_bytes_total": 1e6 if at == 7 else 2e6,
+            "communication/downlink_bytes_total": 1e6,
+        }
+        made.append(
+            RunResult(
+                "s",
+                f"arm {at}",
+                seed,
+                "FINISHED",
+                {"at": str(at)},
+                ((1, metrics),),
+                "generalisation/test_accuracy",
+                run_id=f"{at}-{seed}",
+                partition="p:q",
+            )
+        )
+    return made
+
+
+def test_pictures_show_forty_arms_and_the_page_says_so() -> None:
+    report = Report("s", tuple(many_arms(60)), baseline="arm 3")
+    shown = arms_of(report.drawn.results)
+    assert len(shown) == 40
+    assert shown == sorted(shown, key=lambda arm: int(arm.split()[1]))
+    assert {"arm 3", "arm 7", "arm 59", "arm 58"} <= set(shown)
+    assert "arm 0" not in shown
+    assert [pair.arm for pair in report.drawn_pairs] == [arm for arm in shown if arm != "arm 3"]
+    assert report.looks["arm 0"] == NOT_DRAWN
+    page = page_html(report, drawn(report))
+    assert "In pictures 40 of 60 arms are shown: the baseline, the front and the best." in page
+    assert page.count("<td>arm 0</td>") > 0
+    few = Report("s", tuple(many_arms(40)))
+    assert few.drawn is few
+    assert "In pictures" not in page_html(few, {})
+
+
+def test_tables_of_the_page_have_a_thousand_rows_and_say_so() -> None:
+    rows, said = first_rows(range(1001), "runs")
+    assert len(rows) == 1000
+    assert said == "The first 1,000 of 1,001 runs; all of them are in MLflow."
+    assert first_rows([1, 2]) == ([1, 2], "")
+    runs = tuple(replace(run, seed=seed) for seed in range(501) for run in many_arms(2)[::2])
+    page = page_html(Report("s", runs), {})
+    assert "The first 1,000 of 1,002 runs; all of them are in MLflow." in page
+
+
+def test_a_chart_of_many_rounds_has_a_point_for_each_dot_and_both_ends() -> None:
+    history = tuple((at, {"generalisation/test_accuracy": at / 5000}) for at in range(5000))
+    long = [replace(run, history=history) for run in many_arms(2)]
+    rows = [
+        row for row in Report("s", tuple(long)).charts["by-round"]["data"]["values"] if row["arm"] == "arm 0"
+    ]
+    assert len(rows) == 300
+    assert (rows[0]["round"], rows[-1]["round"]) == (0, 4999)

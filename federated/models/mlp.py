@@ -9,6 +9,9 @@ from torch import nn
 
 from federated.models.model import Model
 
+_MOST_LAYERS = 1_000
+"""Recording and differentiating more takes longer than anybody waits; nothing of ours learns through as many."""
+
 
 def mlp(hidden: tuple[int, ...] = (200, 200)) -> Model:
     """Dense layers of the given widths with ReLU between them, on the flattened input.
@@ -17,6 +20,8 @@ def mlp(hidden: tuple[int, ...] = (200, 200)) -> Model:
     """
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden must be one or more widths >= 1, got {list(hidden)}")
+    if len(hidden) > _MOST_LAYERS:
+        raise ValueError(f"hidden must be at most {_MOST_LAYERS:,} widths, got {len(hidden):,}")
 
     def make(input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]

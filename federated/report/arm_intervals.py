@@ -27,12 +27,12 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     rows: list[_Row] = [(pair.arm, pair.mean, pair.interval) for pair in pairs]
     if not any(mean is not None for _, mean, _ in rows):
         return None
-    figure, panels = blank(9.5, 0.9 + 0.27 * len(rows))
+    figure, panels = blank(9.5, 1.05 + 0.27 * len(rows))
     panel, delta = panels[0, 0], pairs[0].delta
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
     _draw(panel, rows, arm_strokes(results))
     name = f"{metric_label(pairs[0].metric)} minus that of {plain(pairs[0].baseline)}"
-    panel.set_xlabel(f"{name} (95 % over seeds; grey: less than {delta:g})")
+    panel.set_xlabel(f"{name}\n(95 % over seeds; grey: less than {delta:g})")
     return figure
 
 

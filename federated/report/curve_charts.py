@@ -24,6 +24,9 @@ from federated.report.vega_spec import (
     tooltip,
 )
 
+_MOST_POINTS = 300
+"""Of a curve, evenly spread over more evaluations than a chart has dots for; first and last are among them."""
+
 
 def by_round(report: Report) -> Spec | None:
     """The main metric against rounds."""
@@ -130,7 +133,8 @@ def _curve_rows(arm: str, curve: MeanCurve, runs: Sequence[RunResult]) -> Rows:
         "MB down": down,
         "simulated s": seconds,
     }
+    kept = np.unique(np.linspace(0, len(curve.rounds) - 1, _MOST_POINTS).round().astype(int))
     return [
         {"arm": arm, **{name: plain_number(values[at]) for name, values in columns.items()}}
-        for at in range(len(curve.rounds))
+        for at in (kept if len(curve.rounds) > _MOST_POINTS else range(len(curve.rounds)))
     ]

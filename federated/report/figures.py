@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES: dict[str, Callable[[Report], Figure | None]] = {
-    "Difference from the baseline": lambda report: difference_picture(report.results, report.pairs),
-    "Score against bytes": lambda report: pareto_picture(report.results),
-    "Response to heterogeneity": lambda report: response_curve(report.results),
-    "Every run": lambda report: arm_outcomes(report.results),
-    "On the way": lambda report: arm_curves(report.results),
-    "Generalisation gaps": lambda report: gap_picture(report.results),
-    "Bytes and time": lambda report: bytes_and_time(report.results),
-    "Rate and distortion": lambda report: rate_and_distortion(report.results),
+    "Difference from the baseline": lambda report: difference_picture(
+        report.drawn.results, report.drawn_pairs
+    ),
+    "Score against bytes": lambda report: pareto_picture(report.drawn.results),
+    "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
+    "Every run": lambda report: arm_outcomes(report.drawn.results),
+    "On the way": lambda report: arm_curves(report.drawn.results),
+    "Generalisation gaps": lambda report: gap_picture(report.drawn.results),
+    "Bytes and time": lambda report: bytes_and_time(report.drawn.results),
+    "Rate and distortion": lambda report: rate_and_distortion(report.drawn.results),
 }
 """Title -> what draws it; None where it would have nothing to tell."""
 

@@ -75,7 +75,8 @@ def _summary(report: Report) -> str:
         _counted(len({run.seed for run in runs}), "seed"),
     ]
     under_way = f", {running} still running" if running else ""
-    return f"{', '.join(counts)}; {failed or 'none'} failed{under_way}."
+    left_out = f" In pictures {report.not_drawn}." if report.not_drawn else ""
+    return f"{', '.join(counts)}; {failed or 'none'} failed{under_way}.{left_out}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from federated.looks import Looks
@@ -13,11 +14,14 @@ from federated.report.comparison import ArmSummary, compare
 from federated.report.costs import Costs, costs
 from federated.report.foreseen import Foreseen
 from federated.report.paired import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
-from federated.report.pareto import Place, pareto, problems_of
+from federated.report.pareto import BEHIND, Place, pareto, problems_of
 from federated.report.ranking import Ranked, ranked
-from federated.report.results import RunResult
-from federated.report.style import Stroke, arm_strokes
+from federated.report.results import RunResult, arms_of
+from federated.report.style import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.verdict import sentences
+
+MOST_ARMS_DRAWN = 40
+"""More lines and rows in one picture are not told apart."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,40 @@ class Report:
     @cached_property
     def looks(self) -> dict[str, Stroke]:
         """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
-        return arm_strokes(self.results)
+        return {**dict.fromkeys(arms_of(self.results), NOT_DRAWN), **arm_strokes(self.drawn.results)}
+
+    @cached_property
+    def drawn(self) -> Report:
+        """The same of the arms that pictures have room for: the baseline, anchors, the front, the best others."""
+        arms = arms_of(self.results)
+        if len(arms) <= MOST_ARMS_DRAWN:
+            return self
+        anchors = [run.arm for run in self.results if run.anchor]
+        best_first = [row.arm for row in self.ranking]
+        front = [arm for arm in best_first if arm in self.places and self.places[arm] not in BEHIND]
+        baseline = [pair.baseline for pair in self.pairs[:1]]
+        kept = set(islice(dict.fromkeys([*baseline, *anchors, *front, *best_first]), MOST_ARMS_DRAWN))
+        return replace(self, results=tuple(run for run in self.results if run.arm in kept))
+
+    @property
+    def drawn_pairs(self) -> list[Paired]:
+        """The comparisons of the arms that are drawn, as among all arms."""
+        shown = set(arms_of(self.drawn.results))
+        return [pair for pair in self.pairs if pair.arm in shown]
+
+    @property
+    def not_drawn(self) -> str:
+        """Which arms the pictures leave out, in words; empty where they show all."""
+        shown, every = len(arms_of(self.drawn.results)), len(arms_of(self.results))
+        return (
+            ""
+            if shown == every
+            else f"{shown} of {every:,} arms are shown: the baseline, the front and the best"
+        )
 
     @cached_property
     def charts(self) -> dict[str, Any]:
         """Name -> Vega-Lite specification of the interactive charts."""
         from federated.report.charts import charts
 
-        return charts(self)
+        return charts(self.drawn)

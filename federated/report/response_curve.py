@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_MOST_NAMED = 12
 _FAMILY = "heterogeneity/"
 _USUAL = "label_hellinger_weighted_mean"
 _SKEW = {
@@ -47,7 +48,8 @@ def response_curve(results: Sequence[RunResult]) -> Figure | None:
     """
     results = candidates(results)
     measure = _measure(results)
-    points = [point for result in results if (point := _point(result, measure, _varied(results)))]
+    varied = _varied(results)
+    points = [point for result in results if (point := _point(result, measure, varied))]
     if not _differ(points):
         return None
     metrics = list(dict.fromkeys(result.main_metric for result in results))
@@ -129,4 +131,19 @@ def _draw(panel: Axes, points: Sequence[_Point], looks: dict[str, Stroke]) -> No
             panel.plot(measured, scores, ms=4, alpha=0.45, **style)
             panel.plot(measured.mean(), scores.mean(), ms=6, **style)
     panel.set_xlim(left=-0.015 * panel.get_xlim()[1])
-    panel.legend(frameon=False, fontsize=8, loc="best", title="dot: one seed; line: means", title_fontsize=8)
+    _name_curves(panel)
+
+
+def _name_curves(panel: Axes) -> None:
+    """The legend; of many curves it names the first and counts the others."""
+    handles, names = panel.get_legend_handles_labels()
+    more = f"; {len(names) - _MOST_NAMED} more have no name here" if len(names) > _MOST_NAMED else ""
+    panel.legend(
+        handles[:_MOST_NAMED],
+        names[:_MOST_NAMED],
+        frameon=False,
+        fontsize=8,
+        loc="best",
+        title=f"dot: one seed; line: means{more}",
+        title_fontsize=8,
+    )

@@ -55,6 +55,9 @@ _ANCHORS = {
     "local": Stroke(GREY, (0, (1.5, 2)), "X"),
 }
 
+NOT_DRAWN = Stroke("#d8dde3", "-", "o")
+"""In tables, of an arm that the pictures have no room for."""
+
 
 def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
     """A stroke for each arm, by its place among `arms`.

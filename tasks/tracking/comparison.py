@@ -31,6 +31,7 @@ from tasks.tracking.store import comparison_url, connect
 from tasks.tracking.views import save_view, view_url
 
 _NOTE = "mlflow.note.content"
+_MOST_IN_A_URL = 100  # runs; MLflow's page draws them all at once
 _LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 
@@ -153,7 +154,7 @@ def report_name(asked: Mapping[str, object]) -> str:
 def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
     """The report of one study, or of several side by side."""
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
-    url = comparison_url(list(experiments), [result.run_id for result in results])
+    url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
     alone = len(parents) == 1
     pictures = partition_pictures(results)
     return Report(

@@ -6,10 +6,11 @@ from typing import Any
 
 from federated.report.commands import arm_commands
 from federated.report.report import Report
-from federated.report.sections.section import Pictures
+from federated.report.sections.section import Pictures, first_rows
 
 
 def arms_alone(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """Arm -> command, where there is more than one arm."""
     lines = arm_commands(report.results, report.stated_commands)
-    return {"pairs": lines, "code": True} if len(lines) > 1 else None
+    shown, left_out = first_rows(list(lines.items()), "arms")
+    return {"pairs": dict(shown), "code": True, "note": left_out} if len(lines) > 1 else None

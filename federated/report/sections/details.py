@@ -7,7 +7,7 @@ from typing import Any
 from federated.report.comparison import final_text, text_table
 from federated.report.report import Report
 from federated.report.results import RunResult, candidates
-from federated.report.sections.section import Pictures
+from federated.report.sections.section import Pictures, first_rows
 from federated.report.style import metric_label
 
 _SPREADS = (
@@ -23,15 +23,21 @@ def study_file(report: Report, pictures: Pictures) -> dict[str, Any] | None:
 
 def all_metrics(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """Every final metric of every arm."""
-    header, rows = text_table(report.arms)
+    header, every = text_table(report.arms)
     titles = [name.replace("_", " ") for name in header]
-    return {"header": titles, "rows": rows, "note": _SPREADS, "main": 2} if rows else None
+    rows, left_out = first_rows(every, "arms")
+    return {"header": titles, "rows": rows, "note": f"{_SPREADS} {left_out}", "main": 2} if rows else None
 
 
 def every_run(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """A row a run, with its partition and where it is in MLflow."""
-    rows = [_run_row(run) for run in report.results]
-    return {"header": list(rows[0]), "rows": [list(row.values()) for row in rows]} if rows else None
+    runs, left_out = first_rows(report.results, "runs")
+    rows = [_run_row(run) for run in runs]
+    return (
+        {"header": list(rows[0]), "rows": [list(row.values()) for row in rows], "note": left_out}
+        if rows
+        else None
+    )
 
 
 def shared_settings(report: Report, pictures: Pictures) -> dict[str, Any] | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.report import Report
-from federated.report.sections.section import Pictures
+from federated.report.sections.section import Pictures, first_rows
 
 
 def failed(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """The runs themselves."""
-    runs = [run for run in report.results if run.failed]
-    return {"runs": runs} if runs else None
+    runs, left_out = first_rows([run for run in report.results if run.failed], "failed runs")
+    return {"runs": runs, "left_out": left_out} if runs else None
 
 
 def running(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """The runs that had not ended when the report was made."""
-    runs = [run for run in report.results if run.running]
-    return {"runs": runs} if runs else None
+    runs, left_out = first_rows([run for run in report.results if run.running], "runs")
+    return {"runs": runs, "left_out": left_out} if runs else None

@@ -7,14 +7,16 @@ from typing import Any
 from federated.report.paired import BEST
 from federated.report.report import Report
 from federated.report.results import shared_partitions
-from federated.report.sections.section import Pictures
+from federated.report.sections.section import Pictures, first_rows
 from federated.report.words import looks_text
 
 
 def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
     """Rows, how arms are drawn, and what the note says of the comparison."""
+    rows, left_out = first_rows(report.ranking, "arms, the best")
     return {
-        "rows": report.ranking,
+        "rows": rows,
+        "left_out": left_out,
         "looks": report.looks,
         "compared": bool(report.pairs),
         "delta": report.delta,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from federated.report.report import Report
 from federated.report.vega_spec import arms_drawn
+
+T = TypeVar("T")
+MOST_ROWS = 1_000
+"""Of a table on the page; ten thousand make it slow to open, and nobody reads them."""
 
 Pictures = Mapping[str, bytes]
 """Title -> PNG of the figures that were drawn."""
@@ -27,6 +31,13 @@ class Section(NamedTuple):
     def anchor(self) -> str:
         """Its place in the page's address."""
         return self.title.lower().replace(" ", "-")
+
+
+def first_rows(rows: Sequence[T], what: str = "rows") -> tuple[Sequence[T], str]:
+    """As many rows as a page can show, and how many that leaves out, in words."""
+    if len(rows) <= MOST_ROWS:
+        return rows, ""
+    return rows[:MOST_ROWS], f"The first {MOST_ROWS:,} of {len(rows):,} {what}; all of them are in MLflow."
 
 
 def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:

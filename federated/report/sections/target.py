@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.report import Report
-from federated.report.sections.section import Pictures
+from federated.report.sections.section import Pictures, first_rows
 
 
 def target(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     """The table and its note."""
     costs = report.costs
-    return {"header": costs.header, "rows": costs.rows, "note": costs.note} if costs.rows else None
+    rows, left_out = first_rows(costs.rows, "arms")
+    return {"header": costs.header, "rows": rows, "note": f"{costs.note} {left_out}"} if rows else None
