@@ -122,6 +122,22 @@ def test_other_guesses_are_said(tmp_path: Path, what: str) -> None:
     assert all(sentence in each and "the column 'x'" in each for each in warnings)
 
 
+def test_cures_of_parquet_are_in_the_data(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": cells(row8="?"), "b": cells(), "c": numbers(), "y": np.arange(ROWS) % 2})
+    frame.loc[7, "c"] = -999
+    frame.to_parquet(tmp_path / "t.parquet")
+    said = DATASETS["table"](tmp_path / "t.parquet", "y")().reading.warnings
+    assert len(said) == 3
+    assert (
+        "'?' in row 8; turn it into numbers, with nothing where there is none, or name it in `cat" in said[0]
+    )
+    assert "numbers; store it as numbers (`numeric` of a `table` reads it so)" in said[1]
+    assert (
+        "is -999 in 1 row, the first is row 8, and 0 to 49 in all others; if it stands for missing, leave"
+        in said[2]
+    )
+
+
 def test_nothing_is_said_of_ordinary_columns(tmp_path: Path) -> None:
     columns = {
         "age": numbers(18, 99),

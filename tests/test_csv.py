@@ -28,6 +28,13 @@ def read(folder: Path, content: str | bytes, name: str = "p.csv", **arguments: A
     return DATASETS["table"](folder / name, **stated)()
 
 
+def packed(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("p.csv", text)
+    return buffer.getvalue()
+
+
 def german(text: str) -> str:
     """The same table as a German spreadsheet writes it."""
     rows = [line.split(",") for line in text.splitlines()]
@@ -81,6 +88,14 @@ def test_columns_of_a_file_without_names_are_numbered(tmp_path: Path) -> None:
     assert found.classes == ("0", "1")
 
 
+def test_a_text_may_be_a_book_and_a_file_packed(tmp_path: Path) -> None:
+    book = CLEAN.replace("site", "note,site").replace("K", '"' + "x" * 200_000 + '",K').replace("Ulm", ",Ulm")
+    clean = read(tmp_path, CLEAN)
+    assert read(tmp_path, book, drop=("note",)).digest == clean.digest
+    assert read(tmp_path, packed(CLEAN), "p.csv.zip").digest == clean.digest
+    assert read(tmp_path, gzip.compress(("\ufeff" + CLEAN).encode()), "p.csv.gz").digest == clean.digest
+
+
 def test_a_column_without_a_name_can_be_dropped(tmp_path: Path) -> None:
     numbered = "".join(f"{at - 1 if at else ''},{line}\n" for at, line in enumerate(CLEAN.splitlines()))
     assert read(tmp_path, numbered, drop=("Unnamed: 0",)).digest == read(tmp_path, CLEAN).digest
@@ -100,13 +115,6 @@ def test_a_mark_is_taken_out_of_groups_of_three_digits_only(tmp_path: Path) -> N
     assert found.inputs["d"].tolist() == ["01.02.2020", "11.12.2021"]
     assert found.inputs["v"].tolist() == [1234.5, 1.5]
     assert any("'d' holds dates" in each for each in found.reading.warnings)
-
-
-def packed(text: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("p.csv", text)
-    return buffer.getvalue()
 
 
 NOT_CSV: dict[str, tuple[str | bytes, dict[str, Any], str]] = {

@@ -20,11 +20,11 @@ def feature_suspicions(
 ) -> Iterator[Suspicion]:
     """What looks like a mistake among the feature columns, as `features_of` cleaned them.
 
-    stated: columns that somebody calls categorical. options: they are of a `table`, whose options cure what is wrong.
+    stated: columns that somebody calls categorical. options: they are of CSV, whose options cure what is wrong.
     """
     for name, column in cleaned.items():
         if kinds[str(name)] == "numeric":
-            yield from of_numbers(str(name), column.to_numpy(np.float64))
+            yield from of_numbers(str(name), column.to_numpy(np.float64), options)
         else:
             yield from of_texts(str(name), column, name in stated, options)
 

@@ -16,6 +16,9 @@ from federated.datasets.csv_format import CsvFormat
 from federated.datasets.csv_header import check_header
 from federated.datasets.number_like import PLAIN, ungrouped
 
+_LONGEST_FIELD = 2**31 - 1
+"""Texts may be books; Python's own limit is 131,072 characters."""
+
 
 class CsvTable(NamedTuple):
     """frame: every column as pandas reads it.
@@ -63,8 +66,14 @@ def _records(path: Path, form: CsvFormat, encoding: str) -> Iterator[Any]:
     """The lines of the file as lists of cells, one after another, by Python's own reader."""
     from pandas.io.common import get_handle
 
-    with get_handle(path, "r", encoding=encoding, compression="infer") as opened:
-        yield csv.reader(opened.handle, delimiter=form.separator, skipinitialspace=True)
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with get_handle(path, "r", encoding=encoding, compression="infer") as opened:
+            yield csv.reader(opened.handle, delimiter=form.separator, skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _first(records: Any, header_line: int) -> Iterator[tuple[int, list[str]]]:
@@ -80,8 +89,6 @@ def _first(records: Any, header_line: int) -> Iterator[tuple[int, list[str]]]:
                 yield records.line_num, record
     except StopIteration:
         return
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
 
 
 def _in_our_words(said: str, form: CsvFormat) -> str:

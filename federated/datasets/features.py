@@ -24,7 +24,7 @@ _TEXTS = ("string", "boolean", "mixed-integer")
 def features_of(
     columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, options: bool = False
 ) -> tuple[pd.DataFrame, Callable[[np.ndarray], np.ndarray]]:
-    """(the columns cleaned, the `fit` of `Examples`). options: they are of a `table`, whose options cure what is wrong.
+    """(the columns cleaned, the `fit` of `Examples`). options: they are of CSV, whose options cure what is wrong.
 
     Cleaned: numeric columns are float64 with NaN, categorical ones text with None. `fit(training rows)` ->
     float32 [N, features], everything in it learnt from the training rows:

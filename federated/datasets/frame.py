@@ -71,7 +71,7 @@ def examples_of_frame(
     name: the data set, for messages. where: the file or the like that the table is from, for messages. written: the
     target and client columns as the file writes them, None where they are missing. notes: on how the file was read.
     """
-    bad, options = partial(bad_data, name), name == "table"
+    bad, options = partial(bad_data, name), written is not None
     frame = tidy(frame, roles, bad, where)
     assert roles.target is not None
     client_ids, said_of_ids = None, list[Suspicion]()

@@ -56,12 +56,14 @@ def cells_in_words(codes: np.ndarray, texts: list[str], numbers: Numbers) -> str
 
 
 def cure(numbers: Numbers, options: bool = True) -> str:
-    """What to do about it: in the study file, where the data set is a `table` with these options, or in the data."""
+    """What to do about it: in the study file, where the data set is CSV with these options, or in the data."""
+    if not numbers.strange:
+        return (
+            "name it in `numeric`" if options else "store it as numbers (`numeric` of a `table` reads it so)"
+        )
     if not options:
         return "turn it into numbers, with nothing where there is none"
     styles, cures = numbers.styles(), []
-    if not numbers.strange:
-        return "name it in `numeric`"
     if "decimal comma" in styles:
         grouped = any(re.search("[. '\u00a0\u202f][0-9]{3},", text) for text in numbers.strange)
         cures.append('state `decimal: ","`' + (' and `thousands: "."`' if grouped else ""))

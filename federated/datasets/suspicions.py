@@ -27,8 +27,8 @@ _CODE_OF_MISSING = re.compile(r"-9+|9{2,}")
 _BOOLEANS = frozenset(["yes", "no", "y", "n", "true", "false", "t", "f", "1", "0", "on", "off", "ja", "nein"])
 
 
-def of_numbers(name: str, column: np.ndarray) -> Iterator[Suspicion]:
-    """column: float64 [N], NaN where it is missing."""
+def of_numbers(name: str, column: np.ndarray, options: bool = True) -> Iterator[Suspicion]:
+    """column: float64 [N], NaN where it is missing. options: it is of CSV, whose options cure what is wrong."""
     present = column[~np.isnan(column)]
     if not len(present):
         yield Suspicion("no value", name, f"{named(name)} has no value at all, so it is left out")
@@ -46,10 +46,12 @@ def of_numbers(name: str, column: np.ndarray) -> Iterator[Suspicion]:
             "are, and is read as numeric; name it in `drop` if it is one",
         )
     elif whole:
-        yield from _codes_of_missing(name, column, present)
+        yield from _codes_of_missing(name, column, present, options)
 
 
-def _codes_of_missing(name: str, column: np.ndarray, present: np.ndarray) -> Iterator[Suspicion]:
+def _codes_of_missing(
+    name: str, column: np.ndarray, present: np.ndarray, options: bool
+) -> Iterator[Suspicion]:
     """A value such as -999 or 9999 far from all others."""
     values = np.unique(present)
     for extreme, rest in ((values[0], values[1:]), (values[-1], values[:-1])):
@@ -60,13 +62,13 @@ def _codes_of_missing(name: str, column: np.ndarray, present: np.ndarray) -> Ite
                 "a number that may stand for missing",
                 name,
                 f"{named(name)} is {extreme:.0f} in {counted(len(rows), 'row')}, the first is row {rows[0] + 1}, and "
-                f"{span(rest)} in all others; if it stands for missing, state "
-                f'`missing_values: ["{extreme:.0f}"]`',
+                f"{span(rest)} in all others; if it stands for missing, "
+                + (f'state `missing_values: ["{extreme:.0f}"]`' if options else "leave it empty"),
             )
 
 
 def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = True) -> Iterator[Suspicion]:
-    """column: text, None where it is missing. stated: the study file calls it categorical. options: it is a `table`."""
+    """column: text, None where it is missing. stated: the study file calls it categorical. options: it is of CSV."""
     codes, values = pd.factorize(column)
     texts = [str(value) for value in values]
     if not texts:

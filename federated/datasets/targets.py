@@ -36,7 +36,7 @@ def target_of(
 ) -> Target:
     """What a column teaches. Raises BadInput where it has gaps or is text that is mostly numbers.
 
-    written: the same as the file writes it, where it is from one. options: it is a `table`, with options that cure.
+    written: the same as the file writes it, where it is from one. options: it is of CSV, with options that cure.
     """
     labels = None if written is None else _labels(column, written, task, bad)
     if labels is None:
