@@ -1,4 +1,4 @@
-"""`python -m flows`: run, preview, list, compare, ui."""
+"""`python -m flows`: run, preview, list, compare, ui, sync."""
 
 import math
 import sys
@@ -54,7 +54,8 @@ def run(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
     resume: Annotated[
-        bool, typer.Option(help="Go on from the checkpoints of runs that did not finish")
+        bool,
+        typer.Option(help="Go on from the checkpoints of runs that did not finish, in the same MLflow runs"),
     ] = False,
     forecast: Annotated[
         bool, typer.Option("--forecast", help="Say what the study would take, and stop")
@@ -93,7 +94,8 @@ def run(
                 "interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs",
                 exit_code(interrupt),
             )
-    show_outcome(outcome, screen)
+    if outcome is not None:
+        show_outcome(outcome, screen)
     if failure:
         end(str(failure), 1)
 
@@ -165,6 +167,17 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     from tasks.tracking.store import serve_ui
 
     sys.exit(serve_ui(port))
+
+
+@app.command()
+def sync() -> None:
+    """Deliver to MLflow what studies could not tell it while it was away; twice doubles nothing."""
+    from tasks.tracking.syncing import deliver_what_waits
+    from tasks.tracking.telling import say_with
+
+    screen = console()
+    say_with(lambda line: screen.print(line, soft_wrap=True))
+    sys.exit(0 if deliver_what_waits() else 1)
 
 
 def main() -> None:

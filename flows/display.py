@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from federated.errors import bounded
 from federated.texts import in_a_line, shortened
-from flows.progress import News, Progress, listen_with
+from flows.progress import News, Notice, Progress, listen_with
 from flows.screen import Screen, styled
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Display:
     def __call__(self, news: News) -> None:
         """Show one piece of news."""
         with self._lock:
+            if isinstance(news, Notice):
+                self._screen.print(news.text, soft_wrap=True)
+                return
             if not isinstance(news, Progress):
                 from flows.forecast import show
 
@@ -98,7 +101,8 @@ class Display:
         if news.run in self._tasks:
             self.bars.remove_task(self._tasks.pop(news.run))
         if news.status == "finished":
-            mark, what = ("done", "green"), f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
+            figures = f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
+            mark, what = ("done", "green"), figures if news.metrics else news.message
         else:
             mark, what = ("failed", "red"), bounded(news.message)
         counted = f" {self._ended}/{self._num_runs} {news.run}: {what}"

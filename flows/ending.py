@@ -17,13 +17,18 @@ def end(message: str, code: int) -> NoReturn:
 
 
 def end_on_sigterm() -> None:
-    """From now on SIGTERM is a KeyboardInterrupt, which ends everything as Ctrl-C does."""
+    """From now on SIGTERM is a KeyboardInterrupt, which ends everything as Ctrl-C does; so is a terminal that closes.
+
+    Not where `nohup` had it ignored.
+    """
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _hang_up)
 
 
 def exit_code(interrupt: BaseException) -> int:
     """The exit code of a process that a signal ended: 128 and the signal."""
-    return 128 + (signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT)
+    return 128 + (interrupt.number if isinstance(interrupt, _Terminated) else signal.SIGINT)
 
 
 class Commands(typer.core.TyperGroup):
@@ -40,6 +45,18 @@ class Commands(typer.core.TyperGroup):
 class _Terminated(KeyboardInterrupt):
     """SIGTERM."""
 
+    number = signal.SIGTERM
+
+
+class _HungUp(_Terminated):
+    """SIGHUP."""
+
+    number = signal.SIGHUP
+
 
 def _terminate(number: int, frame: object) -> NoReturn:
     raise _Terminated
+
+
+def _hang_up(number: int, frame: object) -> NoReturn:
+    raise _HungUp

@@ -5,17 +5,21 @@ from collections.abc import Mapping, Sequence
 from federated.errors import OwnCodeFailed
 from federated.study import Run
 from tasks.tracking import runs as tracking
+from tasks.tracking.resuming import go_on_with_run
 
 _MOST_NAMED = 10
 
 
-def mark_failed(runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str) -> None:
+def mark_failed(
+    runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str, resume: bool
+) -> None:
     """Open the runs with these names in MLflow and end each as FAILED. faults: name -> why."""
+    begin = go_on_with_run if resume else tracking.open_run
     for run in runs:
         if run.name not in faults:
             continue
         try:
-            with tracking.closing(tracking.open_run(run, study, parent_run_id)):
+            with tracking.closing(begin(run, study, parent_run_id)):
                 raise OwnCodeFailed(faults[run.name])
         except OwnCodeFailed:
             pass  # it is said with all others that failed

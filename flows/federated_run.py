@@ -16,12 +16,14 @@ from federated.setup import Setup
 from federated.state import Metrics, RunState
 from federated.stopping import reason_to_stop, segment_ends
 from federated.study import Run
-from flows.progress import Progress, Status, tell
+from flows.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import opaque, opened
 from tasks.tracking import runs as tracking
 from tasks.tracking.history import Record, log_history, recording
 from tasks.tracking.outcome import log_outcome
+from tasks.tracking.resuming import go_on_with_run
+from tasks.tracking.telling import say_with
 
 _SHORT_SEGMENT_SECONDS = 1.0  # below that, segments share a task run ...
 _TASK_RUN_SECONDS = 10.0  # ... of about this long
@@ -31,11 +33,14 @@ _TASK_RUN_SECONDS = 10.0  # ... of about this long
 def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume: bool = False) -> str:
     """Train one model under one config; the id of its MLflow run.
 
-    resume: go on from the newest checkpoint of this config where there is one. Where training fails, the
+    resume: go on from the newest checkpoint of this config, in the MLflow run that it had, where there are such. MLflow
+    may be away meanwhile: what it should hear is kept for it. Where training fails, the
     MLflow run is marked FAILED with the reason, its checkpoint is kept, and the error is raised.
     """
     started = time.perf_counter()
-    run_id = tracking.open_run(run, study, parent_run_id)
+    say_with(notify)
+    begin = go_on_with_run if resume else tracking.open_run
+    run_id = begin(run, study, parent_run_id)
     warn = partial(_warn, run)
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
@@ -49,7 +54,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
             state, ended_by = _train(run, setup, first, record, keep)
-        log_outcome(run_id, opaque(state), opaque(setup), ended_by)
+        log_outcome(run_id, opaque(run), opaque(state), opaque(setup), ended_by)
         seconds = time.perf_counter() - started
         spent = _where_time_goes(state, len(first.history))
         beside = seconds - sum(spent.values())

@@ -32,31 +32,34 @@ from federated.study import Run, StudyConfig
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.news_line import news_line, report_to
-from flows.progress import Progress, tell
+from flows.progress import Progress, notify, tell
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
-from tasks.tracking.comparison import StudyOutcome, conclude
+from tasks.tracking.comparison import StudyOutcome
+from tasks.tracking.concluding import conclude_when_possible
 from tasks.tracking.forecasts import log_fact, log_forecast
-from tasks.tracking.search import results_of_study
+from tasks.tracking.resuming import finished_before, go_on_with_study
+from tasks.tracking.telling import begin, say_with
 
 _SECONDS_TO_LEAVE = 10.0
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 
 
 class StudyFailed(RuntimeError):
-    """Some runs of the study failed; `outcome` holds those that did not."""
+    """Some runs of the study failed; `outcome` holds those that did not, if MLflow answers."""
 
-    def __init__(self, message: str, outcome: StudyOutcome) -> None:
+    def __init__(self, message: str, outcome: StudyOutcome | None) -> None:
         super().__init__(message)
         self.outcome = outcome
 
 
 @flow(name="federated-study", flow_run_name="{study.name}")
-def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) -> StudyOutcome:
-    """Run a study and compare its arms.
+def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) -> StudyOutcome | None:
+    """Run a study and compare its arms; None where MLflow is away at its end, so that the comparison has to wait.
 
     study: the study itself, or the path of its YAML file. workers: runs at a time, each in a process of its own;
-    the results do not depend on it. resume: go on from the checkpoints of runs that did not finish.
+    the results do not depend on it. resume: go on in the same MLflow run, from the checkpoints of runs that did not
+    finish.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
     contain_exits()
@@ -65,36 +68,45 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     forecast = forecast_study(runs, workers, faults)
     before = peak_mb()
     tell(forecast)
-    if resume:
-        tracking.end_dead_studies(study.name)
-    parent_run_id = tracking.open_study(study)
-    log_forecast(parent_run_id, forecast)
-    get_run_logger().info("%d runs, %d at a time", len(runs), workers)
-    if resume:
-        get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
+    say_with(notify)
+    begin()
+    tracking.end_dead_studies()
+    parent_run_id = go_on_with_study(study) if resume else tracking.open_study(study)
     with tracking.closing(parent_run_id):
+        log_forecast(parent_run_id, forecast)
+        get_run_logger().info("%d runs, %d at a time", len(runs), workers)
         started = time.perf_counter()
-        failures = _run_all(runs, faults, study.name, parent_run_id, workers, resume)
+        left = _unfinished(runs, faults, parent_run_id) if resume else runs
+        failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
         log_fact(parent_run_id, time.perf_counter() - started, peak_mb(children=workers > 1))
-        results = results_of_study(parent_run_id)
-        outcome = conclude(parent_run_id, study, results)
-        if workers == 1 and not resume:
-            _remember_overheads(results, peak_mb() - before)
+        outcome = conclude_when_possible(parent_run_id, study)
+        if workers == 1 and not resume and outcome is not None:
+            _remember_overheads(outcome.results, peak_mb() - before)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome
+
+
+def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str) -> list[Run]:
+    """Those that did not finish before; the others are told as done."""
+    get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
+    finished = finished_before(parent_run_id, [run for run in runs if run.name not in faults])
+    for run in finished:
+        rounds = run.config.rounds
+        tell(Progress(run.name, "finished", rounds, rounds, message="finished before, not run again"))
+    return [run for run in runs if run not in finished]
 
 
 def _run_all(
     runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
     """Run all but those with faults, whatever happens to some; the names of those that failed, and why."""
-    mark_failed(runs, faults, study, parent_run_id)
+    mark_failed(runs, faults, study, parent_run_id, resume)
     for run in runs:
         if run.name in faults:
             _tell_failed(run, faults[run.name])
     sound = [run for run in runs if run.name not in faults]
-    failed = _run_each if workers == 1 else _run_several
+    failed = _run_each if workers == 1 or not sound else _run_several
     return {**faults, **failed(sound, study, parent_run_id, workers, resume)}
 
 

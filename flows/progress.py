@@ -1,11 +1,14 @@
 """What is told of a run while it goes on, and who listens: the terminal, over a line if need be."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from federated.forecast import Forecast
+
+_LOG = logging.getLogger(__name__)
 
 Status = Literal["started", "running", "finished", "failed", "warning"]
 
@@ -27,13 +30,22 @@ class Progress:
     message: str = ""
 
 
-News: TypeAlias = "Progress | Forecast"
-"""Of a run while it goes on; of a study before its first run."""
+@dataclass(frozen=True)
+class Notice:
+    """A line for the person."""
+
+    text: str
+
+
+News: TypeAlias = "Progress | Forecast | Notice"
+"""Of a run while it goes on; of a study before its first run; of what a person should know."""
 Listener = Callable[[News], None]
 
 
 def _nobody(news: News) -> None:
-    """Outside the command line nobody watches; Prefect and MLflow have it all."""
+    """Outside the command line nobody watches; Prefect and MLflow have it all, but for lines for a person."""
+    if isinstance(news, Notice):
+        _LOG.warning(news.text)
 
 
 _listener: Listener = _nobody
@@ -43,6 +55,11 @@ def listen_with(listener: Listener | None) -> None:
     """From now on, tell this listener of every run in this process; None: tell nobody."""
     global _listener
     _listener = listener or _nobody
+
+
+def notify(line: str) -> None:
+    """Tell the person."""
+    tell(Notice(line))
 
 
 def tell(news: News) -> None:

@@ -260,10 +260,12 @@ def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_th
 
 
 def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
-    from tasks.tracking import history
+    from mlflow.exceptions import MlflowException
+
+    from tasks.tracking import deliveries, history
 
     study = _study(name="refused", seeds=[0], rounds=200)
-    original, failing = history.log_metrics, [OSError("the disk is full")]
+    original, failing = deliveries.log_metrics, [MlflowException("the value is not allowed")]
 
     def fails_once(run_id, rows):
         if failing and rows[-1].step > 2:
@@ -271,11 +273,11 @@ def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monk
         original(run_id, rows)
 
     monkeypatch.setattr(history, "_SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(history, "log_metrics", fails_once)
+    monkeypatch.setattr(deliveries, "log_metrics", fails_once)
     with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
         federated_study(study)
     (result,) = caught.value.outcome.results
-    assert "the disk is full" in result.message
+    assert "the value is not allowed" in result.message
     steps = list(result.curve("train/loss")[0])
     assert steps == list(range(1, int(max(steps)) + 1))
     resumed = federated_study(study, resume=True)

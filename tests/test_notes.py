@@ -65,13 +65,14 @@ def test_a_run_s_note_says_what_differs_and_runs_it_again() -> None:
 @pytest.mark.usefixtures("home")
 def test_the_saved_view_groups_the_runs_of_the_parent_by_arm(home: Path) -> None:
     experiment = connect().create_experiment("seen")
-    save_view(experiment, "parent", "generalisation/test_mse", 7)
+    parent = connect().create_run(experiment).info.run_id
+    save_view(parent, "generalisation/test_mse", 7)
     tag = json.loads(connect().get_experiment(experiment).tags[f"mlflow.sharedViewState.{VIEW}"])
     assert (tag["name"], tag["createdAt"]) == ("Arms of the newest study", 7)
     kind, _, packed = tag["state"].partition(";")
     assert kind == "deflate"
     state = json.loads(zlib.decompress(base64.b64decode(packed)))
-    assert state["searchFilter"] == "tags.`mlflow.parentRunId` = 'parent'"
+    assert state["searchFilter"] == f"tags.`mlflow.parentRunId` = '{parent}'"
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
     assert state["orderByAsc"]  # of an error, less is better
     assert view_url(experiment).endswith(f"/#/experiments/{experiment}/runs?viewStateShareKey={VIEW}")

@@ -53,14 +53,12 @@ def _study(name):
 
 def test_runs_of_a_study_whose_process_was_killed_are_ended(opened):
     process, ids = opened("same")
-    runs.end_dead_studies("same")
+    runs.end_dead_studies()
     assert [_status(each) for each in ids] == ["RUNNING"] * 2  # it lives
     process.kill()
     process.wait()
-    runs.end_dead_studies("another")
-    assert [_status(each) for each in ids] == ["RUNNING"] * 2
     ours = runs.open_study(_study("same"))
-    runs.end_dead_studies("same")
+    runs.end_dead_studies()
     assert [_status(each) for each in ids] == ["KILLED"] * 2
     assert {connect().get_run(each).data.tags["failure"] for each in ids} == {
         "the process of its study was killed"
@@ -74,12 +72,12 @@ def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     process.wait()
     name = connect().get_run(parent).data.tags["process"]
     assert processes.is_dead(name)
-    for unknown in ("", "0" * 32, f"../processes/{name}", f"{name}/"):
+    for unknown in ("", "0" * 32, f"{'0' * 32}.{'0' * 32}", f"../processes/{name}", f"{name}/"):
         connect().set_tag(parent, "process", unknown)
-        runs.end_dead_studies("same")
+        runs.end_dead_studies()
         assert _status(parent) == "RUNNING"
     connect().delete_tag(parent, "process")  # of an older version
-    runs.end_dead_studies("same")
+    runs.end_dead_studies()
     assert _status(parent) == "RUNNING"
 
 
@@ -91,6 +89,8 @@ def test_a_process_that_ends_by_itself_leaves_no_file(home):
     first, again, dead = done.stdout.split()
     assert (first, dead) == (again, "False")
     assert list((home / "processes").iterdir()) == []
+    assert processes.is_dead(first)  # of this machine and home, so it has ended
+    (home / "home-id").write_text("another")
     assert not processes.is_dead(first)
 
 
@@ -109,5 +109,10 @@ def test_a_study_that_goes_on_ends_what_was_left_of_it(opened, resume):
     process, ids = opened("same")
     process.kill()
     process.wait()
-    federated_study(_study("same"), resume=resume)
-    assert [_status(each) for each in ids] == ["KILLED" if resume else "RUNNING"] * 2
+    outcome = federated_study(_study("same"), resume=resume)
+    assert [_status(each) for each in ids] == ["FINISHED" if resume else "KILLED"] * 2
+    if resume:  # in the same runs
+        assert (outcome.parent_run_id, outcome.results[0].run_id) == tuple(ids)
+        assert "failure" not in connect().get_run(ids[0]).data.tags
+    else:
+        assert outcome.parent_run_id != ids[0]

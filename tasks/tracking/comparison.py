@@ -27,7 +27,9 @@ from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.limits import LONGEST_TAG
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
-from tasks.tracking.store import comparison_url, connect
+from tasks.tracking.search import results_of_study
+from tasks.tracking.store import comparison_url
+from tasks.tracking.telling import tell
 from tasks.tracking.views import save_view, view_url
 
 _NOTE = "mlflow.note.content"
@@ -61,33 +63,40 @@ class StudyOutcome:
 
 def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult]) -> StudyOutcome:
     """Compare the arms and log tables, plots, report and the verdict on the study's parent run."""
-    parents = [parent_of(parent_run_id, runs.as_yaml(study))]
-    outcome = _written(_report(parents, results, study.comparison), parents)
-    report, client = outcome.found, connect()
-    client.log_table(parent_run_id, table(report.arms), "comparison.json")
-    client.log_table(parent_run_id, report.costs.table, "to_target.json")
+    return _conclude(parent_of(parent_run_id, runs.as_yaml(study)), study.comparison, results)
+
+
+def conclude_from(parent_run_id: str, question: str, judged: Comparison) -> StudyOutcome:
+    """The same for a study that has ended, from what MLflow has; question: its study file, resolved."""
+    return _conclude(parent_of(parent_run_id, question), judged, results_of_study(parent_run_id))
+
+
+def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> StudyOutcome:
+    outcome = _written(_report([parent], results, judged), [parent])
+    report, run_id = outcome.found, outcome.parent_run_id
+    tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.table}
     if report.pairs:
-        client.log_table(parent_run_id, paired_table(report.pairs), "paired.json")
-    runs.log_files(parent_run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
-    _describe(outcome, parents[0])
+        tables["paired.json"] = paired_table(report.pairs)
+    for name, content in tables.items():
+        runs.log_table(run_id, content, name)
+    runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
+    _describe(outcome, parent)
     return outcome
 
 
 def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     """What MLflow shows of the study without anybody's doing: notes, tags, and the saved view of its arms."""
-    report, experiment = outcome.found, parent.run.info.experiment_id
+    report, run_id = outcome.found, outcome.parent_run_id
     note = study_note(report, LONGEST_TAG)
-    verdict = "\n".join(report.verdict)
-    runs.set_tags(outcome.parent_run_id, {_NOTE: note, "verdict": verdict})
-    for run_id, run_note in run_notes(report).items():
-        runs.set_tags(run_id, {_NOTE: run_note})
+    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict)})
+    for child_id, run_note in run_notes(report).items():
+        runs.set_tags(child_id, {_NOTE: run_note})
     for result in report.results:
         if result.arm in report.places:
             runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
-    connect().set_experiment_tag(experiment, _NOTE, note)
+    tell("experiment tag", run_id, name=_NOTE, value=note)
     if report.results:
-        metric = report.results[0].main_metric
-        save_view(experiment, outcome.parent_run_id, metric, parent.run.info.start_time)
+        save_view(run_id, report.results[0].main_metric, parent.run.info.start_time)
 
 
 def compare_again(

@@ -37,6 +37,16 @@ def tried_again(call: Callable[[], T]) -> T:
     return call()
 
 
+def found(search: Callable[[], list[T]]) -> list[T]:
+    """What the search finds; nothing where the store is away."""
+    try:
+        return search()
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return []
+
+
 def is_conflict(error: MlflowException) -> bool:
     """Whether somebody else made what the call would make. Servers pass on their database's words."""
     return error.error_code in _CONFLICTS or any(words in str(error) for words in _DATABASES_SAY)

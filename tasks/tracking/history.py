@@ -11,7 +11,8 @@ from federated.config import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
 from federated.state import Metrics
 from tasks.tracking.limits import key_of
-from tasks.tracking.metrics import Measured, log_metrics
+from tasks.tracking.metrics import Measured
+from tasks.tracking.telling import now, tell
 
 Entry = tuple[int, Metrics]
 
@@ -20,14 +21,14 @@ _SECONDS_BETWEEN_WRITES = 1.0
 
 def log_history(run_id: str, history: Sequence[Entry], times: Sequence[int] | None = None) -> None:
     """Metrics with the round as their step; times: of each entry, in ms since 1970, now unless given."""
-    times = [_now()] * len(history) if times is None else times
+    times = [now()] * len(history) if times is None else times
     entries = zip(history, times, strict=True)
     rows = [
-        Measured(key_of(name), value, at, step)
+        Measured(key_of(name), float(value), at, step)
         for (step, metrics), at in entries
         for name, value in metrics.items()
     ]
-    log_metrics(run_id, rows)
+    tell("metrics", run_id, rows=rows)
 
 
 class Record:
@@ -55,7 +56,7 @@ class Record:
     def __call__(self, history: Sequence[Entry]) -> None:
         """This is the history now. Raises what an earlier write raised."""
         self._history = history
-        self._times += [_now()] * (len(history) - len(self._times))
+        self._times += [now()] * (len(history) - len(self._times))
         if self._writing is not None and self._writing.done():
             self._wait()
         if self._writing is None and time.monotonic() >= self._due:
@@ -97,7 +98,3 @@ def recording(run_id: str, config: RunConfig) -> Iterator[Record]:
         yield record
     finally:
         record.close()
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

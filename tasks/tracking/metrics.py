@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 import sqlalchemy
+from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 from sqlalchemy.dialects.sqlite import insert
@@ -22,6 +23,9 @@ from tasks.tracking.store import connect, tracking_uri
 _BATCH = 1000  # what MLflow takes in one call
 _SECONDS_FOR_A_LOCK = 60  # other processes of the study write too
 _LARGEST = 1.7976931348623157e308  # how MLflow stores infinity
+
+_BEFORE: dict[str, set[tuple[str, int]]] = {}
+"""(metric, round) of runs that go on, as MLflow had them before."""
 
 
 class Measured(NamedTuple):
@@ -43,6 +47,22 @@ def log_metrics(run_id: str, metrics: Sequence[Measured]) -> None:
     for start in range(0, len(metrics), _BATCH):
         batch = [Metric(*measured) for measured in metrics[start : start + _BATCH]]
         client.log_batch(run_id, metrics=batch)
+
+
+def unless_known(client: MlflowClient, run_id: str, metrics: Sequence[Measured]) -> list[Measured]:
+    """Those of rounds of which MLflow had no value when the run went on: from its checkpoint it repeats some."""
+    if run_id not in _BEFORE:
+        _BEFORE[run_id] = {
+            (name, one.step)
+            for name in client.get_run(run_id).data.metrics
+            for one in client.get_metric_history(run_id, name)
+        }
+    return [measured for measured in metrics if (measured.name, measured.step) not in _BEFORE[run_id]]
+
+
+def goes_on(run_id: str) -> None:
+    """What MLflow has of the run is to be read again."""
+    _BEFORE.pop(run_id, None)
 
 
 def _insert(engine: sqlalchemy.Engine, run_id: str, metrics: Iterable[Measured]) -> None:

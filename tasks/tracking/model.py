@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 import pickle
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
 import mlflow.pytorch
 import numpy as np
 import torch
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric
-from mlflow.models import Model, ModelSignature
+from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from federated.objective import model_inputs
 from federated.own_modules import package_of
 from federated.setup import Setup
 from federated.state import RunState
-from tasks.tracking.store import connect
+from tasks.tracking.telling import tell
 
 # Trying takes a tenth of a second; a study saves many models of one kind.
 _EXPORTABLE: dict[tuple[object, ...], bool] = {}
@@ -36,7 +36,6 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     torch.export's format; a module that cannot be exported (control flow on data) falls back to MLflow's pickle, and
     one that cannot be pickled either (a lambda in it) is not saved: both with a warning, as the training is done.
     """
-    client = connect()
     setup.model.load(state.parameters)
     module = setup.model.independent_module()
     example = model_inputs(setup.inputs[:2].cpu()).numpy()
@@ -47,38 +46,17 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     exportable = _EXPORTABLE[kind]
     if not exportable and not _can_be_pickled(module):
         return "none"
-    # Made here, because Model.log would make it in the thread's active experiment, not in the run's.
-    run = client.get_run(run_id)
-    made = client.create_logged_model(
-        run.info.experiment_id, "model", source_run_id=run_id, params=run.data.params
-    )
-    Model.log(
-        None,
-        flavor=mlflow.pytorch,
-        model_id=made.model_id,
-        pytorch_model=module,
-        signature=_signature(example, setup.federation.examples.num_outputs),
-        # Stated, because inferring them starts another process for ten seconds.
-        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
-        **({"serialization_format": "pt2", "input_example": example} if exportable else _pickled(module)),
-    )
-    _belongs_to(client, run_id, made.model_id, state.round)
+    with TemporaryDirectory() as folder:
+        mlflow.pytorch.save_model(
+            module,
+            f"{folder}/model",
+            signature=_signature(example, setup.federation.examples.num_outputs),
+            # Stated, because inferring them starts another process for ten seconds.
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
+            **({"serialization_format": "pt2", "input_example": example} if exportable else _pickled(module)),
+        )
+        tell("model", run_id, Path(folder, "model"), step=state.round)
     return "pt2" if exportable else "pickle"
-
-
-def _belongs_to(client: MlflowClient, run_id: str, model_id: str, step: int) -> None:
-    """Make the model an output of the run, with the run's metrics of this step.
-
-    Model.log would do it, given the run's id, but reads the whole history of every metric: 1.8 s of 2,800 rounds.
-    """
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
-    latest = client.get_run(run_id).data.to_proto().metrics
-    metrics = [
-        Metric(one.key, one.value, one.timestamp, one.step, model_id, run_id=run_id)
-        for one in latest
-        if one.step == step
-    ]
-    client.log_batch(run_id, metrics=metrics)
 
 
 def _can_be_exported(module: nn.Module, example: Tensor) -> bool:

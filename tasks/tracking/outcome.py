@@ -6,42 +6,48 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from federated.containment import own_code_named
+from federated.evaluation import main_metric
 from federated.generalisation.at_the_end import generalisation
 from federated.heterogeneity import client_table
 from federated.partition_files import partition_npz
-from federated.report import federation_pictures, learning_curves, png
+from federated.report import RunResult, federation_pictures, learning_curves, png
 from federated.report.client_pictures import class_picture, client_picture
 from federated.report.personalisation_picture import personalisation_picture
 from federated.setup import Setup
 from federated.state import RunState
+from federated.study import Run
 from tasks.tracking import runs
 from tasks.tracking.history import log_history
 from tasks.tracking.model import log_model
-from tasks.tracking.search import result_of
-from tasks.tracking.store import connect
 
 _READABLE_PARAMETERS = 100
 
 
 @task(name="track outcome", cache_policy=NO_CACHE)
-def log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
+def log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
     with own_code_named(setup.config):
-        _log_outcome(run_id, state, setup, ended_by)
+        _log_outcome(run_id, run, state, setup, ended_by)
 
 
-def _log_outcome(run_id: str, state: RunState, setup: Setup, ended_by: str) -> None:
+def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
     # With local training there is no one model that stands for the run.
     saved_as = "none" if setup.config.training == "local" else log_model(run_id, state, setup)
     pictures = {
         **federation_pictures(setup.federation),
-        "learning_curves.png": png(learning_curves(result_of(run_id, state.history))),
+        "learning_curves.png": png(learning_curves(_so_far(run, state, setup))),
     }
     partition = {"partition.npz": partition_npz(setup.federation)}
     runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
-    connect().log_table(run_id, client_table(setup.federation), "clients.json")
+    runs.log_table(run_id, client_table(setup.federation), "clients.json")
     _log_generalisation(run_id, state, setup)
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+def _so_far(run: Run, state: RunState, setup: Setup) -> RunResult:
+    """The run as it is now, without asking MLflow."""
+    metric = main_metric(setup.federation.examples.task)
+    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, state.history, metric)
 
 
 def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
@@ -56,7 +62,7 @@ def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
     runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
     for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
         if table:
-            connect().log_table(run_id, table, name)
+            runs.log_table(run_id, table, name)
 
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:

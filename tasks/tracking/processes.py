@@ -1,20 +1,23 @@
 """Whether the process that runs a study still lives.
 
 A process keeps a file under `var/processes` locked for as long as it lives; the system takes the lock from whoever
-dies, of kill -9 or a power cut too. A process id would not do: another process may have it by now, or it is one of
-another machine.
+dies, of kill -9 or a power cut too, and who ends by itself takes the file away. A process id would not do: another
+process may have it by now, or it is one of another machine. Where the file is not there, the process has ended if it
+was one of this machine and home, and nobody knows otherwise.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
+import platform
 import re
 from functools import cache
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from federated.files import locked_now
+from federated.files import alone, locked_now
 from federated.home import home
 
 _HELD: list[IO[bytes]] = []
@@ -27,15 +30,21 @@ def this_process() -> str:
 
 
 def is_dead(process: str) -> bool:
-    """Whether the process is known to have died without a chance to end its runs.
+    """Whether the process is known to have ended, whatever ended it.
 
-    False where it lives, where it ended by itself, and where nobody knows: it had another home folder.
+    False where it lives, and where nobody knows: it had another home folder, or its file system has no locks.
     """
-    if not re.fullmatch("[0-9a-f]{32}", process):  # it comes from MLflow, where anybody may write
+    named = re.fullmatch(
+        r"(?:([0-9a-f]{32})\.)?([0-9a-f]{32})", process
+    )  # from MLflow, where anybody may write
+    if named is None:
         return False
+    place, name = named.groups()
     try:
-        with (_folder() / process).open("rb+") as file:
+        with (_folder() / name).open("rb+") as file:
             return locked_now(file)
+    except FileNotFoundError:
+        return place == _place(_folder())
     except OSError:
         return False
 
@@ -45,13 +54,23 @@ def _name_in(folder: Path) -> str:
     name = uuid4().hex
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / name).open("wb")
-    if locked_now(file):
-        _HELD.append(file)
-        atexit.register((folder / name).unlink, missing_ok=True)
-    else:  # a file system without locks: nobody will know
+    if not locked_now(file):  # a file system without locks: nobody will know
         file.close()
         (folder / name).unlink()
-    return name
+        return name
+    _HELD.append(file)
+    atexit.register((folder / name).unlink, missing_ok=True)
+    return f"{_place(folder)}.{name}"
+
+
+def _place(folder: Path) -> str:
+    """This machine and this home: a copy of the home elsewhere is another one."""
+    mark = folder.with_name("home-id")
+    with alone(folder.with_name("home-id.lock")):
+        if not mark.exists():
+            mark.write_text(uuid4().hex, encoding="ascii")
+    home_id = mark.read_text(encoding="ascii")
+    return hashlib.sha256(f"{home_id} {folder} {platform.node()}".encode()).hexdigest()[:32]
 
 
 def _folder() -> Path:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import yaml
-from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag
+from pandas import DataFrame
 from pydantic import BaseModel
 
 from federated.config import RunConfig
@@ -22,38 +22,46 @@ from federated.evaluation import main_metric
 from federated.federation import Federation
 from federated.study import Run, StudyConfig
 from tasks.tracking.environment import environment
-from tasks.tracking.failures import tried_again
+from tasks.tracking.failures import found
 from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.processes import is_dead, this_process
-from tasks.tracking.search import running_studies
-from tasks.tracking.store import connect, experiment_id
+from tasks.tracking.search import running_on_their_own
+from tasks.tracking.telling import create, now, say, tell
 
-_PARAMETER_BATCH = 100  # what MLflow takes in one call
+Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 def open_study(study: StudyConfig) -> str:
     """Open the parent run of a study; its id."""
-    client = connect()
     tags = {
         "fedstudy.kind": "study",
         "study": study.name,
+        "study_key": study_key(study),
         "process": this_process(),
         "mlflow.note.content": study.description,
         **_source_tags(),
     }
-    run_id = _create(client, study.name, study.name, tags)
+    run_id = create(study.name, name_of(study.name), tags_of(tags), None)
+    with ended_if_it_fails(run_id):
+        _describe_study(run_id, study)
+    return run_id
+
+
+def study_key(study: StudyConfig) -> str:
+    """Equal for studies of the same runs: what compares and describes them may differ."""
+    every = (f"{run.order} {run.arm} {run.config.run_key()}" for run in study.runs())
+    return hashlib.sha256("\n".join([study.name, *every]).encode()).hexdigest()[:16]
+
+
+def _describe_study(run_id: str, study: StudyConfig) -> None:
     parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
     parameters |= {"anchors": ", ".join(study.anchors)} if study.anchors else {}
-    _log_parameters(
-        client, run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()}
-    )
+    _log_parameters(run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()})
     log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": json.dumps(environment(), indent=2)})
-    return run_id
 
 
 def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
     """Open the MLflow run of one federated run, below its study's where there is one; its id."""
-    client = connect()
     tags = {
         "fedstudy.kind": "run",
         "study": study,
@@ -64,54 +72,68 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "arm_key": run.config.arm_key(),
         "anchor_key": run.config.anchor_key(),
         **({"anchor": run.config.training} if run.config.training != "federated" else {}),
-        **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {}),
+        **({} if parent_run_id else {"process": this_process()}),
         **_source_tags(),
     }
-    run_id = _create(client, study, run.name, tags)
-    _log_parameters(client, run_id, {k: v for k, v in run.config.flat().items() if v is not None})
+    run_id = create(study, name_of(run.name), tags_of(tags), parent_run_id)
+    with ended_if_it_fails(run_id):
+        describe_run(run_id, run)
+    return run_id
+
+
+def describe_run(run_id: str, run: Run) -> None:
+    """What it runs, as parameters and a file."""
+    _log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
     log_files(
         run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
     )
-    return run_id
+
+
+@contextmanager
+def ended_if_it_fails(run_id: str) -> Iterator[None]:
+    """A run that has just been made and whose block does not end well is ended, so that none is left running."""
+    try:
+        yield
+    except BaseException as error:
+        _end_for(run_id, error)
+        raise
 
 
 @contextmanager
 def closing(run_id: str) -> Iterator[None]:
     """End the run when the block ends: FINISHED, FAILED with the reason, or KILLED where a signal ended it."""
-    client = connect()
-    try:
+    with ended_if_it_fails(run_id):
         yield
-    except (Exception, SystemExit) as error:
-        client.set_tag(run_id, "failure", tag_of(f"{type(error).__name__}: {bounded(str(error))}"))
-        client.set_terminated(run_id, "FAILED")
-        raise
-    except BaseException:  # KeyboardInterrupt, and what Prefect makes of SIGTERM
-        client.set_terminated(run_id, "KILLED")
-        raise
-    client.set_terminated(run_id, "FINISHED")
+    end_run(run_id, "FINISHED")
 
 
-def end_lost_runs(parent_run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> None:
+def _end_for(run_id: str, error: BaseException) -> None:
+    if isinstance(error, Exception | SystemExit):
+        end_run(run_id, "FAILED", f"{type(error).__name__}: {bounded(str(error))}")
+    else:  # KeyboardInterrupt, and what Prefect makes of SIGTERM
+        end_run(run_id, "KILLED")
+
+
+def end_run(run_id: str, status: Status, failure: str = "") -> None:
+    """End it. Where neither MLflow nor the journal can be written, whoever comes next ends it."""
+    try:
+        tell("end", run_id, status=status, end_time=now(), failure=tag_of(failure))
+    except OSError as error:
+        say(f"{run_id} is {status}, which nobody could note: {error}")
+
+
+def end_lost_runs(parent_run_id: str, status: Status, why: str) -> None:
     """End the runs below a study that nobody works on any more."""
-    client = connect()
-    experiment = client.get_run(parent_run_id).info.experiment_id
-    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and attributes.status = 'RUNNING'"
-    for lost in client.search_runs([experiment], below):
-        client.set_tag(lost.info.run_id, "failure", why)
-        client.set_terminated(lost.info.run_id, status)
+    tell("end below", parent_run_id, status=status, end_time=now(), failure=why)
 
 
-def end_dead_studies(name: str) -> None:
-    """End what a study of this name has left running in MLflow where its process was killed, and its runs with it."""
-    for parent in running_studies(name):
-        if is_dead(parent.data.tags.get("process", "")):
-            run_id, why = parent.info.run_id, "the process of its study was killed"
+def end_dead_studies() -> None:
+    """End what dead processes have left running in MLflow: studies with the runs below them, and runs of no study."""
+    for left in found(running_on_their_own):
+        if is_dead(left.data.tags.get("process", "")):
+            run_id, why = left.info.run_id, "the process of its study was killed"
             end_lost_runs(run_id, "KILLED", why)
-            client = connect()
-            client.set_tag(run_id, "failure", why)
-            client.set_terminated(
-                run_id, "KILLED"
-            )  # last: where we are killed here, the next try finds it again
+            end_run(run_id, "KILLED", why)  # last: where we are killed here, the next try finds it again
 
 
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
@@ -134,12 +156,9 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     data = dataset_of(
         config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
     )
-    client = connect()
-    inputs = [DatasetInput(data, [InputTag("mlflow.data.context", "training")])]
-    tried_again(lambda: client.log_inputs(run_id, inputs))
-    client.set_tag(run_id, "data_digest", federation.data_digest)
-    client.set_tag(run_id, "partition_digest", federation.partition_digest)
-    client.set_tag(run_id, "main_metric", main_metric(examples.task))
+    tell("inputs", run_id, dataset=dict(data))
+    digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
+    set_tags(run_id, {**digests, "main_metric": main_metric(examples.task)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
@@ -148,7 +167,14 @@ def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
             data = content.encode() if isinstance(content, str) else content
             Path(folder, name).write_bytes(data)
-        connect().log_artifacts(run_id, folder)
+        tell("files", run_id, Path(folder))
+
+
+def log_table(run_id: str, table: Mapping[str, Sequence[Any]], name: str) -> None:
+    """A table, column by column, as a JSON artifact that MLflow shows as a table."""
+    with TemporaryDirectory() as folder:
+        DataFrame(dict(table)).to_json(Path(folder, name), orient="split", index=False, date_format="iso")
+        tell("table", run_id, Path(folder), name=name)
 
 
 def as_yaml(config: BaseModel) -> str:
@@ -158,20 +184,12 @@ def as_yaml(config: BaseModel) -> str:
 
 def set_tags(run_id: str, tags: dict[str, str]) -> None:
     """Tags that only the end of a run knows."""
-    client = connect()
-    for name, value in tags_of(tags).items():
-        client.set_tag(run_id, name, value)
+    tell("tags", run_id, tags=tags_of(tags))
 
 
-def _create(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
-    created = client.create_run(experiment_id(client, experiment), run_name=name_of(name), tags=tags_of(tags))
-    return str(created.info.run_id)
-
-
-def _log_parameters(client: MlflowClient, run_id: str, parameters: dict[str, Any]) -> None:
-    every = parameters_of(parameters)
-    for start in range(0, len(every), _PARAMETER_BATCH):
-        client.log_batch(run_id, params=every[start : start + _PARAMETER_BATCH])
+def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
+    every = {parameter.key: parameter.value for parameter in parameters_of(parameters)}
+    tell("parameters", run_id, parameters=every)
 
 
 def _source_tags() -> dict[str, str]:

@@ -35,9 +35,37 @@ def newest_study(name: str) -> MlflowRun | None:
     return None
 
 
-def running_studies(name: str) -> list[MlflowRun]:
-    """The parent runs of a study that nobody has ended."""
-    return list(_studies(f" and tags.study = '{name}' and attributes.status = 'RUNNING'"))
+def running_on_their_own() -> list[MlflowRun]:
+    """All that nobody has ended and that no study ends: parent runs of studies, and runs of no study."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    running = "attributes.status = 'RUNNING' and tags.process != ''"
+    return list(_pages(client.search_runs, experiments, running))
+
+
+def study_of(key: str) -> MlflowRun | None:
+    """The newest parent run with this `study_key`; None where there is none."""
+    return next(_studies(f" and tags.study_key = '{key}'"), None)
+
+
+def runs_of_no_study(run_key: str) -> list[MlflowRun]:
+    """Runs of this config that were started without a study and that have ended, newest first."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    ended = f"tags.run_key = '{run_key}' and tags.process != '' and attributes.status != 'RUNNING'"
+    return list(_pages(client.search_runs, experiments, ended, order_by=["attributes.start_time DESC"]))
+
+
+def runs_below(parent_run_id: str) -> list[MlflowRun]:
+    """The runs of a study, in the study's order. Where one was begun again, the later one."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    children: Iterator[MlflowRun] = _pages(client.search_runs, [experiment], below)
+    by_order = {
+        int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)
+    }
+    return [run for _, run in sorted(by_order.items())]
 
 
 def study_names() -> list[str]:
@@ -65,19 +93,7 @@ def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: An
 def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
     """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
     client = connect()
-    experiment = client.get_run(parent_run_id).info.experiment_id
-    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-    children: Iterator[MlflowRun] = _pages(client.search_runs, [experiment], below)
-    # A run that lost its process was run again: the later one stands.
-    by_order = {
-        int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)
-    }
-    return [_result(run, _history(client, run, more)) for _, run in sorted(by_order.items())]
-
-
-def result_of(run_id: str, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
-    """One run with a history that is at hand."""
-    return _result(connect().get_run(run_id), history)
+    return [_result(run, _history(client, run, more)) for run in runs_below(parent_run_id)]
 
 
 def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
@@ -92,12 +108,19 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
         partition=_partition(run.data.tags),
-        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
+        seconds=_seconds(run),
         data_digest=run.data.tags.get("data_digest", ""),
         anchor=run.data.tags.get("anchor", ""),
         anchor_key=run.data.tags.get("anchor_key", ""),
         resumed_from=int(run.data.tags.get("resumed_from", 0)),
     )
+
+
+def _seconds(run: MlflowRun) -> float | None:
+    """From its start, or from when it last went on, to its end."""
+    if not run.info.end_time:
+        return None
+    return float(run.info.end_time - int(run.data.tags.get("continued_at", run.info.start_time))) / 1000
 
 
 def _partition(tags: dict[str, str]) -> str:

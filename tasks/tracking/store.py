@@ -35,7 +35,14 @@ _QUIET = (
 )
 
 # A server that is down should fail a call in seconds; MLflow's own defaults retry for four minutes.
-_SHORT_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+_QUIET_AND_QUICK = {
+    # Lines about each run on a server, with its address as it is, password and all.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # For the answer to one request; a server that hangs should not hold up a run for MLflow's two minutes, four times.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 # The UI opens an experiment of this kind with its runs and charts, not with traces of language models.
 _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -44,7 +51,7 @@ _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 def connect() -> MlflowClient:
     """A client of the tracking store; the embedded one is created at first use."""
     ask_loopback_directly()
-    for name, value in _SHORT_RETRIES.items():
+    for name, value in _QUIET_AND_QUICK.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)

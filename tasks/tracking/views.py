@@ -13,14 +13,15 @@ from typing import Any
 from urllib.parse import quote
 
 from federated.evaluation import higher_is_better
-from tasks.tracking.store import connect, server_address
+from tasks.tracking.store import server_address
+from tasks.tracking.telling import tell
 
 VIEW = "fedstudy-arms"
 _TAG = f"mlflow.sharedViewState.{VIEW}"
 _NAME = "Arms of the newest study"
 
 
-def save_view(experiment: str, parent_run_id: str, main_metric: str, created_at: int) -> None:
+def save_view(parent_run_id: str, main_metric: str, created_at: int) -> None:
     """Save the view of a study's runs: grouped by arm, the best first, with what arms are compared by.
 
     created_at: milliseconds since 1970.
@@ -47,7 +48,7 @@ def save_view(experiment: str, parent_run_id: str, main_metric: str, created_at:
     }
     packed = f"deflate;{base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()}"
     view = {"name": _NAME, "createdAt": created_at, "updatedAt": created_at, "state": packed}
-    connect().set_experiment_tag(experiment, _TAG, json.dumps(view))
+    tell("experiment tag", parent_run_id, name=_TAG, value=json.dumps(view))
 
 
 def view_url(experiment: str) -> str:

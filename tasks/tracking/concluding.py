@@ -1,0 +1,39 @@
+"""The end of a study: compared at once, or once MLflow is back; and all that is left to tell it, told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.comparison import Comparison
+from federated.study import StudyConfig
+from tasks.tracking import identities, runs
+from tasks.tracking.comparison import StudyOutcome, conclude, conclude_from
+from tasks.tracking.failures import is_away
+from tasks.tracking.search import results_of_study
+from tasks.tracking.telling import say, settle, tell, the_journal
+
+_SECONDS_OF_PATIENCE = 20.0  # a server that is started anew is back by then
+
+
+def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutcome | None:
+    """Compare the arms; None where MLflow, which has the results, is away: then that comparison waits as well."""
+    try:
+        if settle(_SECONDS_OF_PATIENCE):
+            run_id = identities.known(parent_run_id, the_journal().folder)
+            return conclude(run_id, study, results_of_study(run_id))
+    except Exception as error:
+        if not is_away(error):
+            raise
+    judged = study.comparison.model_dump(mode="json")
+    tell("conclude", parent_run_id, name=study.name, question=runs.as_yaml(study), judged=judged)
+    say(
+        f"the comparison of {study.name} waits for MLflow: `python -m flows sync` makes it once MLflow answers"
+    )
+    return None
+
+
+def conclude_later(run_id: str, content: dict[str, Any]) -> None:
+    """The comparison that has waited."""
+    judged = Comparison.model_validate(content["judged"])
+    outcome = conclude_from(run_id, content["question"], judged)
+    say(f"{content['name']} is compared: {outcome.report}")

@@ -1,0 +1,145 @@
+"""What MLflow is told of runs, kind by kind. Each may be delivered twice and has the effect of once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+
+from tasks.tracking import identities
+from tasks.tracking.failures import tried_again
+from tasks.tracking.journal import Told
+from tasks.tracking.logged_model import deliver_model
+from tasks.tracking.metrics import Measured, log_metrics, unless_known
+from tasks.tracking.store import connect, experiment_id
+
+_PARAMETER_BATCH = 100  # what MLflow takes in one call
+_OWN_NAME = "fedstudy.run"
+_TABLES = "mlflow.loggedArtifacts"
+
+Content = dict[str, Any]
+
+
+def deliver(told: Told, files: Path | None, journal: Path, again: bool = False) -> None:
+    """Tell MLflow. journal: its folder. again: this may be the second time. Raises what MLflow raises."""
+    if told.kind == "create":
+        tried_again(lambda: _create(told, journal, again))
+        return
+    if not identities.is_known(told.run, journal):
+        raise ValueError(f"MLflow has refused to make the run {told.run}")
+    run_id = identities.known(told.run, journal)
+    tried_again(lambda: _KINDS[told.kind](connect(), run_id, told.content, files))
+
+
+def _create(told: Told, journal: Path, again: bool) -> None:
+    """A run made while nobody heard MLflow's answer has been made: it is found by its own name."""
+    client, content = connect(), told.content
+    experiment = experiment_id(client, content["experiment"])
+    found = _made_before(client, experiment, told.run) if again else None
+    if found is None:
+        parent = content["parent"] and identities.known(content["parent"], journal)
+        own = {_OWN_NAME: told.run, **({"mlflow.parentRunId": parent} if parent else {})}
+        found = client.create_run(
+            experiment, content["start_time"], {**content["tags"], **own}, run_name=content["name"]
+        )
+    identities.note(told.run, found.info.run_id, journal if again else None)
+
+
+def _made_before(client: MlflowClient, experiment: str, name: str) -> MlflowRun | None:
+    found = client.search_runs([experiment], f"tags.`{_OWN_NAME}` = '{name}'", max_results=1)
+    return found[0] if found else None
+
+
+def _reopen(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.update_run(run_id, status="RUNNING")
+    _tags(client, run_id, content, files)
+    if "failure" in client.get_run(run_id).data.tags:
+        client.delete_tag(run_id, "failure")
+
+
+def _parameters(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Those of a run that goes on stay as they are: what does not change results may differ."""
+    known = client.get_run(run_id).data.params if content.get("continued") else {}
+    every = [Param(name, value) for name, value in content["parameters"].items() if name not in known]
+    for start in range(0, len(every), _PARAMETER_BATCH):
+        client.log_batch(run_id, params=every[start : start + _PARAMETER_BATCH])
+
+
+def _metrics(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    rows = [Measured(*row) for row in content["rows"]]
+    log_metrics(run_id, unless_known(client, run_id, rows) if content.get("continued") else rows)
+
+
+def _tags(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in content["tags"].items()])
+
+
+def _experiment_tag(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Of the experiment that the run is in."""
+    experiment = client.get_run(run_id).info.experiment_id
+    client.set_experiment_tag(experiment, content["name"], content["value"])
+
+
+def _inputs(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    data = Dataset(**content["dataset"])
+    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+
+def _files(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.log_artifacts(run_id, str(files))
+
+
+def _table(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """As `log_table`, which would append to a table that is there already."""
+    client.log_artifacts(run_id, str(files))
+    table = {"path": content["name"], "type": "table"}
+    listed = json.loads(client.get_run(run_id).data.tags.get(_TABLES, "[]"))
+    if table not in listed:
+        client.set_tag(run_id, _TABLES, json.dumps([*listed, table]))
+
+
+def _model(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    assert files is not None
+    deliver_model(client, run_id, files, content["step"])
+
+
+def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    if why := content.get("failure"):
+        client.set_tag(run_id, "failure", why)
+    client.set_terminated(run_id, content["status"], content["end_time"])
+
+
+def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """End the runs below that nobody has ended."""
+    experiment = client.get_run(run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    for lost in client.search_runs([experiment], below):
+        _end(client, lost.info.run_id, content, None)
+
+
+def _conclude(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """What a study compares at its end, where it could not read its results then."""
+    from tasks.tracking.concluding import conclude_later  # which tells what it finds
+
+    conclude_later(run_id, content)
+
+
+_KINDS: dict[str, Callable[[MlflowClient, str, Content, Path | None], None]] = {
+    "reopen": _reopen,
+    "parameters": _parameters,
+    "metrics": _metrics,
+    "tags": _tags,
+    "experiment tag": _experiment_tag,
+    "inputs": _inputs,
+    "files": _files,
+    "table": _table,
+    "model": _model,
+    "end": _end,
+    "end below": _end_below,
+    "conclude": _conclude,
+}

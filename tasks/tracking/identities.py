@@ -1,0 +1,36 @@
+"""Names of runs before MLflow has given them one: what waits in a journal is told of these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+_LOCAL = "local-"
+_KNOWN: dict[str, str] = {}
+
+
+def new() -> str:
+    """The name of a run that MLflow does not know yet."""
+    return f"{_LOCAL}{uuid4().hex}"
+
+
+def known(run: str, folder: Path) -> str:
+    """MLflow's id of a run; the name itself where MLflow has not been told of it. folder: of the journal."""
+    if not run.startswith(_LOCAL):
+        return run
+    if run not in _KNOWN and (folder / "ids" / run).exists():
+        _KNOWN[run] = (folder / "ids" / run).read_text(encoding="ascii")
+    return _KNOWN.get(run, run)
+
+
+def is_known(run: str, folder: Path) -> bool:
+    """Whether MLflow has been told of the run."""
+    return not known(run, folder).startswith(_LOCAL)
+
+
+def note(run: str, run_id: str, folder: Path | None) -> None:
+    """MLflow has given the run its id. folder: of the journal, where other processes may ask for it."""
+    _KNOWN[run] = run_id
+    if folder is not None:
+        (folder / "ids").mkdir(parents=True, exist_ok=True)
+        (folder / "ids" / run).write_text(run_id, encoding="ascii")

@@ -1,0 +1,92 @@
+"""A study that goes on: in the same run of MLflow, with the same runs below it, as far as there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlflow.entities import Run as MlflowRun
+
+from federated.errors import BadInput
+from federated.setup import prepare
+from federated.study import Run, StudyConfig
+from tasks.tracking import runs
+from tasks.tracking.failures import found
+from tasks.tracking.processes import this_process
+from tasks.tracking.search import newest_study, runs_below, runs_of_no_study, study_of
+from tasks.tracking.telling import goes_on, now, say, tell
+
+
+def go_on_with_study(study: StudyConfig) -> str:
+    """The newest parent run of a study with these runs, running again; a new one where none has ended."""
+    before = study_of(runs.study_key(study))
+    if before is None or before.info.status == "RUNNING":
+        _say_why(study.name, before)
+        return runs.open_study(study)
+    run_id = str(before.info.run_id)
+    goes_on(run_id)
+    tell("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
+    runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
+    return run_id
+
+
+def _say_why(name: str, before: MlflowRun | None) -> None:
+    if before is not None:
+        say(
+            f"the run {before.info.run_id} of {name} has not ended, so this one begins a run of its own in MLflow"
+        )
+    elif newest_study(name) is not None:
+        say(f"the runs of {name} are not those of its last time, so it begins a new run in MLflow")
+
+
+def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
+    """Those of these runs that MLflow has as finished below the study, with the data of now."""
+    by_order = {run.data.tags["order"]: run for run in runs_below(parent_run_id)}
+    return [
+        run
+        for run in wanted
+        if (before := by_order.get(str(run.order))) is not None
+        and before.info.status == "FINISHED"
+        and _is_the_same(before, run)
+    ]
+
+
+def go_on_with_run(run: Run, study: str, parent_run_id: str | None) -> str:
+    """The MLflow run of a training that did not finish, running again; a new one where there is none."""
+    before = _begun(run, parent_run_id)
+    if before is None:
+        return runs.open_run(run, study, parent_run_id)
+    run_id = str(before.info.run_id)
+    goes_on(run_id)
+    own = {} if parent_run_id else {"process": this_process()}
+    tell("reopen", run_id, tags={"continued_at": str(now()), **own})
+    with runs.ended_if_it_fails(run_id):
+        runs.describe_run(run_id, run)
+    return run_id
+
+
+def _begun(run: Run, parent_run_id: str | None) -> MlflowRun | None:
+    def search() -> list[MlflowRun]:
+        return runs_below(parent_run_id) if parent_run_id else runs_of_no_study(run.config.run_key())
+
+    for before in found(search):  # MLflow may come to have two, of which the later one stands
+        same_place = before.data.tags.get("order") == str(run.order)
+        if same_place and before.info.status != "FINISHED" and _is_the_same(before, run):
+            return before
+    return None
+
+
+def _is_the_same(before: MlflowRun, run: Run) -> bool:
+    """Whether it was a training of the same config on the same data, as far as it is known."""
+    tags = before.data.tags
+    if tags.get("run_key") != run.config.run_key():
+        return False
+    if "data_digest" not in tags:
+        return True  # it ended before it had any
+    try:
+        now_held = prepare(run.config).federation
+    except BadInput:
+        return False
+    return (tags["data_digest"], tags.get("partition_digest")) == (
+        now_held.data_digest,
+        now_held.partition_digest,
+    )

@@ -1,0 +1,41 @@
+"""What studies could not tell MLflow while it was away, delivered afterwards."""
+
+from __future__ import annotations
+
+from federated.home import home
+from tasks.tracking.failures import is_away, reason
+from tasks.tracking.journal import Journal
+from tasks.tracking.runs import end_dead_studies
+from tasks.tracking.telling import address, deliver_all, say, the_journal
+
+
+def deliver_what_waits() -> bool:
+    """Deliver it, end the runs of dead processes, and say what was done; whether nothing is left.
+
+    Delivering twice doubles nothing.
+    """
+    try:
+        delivered = deliver_all()
+        end_dead_studies()
+    except Exception as error:
+        if not is_away(error):
+            raise
+        kept = the_journal().folder
+        say(f"MLflow at {address()} does not answer ({reason(error)}); what it should hear stays in {kept}")
+        return False
+    say(
+        f"{delivered} records delivered to MLflow at {address()}"
+        if delivered
+        else "nothing waits to be delivered"
+    )
+    return not _say_what_waits_for_others()
+
+
+def _say_what_waits_for_others() -> bool:
+    """Journals of another MLFLOW_TRACKING_URI; whether there are any."""
+    others = [Journal(file.parent) for file in sorted((home() / "journal").glob("*/address"))]
+    waiting = [other for other in others if other.waits]
+    for other in waiting:
+        wanted = (other.folder / "address").read_text(encoding="utf-8")
+        say(f"more waits for MLflow at {wanted}: set MLFLOW_TRACKING_URI to it and sync again")
+    return bool(waiting)

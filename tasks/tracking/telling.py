@@ -1,0 +1,155 @@
+"""The one way by which anything reaches MLflow: told at once, or kept in a journal under `var/journal` meanwhile.
+
+Where MLflow is away, training goes on. What waits is delivered in order, by a thread of this process as soon as MLflow
+is back, at the end of a study, at the start of the next, or by `python -m flows sync`. While anything waits, all that
+is told joins the end of the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+from federated.home import home
+from tasks.tracking import deliveries, identities, metrics
+from tasks.tracking.failures import is_away, reason
+from tasks.tracking.journal import Journal, Told
+from tasks.tracking.store import tracking_uri
+
+_SECONDS_BETWEEN_TRIES = 5.0
+_LOG = logging.getLogger(__name__)
+_CONTINUED: set[str] = set()
+_listener: Callable[[str], None] = _LOG.warning
+_courier: Thread | None = None
+_starting = Lock()
+
+
+def say_with(listener: Callable[[str], None]) -> None:
+    """From now on a line for the person goes here."""
+    global _listener
+    _listener = listener
+
+
+def say(line: str) -> None:
+    """A line for the person."""
+    _listener(line)
+
+
+def tell(kind: str, run: str, files: Path | None = None, **content: Any) -> None:
+    """Tell MLflow, or the journal where MLflow is away. Raises what MLflow refuses, OSError where neither can write.
+
+    kind, content: see `deliveries`. run: its id, or its name before it has one. files: a folder, which is only read.
+    """
+    told, journal = Told(kind, run, content), the_journal()
+    if run in _CONTINUED:
+        content["continued"] = True
+    why = "earlier news wait"
+    if not journal.waits and (kind == "create" or identities.is_known(run, journal.folder)):
+        try:
+            deliveries.deliver(told, files, journal.folder)
+            return
+        except Exception as error:
+            if not is_away(error):
+                raise
+            why = reason(error)
+    if journal.append(told, files):
+        _announce(journal, why)
+    _deliver_in_background(journal)
+
+
+def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
+    """Make a run; MLflow's id, or the run's own name where MLflow is away."""
+    run = identities.new()
+    tell("create", run, experiment=experiment, name=name, tags=tags, parent=parent, start_time=now())
+    return identities.known(run, the_journal().folder)
+
+
+def goes_on(run: str) -> None:
+    """From now on the run is one that MLflow knows parts of: values of rounds that it has are not told again."""
+    _CONTINUED.add(run)
+    metrics.goes_on(run)
+
+
+def settle(patience: float = 0.0) -> bool:
+    """Deliver all that waits; whether that is done. patience: seconds to try for."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            deliver_all()
+            return True
+        except Exception as error:
+            if not is_away(error):
+                raise
+        if time.monotonic() >= until:
+            return False
+        time.sleep(1.0)
+
+
+def begin() -> None:
+    """At the start of a study: deliver what earlier ones have left, and keep some space for a day with a full disk."""
+    settle()
+    with suppress(OSError):  # as well as it goes: the day may be today
+        the_journal().reserve()
+
+
+def deliver_all(wait: bool = True) -> int:
+    """Deliver all that waits; how many records. Raises what says that MLflow is away."""
+    journal = the_journal()
+    refused = journal.refused
+    done = journal.deliver(
+        lambda told, files: deliveries.deliver(told, files, journal.folder, again=True), is_away, wait
+    )
+    if new := journal.refused - refused:
+        say(
+            f"{new} of {done} records can never be delivered to MLflow; they are in {journal.folder / 'refused'}"
+        )
+    return done
+
+
+def the_journal() -> Journal:
+    """Of the MLflow of now."""
+    return Journal(home() / "journal" / hashlib.sha256(address().encode()).hexdigest()[:16])
+
+
+def address() -> str:
+    """Of the MLflow of now, without a user's name and password."""
+    return re.sub(r"(?<=://)[^/]*@", "", tracking_uri())
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def _announce(journal: Journal, why: str) -> None:
+    (journal.folder / "address").write_text(address(), encoding="utf-8")
+    say(
+        f"MLflow at {address()} does not answer ({why}); training goes on. What it should hear is kept in "
+        f"{journal.folder} and delivered when it is back; `python -m flows sync` delivers what is left"
+    )
+
+
+def _deliver_in_background(journal: Journal) -> None:
+    global _courier
+    with _starting:
+        if _courier is None or not _courier.is_alive():
+            _courier = Thread(target=_deliver_until_done, args=(journal,), daemon=True, name="journal")
+            _courier.start()
+
+
+def _deliver_until_done(journal: Journal) -> None:
+    """Try again and again, as long as this process lives."""
+    while journal.waits:
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+        try:
+            deliver_all(wait=False)
+        except Exception as error:
+            if not is_away(error):
+                raise

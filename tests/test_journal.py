@@ -1,0 +1,178 @@
+"""What MLflow could not be told: kept in order, whole or not at all, delivered once."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks.tracking.journal import Journal, Told
+
+
+class Away(Exception):
+    """The store does not answer."""
+
+
+def _is_away(error):
+    return isinstance(error, Away)
+
+
+def _told(at, **content):
+    return Told("tags", "run", {"at": at, **content})
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal")
+
+
+def _delivered(journal):
+    heard = []
+    journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+    return heard
+
+
+def test_records_are_delivered_in_order_and_once(journal):
+    assert not journal.waits
+    assert [journal.append(_told(at)) for at in range(5)] == [True, False, False, False, False]
+    assert journal.waits
+    assert _delivered(journal) == [0, 1, 2, 3, 4]
+    assert not journal.waits
+    assert _delivered(journal) == []
+    assert journal.append(_told(7))  # the first again
+    assert _delivered(journal) == [7]
+
+
+def test_where_the_store_goes_away_again_the_rest_waits(journal):
+    heard = []
+
+    def deliver(told, files):
+        if told.content["at"] == 2 and not heard[2:]:
+            heard.append("away")
+            raise Away
+        heard.append(told.content["at"])
+
+    for at in range(4):
+        journal.append(_told(at))
+    with pytest.raises(Away):
+        journal.deliver(deliver, _is_away)
+    journal.append(_told(4))
+    assert journal.deliver(deliver, _is_away) == 3
+    assert heard == [0, 1, "away", 2, 3, 4]
+
+
+def test_what_is_appended_while_it_is_delivered_is_delivered_too(journal):
+    heard = []
+
+    def deliver(told, files):
+        heard.append(told.content["at"])
+        if told.content["at"] < 3:
+            journal.append(_told(told.content["at"] + 1))
+
+    journal.append(_told(0))
+    journal.deliver(deliver, _is_away)
+    assert heard == [0, 1, 2, 3]
+
+
+def test_a_record_that_can_never_be_delivered_is_set_aside_with_the_reason(journal):
+    def deliver(told, files):
+        if told.content["at"] == 1:
+            raise ValueError("no such run")
+        heard.append(told.content["at"])
+
+    heard = []
+    for at in range(3):
+        journal.append(_told(at))
+    journal.deliver(deliver, _is_away)
+    assert heard == [0, 2]
+    (line,) = (journal.folder / "refused").read_text().splitlines()
+    assert json.loads(line)["why"] == "ValueError: no such run"
+    assert '"at": 1' in json.loads(line)["record"]
+
+
+@pytest.mark.parametrize("kept", [1, 10, 30, -1])
+def test_a_record_that_was_torn_by_a_kill_is_cut_off(journal, kept):
+    journal.append(_told(0))
+    whole = (journal.folder / "records").read_bytes()
+    journal.append(_told(1))
+    torn = (journal.folder / "records").read_bytes()[len(whole) :][:kept]
+    (journal.folder / "records").write_bytes(whole + torn)
+    journal.append(_told(2))
+    assert _delivered(journal) == [0, 2]
+    (journal.folder / "records").write_bytes(torn)  # nothing but a torn one
+    assert _delivered(journal) == []
+    assert not journal.waits
+
+
+def test_a_record_whose_bits_changed_is_set_aside(journal):
+    for at in range(3):
+        journal.append(_told(at, text="value"))
+    data = (journal.folder / "records").read_bytes()
+    middle = data.index(b"value", len(data) // 3)
+    (journal.folder / "records").write_bytes(data[:middle] + b"wrong" + data[middle + 5 :])
+    assert _delivered(journal) == [0, 2]
+    assert journal.refused == 1
+
+
+def test_a_kill_between_delivery_and_its_note_delivers_that_record_again_and_no_other(journal, monkeypatch):
+    for at in range(3):
+        journal.append(_told(at))
+    heard = []
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_note", lambda length: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+    assert heard + _delivered(journal) == [0, 0, 1, 2]
+
+
+def test_files_are_kept_until_they_are_delivered(journal, tmp_path):
+    (tmp_path / "given" / "below").mkdir(parents=True)
+    (tmp_path / "given" / "below" / "a.txt").write_text("kept")
+    journal.append(_told(0), tmp_path / "given")
+    (tmp_path / "given" / "below" / "a.txt").unlink()
+    heard = []
+    journal.deliver(lambda told, files: heard.append((files / "below" / "a.txt").read_text()), _is_away)
+    assert heard == ["kept"]
+    assert list((journal.folder / "files").iterdir()) == []
+
+
+APPENDS = """
+import sys
+from pathlib import Path
+from tasks.tracking.journal import Journal, Told
+for at in range(200):
+    Journal(Path(sys.argv[1])).append(Told("tags", sys.argv[2], {"at": at, "long": "x" * 500}))
+"""
+
+
+def test_processes_append_at_the_same_time(journal):
+    commands = [[sys.executable, "-c", APPENDS, str(journal.folder), name] for name in "abc"]
+    heard = {name: [] for name in "abc"}
+    started = [subprocess.Popen(command) for command in commands]
+    while any(process.poll() is None for process in started):
+        journal.deliver(lambda told, files: heard[told.run].append(told.content["at"]), _is_away)
+    journal.deliver(lambda told, files: heard[told.run].append(told.content["at"]), _is_away)
+    assert [process.returncode for process in started] == [0] * 3
+    assert heard == {name: list(range(200)) for name in "abc"}
+
+
+def test_a_full_disk_takes_the_reserve_and_then_says_so(journal, monkeypatch):
+    journal.reserve()
+    assert (journal.folder / "reserve").stat().st_size == 4_000_000
+    sync, full = os.fsync, []
+
+    def no_space(descriptor):
+        if (journal.folder / "reserve").exists() or full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    journal.append(_told(0))
+    full.append(True)
+    with pytest.raises(OSError, match="No space left"):
+        journal.append(_told(1))
+    full.clear()
+    journal.append(_told(2))
+    assert _delivered(journal) == [0, 2]

@@ -1,0 +1,161 @@
+"""Studies that go on after a fault: in the same runs of MLflow, with nothing twice and nothing left running."""
+
+from collections import Counter
+
+import pytest
+from mlflow import MlflowClient
+
+from federated import rounds
+from federated.study import StudyConfig
+from flows.federated_study import StudyFailed, federated_study
+from flows.progress import listen_with
+from tasks.tracking import concluding, deliveries, metrics, syncing, telling
+from tasks.tracking.search import results_of_study
+from tasks.tracking.store import connect
+from tasks.tracking.telling import the_journal
+from tests.conftest import config_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("prefect"),
+    pytest.mark.usefixtures("prefect_server", "home"),
+]
+
+
+def _study(name, **changes):
+    content = {
+        "name": name,
+        "base": config_of(rounds=6, evaluation={"every": 2}).model_dump(),
+        "seeds": [0, 1],
+        **changes,
+    }
+    return StudyConfig.model_validate(content)
+
+
+@pytest.fixture
+def news():
+    heard = []
+    listen_with(heard.append)
+    yield heard
+    listen_with(None)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The rounds that were trained; a failure in round 4 of seed 1 as long as `fails` is set."""
+    original, trained = rounds.run_round, []
+
+    def watched(state, setup, stages):
+        if (setup.config.seed, state.round) == (1, trained_until.get("fails")):
+            raise OSError("the power went out")
+        trained.append((setup.config.seed, state.round + 1))
+        return original(state, setup, stages)
+
+    trained_until = {"fails": 4}
+    monkeypatch.setattr(rounds, "run_round", watched)
+    return trained, trained_until
+
+
+def _all_runs(name):
+    client = connect()
+    return client.search_runs([client.get_experiment_by_name(name).experiment_id])
+
+
+def _values(run_id):
+    client = connect()
+    names = client.get_run(run_id).data.metrics
+    return {name: [one.step for one in client.get_metric_history(run_id, name)] for name in names}
+
+
+def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(trained, news):
+    done, until = trained
+    study = _study("goes-on")
+    with pytest.raises(StudyFailed) as caught:
+        federated_study(study)
+    before = caught.value.outcome
+    assert [run.status for run in before.results] == ["FINISHED", "FAILED"]
+    until["fails"] = None
+    done.clear()
+    after = federated_study(study, resume=True)
+    assert done == [(1, 5), (1, 6)]
+    assert after.parent_run_id == before.parent_run_id
+    assert [run.run_id for run in after.results] == [run.run_id for run in before.results]
+    assert [(run.status, run.rounds_done, run.resumed_from) for run in after.results] == [
+        ("FINISHED", 6, 0),
+        ("FINISHED", 6, 4),
+    ]
+    assert Counter(run.info.status for run in _all_runs("goes-on")) == {"FINISHED": 3}
+    assert not any("failure" in run.data.tags for run in _all_runs("goes-on"))
+    for run in after.results:
+        for name, steps in _values(run.run_id).items():
+            assert Counter(steps).most_common(1)[0][1] == 1, name
+    assert list(after.results[1].curve("train/loss")[0]) == [1, 2, 3, 4, 5, 6]
+    assert [
+        "finished before" in each.message for each in news if getattr(each, "status", "") == "finished"
+    ] == [
+        False,
+        True,
+        False,
+    ]
+    done.clear()
+    again = federated_study(study, resume=True)  # nothing is left to do
+    assert (done, again.parent_run_id) == ([], before.parent_run_id)
+    assert len(_all_runs("goes-on")) == 3
+
+
+def test_a_study_of_other_runs_begins_anew_and_says_so(trained, news):
+    done, until = trained
+    with pytest.raises(StudyFailed) as caught:
+        federated_study(_study("changed"))
+    until["fails"] = None
+    done.clear()
+    other = _study("changed", seeds=[1, 0])
+    after = federated_study(other, resume=True)
+    assert after.parent_run_id != caught.value.outcome.parent_run_id
+    assert done[:2] == [(1, 5), (1, 6)]  # checkpoints are of runs, not of studies
+    assert any("are not those of its last time" in getattr(each, "text", "") for each in news)
+    described = _study("changed", seeds=[1, 0], description="Other words.")
+    assert federated_study(described, resume=True).parent_run_id == after.parent_run_id
+
+
+def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch, news):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(concluding, "_SECONDS_OF_PATIENCE", 0.0)
+    monkeypatch.setattr(telling, "_SECONDS_BETWEEN_TRIES", 600.0)
+    whole = federated_study(_study("whole"))
+    original, patch = rounds.run_round, pytest.MonkeyPatch()
+
+    def goes_away(state, setup, stages):
+        if (setup.config.seed, state.round) == (0, 2):
+            for module in (deliveries, metrics):
+                patch.setattr(module, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
+            patch.setattr(metrics, "tracking_uri", lambda: "http://127.0.0.1:9")
+        return original(state, setup, stages)
+
+    monkeypatch.setattr(rounds, "run_round", goes_away)
+    assert federated_study(_study("away")) is None
+    notices = [each.text for each in news if hasattr(each, "text")]
+    assert len(notices) == 2
+    assert "does not answer" in notices[0]
+    assert "the comparison of away waits" in notices[1]
+    assert the_journal().waits
+    assert not syncing.deliver_what_waits()
+    patch.undo()
+    assert syncing.deliver_what_waits()
+    (parent,) = [run for run in _all_runs("away") if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    assert "verdict" in parent.data.tags
+    delivered = results_of_study(parent.info.run_id)
+    assert [run.status for run in delivered] == ["FINISHED"] * 2
+
+    def measured(results):
+        return [
+            [{k: v for k, v in m.items() if not k.startswith("system/")} for _, m in run.history]
+            for run in results
+        ]
+
+    assert measured(delivered) == measured(whole.results)
+    for one, other in zip(delivered, whole.results, strict=True):
+        files = [{file.path for file in connect().list_artifacts(run.run_id)} for run in (one, other)]
+        assert files[0] == files[1]
+        assert connect().get_run(one.run_id).outputs.model_outputs
