@@ -122,7 +122,9 @@ def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState
     ):
         raise ValueError(f"the checkpoint {path} is damaged: its content is not what was saved")
     if found != identity:
-        raise ValueError(f"the checkpoint {path} is of {found}, not of {identity}")
+        differ = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
+        was, now = ({key: each.get(key) for key in differ} for each in (found, identity))
+        raise ValueError(f"the checkpoint {path} is of {was}, not of {now}")
     clients: dict[int, CohortState] = {}
     for name, value in tensors.items():
         if name.startswith("clients/"):

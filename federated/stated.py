@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from federated.errors import readable
+from federated.plain_numbers import check_numbers
 from federated.signatures import Default, Signature
 
 
@@ -52,6 +53,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 def coerced(hint: Any, value: Any, field: str) -> Any:
     """The value as its type holds it. Raises ValueError, naming the field."""
     try:
+        check_numbers(hint, value)
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         raise ValueError(readable(error, field)) from error
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error

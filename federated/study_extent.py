@@ -74,15 +74,19 @@ def _check_scalar(node: yaml.ScalarNode) -> None:
     text = node.value
     if _HALF.search(text):
         raise yaml.YAMLError(f"half a character (\\ud800 to \\udfff)\n{node.start_mark}")
-    if node.tag == _INTEGER and (len(text) > 100 or abs(_number(text)) > LARGEST_INTEGER):
+    if node.tag == _INTEGER and (len(text) > 100 or abs(integer(text)) > LARGEST_INTEGER):
         raise yaml.YAMLError(
             f"the number {shortened(text, 40)} is too large; at most {LARGEST_INTEGER:,}\n{node.start_mark}"
         )
 
 
-def _number(text: str) -> int:
-    """An integer as written; 0 for what is not written in digits, such as 1:30."""
+def integer(text: str) -> int:
+    """A whole number as it is written: in decimal digits, whatever zeros they begin with, or after 0x or 0o.
+
+    0 for what is not written so, such as 1:30.
+    """
+    digits = text.replace("_", "")
     try:
-        return int(text.replace("_", ""), 0)
+        return int(digits, 0 if digits.lower().startswith(("0x", "0o")) else 10)
     except ValueError:
         return 0

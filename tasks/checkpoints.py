@@ -9,6 +9,7 @@ from pathlib import Path
 from federated import state as states
 from federated.config import RunConfig
 from federated.home import home
+from federated.own_choices import own_code
 from federated.setup import Setup, initial_state
 from federated.state import RunState
 
@@ -141,4 +142,5 @@ def _identity(setup: Setup) -> dict[str, str]:
         "partition_digest": federation.partition_digest,
         "model": hashlib.sha256(str(setup.model.module).encode()).hexdigest()[:16],
         "parameters": str(setup.initial_parameters.numel()),
+        **{f"code of {name}": digest for name, digest in own_code(setup.config).items()},
     }

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from federated.errors import BadInput
 from federated.kinds import COMPRESSOR, MODEL, PARTITIONER
 from federated.own_choices import check_own_code, own_code
 from federated.own_code import PRIVATE
-from federated.setup import prepare
+from federated.setup import initial_state, prepare
 from federated.study import StudyConfig, read_study
+from tasks.checkpoints import first_state, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 NET = """
@@ -460,3 +462,42 @@ def test_several_prefixed_kinds_bind_where_their_module_is_gone() -> None:
             ValueError, match="brings no code of its own; allow it with FEDSTUDY_OWN_CODE=gone_for_good"
         ):
             choice.build()
+
+
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(folder: Path, home: Path) -> None:
+    source, said = net(folder), list[str]()
+    write(folder, nets=source)
+    path = study(folder, model="nets:Net")
+
+    def resumed() -> int:
+        said.clear()
+        return first_state(prepare(read_study(path).base), True, said.append).round
+
+    first = prepare(read_study(path).base)
+    save_checkpoint(replace(initial_state(first), round=1), first)
+    assert (resumed(), said) == (1, [])
+    write(folder, nets=source.replace("return self.body(x)", "return self.body(x).sin()"))
+    assert resumed() == 0
+    assert "code of nets:Net" in said[0]
+    assert "it starts afresh" in said[0]
+    assert "\n" not in said[0]
+    write(folder, nets=source)
+    assert (resumed(), said) == (1, [])
+
+
+def test_a_list_of_mappings_is_an_argument_like_any_other(folder: Path) -> None:
+    write(
+        folder,
+        nets="from torch import nn\ndef make(shape, outputs, layers, more=None):\n"
+        "    width = layers[0]['units']\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, outputs))\n",
+    )
+    layers = [{"units": 4}, {"units": 3, "odd": [{"name": 3}]}]
+    more = {"a.b": {}, "c/d": None, "name": "x", "deep": [[1, {"e": 2}]]}
+    config = read_study(study(folder, model={"name": "nets:make", "layers": layers, "more": more})).base
+    flat = config.flat()
+    assert flat["model"] == "nets:make"
+    assert flat["model.layers"] == layers
+    assert flat["model.more.deep"] == [[1, {"e": 2}]]
+    assert flat["model.more.a.b"] == {}
+    assert prepare(config).initial_parameters.numel() == 64 * 4 + 4 + 4 * 10 + 10

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import yaml
 from pandas import DataFrame
 from pydantic import BaseModel
 
@@ -20,7 +19,9 @@ from federated.config import RunConfig
 from federated.errors import bounded
 from federated.evaluation import main_metric
 from federated.federation import Federation
+from federated.own_choices import own_code
 from federated.study import Run, StudyConfig
+from federated.yaml_values import text_of_values
 from tasks.tracking.environment import environment
 from tasks.tracking.failures import found
 from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
@@ -71,6 +72,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "run_key": run.config.run_key(),
         "arm_key": run.config.arm_key(),
         "anchor_key": run.config.anchor_key(),
+        **_code_tag(run.config),
         **({"anchor": run.config.training} if run.config.training != "federated" else {}),
         **({} if parent_run_id else {"process": this_process()}),
         **_source_tags(),
@@ -179,7 +181,7 @@ def log_table(run_id: str, table: Mapping[str, Sequence[Any]], name: str) -> Non
 
 def as_yaml(config: BaseModel) -> str:
     """A resolved config as a study file would state it."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text_of_values(config.model_dump(mode="json"))
 
 
 def set_tags(run_id: str, tags: dict[str, str]) -> None:
@@ -190,6 +192,12 @@ def set_tags(run_id: str, tags: dict[str, str]) -> None:
 def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
     every = {parameter.key: parameter.value for parameter in parameters_of(parameters)}
     tell("parameters", run_id, parameters=every)
+
+
+def _code_tag(config: RunConfig) -> dict[str, str]:
+    """Which state of the person's own code a run ran: a digest of its source by name."""
+    found = own_code(config)
+    return {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
 
 
 def _source_tags() -> dict[str, str]:
