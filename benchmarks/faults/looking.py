@@ -1,0 +1,65 @@
+"""What came of a study: what it said, and what MLflow has of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+
+from benchmarks.faults.fault import Place
+
+_LOOK = """
+import json, sys
+from collections import Counter
+from tasks.tracking.store import connect
+client = connect()
+found = []
+for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):
+    steps = [(name, one.step) for name in run.data.metrics
+             for one in client.get_metric_history(run.info.run_id, name)]
+    rounds = sorted(step for name, step in steps if name == "train/loss")
+    found.append({"status": run.info.status, "child": "mlflow.parentRunId" in run.data.tags,
+                  "rounds": rounds, "twice": sum(n > 1 for n in Counter(steps).values()),
+                  "model": bool(run.outputs and run.outputs.model_outputs),
+                  "verdict": "verdict" in run.data.tags})
+print("FOUND" + json.dumps(found))
+"""
+
+
+def ended(code: int, said: str) -> str:
+    """How a study ended, by its exit code and what it said."""
+    traceback = ", a traceback" if "Traceback" in said else ""
+    told = sum("does not answer" in line for line in said.splitlines())
+    waits = ", the comparison waits for sync" if "waits for MLflow" in said else ""
+    failed = len(re.findall(r"^failed ", said, re.MULTILINE))
+    lines = "one line" if told == 1 else f"{told} lines"
+    return f"exit code {code}, {failed} runs failed, {lines} about it{waits}{traceback}"
+
+
+def lost(place: Place, runs: int = 4, studies: int = 1) -> str:
+    """What is not in MLflow, or twice; "nothing" where all is there once."""
+    looked = place.process([sys.executable, "-c", _LOOK])
+    if looked.wait():
+        return f"MLflow cannot be read: {last(place.said(looked))}"
+    said = place.said(looked)
+    found = json.loads(said[said.index("FOUND") + len("FOUND") :])
+    children = [run for run in found if run["child"]]
+    wrong = []
+    if Counter(run["status"] for run in found) != {"FINISHED": runs + studies}:
+        wrong.append(f"runs are {dict(Counter(run['status'] for run in found))}")
+    if any(run["rounds"] != list(range(1, len(run["rounds"]) + 1)) or not run["rounds"] for run in children):
+        wrong.append(f"rounds of {sum(run['rounds'] != sorted(set(run['rounds'])) for run in children)} runs")
+    if any(run["twice"] for run in found):
+        wrong.append("some values are there twice")
+    if not all(run["model"] for run in children):
+        wrong.append("a model")
+    if sum(run["verdict"] for run in found) != studies:
+        wrong.append("a verdict")
+    return "; ".join(wrong) or "nothing"
+
+
+def last(said: str) -> str:
+    """The last line, as a cell of a table."""
+    lines = said.strip().splitlines()
+    return lines[-1].replace("|", "/")[:160] if lines else ""
