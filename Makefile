@@ -52,13 +52,29 @@ benchmark: $(INSTALLED) ## Measure against a plain PyTorch loop; ARGS="--rival p
 .PHONY: install
 install: $(INSTALLED) ## Make .venv from the lock; does nothing where it is up to date
 
+# What a person set for other work must not reach this environment.
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
+
+# `make TORCH=cpu` takes torch's build without CUDA, by uv, which knows where torch's builds are.
+TORCH ?=
+BEGUN := $(VENV)/.begun
+LOCKED := -r requirements.lock -c requirements-cuda.lock
+
 # The environment is made again only when the lock changed. requirements-cuda.lock only pins what a CUDA build of
-# torch asks for; a CPU build asks for none of it.
+# torch asks for; a CPU build asks for none of it. One whose installation was cut off is made anew: half a package can
+# look like a whole one, and what was downloaded is in the cache of pip or uv.
 $(INSTALLED): requirements.lock requirements-cuda.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock -c requirements-cuda.lock
-	@touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: make PYTHON=python3.11 ..."; exit 1; }
+	@if test -e $(BEGUN) || ! $(PY) -c "" 2>/dev/null; then rm -rf $(VENV); fi
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || uv venv --quiet --clear --seed --python $(PYTHON) $(VENV) 2>/dev/null || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian and Ubuntu: apt install python3-venv), see that there is space, and run make again."; exit 1; }
+	@touch $(BEGUN)
+	@echo "Installing what requirements.lock names into $(VENV). On Linux torch comes with CUDA: about 3 GB to download, 6 GB on disk."
+	@echo "Without it (make TORCH=cpu, or a Mac): about 0.6 GB and 2.2 GB. It takes minutes; cut off, it goes on at the next make."
+	@if ! command -v uv >/dev/null && test -n "$(TORCH)"; then $(PY) -m pip install --quiet --disable-pip-version-check uv; fi
+	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
+	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
+	@rm $(BEGUN) && touch $@
 
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 CUDA := ^(nvidia-|cuda-|triton)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 
 def home() -> Path:
     """The folder of FEDSTUDY_HOME, else `var` in the working folder; absolute."""
     return Path(os.environ.get("FEDSTUDY_HOME") or "var").expanduser().resolve()
+
+
+def database_url(name: str, driver: str = "sqlite") -> str:
+    """SQLAlchemy's URL of an SQLite database at home."""
+    path = str(home() / name)
+    if "?" not in path:
+        return f"{driver}:///{path}"
+    return f"{driver}:///file:{quote(path)}?uri=true"  # else the options of the URL would begin in the path

@@ -31,7 +31,7 @@ from federated.setup import check_runs
 from federated.study import Run, StudyConfig
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
-from flows.news_line import news_line, report_to
+from flows.news_line import Address, news_line, report_to
 from flows.progress import Progress, notify, tell
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
@@ -138,7 +138,7 @@ def _run_several(
 def _in_pool(
     runs: Sequence[Run],
     workers: int,
-    news_address: str,
+    news_address: Address,
     study: str,
     parent_run_id: str,
     resume: bool,
@@ -180,7 +180,7 @@ def _kill_what_stays() -> None:
             child.kill()
 
 
-def _begin(news_address: str, workers: int) -> None:
+def _begin(news_address: Address, workers: int) -> None:
     """At the start of a process of the pool."""
     contain_exits()
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -9,16 +9,21 @@ from contextlib import contextmanager
 from multiprocessing import AuthenticationError, current_process
 from multiprocessing.connection import Client, Connection, Listener
 from threading import Event, Thread
+from typing import TypeAlias, cast
 
 from flows.progress import News, listen_with, tell
 
+Address: TypeAlias = tuple[str, int]
+"""Of a line: host, which is this machine, and port. Only who has this process's key is heard there."""
+
 
 @contextmanager
-def news_line() -> Iterator[str]:
+def news_line() -> Iterator[Address]:
     """The address of a line whose news are told in this process. At the end, all that was sent has been told."""
     closing = Event()
-    with Listener(authkey=current_process().authkey) as listener:
-        address = str(listener.address)
+    # Not a socket file, whose path may be no longer than 107 bytes: TMPDIR may be.
+    with Listener(("127.0.0.1", 0), authkey=current_process().authkey) as listener:
+        address = cast(Address, listener.address)
         accepting = Thread(target=_accept, args=(listener, closing), daemon=True)
         accepting.start()
         try:
@@ -29,12 +34,12 @@ def news_line() -> Iterator[str]:
                 accepting.join()
 
 
-def report_to(address: str) -> None:
+def report_to(address: Address) -> None:
     """From now on, this process tells its news on the line with this address."""
     listen_with(_connected(address).send)
 
 
-def _connected(address: str) -> "Connection[News, News]":
+def _connected(address: Address) -> "Connection[News, News]":
     return Client(address, authkey=current_process().authkey)
 
 

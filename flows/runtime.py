@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from federated.errors import BadInput
-from federated.home import home
+from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
 
 _EMBEDDED = {
@@ -39,7 +39,7 @@ _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 def configure() -> None:
     """Put the settings into the environment. Must come before the first import of Prefect. Raises BadInput."""
     ask_loopback_directly()
-    embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home() / 'prefect.db'}"}
+    embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url("prefect.db", "sqlite+aiosqlite")}
     for name, value in {**_EMBEDDED, **_QUIET, **embedded}.items():
         os.environ.setdefault(name, value)
     try:

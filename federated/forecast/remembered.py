@@ -31,7 +31,7 @@ class Overheads(NamedTuple):
 def overheads() -> Overheads:
     """As the last study measured them; figures of a quiet machine with two cores where there was none."""
     try:
-        known = json.loads(_file().read_text())
+        known = json.loads(_file().read_text(encoding="utf-8"))
         found = {name: float(known[name]) for name in ("run", "first_run", "growth_mb")}
         return Overheads()._replace(**found, measured=True)
     except (OSError, ValueError, KeyError, TypeError):
@@ -51,7 +51,7 @@ def remember(seconds: Sequence[float], segments: Sequence[int], growth_mb: float
     run = rest[len(rest) // 2]
     kept = {"run": run, "first_run": max(beside[0] - run, 0.0), "growth_mb": growth_mb}
     with whole(_file()) as partial:
-        partial.write_text(json.dumps(kept))
+        partial.write_text(json.dumps(kept), encoding="utf-8")
 
 
 def _file() -> Path:

@@ -79,7 +79,7 @@ def _key(work: LocalWork, cohort_size: int) -> str:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
@@ -87,4 +87,5 @@ def _read(file: Path) -> dict[str, str]:
 def _add(file: Path, key: str, chosen: str) -> None:
     """Beside what others keep there, who may be writing now."""
     with alone(file.with_name(f"{file.name}.lock")), whole(file) as partial:
-        partial.write_text(json.dumps({**_read(file), key: chosen}, indent=1, sort_keys=True))
+        content = json.dumps({**_read(file), key: chosen}, indent=1, sort_keys=True)
+        partial.write_text(content, encoding="utf-8")

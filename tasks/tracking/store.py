@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from federated.errors import BadInput
 from federated.files import alone
-from federated.home import home
+from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly
 from federated.texts import file_name
 from tasks.tracking.failures import tried_again
@@ -51,6 +51,7 @@ _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 def connect() -> MlflowClient:
     """A client of the tracking store; the embedded one is created at first use."""
     ask_loopback_directly()
+    os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"  # a run is ended when all of it has been written
     for name, value in _QUIET_AND_QUICK.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
@@ -67,8 +68,14 @@ def connect() -> MlflowClient:
 @cache
 def _make_tables(uri: str) -> None:
     """The tables of an SQLite store, made or migrated by one process at a time: two at once break each other's."""
-    with alone(Path(f"{make_url(uri).database or home() / EMBEDDED_DATABASE}.lock")):
+    with alone(Path(f"{_database_file(uri)}.lock")):
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _database_file(uri: str) -> Path:
+    """Where an SQLite database is, whether its URL has the path or SQLite's own URI of it."""
+    database = make_url(uri).database or str(home() / EMBEDDED_DATABASE)
+    return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
 def require_store() -> None:
@@ -96,7 +103,7 @@ def tracking_uri() -> str:
 def embedded_uri() -> str:
     """The URI of the embedded store; its folder exists afterwards."""
     home().mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{home() / EMBEDDED_DATABASE}"
+    return database_url(EMBEDDED_DATABASE)
 
 
 def artifact_root() -> Path:

@@ -1,0 +1,136 @@
+"""What a person's environment does to Python and to libraries does not reach our files, checks and output."""
+
+import codecs
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from federated.home import database_url
+from flows.interpreter import nearest, settled
+from flows.news_line import news_line
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {}),
+        ({"PYTHONOPTIMIZE": "2"}, {}),
+        ({"PYTHONOPTIMIZE": "0"}, {"PYTHONOPTIMIZE": "0"}),
+        ({"PYTHONWARNINGS": "error"}, {}),
+        ({"PYTHONWARNINGS": "ignore, error::DeprecationWarning"}, {}),
+        ({"PYTHONWARNINGS": "default"}, {"PYTHONWARNINGS": "default"}),
+        ({"PYTHONPATH": "/mine", "PYTHONOPTIMIZE": "1"}, {"PYTHONPATH": "/mine"}),
+    ],
+)
+def test_settings_under_which_libraries_fail_are_taken_back_and_others_stay(before, after):
+    assert settled(before, "utf-8", True) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "terminal"),
+    [({"PYTHONUTF8": "0"}, "iso8859-9"), ({"PYTHONIOENCODING": "ascii"}, "ascii"), ({}, "ascii")],
+)
+def test_names_and_texts_are_utf8_whatever_the_terminal_shows(before, terminal):
+    after = settled(before, terminal, False)
+    assert (after["PYTHONUTF8"], after["PYTHONIOENCODING"]) == ("1", terminal)
+    assert settled(after, terminal, True) == after
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said", "shown"),
+    [
+        ("ascii", "iid · none, −0.5 ± 0.1…", "iid * none, -0.5 +- 0.1..."),
+        ("ascii", "Universität Łódź 日本", "Universitat ?odz ??"),
+        ("latin-1", "Zürich → 日", "Zürich -> ?"),
+        ("utf-8", "a name of bytes: \udcff", "a name of bytes: ?"),
+    ],
+)
+def test_what_a_terminal_cannot_show_is_shown_as_what_is_nearest(encoding, said, shown):
+    codecs.register_error("nearest in a test", nearest)
+    assert said.encode(encoding, "nearest in a test").decode(encoding) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "what?", "really??x=1&mode=memory", "#1", "100%41", "a:b;c@d", "é 日本 'quoted\"", "x" * 200],
+)
+def test_a_database_lies_at_home_whatever_home_is_called(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / name))
+    (tmp_path / name).mkdir()
+    engine = create_engine(database_url("some.db"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (value INTEGER)"))
+        connection.execute(text("INSERT INTO kept VALUES (7)"))
+    engine.dispose()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with sqlite3.connect(tmp_path / name / "some.db") as directly:
+        assert directly.execute("SELECT value FROM kept").fetchall() == [(7,)]
+    directly.close()
+
+
+def test_a_line_of_news_needs_no_short_temporary_folder(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 150)
+    long.mkdir()
+    monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: str(long))
+    with news_line() as address:
+        assert address[0] == "127.0.0.1"
+
+
+HOSTILE = {
+    "LC_ALL": "C",
+    "LANG": "tr_TR",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "COLUMNS": "7",
+    "MLFLOW_RUN_ID": "0" * 32,
+    "MLFLOW_EXPERIMENT_NAME": "of somebody else",
+    "MLFLOW_TRACKING_USERNAME": "somebody",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+}
+
+
+@pytest.mark.slow
+def test_a_study_runs_in_surroundings_where_everything_is_against_it(tmp_path):
+    """Locale, optimiser, warnings, umask, shadowed modules, a long TMPDIR, no HOME to write in, a home of odd name."""
+    study = tmp_path / "étude #1? 100%.yaml"
+    study.write_text(
+        "name: étude 日本\nbase: {dataset: digits, model: logistic, clients: 4, rounds: 2}\nseeds: [0, 1]\n",
+        encoding="utf-8",
+    )
+    shadows, temporary, home = tmp_path / "shadows", tmp_path / ("t" * 120), tmp_path / "home é? #1 %41"
+    for folder in (shadows, temporary):
+        folder.mkdir()
+    for name in ("flows", "tasks", "federated", "data_partitioners"):
+        (shadows / f"{name}.py").write_text(
+            "raise SystemExit('a module of somebody else')\n", encoding="utf-8"
+        )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    folders = {"PYTHONPATH": shadows, "TMPDIR": temporary, "FEDSTUDY_HOME": home, "HOME": "/dev/null/none"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "run", str(study), "--workers", "2"],
+        cwd=ROOT,
+        env={**kept, **HOSTILE, **{name: str(path) for name, path in folders.items()}},
+        capture_output=True,
+        check=False,
+        umask=0o777,
+    )
+    shown = done.stdout.decode("ascii"), done.stderr.decode("ascii")
+    assert done.returncode == 0, "".join(shown)
+    assert "done 2/2" in shown[0]
+    assert {"mlflow.db", "prefect.db"} <= {path.name for path in home.iterdir()}
+    assert all(path.stat().st_mode & 0o600 == 0o600 for path in home.rglob("*"))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("home")] == [home.name]
