@@ -32,7 +32,8 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
     _draw(panel, rows, arm_strokes(results))
     name = f"{metric_label(pairs[0].metric)} minus that of {plain(pairs[0].baseline)}"
-    panel.set_xlabel(f"{name}\n(95 % over seeds; grey: less than {delta:g})")
+    of_which = ", all pairs of arms at once" if pairs[0].picked else ""
+    panel.set_xlabel(f"{name}\n(95 % over seeds{of_which}; grey: less than {delta:g})")
     return figure
 
 

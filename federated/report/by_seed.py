@@ -9,7 +9,7 @@ import numpy as np
 
 from federated.evaluation import range_of, range_of_differences
 from federated.report.results import RunResult
-from federated.report.statistics import Interval, t_interval, within
+from federated.report.statistics import LEVEL, Interval, t_interval, within
 from federated.state import Metrics
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
@@ -29,14 +29,16 @@ def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
     return BySeed(_scores(results, arm), curves_by_seed(results, arm), runs)
 
 
-def interval_over_seeds(runs: Sequence[RunResult], metric: str) -> tuple[float | None, Interval | None]:
+def interval_over_seeds(
+    runs: Sequence[RunResult], metric: str, level: float = LEVEL
+) -> tuple[float | None, Interval | None]:
     """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it.
 
     The interval is cut where the metric ends, such as at 0 and 1 for an accuracy, see `statistics.within`.
     """
     finals = (run.final(metric) for run in runs if run.finished)
     values = np.array([value for value in finals if value is not None], np.float64)
-    interval = within(t_interval(values), _ends(metric, runs[0].main_metric)) if len(values) else None
+    interval = within(t_interval(values, level), _ends(metric, runs[0].main_metric)) if len(values) else None
     return (float(values.mean()) if len(values) else None), interval
 
 

@@ -33,8 +33,7 @@ class Contrast(Protocol):
         had none either, so that they can err only once, at the first count that is enough.
         """
 
-    @property
-    def interval(self) -> Interval | None: ...
+    def interval(self, level: float) -> Interval | None: ...
     @property
     def p(self) -> float: ...
     @property
@@ -68,9 +67,8 @@ class PairedScores:
     def counted(self) -> bool:
         return self.count > 1 and statistics.all_the_same(self.differences)
 
-    @property
-    def interval(self) -> Interval | None:
-        return statistics.t_interval(self.differences)
+    def interval(self, level: float) -> Interval | None:
+        return statistics.t_interval(self.differences, level)
 
     @property
     def p(self) -> float:
@@ -113,9 +111,8 @@ class UnpairedScores:
     def counted(self) -> bool:
         return unpaired.all_alike(self.mine, self.theirs)
 
-    @property
-    def interval(self) -> Interval | None:
-        return unpaired.welch_interval(self.mine, self.theirs)
+    def interval(self, level: float) -> Interval | None:
+        return unpaired.welch_interval(self.mine, self.theirs, level)
 
     @property
     def p(self) -> float:

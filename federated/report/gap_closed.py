@@ -38,24 +38,24 @@ class GapClosed(NamedTuple):
     ends: Interval | None
 
 
-def gap_closed(results: Sequence[RunResult]) -> dict[str, GapClosed]:
+def gap_closed(results: Sequence[RunResult], level: float = LEVEL) -> dict[str, GapClosed]:
     """Arm -> the share of its anchors' gap that it closes in the main metric: 0 = local, 1 = centralised.
 
     The ratio of the means over the seeds: in a mean of the seeds' ratios, one seed with a tiny gap outweighs all
     others. It may be above 1 and below 0. There is a share where centralised training is better than local with every
     seed and, from three seeds, by a one-sided t test at 5 %; below, by more than 0.01 with each. Arms without both
-    anchors are left out.
+    anchors are left out. level: of the shares' intervals.
     """
     closed = {}
     for arm in arms_of(candidates(results)):
         runs = [run for run in results if run.arm == arm]
         scores = {anchor: _scores(_anchor_of(results, runs[0], anchor)) for anchor in ANCHORS}
         if runs[0].anchor_key and all(scores.values()):
-            closed[arm] = _closed(runs, scores)
+            closed[arm] = _closed(runs, scores, level)
     return closed
 
 
-def _closed(runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]]) -> GapClosed:
+def _closed(runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]], level: float) -> GapClosed:
     own, centralised, local = _scores(runs), scores["centralised"], scores["local"]
     seeds = tuple(sorted(own.keys() & centralised.keys() & local.keys()))
     metric = runs[0].main_metric
@@ -69,7 +69,7 @@ def _closed(runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]]) -
         seeds=seeds,
         share=share,
         sd=None if share is None or len(seeds) < 2 else _sd(gained, gaps, share),
-        interval=fieller(gained, gaps) if differ else None,
+        interval=fieller(gained, gaps, level) if differ else None,
         gap=float(gaps.mean()) if len(gaps) else None,
         ends=within(t_interval(gaps), range_of_differences(metric)),
     )

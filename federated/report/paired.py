@@ -15,7 +15,7 @@ from federated.looks import Looks
 from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, Judged, PairedScores, UnpairedScores, judged, more_seeds
 from federated.report.results import RunResult, arms_of, candidates, same_partition
-from federated.report.statistics import RATE, Interval, holm, within
+from federated.report.statistics import LEVEL, RATE, Interval, at_once, holm, within
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
 
@@ -32,8 +32,10 @@ DELTA = 0.01
 class Paired:
     """One arm against the baseline.
 
-    mean, interval: arm minus baseline in `metric`, at 95 %, for this arm alone, cut at the largest difference that
-    the metric can have; None where there is none. seeds: those that both finished. unpaired: of another study with
+    mean, interval: arm minus baseline in `metric`, at 95 %, cut at the largest difference that the metric can have;
+    None where there is none. picked: whether the baseline is the arm with the best mean; the interval is then one of
+    all pairs of arms that hold at once, as the data chose the pair, and else that of this arm alone.
+    seeds: those that both finished. unpaired: of another study with
     other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on.
     p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
     division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
@@ -57,6 +59,7 @@ class Paired:
     steady: bool = False
     more_seeds: int | None = None
     unpaired: bool = False
+    picked: bool = False
 
 
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
@@ -100,12 +103,13 @@ def compare_paired(
     arms = arms_of([result for result in results if result.main_metric == metric])
     outcomes = {arm: outcomes_of(results, arm) for arm in arms}
     pairs = [(arm, baseline) for arm in arms if arm != baseline]
-    if wanted == BEST and BEST not in arms:
+    picked = wanted == BEST and BEST not in arms
+    if picked:
         others = [arm for arm, _ in pairs]
         family = _tested([*pairs, *itertools.combinations(others, 2)], outcomes, delta, looks)
     else:
         family = _tested(pairs, outcomes, delta, looks)
-    asked = _Asked(metric, delta, looks, len(family))
+    asked = _Asked(metric, delta, looks, len(family), picked)
     return [_paired(outcomes, test, asked) for test in family[: len(pairs)]]
 
 
@@ -127,6 +131,7 @@ class _Asked(NamedTuple):
     delta: float
     looks: Looks
     comparisons: int
+    picked: bool
 
 
 def _tested(
@@ -155,7 +160,7 @@ def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int]) -> Contrast:
 
 def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
     (arm, baseline), seeds, contrast, seen, p, same_p = test
-    metric, delta, looks, comparisons = asked
+    metric, delta, looks, comparisons, picked = asked
     mine, theirs = (outcomes[name].curves for name in test.arms)
     unpaired = isinstance(contrast, UnpairedScores)
     identical = bool(seeds) and not unpaired and all(mine[seed] == theirs[seed] for seed in seeds)
@@ -167,7 +172,9 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
         metric=metric,
         seeds=seeds,
         mean=contrast.mean,
-        interval=within(contrast.interval, range_of_differences(metric)),
+        interval=within(
+            contrast.interval(at_once(comparisons) if picked else LEVEL), range_of_differences(metric)
+        ),
         p=p,
         same_p=same_p,
         rank_p=contrast.rank_p,
@@ -178,6 +185,7 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
         steady=contrast.counted,
         more_seeds=more_seeds(contrast, delta, comparisons, looks) if verdict == "inconclusive" else None,
         unpaired=unpaired,
+        picked=picked,
     )
 
 

@@ -49,6 +49,14 @@ def half_width(sd: float, count: int, level: float = LEVEL) -> float | None:
     return float(t.ppf((1 + level) / 2, count - 1)) * sd / math.sqrt(count)
 
 
+def at_once(intervals: int) -> float:
+    """The level of each of so many intervals that all hold at LEVEL: Bonferroni's.
+
+    So each of them does, the one included that is looked at for what it says.
+    """
+    return 1 - (1 - LEVEL) / max(intervals, 1)
+
+
 def within(interval: Interval | None, ends: tuple[float, float]) -> Interval | None:
     """An interval for what can only lie between two ends, such as a mean of proportions, cut there.
 

@@ -15,13 +15,13 @@ import numpy as np
 from federated.report.statistics import LEVEL, ROUNDING, Interval, all_the_same
 
 
-def welch_interval(mine: np.ndarray, theirs: np.ndarray) -> Interval | None:
+def welch_interval(mine: np.ndarray, theirs: np.ndarray, level: float = LEVEL) -> Interval | None:
     """Of the difference of the means of mine [n] and theirs [m]; None where spreads cannot be estimated."""
     from scipy.stats import ttest_ind
 
     if not have_spread(mine, theirs):
         return None
-    ends = ttest_ind(mine, theirs, equal_var=False).confidence_interval(LEVEL)
+    ends = ttest_ind(mine, theirs, equal_var=False).confidence_interval(level)
     return Interval(float(ends.low), float(ends.high))
 
 

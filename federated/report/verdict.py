@@ -12,6 +12,7 @@ from federated.report.gap_closed import GapClosed, gap_closed
 from federated.report.no_effect import identical_arms
 from federated.report.paired import Paired, Verdict
 from federated.report.results import RunResult, arms_of, candidates
+from federated.report.statistics import ROUNDING, at_once
 from federated.report.style import metric_label
 from federated.report.words import difference_text, interval_text, seeds_needed, share_text, signed
 
@@ -27,11 +28,11 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if best is None:
         return _running(results)
     arm, mean, metric = best
-    of_the_gap = _gap_sentences(gap_closed(results), arm)
+    of_the_gap = _gap_sentences(gap_closed(results, at_once(_rivals(results, metric))), arm)
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
         return [alone, *of_the_gap, *_lost(results)]
-    said = [_headline(results, pairs, *best), *of_the_gap]
+    said = [_headline(results, pairs, *best), *of_the_gap, *_picked(pairs)]
     if not pairs:
         why = "the baseline has no finished run, or another main metric"
         return [*said, f"Nothing is compared: {why}.", *_lost(results)]
@@ -61,7 +62,7 @@ def _equal_scores(pairs: Sequence[Paired]) -> list[str]:
     equal = [
         pair
         for pair in pairs
-        if pair.steady and pair.verdict != "no effect" and not signed(pair.mean or 0.0).strip("0.")
+        if pair.steady and pair.verdict != "no effect" and abs(pair.mean or 0.0) <= ROUNDING
     ]
     if not equal:
         return []
@@ -146,12 +147,34 @@ def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
     return said
 
 
+def _rivals(results: Sequence[RunResult], metric: str) -> int:
+    """Arms with a score in this main metric, among which the best was picked."""
+    scored = [run for run in candidates(results) if run.main_metric == metric and run.finished]
+    return sum(bool(outcomes_of(scored, arm).scores) for arm in arms_of(scored))
+
+
+def _picked(pairs: Sequence[Paired]) -> list[str]:
+    """That a baseline was picked for its score."""
+    if not any(pair.picked for pair in pairs):
+        return []
+    return [
+        f"{pairs[0].baseline} was picked as baseline for its score, which is likely to be worse with other seeds; "
+        "intervals of differences and verdicts hold for all pairs of arms at once."
+    ]
+
+
 def _headline(
     results: Sequence[RunResult], pairs: Sequence[Paired], arm: str, mean: float, metric: str
 ) -> str:
-    """The best arm with its interval over seeds, and that it is not shown to be better where it is not."""
-    _, interval = interval_over_seeds([run for run in results if run.arm == arm], metric)
+    """The best arm with its interval over seeds, and that it is not shown to be better where it is not.
+
+    Of the best of several that are equal, an interval for itself alone covers the mean in 82 to 87 % of cases.
+    """
+    rivals = _rivals(results, metric)
+    _, interval = interval_over_seeds([run for run in results if run.arm == arm], metric, at_once(rivals))
     ends = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
+    if ends and rivals > 1:
+        ends += f", which allows for the choice among {rivals}"
     unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
     doubt = f"; not shown to be better than {unsure[0].baseline}" if unsure else ""
     score = f"{mean:.3f}".replace("-", "−")
