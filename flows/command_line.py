@@ -10,6 +10,7 @@ import typer
 from federated.containment import contain_exits
 from federated.errors import BadInput
 from federated.extent import check_number_of_seeds
+from flows.beginning import command_begins
 from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
 from flows.runtime import configure
@@ -62,6 +63,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
+    command_begins()
     from federated.own_source import allow
     from flows.runtime import prefect_api
 

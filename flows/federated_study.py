@@ -29,6 +29,7 @@ from federated.local_training.cores import share_cores
 from federated.report import RunResult
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
+from flows.beginning import take_beginning
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.news_line import Address, news_line, report_to
@@ -62,6 +63,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     finish.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
+    began = take_beginning()
     contain_exits()
     runs = study.runs()
     faults = check_runs(runs)
@@ -78,10 +80,14 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         started = time.perf_counter()
         left = _unfinished(runs, faults, parent_run_id) if resume else runs
         failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
-        log_fact(parent_run_id, time.perf_counter() - started, peak_mb(children=workers > 1))
+        of_runs, peak = time.perf_counter() - started, peak_mb(children=workers > 1)
+        log_fact(parent_run_id, time.perf_counter() - began, peak)
         outcome = conclude_when_possible(parent_run_id, study)
-        if workers == 1 and not resume and outcome is not None:
-            _remember_overheads(outcome.results, peak_mb() - before)
+        seconds = time.perf_counter() - began
+        log_fact(parent_run_id, seconds, peak)  # with the report, which could only say what came before it
+        if workers == 1 and not resume and outcome is not None and not failures:
+            ratio = seconds / max(forecast.seconds, 1e-9)
+            _remember_overheads(outcome.results, peak_mb() - before, seconds - of_runs, ratio)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome
@@ -240,11 +246,11 @@ def _tell_failed(run: Run, why: str) -> None:
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
 
 
-def _remember_overheads(results: Sequence[RunResult], growth_mb: float) -> None:
+def _remember_overheads(results: Sequence[RunResult], growth_mb: float, around: float, ratio: float) -> None:
     """What these runs took beside their rounds is what the next forecast reckons with."""
     known = [
         (beside, len(run.curve(run.main_metric)[0]) - 1)
         for run in results
         if run.finished and (beside := run.final("system/overhead_seconds")) is not None
     ]
-    remember([beside for beside, _ in known], [segments for _, segments in known], growth_mb)
+    remember([beside for beside, _ in known], [segments for _, segments in known], growth_mb, around, ratio)

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.report.foreseen import amount_text
-from federated.report.times import duration
+from federated.report.times import between, duration
 from federated.setup import check_runs
 from federated.study import StudyConfig
 from flows.data_read import show_data
@@ -35,8 +35,11 @@ def _in_a_line(forecast: Forecast) -> str:
     runs = f"{forecast.runs} run{'' if forecast.runs == 1 else 's'}"
     runs += f" of {forecast.runs + forecast.unforeseen}" if forecast.unforeseen else ""
     at_most = "at most " if any(arm.stops for arm in forecast.arms) else ""
+    ends = between(forecast.low_seconds, forecast.high_seconds)
+    within = f" ({ends})" if ends else ""
     return (
-        f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}, {forecast.memory_mb:,.0f} MB of memory, "
+        f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}{within}, "
+        f"{forecast.memory_mb:,.0f} MB of memory, "
         f"{amount_text(forecast.uplink)} MB up, {amount_text(forecast.downlink)} MB down"
     )
 

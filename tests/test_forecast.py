@@ -19,7 +19,7 @@ from federated.forecast.batches import batches_of, personalisation_batches, roun
 from federated.forecast.forecast import in_all
 from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
-from federated.forecast.remembered import Overheads, overheads, remember
+from federated.forecast.remembered import Overheads, overheads, range_of, remember
 from federated.kinds import COMPRESSOR
 from federated.rounds import train_rounds
 from federated.setup import Setup, initial_state, prepare
@@ -228,12 +228,21 @@ def test_sizes_are_exact_only_where_content_plays_no_part() -> None:
 def test_what_a_study_took_beside_its_rounds_is_reckoned_with_next_time() -> None:
     assert overheads() == Overheads()
     assert not overheads().measured
-    remember([9.0, 2.0, 1.0, 2.2], [0, 0, 0, 10], growth_mb=300.0)
+    assert range_of(100.0, overheads()) == (50, 200)
+    remember([9.0, 2.0, 1.0, 2.2], [0, 0, 0, 10], growth_mb=300.0, around=11.0, ratio=1.5)
     known = overheads()
     assert known.measured
     assert known.run == pytest.approx(2.0)  # the middle of 1, 2 and 2.2 - 10 segments
     assert known.first_run == pytest.approx(7.0)
     assert known.growth_mb == 300
+    assert known.around == 11
+    assert range_of(100.0, known) == (50, 200)  # one study says little
+    for ratio in (0.9, 0.6):
+        remember([9.0, 2.0], [0, 0], growth_mb=300.0, around=11.0, ratio=ratio)
+    assert range_of(100.0, overheads()) == (60, 150)
+    for _ in range(10):
+        remember([9.0, 2.0], [0, 0], growth_mb=300.0, around=11.0, ratio=1.0)
+    assert range_of(100.0, overheads()) == (80, 125)  # the last ten
 
 
 def test_a_forecast_is_read_back_as_it_was_written() -> None:

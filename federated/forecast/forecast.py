@@ -14,7 +14,7 @@ from federated.forecast.foretold import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.forecast.payloads import downlink_bytes, total
 from federated.forecast.probe import Probe, probe
-from federated.forecast.remembered import Overheads, overheads
+from federated.forecast.remembered import Overheads, overheads, range_of
 from federated.local_training.cores import cores_shared_by, threads_of
 from federated.looks import FEWEST_SEEDS
 from federated.networks import round_seconds
@@ -74,11 +74,16 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
                 said.setdefault(sentence, []).append(arm)
     memory = peak_mb() + not_loaded_mb() + cost.growth_mb
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
+    each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
+    seconds = in_all(each, workers, cost) + cost.around
+    low, high = range_of(seconds, cost)
     return Forecast(
         arms=tuple(arms),
         workers=workers,
         threads=threads,
-        seconds=in_all([arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)], workers, cost),
+        seconds=seconds,
+        low_seconds=low,
+        high_seconds=high,
         probe_seconds=time.perf_counter() - started,
         memory_mb=memory,
         machine_mb=machine_mb(),

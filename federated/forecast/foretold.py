@@ -26,7 +26,8 @@ class ArmForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A study before it runs. seconds: wall time of all runs, so many workers at a time. memory_mb: the most that a
+    """A study before it runs. seconds: wall time from the command's start to its end, so many workers at a time;
+    low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
     process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read."""
 
@@ -41,6 +42,8 @@ class Forecast:
     privacy: str
     cautions: tuple[str, ...]
     unforeseen: int = 0
+    low_seconds: float | None = None
+    high_seconds: float | None = None
     data: tuple[DataRead, ...] = ()
 
     @property

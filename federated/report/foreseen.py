@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from federated.report.comparison import NOTHING
 from federated.report.data_read import DataRead
 from federated.report.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
-from federated.report.times import duration
+from federated.report.times import between, duration
 
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
+
+_WALL_TIME = "wall time, from the command to the report"
 
 HEADER = ("", "forecast", "fact", "fact / forecast")
 
@@ -38,10 +40,9 @@ def foreseen(
     Where a run went on from a checkpoint, what it took is the time of what was left, so its arm and the study have no
     time; bytes and memory are of whole runs all the same.
     """
+    within = between(forecast.low_seconds, forecast.high_seconds)
     rows = [
-        _time_row(
-            "wall time of all runs", forecast.seconds, None if forecast.unforeseen else seconds, results
-        ),
+        _time_row(_WALL_TIME, forecast.seconds, None if forecast.unforeseen else seconds, results, within),
         _row("peak memory, MB", _mb(forecast.memory_mb), _mb(memory_mb), forecast.memory_mb, memory_mb),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
@@ -54,7 +55,8 @@ def foreseen(
     )
     note = (
         f"From {forecast.probe_seconds:.1f} s of probes, {at_a_time}. A range of MB where payloads depend on what is "
-        f"sent{at_most}. Time of an arm is that of its runs one after another. {forecast.privacy.capitalize()}."
+        f"sent{at_most}. The range of time is that of earlier studies on this machine, half to twice before there are "
+        f"three. Time of an arm is that of its runs one after another. {forecast.privacy.capitalize()}."
     )
     return Foreseen(list(HEADER), rows, note, forecast.cautions, forecast.data)
 
@@ -68,12 +70,15 @@ def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:
     ]
 
 
-def _time_row(what: str, expected: float, found: float | None, results: Sequence[RunResult]) -> list[str]:
-    """The time of these runs; of some that went on from a checkpoint none, and that it is so."""
+def _time_row(
+    what: str, expected: float, found: float | None, results: Sequence[RunResult], within: str = ""
+) -> list[str]:
+    """The time of these runs; of some that went on from a checkpoint none, and that it is so. within: its range."""
     resumed = sum(result.resumed_from > 0 for result in results)
     if resumed:
         what, found = f"{what} ({resumed} of {len(results)} runs went on from a checkpoint)", None
-    return _row(what, duration(expected), duration(found), expected, found)
+    foretold = f"{duration(expected)} ({within})" if within else duration(expected)
+    return _row(what, foretold, duration(found), expected, found)
 
 
 def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None:

@@ -14,6 +14,15 @@ def unit_of(longest: float) -> tuple[float, str]:
     return 86_400.0, "days"
 
 
+def between(low: float | None, high: float | None) -> str:
+    """`40 to 60 s`; nothing where an end is not known."""
+    if low is None or high is None:
+        return ""
+    unit, name = unit_of(high)
+    ends = [f"{value / unit:.0f}" if value / unit >= 10 else f"{value / unit:.2g}" for value in (low, high)]
+    return f"{ends[0]} to {ends[1]} {name}"
+
+
 def duration(seconds: float | None) -> str:
     """`42 s`, `3.5 min`, `12 h`; a dash where there is none."""
     if seconds is None:
