@@ -8,7 +8,7 @@ from federated.report.times import between, duration
 from federated.setup import check_runs
 from federated.study import StudyConfig
 from flows.data_read import show_data
-from flows.screen import Screen
+from flows.screen import Screen, few
 
 
 def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
@@ -56,10 +56,11 @@ def _details(forecast: Forecast) -> list[str]:
 
 
 def _arms(forecast: Forecast) -> Table:
-    table = Table(title="Forecast", title_justify="left")
+    arms, caption = few(forecast.arms, "arms")
+    table = Table(title="Forecast", title_justify="left", caption=caption, caption_justify="left")
     for column in ("arm", "runs", "rounds", "time of its runs", "MB up", "MB down"):
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for arm in forecast.arms:
+    for arm in arms:
         rounds = f"{'at most ' if arm.stops else ''}{arm.rounds}"
         cells = (arm.arm, str(arm.runs), rounds, duration(arm.seconds))
         table.add_row(*cells, amount_text(arm.uplink), amount_text(arm.downlink))

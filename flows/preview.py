@@ -18,9 +18,10 @@ from federated.setup import check_runs, prepare
 from federated.study import Run, StudyConfig
 from federated.texts import file_name
 from flows.data_read import show_data
-from flows.screen import Screen, styled
+from flows.screen import Screen, few, styled
 
 _PARTITIONS_A_TABLE = 4
+_MOST_PARTITIONS = 12
 
 
 def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> None:
@@ -38,18 +39,23 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(study.description.strip())
     runs = [run for run in runs if run.name not in faults]
     screen.print(_arms(runs))
-    partitions = _distinct_partitions(runs)
+    every = _distinct_partitions(runs)
+    partitions = every[:_MOST_PARTITIONS]
     data = distinct_data(_data_read(config) for config in partitions)
     show_data(data, screen, whole=True)
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
         screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
+    if every[_MOST_PARTITIONS:]:
+        screen.print(
+            f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
+        )
     said = [*of_faults(faults, study.runs()), *_cautions(runs)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
     page = _write_page(study, partitions, data, said)
     screen.print(f"pictures     {page}", soft_wrap=True)
-    for path, config in _files(save, partitions):
+    for path, config in _files(save, every):
         save_partition(path, partition_clients(config))
         screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
 
@@ -59,10 +65,11 @@ def _data_read(config: RunConfig) -> DataRead:
 
 
 def _arms(runs: Iterable[Run]) -> Table:
-    table = Table(title="What would run", title_justify="left")
+    shown, caption = few({run.arm: run for run in runs}.values(), "arms")
+    table = Table(title="What would run", title_justify="left", caption=caption, caption_justify="left")
     for column in ("arm", "rounds", "clients a round", "parameters", "float32 model, MB"):
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for run in {run.arm: run for run in runs}.values():
+    for run in shown:
         setup = prepare(run.config)
         size = setup.initial_parameters.numel()
         table.add_row(

@@ -5,12 +5,16 @@ a text is markup: a style goes with `style=`, or with a `Text` made by `styled`.
 """
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
 from federated.texts import visible
+
+T = TypeVar("T")
+_MOST_ROWS = 40
 
 
 class Screen(Console):
@@ -25,6 +29,13 @@ def console(*, stderr: bool = False) -> Screen:
     """The terminal; outside one, lines are not cut at 80 characters."""
     stream = sys.stderr if stderr else sys.stdout
     return Screen(stderr=stderr, highlight=False, width=None if stream.isatty() else 200)
+
+
+def few(rows: Iterable[T], what: str) -> tuple[list[T], str | None]:
+    """As many rows as are read in a terminal, and a caption that counts the others; None where there are none."""
+    every = list(rows)
+    left_out = len(every) - _MOST_ROWS
+    return every[:_MOST_ROWS], f"and {left_out:,} more {what}" if left_out > 0 else None
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:

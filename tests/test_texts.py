@@ -17,7 +17,7 @@ from federated.limits import LONGEST_ARM, LONGEST_ERROR
 from federated.names import arm_name, is_study_name, study_name
 from federated.study import StudyConfig
 from federated.texts import distinct, file_name, in_a_line, listed, quoted, shortened, visible
-from flows.screen import Screen, console, styled
+from flows.screen import Screen, console, few, styled
 from tasks.tracking.limits import dataset_of, key_of, name_of, parameters_of, tag_of
 
 NASTY = (
@@ -104,6 +104,11 @@ def test_the_terminal_shows_a_text_as_it_is(text: str) -> None:
         assert written.count(word) >= 5
     assert "\x07" not in written
     assert "\x1b[31m" not in written
+
+
+def test_tables_in_the_terminal_have_forty_rows_and_count_the_others() -> None:
+    assert few(range(40), "arms") == (list(range(40)), None)
+    assert few(range(1040), "arms") == (list(range(40)), "and 1,000 more arms")
 
 
 def test_the_console_of_the_command_line_is_such_a_screen() -> None:
