@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -22,6 +23,12 @@ class Comparison(Frozen):
         (),
         description="The numbers of seeds at which verdicts are taken, each with an equal share of the error rate; "
         "empty: 3, 5, 10, 20, 30, 50, 100, 200, ...; [10] for a study that is judged once, with 10 seeds",
+    )
+
+    interval: Literal["t", "robust"] = Field(
+        "t",
+        description="t: Student's tests and intervals, of the mean; robust: Wilcoxon's, of the Hodges-Lehmann "
+        "estimate, for seeds of which some fail; from six seeds on",
     )
 
     @field_validator("looks")

@@ -15,6 +15,7 @@ from federated.looks import Looks
 from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, Judged, PairedScores, UnpairedScores, judged, more_seeds
 from federated.report.results import RunResult, arms_of, candidates, same_partition
+from federated.report.robust import RankedScores, outlying
 from federated.report.statistics import LEVEL, RATE, Interval, at_once, holm, within
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
@@ -39,8 +40,9 @@ class Paired:
     other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on.
     p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
     division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
-    of all seeds, not corrected. steady: whether every seed has the same difference. more_seeds: with the verdict
-    "inconclusive" only; None there means that no look up to 200 would probably decide.
+    of all seeds, not corrected. steady: whether every seed has the same difference. outlying: seeds far from the
+    others, where t is what judges. more_seeds: with the verdict "inconclusive" only; None there means that no look up
+    to 200 would probably decide.
     """
 
     arm: str
@@ -60,6 +62,7 @@ class Paired:
     more_seeds: int | None = None
     unpaired: bool = False
     picked: bool = False
+    outlying: tuple[int, ...] = ()
 
 
 def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
@@ -87,6 +90,8 @@ def compare_paired(
     wanted: str | None = None,
     delta: float = DELTA,
     looks: Looks = EVERY_STUDYS_LOOKS,
+    *,
+    robust: bool = False,
 ) -> list[Paired]:
     """Every other arm with the same main metric against the baseline, in first-seen order.
 
@@ -106,9 +111,9 @@ def compare_paired(
     picked = wanted == BEST and BEST not in arms
     if picked:
         others = [arm for arm, _ in pairs]
-        family = _tested([*pairs, *itertools.combinations(others, 2)], outcomes, delta, looks)
+        family = _tested([*pairs, *itertools.combinations(others, 2)], outcomes, delta, looks, robust)
     else:
-        family = _tested(pairs, outcomes, delta, looks)
+        family = _tested(pairs, outcomes, delta, looks, robust)
     asked = _Asked(metric, delta, looks, len(family), picked)
     return [_paired(outcomes, test, asked) for test in family[: len(pairs)]]
 
@@ -135,24 +140,25 @@ class _Asked(NamedTuple):
 
 
 def _tested(
-    pairs: Sequence[tuple[str, str]], outcomes: dict[str, BySeed], delta: float, looks: Looks
+    pairs: Sequence[tuple[str, str]], outcomes: dict[str, BySeed], delta: float, looks: Looks, robust: bool
 ) -> list[_Test]:
     """Every pair of a family with p values that are corrected for it. Before the first look p is 1."""
     both = [(outcomes[arm], outcomes[other]) for arm, other in pairs]
     seeds = [tuple(sorted(mine.scores.keys() & theirs.scores.keys())) for mine, theirs in both]
-    contrasts = [_contrast(*arms, shared) for arms, shared in zip(both, seeds, strict=True)]
+    contrasts = [_contrast(*arms, shared, robust) for arms, shared in zip(both, seeds, strict=True)]
     found = [judged(contrast, delta, looks) for contrast in contrasts]
     p, same_p = holm([each.p for each in found]), holm([each.same_p for each in found])
     return [_Test(*parts) for parts in zip(pairs, seeds, contrasts, found, p, same_p, strict=True)]
 
 
-def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int]) -> Contrast:
+def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int], robust: bool) -> Contrast:
     """Paired within a study, whose arms share what a seed draws; between studies only on the same partitions."""
     runs = [*mine.runs.values(), *theirs.runs.values()]
     one_study = len({run.study for run in runs}) == 1
     same_draws = seeds and all(same_partition(mine.runs[seed], theirs.runs[seed]) for seed in seeds)
     if one_study or same_draws:
-        return PairedScores(np.array([mine.scores[seed] - theirs.scores[seed] for seed in seeds], np.float64))
+        made = RankedScores if robust else PairedScores
+        return made(np.array([mine.scores[seed] - theirs.scores[seed] for seed in seeds], np.float64))
     return UnpairedScores(
         *(np.array([arm.scores[seed] for seed in sorted(arm.scores)], np.float64) for arm in (mine, theirs))
     )
@@ -186,7 +192,15 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
         more_seeds=more_seeds(contrast, delta, comparisons, looks) if verdict == "inconclusive" else None,
         unpaired=unpaired,
         picked=picked,
+        outlying=_outlying(contrast, seeds, delta),
     )
+
+
+def _outlying(contrast: Contrast, seeds: Sequence[int], delta: float) -> tuple[int, ...]:
+    """The seeds whose difference lies far from that of the others."""
+    if not isinstance(contrast, PairedScores) or isinstance(contrast, RankedScores):
+        return ()
+    return tuple(seeds[at] for at in outlying(contrast.differences, delta))
 
 
 def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:

@@ -28,7 +28,7 @@ MOST_ARMS_DRAWN = 40
 class Report:
     """What a study asked and found.
 
-    question: text of the study file. baseline, delta, looks_taken: how arms are judged, see `compare_paired`.
+    question: text of the study file. baseline, delta, looks_taken, robust: how arms are judged, see `compare_paired`.
     target: of the main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. foreseen: the
@@ -42,6 +42,7 @@ class Report:
     baseline: str | None = None
     delta: float = DELTA
     looks_taken: Looks = EVERY_STUDYS_LOOKS
+    robust: bool = False
     target: float | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Report:
     @cached_property
     def pairs(self) -> list[Paired]:
         """Every other arm against the baseline; raises BadInput as `compare_paired` does."""
-        return compare_paired(self.results, self.baseline, self.delta, self.looks_taken)
+        return compare_paired(self.results, self.baseline, self.delta, self.looks_taken, robust=self.robust)
 
     @cached_property
     def verdict(self) -> list[str]:

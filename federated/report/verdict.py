@@ -46,6 +46,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     said += _equal_scores(shared)
     if without := [pair.arm for pair in pairs if pair.mean is None]:
         said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
+    said += _outliers(shared)
     said += _lost(results)
     said += _few_seeds(by_verdict["inconclusive"])
     if unpaired := [pair for pair in shared if pair.unpaired]:
@@ -69,6 +70,19 @@ def _equal_scores(pairs: Sequence[Paired]) -> list[str]:
     named = "; ".join(f"{pair.arm} ({pair.count} seed{'' if pair.count == 1 else 's'})" for pair in equal[:3])
     more = f"; and {len(equal) - 3} more" if len(equal) > 3 else ""
     return [f"The same score as {equal[0].baseline} with every seed, from other models: {named}{more}."]
+
+
+def _outliers(pairs: Sequence[Paired]) -> list[str]:
+    """The seeds that Student's intervals were not made for."""
+    far = [pair for pair in pairs if pair.outlying]
+    if not far:
+        return []
+    named = "; ".join(f"{pair.arm} (seed {', '.join(map(str, pair.outlying[:3]))})" for pair in far[:3])
+    more = f"; and {len(far) - 3} more" if len(far) > 3 else ""
+    return [
+        f"Far from the other seeds, where t intervals and tests are not to be trusted: {named}{more}; "
+        "comparison.interval: robust judges by ranks."
+    ]
 
 
 def _few_seeds(inconclusive: Sequence[Paired]) -> list[str]:

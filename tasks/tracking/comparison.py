@@ -176,6 +176,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         baseline=judged.baseline,
         delta=judged.delta,
         looks_taken=Looks(judged.looks),
+        robust=judged.interval == "robust",
         links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
         environment={
             name if alone else within(parent.label, name): value

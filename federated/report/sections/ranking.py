@@ -21,6 +21,7 @@ def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
         "compared": bool(report.pairs),
         "delta": report.delta,
         "family": "all pairs of arms" if report.baseline == BEST else "all arms",
+        "robust": report.robust,
         "picked": any(pair.picked for pair in report.pairs),
         "unpaired": any(pair.unpaired for pair in report.pairs),
         "when_judged": looks_text(report.pairs, report.looks_taken),
