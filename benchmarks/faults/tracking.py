@@ -120,7 +120,7 @@ def locked(place: Place) -> Came:
 
 def disk_full(place: Place) -> Came:
     """The disk of the server's database and artifacts fills up, and is given space again."""
-    with small_disk(place.folder / "disk", "24m") as disk:
+    with small_disk(place.folder / "disk", "200m") as disk:
         server = Server(place, f"sqlite:///{disk / 'mlflow.db'}")
         place.environment["MLFLOW_TRACKING_URI"] = server.uri
         server.start()
