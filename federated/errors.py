@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from federated.addresses import without_secrets
 from federated.limits import LONGEST_ERROR, MOST_COMPLAINTS
 from federated.texts import quoted, visible
 
@@ -39,7 +40,10 @@ class Diverged(RuntimeError):
 
 
 def bounded(message: str, longest: int = LONGEST_ERROR) -> str:
-    """An error's text as a person can read it: at most `longest` characters, cut in the middle, nothing invisible."""
+    """An error's text as a person can read it: at most `longest` characters, cut in the middle, nothing
+    invisible, and no password in an address.
+    """
+    message = without_secrets(message)
     if len(message) > longest:
         kept = longest // 2 - 30
         left_out = len(message) - 2 * kept

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pandas import DataFrame
 from pydantic import BaseModel
 
+from federated.addresses import without_secrets
 from federated.config import RunConfig
 from federated.errors import bounded
 from federated.evaluation import main_metric
@@ -213,5 +214,5 @@ def _command() -> str:
     """How this process was started, so that a person can start it again; the program alone where that is too long."""
     program = Path(sys.argv[0])
     start = "python -m flows" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
-    stated = shlex.join([*start.split(), *sys.argv[1:]])
+    stated = without_secrets(shlex.join([*start.split(), *sys.argv[1:]]))
     return stated if stated == tag_of(stated) else start

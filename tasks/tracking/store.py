@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
+from federated.addresses import without_secrets
 from federated.errors import BadInput
 from federated.files import alone
 from federated.home import database_url, home
@@ -91,7 +92,7 @@ def require_store() -> None:
 
 def ui_address() -> str:
     """Where a person looks at the runs: the server, or how to start one on the embedded store."""
-    server = tracking_uri()
+    server = without_secrets(tracking_uri())
     return server if server.startswith("http") else "make ui, then http://127.0.0.1:5000"
 
 
@@ -146,7 +147,7 @@ def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
 
 def server_address() -> str:
     """Where the UI is; of the embedded store, where `make ui` serves it."""
-    return tracking_uri() if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
+    return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
 
 
 def serve_ui(port: int) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+from federated.addresses import without_secrets
 from federated.home import home
 from tasks.tracking import deliveries, identities, metrics
 from tasks.tracking.failures import is_away, reason
@@ -120,7 +120,7 @@ def the_journal() -> Journal:
 
 def address() -> str:
     """Of the MLflow of now, without a user's name and password."""
-    return re.sub(r"(?<=://)[^/]*@", "", tracking_uri())
+    return without_secrets(tracking_uri())
 
 
 def now() -> int:
