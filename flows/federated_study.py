@@ -85,6 +85,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         outcome = conclude_when_possible(parent_run_id, study)
         seconds = time.perf_counter() - began
         log_fact(parent_run_id, seconds, peak)  # with the report, which could only say what came before it
+        outcome = outcome and outcome.took(forecast, seconds, peak)
         if workers == 1 and not resume and outcome is not None and not failures:
             ratio = seconds / max(forecast.seconds, 1e-9)
             _remember_overheads(outcome.results, peak_mb() - before, seconds - of_runs, ratio)

@@ -22,8 +22,8 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     on_the_way = [row for row in report.costs.rows if row[0] in shown]
     _show_table("On the way to a target", report.costs.header, on_the_way, screen)
     screen.print(report.costs.note, style="dim")
-    if report.foreseen is not None:
-        _show_table("Forecast and fact", report.foreseen.header, report.foreseen.rows[:4], screen)
+    if outcome.foreseen is not None:
+        _show_table("Forecast and fact", outcome.foreseen.header, outcome.foreseen.rows[:4], screen)
     for sentence in report.verdict:
         screen.print(sentence)
     screen.print(f"report       {outcome.report}", soft_wrap=True)

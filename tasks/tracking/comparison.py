@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from federated.choice import Choice
 from federated.comparison import Comparison
 from federated.errors import BadInput, readable
+from federated.forecast import Forecast
 from federated.home import home
 from federated.looks import Looks
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.commands import within
+from federated.report.foreseen import Foreseen, foreseen
 from federated.report.notes import run_notes, study_note
 from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
@@ -42,6 +44,7 @@ class StudyOutcome:
     """What a study came to: the runs that stand for it, what was found, and where to look.
 
     parent_run_ids: one a study. report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
+    foreseen: the forecast against what the study took, None where there is none.
     """
 
     parent_run_ids: tuple[str, ...]
@@ -49,6 +52,11 @@ class StudyOutcome:
     report: Path
     url: str
     pictures: dict[str, bytes]
+    foreseen: Foreseen | None
+
+    def took(self, forecast: Forecast, seconds: float, memory_mb: float) -> StudyOutcome:
+        """The outcome with the time that making the report took, which the report itself cannot say."""
+        return replace(self, foreseen=foreseen(forecast, self.results, seconds, memory_mb))
 
     @property
     def parent_run_id(self) -> str:
@@ -199,4 +207,4 @@ def _written(report: Report, parents: Sequence[Parent], file: str = "report.html
     pictures = drawn(report)
     write_page(path, report, pictures)
     path.with_name("study.yaml").write_text(report.question, encoding="utf-8")
-    return StudyOutcome(ids, report, path, report.links[_LINK], pictures)
+    return StudyOutcome(ids, report, path, report.links[_LINK], pictures, report.foreseen)
