@@ -4,22 +4,15 @@ Started by `python -m flows run`, by a deployment in prefect.yaml or on a schedu
 study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under var/.
 """
 
-import contextvars
-import multiprocessing
-import os
 import re
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from typing import Self
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from federated.containment import contain_exits
 from federated.forecast import forecast_study
@@ -33,6 +26,7 @@ from flows.beginning import take_beginning
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.news_line import Address, news_line, report_to
+from flows.process_pool import Processes, end_with_parent
 from flows.progress import Progress, notify, tell
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
@@ -42,7 +36,6 @@ from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.resuming import finished_before, go_on_with_study
 from tasks.tracking.telling import begin, say_with
 
-_SECONDS_TO_LEAVE = 10.0
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 
 
@@ -128,103 +121,30 @@ def _run_each(
 def _run_several(
     runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
-    """Several at a time, each in a process of its own."""
-    with news_line() as address:
-        states = _in_pool(runs, workers, address, study, parent_run_id, resume)
-        for at, run in enumerate(runs):
-            if states[at] is None:
-                # A process died and took the others' work with it: what is left goes one by one, so that
-                # whatever kills its process ends alone.
-                tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
-                states[at] = _in_pool([run], 1, address, study, parent_run_id, resume=True)[0]
-        tracking.end_lost_runs(parent_run_id, "FAILED", "its process died")
-        each = zip(runs, states, strict=True)
-        return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}
+    """Several at a time, each in a process of its own; one whose process dies is tried once more."""
+    arguments = [
+        {"run": opaque(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
+    ]
 
+    def died(at: int) -> None:
+        tracking.end_lost_runs(parent_run_id, "FAILED", "its process died", runs[at].order)
 
-def _in_pool(
-    runs: Sequence[Run],
-    workers: int,
-    news_address: Address,
-    study: str,
-    parent_run_id: str,
-    resume: bool,
-) -> list[State[str] | None]:
-    """The final state of each run, in processes of a pool; None where its process died."""
-    pool = _Pool(min(workers, len(runs)), initializer=_begin, initargs=(news_address, workers))
-    states: list[State[str] | None] = []
-    with pool as runner:
-        arguments = [
-            {"run": opaque(run), "study": study, "parent_run_id": parent_run_id, "resume": resume}
-            for run in runs
-        ]
-        futures = [runner.submit(_run_in_process, one) for one in arguments]
-        for future in futures:
-            try:
-                future.wait()
-                states.append(future.state if future.state.is_final() else None)
-            except BrokenProcessPool:
-                states.append(None)
-                _kill_what_stays()
-            except (KeyboardInterrupt, TerminationSignal):
-                for child in multiprocessing.active_children():
-                    child.kill()  # the pool would wait for what they are doing
-                tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
-                raise
-    return states
-
-
-def _kill_what_stays() -> None:
-    """End the others of a broken pool, which Python has sent SIGTERM: most save their state and leave.
-
-    What Prefect makes of the signal is an exception, which is lost where it is raised within a callback of the garbage
-    collector, say; such a process would train on to the end of its run, and the pool wait for it.
-    """
-    deadline = time.monotonic() + _SECONDS_TO_LEAVE
-    for child in multiprocessing.active_children():
-        child.join(max(deadline - time.monotonic(), 0.0))
-        if child.is_alive():
-            child.kill()
+    try:
+        with news_line() as address, Processes(workers, _begin, (address, workers), died) as processes:
+            states = processes.run(_run_in_process, arguments, again={"resume": True})
+    except (KeyboardInterrupt, TerminationSignal):
+        tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
+        raise
+    each = zip(runs, states, strict=True)
+    return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}
 
 
 def _begin(news_address: Address, workers: int) -> None:
-    """At the start of a process of the pool."""
+    """At the start of a process of a run."""
     contain_exits()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     share_cores(workers)
     report_to(news_address)
-
-
-def _end_with_parent() -> None:
-    """End this process where the study's is gone, killed or not: nobody would hear of what it finds."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-class _Pool(ProcessPoolTaskRunner):
-    """Prefect's, with three mends.
-
-    At the end it does not wait for what this process would still send on a broken queue. The thread that forwards
-    events and logs of the pool knows the address of our server: without this context it starts another one. And its
-    processes begin before the runs are submitted: Python's executor, told of a task before it starts a process for
-    it, may not watch that process until the next task comes or ends, and would not see it die.
-    """
-
-    def __enter__(self) -> Self:
-        self._context = contextvars.copy_context()
-        pool = super().__enter__()
-        assert self._executor is not None
-        for _ in range(self._max_workers):
-            self._executor.submit(os.getpid)  # any task will do
-        # The queue for events and logs has one lock for all who write, which a killed process may have held.
-        if (queue := self._subprocess_message_queue) is not None:
-            queue.cancel_join_thread()
-        return pool
-
-    def _forward_subprocess_messages(self) -> None:
-        self._context.run(super()._forward_subprocess_messages)
 
 
 @task(name="run in a process", cache_policy=NO_CACHE)

@@ -115,9 +115,11 @@ def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None
 
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    """End the runs below that nobody has ended."""
+    """End the runs below that nobody has ended; all, or the one of an order."""
     experiment = client.get_run(run_id).info.experiment_id
     below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    if (order := content.get("order")) is not None:
+        below += f" and tags.`order` = '{order}'"
     for lost in client.search_runs([experiment], below):
         _end(client, lost.info.run_id, content, None)
 

@@ -125,9 +125,9 @@ def end_run(run_id: str, status: Status, failure: str = "") -> None:
         say(f"{run_id} is {status}, which nobody could note: {error}")
 
 
-def end_lost_runs(parent_run_id: str, status: Status, why: str) -> None:
-    """End the runs below a study that nobody works on any more."""
-    tell("end below", parent_run_id, status=status, end_time=now(), failure=why)
+def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | None = None) -> None:
+    """End the runs below a study that nobody works on any more; all, or the one of this order."""
+    tell("end below", parent_run_id, status=status, end_time=now(), failure=why, order=order)
 
 
 def end_dead_studies() -> None:
