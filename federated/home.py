@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import quote
+
+from federated.errors import BadInput
 
 
 def home() -> Path:
@@ -18,3 +21,13 @@ def database_url(name: str, driver: str = "sqlite") -> str:
     if "?" not in path:
         return f"{driver}:///{path}"
     return f"{driver}:///file:{quote(path)}?uri=true"  # else the options of the URL would begin in the path
+
+
+def require_home() -> None:
+    """Make the home where it is missing. Raises BadInput where nothing can be written there."""
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=home()):
+            pass
+    except OSError as error:
+        raise BadInput(f"FEDSTUDY_HOME: cannot write in {home()}: {error.strerror}") from error

@@ -10,6 +10,7 @@ import typer
 from federated.containment import contain_exits
 from federated.errors import BadInput
 from federated.extent import check_number_of_seeds
+from federated.home import require_home
 from flows.beginning import command_begins
 from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
@@ -74,6 +75,7 @@ def run(
 
         show_forecast(_study(study, settings, seeds, arm), workers, screen)
         return
+    require_home()
     with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
         config = _study(study, settings, seeds, arm)
         runs = config.runs()
@@ -81,7 +83,7 @@ def run(
         from federated.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from flows.outcome import show_outcome
-        from tasks.tracking.store import require_store
+        from tasks.tracking.access import require_store
 
         check_runs(runs)
         require_store()
@@ -155,8 +157,10 @@ def compare(
 ) -> None:
     """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
     from flows.outcome import show_outcome
+    from tasks.tracking.access import require_store
     from tasks.tracking.comparison import compare_again
 
+    require_store()
     outcome = compare_again(
         studies, None if network is None else _network(network), _target(target), baseline, delta
     )
@@ -166,7 +170,7 @@ def compare(
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
     """Serve the MLflow UI of the embedded store (or of MLFLOW_TRACKING_URI) until interrupted."""
-    from tasks.tracking.store import serve_ui
+    from tasks.tracking.ui import serve_ui
 
     sys.exit(serve_ui(port))
 

@@ -7,10 +7,15 @@ the environment always wins.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from federated.errors import BadInput
 from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
+from federated.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 _EMBEDDED = {
     # The server writes every task run in a transaction of its own unless told to gather them: a quarter of
@@ -90,14 +95,40 @@ def _is_remote(address: str | None) -> bool:
     return address is not None and address.startswith("http") and not is_loopback(address)
 
 
-def _require_api(address: str) -> None:
-    from prefect.client.orchestration import get_client
+def _require_api(url: str) -> None:
+    """Raise BadInput where no Prefect answers there, with the credentials that are set.
 
-    with get_client(sync_client=True) as client:
-        if problem := client.api_healthcheck():
-            raise BadInput(
-                f"Prefect at {address} does not answer: {problem}; start it, or unset PREFECT_API_URL"
-            )
+    It is asked for what it gives to nobody without them; `/health` answers everybody.
+    """
+    from httpx import HTTPError, HTTPStatusError, InvalidURL
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    # Asked once. Prefect's client waits after any answer of 503 for as long as that says.
+    once = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: SECONDS_TO_ANSWER}
+    at_once = {"event_hooks": {"response": [_refuse_errors]}}
+    try:
+        with temporary_settings(once), get_client(httpx_settings=at_once, sync_client=True) as client:
+            client.read_flows(limit=1)
+            client.raise_for_api_version_mismatch()
+    except HTTPStatusError as error:
+        answer = error.response
+        raise BadInput(unusable(PREFECT, url, answer.status_code, answer.text)) from error
+    except (HTTPError, InvalidURL, OSError) as error:
+        raise BadInput(unreachable(PREFECT, url, error)) from error
+    except ValueError as error:  # neither JSON nor flows
+        raise BadInput(
+            f"Prefect at {url}: what answers is not its API, whose address ends with /api; check PREFECT_API_URL"
+        ) from error
+    except RuntimeError as error:  # of another major version
+        raise BadInput(f"Prefect at {url}: {error}") from error
+
+
+def _refuse_errors(response: "Response") -> None:
+    """Raise what the client would raise later; not where it asks whether the server has CSRF tokens."""
+    if response.is_error and response.status_code not in (404, 422):
+        response.read()
+        response.raise_for_status()
 
 
 def _send_last_logs() -> None:

@@ -4,11 +4,12 @@ import pytest
 
 from federated.errors import BadInput
 from tasks.tracking import store
+from tasks.tracking.access import require_store
 from tasks.tracking.comparison import report_name
 
 
 def test_embedded_store_is_made_at_first_use(home):
-    store.require_store()
+    require_store()
     assert (home / "mlflow.db").exists()
     assert store.ui_address().startswith("make ui")
 
@@ -28,7 +29,7 @@ def test_a_server_that_does_not_answer_is_said_so(home, monkeypatch):
     with pytest.raises(
         BadInput, match=r"MLflow at http://127.0.0.1:9 does not answer: .*refused.*unset MLFLOW_TRACKING_URI"
     ):
-        store.require_store()
+        require_store()
     assert store.ui_address() == "http://127.0.0.1:9"
     assert store.comparison_url(["1"], ["a"]).startswith(
         "http://127.0.0.1:9/#/compare-runs?runs=%5B%22a%22%5D"

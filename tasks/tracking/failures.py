@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
 from requests import RequestException
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+
+from federated.servers import chain
 
 T = TypeVar("T")
 
@@ -54,12 +56,12 @@ def is_conflict(error: MlflowException) -> bool:
 
 def is_away(error: BaseException) -> bool:
     """Whether the store cannot be reached, or cannot write: the same call may succeed later."""
-    return any(_says_later(each) for each in _chain(error))
+    return any(_says_later(each) for each in chain(error))
 
 
 def reason(error: BaseException) -> str:
     """What went wrong at the bottom of it, in a line."""
-    said = str([*_chain(error)][-1]).strip() or type(error).__name__
+    said = str([*chain(error)][-1]).strip() or type(error).__name__
     return said.partition("\n")[0].partition("(Caused by ")[2].rstrip(")") or said.partition("\n")[0]
 
 
@@ -83,13 +85,3 @@ def _says_later(error: BaseException) -> bool:
 
 def _may_change(status: int) -> bool:
     return status >= 500 or status in _LATER
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, and so on down."""
-    seen: list[BaseException] = []
-    now: BaseException | None = error
-    while now is not None and now not in seen:
-        seen.append(now)
-        now = now.__cause__ or now.__context__
-    yield from seen

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
 from federated.addresses import without_secrets
-from federated.errors import BadInput
 from federated.files import alone
 from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly
@@ -79,17 +76,6 @@ def _database_file(uri: str) -> Path:
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
-def require_store() -> None:
-    """Raise BadInput where the tracking store does not answer."""
-    try:
-        connect().search_experiments(max_results=1)
-    except MlflowException as error:
-        reason = str(error).partition("(Caused by")[2].rstrip(")") or str(error)
-        raise BadInput(
-            f"MLflow at {tracking_uri()} does not answer: {reason}; start it, or unset MLFLOW_TRACKING_URI"
-        ) from error
-
-
 def ui_address() -> str:
     """Where a person looks at the runs: the server, or how to start one on the embedded store."""
     server = without_secrets(tracking_uri())
@@ -148,23 +134,3 @@ def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
 def server_address() -> str:
     """Where the UI is; of the embedded store, where `make ui` serves it."""
     return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"
-
-
-def serve_ui(port: int) -> int:
-    """Run MLflow's UI on loopback until it is interrupted; its exit code."""
-    connect()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
-    command += [
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]  # one person looks; four take longer to start
-    # Jobs are for evaluating language models; without them the server starts in half the time.
-    quick = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    try:
-        return subprocess.run(command, env=quick, check=False).returncode
-    except KeyboardInterrupt:
-        return 0

@@ -1,0 +1,101 @@
+"""Whether the tracking store is there and lets us in, asked before anything runs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from requests import RequestException
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from federated.errors import BadInput
+from federated.home import require_home
+from federated.servers import MLFLOW, SECONDS_TO_ANSWER, chain, unreachable, unusable
+from tasks.tracking.store import connect, embedded_uri, tracking_uri
+
+_QUESTION = "/api/2.0/mlflow/experiments/search"
+_ANSWER = {"experiments", "next_page_token"}
+_WITH_A_TIME_LIMIT = ("postgresql", "mysql")
+
+
+def require_store() -> None:
+    """Raise BadInput, with the variable to change, where the tracking store cannot be used; within seconds."""
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        connect()  # its settings
+        _require_server(uri)
+        return
+    if uri == embedded_uri():
+        require_home()
+    try:
+        _require_database(uri)
+        connect().search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise BadInput(f"{_database(uri)}: {_reason(error)}") from error
+
+
+def _require_server(uri: str) -> None:
+    """Ask once more at most, whatever the server says of when to ask again."""
+    try:
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            _QUESTION,
+            "POST",
+            json={"max_results": 1},
+            max_retries=1,
+            timeout=SECONDS_TO_ANSWER,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+    except (MlflowException, RequestException, OSError) as error:
+        raise BadInput(unreachable(MLFLOW, uri, error)) from error
+    if answer.status_code != 200:
+        raise BadInput(unusable(MLFLOW, uri, answer.status_code, answer.text))
+    if not _is_mlflow(answer.text):
+        raise BadInput(f"MLflow at {uri}: what answers there is not MLflow; check MLFLOW_TRACKING_URI")
+
+
+def _is_mlflow(body: str) -> bool:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.keys() <= _ANSWER
+
+
+def _require_database(uri: str) -> None:
+    """Read a database once: MLflow tries for 100 seconds, whatever is wrong with it."""
+    if "://" not in uri or uri.startswith(("file:", "databricks", "uc:")):
+        return
+    backend = make_url(uri).get_backend_name()
+    limit = {"connect_timeout": round(SECONDS_TO_ANSWER)} if backend in _WITH_A_TIME_LIMIT else {}
+    engine = create_engine(uri, connect_args=limit)
+    question = "SELECT count(*) FROM sqlite_master" if backend == "sqlite" else "SELECT 1"
+    with closing(engine.connect()) as connection:
+        connection.execute(text(question))
+    engine.dispose()
+
+
+def _database(uri: str) -> str:
+    if uri != embedded_uri():
+        return f"MLflow's store {uri} (MLFLOW_TRACKING_URI) cannot be used"
+    return f"MLflow's database {Path(make_url(uri).database or '').name} in FEDSTUDY_HOME cannot be used"
+
+
+def _reason(error: BaseException) -> str:
+    """What the driver says at the bottom; of another version of the schema, that, and how to go on."""
+    said = str(error)
+    if "out-of-date database schema" in said or "Can't locate revision" in said:
+        versions = said.partition("(")[2].partition(")")[0] or said
+        return (
+            f"another version of MLflow made it ({versions}); after a backup, "
+            "`mlflow db upgrade` migrates an older one"
+        )
+    bottom = [*chain(error)][-1]
+    return (str(bottom).strip() or type(bottom).__name__).partition("\n")[0]
