@@ -459,7 +459,7 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     from flows.federated_study import __file__ as here
 
     held_out = {
-        "holdout": {"client": 0.2, "unseen_clients": 2},
+        "holdout": {"client": 0.2, "unseen_clients": 5},
         "evaluation": {"every": 2, "personalisation": True},
         "seeds": [0],
     }
@@ -477,7 +477,13 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     )
     file = tmp_path / "partition.npz"
     np.savez(file, example=np.arange(1797), client=np.arange(1797) % 6)
-    aimed = federated_study(_study(name="dictionary-aimed", partitioner="target_heterogeneity(0.4)"))
+    aimed = federated_study(
+        _study(
+            name="dictionary-aimed",
+            partitioner="target_heterogeneity(0.4)",
+            compression={"uplink": "qsgd(4)"},
+        )
+    )
     listed = federated_study(
         _study(name="dictionary-file", partitioner={"name": "from_file", "path": str(file)}, clients=None)
     )
