@@ -220,8 +220,9 @@ def test_a_really_full_disk_is_an_error_of_the_system(setup):
         "setup = prepare(config_of())\n"
         "with checkpoints.keeping(setup, lambda said: print('SAID', said)) as keep: keep(initial_state(setup))"
     )
+    # -B: Python would cut off the byte code of what it imports too, and others could not import it any more.
     done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, cwd=Path(__file__).parent.parent
+        [sys.executable, "-B", "-c", source], capture_output=True, text=True, cwd=Path(__file__).parent.parent
     )
     said = [line for line in done.stdout.splitlines() if line.startswith("SAID")]
     assert done.returncode == 0, done.stderr
