@@ -48,7 +48,7 @@ class FlatModel:
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part."""
         parts = torch.autograd.grad(loss, self.trainable, allow_unused=True, materialize_grads=True)
-        return torch.cat([(part.to_dense() if part.is_sparse else part).reshape(-1) for part in parts])
+        return torch.cat([part.reshape(-1) for part in parts])
 
     def independent_module(self) -> nn.Module:
         """A copy of the module on the CPU, in evaluation mode, whose tensors no longer share one vector."""

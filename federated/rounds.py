@@ -99,8 +99,8 @@ def train_rounds(
             with own_code_named(setup.config):
                 state, report = run_round(state, setup, stages or STAGES)
         except Diverged as error:
-            raise Diverged(str(error), state.history) from error
-        state = replace(state, history=(*state.history, (report.round, report.metrics(state))))
+            raise Diverged(str(error), tuple(state.history)) from error
+        state = replace(state, history=state.history.then((report.round, report.metrics(state))))
         on_round(state)
     return state
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import safetensors.torch
 import torch
@@ -22,7 +23,50 @@ DownlinkState = dict[str, Tensor]
 """What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
 Metrics = dict[str, float]
 """Metric name, as in mlflow/README.md -> value."""
+Entry = tuple[int, Metrics]
+"""A round, and what was measured in it or after it."""
 _FORMAT = 2  # the first with a digest
+
+
+class History(Sequence[Entry]):
+    """Entries in the order they were measured. Never changed: `then` returns a longer one.
+
+    The two share their entries, so that a round costs the same after a million rounds as after ten.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._shared = list(entries)
+        self._length = len(self._shared)
+
+    def then(self, entry: Entry) -> History:
+        """This history and one more entry. Where this one was continued before, the new one has entries of its own."""
+        after = History()
+        after._shared = self._shared if len(self._shared) == self._length else list(self)
+        after._shared.append(entry)
+        after._length = self._length + 1
+        return after
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Entry]:
+        return islice(self._shared, self._length)
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Entry]: ...
+    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
+        places = range(self._length)[at]
+        return self._shared[places] if isinstance(places, int) else [self._shared[place] for place in places]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"History({list(self)})"
 
 
 @dataclass(frozen=True)
@@ -36,7 +80,7 @@ class RunState:
         `CohortState`.
     downlink: what the server remembers of what clients hold.
     uplink_bytes, downlink_bytes: sent so far, over all clients.
-    history: (round, metrics) in the order they were measured; round 0 is the initial model.
+    history: what was measured; round 0 is the initial model.
     """
 
     round: int
@@ -46,7 +90,7 @@ class RunState:
     downlink: DownlinkState = field(default_factory=dict)
     uplink_bytes: int = 0
     downlink_bytes: int = 0
-    history: tuple[tuple[int, Metrics], ...] = ()
+    history: History = field(default_factory=History)
 
 
 def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
@@ -68,7 +112,7 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
         "round": state.round,
         "uplink_bytes": state.uplink_bytes,
         "downlink_bytes": state.downlink_bytes,
-        "history": state.history,
+        "history": list(state.history),
     }
     content, text = _unshared(tensors), json.dumps(rest)
     with whole(path) as partial:
@@ -138,5 +182,5 @@ def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState
         downlink={n.removeprefix("downlink/"): v for n, v in tensors.items() if n.startswith("downlink/")},
         uplink_bytes=rest["uplink_bytes"],
         downlink_bytes=rest["downlink_bytes"],
-        history=tuple((at, metrics) for at, metrics in rest["history"]),
+        history=History((at, metrics) for at, metrics in rest["history"]),
     )

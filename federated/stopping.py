@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from federated.config import RunConfig, Stop
 from federated.evaluation import higher_is_better
-from federated.state import Metrics
+from federated.state import Entry
 
 
 def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
@@ -22,32 +22,51 @@ def num_segments(config: RunConfig) -> int:
     return -(-config.rounds // config.evaluation.every)
 
 
-def reason_to_stop(stop: Stop | None, history: Sequence[tuple[int, Metrics]]) -> str | None:
-    """Why the run should end now, in words; None where it should go on.
+class StopRule:
+    """When one run should end, asked after each evaluation. Reads each entry of its history once.
 
     Converged: `patience` evaluations in a row did not improve on the best value before them by more than
-    `min_improvement`. The watched values are the metric's latest ones at each evaluation.
+    `min_improvement`. The watched values are the metric's latest ones at each evaluation; an evaluation is an entry
+    with a `generalisation/` metric.
     """
-    values = _at_evaluations(stop.metric, history) if stop is not None else []
-    if stop is None or not values:
-        return None
-    sign = 1.0 if higher_is_better(stop.metric) else -1.0
-    gains = [sign * value for value in values]
-    if stop.target is not None and gains[-1] >= sign * stop.target:
-        return f"{stop.metric} reached {values[-1]:.6g} (target {stop.target:.6g})"
-    if stop.patience is not None and len(gains) > stop.patience:
-        best_before = max(gains[: -stop.patience])
-        if max(gains[-stop.patience :]) <= best_before + stop.min_improvement:
-            least = f"{stop.min_improvement:g}"
-            return f"{stop.metric} converged: no improvement above {least} in {stop.patience} evaluations"
-    return None
 
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._sign = 1.0 if higher_is_better(stop.metric) else -1.0
+        self._forget()
 
-def _at_evaluations(metric: str, history: Sequence[tuple[int, Metrics]]) -> list[float]:
-    """The metric's latest value at each evaluation; an evaluation is an entry with a `generalisation/` metric."""
-    values, latest = [], None
-    for _, metrics in history:
-        latest = metrics.get(metric, latest)
-        if any(name.startswith("generalisation/") for name in metrics) and latest is not None:
-            values.append(latest)
-    return values
+    def reason(self, history: Sequence[Entry]) -> str | None:
+        """Why the run should end now, in words; None where it should go on."""
+        self._read(history)
+        stop, gains = self._stop, self._best
+        if not gains or self._value is None:
+            return None
+        if stop.target is not None and self._sign * self._value >= self._sign * stop.target:
+            return f"{stop.metric} reached {self._value:.6g} (target {stop.target:.6g})"
+        if stop.patience is None or len(gains) <= stop.patience:
+            return None
+        # The best of all so far is above that only where the best of the last ones is.
+        if gains[-1] > gains[-1 - stop.patience] + stop.min_improvement:
+            return None
+        least = f"{stop.min_improvement:g}"
+        return f"{stop.metric} converged: no improvement above {least} in {stop.patience} evaluations"
+
+    def _forget(self) -> None:
+        self._done = 0
+        self._last_read: Entry | None = None
+        self._latest: float | None = None
+        self._value: float | None = None  # at the last evaluation
+        self._best: list[float] = []  # up to each evaluation, with the sign that makes more better
+
+    def _read(self, history: Sequence[Entry]) -> None:
+        """What is new in the history; all of it where it does not continue the last one, as in a second try."""
+        if self._done > len(history) or (self._done and history[self._done - 1] is not self._last_read):
+            self._forget()
+        for entry in history[self._done :]:
+            metrics = entry[1]
+            self._latest = metrics.get(self._stop.metric, self._latest)
+            if self._latest is not None and any(name.startswith("generalisation/") for name in metrics):
+                self._value = self._latest
+                self._best.append(max([*self._best[-1:], self._sign * self._latest]))
+            self._last_read = entry
+        self._done = len(history)

@@ -14,7 +14,7 @@ from federated.errors import Diverged
 from federated.heterogeneity import heterogeneity_metrics
 from federated.setup import Setup
 from federated.state import Metrics, RunState
-from federated.stopping import reason_to_stop, segment_ends
+from federated.stopping import StopRule, segment_ends
 from federated.study import Run
 from flows.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
@@ -105,11 +105,12 @@ class _Segments:
         self._setup = setup
         self._record = record
         self._keep = keep
+        self._rule = None if run.config.stop is None else StopRule(run.config.stop)
 
     def reason_to_stop(self, state: RunState) -> str | None:
         """Why no further segment should begin, in words."""
         config = self._run.config
-        if reason := reason_to_stop(config.stop, state.history):
+        if self._rule is not None and (reason := self._rule.reason(state.history)):
             return reason
         return None if state.round < config.rounds else f"the last round, {config.rounds}"
 

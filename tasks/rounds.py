@@ -81,7 +81,7 @@ def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics |
     started = time.perf_counter()
     metrics = evaluate(opaque(state), opaque(setup), state.round)
     timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
-    return replace(state, history=(*state.history, (state.round, timed)))
+    return replace(state, history=state.history.then((state.round, timed)))
 
 
 @task(

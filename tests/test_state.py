@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from federated.state import RunState, load, save
+from federated.state import History, RunState, load, save
 
 IDENTITY = {"run_key": "abc", "data_digest": "123"}
 CPU = torch.device("cpu")
@@ -34,9 +35,11 @@ def some_state() -> RunState:
         downlink={"reference": torch.randn(5, generator=numbers), "held": torch.tensor([-1, 6])},
         uplink_bytes=2**60 + 1,
         downlink_bytes=12,
-        history=(
-            (0, {"generalisation/test_loss": 0.1 + 0.2}),
-            (7, {"train/loss": 1 / 3, "train/cohort_clients": 4}),
+        history=History(
+            [
+                (0, {"generalisation/test_loss": 0.1 + 0.2}),
+                (7, {"train/loss": 1 / 3, "train/cohort_clients": 4}),
+            ]
         ),
     )
 
@@ -183,3 +186,28 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     torch.save({"parameters": torch.zeros(2)}, tmp_path / "x")
     with pytest.raises(ValueError, match="is damaged"):
         load(tmp_path / "x", IDENTITY, CPU)
+
+
+def test_histories_that_follow_each_other_share_their_entries_and_stay_as_they_were() -> None:
+    """Each as a copy of the one before would be 2000 * 1999 / 2 references of eight bytes, 16 MB."""
+    first, entries = History(), [(done, {"train/loss": float(done)}) for done in range(2000)]
+    kept = [first]
+    tracemalloc.start()
+    for entry in entries:
+        kept.append(kept[-1].then(entry))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 2_000_000
+    assert [len(history) for history in kept] == list(range(2001))
+    assert list(kept[3]) == kept[3][:] == entries[:3]
+    assert (kept[3][-1], kept[3][1:], list(reversed(kept[3]))) == (entries[2], entries[1:3], entries[2::-1])
+    with pytest.raises(IndexError):
+        kept[3][3]
+
+
+def test_a_history_continued_twice_is_two_histories() -> None:
+    start = History([(0, {"a": 1.0})])
+    one, other = start.then((1, {"a": 2.0})), start.then((1, {"a": 3.0}))
+    assert list(start) == [(0, {"a": 1.0})]
+    assert (one[-1], other[-1]) == ((1, {"a": 2.0}), (1, {"a": 3.0}))
+    assert one.then((2, {}))[1:] == [(1, {"a": 2.0}), (2, {})]

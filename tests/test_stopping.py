@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from federated.config import RunConfig, Stop
-from federated.state import Metrics
-from federated.stopping import reason_to_stop, segment_ends
+from federated.state import History, Metrics
+from federated.stopping import StopRule, segment_ends
 
 ACCURACY, LOSS, TRAINING = "generalisation/test_accuracy", "generalisation/test_loss", "train/loss"
 
@@ -14,6 +16,15 @@ ACCURACY, LOSS, TRAINING = "generalisation/test_accuracy", "generalisation/test_
 def evaluated(metric: str, *values: float) -> list[tuple[int, Metrics]]:
     """A history with one evaluation every 5 rounds."""
     return [(5 * at, {metric: value}) for at, value in enumerate(values)]
+
+
+def reason_to_stop(stop: Stop, history: list[tuple[int, Metrics]]) -> str | None:
+    """Asked once, of the whole history; a run asks after each evaluation, which must say the same."""
+    rule = StopRule(stop)
+    each = [rule.reason(history[: read + 1]) for read in range(len(history))]
+    asked_once = StopRule(stop).reason(history)
+    assert not each or each[-1] == asked_once
+    return asked_once
 
 
 def config(rounds: int, every: int) -> RunConfig:
@@ -138,8 +149,7 @@ def test_a_target_comes_before_patience() -> None:
     assert reason == f"{LOSS} reached 0.25 (target 0.5)"
 
 
-def test_without_a_rule_or_a_value_a_run_goes_on() -> None:
-    assert reason_to_stop(None, evaluated(LOSS, 1.0, 1.0, 1.0)) is None
+def test_without_a_value_a_run_goes_on() -> None:
     assert reason_to_stop(Stop(metric=LOSS, patience=1), []) is None
     assert reason_to_stop(Stop(metric=LOSS, patience=1, target=9), evaluated(ACCURACY, 1.0, 1.0, 1.0)) is None
 
@@ -157,3 +167,35 @@ def test_a_training_metric_is_read_at_evaluations_only() -> None:
     assert reason_to_stop(stop, history) is not None  # 5, 4, 4; the 3 between was never looked at
     assert reason_to_stop(Stop(metric=TRAINING, target=3.0), history) is None
     assert reason_to_stop(Stop(metric=TRAINING, target=4.0), history) is not None
+
+
+class Counted(dict[str, float]):
+    """Metrics that count how often they are looked at."""
+
+    looks = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(name, default)
+
+
+def test_a_rule_looks_at_each_entry_once_however_many_rounds_there_are() -> None:
+    rule, history, Counted.looks = StopRule(Stop(metric=LOSS, patience=3)), History(), 0
+    for done in range(2000):
+        history = history.then((done, Counted({LOSS: 1.0 / (done + 1)})))
+        assert rule.reason(history) is None
+    assert Counted.looks == 2000
+    reasons = []
+    for done in range(2000, 2003):
+        history = history.then((done, Counted({LOSS: 1.0})))
+        reasons.append(rule.reason(history))
+    assert reasons == [None, None, f"{LOSS} converged: no improvement above 0 in 3 evaluations"]
+
+
+def test_a_rule_asked_about_a_second_try_forgets_the_first() -> None:
+    rule, start = StopRule(Stop(metric=LOSS, patience=1)), History([(0, {LOSS: 1.0})])
+    first = start.then((1, {LOSS: 0.1})).then((2, {LOSS: 0.0}))
+    assert rule.reason(first) is None
+    assert rule.reason(start) is None
+    assert rule.reason(start.then((1, {LOSS: 0.5}))) is None
+    assert rule.reason(start.then((1, {LOSS: 1.5}))) is not None

@@ -146,8 +146,6 @@ def _try_out(work: LocalWork, batched: Batched) -> None:
     vector = work.model.vector
     if vector.numel() != work.model.num_trainable:
         raise ValueError("the model has running statistics, which torch.func cannot change")
-    if any(getattr(part, "sparse", False) is True for part in work.model.module.modules()):
-        raise ValueError("the model has sparse gradients, which torch.func takes one by one")
     inputs, targets = model_inputs(work.inputs[:2]), work.targets[:2]
     try:
         pairs = [torch.stack([value, value]) for value in (vector, inputs, targets)]

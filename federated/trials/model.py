@@ -150,18 +150,19 @@ class _Trial:
         with _cured(f"{self._name}: the gradient of its loss on {_batch(size)} {mode} cannot be computed"):
             loss = self._work.loss(outputs, self._work.targets[:size])
             parts = torch.autograd.grad(loss, model.trainable, allow_unused=True, retain_graph=True)
+            self._look_at(model, parts)
             gradient = model.gradient(loss)
-        self._look_at(model, parts)
         model.vector[: model.num_trainable].sub_(gradient, alpha=_RATE)
 
     def _look_at(self, model: FlatModel, parts: Sequence[Tensor | None]) -> None:
-        """Raise where a gradient is not finite; note what is not trained, or not as its author may think."""
+        """Raise where a gradient is none that training can use; note what is not trained."""
         for (name, shape), part in zip(model.layout, parts, strict=True):
             if part is None:
                 self._note(f"{name} {list(shape)} takes no part in the loss: it is sent and never changes")
             elif part.is_sparse:
-                self._note(
-                    f"the gradient of {name} {list(shape)} is sparse; it is used as a dense one, so leave out sparse"
+                raise OwnCodeFailed(
+                    f"{self._name}: the gradient of {name} {list(shape)} is sparse, and updates are dense vectors: "
+                    "leave out sparse=True, which changes nothing else"
                 )
             elif not torch.isfinite(part).all():
                 raise OwnCodeFailed(

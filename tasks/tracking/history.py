@@ -9,12 +9,10 @@ from contextlib import contextmanager
 
 from federated.config import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
-from federated.state import Metrics
+from federated.state import Entry
 from tasks.tracking.limits import key_of
 from tasks.tracking.metrics import Measured
 from tasks.tracking.telling import now, tell
-
-Entry = tuple[int, Metrics]
 
 _SECONDS_BETWEEN_WRITES = 1.0
 

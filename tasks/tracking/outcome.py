@@ -47,7 +47,7 @@ def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by:
 def _so_far(run: Run, state: RunState, setup: Setup) -> RunResult:
     """The run as it is now, without asking MLflow."""
     metric = main_metric(setup.federation.examples.task)
-    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, state.history, metric)
+    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(state.history), metric)
 
 
 def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
