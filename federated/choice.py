@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from federated.choice_label import label_of
+from federated.choice_label import label_of, paths_of
 from federated.choice_schema import schema_of
 from federated.choice_text import parse, summands
 from federated.containment import contained
@@ -100,9 +100,13 @@ class Choice(BaseModel):
         """The person's own code in it: name -> digest of its source; "" where it was not there to be read."""
         return self._code
 
-    def label(self) -> str:
-        """The choice as a short call: arguments that have their default value are left out."""
-        return label_of(self, self._bound())
+    def label(self, tails: Mapping[str, str] | None = None) -> str:
+        """The choice as a short call: arguments that have their default value are left out. tails: see `label_of`."""
+        return label_of(self, self._bound(), tails or {})
+
+    def paths(self, *names: str) -> list[str]:
+        """Every path in these arguments, in all of them where none is named, choices within them included."""
+        return [path for name in names or self.arguments for path in paths_of(self, self._bound(), name)]
 
     def _bound(self) -> Kind[Any]:
         if self._kind is None:

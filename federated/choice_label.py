@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from federated.choice_text import argument_text
+from federated.paths import is_path, path_texts
 from federated.signatures import Default
 
 if TYPE_CHECKING:
     from federated.choice import Choice, Kind
 
 
-def label_of(choice: Choice, kind: Kind[Any]) -> str:
-    """The choice as a short call: arguments that have their default value are left out."""
+def label_of(choice: Choice, kind: Kind[Any], tails: Mapping[str, str]) -> str:
+    """The choice as a short call: arguments that have their default value are left out.
+
+    tails: what of a path is shown; of others the name of the file.
+    """
     signature = kind.signature(choice.name, choice._own)
     hints = signature.hints
     defaults = {
@@ -27,10 +32,33 @@ def label_of(choice: Choice, kind: Kind[Any]) -> str:
     for name in choice.arguments:
         value = choice.argument(name)
         if isinstance(value, type(choice)):
-            stated.append(value.label())
+            stated.append(value.label(tails))
         elif kind.is_several(hints.get(name, Any)):
-            return " + ".join(each.label() for each in value)
+            return " + ".join(each.label(tails) for each in value)
         elif name not in defaults or value != defaults[name]:
-            stated.append(argument_text(name, Path(value).name if hints.get(name) is Path else value))
+            shown = with_tails(value, tails) if is_path(hints.get(name)) else value
+            stated.append(argument_text(name, shown))
     short = choice.name.rpartition(":")[2]
     return f"{short}({', '.join(stated)})" if stated else short
+
+
+def paths_of(choice: Choice, kind: Kind[Any], name: str) -> list[str]:
+    """The paths in one argument of a choice, and in the choices within it."""
+    value = choice.argument(name)
+    if isinstance(value, type(choice)):
+        return value.paths()
+    hint = kind.signature(choice.name, choice._own).hints.get(name)
+    return (
+        [path for each in value for path in each.paths()]
+        if kind.is_several(hint)
+        else path_texts(hint, value)
+    )
+
+
+def with_tails(value: Any, tails: Mapping[str, str]) -> Any:
+    """A value with every path in it as it is shown."""
+    if isinstance(value, Mapping):
+        return {key: with_tails(each, tails) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_tails(each, tails) for each in value]
+    return tails.get(str(value), Path(value).name) if isinstance(value, str | Path) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,9 +92,9 @@ class Compression(Frozen):
         check_ways(self.uplink, self.downlink)
         return self
 
-    def label(self) -> str:
-        """Both ways as short calls; the downlink only where it is compressed."""
-        up, down = self.uplink.label(), self.downlink.label()
+    def label(self, tails: Mapping[str, str] | None = None) -> str:
+        """Both ways as short calls; the downlink only where it is compressed. tails: what of a path is shown."""
+        up, down = self.uplink.label(tails), self.downlink.label(tails)
         return up if down == "none" else f"{up}, down {down}"
 
 

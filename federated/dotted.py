@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import BaseModel
+
 from federated.choice import Choice
+from federated.paths import path_texts
 
 
 def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -77,6 +80,20 @@ def value_at(config: Any, path: str) -> Any:
     for part in path.split("."):
         config = _part(config, part)
     return config
+
+
+def paths_at(config: Any, path: str) -> list[str]:
+    """Every path of a file or folder in the field at a dotted path."""
+    above, _, last = path.rpartition(".")
+    holder, value = value_at(config, above) if above else config, value_at(config, path)
+    if isinstance(holder, Choice):
+        return [] if last == "name" else holder.paths(last)
+    if isinstance(value, Choice):
+        return value.paths()
+    if isinstance(value, BaseModel):
+        return [found for name in type(value).model_fields for found in paths_at(value, name)]
+    fields = type(holder).model_fields if isinstance(holder, BaseModel) else {}
+    return path_texts(fields[last].annotation, value) if last in fields else []
 
 
 def _part(value: Any, name: str) -> Any:

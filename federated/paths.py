@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +20,26 @@ def absolute(path: Path, folder: Path | None = None) -> Path:
 def is_path(hint: Any) -> bool:
     """Whether a value of this type is a path, may be one, or holds some."""
     return hint is Path or any(map(is_path, get_args(hint)))
+
+
+def tails(paths: Iterable[str]) -> dict[str, str]:
+    """Each path -> the shortest end of it that no other of them has: `2023/sites.csv` beside `2024/sites.csv`."""
+    ends = {path: [Path(path).parts[at:] for at in reversed(range(len(Path(path).parts)))] for path in paths}
+    owners = Counter(end for each in ends.values() for end in each)
+    return {
+        path: Path(*next((end for end in each if owners[end] == 1), each[-1])).as_posix()
+        for path, each in ends.items()
+    }
+
+
+def path_texts(hint: Any, value: Any) -> list[str]:
+    """The paths in a value of this type, whatever lists and mappings they are in."""
+    if not is_path(hint):
+        return []
+    if isinstance(value, list | tuple | Mapping):
+        inside = value.values() if isinstance(value, Mapping) else value
+        return [path for each in inside for path in path_texts(hint, each)]
+    return [str(value)] if isinstance(value, str | Path) else []
 
 
 def absolute_within(value: Any, folder: Path | None = None, *, also_text: bool = False) -> Any:

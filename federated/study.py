@@ -21,23 +21,20 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.anchoring import Place, anchored
-from federated.choice import Choice
+from federated.arm_labels import Arm, Overrides, Tails, axis_label, tails_of
 from federated.comparison import Comparison
-from federated.config import Compression, RunConfig
-from federated.dotted import value_at, with_value
+from federated.config import RunConfig
+from federated.dotted import with_value
 from federated.errors import BadInput, readable
 from federated.extent import check_number_of_runs, check_size
 from federated.frozen import Frozen
-from federated.heterogeneity_axis import AXIS, aimed_label, spelled_out
+from federated.heterogeneity_axis import spelled_out
 from federated.limits import LONGEST_ARM
 from federated.names import StudyName, arm_name
 from federated.own_source import Roots, roots_of
 from federated.study_file import apply_setting, content_of
 from federated.texts import listed, quoted, shortened
 from federated.without_server import Anchors, anchor_overrides, has_effect
-
-Overrides = dict[str, Any]
-"""Dotted path of a field -> value."""
 
 AXIS_SEPARATOR = " · "
 """Between the axes in an arm's name."""
@@ -141,8 +138,7 @@ class StudyConfig(Frozen):
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
-        every = [*self.arm_overrides(), *self.anchor_overrides()]
-        by_name = {self._runs_of(overrides)[0].arm: overrides for overrides in every}
+        by_name = {name: overrides for name, (overrides, _) in self._named().items()}
         arms = [arm_name(arm) for arm in arms]
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
@@ -157,18 +153,12 @@ class StudyConfig(Frozen):
 
     def runs(self) -> list[Run]:
         """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
-        made = [self._runs_of(overrides) for overrides in (*self.arm_overrides(), *self.anchor_overrides())]
-        by_key: dict[str, str] = {}
-        for first, *_ in made:
-            key = first.config.arm_key()
-            if key in by_key:
-                raise ValueError(f"duplicate arms: {by_key[key]!r} and {first.arm!r} are the same run")
-            if first.arm in by_key.values():
-                raise ValueError(
-                    f"two different arms are called {first.arm!r}; state arms, each with a name of its own"
-                )
-            by_key[key] = first.arm
-        return [replace(run, order=at) for at, run in enumerate(itertools.chain.from_iterable(made))]
+        made = [
+            Run(arm, config.model_copy(update={"seed": seed}))
+            for arm, (_, config) in self._named().items()
+            for seed in self.seeds
+        ]
+        return [replace(run, order=at) for at, run in enumerate(made)]
 
     def arm_overrides(self) -> list[Overrides]:
         """What each arm changes in the base; one empty entry where nothing is varied."""
@@ -178,28 +168,49 @@ class StudyConfig(Frozen):
             dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
         ]
 
-    def anchor_overrides(self) -> list[Overrides]:
+    def _named(self) -> dict[str, Arm]:
+        """Every arm by its name, anchors last. Raises ValueError where one is not valid or two are the same."""
+        arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
+        tails = tails_of(arms)
+        arms += self._anchors(arms, tails)
+        named: dict[str, Arm] = {}
+        by_key: dict[str, str] = {}
+        for overrides, config in arms:
+            name, key = self._name_of(overrides, config, tails), config.arm_key()
+            if key in by_key:
+                raise ValueError(f"duplicate arms: {by_key[key]!r} and {name!r} are the same run")
+            if name in named:
+                raise ValueError(
+                    f"two different arms are called {name!r}; state arms, each with a name of its own"
+                )
+            by_key[key], named[name] = name, (overrides, config)
+        return named
+
+    def _anchors(self, arms: Sequence[Arm], tails: Tails) -> list[Arm]:
         """The anchors as further arms: one of each for all arms that share data, partition, model and budget.
 
         One that the study states as an arm itself is not made again.
         """
-        if not self.anchors:
-            return []
-        arms = [(overrides, self._runs_of(overrides)[0]) for overrides in self.arm_overrides()]
-        known = {run.config.arm_key() for _, run in arms}
-        made: dict[str, Overrides] = {}
-        for anchor, (overrides, run) in itertools.product(self.anchors, arms):
+        known = {config.arm_key() for _, config in arms}
+        made: dict[str, Arm] = {}
+        for anchor, (overrides, config) in itertools.product(self.anchors, arms):
             stated = {path: value for path, value in overrides.items() if has_effect(path)}
-            name = AXIS_SEPARATOR.join([anchor, *(_label(run.config, path, stated) for path in stated)])
-            own = {**anchor_overrides(anchor, overrides), "name": name}
-            key = self._runs_of(own)[0].config.arm_key()
-            if key not in known:
-                taken = name in [other["name"] for other in made.values()]
-                made[key] = {**own, "name": f"{anchor}{AXIS_SEPARATOR}{run.arm}"} if taken else own
+            parts = [anchor, *(axis_label(config, path, stated, tails) for path in stated)]
+            own = {**anchor_overrides(anchor, overrides), "name": AXIS_SEPARATOR.join(parts)}
+            without = self._config_of(own)
+            if (key := without.arm_key()) not in known:
+                if own["name"] in [other["name"] for other, _ in made.values()]:
+                    own["name"] = f"{anchor}{AXIS_SEPARATOR}{self._name_of(overrides, config, tails)}"
+                made[key] = own, without
                 known.add(key)
         return list(made.values())
 
-    def _runs_of(self, overrides: Overrides) -> list[Run]:
+    def _name_of(self, overrides: Overrides, config: RunConfig, tails: Tails) -> str:
+        parts = [axis_label(config, path, overrides, tails) for path in overrides if path != "name"]
+        return arm_name(overrides.get("name") or AXIS_SEPARATOR.join(parts) or self.name)
+
+    def _config_of(self, overrides: Overrides) -> RunConfig:
+        """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""
         stated = {path: value for path, value in overrides.items() if path != "name"}
         if not isinstance(name := overrides.get("name", ""), str):
             raise ValueError(f"arms: a name is text, got {name!r}")
@@ -210,15 +221,11 @@ class StudyConfig(Frozen):
                 config = with_value(config, path, changes[path])
             # Nothing but its sign depends on the seed, and to read ten thousand configs takes a minute.
             config["seed"] = min(self.seeds)
-            lowest = RunConfig.model_validate(config, context=self._roots)
-            configs = [lowest.model_copy(update={"seed": seed}) for seed in self.seeds]
+            return RunConfig.model_validate(config, context=self._roots)
         except ValueError as error:
             where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
             what = readable(error) if isinstance(error, ValidationError) else str(error)
             raise ValueError(f"arm {where}: {what}" if where else what) from error
-        parts = [_label(configs[0], path, stated) for path in stated]
-        arm = arm_name(name or AXIS_SEPARATOR.join(parts) or self.name)
-        return [Run(arm, config) for config in configs]
 
 
 def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:
@@ -238,17 +245,3 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
         return StudyConfig.model_validate(anchored(content, place), context=place.roots)
     except ValidationError as error:
         raise BadInput(f"{path}:\n{readable(error)}") from error
-
-
-_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression", "compression.uplink"}
-
-
-def _label(config: RunConfig, path: str, stated: Overrides) -> str:
-    """What an axis says of an arm: `dirichlet(alpha=0.1)`, `learning_rate=0.05`, `heterogeneity=0.4`."""
-    if path == AXIS:
-        return f"{AXIS}={stated[path]}"
-    if path == "partitioner" and AXIS in stated:
-        return aimed_label(config.partitioner)
-    value = value_at(config, path)
-    shown = value.label() if isinstance(value, Choice | Compression) else value
-    return str(shown) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={shown}"

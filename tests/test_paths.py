@@ -236,3 +236,75 @@ def test_every_data_set_with_a_path_is_covered() -> None:
     takes_a_path = {name for name in DATASET.factories if "path" in DATASET.hints(name)}
     assert takes_a_path == {"idx", "table", "arrays", "windows"}
     assert all(DATASET.hints(name)["path"] is Path for name in takes_a_path)
+
+
+NAMES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"axes": {"dataset.path": ["year1.csv", "year2.csv"]}}, ["path=year1.csv", "path=year2.csv"]),
+    (
+        {"axes": {"dataset.path": ["year1.csv", "sub/year1.csv", "year2.csv"]}},
+        ["path=study/year1.csv", "path=sub/year1.csv", "path=year2.csv"],
+    ),
+    (
+        {"axes": {"dataset": ["table('year1.csv', y)", "table('sub/year1.csv', y)"], "rounds": [1]}},
+        [
+            "table(path=study/year1.csv, target=y) · rounds=1",
+            "table(path=sub/year1.csv, target=y) · rounds=1",
+        ],
+    ),
+    (
+        {"axes": {"partitioner": ["from_file('who.csv')", "from_file('sub/who.csv') + label_noise(0.1)"]}},
+        ["from_file(path=study/who.csv)", "from_file(path=sub/who.csv) + label_noise(rate=0.1)"],
+    ),
+    (
+        {
+            "base": {**BASE, "partitioner": ["from_file('who.csv')", "label_noise(0.1)"]},
+            "axes": {"partitioner.parts.from_file.path": ["who.csv", "sub/who.csv"]},
+        },
+        ["path=study/who.csv", "path=sub/who.csv"],
+    ),
+    (
+        {"arms": [{"rounds": 2, "compression.dump": "a/out"}, {"rounds": 3, "compression.dump": "b/out"}]},
+        ["dump=a/out · rounds=2", "dump=b/out · rounds=3"],
+    ),
+    (
+        {"axes": {"dataset.path": ["year1.csv", "sub/year1.csv"]}, "anchors": "local"},
+        [
+            "path=study/year1.csv",
+            "path=sub/year1.csv",
+            "local · path=study/year1.csv",
+            "local · path=sub/year1.csv",
+        ],
+    ),
+    (
+        {"axes": {"dataset": [{"name": "own:rows", "folder": "a/x"}, {"name": "own:rows", "folder": "b/x"}]}},
+        ["rows(folder=a/x)", "rows(folder=b/x)"],
+    ),
+    (
+        {
+            "axes": {
+                "dataset": [
+                    {"name": "own:rows", "more": ["a/x", "b/x"]},
+                    {"name": "own:rows", "text": "/a/b/x"},
+                ]
+            }
+        },
+        ["rows(more=['a/x', 'b/x'])", "rows(text=/a/b/x)"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "expected"), NAMES, ids=lambda value: json.dumps(value)[:60])
+def test_arms_are_named_by_what_tells_their_paths_apart(
+    folders: tuple[Path, Path], content: dict[str, Any], expected: list[str]
+) -> None:
+    """The config, which MLflow's parameters and the run key are made of, keeps the whole path."""
+    (folders[0] / "sub" / "who.csv").write_text(LISTING)
+    (folders[0] / "own.py").write_text(
+        "from pathlib import Path\n"
+        "def rows(folder: Path = Path('.'), more: list[Path] | None = None, text: str = ''): ...\n"
+    )
+    study = read_study(written(folders[0], **content))
+    assert [run.arm for run in study.runs()] == expected
+    for run in study.runs():
+        assert all(Path(path).is_absolute() for path in paths_of(run))
+        assert [alone.config for alone in study.only([run.arm]).runs()] == [run.config]

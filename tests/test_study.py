@@ -260,13 +260,13 @@ def test_a_study_that_cannot_run_says_why(file: StudyFile, content: dict[str, An
     assert "pydantic" not in str(error.value)
 
 
-def test_two_files_of_the_same_name_need_arms_with_names(tmp_path: Path) -> None:
+def test_two_files_of_the_same_name_are_two_arms(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.csv").write_text("y\n1\n")
     tables = [f"table(path={str(tmp_path / folder / 'x.csv')!r}, target=y)" for folder in ("a", "b")]
-    with pytest.raises(ValidationError, match="two different arms are called"):
-        study(axes={"dataset": tables})
+    apart = [f"table(path={folder}/x.csv, target=y) · seed 0" for folder in ("a", "b")]
+    assert names(study(axes={"dataset": tables})) == apart
     named = study(arms=[{"name": "a", "dataset": tables[0]}, {"name": "b", "dataset": tables[1]}])
     assert names(named) == ["a · seed 0", "b · seed 0"]
 
