@@ -169,7 +169,7 @@ def compare(
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
-    """Serve the MLflow UI of the embedded store (or of MLFLOW_TRACKING_URI) until interrupted."""
+    """Serve the MLflow UI of the embedded store (or of a database in MLFLOW_TRACKING_URI) until interrupted."""
     from tasks.tracking.ui import serve_ui
 
     sys.exit(serve_ui(port))

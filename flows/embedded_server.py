@@ -5,6 +5,7 @@ two seconds that the server could already be starting in. Ours is started before
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from socket import socket
+from tempfile import TemporaryFile
+from typing import IO
 
 from prefect.settings import get_current_settings
 
@@ -26,18 +29,29 @@ _SECONDS_TO_STOP = 5
 # Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
 # could reach itself.
 _PORTS = range(8000, 9000)
+_ERROR = re.compile(r"^((?:\w+\.)*\w+(?:Error|Exception)): (.+)", re.MULTILINE)
+"""The line of a traceback that says what was raised."""
+_DATABASE = ("sqlalchemy.", "sqlite3.", "alembic.")
+_OF_DATABASE = (
+    "; where its database, prefect.db in FEDSTUDY_HOME (or of PREFECT_SERVER_DATABASE_CONNECTION_URL), is damaged or "
+    "of another version, move it away: it holds what Prefect shows of past runs, and no results"
+)
 _PROGRAM = Path(__file__).with_name("guarded_server.py")
 
 
 class EmbeddedServer:
-    """A server that is starting, or has started, on a socket that is bound; it has a copy of its own."""
+    """A server that is starting, or has started, on a socket that is bound; it has a copy of its own.
 
-    def __init__(self, bound: socket) -> None:
+    said: a file for its errors, whose tracebacks are long and of Prefect's code.
+    """
+
+    def __init__(self, bound: socket, said: IO[bytes]) -> None:
         self.port: int = bound.getsockname()[1]
         self.secret = f"fedstudy:{os.urandom(32).hex()}"
         self.has_answered = False
         self._started = time.monotonic()
-        self._process = _start_deaf_to_interrupts(bound.fileno(), self.secret)
+        self._said = said
+        self._process = _start_deaf_to_interrupts(bound.fileno(), self.secret, said)
 
     @property
     def api_url(self) -> str:
@@ -49,7 +63,7 @@ class EmbeddedServer:
         patience = get_current_settings().server.ephemeral.startup_timeout_seconds
         while not self._answers():
             if (code := self._process.poll()) is not None:
-                raise BadInput(f"Prefect's embedded server ended with exit code {code} while it started")
+                raise BadInput(f"Prefect's embedded server {self._why_ended(code)}")
             if time.monotonic() > self._started + patience:
                 raise BadInput(
                     f"Prefect's embedded server does not answer after {patience} s "
@@ -70,6 +84,15 @@ class EmbeddedServer:
             if self._process.stdin is not None:
                 self._process.stdin.close()
 
+    def _why_ended(self, code: int) -> str:
+        """Its last error and, where that is one of its database, what to do about it."""
+        self._said.seek(0)
+        errors = _ERROR.findall(self._said.read().decode(errors="replace"))
+        if not errors:
+            return f"ended with exit code {code} while it started"
+        name, said = errors[-1]
+        return f"did not start: {said}{_OF_DATABASE if name.startswith(_DATABASE) else ''}"
+
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS_TO_STOP)
         try:
@@ -85,12 +108,13 @@ class EmbeddedServer:
 @contextmanager
 def embedded_server() -> Iterator[EmbeddedServer]:
     """A server that starts now, in the background, and is stopped at the end."""
-    with _bound_socket() as bound:
-        server = EmbeddedServer(bound)
-    try:
-        yield server
-    finally:
-        server.stop()
+    with TemporaryFile() as said:
+        with _bound_socket() as bound:
+            server = EmbeddedServer(bound, said)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _bound_socket() -> socket:
@@ -107,8 +131,8 @@ def _bound_socket() -> socket:
     raise BadInput(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
 
 
-def _start_deaf_to_interrupts(descriptor: int, secret: str) -> "subprocess.Popen[bytes]":
-    """The process, which serves on this socket whoever knows the secret.
+def _start_deaf_to_interrupts(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """The process, which serves on this socket whoever knows the secret; its errors go to `said`.
 
     Ctrl-C reaches us alone: the flows need it to say that they ended. Its input is a pipe on which nothing is said:
     when we are gone, killed or not, it closes, and the server ends.
@@ -128,6 +152,8 @@ def _start_deaf_to_interrupts(descriptor: int, secret: str) -> "subprocess.Popen
     # A child inherits the signals that the thread that starts it has blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, pass_fds=[descriptor])
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stderr=said, pass_fds=[descriptor]
+        )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,5 +1,6 @@
 """Prefect's server of our own: it starts in the background, answers, and says so where it cannot."""
 
+import io
 import os
 import signal
 import socket
@@ -46,10 +47,10 @@ def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
     monkeypatch.setattr(
-        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret: _Program(code)
+        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(code)
     )
     with embedded_server._bound_socket() as bound:
-        server = EmbeddedServer(bound)
+        server = EmbeddedServer(bound, io.BytesIO())
     with (
         temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 0}),
         pytest.raises(BadInput, match=message),
@@ -91,7 +92,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
         lambda command, env, stdin, pass_fds: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    embedded_server._start_deaf_to_interrupts(8000, "a:b")
+    embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
     assert signal.SIGINT in blocked[0]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
@@ -102,7 +103,7 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch):
         embedded_server.subprocess, "Popen", lambda command, env, stdin, pass_fds: given.update(env)
     )
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
-    embedded_server._start_deaf_to_interrupts(8000, "a:b")
+    embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
 
@@ -234,6 +235,8 @@ def test_the_secret_is_in_no_command_line_and_in_no_file(running, tmp_path_facto
 
 
 def test_no_two_servers_have_one_secret(monkeypatch):
-    monkeypatch.setattr(embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret: _Program(0))
+    monkeypatch.setattr(
+        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(0)
+    )
     with embedded_server._bound_socket() as bound:
-        assert EmbeddedServer(bound).secret != EmbeddedServer(bound).secret
+        assert EmbeddedServer(bound, io.BytesIO()).secret != EmbeddedServer(bound, io.BytesIO()).secret

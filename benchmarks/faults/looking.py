@@ -16,8 +16,9 @@ from tasks.tracking.store import connect
 client = connect()
 found = []
 for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):
-    steps = [(name, one.step) for name in run.data.metrics
-             for one in client.get_metric_history(run.info.run_id, name)]
+    before_and_after_the_report = {"system/study_seconds", "system/peak_memory_mb"}
+    names = set(run.data.metrics) - before_and_after_the_report
+    steps = [(name, one.step) for name in names for one in client.get_metric_history(run.info.run_id, name)]
     rounds = sorted(step for name, step in steps if name == "train/loss")
     found.append({"status": run.info.status, "child": "mlflow.parentRunId" in run.data.tags,
                   "rounds": rounds, "twice": sum(n > 1 for n in Counter(steps).values()),

@@ -25,13 +25,14 @@ from federated.report.style import metric_label
 from federated.study import StudyConfig
 from federated.texts import file_name
 from tasks.tracking import runs
+from tasks.tracking.failures import answered
 from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.limits import LONGEST_TAG
 from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.search import results_of_study
 from tasks.tracking.store import comparison_url
-from tasks.tracking.telling import tell
+from tasks.tracking.telling import address, tell
 from tasks.tracking.views import save_view, view_url
 
 _NOTE = "mlflow.note.content"
@@ -121,11 +122,12 @@ def compare_again(
     study's. Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's
     own under a name that says what.
     """
-    parents = find_parents(names)
-    several = len(parents) > 1
-    results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
-    _require_one_metric(results)
-    report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
+    several = len(names) > 1
+    with answered(address()):
+        parents = find_parents(names)
+        results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
+        _require_one_metric(results)
+        report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
     asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
     return _written(replace(report, target=target), parents, report_name(asked))
 

@@ -1,17 +1,26 @@
-"""What MLflow's errors mean: somebody else was quicker, the store is away, or it refuses."""
+"""What MLflow's errors mean: somebody else was quicker, the store is away or damaged, or it refuses."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
 from requests import RequestException
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    TimeoutError,
+)
 
-from federated.servers import chain
+from federated.errors import BadInput
+from federated.servers import MLFLOW, chain
 
 T = TypeVar("T")
 
@@ -22,6 +31,9 @@ _DATABASES_SAY = ("UNIQUE constraint failed", "duplicate key value", "Duplicate 
 
 _ANSWERED = re.compile(r"failed with error code (\d+)")
 """What MLflow says of an answer that is not its own, such as a proxy's."""
+
+_DAMAGED = re.compile(r"\(\w+\.(DatabaseError|InternalError)\)|out-of-date database schema")
+"""What a server passes on, as an error of the request, of a database that is damaged or of another version."""
 
 _LATER = frozenset({401, 403, 407, 408, 425, 429})
 """Beside 500 and above: answers to the same request that may change. Who it comes from can be put right."""
@@ -49,13 +61,29 @@ def found(search: Callable[[], list[T]]) -> list[T]:
         return []
 
 
+@contextmanager
+def answered(address: str) -> Iterator[None]:
+    """Raise BadInput, with the address, where the store goes away while the block reads from it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_away(error):
+            raise
+        raise BadInput(
+            f"MLflow at {address} does not answer any more ({reason(error)}); start it, or change {MLFLOW.address}, "
+            "and try again"
+        ) from error
+
+
 def is_conflict(error: MlflowException) -> bool:
     """Whether somebody else made what the call would make. Servers pass on their database's words."""
     return error.error_code in _CONFLICTS or any(words in str(error) for words in _DATABASES_SAY)
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the store cannot be reached, or cannot write: the same call may succeed later."""
+    """Whether the store cannot be reached, cannot write, or is damaged: the same call may succeed later, perhaps
+    after a repair.
+    """
     return any(_says_later(each) for each in chain(error))
 
 
@@ -69,6 +97,8 @@ def _says_later(error: BaseException) -> bool:
     if isinstance(error, RequestException):
         answer = error.response
         return answer is None or _may_change(answer.status_code)
+    if isinstance(error, MlflowException) and _DAMAGED.search(str(error)):
+        return True
     if isinstance(error, RestException):
         return _may_change(ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500))
     if isinstance(error, MlflowException):  # a client's own checks have no cause, or one that says more
@@ -78,7 +108,9 @@ def _says_later(error: BaseException) -> bool:
         )
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, OperationalError | InterfaceError | TimeoutError):
+    if isinstance(error, OperationalError | InterfaceError | InternalError | TimeoutError):
+        return True
+    if type(error) is DatabaseError:  # nothing more special: how SQLite says that a file is damaged
         return True
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 

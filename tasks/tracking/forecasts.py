@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import mlflow.artifacts
-from mlflow.exceptions import MlflowException
-
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
 from federated.report.foreseen import Foreseen, foreseen
 from tasks.tracking import runs
+from tasks.tracking.artifacts import text_of
 from tasks.tracking.history import log_history
 from tasks.tracking.store import connect
 
@@ -40,10 +38,10 @@ def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Fores
     run = connect().get_run(parent_run_id)
     if "system/forecast_seconds" not in run.data.metrics:
         return None
-    try:
-        forecast = forecast_of_json(mlflow.artifacts.load_text(f"runs:/{parent_run_id}/{_FILE}"))
-    except MlflowException:
+    stated = text_of(parent_run_id, _FILE)
+    if stated is None:
         return None  # somebody deleted the artifact; the metrics alone are no table
+    forecast = forecast_of_json(stated)
     if not forecast.arms:
         return None
     return foreseen(forecast, results, run.data.metrics.get(_SECONDS), run.data.metrics.get(_MEMORY))

@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import mlflow.artifacts
 import yaml
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 
 from federated.choice import Choice
 from federated.errors import BadInput
@@ -19,6 +17,7 @@ from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
 from federated.report.commands import within
 from federated.texts import listed
+from tasks.tracking.artifacts import text_of
 from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import connect, tracking_uri
 
@@ -47,9 +46,8 @@ class Parent:
     @cached_property
     def environment(self) -> dict[str, str]:
         """The versions and the machine that ran it, not those that read it; {} where nobody noted them."""
-        try:
-            noted = mlflow.artifacts.load_text(f"runs:/{self.run.info.run_id}/environment.json")
-        except MlflowException:
+        noted = text_of(self.run.info.run_id, "environment.json")
+        if noted is None:
             return {}
         return {str(name): str(value) for name, value in json.loads(noted).items()}
 
@@ -104,10 +102,11 @@ def results_below(
 def _question(label: str, run: MlflowRun) -> str:
     """The study file of a run; raises BadInput where somebody deleted it from MLflow."""
     run_id = run.info.run_id
-    if not any(file.path == _STUDY_FILE for file in connect().list_artifacts(run_id)):
+    question = text_of(run_id, _STUDY_FILE)
+    if question is None:
         raise BadInput(
             f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
             f"{tracking_uri()}, so nobody knows what it asked; put the file back, or name another run of the study as "
             f"{label.partition('@')[0]}@RUN"
         )
-    return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{_STUDY_FILE}"))
+    return question

@@ -10,23 +10,35 @@ from federated.errors import BadInput
 from federated.setup import prepare
 from federated.study import Run, StudyConfig
 from tasks.tracking import runs
-from tasks.tracking.failures import found
+from tasks.tracking.failures import answered, found
 from tasks.tracking.processes import this_process
 from tasks.tracking.search import newest_study, runs_below, runs_of_no_study, study_of
-from tasks.tracking.telling import goes_on, now, say, tell
+from tasks.tracking.telling import address, goes_on, now, say, tell
 
 
 def go_on_with_study(study: StudyConfig) -> str:
-    """The newest parent run of a study with these runs, running again; a new one where none has ended."""
-    before = study_of(runs.study_key(study))
-    if before is None or before.info.status == "RUNNING":
-        _say_why(study.name, before)
+    """The newest parent run of a study with these runs, running again; a new one where none has ended.
+
+    Raises BadInput where MLflow is away: nobody else knows.
+    """
+    before = _ended_before(study)
+    if before is None:
         return runs.open_study(study)
     run_id = str(before.info.run_id)
     goes_on(run_id)
     tell("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
     return run_id
+
+
+def _ended_before(study: StudyConfig) -> MlflowRun | None:
+    """The newest parent run with these runs, where it has ended; where it has not, or there is none, that is said."""
+    with answered(address()):
+        before = study_of(runs.study_key(study))
+        if before is not None and before.info.status != "RUNNING":
+            return before
+        _say_why(study.name, before)
+    return None
 
 
 def _say_why(name: str, before: MlflowRun | None) -> None:
@@ -39,8 +51,12 @@ def _say_why(name: str, before: MlflowRun | None) -> None:
 
 
 def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
-    """Those of these runs that MLflow has as finished below the study, with the data of now."""
-    by_order = {run.data.tags["order"]: run for run in runs_below(parent_run_id)}
+    """Those of these runs that MLflow has as finished below the study, with the data of now.
+
+    Raises BadInput where MLflow is away: nobody else knows.
+    """
+    with answered(address()):
+        by_order = {run.data.tags["order"]: run for run in runs_below(parent_run_id)}
     return [
         run
         for run in wanted

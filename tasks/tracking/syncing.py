@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from federated.errors import BadInput
 from federated.home import home
+from tasks.tracking.access import require_store
 from tasks.tracking.failures import is_away, reason
 from tasks.tracking.journal import Journal
 from tasks.tracking.runs import end_dead_studies
@@ -14,14 +16,18 @@ def deliver_what_waits() -> bool:
 
     Delivering twice doubles nothing.
     """
+    kept = f"; what it should hear stays in {the_journal().folder}"
     try:
+        require_store()
         delivered = deliver_all()
         end_dead_studies()
+    except BadInput as error:
+        say(f"{error}{kept}")
+        return False
     except Exception as error:
         if not is_away(error):
             raise
-        kept = the_journal().folder
-        say(f"MLflow at {address()} does not answer ({reason(error)}); what it should hear stays in {kept}")
+        say(f"MLflow at {address()} does not answer ({reason(error)}){kept}")
         return False
     say(
         f"{delivered} records delivered to MLflow at {address()}"

@@ -7,15 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from federated.errors import BadInput
 from tasks.tracking.access import require_store
 from tasks.tracking.store import tracking_uri
 
 _PROGRAM = Path(__file__).with_name("ends_with_parent.py")
 
 
+_NOT_SERVED = ("http", "https", "databricks", "databricks-uc", "uc")
+"""Schemes of MLFLOW_TRACKING_URI that are servers, elsewhere or here."""
+
+
 def serve_ui(port: int) -> int:
-    """Run MLflow's UI on loopback until a signal ends it; its exit code. Raises BadInput where there is no store."""
+    """Run MLflow's UI on loopback until a signal ends it; its exit code.
+
+    Raises BadInput where there is no store, and where MLFLOW_TRACKING_URI is no database: a server has a UI of its own.
+    """
     require_store()
+    _require_database()
     command = [sys.executable, "-P", str(_PROGRAM), sys.executable, "-m", "mlflow", "server"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1"]  # one person looks; four take longer to start
@@ -34,3 +43,12 @@ def serve_ui(port: int) -> int:
     finally:
         process.stdin.close()
         process.wait()
+
+
+def _require_database() -> None:
+    uri = tracking_uri()
+    if uri.partition(":")[0] in _NOT_SERVED:
+        raise BadInput(
+            f"MLFLOW_TRACKING_URI is the server {uri}, which has the UI itself: open that address; without "
+            "MLFLOW_TRACKING_URI this command serves the database in FEDSTUDY_HOME"
+        )

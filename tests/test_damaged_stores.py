@@ -1,0 +1,190 @@
+"""Databases that are damaged, and stores that go away while they are read: one line, and nothing lost."""
+
+import shutil
+import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+
+from federated.errors import BadInput
+from federated.study import StudyConfig
+from flows import embedded_server
+from tasks.tracking import resuming, syncing, telling
+from tasks.tracking.comparison import compare_again
+from tasks.tracking.failures import answered, is_away
+from tasks.tracking.search import study_names
+from tasks.tracking.store import connect, experiment_id
+from tasks.tracking.ui import serve_ui
+
+GARBAGE = b"this is no database, whatever its name says" * 30
+STUDY = {
+    "name": "gone",
+    "base": {"dataset": "digits", "model": "logistic", "clients": 4, "rounds": 1},
+    "seeds": [0],
+}
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(telling, "_listener", lines.append)
+    return lines
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Point at an MLflow that answers every request with a status and a body."""
+    started = []
+
+    def start(status: int, body: bytes) -> str:
+        class Fails(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = answer  # noqa: N815
+
+            def log_message(self, *said: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Fails)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        started.append(server)
+        uri = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        return uri
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+def damage(database: Path, table: str) -> None:
+    """Overwrite the page on which a table begins: the file opens, and reading the table fails."""
+    with sqlite3.connect(database) as opened:
+        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = opened.execute("PRAGMA page_size").fetchone()
+        (page,) = opened.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    opened.close()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xfe" * size)
+
+
+@pytest.fixture
+def damaged(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that opens, and whose table of experiments cannot be read."""
+    experiment_id(connect(), "some")
+    other = tmp_path / "damaged.db"
+    shutil.copy(home / "mlflow.db", other)
+    damage(other, "experiments")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
+
+
+@pytest.mark.usefixtures("damaged")
+def test_a_damaged_table_is_a_store_that_is_away():
+    """So that training goes on, and what MLflow should hear is kept for the day when it is mended."""
+    with pytest.raises(MlflowException) as caught:
+        study_names()
+    assert is_away(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (503, b""),
+        (400, b'{"error_code": "BAD_REQUEST", "message": "(sqlite3.DatabaseError) malformed"}'),
+        (400, b'{"error_code": "BAD_REQUEST", "message": "(psycopg2.InternalError) could not read block 7"}'),
+        (500, b'{"error_code": "INTERNAL_ERROR", "message": "Detected out-of-date database schema"}'),
+    ],
+)
+def test_a_store_that_goes_away_while_it_is_compared_or_gone_on_with_is_said_in_one_line(
+    home, fails, status, body
+):
+    uri = fails(status, body)
+    for ask in (
+        lambda: compare_again(["some"]),
+        lambda: resuming.go_on_with_study(StudyConfig.model_validate(STUDY)),
+        lambda: resuming.finished_before("0" * 32, []),
+    ):
+        with pytest.raises(BadInput, match=f"^MLflow at {uri} does not answer any more") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_what_mlflow_refuses_is_no_store_that_is_away(home, fails):
+    fails(400, b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "no such filter"}')
+    with pytest.raises(MlflowException, match="no such filter"), answered("somewhere"):
+        study_names()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(GARBAGE, "file is not a database"), ("0123456789ab", "another version of MLflow made it")],
+)
+def test_sync_says_in_one_line_that_the_database_cannot_be_used(home, said, content, expected, monkeypatch):
+    home.mkdir(exist_ok=True)
+    if isinstance(content, bytes):
+        (home / "mlflow.db").write_bytes(content)
+    else:
+        connect()
+        other = home / "other"
+        other.mkdir()
+        shutil.copy(home / "mlflow.db", other)
+        monkeypatch.setenv("FEDSTUDY_HOME", str(other))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")  # where MLflow keeps what it was told
+        with sqlite3.connect(other / "mlflow.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = ?", (content,))
+    assert not syncing.deliver_what_waits()
+    assert len(said) == 1
+    assert expected in said[0]
+    assert "what it should hear stays in" in said[0]
+
+
+def test_a_server_is_no_database_whose_ui_can_be_served(home, fails):
+    uri = fails(200, b'{"experiments": []}')
+    with pytest.raises(BadInput, match=f"MLFLOW_TRACKING_URI is the server {uri}, .*open that address"):
+        serve_ui(5000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ("garbage", r"\(sqlite3.DatabaseError\) file is not a database"),
+        ("newer", "Can't locate revision identified by '0123456789ab'"),
+    ],
+)
+def test_a_database_that_the_embedded_server_cannot_use_is_said_in_one_line(
+    home, monkeypatch, capfd, made, expected
+):
+    home.mkdir(exist_ok=True)
+    file = home / "prefect.db"
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{file}")
+    if made == "garbage":
+        file.write_bytes(GARBAGE)
+    else:
+        with sqlite3.connect(file) as database:
+            database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            database.execute("INSERT INTO alembic_version VALUES ('0123456789ab')")
+    before = file.read_bytes()
+    with (
+        temporary_settings(
+            {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 300}
+        ),  # the machine may be busy
+        embedded_server.embedded_server() as server,
+        pytest.raises(BadInput, match=f"did not start: {expected}; .*prefect.db.*move it away") as caught,
+    ):
+        server.wait()
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    assert file.read_bytes() == before
