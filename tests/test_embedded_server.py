@@ -89,7 +89,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
     monkeypatch.setattr(
         embedded_server.subprocess,
         "Popen",
-        lambda command, env, stdin, pass_fds: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        lambda command, env, **_: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
@@ -99,9 +99,7 @@ def test_interrupts_reach_us_alone(monkeypatch):
 
 def test_the_server_has_the_settings_of_this_process(monkeypatch):
     given = {}
-    monkeypatch.setattr(
-        embedded_server.subprocess, "Popen", lambda command, env, stdin, pass_fds: given.update(env)
-    )
+    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, **_: given.update(env))
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
