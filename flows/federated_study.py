@@ -20,6 +20,7 @@ from federated.forecast.memory import peak_mb
 from federated.forecast.remembered import remember
 from federated.local_training.cores import share_cores
 from federated.report import RunResult
+from federated.report.foreseen import Took
 from federated.setup import check_runs
 from federated.study import Run, StudyConfig
 from flows.beginning import take_beginning
@@ -73,15 +74,16 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         started = time.perf_counter()
         left = _unfinished(runs, faults, parent_run_id) if resume else runs
         failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
-        of_runs, peak = time.perf_counter() - started, peak_mb(children=workers > 1)
-        log_fact(parent_run_id, time.perf_counter() - began, peak)
+        took = Took(None, time.perf_counter() - started, peak_mb(children=workers > 1))
+        log_fact(parent_run_id, took)
         outcome = conclude_when_possible(parent_run_id, study)
         seconds = time.perf_counter() - began
-        log_fact(parent_run_id, seconds, peak)  # with the report, which could only say what came before it
-        outcome = outcome and outcome.took(forecast, seconds, peak)
+        took = took._replace(seconds=seconds)
+        log_fact(parent_run_id, took._replace(runs_seconds=None, memory_mb=None))
+        outcome = outcome and outcome.took(forecast, took)
         if workers == 1 and not resume and outcome is not None and not failures:
             ratio = seconds / max(forecast.seconds, 1e-9)
-            _remember_overheads(outcome.results, peak_mb() - before, seconds - of_runs, ratio)
+            _remember_overheads(outcome.results, peak_mb() - before, took.around_seconds or 0.0, ratio)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome

@@ -23,7 +23,7 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     _show_table("On the way to a target", report.costs.header, on_the_way, screen)
     screen.print(report.costs.note, style="dim")
     if outcome.foreseen is not None:
-        _show_table("Forecast and fact", outcome.foreseen.header, outcome.foreseen.rows[:4], screen)
+        _show_table("Forecast and fact", outcome.foreseen.header, outcome.foreseen.rows, screen)
     for sentence in report.verdict:
         screen.print(sentence)
     screen.print(f"report       {outcome.report}", soft_wrap=True)

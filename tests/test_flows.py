@@ -138,11 +138,15 @@ def test_a_study_is_foreseen_and_the_report_says_what_it_took():
     assert metrics["system/study_seconds"] > sum(run.final("system/run_seconds") for run in results)
     assert metrics["system/peak_memory_mb"] > 100
     rows = outcome.found.foreseen.rows
-    assert rows[2][0] == "MB up"
-    assert rows[2][3] == "1.00"
+    assert rows[4][0] == "MB up"
+    assert rows[4][3] == "1.00"
+    assert [row[2] == "–" for row in rows[:3]] == [False, True, True]  # they end with the report
+    shown = outcome.foreseen.rows
+    assert not any("–" in row for row in shown)
+    assert float(metrics["system/runs_seconds"]) < metrics["system/study_seconds"]
     assert "Forecast and fact" in outcome.report.read_text(encoding="utf-8")
     again = compare_again(["foreseen"]).found.foreseen.rows
-    assert again[1:] == rows[1:]  # the time is now that of the whole command, the first report included
+    assert again == shown
     assert metrics["system/study_seconds"] > sum(run.seconds for run in results)
     assert foretold.low_seconds < foretold.seconds < foretold.high_seconds
     assert overheads().measured
@@ -223,16 +227,14 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     assert trained == [5, 6]
     assert _measured(resumed.results) == _measured(whole.results)
     assert [run.resumed_from for run in (*whole.results, *resumed.results)] == [0, 4]
-    times = [
-        (outcome.found.foreseen.rows[0][0], outcome.found.foreseen.rows[0][3]) for outcome in (whole, resumed)
-    ]
+    times = [(outcome.foreseen.rows[2][0], outcome.foreseen.rows[2][3]) for outcome in (whole, resumed)]
     assert times[0] == ("wall time, from the command to the report", times[0][1])
     assert times[0][1] != "–"
     assert times[1] == (
         "wall time, from the command to the report (1 of 1 runs went on from a checkpoint)",
         "–",
     )
-    assert resumed.found.foreseen.rows[2:] == whole.found.foreseen.rows[2:]  # bytes are of whole runs
+    assert resumed.foreseen.rows[4:] == whole.foreseen.rows[4:]  # bytes are of whole runs
     seconds, beside = (resumed.results[0].final(f"system/{what}_seconds") for what in ("run", "overhead"))
     left = [m for at, m in resumed.results[0].history if at > 4]
     assert beside < seconds - sum(m.get("system/training_seconds", 0.0) for m in left) + 1e-6

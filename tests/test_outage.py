@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from federated.report.foreseen import Took
 from federated.study import Run, StudyConfig
 from tasks.tracking import deliveries, metrics, runs, telling
 from tasks.tracking.failures import is_away
@@ -57,7 +58,7 @@ def _track(leave=None):
         runs.set_tags(child, {"main_metric": "train/loss", "name": "ümlaut"})
         runs.log_files(child, {"a.txt": "text", "b.bin": b"\x00\xff"})
         runs.log_table(child, {"client": [0, 1], "share": [0.25, 0.75]}, "clients.json")
-    log_fact(parent, 1.0, 2.0)
+    log_fact(parent, Took(3.0, 1.0, 2.0))
     runs.end_run(parent, "FINISHED")
     if outage:
         outage.undo()

@@ -84,6 +84,7 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
         seconds=seconds,
         low_seconds=low,
         high_seconds=high,
+        around_seconds=cost.around,
         probe_seconds=time.perf_counter() - started,
         memory_mb=memory,
         machine_mb=machine_mb(),

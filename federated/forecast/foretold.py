@@ -28,7 +28,8 @@ class ArmForecast:
 class Forecast:
     """A study before it runs. seconds: wall time from the command's start to its end, so many workers at a time;
     low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
-    process holds. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
+    process holds. around_seconds: of the wall time, what is before and after the runs, None in forecasts of older
+    versions. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read."""
 
     arms: tuple[ArmForecast, ...]
@@ -44,6 +45,7 @@ class Forecast:
     unforeseen: int = 0
     low_seconds: float | None = None
     high_seconds: float | None = None
+    around_seconds: float | None = None
     data: tuple[DataRead, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from federated.report.comparison import NOTHING
 from federated.report.data_read import DataRead
@@ -14,51 +14,102 @@ from federated.report.times import between, duration
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
 
+_RUNS = "its runs, from the start of the first to the end of the last"
+_AROUND = "before and after them: checks, probes, comparison, report"
 _WALL_TIME = "wall time, from the command to the report"
 
 HEADER = ("", "forecast", "fact", "fact / forecast")
 
 
+class Took(NamedTuple):
+    """What a study took; None is what is not known, as of one that did not end.
+
+    seconds: wall time from the command's start until the report is written. runs_seconds: of these, from the start of
+    the first run to the end of the last. memory_mb: the most that a process held.
+    """
+
+    seconds: float | None = None
+    runs_seconds: float | None = None
+    memory_mb: float | None = None
+
+    @property
+    def around_seconds(self) -> float | None:
+        """Of the wall time, what is not of the runs."""
+        if self.seconds is None or self.runs_seconds is None:
+            return None
+        return self.seconds - self.runs_seconds
+
+
 @dataclass(frozen=True)
 class Foreseen:
-    """A table of texts, a note below it, what was said against the study before it ran, and how its data were read."""
+    """A table of texts: rows of the study, then by_arm; a note below it, what was said against the study before it ran,
+    and how its data were read."""
 
     header: list[str]
     rows: list[list[str]]
+    by_arm: list[list[str]]
     note: str
     cautions: tuple[str, ...]
     data: tuple[DataRead, ...] = ()
 
 
-def foreseen(
-    forecast: Forecast, results: Sequence[RunResult], seconds: float | None, memory_mb: float | None
-) -> Foreseen:
-    """The study as a whole, then each arm. seconds, memory_mb: what the study took; None where it did not end.
+def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Foreseen:
+    """The study as a whole, then each arm.
 
-    Only what is whole is compared: an arm with a run that failed has no fact, and then the study has none of its bytes.
-    Nor has a study of which some arms could not be foreseen.
+    Only what is whole is compared, with a forecast of the same: an arm with a run that failed has no fact, and then the
+    study has none of its bytes. Nor has a study of which some arms could not be foreseen. A report cannot say how long
+    it took to write it: that time, and so that of the whole, are known later.
     Where a run went on from a checkpoint, what it took is the time of what was left, so its arm and the study have no
     time; bytes and memory are of whole runs all the same.
     """
-    within = between(forecast.low_seconds, forecast.high_seconds)
     rows = [
-        _time_row(_WALL_TIME, forecast.seconds, None if forecast.unforeseen else seconds, results, within),
-        _row("peak memory, MB", _mb(forecast.memory_mb), _mb(memory_mb), forecast.memory_mb, memory_mb),
+        *_time_rows(forecast, results, took if not forecast.unforeseen else Took()),
+        _row(
+            "peak memory, MB",
+            _mb(forecast.memory_mb),
+            _mb(took.memory_mb),
+            forecast.memory_mb,
+            took.memory_mb,
+        ),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
     ]
-    for arm in forecast.arms if len(forecast.arms) > 1 else ():
-        rows += _rows_of(arm, [result for result in results if result.arm == arm.arm])
+    by_arm = [
+        row
+        for arm in (forecast.arms if len(forecast.arms) > 1 else ())
+        for row in _rows_of(arm, [result for result in results if result.arm == arm.arm])
+    ]
+    return Foreseen(list(HEADER), rows, by_arm, _note(forecast, took), forecast.cautions, forecast.data)
+
+
+def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[list[str]]:
+    """Of the runs, of what is around them, and of the whole; of older forecasts only the whole is known."""
+    within = between(forecast.low_seconds, forecast.high_seconds)
+    whole = _time_row(_WALL_TIME, forecast.seconds, took.seconds, results, within)
+    if (around := forecast.around_seconds) is None:
+        return [whole]
+    return [
+        _time_row(_RUNS, forecast.seconds - around, took.runs_seconds, results),
+        _row(_AROUND, duration(around), duration(took.around_seconds), around, took.around_seconds),
+        whole,
+    ]
+
+
+def _note(forecast: Forecast, took: Took) -> str:
     at_a_time = f"{forecast.workers} run{'s' if forecast.workers > 1 else ''} at a time"
     at_most = (
         "; rounds were foreseen as if no stop rule fired" if any(arm.stops for arm in forecast.arms) else ""
     )
-    note = (
+    later = (
+        " What is after the runs ends with this page, so its time is said in the terminal and by `compare`."
+        if took.seconds is None
+        else ""
+    )
+    return (
         f"From {forecast.probe_seconds:.1f} s of probes, {at_a_time}. A range of MB where payloads depend on what is "
         f"sent{at_most}. The range of time is that of earlier studies on this machine, half to twice before there are "
-        f"three. Time of an arm is that of its runs one after another. {forecast.privacy.capitalize()}."
+        f"three. Time of an arm is that of its runs one after another.{later} {forecast.privacy.capitalize()}."
     )
-    return Foreseen(list(HEADER), rows, note, forecast.cautions, forecast.data)
 
 
 def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:

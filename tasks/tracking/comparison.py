@@ -18,7 +18,7 @@ from federated.home import home
 from federated.looks import Looks
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.commands import within
-from federated.report.foreseen import Foreseen, foreseen
+from federated.report.foreseen import Foreseen, Took, foreseen
 from federated.report.notes import run_notes, study_note
 from federated.report.paired import BEST, paired_table
 from federated.report.style import metric_label
@@ -55,9 +55,9 @@ class StudyOutcome:
     pictures: dict[str, bytes]
     foreseen: Foreseen | None
 
-    def took(self, forecast: Forecast, seconds: float, memory_mb: float) -> StudyOutcome:
+    def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
         """The outcome with the time that making the report took, which the report itself cannot say."""
-        return replace(self, foreseen=foreseen(forecast, self.results, seconds, memory_mb))
+        return replace(self, foreseen=foreseen(forecast, self.results, took))
 
     @property
     def parent_run_id(self) -> str:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
-from federated.report.foreseen import Foreseen, foreseen
+from federated.report.foreseen import Foreseen, Took, foreseen
 from tasks.tracking import runs
 from tasks.tracking.artifacts import text_of
 from tasks.tracking.history import log_history
 from tasks.tracking.store import connect
 
 _FILE = "forecast.json"
-_SECONDS, _MEMORY = "system/study_seconds", "system/peak_memory_mb"
+_FACTS = ("system/study_seconds", "system/runs_seconds", "system/peak_memory_mb")
+"""The names of what `Took` holds."""
 
 
 def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
@@ -28,9 +29,10 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
     log_history(parent_run_id, [(0, sums)])
 
 
-def log_fact(parent_run_id: str, seconds: float, memory_mb: float) -> None:
-    """What all runs of the study took."""
-    log_history(parent_run_id, [(0, {_SECONDS: seconds, _MEMORY: memory_mb})])
+def log_fact(parent_run_id: str, took: Took) -> None:
+    """What the study took, as far as it is known."""
+    known = {name: value for name, value in zip(_FACTS, took, strict=True) if value is not None}
+    log_history(parent_run_id, [(0, known)])
 
 
 def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:
@@ -44,4 +46,4 @@ def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Fores
     forecast = forecast_of_json(stated)
     if not forecast.arms:
         return None
-    return foreseen(forecast, results, run.data.metrics.get(_SECONDS), run.data.metrics.get(_MEMORY))
+    return foreseen(forecast, results, Took(*(run.data.metrics.get(name) for name in _FACTS)))

@@ -13,4 +13,9 @@ def forecast_and_fact(report: Report, pictures: Pictures) -> dict[str, Any] | No
     if report.foreseen is None:
         return None
     made = report.foreseen
-    return {"header": made.header, "rows": made.rows, "note": made.note, "cautions": made.cautions}
+    return {
+        "header": made.header,
+        "rows": made.rows + made.by_arm,
+        "note": made.note,
+        "cautions": made.cautions,
+    }
