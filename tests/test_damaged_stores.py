@@ -1,7 +1,10 @@
 """Databases that are damaged, and stores that go away while they are read: one line, and nothing lost."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,12 +17,14 @@ from federated.errors import BadInput
 from federated.study import StudyConfig
 from flows import embedded_server
 from tasks.tracking import resuming, syncing, telling
+from tasks.tracking.access import require_store
 from tasks.tracking.comparison import compare_again
 from tasks.tracking.failures import answered, is_away
 from tasks.tracking.search import study_names
 from tasks.tracking.store import connect, experiment_id
 from tasks.tracking.ui import serve_ui
 
+ROOT = Path(__file__).parents[1]
 GARBAGE = b"this is no database, whatever its name says" * 30
 STUDY = {
     "name": "gone",
@@ -188,3 +193,31 @@ def test_a_database_that_the_embedded_server_cannot_use_is_said_in_one_line(
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
     assert file.stat().st_size == before  # nobody has made another one in its place
+
+
+# Dies as by kill -9 right after MLflow's migrations have made one of their tables, before they note which they made.
+_KILLED_WHILE_TABLES_ARE_MADE = """
+import os, sqlalchemy
+@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "after_cursor_execute")
+def die(connection, cursor, statement, *_):
+    if "CREATE TABLE secrets" in statement:
+        os._exit(9)
+from tasks.tracking.store import connect
+connect()
+"""
+
+
+@pytest.mark.parametrize("place", ["home", "relative"])
+def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tmp_path, monkeypatch, place):
+    home.mkdir(exist_ok=True)
+    if place == "relative":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    monkeypatch.chdir(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run([sys.executable, "-c", _KILLED_WHILE_TABLES_ARE_MADE], env=environment)
+    assert process.returncode == 9
+    require_store()
+    assert study_names() == []
+    made = home / "mlflow.db" if place == "home" else tmp_path / "runs.db"
+    left = {file.name for file in made.parent.iterdir()} - {made.name, f"{made.name}.lock", "home"}
+    assert (made.stat().st_size > 0, left) == (True, set())

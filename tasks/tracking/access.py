@@ -98,4 +98,9 @@ def _reason(error: BaseException) -> str:
             "`mlflow db upgrade` migrates an older one"
         )
     bottom = [*chain(error)][-1]
-    return (str(bottom).strip() or type(bottom).__name__).partition("\n")[0]
+    line = (str(bottom).strip() or type(bottom).__name__).partition("\n")[0]
+    if "already exists" in line:
+        return (
+            f"{line}: a process that was killed made its tables only in part; as it has no runs, move it away"
+        )
+    return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
 from federated.addresses import without_secrets
-from federated.files import alone
+from federated.files import alone, whole
 from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly
 from federated.texts import file_name
@@ -65,9 +66,23 @@ def connect() -> MlflowClient:
 
 @cache
 def _make_tables(uri: str) -> None:
-    """The tables of an SQLite store, made or migrated by one process at a time: two at once break each other's."""
-    with alone(Path(f"{_database_file(uri)}.lock")):
+    """The tables of an SQLite store, made by one process at a time: two at once break each other's.
+
+    All of them, or none: a process that is killed between two of MLflow's migrations would leave a database that no
+    later one can use.
+    """
+    file = _database_file(uri)
+    with alone(Path(f"{file}.lock")):
+        if not _is_made(file):
+            with whole(file) as partial:
+                made = partial.absolute().with_name("made.db")
+                MlflowClient(tracking_uri=database_url(str(made))).search_experiments(max_results=1)
+                shutil.copyfile(made, partial)  # MLflow keeps the one it made open
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _is_made(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def _database_file(uri: str) -> Path:
