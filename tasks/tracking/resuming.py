@@ -92,9 +92,13 @@ def _begun(run: Run, parent_run_id: str | None) -> MlflowRun | None:
 
 
 def _is_the_same(before: MlflowRun, run: Run) -> bool:
-    """Whether it was a training of the same config on the same data, as far as it is known."""
+    """Whether it was a training of the same config, by the same code and on the same data, as far as it is known."""
     tags = before.data.tags
     if tags.get("run_key") != run.config.run_key():
+        return False
+    code = runs.code_tag(run.config).get("own_code", "")
+    if (was := tags.get("own_code", code)) != code:
+        say(f"{run.name} begins anew, in a run of its own in MLflow: the code was {was} and is {code}")
         return False
     if "data_digest" not in tags:
         return True  # it ended before it had any

@@ -73,7 +73,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "run_key": run.config.run_key(),
         "arm_key": run.config.arm_key(),
         "anchor_key": run.config.anchor_key(),
-        **_code_tag(run.config),
+        **code_tag(run.config),
         **({"anchor": run.config.training} if run.config.training != "federated" else {}),
         **({} if parent_run_id else {"process": this_process()}),
         **_source_tags(),
@@ -195,10 +195,12 @@ def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
     tell("parameters", run_id, parameters=every)
 
 
-def _code_tag(config: RunConfig) -> dict[str, str]:
+def code_tag(config: RunConfig) -> dict[str, str]:
     """Which state of the person's own code a run ran: a digest of its source by name."""
     found = own_code(config)
-    return {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
+    return tags_of(
+        {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
+    )
 
 
 def _source_tags() -> dict[str, str]:
