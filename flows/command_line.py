@@ -14,7 +14,7 @@ from federated.home import require_home
 from flows.beginning import command_begins
 from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
-from flows.runtime import configure
+from flows.runtime import PrefectAway, configure
 from flows.screen import console
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except BadInput as error:
         end(str(error), 2)
+    except PrefectAway as error:
+        end(str(error), 1)
     except typer.TyperException as error:
         if message := error.format_message():
             end(message, error.exit_code)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from prefect.settings import get_current_settings
 
 from federated.errors import BadInput
 from federated.home import home
+from flows.progress import notify
 
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 _SECONDS_TO_STOP = 5
@@ -36,12 +38,14 @@ _OF_DATABASE = (
     "; where its database, prefect.db in FEDSTUDY_HOME (or of PREFECT_SERVER_DATABASE_CONNECTION_URL), is damaged or "
     "of another version, move it away: it holds what Prefect shows of past runs, and no results"
 )
+_MOST_STARTS = 3  # after the first: what ends it again and again ends the next one too
 _PROGRAM = Path(__file__).with_name("guarded_server.py")
 
 
 class EmbeddedServer:
-    """A server that is starting, or has started, on a socket that is bound; it has a copy of its own.
+    """A server that is starting, or has started, on a socket that is bound and stays open here as well.
 
+    Where it ends before it is told to, another one takes its place: who asks meanwhile waits at the socket.
     said: a file for its errors, whose tracebacks are long and of Prefect's code.
     """
 
@@ -50,8 +54,15 @@ class EmbeddedServer:
         self.secret = f"fedstudy:{os.urandom(32).hex()}"
         self.has_answered = False
         self._started = time.monotonic()
+        self._bound = bound
         self._said = said
-        self._process = _start_deaf_to_interrupts(bound.fileno(), self.secret, said)
+        self._stopping = threading.Event()
+        self._changing = threading.Lock()
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._said_before = os.fstat(self._said.fileno()).st_size
+        return _start_deaf_to_interrupts(self._bound.fileno(), self.secret, self._said)
 
     @property
     def api_url(self) -> str:
@@ -63,7 +74,7 @@ class EmbeddedServer:
         patience = get_current_settings().server.ephemeral.startup_timeout_seconds
         while not self._answers():
             if (code := self._process.poll()) is not None:
-                raise BadInput(f"Prefect's embedded server {self._why_ended(code)}")
+                raise BadInput(f"Prefect's embedded server did not start: {self._why_ended(code)}")
             if time.monotonic() > self._started + patience:
                 raise BadInput(
                     f"Prefect's embedded server does not answer after {patience} s "
@@ -71,9 +82,28 @@ class EmbeddedServer:
                 )
             time.sleep(_SECONDS_BETWEEN_QUESTIONS)
         self.has_answered = True
+        threading.Thread(target=self._keep, daemon=True, name="prefect").start()
+
+    def _keep(self) -> None:
+        """Start another one where it ends before it is told to, so many times."""
+        for _ in range(_MOST_STARTS):
+            code = self._process.wait()
+            with self._changing:
+                if self._stopping.is_set():
+                    return
+                why = self._why_ended(code)
+                notify(
+                    f"Prefect's embedded server ended: {why}. Another one takes its place; the study goes on"
+                )
+                _close_input(self._process)
+                self._process = self._start()
+        self._process.wait()
+        self._bound.close()  # who asks need not wait for an answer
 
     def stop(self) -> None:
         """End the server; kill it where it does not end by itself."""
+        with self._changing:
+            self._stopping.set()
         self._process.terminate()
         try:
             self._process.wait(_SECONDS_TO_STOP)
@@ -81,17 +111,20 @@ class EmbeddedServer:
             self._process.kill()
             self._process.wait()
         finally:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            _close_input(self._process)
 
     def _why_ended(self, code: int) -> str:
-        """Its last error and, where that is one of its database, what to do about it."""
-        self._said.seek(0)
-        errors = _ERROR.findall(self._said.read().decode(errors="replace"))
+        return f"signal {-code}" if code < 0 else self.last_error() or f"exit code {code}"
+
+    def last_error(self) -> str:
+        """What it raised last and, where that is of its database, what to do about it; "" where it raised nothing."""
+        descriptor = self._said.fileno()
+        new = os.fstat(descriptor).st_size - self._said_before
+        errors = _ERROR.findall(os.pread(descriptor, new, self._said_before).decode(errors="replace"))
         if not errors:
-            return f"ended with exit code {code} while it started"
+            return ""
         name, said = errors[-1]
-        return f"did not start: {said}{_OF_DATABASE if name.startswith(_DATABASE) else ''}"
+        return f"{said}{_OF_DATABASE if name.startswith(_DATABASE) else ''}"
 
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=_SECONDS_TO_STOP)
@@ -108,13 +141,17 @@ class EmbeddedServer:
 @contextmanager
 def embedded_server() -> Iterator[EmbeddedServer]:
     """A server that starts now, in the background, and is stopped at the end."""
-    with TemporaryFile() as said:
-        with _bound_socket() as bound:
-            server = EmbeddedServer(bound, said)
+    with TemporaryFile() as said, _bound_socket() as bound:
+        server = EmbeddedServer(bound, said)
         try:
             yield server
         finally:
             server.stop()
+
+
+def _close_input(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _bound_socket() -> socket:

@@ -53,6 +53,16 @@ def configure() -> None:
         raise BadInput(f"FEDSTUDY_HOME: {home()} cannot be a folder: {error.strerror}") from error
 
 
+class PrefectAway(RuntimeError):
+    """Prefect does not answer any more, in the middle of a study. said: what its server raised last, where known."""
+
+    def __init__(self, url: str | None, error: Exception, said: str = "") -> None:
+        why = said or str(error).partition("\n")[0] or type(error).__name__
+        super().__init__(
+            f"Prefect at {url} does not answer any more: {why}; `run ... --resume` goes on from what is done"
+        )
+
+
 @contextmanager
 def prefect_api() -> Iterator[Callable[[], None]]:
     """A Prefect API for flows in this process and in its children; call what it gives before the first flow.
@@ -60,6 +70,7 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
     port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
     """
+    from httpx import HTTPError
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -76,7 +87,10 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     if PREFECT_API_URL.value():
         with temporary_settings(quick):
             _require_api(PREFECT_API_URL.value())
-            yield lambda: None
+            try:
+                yield lambda: None
+            except HTTPError as error:
+                raise PrefectAway(PREFECT_API_URL.value(), error) from error
         return
     from flows.embedded_server import embedded_server
 
@@ -85,6 +99,8 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         with temporary_settings({**quick, **ours}):
             try:
                 yield server.wait
+            except HTTPError as error:
+                raise PrefectAway(server.api_url, error, server.last_error()) from error
             finally:
                 if server.has_answered:
                     _send_last_logs()

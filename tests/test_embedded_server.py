@@ -1,6 +1,5 @@
 """Prefect's server of our own: it starts in the background, answers, and says so where it cannot."""
 
-import io
 import os
 import signal
 import socket
@@ -9,6 +8,7 @@ import sys
 from base64 import b64encode
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -26,6 +26,13 @@ def patient():
     return temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 300})
 
 
+@pytest.fixture
+def said():
+    """A file for what a server says."""
+    with TemporaryFile() as file:
+        yield file
+
+
 class _Program:
     """A program that never answers; `code` is what it ended with, None while it goes on."""
 
@@ -39,18 +46,19 @@ class _Program:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (3, "ended with exit code 3 while it started"),
+        (3, "did not start: exit code 3"),
+        (-9, "did not start: signal 9"),
         (None, r"does not answer after 0 s \(PREFECT_SERVER_EPH"),
     ],
 )
-def test_a_server_that_does_not_start_is_said_so(monkeypatch, code, message):
+def test_a_server_that_does_not_start_is_said_so(monkeypatch, said, code, message):
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
     monkeypatch.setattr(
         embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(code)
     )
     with embedded_server._bound_socket() as bound:
-        server = EmbeddedServer(bound, io.BytesIO())
+        server = EmbeddedServer(bound, said)
     with (
         temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 0}),
         pytest.raises(BadInput, match=message),
@@ -83,7 +91,7 @@ def test_the_server_has_the_socket_where_the_port_was_chosen():
         rival.bind(("127.0.0.1", server.port))
 
 
-def test_interrupts_reach_us_alone(monkeypatch):
+def test_interrupts_reach_us_alone(monkeypatch, said):
     """The server's process inherits what is blocked when it is started; ours is as before."""
     blocked = []
     monkeypatch.setattr(
@@ -92,16 +100,16 @@ def test_interrupts_reach_us_alone(monkeypatch):
         lambda command, env, **_: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
+    embedded_server._start_deaf_to_interrupts(8000, "a:b", said)
     assert signal.SIGINT in blocked[0]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
-def test_the_server_has_the_settings_of_this_process(monkeypatch):
+def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
     given = {}
     monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, **_: given.update(env))
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
-    embedded_server._start_deaf_to_interrupts(8000, "a:b", io.BytesIO())
+    embedded_server._start_deaf_to_interrupts(8000, "a:b", said)
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
 
@@ -127,9 +135,9 @@ def _known(server):
     return {"Authorization": f"Basic {b64encode(server.secret.encode()).decode()}"}
 
 
-def _ask(port, method, path, headers, body=None):
+def _ask(port, method, path, headers, body=None, patience=60):
     """The status and the headers of the answer; `Host` may be among the headers."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", port, timeout=patience)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -232,9 +240,27 @@ def test_the_secret_is_in_no_command_line_and_in_no_file(running, tmp_path_facto
     assert not [path for path in home.rglob("*") if path.is_file() and word in path.read_bytes()]
 
 
-def test_no_two_servers_have_one_secret(monkeypatch):
+def test_no_two_servers_have_one_secret(monkeypatch, said):
     monkeypatch.setattr(
         embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(0)
     )
     with embedded_server._bound_socket() as bound:
-        assert EmbeddedServer(bound, io.BytesIO()).secret != EmbeddedServer(bound, io.BytesIO()).secret
+        assert EmbeddedServer(bound, said).secret != EmbeddedServer(bound, said).secret
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_is_replaced_and_who_asks_meanwhile_gets_an_answer(monkeypatch):
+    told = []
+    monkeypatch.setattr(embedded_server, "notify", told.append)
+    with patient(), embedded_server.embedded_server() as server:
+        server.wait()
+        killed = server._process
+        killed.kill()
+        killed.wait()
+        assert _ask(server.port, "GET", "/api/health", _known(server), patience=300)[0] == 200
+        assert ["ended: signal 9. Another one takes its place" in line for line in told] == [True]
+        second = server._process
+    assert second is not killed
+    assert second.poll() is not None
+    with socket.socket() as rival:
+        rival.bind(("127.0.0.1", server.port))
