@@ -176,4 +176,9 @@ def _remember_overheads(results: Sequence[RunResult], growth_mb: float, around: 
         for run in results
         if run.finished and (beside := run.final("system/overhead_seconds")) is not None
     ]
-    remember([beside for beside, _ in known], [segments for _, segments in known], growth_mb, around, ratio)
+    try:
+        remember(
+            [beside for beside, _ in known], [segments for _, segments in known], growth_mb, around, ratio
+        )
+    except OSError as error:  # the study has its results
+        notify(f"what this study took is not kept for the next forecast: {error}")

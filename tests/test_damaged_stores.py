@@ -14,8 +14,10 @@ from mlflow.exceptions import MlflowException
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
 from federated.errors import BadInput
+from federated.report import RunResult
 from federated.study import StudyConfig
 from flows import embedded_server
+from flows import federated_study as flows_of_study
 from tasks.tracking import resuming, syncing, telling
 from tasks.tracking.access import require_store
 from tasks.tracking.comparison import compare_again
@@ -221,3 +223,14 @@ def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tm
     made = home / "mlflow.db" if place == "home" else tmp_path / "runs.db"
     left = {file.name for file in made.parent.iterdir()} - {made.name, f"{made.name}.lock", "home"}
     assert (made.stat().st_size > 0, left) == (True, set())
+
+
+def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch):
+    (home / "overheads.json").mkdir(parents=True)
+    lines = []
+    monkeypatch.setattr(flows_of_study, "notify", lines.append)
+    history = ((0, {"accuracy": 0.5}), (1, {"accuracy": 0.6, "system/overhead_seconds": 1.0}))
+    result = RunResult("study", "arm", 0, "FINISHED", {}, history, "accuracy")
+    flows_of_study._remember_overheads([result], 10.0, 5.0, 1.0)
+    assert len(lines) == 1
+    assert "is not kept for the next forecast" in lines[0]

@@ -63,6 +63,24 @@ def test_where_the_store_goes_away_again_the_rest_waits(journal):
     assert heard == [0, 1, "away", 2, 3, 4]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xff\x00", b"12 or so"])
+def test_where_nobody_knows_what_was_delivered_all_is_delivered_again(journal, mark):
+    heard = []
+
+    def deliver(told, files):
+        heard.append(told.content["at"])
+        if heard == [0, 1]:
+            raise Away
+
+    for at in range(3):
+        journal.append(_told(at))
+    with pytest.raises(Away):
+        journal.deliver(deliver, _is_away)
+    (journal.folder / "delivered").write_bytes(mark)
+    assert journal.deliver(deliver, _is_away) == 3
+    assert heard == [0, 1, 0, 1, 2]
+
+
 def test_what_is_appended_while_it_is_delivered_is_delivered_too(journal):
     heard = []
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.faults.fault import ROOT, Came, Fault, NotHere, Place
+from benchmarks.faults.processes import FAULTS as PROCESSES
 from benchmarks.faults.tracking import FAULTS as TRACKING
 
-FAULTS = [*TRACKING]
+FAULTS = [*TRACKING, *PROCESSES]
 PAGE = ROOT / "docs" / "reliability.md"
 _HEADER = "| fault | how injected | what happened | what was lost |\n|---|---|---|---|\n"
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = """\
 name: faults
 base: {dataset: digits, model: "mlp(hidden=[8])", clients: 6, cohort: {size: 3}, rounds: ROUNDS}
-seeds: [0, 1]
+seeds: SEEDS
 axes: {partitioner: [iid, dirichlet(0.3)]}
 """
 
@@ -46,10 +46,11 @@ class Place:
         """FEDSTUDY_HOME of its studies."""
         return self.folder / "home"
 
-    def study(self, rounds: int = 40) -> Path:
-        """A study of four runs."""
+    def study(self, rounds: int = 40, seeds: int = 2) -> Path:
+        """A study of two runs a seed."""
         path = self.folder / "study.yaml"
-        path.write_text(STUDY.replace("ROUNDS", str(rounds)), encoding="utf-8")
+        text = STUDY.replace("ROUNDS", str(rounds)).replace("SEEDS", str([*range(seeds)]))
+        path.write_text(text, encoding="utf-8")
         return path
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[bytes]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections import Counter
+from typing import Any
 
 from benchmarks.faults.fault import Place
 
@@ -22,6 +24,7 @@ for run in client.search_runs([one.experiment_id for one in client.search_experi
     rounds = sorted(step for name, step in steps if name == "train/loss")
     found.append({"status": run.info.status, "child": "mlflow.parentRunId" in run.data.tags,
                   "rounds": rounds, "twice": sum(n > 1 for n in Counter(steps).values()),
+                  "time": [run.info.start_time, run.info.end_time],
                   "model": bool(run.outputs and run.outputs.model_outputs),
                   "verdict": "verdict" in run.data.tags})
 print("FOUND" + json.dumps(found))
@@ -40,14 +43,12 @@ def ended(code: int, said: str) -> str:
 
 def lost(place: Place, runs: int = 4, studies: int = 1) -> str:
     """What is not in MLflow, or twice; "nothing" where all is there once."""
-    looked = place.process([sys.executable, "-c", _LOOK])
-    if looked.wait():
-        return f"MLflow cannot be read: {last(place.said(looked))}"
-    said = place.said(looked)
-    found = json.loads(said[said.index("FOUND") + len("FOUND") :])
+    found = _found(place)
+    if isinstance(found, str):
+        return f"MLflow cannot be read: {found}"
     children = [run for run in found if run["child"]]
     wrong = []
-    if Counter(run["status"] for run in found) != {"FINISHED": runs + studies}:
+    if Counter(run["status"] for run in found) != Counter({"FINISHED": runs + studies}):
         wrong.append(f"runs are {dict(Counter(run['status'] for run in found))}")
     if any(run["rounds"] != list(range(1, len(run["rounds"]) + 1)) or not run["rounds"] for run in children):
         wrong.append(f"rounds of {sum(run['rounds'] != sorted(set(run['rounds'])) for run in children)} runs")
@@ -58,6 +59,31 @@ def lost(place: Place, runs: int = 4, studies: int = 1) -> str:
     if sum(run["verdict"] for run in found) != studies:
         wrong.append("a verdict")
     return "; ".join(wrong) or "nothing"
+
+
+def at_a_time(place: Place, after: int) -> int:
+    """The most runs that went on side by side, of those that began after a moment in ms since 1970."""
+    found = _found(place)
+    assert not isinstance(found, str), found
+    times: list[tuple[int, int]] = [
+        (run["time"][0], run["time"][1]) for run in found if run["child"] and run["time"][0] > after
+    ]
+    return max(sum(begin <= moment < end for begin, end in times) for moment, _ in times)
+
+
+def now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+def _found(place: Place) -> list[dict[str, Any]] | str:
+    """What MLflow has of each run; the last line of what went wrong where it cannot be read."""
+    looked = place.process([sys.executable, "-c", _LOOK])
+    code, said = looked.wait(), place.said(looked)
+    if code:
+        return last(said)
+    found: list[dict[str, Any]] = json.loads(said[said.index("FOUND") + len("FOUND") :])
+    return found
 
 
 def last(said: str) -> str:
