@@ -33,6 +33,7 @@ from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome
 from tasks.tracking.concluding import conclude_when_possible
+from tasks.tracking.failures import found
 from tasks.tracking.forecasts import log_fact, log_forecast
 from tasks.tracking.resuming import finished_before, go_on_with_study
 from tasks.tracking.telling import begin, say_with
@@ -128,8 +129,9 @@ def _run_several(
         {"run": opaque(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
     ]
 
-    def died(at: int) -> None:
+    def died(at: int) -> bool:
         tracking.end_lost_runs(parent_run_id, "FAILED", "its process died", runs[at].order)
+        return bool(found(lambda: finished_before(parent_run_id, [runs[at]])))
 
     try:
         with news_line() as address, Processes(workers, _begin, (address, workers), died) as processes:

@@ -17,6 +17,7 @@ from typing import Any, Self
 from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.states import Completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 _TRIES = 2  # a process that the system kills once, for memory say, may do better beside others
@@ -25,11 +26,12 @@ _TRIES = 2  # a process that the system kills once, for memory say, may do bette
 class Processes:
     """Processes that run a task with one set of arguments after another.
 
-    begin, of: what each process calls at its start. died: told the index of the arguments whose process died.
+    begin, of: what each process calls at its start. died: told the index of the arguments whose process died; whether
+    the work was done all the same, and only nobody heard of it.
     """
 
     def __init__(
-        self, count: int, begin: Callable[..., None], of: tuple[Any, ...], died: Callable[[int], None]
+        self, count: int, begin: Callable[..., None], of: tuple[Any, ...], died: Callable[[int], bool]
     ) -> None:
         self._count = count
         self._begin = begin
@@ -88,7 +90,7 @@ class Processes:
             state = future.state if future.state.is_final() else None
         if state is None:
             process.__exit__(None, None, None)
-            self._died(at)
+            state = Completed() if self._died(at) else None
         else:
             self._idle.append(process)
         return state

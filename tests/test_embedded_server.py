@@ -116,8 +116,8 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
 
 def test_the_server_ends_with_a_process_that_is_killed():
     """A kill -9 leaves nobody who could stop it."""
-    start = "import time; from flows.embedded_server import EmbeddedServer as S, _bound_socket; "
-    start += "print(S(_bound_socket())._process.pid, flush=True); time.sleep(60)"
+    start = "import time; from flows.embedded_server import embedded_server\n"
+    start += "with embedded_server() as server: print(server._process.pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
     server = int(parent.stdout.readline())
     parent.kill()

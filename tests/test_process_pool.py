@@ -1,0 +1,50 @@
+"""Processes that die while they work."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.process_pool import Processes
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("prefect"),
+    pytest.mark.usefixtures("prefect_server", "home"),
+]
+
+
+@task(cache_policy=NO_CACHE)
+def _works(folder: str, dies: bool) -> str:
+    Path(folder, str(os.getpid())).touch()
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def _nothing() -> None:
+    pass
+
+
+@pytest.mark.parametrize("done_all_the_same", [True, False])
+def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done_all_the_same):
+    asked = []
+
+    def died(at):
+        asked.append(at)
+        return done_all_the_same
+
+    folders = [tmp_path / "dies", tmp_path / "lives"]
+    for folder in folders:
+        folder.mkdir()
+    arguments = [{"folder": str(folder), "dies": folder.name == "dies"} for folder in folders]
+    with Processes(2, _nothing, (), died) as processes:
+        states = processes.run(_works, arguments, again={})
+    assert states[1].is_completed()
+    assert (states[0] is not None) is done_all_the_same
+    tries = 1 if done_all_the_same else 2
+    assert [len(list(folder.iterdir())) for folder in folders] == [tries, 1]
+    assert asked == [0] * tries
