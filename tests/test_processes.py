@@ -116,3 +116,13 @@ def test_a_study_that_goes_on_ends_what_was_left_of_it(opened, resume):
         assert "failure" not in connect().get_run(ids[0]).data.tags
     else:
         assert outcome.parent_run_id != ids[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
+def test_a_damaged_mark_of_the_home_makes_it_another_home(home, content):
+    """Nobody knows of processes of the home that it was; new ones are known."""
+    before = processes._place(processes._folder())
+    (home / "home-id").write_bytes(content)
+    assert processes._place(processes._folder()) != before
+    assert not processes.is_dead(f"{before}.{'0' * 32}")
+    assert processes.is_dead(f"{processes._place(processes._folder())}.{'0' * 32}")

@@ -11,7 +11,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from benchmarks.faults.fault import Came, Fault, Place, wait_for
-from benchmarks.faults.looking import at_a_time, ended, last, lost, now
+from benchmarks.faults.looking import at_a_time, ended, lost, now
 
 _ROUNDS, _MANY_ROUNDS, _LONG = 200, 600, 4000
 _POOL = "multiprocessing.spawn"
@@ -90,12 +90,17 @@ def database(name: str) -> Callable[[Place], Came]:
         came = []
         for command in (["run", file, "--resume"], ["compare", "faults"], ["sync"]):
             code, said = place.flows(*command)
-            came.append(f"{command[0]}: exit code {code}, {last(said)}" if code else f"{command[0]}: works")
+            came.append(f"{command[0]}: exit code {code}{_told(said, name) if code else ''}")
         (place.home / name).write_bytes(whole)
         again, _ = place.flows("run", file, "--resume")
         return Came(f"{'; '.join(came)}; put back, --resume: exit code {again}", lost(place))
 
     return inject
+
+
+def _told(said: str, name: str) -> str:
+    lines = sum(name in line for line in said.splitlines())
+    return ", a traceback" if "Traceback" in said else f", {lines} line{'s' if lines != 1 else ''} about it"
 
 
 def _flipped(content: bytearray) -> bytearray:

@@ -69,7 +69,7 @@ def _place(folder: Path) -> str:
     with alone(folder.with_name("home-id.lock")):
         if not mark.exists():
             mark.write_text(uuid4().hex, encoding="ascii")
-    home_id = mark.read_text(encoding="ascii")
+    home_id = mark.read_text(encoding="ascii", errors="replace")  # whatever happened to it
     return hashlib.sha256(f"{home_id} {folder} {platform.node()}".encode()).hexdigest()[:32]
 
 

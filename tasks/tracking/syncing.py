@@ -42,6 +42,6 @@ def _say_what_waits_for_others() -> bool:
     others = [Journal(file.parent) for file in sorted((home() / "journal").glob("*/address"))]
     waiting = [other for other in others if other.waits]
     for other in waiting:
-        wanted = (other.folder / "address").read_text(encoding="utf-8")
+        wanted = (other.folder / "address").read_text(encoding="utf-8", errors="replace")
         say(f"more waits for MLflow at {wanted}: set MLFLOW_TRACKING_URI to it and sync again")
     return bool(waiting)
