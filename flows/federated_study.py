@@ -29,6 +29,7 @@ from flows.federated_run import federated_run
 from flows.news_line import Address, news_line, report_to
 from flows.process_pool import Processes, end_with_parent
 from flows.progress import Progress, notify, tell
+from flows.runtime import write_nothing_about_lost_logs
 from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome
@@ -146,6 +147,7 @@ def _run_several(
 def _begin(news_address: Address, workers: int) -> None:
     """At the start of a process of a run."""
     contain_exits()
+    write_nothing_about_lost_logs()
     end_with_parent()
     share_cores(workers)
     report_to(news_address)

@@ -4,6 +4,7 @@ Nothing here matters to a deployment: a worker brings its own server and setting
 the environment always wins.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 def configure() -> None:
     """Put the settings into the environment. Must come before the first import of Prefect. Raises BadInput."""
     ask_loopback_directly()
+    write_nothing_about_lost_logs()
     embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url("prefect.db", "sqlite+aiosqlite")}
     for name, value in {**_EMBEDDED, **_QUIET, **embedded}.items():
         os.environ.setdefault(name, value)
@@ -51,6 +53,11 @@ def configure() -> None:
         home().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"FEDSTUDY_HOME: {home()} cannot be a folder: {error.strerror}") from error
+
+
+def write_nothing_about_lost_logs() -> None:
+    """Where Prefect is away, what the study says of it is enough: each batch of logs would write lines between ours."""
+    logging.raiseExceptions = False
 
 
 class PrefectAway(RuntimeError):

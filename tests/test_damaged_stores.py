@@ -1,5 +1,6 @@
 """Databases that are damaged, and stores that go away while they are read: one line, and nothing lost."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import prefect
 import pytest
 from mlflow.exceptions import MlflowException
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
@@ -234,3 +236,48 @@ def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch)
     flows_of_study._remember_overheads([result], 10.0, 5.0, 1.0)
     assert len(lines) == 1
     assert "is not kept for the next forecast" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_prefect_that_goes_away_in_the_middle_ends_the_command_with_one_line(home, tmp_path):
+    """Whatever it was that asked it; the server of this test answers what is asked at first, and then 503."""
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps(STUDY), encoding="utf-8")
+
+    class Away(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            first = {
+                "/api/flows/filter": b"[]",
+                "/api/admin/version": json.dumps(prefect.__version__).encode(),
+            }
+            body = first.get(self.path, b"")
+            self.send_response(200 if self.path in first else 404 if "csrf" in self.path else 503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *said: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Away)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/api"
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": url,
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_CLIENT_MAX_RETRIES": "0",
+    }
+    command = [sys.executable, "-m", "flows", "run", str(file)]
+    try:
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: Prefect at {url} does not answer any more: ")
+    assert line.endswith("`run ... --resume` goes on from what is done")

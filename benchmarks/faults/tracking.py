@@ -66,17 +66,16 @@ def server_hangs(place: Place) -> Came:
     return Came(ended(code, place.said(study)), lost(place))
 
 
-def killed(moment: str) -> Callable[[Place], Came]:
-    """kill -9 at a moment, by what was said last, then --resume."""
+def killed(moment: str, file: str = "") -> Callable[[Place], Came]:
+    """kill -9 at a moment, then --resume. moment: what was said last; file: a pattern of what is in the home then."""
 
     def inject(place: Place) -> Came:
-        file = str(place.study(ROUNDS))
-        study = place.start("run", file)
-        wait_for(lambda: moment in place.said(study))
-        time.sleep(0.3)
+        asked = str(place.study(ROUNDS))
+        study = place.start("run", asked)
+        wait_for(lambda: moment in place.said(study) and (not file or any(place.home.glob(file))))
         os.kill(study.pid, signal.SIGKILL)
         study.wait()
-        code, said = place.flows("run", file, "--resume")
+        code, said = place.flows("run", asked, "--resume")
         before = said.count("finished before")
         return Came(f"--resume: exit code {code}, {before} runs not run again", lost(place))
 
@@ -194,16 +193,20 @@ FAULTS = [
         killed("checking 4 runs"),
     ),
     Fault(
-        "study killed at its first run",
-        "kill -9 once the forecast was said, then `--resume`",
-        killed("forecast"),
+        "study killed in its first run",
+        "kill -9 once that has a checkpoint, then `--resume`",
+        killed("forecast", "checkpoints/*.safetensors"),
     ),
     Fault(
         "study killed between runs",
         "kill -9 after the second of four runs, then `--resume`",
         killed("done 2/4"),
     ),
-    Fault("study killed at its end", "kill -9 after the last run, then `--resume`", killed("done 4/4")),
+    Fault(
+        "study killed at its end",
+        "kill -9 once the report is begun, then `--resume`",
+        killed("done 4/4", "reports/*"),
+    ),
     Fault(
         "Ctrl-C while MLflow is away",
         f"{_SERVER} killed, SIGINT; started again, `--resume`",
