@@ -9,6 +9,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import create_server
 
 import prefect
 import pytest
@@ -163,6 +164,13 @@ def test_a_server_is_no_database_whose_ui_can_be_served(home, fails):
     uri = fails(200, b'{"experiments": []}')
     with pytest.raises(BadInput, match=f"MLFLOW_TRACKING_URI is the server {uri}, .*open that address"):
         serve_ui(5000)
+
+
+def test_a_port_that_another_program_has_is_said_before_the_ui_starts(home):
+    with create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BadInput, match=f"^--port {port}: Address already in use; choose a free one"):
+            serve_ui(port)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
 
 from federated.errors import BadInput
 from tasks.tracking.access import require_store
@@ -21,10 +22,12 @@ _NOT_SERVED = ("http", "https", "databricks", "databricks-uc", "uc")
 def serve_ui(port: int) -> int:
     """Run MLflow's UI on loopback until a signal ends it; its exit code.
 
-    Raises BadInput where there is no store, and where MLFLOW_TRACKING_URI is no database: a server has a UI of its own.
+    Raises BadInput where there is no store, where the port cannot be had, and where MLFLOW_TRACKING_URI is a server,
+    which has a UI of its own.
     """
     require_store()
     _require_database()
+    _require_port(port)
     command = [sys.executable, "-P", str(_PROGRAM), sys.executable, "-m", "mlflow", "server"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1"]  # one person looks; four take longer to start
@@ -52,3 +55,13 @@ def _require_database() -> None:
             f"MLFLOW_TRACKING_URI is the server {uri}, which has the UI itself: open that address; without "
             "MLFLOW_TRACKING_URI this command serves the database in FEDSTUDY_HOME"
         )
+
+
+def _require_port(port: int) -> None:
+    """The server itself would end with exit code 0 between its own lines."""
+    with socket() as probe:
+        probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"--port {port}: {error.strerror}; choose a free one") from error
