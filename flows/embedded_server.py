@@ -6,7 +6,6 @@ two seconds that the server could already be starting in. Ours is started before
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -62,7 +61,7 @@ class EmbeddedServer:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self._said_before = os.fstat(self._said.fileno()).st_size
-        return _start_deaf_to_interrupts(self._bound.fileno(), self.secret, self._said)
+        return _start_apart(self._bound.fileno(), self.secret, self._said)
 
     @property
     def api_url(self) -> str:
@@ -168,11 +167,12 @@ def _bound_socket() -> socket:
     raise BadInput(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free for Prefect's embedded server")
 
 
-def _start_deaf_to_interrupts(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _start_apart(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.Popen[bytes]":
     """The process, which serves on this socket whoever knows the secret; its errors go to `said`.
 
-    Ctrl-C reaches us alone: the flows need it to say that they ended. Its input is a pipe on which nothing is said:
-    when we are gone, killed or not, it closes, and the server ends.
+    What ends us ends it after us, as the flows need it to say that they ended: Ctrl-C, a terminal that closes and
+    whatever else goes to our group do not reach it, in a session of its own. Its input is a pipe on which nothing is
+    said: when we are gone, killed or not, it closes, and the server ends.
     """
     home().mkdir(parents=True, exist_ok=True)
     # -P: this folder holds no libraries.
@@ -186,11 +186,11 @@ def _start_deaf_to_interrupts(descriptor: int, secret: str, said: IO[bytes]) -> 
         "PREFECT_SERVER_API_AUTH_STRING": secret,  # not on the command line, which everybody may read
         "PREFECT_API_AUTH_STRING": secret,
     }
-    # A child inherits the signals that the thread that starts it has blocked.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stderr=said, pass_fds=[descriptor]
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=said,
+        pass_fds=[descriptor],
+        start_new_session=True,
+    )

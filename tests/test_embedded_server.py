@@ -54,9 +54,7 @@ class _Program:
 def test_a_server_that_does_not_start_is_said_so(monkeypatch, said, code, message):
     from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-    monkeypatch.setattr(
-        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(code)
-    )
+    monkeypatch.setattr(embedded_server, "_start_apart", lambda descriptor, secret, said: _Program(code))
     with embedded_server._bound_socket() as bound:
         server = EmbeddedServer(bound, said)
     with (
@@ -91,25 +89,19 @@ def test_the_server_has_the_socket_where_the_port_was_chosen():
         rival.bind(("127.0.0.1", server.port))
 
 
-def test_interrupts_reach_us_alone(monkeypatch, said):
-    """The server's process inherits what is blocked when it is started; ours is as before."""
-    blocked = []
-    monkeypatch.setattr(
-        embedded_server.subprocess,
-        "Popen",
-        lambda command, env, **_: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-    )
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    embedded_server._start_deaf_to_interrupts(8000, "a:b", said)
-    assert signal.SIGINT in blocked[0]
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+def test_what_goes_to_our_group_reaches_us_alone(monkeypatch, said):
+    """Ctrl-C, a terminal that closes: the server is in a session of its own."""
+    given = {}
+    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, **options: given.update(options))
+    embedded_server._start_apart(8000, "a:b", said)
+    assert given["start_new_session"] is True
 
 
 def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
     given = {}
     monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, **_: given.update(env))
     monkeypatch.setitem(os.environ, "PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
-    embedded_server._start_deaf_to_interrupts(8000, "a:b", said)
+    embedded_server._start_apart(8000, "a:b", said)
     assert given["PREFECT_SERVER_LOGGING_LEVEL"] == "ERROR"
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
 
@@ -241,9 +233,7 @@ def test_the_secret_is_in_no_command_line_and_in_no_file(running, tmp_path_facto
 
 
 def test_no_two_servers_have_one_secret(monkeypatch, said):
-    monkeypatch.setattr(
-        embedded_server, "_start_deaf_to_interrupts", lambda descriptor, secret, said: _Program(0)
-    )
+    monkeypatch.setattr(embedded_server, "_start_apart", lambda descriptor, secret, said: _Program(0))
     with embedded_server._bound_socket() as bound:
         assert EmbeddedServer(bound, said).secret != EmbeddedServer(bound, said).secret
 
@@ -260,6 +250,7 @@ def test_a_server_that_is_killed_is_replaced_and_who_asks_meanwhile_gets_an_answ
         assert _ask(server.port, "GET", "/api/health", _known(server), patience=300)[0] == 200
         assert ["ended: signal 9. Another one takes its place" in line for line in told] == [True]
         second = server._process
+        assert os.getsid(second.pid) == second.pid  # signals to our group do not reach it
     assert second is not killed
     assert second.poll() is not None
     with socket.socket() as rival:
