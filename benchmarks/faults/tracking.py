@@ -82,8 +82,11 @@ def killed(moment: str, file: str = "") -> Callable[[Place], Came]:
     return inject
 
 
-def interrupted(number: int, times: int) -> Callable[[Place], Came]:
-    """A signal, perhaps twice, with the server away; then --resume once it is back."""
+def interrupted(number: int, times: int, whole_group: bool = False) -> Callable[[Place], Came]:
+    """A signal, perhaps twice, with the server away; then --resume once it is back.
+
+    whole_group: to all processes of the study, as a terminal sends it.
+    """
 
     def inject(place: Place) -> Came:
         server = served(place)
@@ -93,7 +96,7 @@ def interrupted(number: int, times: int) -> Callable[[Place], Came]:
         server.stop()
         time.sleep(3)
         for _ in range(times):
-            os.kill(study.pid, number)
+            (os.killpg if whole_group else os.kill)(study.pid, number)
             time.sleep(0.5)
         code = study.wait()
         said = place.said(study)
@@ -214,7 +217,11 @@ FAULTS = [
     ),
     Fault("Ctrl-C twice while MLflow is away", "the same with two SIGINT", interrupted(signal.SIGINT, 2)),
     Fault("SIGTERM while MLflow is away", "the same with SIGTERM", interrupted(signal.SIGTERM, 1)),
-    Fault("terminal closed while MLflow is away", "the same with SIGHUP", interrupted(signal.SIGHUP, 1)),
+    Fault(
+        "terminal closed while MLflow is away",
+        "the same with SIGHUP to all of its processes",
+        interrupted(signal.SIGHUP, 1, whole_group=True),
+    ),
     Fault("embedded database locked for 70 s", "`BEGIN EXCLUSIVE` by another program", locked),
     Fault(
         "disk of the MLflow server full",
