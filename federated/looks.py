@@ -2,8 +2,9 @@
 
 A group-sequential design (Pocock 1977; Lan and DeMets 1983): looks are taken at counts of seeds that are known in
 advance, and each has a share of the error rate, all shares together 1. By Bonferroni's inequality the rate holds over
-all looks, whatever was tested and however seeds were added; no history is needed. A count between two looks is judged
-by as many of its first seeds as the look before has.
+all looks, whatever was tested; no history is needed. A count between two looks is judged by as many of its first seeds
+as the look before has. First by their numbers: the rate holds for seeds that are added in rising order, however
+many at a time, and not where one with a lower number comes later and changes whom a look has seen.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Looks:
         """The looks beyond so many seeds, up to MOST_SEEDS."""
         ahead = itertools.takewhile(lambda look: look <= MOST_SEEDS, self._counts())
         return (look for look in ahead if look > count)
+
+    def next(self, count: int) -> int | None:
+        """The first look beyond so many seeds, however far; None where the plan ends."""
+        return next((look for look in self._counts() if look > count), None)
 
     def share(self, look: int) -> float:
         """Which part of the error rate a look has."""

@@ -13,7 +13,7 @@ from federated.report import RunResult
 from federated.report.contrasts import PairedScores, UnpairedScores, judged, more_seeds
 from federated.report.paired import compare_paired
 from federated.report.statistics import RATE
-from federated.report.words import looks_text
+from federated.report.words import looks_text, seeds_needed, verdict_text
 
 DELTA = 0.01
 STUDIES = 300
@@ -179,8 +179,8 @@ def test_a_verdict_has_the_direction_of_the_seeds_it_was_taken_from() -> None:
         for seed, score in enumerate(values.tolist())
     ]
     (pair,) = compare_paired(results)
-    assert pair.mean is not None
-    assert (pair.mean < 0, pair.judged, pair.count, pair.verdict) == (True, 5, 7, "better")
+    assert pair.estimate is not None
+    assert (pair.estimate < 0, pair.judged, pair.count, pair.verdict) == (True, 5, 7, "better")
 
 
 def test_a_plan_of_looks_is_checked_and_its_price_is_said() -> None:
@@ -198,3 +198,35 @@ def test_a_plan_of_looks_is_checked_and_its_price_is_said() -> None:
     assert "With 10 seeds a difference must be 1.4 times" in said.replace("with", "With")
     assert "1.9 times the seeds" in said
     assert "price" not in looks_text(compare_paired(results, looks=Looks((10,))), Looks((10,)))
+
+
+@pytest.mark.parametrize(
+    ("shifts", "looks", "verdict", "sentence"),
+    [
+        (
+            [0.05] * 6,
+            (10,),
+            "inconclusive, 4 more seeds like these would decide; the same difference with every seed",
+            ", 4 more seeds would probably decide",
+        ),
+        (
+            [0.05, 0.051, 0.052] * 4,
+            (300,),
+            "inconclusive, the plan's next look is at 300 seeds",
+            ", the plan's next look is at 300 seeds",
+        ),
+        ([0.02, -0.01] * 5, (10,), "inconclusive, there is no further look", ", there is no further look"),
+        ([0.05, -0.049] * 5, (10, 12), "inconclusive, and so probably with 12 seeds", ""),
+    ],
+)
+def test_with_a_plan_of_ones_own_its_next_look_is_said(
+    shifts: list[float], looks: tuple[int, ...], verdict: str, sentence: str
+) -> None:
+    results = [
+        RunResult("s", name, seed, "FINISHED", {}, ((1, {ACCURACY: 0.8 + shift}),), ACCURACY)
+        for name, values in (("plain", [0.0] * len(shifts)), ("other", shifts))
+        for seed, shift in enumerate(values)
+    ]
+    pairs = compare_paired(results, looks=Looks(looks))
+    assert verdict_text(pairs[0]) == verdict
+    assert seeds_needed(pairs) == sentence

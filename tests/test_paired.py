@@ -35,7 +35,7 @@ def test_a_known_effect_is_found_beneath_a_larger_spread_of_seeds(effect: float,
     assert paired.verdict == verdict
     assert paired.interval is not None
     assert paired.interval.low < effect < paired.interval.high
-    assert (paired.mean, paired.seeds) == (pytest.approx(effect, abs=0.002), tuple(range(SEEDS)))
+    assert (paired.estimate, paired.seeds) == (pytest.approx(effect, abs=0.002), tuple(range(SEEDS)))
 
 
 def test_for_an_error_less_is_better() -> None:
@@ -54,7 +54,7 @@ def test_for_an_error_less_is_better() -> None:
 def test_identical_arms_are_flagged_whatever_the_seeds() -> None:
     for seeds in (1, 2, SEEDS):
         paired = only([*arm("plain", BASE[:seeds]), *arm("other", BASE[:seeds])])
-        assert (paired.verdict, paired.mean, paired.interval) == ("no effect", 0.0, None)
+        assert (paired.verdict, paired.estimate, paired.interval) == ("no effect", 0.0, None)
 
 
 def test_the_same_score_from_another_curve_is_not_identical() -> None:
@@ -94,7 +94,7 @@ def test_only_seeds_that_both_finished_count() -> None:
     assert only([*arm("plain", BASE), *other]).seeds == (0, 1, 3, 4, 5, 6, 7)
     broken = arm("other", [np.nan] * SEEDS)
     paired = only([*arm("plain", BASE), *broken])
-    assert (paired.verdict, paired.mean, paired.seeds) == ("inconclusive", None, ())
+    assert (paired.verdict, paired.estimate, paired.seeds) == ("inconclusive", None, ())
 
 
 def test_a_larger_family_needs_more_evidence() -> None:

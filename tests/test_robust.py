@@ -9,8 +9,10 @@ from federated.comparison import Comparison
 from federated.looks import Looks
 from federated.report import Report, RunResult
 from federated.report.contrasts import judged
-from federated.report.robust import RankedScores, _signed_rank_law, outlying, rank_interval
+from federated.report.paired import compare_paired, paired_table
+from federated.report.robust import RankedScores, _signed_rank_law, hodges_lehmann, outlying, rank_interval
 from federated.report.statistics import LEVEL
+from federated.report.words import difference_text
 
 ACCURACY = "generalisation/test_accuracy"
 
@@ -71,6 +73,29 @@ def test_a_failed_seed_hides_a_difference_from_t_and_not_from_ranks() -> None:
     said = "Far from the other seeds, where t intervals and tests are not to be trusted: other (seed 19); "
     assert any(each.startswith(said) for each in by_t.verdict)
     assert not any("Far from" in each for each in by_ranks.verdict)
+
+
+def test_a_failed_seed_that_turns_the_mean_round_turns_no_direction() -> None:
+    shifts = [0.02 + at / 10_000 for at in range(19)] + [-0.6]
+    assert np.mean(shifts) < 0
+    report = arms(shifts, robust=True)
+    pair = report.pairs[0]
+    assert pair.interval is not None
+    assert pair.estimate is not None
+    assert (pair.verdict, pair.interval.low <= pair.estimate <= pair.interval.high) == ("better", True)
+    assert paired_table([pair])["difference"] == [pair.estimate]
+    assert difference_text(pair).startswith("+0.021 [+0.02")
+    assert f"Better than plain: other ({difference_text(pair)})." in report.verdict
+    assert {row.arm: row.cells for row in report.ranking}["other"]["difference"] == difference_text(pair)
+    turned = compare_paired(arms([-shift for shift in shifts]).results, robust=True)[0]
+    assert (turned.verdict, turned.estimate) == ("worse", pytest.approx(-pair.estimate))
+
+
+def test_the_hodges_lehmann_estimate_by_hand() -> None:
+    assert hodges_lehmann(np.array([0.0, 1.0, 11.0])) == 3.25  # of 0, 0.5, 1, 5.5, 6, 11
+    assert (
+        arms([0.1] * 12 + [0.0] * 38, robust=True).pairs[0].verdict == "inconclusive"
+    )  # their estimate is 0
 
 
 def test_ties_and_equal_differences_are_counted() -> None:

@@ -130,7 +130,7 @@ def test_arms_of_two_studies_are_paired_only_on_the_same_partitions() -> None:
         [*runs("a", "a: x", BASE, partition=""), *runs("b", "b: y", better, partition="")]
     )
     assert (paired.unpaired, apart.unpaired, unknown.unpaired) == (False, True, True)
-    assert paired.mean == pytest.approx(apart.mean)
+    assert paired.estimate == pytest.approx(apart.estimate)
     assert paired.interval is not None
     assert apart.interval is not None
     assert apart.interval == welch_interval(better, BASE)

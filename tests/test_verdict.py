@@ -186,7 +186,7 @@ def test_the_picture_of_differences_shows_means_and_intervals_in_the_arms_colour
     assert figure is not None
     panel = figure.axes[0]
     dots = [line for line in panel.lines if len(line.get_xdata()) == 1]  # type: ignore[arg-type]
-    assert [float(line.get_xdata()[0]) for line in dots] == pytest.approx([pair.mean for pair in PAIRS])  # type: ignore[index]
+    assert [float(line.get_xdata()[0]) for line in dots] == pytest.approx([pair.estimate for pair in PAIRS])  # type: ignore[index]
     assert [tick.get_text() for tick in panel.get_yticklabels()] == [pair.arm for pair in PAIRS]
     front = pareto_picture(STUDY)
     assert front is not None

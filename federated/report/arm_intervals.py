@@ -20,11 +20,11 @@ _Row = tuple[str, float | None, Interval | None]
 
 
 def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) -> Figure | None:
-    """Mean difference of every arm from the baseline with its interval; None where nothing was compared.
+    """Difference of every arm from the baseline with its interval; None where nothing was compared.
 
     The grey band is `delta` either way: differences within it do not matter.
     """
-    rows: list[_Row] = [(pair.arm, pair.mean, pair.interval) for pair in pairs]
+    rows: list[_Row] = [(pair.arm, pair.estimate, pair.interval) for pair in pairs]
     if not any(mean is not None for _, mean, _ in rows):
         return None
     figure, panels = blank(9.5, 1.05 + 0.27 * len(rows))

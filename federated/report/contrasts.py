@@ -18,8 +18,8 @@ class Contrast(Protocol):
     """The scores of one arm against those of another, in the order of their seeds."""
 
     @property
-    def mean(self) -> float | None:
-        """Difference of the means; None where there is nothing to compare."""
+    def estimate(self) -> float | None:
+        """The difference that intervals and tests are about, of the means or by ranks; None without seeds."""
 
     @property
     def count(self) -> int:
@@ -56,7 +56,7 @@ class PairedScores:
     differences: np.ndarray
 
     @property
-    def mean(self) -> float | None:
+    def estimate(self) -> float | None:
         return float(self.differences.mean()) if len(self.differences) else None
 
     @property
@@ -100,7 +100,7 @@ class UnpairedScores:
     theirs: np.ndarray
 
     @property
-    def mean(self) -> float | None:
+    def estimate(self) -> float | None:
         return float(self.mine.mean() - self.theirs.mean()) if self.count else None
 
     @property
@@ -152,11 +152,11 @@ def _first_enough(least: int, with_seeds: Callable[[int], Contrast], delta: floa
 class Judged:
     """Both p of a contrast, at the look that its seeds have reached: divided by the look's share of the error rate.
 
-    seeds: that were judged; 0 before the first look, where both p are 1. mean: their difference.
+    seeds: that were judged; 0 before the first look, where both p are 1. estimate: of their difference.
     """
 
     seeds: int
-    mean: float | None
+    estimate: float | None
     p: float
     same_p: float
 
@@ -168,7 +168,7 @@ def judged(contrast: Contrast, delta: float, looks: Looks) -> Judged:
         return Judged(0, None, 1.0, 1.0)
     seen = contrast if contrast.counted else contrast.first(look)
     share = 1.0 if seen.counted else looks.share(look)
-    return Judged(seen.count, seen.mean, min(seen.p / share, 1.0), min(seen.same_p(delta) / share, 1.0))
+    return Judged(seen.count, seen.estimate, min(seen.p / share, 1.0), min(seen.same_p(delta) / share, 1.0))
 
 
 def more_seeds(contrast: Contrast, delta: float, comparisons: int, looks: Looks) -> int | None:
@@ -182,4 +182,6 @@ def more_seeds(contrast: Contrast, delta: float, comparisons: int, looks: Looks)
         if count < FEWEST_SEEDS
         else contrast.look_needed(delta, RATE / comparisons, looks)
     )
+    if needed is not None and looks.at(needed) is None:  # seeds without spread, before the first look
+        needed = looks.next(count)
     return None if needed is None else needed - count

@@ -16,7 +16,7 @@ from federated.report.by_seed import BySeed, outcomes_of
 from federated.report.contrasts import Contrast, Judged, PairedScores, UnpairedScores, judged, more_seeds
 from federated.report.results import RunResult, arms_of, candidates, same_partition
 from federated.report.robust import RankedScores, outlying
-from federated.report.statistics import LEVEL, RATE, Interval, at_once, holm, within
+from federated.report.statistics import LEVEL, RATE, ROUNDING, Interval, at_once, holm, within
 
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
 
@@ -33,23 +33,25 @@ DELTA = 0.01
 class Paired:
     """One arm against the baseline.
 
-    mean, interval: arm minus baseline in `metric`, at 95 %, cut at the largest difference that the metric can have;
-    None where there is none. picked: whether the baseline is the arm with the best mean; the interval is then one of
-    all pairs of arms that hold at once, as the data chose the pair, and else that of this arm alone.
+    estimate, interval: arm minus baseline in `metric`, of the means or, by ranks, of Hodges and Lehmann; at 95 %, cut
+    at the largest difference that the metric can have; None where there is none. picked: whether the baseline is the
+    arm with the best mean; the interval is then one of all pairs of arms that hold at once, as the data chose the
+    pair, and else that of this arm alone.
     seeds: those that both finished. unpaired: of another study with
     other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on.
     p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
     division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
     of all seeds, not corrected. steady: whether every seed has the same difference. outlying: seeds far from the
     others, where t is what judges. more_seeds: with the verdict "inconclusive" only; None there means that no look up
-    to 200 would probably decide.
+    to 200 would probably decide. next_look: the first beyond
+    these seeds; last_look: the last of those up to 200; None where there is none.
     """
 
     arm: str
     baseline: str
     metric: str
     seeds: tuple[int, ...]
-    mean: float | None
+    estimate: float | None
     interval: Interval | None
     p: float
     same_p: float
@@ -60,6 +62,8 @@ class Paired:
     judged: int = 0
     steady: bool = False
     more_seeds: int | None = None
+    next_look: int | None = None
+    last_look: int | None = None
     unpaired: bool = False
     picked: bool = False
     outlying: tuple[int, ...] = ()
@@ -170,14 +174,14 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
     mine, theirs = (outcomes[name].curves for name in test.arms)
     unpaired = isinstance(contrast, UnpairedScores)
     identical = bool(seeds) and not unpaired and all(mine[seed] == theirs[seed] for seed in seeds)
-    gain = seen.mean if seen.mean is None or higher_is_better(metric) else -seen.mean
+    gain = seen.estimate if seen.estimate is None or higher_is_better(metric) else -seen.estimate
     verdict = "no effect" if identical else _verdict(gain, p, same_p)
     return Paired(
         arm=arm,
         baseline=baseline,
         metric=metric,
         seeds=seeds,
-        mean=contrast.mean,
+        estimate=contrast.estimate,
         interval=within(
             contrast.interval(at_once(comparisons) if picked else LEVEL), range_of_differences(metric)
         ),
@@ -190,6 +194,8 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
         judged=seen.seeds,
         steady=contrast.counted,
         more_seeds=more_seeds(contrast, delta, comparisons, looks) if verdict == "inconclusive" else None,
+        next_look=looks.next(contrast.count),
+        last_look=max(looks.after(contrast.count), default=None),
         unpaired=unpaired,
         picked=picked,
         outlying=_outlying(contrast, seeds, delta),
@@ -204,12 +210,12 @@ def _outlying(contrast: Contrast, seeds: Sequence[int], delta: float) -> tuple[i
 
 
 def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:
-    """gain: how much better the arm is, in the mean over the seeds that were judged."""
+    """gain: how much better the arm is, by the estimate of the seeds that were judged."""
     if gain is None:
         return "inconclusive"
     if same_p < RATE:  # first: a difference too small to matter may still be a certain one
         return "no difference"
-    if p < RATE:
+    if p < RATE and abs(gain) > ROUNDING:  # ranks leave out seeds that are equal, the estimate does not
         return "better" if gain > 0 else "worse"
     return "inconclusive"
 
@@ -223,7 +229,7 @@ def paired_table(pairs: Sequence[Paired]) -> dict[str, list[Any]]:
         "seeds": [pair.count for pair in pairs],
         "seeds judged": [pair.judged for pair in pairs],
         "paired": [not pair.unpaired for pair in pairs],
-        "difference": [pair.mean for pair in pairs],
+        "difference": [pair.estimate for pair in pairs],
         "low": [pair.interval and pair.interval.low for pair in pairs],
         "high": [pair.interval and pair.interval.high for pair in pairs],
         "p (t, Holm)": [pair.p for pair in pairs],

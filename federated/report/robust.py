@@ -19,7 +19,11 @@ from federated.report.statistics import Interval, all_the_same
 
 @dataclass(frozen=True)
 class RankedScores(PairedScores):
-    """As `PairedScores`, by ranks. The mean stays the mean; its interval is not moved by a failed seed."""
+    """As `PairedScores`, by ranks: estimate, interval and tests are all of the means of all pairs of seeds."""
+
+    @property
+    def estimate(self) -> float | None:
+        return hodges_lehmann(self.differences) if self.count else None
 
     def interval(self, level: float) -> Interval | None:
         return rank_interval(self.differences, level)
@@ -49,8 +53,7 @@ def rank_interval(differences: np.ndarray, level: float) -> Interval | None:
     """Between two of the sorted means of all pairs of values [n], each with itself too; None where n is too small."""
     if len(differences) < 2 or all_the_same(differences):
         return None
-    first, second = np.triu_indices(len(differences))
-    means = np.sort((differences[first] + differences[second]) / 2)
+    means = _means_of_pairs(differences)
     below = np.cumsum(_signed_rank_law(len(differences)))
     cut = int(
         np.searchsorted(below, (1 - level) / 2 + 1e-12, side="right")
@@ -58,6 +61,17 @@ def rank_interval(differences: np.ndarray, level: float) -> Interval | None:
     if cut == 0:
         return None
     return Interval(float(means[cut - 1]), float(means[len(means) - cut]))
+
+
+def hodges_lehmann(differences: np.ndarray) -> float:
+    """The middle one of the means of all pairs of values [n], n > 0."""
+    return float(np.median(_means_of_pairs(differences)))
+
+
+def _means_of_pairs(values: np.ndarray) -> np.ndarray:
+    """Sorted [n (n + 1) / 2], each value with itself too: Walsh averages."""
+    first, second = np.triu_indices(len(values))
+    return np.sort((values[first] + values[second]) / 2)
 
 
 def _signed_rank_law(count: int) -> np.ndarray:

@@ -36,7 +36,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if not pairs:
         why = "the baseline has no finished run, or another main metric"
         return [*said, f"Nothing is compared: {why}.", *_lost(results)]
-    shared = [pair for pair in pairs if pair.mean is not None]
+    shared = [pair for pair in pairs if pair.estimate is not None]
     by_verdict = {
         verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
     }
@@ -44,7 +44,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     said += [same.sentence() for same in identical_arms(candidates(results))]
     said += [_about("inconclusive", found) for found in [by_verdict["inconclusive"]] if found]
     said += _equal_scores(shared)
-    if without := [pair.arm for pair in pairs if pair.mean is None]:
+    if without := [pair.arm for pair in pairs if pair.estimate is None]:
         said.append(f"Not compared, for want of runs that finished with both: {'; '.join(without)}.")
     said += _outliers(shared)
     said += _lost(results)
@@ -63,7 +63,7 @@ def _equal_scores(pairs: Sequence[Paired]) -> list[str]:
     equal = [
         pair
         for pair in pairs
-        if pair.steady and pair.verdict != "no effect" and abs(pair.mean or 0.0) <= ROUNDING
+        if pair.steady and pair.verdict != "no effect" and abs(pair.estimate or 0.0) <= ROUNDING
     ]
     if not equal:
         return []
@@ -96,7 +96,8 @@ def _few_seeds(inconclusive: Sequence[Paired]) -> list[str]:
     if waiting := [pair for pair in inconclusive if 0 < pair.judged < pair.count]:
         counts = f"the first {waiting[0].judged} of {waiting[0].count} seeds"
         said.append(
-            f"Judged by {counts}: verdicts are taken at fixed numbers of seeds, so that seeds may be added at will."
+            f"Judged by {counts}: verdicts are taken at fixed numbers of seeds, so that seeds may be added "
+            "in rising order."
         )
     return said
 
@@ -197,7 +198,7 @@ def _headline(
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
     """One sentence on the arms that share a verdict, the largest differences first: not all are named."""
-    pairs = sorted(pairs, key=lambda pair: -abs(pair.mean or 0.0))
+    pairs = sorted(pairs, key=lambda pair: -abs(pair.estimate or 0.0))
     baseline, delta = pairs[0].baseline, pairs[0].delta
     named = "; ".join(f"{pair.arm} ({difference_text(pair)})" for pair in pairs[:3])
     more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""

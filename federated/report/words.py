@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from federated.looks import FEWEST_SEEDS, MOST_SEEDS, Looks
+from federated.looks import FEWEST_SEEDS, Looks
 from federated.report.gap_closed import GapClosed
 from federated.report.paired import Paired
 from federated.report.statistics import RATE, ROUNDING, Interval
@@ -31,23 +31,38 @@ def _verdict_text(pair: Paired) -> str:
         return "no effect: identical to the baseline with every seed"
     if pair.verdict != "inconclusive":
         return pair.verdict
-    if pair.mean is None:
+    if pair.estimate is None:
         return "inconclusive, no shared seed"
     if pair.more_seeds is None:
-        return f"inconclusive, and so probably with {MOST_SEEDS} seeds"
+        return f"inconclusive, {_no_hope(pair)}"
     seeds = f"{pair.more_seeds} more seed{'' if pair.more_seeds == 1 else 's'}"
     if pair.count < FEWEST_SEEDS:
         return f"inconclusive, at least {seeds} needed"
     return f"inconclusive, {seeds} {'like these would' if pair.steady else 'would probably'} decide"
 
 
+def _no_hope(pair: Paired) -> str:
+    """What lies ahead where no look up to 200 seeds would probably decide."""
+    if pair.last_look is not None:
+        return f"and so probably with {pair.last_look} seeds"
+    return _beyond(pair)
+
+
+def _beyond(pair: Paired) -> str:
+    return (
+        "there is no further look"
+        if pair.next_look is None
+        else f"the plan's next look is at {pair.next_look} seeds"
+    )
+
+
 def _sameness(pair: Paired) -> str:
     """What was seen where every seed has the same difference, though the models are not the same."""
-    if not pair.steady or pair.mean is None or pair.verdict == "no effect":
+    if not pair.steady or pair.estimate is None or pair.verdict == "no effect":
         return ""
     return (
         "equal scores with every seed"
-        if abs(pair.mean) <= ROUNDING
+        if abs(pair.estimate) <= ROUNDING
         else "the same difference with every seed"
     )
 
@@ -56,7 +71,9 @@ def seeds_needed(pairs: Sequence[Paired]) -> str:
     """`, 5 to 15 more seeds would probably decide`; with fewer than three nobody knows by how much seeds differ."""
     needed = [pair.more_seeds for pair in pairs]
     if None in needed:
-        return ""
+        beyond = {None if pair.last_look else _beyond(pair) for pair in pairs}
+        told = beyond.pop() if len(beyond) == 1 else None
+        return f", {told}" if told else ""
     least, most = (end(filter(None, needed), default=1) for end in (min, max))
     seeds = f"{most} more seed{'' if most == 1 else 's'}"
     if any(pair.count < FEWEST_SEEDS for pair in pairs):
@@ -69,7 +86,7 @@ def looks_text(pairs: Sequence[Paired], looks: Looks) -> str:
     counts = [pair.judged for pair in pairs if pair.judged]
     text = (
         f"Verdicts are taken at {looks.said()} seeds, each with its share of an error rate of 5 %: "
-        "whoever adds seeds and judges again errs no more often for it."
+        "whoever adds seeds in rising order and judges again errs no more often for it."
     )
     if not counts or looks.share(look := max(set(counts), key=counts.count)) == 1:
         return text
@@ -90,9 +107,9 @@ def _price(share: float, seeds: int) -> float:
 
 def difference_text(pair: Paired) -> str:
     """`+0.012 [+0.003, +0.021]`; without an interval where there is none."""
-    if pair.mean is None:
+    if pair.estimate is None:
         return "–"
-    return f"{signed(pair.mean)} {interval_text(pair.interval)}".rstrip()
+    return f"{signed(pair.estimate)} {interval_text(pair.interval)}".rstrip()
 
 
 def interval_text(interval: Interval | None) -> str:
