@@ -110,6 +110,21 @@ def test_a_record_that_can_never_be_delivered_is_set_aside_with_the_reason(journ
     assert '"at": 1' in json.loads(line)["record"]
 
 
+def test_the_files_of_a_refused_record_stay(journal, tmp_path):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "a.txt").write_text("kept")
+    journal.append(_told(0), tmp_path / "given")
+
+    def refuse(told, files):
+        raise ValueError("no such run")
+
+    assert journal.deliver(refuse, _is_away) == 1
+    assert not journal.waits
+    (line,) = (journal.folder / "refused").read_text().splitlines()
+    name = json.loads(json.loads(line)["record"].partition(" ")[2])["files"]
+    assert (journal.folder / "files" / name / "a.txt").read_text() == "kept"
+
+
 @pytest.mark.parametrize("kept", [1, 10, 30, -1])
 def test_a_record_that_was_torn_by_a_kill_is_cut_off(journal, kept):
     journal.append(_told(0))

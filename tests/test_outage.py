@@ -2,14 +2,19 @@
 
 import json
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.rest_utils import verify_rest_response
 
 from federated.report.foreseen import Took
 from federated.study import Run, StudyConfig
-from tasks.tracking import deliveries, metrics, runs, telling
+from tasks.tracking import deliveries, metrics, runs, syncing, telling
 from tasks.tracking.failures import is_away
 from tasks.tracking.forecasts import log_fact
 from tasks.tracking.history import log_history
@@ -173,18 +178,77 @@ def test_every_record_is_plain_json_with_a_digest(home, away, said):
     assert {"parameters", "metrics", "tags", "files", "table"} < set(kinds)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 429, 401, 403])
-def test_answers_that_may_change_are_waited_for(status):
-    error = mlflow.exceptions.MlflowException(
-        f"API request to endpoint /api failed with error code {status} != 200. Response body: 'x'"
-    )
-    assert is_away(error)
+@pytest.mark.parametrize("status", [500, 503, 429, 401, 403, 400, 404, 409])
+def test_answers_that_are_not_mlflows_own_are_waited_for(status):
+    answer = requests.Response()
+    answer.status_code, answer._content = status, b"404 page not found"
+    with pytest.raises(MlflowException) as raised:
+        verify_rest_response(answer, "/api")
+    assert is_away(raised.value)
+    for body in (b"404 page not found", b"{}", b"[]", b'{"detail": "Not Found"}', b'{"error_code": 404}'):
+        answer._content = body
+        assert is_away(requests.HTTPError(response=answer))  # as artifacts say it
+    for content in ({}, {"detail": "Not Found"}, {"error_code": 404}):
+        assert is_away(RestException(content))
+    answer.status_code, answer._content = 200, b"<html>"
+    with pytest.raises(MlflowException) as raised:
+        verify_rest_response(answer, "/api/2.0/mlflow")
+    assert is_away(raised.value)
 
 
-@pytest.mark.parametrize("status", [400, 404, 409])
-def test_answers_that_will_not_change_are_raised(status):
-    error = mlflow.exceptions.MlflowException(
-        f"API request to endpoint /api failed with error code {status} != 200. Response body: 'x'"
-    )
+@pytest.mark.parametrize(
+    "code", ["INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"]
+)
+def test_mlflows_own_answers_that_will_not_change_are_raised(code):
+    error = RestException({"error_code": code, "message": "x"})
+    answer = requests.Response()
+    answer.status_code, answer._content = error.get_http_status_code(), error.serialize_as_json().encode()
     assert not is_away(error)
+    assert not is_away(requests.HTTPError(response=answer))
     assert not is_away(ValueError("x"))
+
+
+@pytest.fixture
+def no_mlflow(home, monkeypatch):
+    """Something else at MLflow's address, which answers 404."""
+
+    class NotFound(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(404)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"no\n")
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+        def log_message(self, *said):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+        yield
+        server.shutdown()
+
+
+def test_something_else_at_mlflows_address_costs_no_record_and_no_file(no_mlflow, tmp_path, said):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "weights.bin").write_bytes(b"x" * 1000)
+    run = telling.create("exp", "run", {}, None)
+    telling.tell("files", run, tmp_path / "given")
+    journal = the_journal()
+    before = (journal.folder / "records").read_bytes()
+    assert not settle()  # as the start and the end of a study deliver
+    assert not syncing.deliver_what_waits()
+    assert (journal.folder / "records").read_bytes() == before
+    assert journal.refused == 0
+    assert len([*(journal.folder / "files").rglob("weights.bin")]) == 1
+    runs.end_dead_studies()  # nothing is found, and nothing raised
+
+
+def test_sync_says_that_mlflow_cannot_be_used_though_nothing_waits(no_mlflow, said):
+    assert not syncing.deliver_what_waits()
+    assert "404" in said[-1]
+    assert "nothing waits" not in said[-1]

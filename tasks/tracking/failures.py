@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
-from requests import RequestException
+from mlflow.protos.databricks_pb2 import ErrorCode
+from requests import RequestException, Response
 from sqlalchemy.exc import (
     DatabaseError,
     DBAPIError,
@@ -29,7 +30,7 @@ _CONFLICTS = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT")
 # SQLite, PostgreSQL and MySQL of a row that is there already; SQLAlchemy of one that another transaction changed.
 _DATABASES_SAY = ("UNIQUE constraint failed", "duplicate key value", "Duplicate entry", "StaleDataError")
 
-_ANSWERED = re.compile(r"failed with error code (\d+)")
+_NOT_ITS_OWN = re.compile(r"failed with error code \d+ != |response body was not in a valid JSON format")
 """What MLflow says of an answer that is not its own, such as a proxy's."""
 
 _DAMAGED = re.compile(r"\(\w+\.(DatabaseError|InternalError)\)|out-of-date database schema")
@@ -81,8 +82,8 @@ def is_conflict(error: MlflowException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the store cannot be reached, cannot write, or is damaged: the same call may succeed later, perhaps
-    after a repair.
+    """Whether the store cannot be reached, cannot write, is damaged, or something else answers in its place: the same
+    call may succeed later, perhaps after a repair.
     """
     return any(_says_later(each) for each in chain(error))
 
@@ -96,16 +97,15 @@ def reason(error: BaseException) -> str:
 def _says_later(error: BaseException) -> bool:
     if isinstance(error, RequestException):
         answer = error.response
-        return answer is None or _may_change(answer.status_code)
+        return answer is None or not _is_its_own(answer) or _may_change(answer.status_code)
     if isinstance(error, MlflowException) and _DAMAGED.search(str(error)):
         return True
     if isinstance(error, RestException):
-        return _may_change(ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500))
-    if isinstance(error, MlflowException):  # a client's own checks have no cause, or one that says more
-        answered = _ANSWERED.search(str(error))
-        return error.error_code == "TEMPORARILY_UNAVAILABLE" or bool(
-            answered and _may_change(int(answered[1]))
+        return not _has_a_code(error.json) or _may_change(
+            ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500)
         )
+    if isinstance(error, MlflowException):  # a client's own checks have no cause, or one that says more
+        return error.error_code == "TEMPORARILY_UNAVAILABLE" or bool(_NOT_ITS_OWN.search(str(error)))
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, OperationalError | InterfaceError | InternalError | TimeoutError):
@@ -113,6 +113,18 @@ def _says_later(error: BaseException) -> bool:
     if type(error) is DatabaseError:  # nothing more special: how SQLite says that a file is damaged
         return True
     return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+
+
+def _is_its_own(answer: Response) -> bool:
+    """Whether MLflow itself answered: with JSON that has a code of its errors."""
+    try:
+        return _has_a_code(answer.json())
+    except ValueError:
+        return False
+
+
+def _has_a_code(content: object) -> bool:
+    return isinstance(content, dict) and content.get("error_code") in ErrorCode.keys()  # noqa: SIM118
 
 
 def _may_change(status: int) -> bool:

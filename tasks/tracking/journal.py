@@ -2,7 +2,7 @@
 
     records     one a line: a digest, and JSON; a torn last one, of a process that was killed, is cut off
     delivered   how many bytes of `records` have been delivered; both are emptied once that is all
-    files/      what belongs to a record: a folder each
+    files/      what belongs to a record: a folder each, which stays where the record is refused
     refused     records that can never be delivered, with the reason, so that they do not hold up the others
 
 Delivering may stop anywhere and begin again with the last record, so whoever delivers must be able to do it twice.
@@ -126,21 +126,23 @@ class Journal:
             told = _read(line)
             if told is None:
                 self._set_aside(line, "damaged")
-            else:
-                self._deliver_one(told, line, deliver, later)
+            heard = told is not None and self._deliver_one(told, line, deliver, later)
             self._note(len(line))
-            if told is not None and told.files:
+            if heard and told is not None and told.files:
                 shutil.rmtree(self.folder / "files" / told.files, ignore_errors=True)
             done += 1
         return done
 
-    def _deliver_one(self, told: Told, line: bytes, deliver: Deliver, later: Refused) -> None:
+    def _deliver_one(self, told: Told, line: bytes, deliver: Deliver, later: Refused) -> bool:
+        """Whether it is delivered, and not set aside."""
         try:
             deliver(told, self.folder / "files" / told.files if told.files else None)
         except Exception as error:
             if later(error):
                 raise
             self._set_aside(line, f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     def _next(self) -> bytes | None:
         """The first record that is not delivered, with its line's end; None, and an empty file, after the last."""
