@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from federated.addresses import without_secrets
 from federated.limits import LONGEST_ERROR, MOST_COMPLAINTS
+from federated.masking import masked
 from federated.texts import quoted, visible
 
 _LONGEST_COMPLAINT = 1_000
@@ -41,9 +41,9 @@ class Diverged(RuntimeError):
 
 def bounded(message: str, longest: int = LONGEST_ERROR) -> str:
     """An error's text as a person can read it: at most `longest` characters, cut in the middle, nothing
-    invisible, and no password in an address.
+    invisible, and no secret.
     """
-    message = without_secrets(message)
+    message = masked(message)
     if len(message) > longest:
         kept = longest // 2 - 30
         left_out = len(message) - 2 * kept

@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from federated.config import RunConfig
 from federated.errors import Diverged
 from federated.heterogeneity import heterogeneity_metrics
+from federated.masking import masked_errors
 from federated.setup import Setup
 from federated.state import Metrics, RunState
 from federated.stopping import StopRule, segment_ends
@@ -37,6 +38,11 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     may be away meanwhile: what it should hear is kept for it. Where training fails, the
     MLflow run is marked FAILED with the reason, its checkpoint is kept, and the error is raised.
     """
+    with masked_errors():
+        return _federated_run(run, study, parent_run_id, resume)
+
+
+def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool) -> str:
     started = time.perf_counter()
     say_with(notify)
     begin = go_on_with_run if resume else tracking.open_run

@@ -19,6 +19,7 @@ from federated.forecast import forecast_study
 from federated.forecast.memory import peak_mb
 from federated.forecast.remembered import remember
 from federated.local_training.cores import share_cores
+from federated.masking import mask_logs, mask_output, masked, masked_errors
 from federated.report import RunResult
 from federated.report.foreseen import Took
 from federated.setup import check_runs
@@ -59,8 +60,14 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
     finish.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
-    began = take_beginning()
     contain_exits()
+    mask_logs()
+    with masked_errors():
+        return _federated_study(study, workers, resume)
+
+
+def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOutcome | None:
+    began = take_beginning()
     runs = study.runs()
     faults = check_runs(runs)
     forecast = forecast_study(runs, workers, faults)
@@ -148,6 +155,8 @@ def _begin(news_address: Address, workers: int) -> None:
     """At the start of a process of a run."""
     contain_exits()
     write_nothing_about_lost_logs()
+    mask_logs()
+    mask_output()
     end_with_parent()
     share_cores(workers)
     report_to(news_address)
@@ -163,7 +172,7 @@ def _why_failed(run: Run, state: State[str] | None) -> str | None:
     """Why a run failed, which is said; None where it did not."""
     if state is not None and state.is_completed():
         return None
-    why = "its process died" if state is None else _PREFECTS.sub("", state.message or "")
+    why = "its process died" if state is None else masked(_PREFECTS.sub("", state.message or ""))
     _tell_failed(run, why)
     return why
 

@@ -16,6 +16,7 @@ from prefect.utilities.annotations import quote
 from federated import evaluation, rounds, setup, wire
 from federated.config import RunConfig
 from federated.containment import own_code_named
+from federated.masking import masked_errors
 from federated.rounds import Stages
 from federated.setup import Setup
 from federated.state import Metrics, RunState
@@ -40,12 +41,14 @@ def opened(result: T) -> T:
 
 
 @task(name="prepare", task_run_name="load data, hand it out, make the model", cache_policy=NO_CACHE)
+@masked_errors()
 def prepare(config: RunConfig) -> Setup:
     """All that a run works with; opaque."""
     return opaque(setup.prepare(config))
 
 
 @task(name="train", task_run_name="train rounds {first}-{last}", cache_policy=NO_CACHE)
+@masked_errors()
 def train_segment(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
     """The rounds between two evaluations, all in this one task run; opaque."""
     return opaque(rounds.train_rounds(state, setup, last, on_round=on_round))
@@ -58,6 +61,7 @@ def train_stages(state: RunState, setup: Setup, first: int, last: int, on_round:
 
 
 @task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
+@masked_errors()
 def evaluate(state: RunState, setup: Setup, done: int) -> Metrics:
     """Metrics of the global model on every held-out set."""
     with own_code_named(setup.config):
@@ -87,6 +91,7 @@ def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics |
 @task(
     name="train and evaluate", task_run_name="train and evaluate rounds {first}-{last}", cache_policy=NO_CACHE
 )
+@masked_errors()
 def train_and_evaluate(first: int, last: int, work: Callable[[], RunState]) -> RunState:
     """Segments of rounds with an evaluation after each, which are too short for task runs of their own; opaque.
 
@@ -99,6 +104,7 @@ def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
     """A stage of a round as a task of its own."""
 
     @task(name=name, cache_policy=NO_CACHE)
+    @masked_errors()
     def run(setup: Setup, arguments: tuple[object, ...]) -> T:
         with own_code_named(setup.config):
             return opaque(function(setup, *arguments))

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 )
 
 from federated.errors import BadInput
+from federated.masking import masked
 from federated.servers import MLFLOW, chain
 
 T = TypeVar("T")
@@ -89,8 +90,8 @@ def is_away(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong at the bottom of it, in a line."""
-    said = str([*chain(error)][-1]).strip() or type(error).__name__
+    """What went wrong at the bottom of it, in a line that holds no secret."""
+    said = masked(str([*chain(error)][-1])).strip() or type(error).__name__
     return said.partition("\n")[0].partition("(Caused by ")[2].rstrip(")") or said.partition("\n")[0]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from federated.errors import bounded
 from federated.files import alone, locked_now, whole
 
 _RESERVE_BYTES = 4_000_000
@@ -140,7 +141,7 @@ class Journal:
         except Exception as error:
             if later(error):
                 raise
-            self._set_aside(line, f"{type(error).__name__}: {error}")
+            self._set_aside(line, bounded(f"{type(error).__name__}: {error}"))
             return False
         return True
 

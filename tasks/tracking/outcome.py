@@ -9,6 +9,7 @@ from federated.containment import own_code_named
 from federated.evaluation import main_metric
 from federated.generalisation.at_the_end import generalisation
 from federated.heterogeneity import client_table
+from federated.masking import masked_errors
 from federated.partition_files import partition_npz
 from federated.report import RunResult, federation_pictures, learning_curves, png
 from federated.report.client_pictures import class_picture, client_picture
@@ -24,6 +25,7 @@ _READABLE_PARAMETERS = 100
 
 
 @task(name="track outcome", cache_policy=NO_CACHE)
+@masked_errors()
 def log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
     with own_code_named(setup.config):
