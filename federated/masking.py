@@ -37,6 +37,12 @@ def masked_errors() -> Iterator[None]:
         raise _substitute(error, masked(said)) from None
 
 
+def kind_of(error: BaseException) -> type[BaseException]:
+    """The class of an error; of one raised by `masked_errors`, that of the error it stands for."""
+    kind: type[BaseException] = getattr(error, "stands_for", type(error))
+    return kind
+
+
 def mask_logs() -> None:
     """From now on no log record that is made in this process holds a secret, nor does the traceback in it."""
     make = logging.getLogRecordFactory()
@@ -105,8 +111,7 @@ def _words(error: BaseException) -> str:
 
 def _substitute(error: Exception, said: str) -> Exception:
     kind = type(error)
-    named = type(
-        kind.__name__, (RuntimeError,), {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    )
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "stands_for": kind}
+    named = type(kind.__name__, (RuntimeError,), names)
     substitute: Exception = named(said)
     return substitute.with_traceback(error.__traceback__)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from federated.errors import BadInput
 from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
+from federated.masking import kind_of
 from federated.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
     port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
     """
-    from httpx import HTTPError
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -94,10 +94,8 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     if PREFECT_API_URL.value():
         with temporary_settings(quick):
             _require_api(PREFECT_API_URL.value())
-            try:
+            with _said_where_away(PREFECT_API_URL.value(), lambda: ""):
                 yield lambda: None
-            except HTTPError as error:
-                raise PrefectAway(PREFECT_API_URL.value(), error) from error
         return
     from flows.embedded_server import embedded_server
 
@@ -105,12 +103,24 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         ours = {PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: server.secret}
         with temporary_settings({**quick, **ours}):
             try:
-                yield server.wait
-            except HTTPError as error:
-                raise PrefectAway(server.api_url, error, server.last_error()) from error
+                with _said_where_away(server.api_url, server.last_error):
+                    yield server.wait
             finally:
                 if server.has_answered:
                     _send_last_logs()
+
+
+@contextmanager
+def _said_where_away(url: str | None, last_error: Callable[[], str]) -> Iterator[None]:
+    """Raise PrefectAway where the block ends with an error of Prefect's client."""
+    from httpx import HTTPError
+
+    try:
+        yield
+    except Exception as error:
+        if not issubclass(kind_of(error), HTTPError):
+            raise
+        raise PrefectAway(url, error, last_error()) from error
 
 
 def _is_remote(address: str | None) -> bool:

@@ -16,7 +16,7 @@ import cloudpickle
 import pytest
 
 from federated.errors import BadInput, Diverged, bounded
-from federated.masking import mask_logs, masked, masked_errors
+from federated.masking import kind_of, mask_logs, masked, masked_errors
 from tasks.tracking.failures import reason
 from tasks.tracking.journal import Journal, Told
 
@@ -139,7 +139,7 @@ class LibraryError(Exception):
 def test_an_error_that_would_say_a_secret_is_raised_in_other_words(secret):
     with pytest.raises(RuntimeError, match=r"^nothing at http://host$") as caught, masked_errors():
         raise LibraryError(f"http://u:{secret}@host")
-    assert type(caught.value).__name__ == "LibraryError"
+    assert (type(caught.value).__name__, kind_of(caught.value)) == ("LibraryError", LibraryError)
     kept = cloudpickle.dumps(caught.value)  # as Prefect keeps it
     assert secret.encode() not in kept
     assert str(pickle.loads(kept)) == "nothing at http://host"
@@ -196,3 +196,29 @@ def test_nothing_that_a_process_writes_holds_one(secret):
     for said in ("printed ***", "warned ***", "logged ***", "early", "ValueError: raised ***", "KeyError: "):
         assert said in ended.stderr
     assert all(form(secret).strip("'\"") not in ended.stdout + ended.stderr for form in FORMS)
+
+
+def test_a_prefect_that_refuses_in_the_middle_is_said_in_a_line_without_its_password(monkeypatch, tmp_path):
+    """Its client's errors hold the address; they end a study as others of its kind do."""
+    url = "http://ward:geh%40im7@127.0.0.1:9/api"
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    monkeypatch.setattr("flows.runtime._require_api", lambda url: None)
+    from httpx import HTTPStatusError, Request, Response
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.runtime import PrefectAway, prefect_api
+
+    request = Request("POST", f"{url}/flows/")
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(PrefectAway) as caught,
+        prefect_api(),
+        masked_errors(),
+    ):
+        raise HTTPStatusError(f"401 for {request.url}", request=request, response=Response(401))
+    said = bounded(str(caught.value))
+    assert said.startswith(
+        "Prefect at http://127.0.0.1:9/api does not answer any more: 401 for http://127.0.0.1"
+    )
+    assert "geh" not in said
