@@ -272,3 +272,34 @@ def test_numbers_are_those_that_pandas_reads(tmp_path: Path) -> None:
     found = read(tmp_path, text, client=None)
     expected = pd.read_csv(io.StringIO(text))
     np.testing.assert_array_equal(found.inputs.to_numpy(), expected[["a", "b"]].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("cells", "categories"),
+    [
+        (("01", "1", "2"), {"01", "1", "2"}),
+        (("0", "", "1"), {"0", "1"}),
+        (("0123", "0456", "NA"), {"0123", "0456"}),
+    ],
+)
+def test_categories_are_as_written(tmp_path: Path, cells: tuple[str, ...], categories: set[str]) -> None:
+    text = "y,x\n" + "".join(f"{i % 2},{cells[i % 3]}\n" for i in range(12))
+    examples = read(tmp_path, text, client=None, categorical=("x",))
+    assert isinstance(examples.inputs, pd.DataFrame)
+    assert set(examples.inputs["x"].dropna()) == categories
+
+
+def test_whole_categories_of_parquet_with_gaps_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pd.DataFrame({"y": [0, 1] * 6, "x": [0.0, None, 1.0] * 4}).to_parquet(path)
+    examples = DATASETS["table"](path, target="y", categorical=("x",))()
+    assert isinstance(examples.inputs, pd.DataFrame)
+    assert set(examples.inputs["x"].dropna()) == {"0", "1"}
+
+
+def test_leading_zeros_of_an_inferred_column_are_said(tmp_path: Path) -> None:
+    text = "y,x\n" + "".join(f"{i % 2},0{i % 3}123\n" for i in range(12))
+    assert any("leading zeros" in said for said in read(tmp_path, text, client=None).reading.warnings)
+    for kind in ("numeric", "categorical"):
+        stated = read(tmp_path, text, client=None, **{kind: ("x",)})
+        assert not any("leading zeros" in said for said in stated.reading.warnings)

@@ -15,9 +15,14 @@ from federated.datasets.csv_check import checked_encoding
 from federated.datasets.csv_format import CsvFormat
 from federated.datasets.csv_header import check_header
 from federated.datasets.number_like import PLAIN, ungrouped
+from federated.datasets.reading import Suspicion, named, said
 
 _LONGEST_FIELD = 2**31 - 1
 """Texts may be books; Python's own limit is 131,072 characters."""
+
+
+_ROWS_FOR_ZEROS = 10_000
+_LEADING_ZERO = re.compile(r"\s*0[0-9]+\s*")
 
 
 class CsvTable(NamedTuple):
@@ -32,11 +37,16 @@ class CsvTable(NamedTuple):
 
 
 def read_csv(
-    path: Path, form: CsvFormat, wanted: Sequence[tuple[str, str]], as_text: Sequence[str]
+    path: Path,
+    form: CsvFormat,
+    wanted: Sequence[tuple[str, str]],
+    as_text: Sequence[str],
+    inferred: bool = True,
 ) -> CsvTable:
     """Read a CSV file. Raises ValueError in one sentence that says what to do.
 
     wanted: (role, name) of the columns that must be there. as_text: those of `written`.
+    inferred: columns that are not wanted are features too.
     """
     encoding = checked_encoding(path, form.encoding, form.header_line)
     with _records(path, form, encoding) as records:
@@ -53,12 +63,18 @@ def read_csv(
         written = pd.read_csv(
             path, usecols=columns, dtype=object, keep_default_na=False, **options, **missing
         )
+        top = pd.read_csv(
+            path, dtype=object, keep_default_na=False, nrows=_ROWS_FOR_ZEROS, **options, **missing
+        )
     except pd.errors.ParserError as error:
         raise ValueError(_in_our_words(str(error), form)) from error
     if form.thousands is not None:
         frame = _without_groups(frame, form)
     written = written.astype(object).where(written.notna(), None)
-    return CsvTable(frame, written, tuple(_short_rows(path, form, encoding, frame, found.skipped_to_rows)))
+    notes = list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
+    if inferred:
+        notes += said(list(_leading_zeros(top, frame, {name for _, name in wanted})))
+    return CsvTable(frame, written, tuple(notes))
 
 
 @contextmanager
@@ -128,6 +144,22 @@ def _number(text: Any, form: CsvFormat) -> str | None:
     if grouped is None and PLAIN.fullmatch(plain) and (form.decimal == "." or "." not in text):
         return plain
     return grouped
+
+
+def _leading_zeros(top: pd.DataFrame, frame: pd.DataFrame, stated: set[str]) -> Iterator[Suspicion]:
+    """Columns that nobody called numeric whose numbers are written as codes are. top: the first rows as text."""
+    for name in frame.columns:
+        if name in stated or name not in top.columns or not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            continue
+        for row, text in enumerate(top[name], 1):
+            if isinstance(text, str) and _LEADING_ZERO.fullmatch(text):
+                yield Suspicion(
+                    "numbers with leading zeros",
+                    str(name),
+                    f"{named(str(name))} has leading zeros, as codes have, such as {text.strip()} in row {row}, "
+                    f"which is read as {int(text)}; name it in `categorical` if these are codes, else in `numeric`",
+                )
+                break
 
 
 def _short_rows(path: Path, form: CsvFormat, encoding: str, frame: pd.DataFrame, above: int) -> Iterator[str]:

@@ -69,10 +69,11 @@ def examples_of_frame(
     """Examples of a table with a target column, one a row. Raises BadInput.
 
     name: the data set, for messages. where: the file or the like that the table is from, for messages. written: the
-    target and client columns as the file writes them, None where they are missing. notes: on how the file was read.
+    target, client and categorical columns as the file writes them, None where they are missing.
+    notes: on how the file was read.
     """
     bad, options = partial(bad_data, name), written is not None
-    frame = tidy(frame, roles, bad, where)
+    frame = _with_codes(tidy(frame, roles, bad, where), roles.categorical or (), written)
     assert roles.target is not None
     client_ids, said_of_ids = None, list[Suspicion]()
     if roles.client is not None:
@@ -101,6 +102,22 @@ def examples_of_frame(
         properties=frame,
         reading=Reading(columns, (*notes, *said(suspicions))),
     )
+
+
+def _with_codes(frame: pd.DataFrame, stated: Sequence[str], written: pd.DataFrame | None) -> pd.DataFrame:
+    """Numbers that are stated to be categories as text: 01 as the file writes it, and no 1.0 for gaps elsewhere."""
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in stated:
+        column, present = frame[name], frame[name].notna()
+        if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+            continue
+        if (texts := _as_written(written, name)) is not None:
+            changed[name] = texts.where(present, None)
+        elif pd.api.types.is_float_dtype(column.dtype) and not present.all():
+            numbers = column[present].to_numpy(np.float64)
+            if (np.abs(numbers) < 2**53).all() and (numbers == np.floor(numbers)).all():
+                changed[name] = column.astype("Int64")
+    return frame.assign(**changed) if changed else frame
 
 
 def _as_written(written: pd.DataFrame | None, column: str) -> pd.Series[Any] | None:

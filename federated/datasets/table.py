@@ -53,7 +53,8 @@ def table(
         distinct ones too, and any other number is regression. Class numbers follow the sorted values. A target of
         text that is mostly numbers is refused.
     numeric, categorical: columns to be read so. Where both are stated they are all the features there are;
-        else the columns not named are inferred: numbers are numeric, text and booleans categorical.
+        else the columns not named are inferred: numbers are numeric, text and booleans categorical. Categories
+        are texts: 01 and 1 are two.
     drop: columns to leave out.
     missing: "impute" as `features_of` describes, or "error" to refuse a missing feature.
 
@@ -92,8 +93,9 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 def _csv(path: Path, form: CsvFormat, roles: Roles) -> CsvTable:
     assert roles.target is not None
-    as_text = [roles.target, *([] if roles.client is None else [roles.client])]
+    as_text = [roles.target, *([] if roles.client is None else [roles.client]), *(roles.categorical or ())]
+    inferred = roles.numeric is None or roles.categorical is None
     try:
-        return read_csv(path, form, roles.named(), as_text)
+        return read_csv(path, form, roles.named(), as_text, inferred)
     except (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise bad_data("table", f"{path} cannot be read: {error}") from error
