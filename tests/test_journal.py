@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,23 @@ def test_a_kill_between_delivery_and_its_note_delivers_that_record_again_and_no_
         with pytest.raises(KeyboardInterrupt):
             journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
     assert heard + _delivered(journal) == [0, 0, 1, 2]
+
+
+def test_a_kill_while_the_journal_is_emptied_delivers_nothing_again_and_loses_nothing(journal, monkeypatch):
+    for at in range(3):
+        journal.append(_told(at))
+    heard = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda file, missing_ok: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+    assert heard == [0, 1, 2]
+    assert (journal.folder / "delivered").exists()
+    assert not journal.waits
+    assert _delivered(journal) == []
+    assert journal.append(_told(3))  # the first again, though a mark is left
+    journal.append(_told(4))
+    assert _delivered(journal) == [3, 4]
 
 
 def test_files_are_kept_until_they_are_delivered(journal, tmp_path):

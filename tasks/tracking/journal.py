@@ -87,6 +87,8 @@ class Journal:
         with alone(self.folder / "append.lock"), self._records.open("ab+", buffering=0) as file:
             end = _whole_records(file.fileno())
             file.truncate(end)
+            if end == 0:  # a mark of what was there before, where a kill left it
+                self._delivered.unlink(missing_ok=True)
             line = _line(kept)
             try:
                 if file.write(line) != len(line):
@@ -154,8 +156,8 @@ class Journal:
             line = self._line_at_mark()
             if line.endswith(b"\n"):
                 return line
-            self._delivered.unlink(missing_ok=True)
             os.truncate(self._records, 0)
+            self._delivered.unlink(missing_ok=True)  # last: records without a mark would be delivered again
         return None
 
     def _line_at_mark(self) -> bytes:
