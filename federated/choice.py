@@ -19,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PrivateAttr,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -37,7 +36,7 @@ from federated.own_modules import loaded
 from federated.own_source import OwnCode, Roots, find, refuse, roots_of
 from federated.paths import absolute_within
 from federated.signatures import UNKNOWN, Signature, signature_of
-from federated.stated import coerced, named, unknown_name
+from federated.stated import adapter, coerced, named, unknown_name
 
 T = TypeVar("T")
 
@@ -222,14 +221,15 @@ class Kind(Generic[T]):
             if not isinstance(value, list | tuple):
                 raise ValueError(f"{field}: must be a list of {self.name}s, got {value!r}")
             return [_bound(self, each, roots, code) for each in value]
-        return TypeAdapter(hint).dump_python(absolute_within(coerced(hint, value, field)), mode="json")
+        return adapter(hint).dump_python(absolute_within(coerced(hint, value, field)), mode="json")
 
     def _value(self, field: str, hint: Any, plain: Any, roots: Roots) -> Any:
         if self.is_several(hint):
             return tuple(self.bind(each, roots).build() for each in plain)
         if (inner := self.nested(hint, plain)) is not None:
             return inner.bind(plain, roots).build()
-        return coerced(hint, plain, field)
+        # Null was allowed when the choice was bound.
+        return None if plain is None else coerced(hint, plain, field)
 
     def _function(self, choice: Choice) -> Callable[..., Any]:
         if choice.name in self.factories:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from federated.choice_text import argument_text
 from federated.paths import is_path, path_texts
 from federated.signatures import Default
+from federated.stated import adapter
 
 if TYPE_CHECKING:
     from federated.choice import Choice, Kind
@@ -24,7 +23,7 @@ def label_of(choice: Choice, kind: Kind[Any], tails: Mapping[str, str]) -> str:
     signature = kind.signature(choice.name, choice._own)
     hints = signature.hints
     defaults = {
-        p.name: TypeAdapter(hints[p.name]).dump_python(p.default, mode="json")
+        p.name: adapter(hints[p.name]).dump_python(p.default, mode="json")
         for p in signature.parameters
         if p.default is not p.empty and p.default is not Default.COMPUTED
     }

@@ -78,7 +78,7 @@ def written_signature(
             f"it takes {takes}, and is called with {', '.join(given)} and what the study file states"
         )
     left = [p for p in every if p not in positional[: len(given)]]
-    hints = {p.name: _hint(p.annotation, products) for p in left}
+    hints = {p.name: _with_none(_hint(p.annotation, products), p.default) for p in left}
     plain = tuple(p.replace(annotation=inspect.Parameter.empty) for p in left)
     return Signature(plain, hints, arguments.kwarg is not None)
 
@@ -173,6 +173,11 @@ def _hint(node: ast.expr | None, products: Mapping[str, Any]) -> Any:
         return _resolved(node, {**_TYPES, **products})
     except (_NotKnownError, TypeError, SyntaxError, RecursionError):
         return Any
+
+
+def _with_none(hint: Any, default: Any) -> Any:
+    """Of `width: int = None`, as many write it, `int | None`."""
+    return hint if default is not None or hint is Any else _either([hint, None])
 
 
 def _resolved(node: ast.expr, known: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from federated.errors import readable
 from federated.plain_numbers import check_numbers
@@ -34,6 +35,8 @@ def named(
     given = {**by_position, **arguments}
     if "name" in given:
         raise ValueError(f"{name}: an argument cannot be called 'name', which is the choice's own")
+    if "name" in known:
+        raise ValueError(f"{name}: its parameter 'name' needs another name: that one is the choice's own")
     for parameter in parameters:
         if parameter.name not in given and parameter.default is parameter.empty:
             raise ValueError(f"{name}: the argument {parameter.name!r} is required")
@@ -50,11 +53,19 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {name!r}; {hint}known: {listed}, or your own package.module:function"
 
 
+def adapter(hint: Any) -> TypeAdapter[Any]:
+    """What reads values of a type; those of a type that pydantic cannot describe are left as they are."""
+    try:
+        return TypeAdapter(hint)
+    except (PydanticUserError, TypeError):  # nn.Module, torch.dtype, `callable`, `dict[str]`
+        return TypeAdapter(Any)
+
+
 def coerced(hint: Any, value: Any, field: str) -> Any:
     """The value as its type holds it. Raises ValueError, naming the field."""
     try:
         check_numbers(hint, value)
-        return TypeAdapter(hint).validate_python(value)
+        return adapter(hint).validate_python(value)
     except ValidationError as error:
         raise ValueError(readable(error, field)) from error
     except ValueError as error:

@@ -317,6 +317,7 @@ def test_own_functions_without_readable_types_work(own: OwnModule) -> None:
         ("{module}:f(share=abc)", "{module}:f.share: input should be a valid number"),
         ("{module}:needs", "{module}:needs: the argument 'share' is required"),
         ("{module}:called(name=x)", "an argument cannot be called 'name'"),
+        ("{module}:named", "its parameter 'name' needs another name"),
     ],
 )
 def test_own_functions_that_cannot_be_bound_say_why(own: OwnModule, call: str, message: str) -> None:
@@ -326,11 +327,24 @@ def test_own_functions_that_cannot_be_bound_say_why(own: OwnModule, call: str, m
         "def f(pool, num_clients, generator, share: float = 0.5): ...\n"
         "def needs(pool, num_clients, generator, share): ...\n"
         "def called(pool, num_clients, generator, name): ...\n"
+        "def named(pool, num_clients, generator, name='iid'): ...\n"
         "partly = partial(f, share=1)\n"
     )
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is what is tested
         PARTITIONER.bind(call.format(module=module)).build()
     assert message.format(module=module) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "hint", ["int", "list", "int | None", "'Generator'", "callable", "dict[str]", "(int, str)"]
+)
+def test_a_default_of_none_is_taken_whatever_the_hint(own: OwnModule, hint: str) -> None:
+    """As pydantic reads it, `int` is never null, and it cannot read values of the last three at all."""
+    name = own(f"def f(pool, num_clients, generator, width: {hint} = None):\n    return width, num_clients\n")
+    choice = PARTITIONER.bind(f"{name}:f")
+    assert choice.arguments == {"width": None}
+    assert choice.label() == "f"
+    assert choice.build()(Pool(1), 4, np.random.default_rng(0)) == (None, 4)
 
 
 def test_an_own_module_with_a_syntax_error_is_a_clear_error(own: OwnModule) -> None:

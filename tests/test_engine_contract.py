@@ -90,6 +90,60 @@ TAKES = {
 }
 
 
+class _Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class _DoubledConvolution(nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class _SquaredPool(nn.MaxPool2d):
+    def forward(self, x):
+        return super().forward(x) ** 2
+
+
+class _Halving(nn.Dropout):
+    def forward(self, x):
+        return x / 2
+
+
+def _replaced(module):
+    """The module with a `forward` of this one instance."""
+    forward = module.forward
+    module.forward = lambda x: 2 * forward(x)
+    return module
+
+
+def _dense(first, second=None):
+    return nn.Sequential(first, second or nn.ReLU(), nn.Linear(70, 3))
+
+
+def _convolutional(first, pool=None):
+    return nn.Sequential(first, nn.ReLU(), pool or nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3))
+
+
+# Modules that are a known layer to `isinstance` and compute something else.
+LOOKALIKES = {
+    "subclass of Linear": (lambda: _dense(_Doubled(4, 70)), (4,)),
+    "Linear with its own forward": (lambda: _dense(_replaced(nn.Linear(4, 70))), (4,)),
+    "ReLU with its own forward": (lambda: _dense(nn.Linear(4, 70), _replaced(nn.ReLU())), (4,)),
+    "Sequential with its own forward": (lambda: _replaced(_dense(nn.Linear(4, 70))), (4,)),
+    "parametrised Linear": (lambda: _dense(nn.utils.parametrizations.orthogonal(nn.Linear(4, 70))), (4,)),
+    "weight norm": (lambda: _dense(nn.utils.parametrizations.weight_norm(nn.Linear(4, 70))), (4,)),
+    "subclass of Dropout": (lambda: _dense(nn.Linear(4, 70), nn.Sequential(nn.ReLU(), _Halving(0.0))), (4,)),
+    "subclass of Conv2d": (lambda: _convolutional(_DoubledConvolution(1, 3, 3)), (1, 8, 8)),
+    "Conv2d with its own forward": (lambda: _convolutional(_replaced(nn.Conv2d(1, 3, 3))), (1, 8, 8)),
+    "subclass of MaxPool2d": (lambda: _convolutional(nn.Conv2d(1, 3, 3), _SquaredPool(2)), (1, 8, 8)),
+    "parametrised Conv2d": (
+        lambda: _convolutional(nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 3, 3))),
+        (1, 8, 8),
+    ),
+}
+
+
 def _same_for_all(work, cohort):
     return work.model.vector
 
@@ -195,6 +249,16 @@ def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, 
             _assert_like_the_loop(engine, work, kind, terms, 1e-11)
         except (AssertionError, RuntimeError) as error:
             raise AssertionError(f"{kind}, {local}, terms {terms}: {error}") from error
+
+
+@pytest.mark.parametrize("name", LOOKALIKES)
+@pytest.mark.parametrize("engine", ["stacked", "im2col"])
+def test_an_engine_with_gradients_by_hand_takes_no_layer_that_computes_something_else(
+    engine, name, local_work
+):
+    make, shape = LOOKALIKES[name]
+    with pytest.raises(ValueError, match="the model"):
+        ENGINES[engine](local_work(make(), shape=shape), 1)
 
 
 @pytest.mark.parametrize("precision", PRECISION)

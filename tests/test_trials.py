@@ -183,6 +183,18 @@ HOSTILE = {
         r"changes torch's default type from torch\.float32 to torch\.float64, for all other runs too",
     ),
     "threads": (_more("torch.set_num_threads(3)"), r"changes torch's number of threads from 1 to 3"),
+    "default device": (
+        _more("torch.set_default_device('meta')"),
+        r"changes torch's default device from cpu to meta, for all other runs too",
+    ),
+    "deterministic algorithms": (
+        _more("torch.use_deterministic_algorithms(True)"),
+        r"changes torch's deterministic algorithms from False to True",
+    ),
+    "outputs kept by a hook": (
+        _more("self.outs = []; self.head.register_forward_hook(lambda m, i, o: self.outs.append(o))"),
+        r" cannot be copied: RuntimeError: Only Tensors created explicitly by the user",
+    ),
     "exit when made": (_more("sys.exit()"), r"cannot be made .*: SystemExit \(own_"),
     "exit in forward": (_forward("sys.exit('enough')"), r"fails on inputs .*: SystemExit: enough \(own_"),
     "interrupt of its own": (_forward("raise KeyboardInterrupt"), r"fails .*: KeyboardInterrupt \(own_"),

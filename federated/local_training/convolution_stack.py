@@ -114,7 +114,7 @@ def _convolutions(
         kind = type(module)
         if not is_plain(module, kind) or not all(p.requires_grad for p in module.parameters()):
             return None
-        if isinstance(module, nn.Conv2d):
+        if kind is nn.Conv2d and isinstance(module, nn.Conv2d):
             offset = found[-1].parameters.stop if found else 0
             convolution = _convolution(module, found[-1].outputs if found else shape, offset, dropout)
             if convolution is None:
@@ -176,7 +176,7 @@ def _with(convolution: Convolution, module: nn.Module) -> Convolution | None:
     """The convolution and the pooling or the activation after it; the two commute, both being monotonic."""
     if type(module) in ACTIVATIONS and convolution.activation is None:
         return convolution._replace(activation=ACTIVATIONS[type(module)])
-    if isinstance(module, nn.MaxPool2d) and convolution.window == (1, 1):
+    if type(module) is nn.MaxPool2d and convolution.window == (1, 1):
         channels, height, width = convolution.outputs
         window, stride = _pair(module.kernel_size), _pair(module.stride)
         outputs = (channels, height // window[0], width // window[1])

@@ -32,14 +32,14 @@ def lean_forward(module: nn.Module) -> Forward:
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a module is exactly of a kind, with nothing hooked on."""
+    """Whether a module is exactly of a kind, with no hooks and no `forward` of its own: those may do anything."""
     hooks = (
         module._forward_hooks,
         module._forward_pre_hooks,
         module._backward_hooks,
         module._backward_pre_hooks,
     )
-    return type(module) is kind and not any(hooks)
+    return type(module) is kind and "forward" not in vars(module) and not any(hooks)
 
 
 def _rewritten(modules: list[nn.Module | None]) -> list[Forward]:

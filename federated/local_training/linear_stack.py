@@ -61,14 +61,14 @@ def dense_layers(leaves: Sequence[nn.Module], offset: int = 0, dropout: float = 
         kind = type(module)
         if not is_plain(module, kind) or not all(p.requires_grad for p in module.parameters()):
             return None
-        if isinstance(module, nn.Linear):
+        if kind is nn.Linear and isinstance(module, nn.Linear):
             layers.append(_dense(module, offset, dropout))
             offset, dropout = offset + size_of(layers[-1]), 0.0
         elif kind in ACTIVATIONS and layers and layers[-1].activation is None:
             if dropout and kind is not nn.ReLU:  # with which dropout commutes
                 return None
             layers[-1] = layers[-1]._replace(activation=ACTIVATIONS[kind])
-        elif isinstance(module, nn.Dropout) and is_keyed(module) and not dropout:
+        elif is_keyed(module) and isinstance(module, nn.Dropout) and not dropout:
             dropout = module.p
         elif not does_nothing(module) and not (is_flatten(module) and not layers):
             return None
@@ -90,7 +90,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 def does_nothing(module: nn.Module) -> bool:
     """Whether a module hands on what it gets."""
-    return type(module) is nn.Identity or (isinstance(module, nn.Dropout) and module.p == 0)
+    return type(module) is nn.Identity or (type(module) is nn.Dropout and module.p == 0)
 
 
 def is_flatten(module: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from federated.loading import stamp
 from federated.local_training.work import LocalWork
 from federated.models import initial_module
 from federated.objective import model_inputs
+from federated.own_code import explained
 from federated.parameters import FlatModel
 from federated.privacy import Privacy
 from federated.torch_state import torch_kept
@@ -49,6 +50,10 @@ def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torc
         return FlatModel(module.to(device))
     except ValueError as error:
         raise (OwnCodeFailed if own else BadInput)(f"model: {name}: {error}") from error
+    except Exception as error:
+        if not own:
+            raise
+        raise OwnCodeFailed(f"model: {name} cannot be copied: {explained(error)}") from error
 
 
 def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
