@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from sqlalchemy.exc import (
 
 from federated.errors import BadInput
 from federated.masking import masked
-from federated.servers import MLFLOW, chain
+from federated.servers import MLFLOW, chain, unusable
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ _DATABASES_SAY = ("UNIQUE constraint failed", "duplicate key value", "Duplicate 
 
 _NOT_ITS_OWN = re.compile(r"failed with error code \d+ != |response body was not in a valid JSON format")
 """What MLflow says of an answer that is not its own, such as a proxy's."""
+
+_ANSWERED = re.compile(r"failed with error code (\d+) != \d+\.(?: Response body: '(.*)')?", re.DOTALL)
+_NOT_LET_IN = (401, 403, 407)
 
 _DAMAGED = re.compile(r"\(\w+\.(DatabaseError|InternalError)\)|out-of-date database schema")
 """What a server passes on, as an error of the request, of a database that is damaged or of another version."""
@@ -71,6 +75,8 @@ def answered(address: str) -> Iterator[None]:
     except Exception as error:
         if not is_away(error):
             raise
+        if refusal(error) is not None:
+            raise BadInput(complaint(address, error)) from error
         raise BadInput(
             f"MLflow at {address} does not answer any more ({reason(error)}); start it, or change {MLFLOW.address}, "
             "and try again"
@@ -89,10 +95,36 @@ def is_away(error: BaseException) -> bool:
     return any(_says_later(each) for each in chain(error))
 
 
+def complaint(address: str, error: BaseException) -> str:
+    """In a line without secrets: that the store refuses us, with the variables that say who we are; or that it is away,
+    and why.
+    """
+    refused = refusal(error)
+    if refused is None:
+        return f"MLflow at {address} does not answer ({reason(error)})"
+    return masked(unusable(MLFLOW, address, *refused))
+
+
+def refusal(error: BaseException) -> tuple[int, str] | None:
+    """Status and body of the answer where the store did not let us in, or not do this; else None."""
+    answers = (_answer(each) for each in chain(error))
+    return next((answer for answer in answers if answer is not None and answer[0] in _NOT_LET_IN), None)
+
+
 def reason(error: BaseException) -> str:
     """What went wrong at the bottom of it, in a line that holds no secret."""
     said = masked(str([*chain(error)][-1])).strip() or type(error).__name__
     return said.partition("\n")[0].partition("(Caused by ")[2].rstrip(")") or said.partition("\n")[0]
+
+
+def _answer(error: BaseException) -> tuple[int, str] | None:
+    """Status and body, from whichever error MLflow makes of them."""
+    if isinstance(error, RequestException) and error.response is not None:
+        return error.response.status_code, error.response.text
+    if isinstance(error, RestException):
+        return ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 500), json.dumps(error.json)
+    found = _ANSWERED.search(str(error)) if isinstance(error, MlflowException) else None
+    return None if found is None else (int(found[1]), found[2] or "")
 
 
 def _says_later(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from tasks.tracking import runs
 from tasks.tracking.failures import answered, found
 from tasks.tracking.processes import this_process
 from tasks.tracking.search import newest_study, runs_below, runs_of_no_study, study_of
-from tasks.tracking.telling import address, goes_on, now, say, tell
+from tasks.tracking.telling import address, goes_on, now, say, tell, tell_first
 
 
 def go_on_with_study(study: StudyConfig) -> str:
@@ -26,7 +26,7 @@ def go_on_with_study(study: StudyConfig) -> str:
         return runs.open_study(study)
     run_id = str(before.info.run_id)
     goes_on(run_id)
-    tell("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
+    tell_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
     return run_id
 

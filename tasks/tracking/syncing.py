@@ -5,7 +5,7 @@ from __future__ import annotations
 from federated.errors import BadInput
 from federated.home import home
 from tasks.tracking.access import require_store
-from tasks.tracking.failures import is_away, reason
+from tasks.tracking.failures import complaint, is_away
 from tasks.tracking.journal import Journal
 from tasks.tracking.runs import end_dead_studies
 from tasks.tracking.telling import address, deliver_all, say, the_journal
@@ -27,7 +27,7 @@ def deliver_what_waits() -> bool:
     except Exception as error:
         if not is_away(error):
             raise
-        say(f"MLflow at {address()} does not answer ({reason(error)}){kept}")
+        say(f"{complaint(address(), error)}{kept}")
         return False
     say(
         f"{delivered} records delivered to MLflow at {address()}"

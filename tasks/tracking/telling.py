@@ -17,9 +17,10 @@ from threading import Lock, Thread
 from typing import Any
 
 from federated.addresses import without_secrets
+from federated.errors import BadInput
 from federated.home import home
 from tasks.tracking import deliveries, identities, metrics
-from tasks.tracking.failures import is_away, reason
+from tasks.tracking.failures import complaint, is_away, refusal
 from tasks.tracking.journal import Journal, Told
 from tasks.tracking.store import tracking_uri
 
@@ -47,27 +48,42 @@ def tell(kind: str, run: str, files: Path | None = None, **content: Any) -> None
 
     kind, content: see `deliveries`. run: its id, or its name before it has one. files: a folder, which is only read.
     """
-    told, journal = Told(kind, run, content), the_journal()
-    if run in _CONTINUED:
-        content["continued"] = True
-    why = "earlier news wait"
-    if not journal.waits and (kind == "create" or identities.is_known(run, journal.folder)):
+    _tell(Told(kind, run, content), files)
+
+
+def tell_first(kind: str, run: str, **content: Any) -> None:
+    """As `tell`, of what comes before anything is trained. Raises BadInput where MLflow does not let us do it."""
+    _tell(Told(kind, run, content), None, first=True)
+
+
+def _tell(told: Told, files: Path | None, first: bool = False) -> None:
+    journal = the_journal()
+    if told.run in _CONTINUED:
+        told.content["continued"] = True
+    why = f"MLflow at {address()} has not heard earlier news yet"
+    if not journal.waits and (told.kind == "create" or identities.is_known(told.run, journal.folder)):
         try:
             deliveries.deliver(told, files, journal.folder)
             return
         except Exception as error:
             if not is_away(error):
                 raise
-            why = reason(error)
+            why = complaint(address(), error)
+            if first and refusal(error) is not None:
+                raise BadInput(why) from error
     if journal.append(told, files):
         _announce(journal, why)
     _deliver_in_background(journal)
 
 
 def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
-    """Make a run; MLflow's id, or the run's own name where MLflow is away."""
+    """Make a run; MLflow's id, or the run's own name where MLflow is away.
+
+    parent: the run that it is below; where there is none, a BadInput is raised if MLflow does not let us make it.
+    """
     run = identities.new()
-    tell("create", run, experiment=experiment, name=name, tags=tags, parent=parent, start_time=now())
+    begins = tell if parent else tell_first
+    begins("create", run, experiment=experiment, name=name, tags=tags, parent=parent, start_time=now())
     return identities.known(run, the_journal().folder)
 
 
@@ -93,8 +109,13 @@ def settle(patience: float = 0.0) -> bool:
 
 
 def begin() -> None:
-    """At the start of a study: deliver what earlier ones have left, and keep some space for a day with a full disk."""
-    settle()
+    """At the start of a study: deliver what earlier ones have left, or say why not; keep space for a full disk."""
+    try:
+        deliver_all()
+    except Exception as error:
+        if not is_away(error):
+            raise
+        _announce(the_journal(), complaint(address(), error))
     with suppress(OSError):  # as well as it goes: the day may be today
         the_journal().reserve()
 
@@ -131,7 +152,7 @@ def now() -> int:
 def _announce(journal: Journal, why: str) -> None:
     (journal.folder / "address").write_text(address(), encoding="utf-8")
     say(
-        f"MLflow at {address()} does not answer ({why}); training goes on. What it should hear is kept in "
+        f"{why}; training goes on. What it should hear is kept in "
         f"{journal.folder} and delivered when it is back; `python -m flows sync` delivers what is left"
     )
 

@@ -1,0 +1,142 @@
+"""An MLflow that answers, but does not let us in or not do what a study does: said as that, and nothing is lost."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from mlflow import MlflowClient
+
+from federated.errors import BadInput
+from federated.study import Run, StudyConfig
+from tasks.tracking import deliveries, runs, telling
+from tasks.tracking.failures import answered, complaint, is_away, refusal
+from tasks.tracking.resuming import go_on_with_study
+from tasks.tracking.store import connect
+from tasks.tracking.syncing import deliver_what_waits
+from tasks.tracking.telling import begin, settle, the_journal
+from tests.conftest import config_of
+
+STUDY = StudyConfig(name="s", base=config_of().model_dump(), seeds=[0])
+SAYS = {
+    "MLflow's basic authentication, who may only read": (403, "Permission denied"),
+    "MLflow's basic authentication, who is not known": (
+        401,
+        "You are not authenticated. Please see the page.",
+    ),
+    "a proxy before it": (403, "<!doctype html><html>no entry</html>"),
+    "MLflow itself": (403, json.dumps({"error_code": "PERMISSION_DENIED", "message": "not yours"})),
+}
+
+
+@pytest.fixture(params=SAYS)
+def refusing(request, home, monkeypatch):
+    """While the patch that it makes lasts, what goes to MLflow goes to a server that refuses."""
+    status, body = SAYS[request.param]
+
+    class Refuses(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_GET = do_POST = do_PATCH = do_PUT = answer  # noqa: N815 - names of http.server
+
+        def log_message(self, *_) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "l3sen-nur")
+    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+
+    def refuse():
+        patch = pytest.MonkeyPatch()
+        patch.setattr(deliveries, "connect", lambda: MlflowClient(f"http://127.0.0.1:{server.server_port}"))
+        return patch
+
+    yield refuse, status
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(telling, "_listener", lines.append)
+    return lines
+
+
+def assert_is_a_refusal(line, status):
+    assert f" answers {status} " in line
+    assert "it does not accept MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD" in line
+    assert "does not answer" not in line
+    assert "l3sen" not in line
+    assert "\n" not in line
+
+
+def test_a_study_that_may_not_be_written_ends_before_it_trains(refusing, said):
+    refuse, status = refusing
+    patch = refuse()
+    with pytest.raises(BadInput) as caught:
+        runs.open_study(STUDY)
+    patch.undo()
+    assert_is_a_refusal(str(caught.value), status)
+    assert not the_journal().waits
+    assert said == []
+
+
+def test_nor_does_one_train_that_may_not_go_on(refusing, said):
+    refuse, status = refusing
+    parent = runs.open_study(STUDY)
+    runs.end_run(parent, "KILLED")
+    patch = refuse()
+    with pytest.raises(BadInput) as caught:
+        go_on_with_study(STUDY)
+    patch.undo()
+    assert_is_a_refusal(str(caught.value), status)
+    assert connect().get_run(parent).info.status == "KILLED"
+    assert not the_journal().waits
+
+
+def test_who_loses_the_right_in_the_middle_loses_nothing_and_is_told_at_every_start(refusing, said):
+    refuse, status = refusing
+    parent = runs.open_study(STUDY)
+    patch = refuse()
+    child = runs.open_run(Run("arm", config_of()), "s", parent)
+    runs.end_run(child, "FINISHED")
+    assert len(said) == 1
+    begin()
+    assert len(said) == 2
+    for line in said:
+        assert_is_a_refusal(line, status)
+        assert "training goes on" in line
+        assert str(the_journal().folder) in line
+    assert not deliver_what_waits()
+    assert_is_a_refusal(said[-1], status)
+    patch.undo()
+    assert settle()
+    assert not the_journal().refused
+    experiment = connect().get_run(parent).info.experiment_id
+    ended = connect().search_runs([experiment], "tags.`fedstudy.kind` = 'run'")
+    assert [run.info.status for run in ended] == ["FINISHED"]
+
+
+def test_who_reads_is_told_the_same(refusing):
+    refuse, status = refusing
+    patch = refuse()
+    with pytest.raises(BadInput) as caught, answered("http://here"):
+        deliveries.connect().search_experiments()
+    patch.undo()
+    assert_is_a_refusal(str(caught.value), status)
+    assert str(caught.value).startswith("MLflow at http://here answers")
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("refused"), TimeoutError("nothing came")])
+def test_who_gets_no_answer_is_not_refused(error):
+    assert is_away(error)
+    assert refusal(error) is None
+    assert complaint("http://here", error) == f"MLflow at http://here does not answer ({error})"
