@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from federated.addresses import without_login
 from federated.errors import BadInput
 from federated.home import database_url, home
 from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
@@ -92,9 +93,12 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     ):
         forget_unusual_proxies()
     if PREFECT_API_URL.value():
-        with temporary_settings(quick):
-            _require_api(PREFECT_API_URL.value())
-            with _said_where_away(PREFECT_API_URL.value(), lambda: ""):
+        # Prefect takes a password in an address for its requests, but not for the websockets that record task runs.
+        url, login = without_login(PREFECT_API_URL.value())
+        known = {} if login is None else {PREFECT_API_AUTH_STRING: login}
+        with temporary_settings({**quick, PREFECT_API_URL: url, **known}):
+            _require_api(url)
+            with _said_where_away(url, lambda: ""):
                 yield lambda: None
         return
     from flows.embedded_server import embedded_server

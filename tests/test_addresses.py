@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from federated.addresses import without_secrets
+from federated.addresses import without_login, without_secrets
 from federated.errors import BadInput, bounded
 from tasks.tracking import runs, store, telling
 
@@ -61,3 +61,35 @@ def test_the_command_that_mlflow_shows_has_none(monkeypatch: pytest.MonkeyPatch)
         "sys.argv", ["x/flows/__main__.py", "run", "s.yaml", "--set", "dataset.path=http://a:geheim@b/c.csv"]
     )
     assert shlex.split(runs._command())[-1] == "dataset.path=http://b/c.csv"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("http://anna:geheim@host:4200/api", ("http://host:4200/api", "anna:geheim")),
+        ("https://a%40b:g%3Ae%2Fh@host/api?x=1", ("https://host/api?x=1", "a@b:g:e/h")),
+        ("http://anna:ge@heim@host/api", ("http://host/api", "anna:ge@heim")),
+        ("http://[::1]:4200/api", ("http://[::1]:4200/api", None)),
+        ("http://anna@host/api", ("http://anna@host/api", None)),
+        ("http://host/api", ("http://host/api", None)),
+    ],
+)
+def test_a_login_is_taken_out_of_an_address(given: str, expected: tuple[str, str | None]) -> None:
+    assert without_login(given) == expected
+
+
+def test_prefect_gets_a_password_in_its_address_where_its_websockets_take_it_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    from flows import runtime
+
+    asked: list[str] = []
+    monkeypatch.setattr(runtime, "_require_api", asked.append)
+    with temporary_settings({PREFECT_API_URL: "http://an%3Ana:ge%40heim@host/api"}), runtime.prefect_api():
+        assert (PREFECT_API_URL.value(), PREFECT_API_AUTH_STRING.value()) == (
+            "http://host/api",
+            "an:na:ge@heim",
+        )
+    assert asked == ["http://host/api"]
