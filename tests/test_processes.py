@@ -66,6 +66,18 @@ def test_runs_of_a_study_whose_process_was_killed_are_ended(opened):
     assert _status(ours) == "RUNNING"
 
 
+def test_what_is_left_running_below_a_study_that_ended_is_ended(opened):
+    process, (parent, child) = opened("same")
+    connect().set_terminated(parent, "KILLED")
+    runs.end_dead_studies()
+    assert _status(child) == "RUNNING"  # its process lives
+    process.kill()
+    process.wait()
+    runs.end_dead_studies()
+    assert [_status(each) for each in (parent, child)] == ["KILLED"] * 2
+    assert connect().get_run(child).data.tags["failure"] == "its study ended without it"
+
+
 def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     process, (parent, _) = opened("same")
     process.kill()

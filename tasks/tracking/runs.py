@@ -27,7 +27,7 @@ from tasks.tracking.environment import environment
 from tasks.tracking.failures import found
 from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.processes import is_dead, this_process
-from tasks.tracking.search import running_on_their_own
+from tasks.tracking.search import left_below_ended_studies, running_on_their_own
 from tasks.tracking.telling import create, now, say, tell
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -131,12 +131,17 @@ def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | Non
 
 
 def end_dead_studies() -> None:
-    """End what dead processes have left running in MLflow: studies with the runs below them, and runs of no study."""
+    """End what dead processes have left running in MLflow: studies with the runs below them, runs of no study, and
+    runs below a study that has ended, such as one that was made while an interrupt arrived.
+    """
     for left in found(running_on_their_own):
         if is_dead(left.data.tags.get("process", "")):
             run_id, why = left.info.run_id, "the process of its study was killed"
             end_lost_runs(run_id, "KILLED", why)
             end_run(run_id, "KILLED", why)  # last: where we are killed here, the next try finds it again
+    for run, parent in found(left_below_ended_studies):
+        if is_dead(parent.data.tags.get("process", "")):
+            end_run(run.info.run_id, "KILLED", "its study ended without it")
 
 
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:

@@ -43,6 +43,20 @@ def running_on_their_own() -> list[MlflowRun]:
     return list(_pages(client.search_runs, experiments, running))
 
 
+def left_below_ended_studies() -> list[tuple[MlflowRun, MlflowRun]]:
+    """Runs that nobody has ended, below studies that have ended; each with its study's parent run."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    below = "attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` != ''"
+    running = list(_pages(client.search_runs, experiments, below))
+    wanted = {run.data.tags["mlflow.parentRunId"] for run in running}
+    ended = "tags.`fedstudy.kind` = 'study' and attributes.status != 'RUNNING'"
+    found = _pages(client.search_runs, experiments, ended) if wanted else ()
+    parents = {run.info.run_id: run for run in found if run.info.run_id in wanted}
+    every = ((run, parents.get(run.data.tags["mlflow.parentRunId"])) for run in running)
+    return [(run, parent) for run, parent in every if parent is not None]
+
+
 def study_of(key: str) -> MlflowRun | None:
     """The newest parent run with this `study_key`; None where there is none."""
     return next(_studies(f" and tags.study_key = '{key}'"), None)
