@@ -17,7 +17,7 @@ from benchmarks.peer import PEERS, folder
 from benchmarks.report import Measured, as_json, show
 from benchmarks.rivals import PLAIN, Options, measure
 from benchmarks.workloads import WORKLOADS
-from federated.local_training.cores import threads_of
+from federated.machine.cores import threads_of
 
 GROWTH_ROUNDS = 5
 W5 = "W5"

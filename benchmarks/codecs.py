@@ -29,8 +29,8 @@ from benchmarks.machine import description
 from benchmarks.mcmahan_cnn import BATCH, IMAGES, LAYOUT, training_seconds
 from benchmarks.workloads import WORKLOADS
 from federated.compressors import Compressor
-from federated.kinds import COMPRESSOR
-from federated.randomness import Generators, Purpose, generator
+from federated.extension_points.kinds import COMPRESSOR
+from federated.foundation.randomness import Generators, Purpose, generator
 
 CLIENTS = 10
 CODECS = (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks import ours
 from benchmarks.data import is_real
 from benchmarks.workloads import WORKLOADS
-from federated.setup import prepare
+from federated.run.setup import prepare
 
 ROUNDS = 12
 CODECS = ("none", "top_k(0.01)", "qsgd(4)")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from federated.datasets.examples import Examples
 from federated.datasets.idx import idx
-from federated.randomness import Purpose, generator
+from federated.examples.examples import Examples
+from federated.foundation.randomness import Purpose, generator
 
 TRAINING, TEST = 60_000, 10_000
 

@@ -18,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.workloads import WORKLOADS
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 
 SHORT_ROUNDS = 20
 STARTS = 3
@@ -42,7 +42,7 @@ def end_to_end(folder: Path, seconds: float, parts: Sequence[str] = PARTS) -> di
 
 def start_up(folder: Path) -> float:
     """Seconds from the shell to the end of the first round of W3, by the line that says so."""
-    from federated.home import home
+    from federated.machine.folders import home
 
     study = home() / "start-up.yaml"
     study.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +98,10 @@ def _as_a_run(config: RunConfig) -> tuple[float, float]:
 
     Both within one run: two runs differ by more than what is looked for when the machine has other work.
     """
-    from federated import evaluation, rounds, setup
-    from federated.study import Run
+    from federated import rounds
+    from federated.evaluation import evaluate as evaluation
+    from federated.run import setup
+    from federated.study.study import Run
     from flows.display import shown
     from flows.federated_run import federated_run
     from flows.screen import Screen
@@ -136,10 +138,10 @@ def _bare(config: RunConfig) -> float:
     """Seconds for the same training and evaluations, the engine alone."""
     import torch
 
-    from federated.evaluation import evaluate
+    from federated.evaluation.evaluate import evaluate
     from federated.rounds import train_rounds
-    from federated.setup import initial_state, prepare
-    from federated.stopping import segment_ends
+    from federated.run.segments import segment_ends
+    from federated.run.setup import initial_state, prepare
 
     torch.set_num_threads(config.orchestration.threads or 1)
     started = time.perf_counter()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from federated.compressors import Layout
-from federated.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator
 
 LAYOUT: Layout = (
     ("conv1.weight", (32, 1, 5, 5)),

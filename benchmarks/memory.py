@@ -58,7 +58,7 @@ def _measure(answer: Connection, folder: Path, rounds: int, cohort: int) -> None
     from benchmarks.ours import train
     from benchmarks.statistics import Timing
     from benchmarks.workloads import WORKLOADS
-    from federated.setup import prepare
+    from federated.run.setup import prepare
 
     setup = prepare(WORKLOADS["W4"].config(folder, rounds, cohort={"size": cohort}))
     _, seconds = train(setup)

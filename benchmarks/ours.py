@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 
 from benchmarks.statistics import Timing
-from federated.evaluation import evaluate
+from federated.evaluation.evaluate import evaluate
 from federated.rounds import train_rounds
-from federated.setup import Setup, initial_state
-from federated.state import RunState
+from federated.run.setup import Setup, initial_state
+from federated.run.state import RunState
 
 
 def measure_fedstudy(setup: Setup) -> Timing:

@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.machine import description
 from benchmarks.memory import peak_rss_mb
 from data_partitioners import PARTITIONERS, Partitioner, Pool, checked
-from federated.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator
 
 CLASSES = 10
 

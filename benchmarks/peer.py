@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.statistics import Timing
-from federated.home import home
+from federated.machine.folders import home
 
 PEERS = ("flower", "pfl", "fedjax")
 _ROOT = Path(__file__).parent.parent

@@ -14,12 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from federated.generalisation.client_intervals import ClientSums
-from federated.generalisation.gaps import Gap, mean_over_clients, out_of_sample_gap, participation_gap
-from federated.looks import Looks
-from federated.randomness import Purpose, generator
-from federated.report.contrasts import PairedScores, judged, more_seeds
-from federated.report.statistics import RATE
+from federated.foundation.randomness import Purpose, generator
+from federated.metrics.client_intervals import ClientSums
+from federated.metrics.gaps import Gap, mean_over_clients, out_of_sample_gap, participation_gap
+from federated.report.statistics.paired import RATE
+from federated.report.statistics.two_arms import PairedScores, judged, more_seeds
+from federated.study.looks import Looks
 
 DELTA = 0.01
 MOST = 200

@@ -12,7 +12,7 @@ from benchmarks.plain import measure_plain
 from benchmarks.statistics import Result, Timing
 from benchmarks.work import save, work_of
 from benchmarks.workloads import WORKLOADS
-from federated.setup import prepare
+from federated.run.setup import prepare
 
 FEDSTUDY, PLAIN = "fedstudy", "plain"
 Pass = Callable[[], Timing]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from federated.local_training.batches import epoch_orders
-from federated.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator
+from federated.local_training.steps.batches import epoch_orders
 from federated.rounds import sample_cohort
-from federated.setup import Setup, prepare
+from federated.run.setup import Setup, prepare
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federated.config import RunConfig
-from federated.own_source import allow, is_allowed
+from federated.config.run import RunConfig
+from federated.user_code.source import allow, is_allowed
 
 
 @dataclass(frozen=True)

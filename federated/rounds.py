@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.alone import train_alone
-from federated.broadcast import broadcast
 from federated.compressors import CohortState
-from federated.containment import own_code_named
-from federated.distortion import Distortion, distortion_metrics
-from federated.drift import Drift, drift, drift_metrics
-from federated.dump import dump
-from federated.errors import Diverged
-from federated.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
+from federated.foundation.errors import Diverged
+from federated.foundation.randomness import Purpose, generator
 from federated.local_training import Updates
-from federated.randomness import Purpose, generator
-from federated.setup import Setup
-from federated.state import Metrics, RunState
-from federated.wire import Received, compress, rows_by_client
+from federated.run.drift import Drift, drift, drift_metrics
+from federated.run.setup import Setup
+from federated.run.state import Metrics, RunState
+from federated.run.without_server import train_alone
+from federated.user_code.containment import own_code_named
+from federated.wire.distortion import Distortion, distortion_metrics
+from federated.wire.downlink import broadcast
+from federated.wire.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
+from federated.wire.payload_files import dump
+from federated.wire.uplink import Received, compress, rows_by_client
 
 
 class Partial(NamedTuple):

@@ -1,6 +1,6 @@
 """`python -m flows`: the command line."""
 
-from federated.masking import mask_logs, mask_output
+from federated.foundation.masking import mask_logs, mask_output
 from flows.interpreter import settle
 
 if __name__ == "__main__":

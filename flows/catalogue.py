@@ -3,9 +3,9 @@
 import inspect
 from typing import Any
 
-from federated.choice import Kind
-from federated.errors import BadInput
-from federated.kinds import KINDS
+from federated.choices.choice import Kind
+from federated.extension_points.kinds import KINDS
+from federated.foundation.errors import BadInput
 from flows.screen import Screen
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federated.containment import contain_exits
-from federated.errors import BadInput
-from federated.extent import check_number_of_seeds
-from federated.home import require_home
+from federated.foundation.errors import BadInput
+from federated.machine.folders import require_home
+from federated.study.extent import check_number_of_seeds
+from federated.user_code.containment import contain_exits
 from flows.beginning import command_begins
 from flows.display import shown
 from flows.ending import Commands, end, end_on_sigterm, exit_code
@@ -18,8 +18,8 @@ from flows.runtime import PrefectAway, configure
 from flows.screen import console
 
 if TYPE_CHECKING:
-    from federated.choice import Choice
-    from federated.study import StudyConfig
+    from federated.choices.choice import Choice
+    from federated.study.study import StudyConfig
 
 app = typer.Typer(
     cls=Commands,
@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Run a study: every arm with every seed, then the comparison."""
     command_begins()
-    from federated.own_source import allow
+    from federated.user_code.source import allow
     from flows.runtime import prefect_api
 
     screen, failure = console(), None
@@ -80,7 +80,7 @@ def run(
         config = _study(study, settings, seeds, arm)
         runs = config.runs()
         screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
-        from federated.setup import check_runs
+        from federated.run.setup import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from flows.outcome import show_outcome
         from tasks.tracking.access import require_store
@@ -116,7 +116,7 @@ def preview(
     ] = None,
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
-    from federated.own_source import allow
+    from federated.user_code.source import allow
     from flows.preview import show_preview
 
     allow(allow_code or [])
@@ -209,7 +209,7 @@ def _study(
     file: Path, settings: list[str] | None, seeds: str | None, arms: list[str] | None = None
 ) -> "StudyConfig":
     """The study as the options change it."""
-    from federated.study import read_study
+    from federated.study.study import read_study
 
     config = read_study(file, settings or [], _seeds(seeds))
     return config.only(arms) if arms else config
@@ -233,7 +233,7 @@ def _seeds(text: str | None) -> list[int] | None:
 
 
 def _network(text: str) -> "Choice":
-    from federated.kinds import NETWORK
+    from federated.extension_points.kinds import NETWORK
 
     try:
         return NETWORK.bind(text)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from federated.report.data_read import HEADER, DataRead
+from federated.federation.data_table import HEADER, DataRead
 from flows.screen import Screen
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from federated.errors import bounded
-from federated.texts import in_a_line, shortened
+from federated.foundation.errors import bounded
+from federated.foundation.texts import in_a_line, shortened
 from flows.progress import News, Notice, Progress, listen_with
 from flows.screen import Screen, styled
 
 if TYPE_CHECKING:
-    from federated.study import Run
+    from federated.study.study import Run
 
 _FIGURES = {
     "train/loss": "loss {:.4f}",

@@ -21,8 +21,8 @@ from typing import IO
 
 from prefect.settings import get_current_settings
 
-from federated.errors import BadInput
-from federated.home import home
+from federated.foundation.errors import BadInput
+from federated.machine.folders import home
 from flows.progress import notify
 
 _SECONDS_BETWEEN_QUESTIONS = 0.05

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import typer.core
 
-from federated.errors import bounded
+from federated.foundation.errors import bounded
 from flows.screen import console
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from federated.errors import OwnCodeFailed
-from federated.study import Run
+from federated.foundation.errors import OwnCodeFailed
+from federated.study.study import Run
 from tasks.tracking import runs as tracking
 from tasks.tracking.resuming import go_on_with_run
 

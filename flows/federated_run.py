@@ -9,14 +9,14 @@ import torch
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from federated.config import RunConfig
-from federated.errors import Diverged
-from federated.heterogeneity import heterogeneity_metrics
-from federated.masking import masked_errors
-from federated.setup import Setup
-from federated.state import Metrics, RunState
-from federated.stopping import StopRule, segment_ends
-from federated.study import Run
+from federated.config.run import RunConfig
+from federated.federation.fingerprint import heterogeneity_metrics
+from federated.foundation.errors import Diverged
+from federated.foundation.masking import masked_errors
+from federated.run.segments import StopRule, segment_ends
+from federated.run.setup import Setup
+from federated.run.state import Metrics, RunState
+from federated.study.study import Run
 from flows.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import opaque, opened

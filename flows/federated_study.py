@@ -14,16 +14,16 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from federated.containment import contain_exits
 from federated.forecast import forecast_study
-from federated.forecast.memory import peak_mb
-from federated.forecast.remembered import remember
-from federated.local_training.cores import share_cores
-from federated.masking import mask_logs, mask_output, masked, masked_errors
+from federated.forecast.overheads import remember
+from federated.foundation.masking import mask_logs, mask_output, masked, masked_errors
+from federated.machine.cores import share_cores
+from federated.machine.memory import peak_mb
 from federated.report import RunResult
-from federated.report.foreseen import Took
-from federated.setup import check_runs
-from federated.study import Run, StudyConfig
+from federated.report.costs.forecast_against_fact import Took
+from federated.run.setup import check_runs
+from federated.study.study import Run, StudyConfig
+from federated.user_code.containment import contain_exits
 from flows.beginning import take_beginning
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run

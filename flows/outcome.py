@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from federated.report import text_table
-from federated.report.results import arms_of
+from federated.report.findings.results import arms_of
 from flows.screen import Screen
 from tasks.tracking.comparison import StudyOutcome
 from tasks.tracking.store import ui_address

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from federated.config import RunConfig
-from federated.federation import Federation, partition_clients
+from federated.config.run import RunConfig
+from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.federation.federation import Federation, partition_clients
+from federated.federation.fingerprint import fingerprint_of
+from federated.federation.partition_files import check_partition_file, save_partition
 from federated.forecast import cautions, of_faults, with_arms
-from federated.heterogeneity import fingerprint_of
-from federated.home import home
-from federated.partition_files import check_partition_file, save_partition
+from federated.foundation.texts import file_name
+from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
-from federated.report.data_read import DataRead, data_read, distinct_data
-from federated.setup import check_runs, prepare
-from federated.study import Run, StudyConfig
-from federated.texts import file_name
+from federated.run.setup import check_runs, prepare
+from federated.study.study import Run, StudyConfig
 from flows.data_read import show_data
 from flows.screen import Screen, few, styled
 

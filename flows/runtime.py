@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from federated.addresses import without_login
-from federated.errors import BadInput
-from federated.home import database_url, home
-from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
-from federated.masking import kind_of
-from federated.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
+from federated.foundation.addresses import without_login
+from federated.foundation.errors import BadInput
+from federated.foundation.masking import kind_of
+from federated.machine.folders import database_url, home
+from federated.machine.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
+from federated.machine.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
 
 if TYPE_CHECKING:
     from httpx import Response

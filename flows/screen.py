@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from federated.texts import visible
+from federated.foundation.texts import visible
 
 T = TypeVar("T")
 _MOST_ROWS = 40

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from federated import state as states
-from federated.config import RunConfig
-from federated.home import home
-from federated.own_choices import own_code
-from federated.setup import Setup, initial_state
-from federated.state import RunState
+from federated.config.run import RunConfig
+from federated.config.user_choices import own_code
+from federated.machine.folders import home
+from federated.run import state as states
+from federated.run.setup import Setup, initial_state
+from federated.run.state import RunState
 
 Say = Callable[[str], None]
 """Says one sentence to whoever watches the run."""

@@ -13,13 +13,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from federated import evaluation, rounds, setup, wire
-from federated.config import RunConfig
-from federated.containment import own_code_named
-from federated.masking import masked_errors
+from federated import rounds
+from federated.config.run import RunConfig
+from federated.evaluation import evaluate as evaluation
+from federated.foundation.masking import masked_errors
 from federated.rounds import Stages
-from federated.setup import Setup
-from federated.state import Metrics, RunState
+from federated.run import setup
+from federated.run.setup import Setup
+from federated.run.state import Metrics, RunState
+from federated.user_code.containment import own_code_named
+from federated.wire import uplink as wire
 
 T = TypeVar("T")
 OnRound = Callable[[RunState], None]

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from federated.compressors import CohortState, Compressor
-from federated.config import LocalTraining, RunConfig
-from federated.datasets.examples import Task
-from federated.kinds import COMPRESSOR
-from federated.local_training.work import LocalWork, Precision
+from federated.config.run import LocalTraining, RunConfig
+from federated.examples.examples import Task
+from federated.extension_points.kinds import COMPRESSOR
+from federated.local_training.steps.work import LocalWork, Precision
 from federated.models import MODELS
-from federated.objective import loss_of
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
+from federated.models.objective import loss_of
 
 # Each test process keeps to one core, and so do its children. Two threads inside one product, beside another busy
 # process, wait for each other more than they work.

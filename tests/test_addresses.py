@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from federated.addresses import without_login, without_secrets
-from federated.errors import BadInput, bounded
+from federated.foundation.addresses import without_login, without_secrets
+from federated.foundation.errors import BadInput, bounded
 from tasks.tracking import runs, store, telling
 
 SHOWN = {

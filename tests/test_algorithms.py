@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from federated.algorithms import ALGORITHMS
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 from federated.privacy import PRIVACY
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 
 ALGORITHM_ROWS = {
     "fedavg": [{}, {"server_learning_rate": 0.5}],

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from federated.errors import BadInput
-from federated.kinds import NETWORK
+from federated.extension_points.kinds import NETWORK
+from federated.foundation.errors import BadInput
 from federated.report import (
     Report,
     RunResult,
@@ -24,15 +24,15 @@ from federated.report import (
     table,
     text_table,
 )
-from federated.report.costs import bytes_and_time, rate_and_distortion
-from federated.report.gap_closed import fieller, gap_closed
-from federated.report.paired import choose_baseline, compare_paired
-from federated.report.pareto import pareto
-from federated.report.ranking import ranked
-from federated.report.style import arm_strokes, strokes
-from federated.report.verdict import best_arm, sentences
-from federated.report.words import share_text
-from federated.study import StudyConfig
+from federated.report.costs.bytes_and_seconds import bytes_and_time, rate_and_distortion
+from federated.report.costs.front import pareto
+from federated.report.figures.style import arm_strokes, strokes
+from federated.report.findings.gap_closed import fieller, gap_closed
+from federated.report.findings.phrases import share_text
+from federated.report.findings.ranking import ranked
+from federated.report.findings.sentences import best_arm, sentences
+from federated.report.findings.verdicts import choose_baseline, compare_paired
+from federated.study.study import StudyConfig
 
 ACCURACY = "generalisation/test_accuracy"
 MSE_LIKE = "generalisation/test_mse"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from federated.datasets import DATASETS, Examples
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([0, 1, 1, 0])

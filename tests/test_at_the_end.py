@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from federated.config import RunConfig
-from federated.evaluation import evaluate, higher_is_better, metric_names
-from federated.generalisation.at_the_end import divergences, generalisation
-from federated.generalisation.evaluated import evaluated_sets
-from federated.report.client_pictures import class_picture, client_picture
-from federated.setup import Setup, initial_state, prepare
+from federated.config.run import RunConfig
+from federated.evaluation.evaluate import evaluate, higher_is_better, metric_names
+from federated.evaluation.final import divergences, generalisation
+from federated.evaluation.sets import evaluated_sets
+from federated.report.figures.clients.client_pictures import class_picture, client_picture
+from federated.run.setup import Setup, initial_state, prepare
 
 BASE = {
     "dataset": "digits",

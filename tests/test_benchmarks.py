@@ -25,9 +25,9 @@ from benchmarks.statistics import Result, Timing, ratio
 from benchmarks.work import save, work_of
 from benchmarks.workloads import WORKLOADS
 from federated.compressors import COMPRESSORS
-from federated.evaluation import evaluate
-from federated.randomness import Purpose, generator
-from federated.setup import prepare
+from federated.evaluation.evaluate import evaluate
+from federated.foundation.randomness import Purpose, generator
+from federated.run.setup import prepare
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from federated.broadcast import broadcast
 from federated.compressors.none import none
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 from federated.rounds import train_rounds
-from federated.setup import Setup, initial_state, prepare
-from federated.state import RunState, load, save
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState, load, save
+from federated.wire.downlink import broadcast
 from tests.conftest import NORMALISED, config_of
 
 

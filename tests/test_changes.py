@@ -17,13 +17,14 @@ from data_partitioners.label_noise import label_noise
 from data_partitioners.label_permutation import label_permutation
 from data_partitioners.noise import noise
 from data_partitioners.rotation import rotation
-from federated import changes, loading
-from federated import federation as federations
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.federation import Federation, partition_clients
+from federated.config.run import RunConfig
+from federated.federation import client_transforms as changes
+from federated.federation import federation as federations
+from federated.federation import loading
+from federated.federation.federation import Federation, partition_clients
+from federated.foundation.errors import BadInput
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 
 DIGITS: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 2, "clients": 6}
 HOLDOUT = {"client": 0.25, "unseen_clients": 2}

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 from tasks import checkpoints
 from tests.conftest import config_of
 
@@ -215,7 +215,7 @@ def test_a_really_full_disk_is_an_error_of_the_system(setup):
     source = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); "
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "from dataclasses import replace; from federated.setup import initial_state, prepare; "
+        "from dataclasses import replace; from federated.run.setup import initial_state, prepare; "
         "from tasks import checkpoints; from tests.conftest import config_of\n"
         "setup = prepare(config_of())\n"
         "with checkpoints.keeping(setup, lambda said: print('SAID', said)) as keep: keep(initial_state(setup))"
@@ -244,7 +244,7 @@ def test_a_folder_in_the_place_of_the_checkpoints_stops_no_training(setup):
 
 SAVES = """
 from dataclasses import replace
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 from tasks import checkpoints
 from tests.conftest import config_of
 setup = prepare(config_of())

@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from data_partitioners import Pool
-from federated.choice import Choice, Kind, choice_of
-from federated.kinds import COMPRESSOR, DATASET, KINDS, MODEL, PARTITIONER, SCHEDULE
+from federated.choices.choice import Choice, Kind, choice_of
+from federated.extension_points.kinds import COMPRESSOR, DATASET, KINDS, MODEL, PARTITIONER, SCHEDULE
 
 
 class Cake(NamedTuple):

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 from federated.datasets import DATASETS, Examples, as_examples
-from federated.errors import BadInput
-from federated.federation import Federation, partition_clients
+from federated.federation.federation import Federation, partition_clients
+from federated.foundation.errors import BadInput
 
 HUGE = [2**63 + 1, 2**63 + 2, 2**60 + 1, 2**60 + 2]
 

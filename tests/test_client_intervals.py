@@ -6,9 +6,9 @@ from scipy import stats
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from benchmarks.rates import coverage
-from federated.generalisation.client_intervals import ClientSums, _estimates, _freedom
-from federated.generalisation.gaps import Gap, mean_over_clients, out_of_sample_gap, participation_gap
-from federated.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator
+from federated.metrics.client_intervals import ClientSums, _estimates, _freedom
+from federated.metrics.gaps import Gap, mean_over_clients, out_of_sample_gap, participation_gap
 
 NUMBERS = generator(0, Purpose.EVALUATION)
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from federated.datasets import DATASETS, Examples, as_examples
-from federated.datasets.number_like import number_like
-from federated.errors import BadInput
+from federated.examples.tables.number_like import number_like
+from federated.federation.data_table import data_read
 from federated.forecast import cautions
-from federated.forecast.cautions import kind_of_probabilities
+from federated.forecast.warnings import kind_of_probabilities
+from federated.foundation.errors import BadInput
 from federated.report import preview_html
-from federated.report.data_read import data_read
-from federated.setup import prepare
+from federated.run.setup import prepare
 from tests.conftest import config_of
 
 ROWS = 200

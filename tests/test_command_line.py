@@ -295,7 +295,7 @@ def test_settings_and_seeds_change_the_study(command, study):
 
 
 def test_list_shows_every_registered_name_with_its_parameters(command):
-    from federated.kinds import KINDS
+    from federated.extension_points.kinds import KINDS
 
     code, out, _ = command("list")
     assert code == 0

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from federated.report import Report, RunResult, page_html
-from federated.state import Metrics
-from federated.study import StudyConfig
+from federated.run.state import Metrics
+from federated.study.study import StudyConfig
 from flows.command_line import main
 from tasks.tracking import runs
 from tasks.tracking.comparison import StudyOutcome, compare_again, conclude

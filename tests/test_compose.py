@@ -14,12 +14,12 @@ from data_partitioners.noise import noise
 from data_partitioners.quantity_dirichlet import quantity_dirichlet
 from data_partitioners.sizes import sizes
 from data_partitioners.target_heterogeneity import target_heterogeneity
-from federated.config import RunConfig
-from federated.dotted import value_at
-from federated.federation import partition_clients
-from federated.heterogeneity import heterogeneity_metrics
-from federated.kinds import PARTITIONER
-from federated.study import StudyConfig
+from federated.config.dotted_paths import value_at
+from federated.config.run import RunConfig
+from federated.extension_points.kinds import PARTITIONER
+from federated.federation.federation import partition_clients
+from federated.federation.fingerprint import heterogeneity_metrics
+from federated.study.study import StudyConfig
 
 SPEC = ["quantity_dirichlet(0.5)", "dirichlet(0.1)", "noise(0.1)"]
 BASE: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1, "clients": 6}

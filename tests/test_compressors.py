@@ -18,7 +18,7 @@ import torch
 from scipy import stats
 
 from federated.compressors import COMPRESSORS, HEADER_BYTES, Compressor, Layout, PayloadError
-from federated.kinds import COMPRESSOR
+from federated.extension_points.kinds import COMPRESSOR
 from tests.conftest import deltas, generators, sent
 
 ROOT = Path(__file__).parent.parent
@@ -182,7 +182,7 @@ def test_another_process_decodes_the_same_numbers() -> None:
         compressor = row.make(100)
         payloads += compressor.encode(compressor.init(1, 100), deltas(1, 100), generators(1))[0]
     code = (
-        "import pickle, sys; from federated.kinds import COMPRESSOR;"
+        "import pickle, sys; from federated.extension_points.kinds import COMPRESSOR;"
         "rows = pickle.load(sys.stdin.buffer);"
         "out = [COMPRESSOR.bind(text).build().fitted(layout).decode([payload], 100).numpy().tobytes()"
         " for text, payload, layout in rows];"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federated.config import Cohort, RunConfig
-from federated.errors import BadInput, readable
-from federated.setup import prepare
+from federated.config.run import Cohort, RunConfig
+from federated.foundation.errors import BadInput, readable
+from federated.run.setup import prepare
 
 BASE: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 8, "rounds": 3}
 

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from federated.config import RunConfig
-from federated.copies import copies_among, first_copies, own_copies_together
-from federated.datasets.examples import Examples
-from federated.federation import Federation, check_apart, partition_clients
+from federated.config.run import RunConfig
+from federated.examples.duplicates import copies_among, first_copies, own_copies_together
+from federated.examples.examples import Examples
+from federated.federation.federation import Federation, check_apart, partition_clients
+from federated.federation.fingerprint import heterogeneity_metrics
 from federated.forecast import cautions
-from federated.heterogeneity import heterogeneity_metrics
-from federated.setup import prepare
+from federated.run.setup import prepare
 
 
 def examples_of(inputs: Any) -> Examples:
@@ -162,8 +162,8 @@ def test_an_example_in_two_parts_is_a_bug_that_is_not_passed_over(own: Any) -> N
 
 def test_real_sets(real_data: Path) -> None:
     """What Fashion-MNIST, adult, the reviews and the newsgroups hold more than once."""
-    from federated.kinds import DATASET
-    from federated.loading import load_examples
+    from federated.extension_points.kinds import DATASET
+    from federated.federation.loading import load_examples
 
     images = load_examples(DATASET.bind({"name": "idx", "path": str(real_data / "fashion-mnist")}))
     assert images.test is not None

@@ -8,11 +8,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from federated.report import Report, RunResult, png
-from federated.report.cost_curves import cost_curves
-from federated.report.facets import Facet, facets, keys
-from federated.report.figures import FIGURES
-from federated.report.rate_distortion import rate_distortion
-from federated.report.style import GREY, strokes
+from federated.report.figures.arms.cost_curves import cost_curves
+from federated.report.figures.arms.figures import FIGURES
+from federated.report.figures.arms.rate_distortion import rate_distortion
+from federated.report.figures.legends import Facet, facets, keys
+from federated.report.figures.style import GREY, strokes
 
 ACCURACY = "generalisation/test_accuracy"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from federated.choice import Choice
-from federated.config import RunConfig
+from federated.choices.choice import Choice
+from federated.config.run import RunConfig
 from federated.datasets import DATASETS, Examples
 from federated.datasets.table import ADDED_LATER
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 CLEAN = "site,a,b,y\nKöln,1.5,1000,0\nUlm,,2500,1\nKöln,3.25,750,1\nUlm,4,-1250,0\n"
 

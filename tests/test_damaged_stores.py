@@ -16,9 +16,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from federated.report import RunResult
-from federated.study import StudyConfig
+from federated.study.study import StudyConfig
 from flows import embedded_server
 from flows import federated_study as flows_of_study
 from tasks.tracking import resuming, syncing, telling

@@ -14,9 +14,9 @@ import pytest
 import torch
 from sklearn.utils import Bunch
 
-from federated.choice import Kind
+from federated.choices.choice import Kind
 from federated.datasets import DATASETS, Examples
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 TABLE = pd.DataFrame(
     {

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from federated.broadcast import broadcast
-from federated.distortion import bias_share, distortion, distortion_metrics, downlink_distortion
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
+from federated.wire.distortion import bias_share, distortion, distortion_metrics, downlink_distortion
+from federated.wire.downlink import broadcast
 from tests.conftest import codec, config_of, normal, sent
 
 

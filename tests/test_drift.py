@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from federated.drift import drift, drift_metrics
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.drift import drift, drift_metrics
+from federated.run.setup import initial_state, prepare
 from tests.conftest import config_of, deltas, normal
 
 NAMES = {

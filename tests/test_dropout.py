@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from federated.config import Engine
-from federated.local_training.dropout import DropoutGenerators, Masks
+from federated.config.run import Engine
+from federated.foundation.randomness import Purpose, generator
+from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.engine import local_trainer
-from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
+from federated.local_training.steps.dropout import DropoutGenerators, Masks
+from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.workers import side_by_side
-from federated.randomness import Purpose, generator
 
 COHORT = [3, 5, 0, 1, 2, 4]
 LOCAL = {"epochs": 3, "batch_size": 4, "learning_rate": 0.1, "momentum": 0.5}

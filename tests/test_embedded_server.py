@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from flows import embedded_server
 from flows.embedded_server import EmbeddedServer
 

@@ -11,21 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from federated.config import Engine, LocalTraining, RunConfig
-from federated.errors import BadInput
-from federated.local_training import cores, probe
+from federated.config.run import Engine, LocalTraining, RunConfig
+from federated.foundation.errors import BadInput
+from federated.local_training import engine_probe as probe
+from federated.local_training.dense.recognise import linear_stack
+from federated.local_training.dense.trainer import stacked_trainer, turns
 from federated.local_training.engine import local_trainer
-from federated.local_training.lean import lean_forward
-from federated.local_training.linear_stack import linear_stack
+from federated.local_training.forward.fast_forward import lean_forward
 from federated.local_training.loop import loop_trainer
-from federated.local_training.shards import shard_size, stack_size
-from federated.local_training.stacked import stacked_trainer, turns
+from federated.local_training.memory import shard_size, stack_size
+from federated.local_training.steps.side_by_side import dealt, side_by_side
+from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.work import LocalWork
-from federated.local_training.workers import dealt, side_by_side
+from federated.machine import cores
 from federated.models import MODELS
-from federated.objective import loss_of
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
+from federated.models.objective import loss_of
 
 SIZES = (7, 1, 12, 5, 1, 30, 12, 2)
 COHORT = [3, 5, 0, 1, 2, 7, 4, 6]

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from federated.config import Engine, LocalTraining, RunConfig
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import Engine, LocalTraining, RunConfig
 from federated.local_training.engine import ENGINES
-from federated.local_training.terms import LocalTerms
-from federated.local_training.work import Precision
+from federated.local_training.steps.work import Precision
 
 COHORT = [3, 5, 0, 1, 2, 4]
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from federated.config import RunConfig
-from federated.errors import Diverged
-from federated.evaluation import (
+from federated.config.run import RunConfig
+from federated.evaluation.evaluate import (
     evaluate,
     higher_is_better,
     measures,
@@ -19,7 +18,8 @@ from federated.evaluation import (
     range_of,
     range_of_differences,
 )
-from federated.setup import initial_state, prepare
+from federated.foundation.errors import Diverged
+from federated.run.setup import initial_state, prepare
 
 
 def test_classification_measures_agree_with_scikit_learn():

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from federated.config import Engine, RunConfig
-from federated.local_training.convolution_stack import convolution_stack
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import Engine, RunConfig
+from federated.local_training.convolution.recognise import convolution_stack
+from federated.local_training.convolution.trainer import im2col_trainer
 from federated.local_training.engine import local_trainer
-from federated.local_training.im2col import im2col_trainer
 from federated.local_training.loop import loop_trainer
-from federated.local_training.terms import LocalTerms
+from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.workers import side_by_side
 from federated.models import MODELS
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 
 COHORT = [3, 5, 0, 1, 2, 4]
 

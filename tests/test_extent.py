@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from federated.errors import BadInput
-from federated.limits import LONGEST_ERROR, MOST_VALUES
-from federated.study import StudyConfig, read_study
-from federated.study_extent import check_extent
+from federated.foundation.errors import BadInput
+from federated.foundation.limits import LONGEST_ERROR, MOST_VALUES
+from federated.study.file_size import check_extent
+from federated.study.study import StudyConfig, read_study
 from flows.command_line import _seeds
 
 HEAD = "name: s\nbase: {dataset: linear, model: linear, clients: 3, rounds: 1}\n"

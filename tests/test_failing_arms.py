@@ -2,8 +2,8 @@
 
 import pytest
 
-from federated.config import RunConfig
-from federated.study import StudyConfig
+from federated.config.run import RunConfig
+from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks.checkpoints import checkpoint_path
 from tasks.tracking.store import connect

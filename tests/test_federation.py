@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from federated import federation as federations
-from federated import loading
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.federation import Federation, partition_clients
-from federated.heterogeneity import client_table, fingerprint_of, heterogeneity_metrics, label_table
+from federated.config.run import RunConfig
+from federated.federation import federation as federations
+from federated.federation import loading
+from federated.federation.federation import Federation, partition_clients
+from federated.federation.fingerprint import client_table, fingerprint_of, heterogeneity_metrics, label_table
+from federated.foundation.errors import BadInput
 
 DIGITS: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1, "clients": 6}
 LINEAR: dict[str, Any] = {"dataset": "linear(size=90)", "model": "linear", "rounds": 1, "clients": 6}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors import COMPRESSORS, CohortState, Compressor
-from federated.kinds import COMPRESSOR
+from federated.extension_points.kinds import COMPRESSOR
 from tests.conftest import codec, deltas, generators, normal, sent
 
 

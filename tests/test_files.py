@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from federated.files import alone, whole
+from federated.machine.files import alone, whole
 
 ROOT = Path(__file__).parent.parent
 
 # Dies in the middle of writing, as of kill -9: no `finally` is reached.
 DIES = """
 import os, pathlib, sys
-from federated.files import whole
+from federated.machine.files import whole
 with whole(pathlib.Path(sys.argv[1])) as partial:
     partial.write_text("half of it")
     partial.with_name(".tmp123").write_text("of a library")
@@ -27,7 +27,7 @@ with whole(pathlib.Path(sys.argv[1])) as partial:
 # Keeps an entry for each number, as the probe does.
 ADDS = """
 import pathlib, sys
-from federated.local_training.probe import _add
+from federated.local_training.engine_probe import _add
 for at in range(20):
     _add(pathlib.Path(sys.argv[1]), f"{sys.argv[2]}-{at}", "loop")
 """

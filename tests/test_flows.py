@@ -11,13 +11,13 @@ import torch
 import yaml
 
 from federated import rounds
-from federated.errors import BadInput
+from federated.extension_points.kinds import NETWORK
 from federated.forecast import forecast_of_json
-from federated.forecast.remembered import overheads
-from federated.kinds import NETWORK
+from federated.forecast.overheads import overheads
+from federated.foundation.errors import BadInput
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
-from federated.study import StudyConfig
+from federated.run.setup import initial_state, prepare
+from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints
 from tasks.tracking.comparison import compare_again

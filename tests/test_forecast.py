@@ -12,19 +12,19 @@ import torch
 
 import federated.forecast.evaluation_seconds as evaluating
 import federated.forecast.probe as probing
-from federated.config import LocalTraining, RunConfig
-from federated.evaluation import evaluated
+from federated.config.run import LocalTraining, RunConfig
+from federated.evaluation.evaluate import evaluated
+from federated.extension_points.kinds import COMPRESSOR
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
-from federated.forecast.batches import batches_of, personalisation_batches, round_batches
 from federated.forecast.forecast import in_all
+from federated.forecast.overheads import Overheads, overheads, range_of, remember
 from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
-from federated.forecast.remembered import Overheads, overheads, range_of, remember
-from federated.kinds import COMPRESSOR
+from federated.forecast.workload import batches_of, personalisation_batches, round_batches
 from federated.rounds import train_rounds
-from federated.setup import Setup, initial_state, prepare
-from federated.state import RunState
-from federated.study import Run
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
+from federated.study.study import Run
 from tests.conftest import NORMALISED, config_of
 
 pytestmark = pytest.mark.usefixtures("home")

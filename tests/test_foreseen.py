@@ -5,7 +5,7 @@ from typing import Any
 
 from federated.forecast import Amount, ArmForecast, Forecast
 from federated.report import RunResult
-from federated.report.foreseen import Took, foreseen
+from federated.report.costs.forecast_against_fact import Took, foreseen
 
 UP = "communication/uplink_bytes_total"
 

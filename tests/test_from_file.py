@@ -15,10 +15,10 @@ from data_partitioners.partition import Origin
 from data_partitioners.partition_csv import write_csv
 from data_partitioners.partition_file import read_partition, write_npz
 from data_partitioners.partly_iid import partly_iid
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.federation import partition_clients
-from federated.partition_files import check_partition_file, save_partition
+from federated.config.run import RunConfig
+from federated.federation.federation import partition_clients
+from federated.federation.partition_files import check_partition_file, save_partition
+from federated.foundation.errors import BadInput
 
 HELD = Partition((np.array([7, 1]), np.array([], np.int64), np.array([0, 9, 4])), ("b", "none", "a"))
 NUMBERS = np.random.default_rng(0)

@@ -13,17 +13,17 @@ from sklearn.metrics import (
     r2_score,
 )
 
-from federated.generalisation.calibration import class_accuracy, confusion, macro_f1, reliability
-from federated.generalisation.client_intervals import ClientSums
-from federated.generalisation.gaps import out_of_sample_gap, participation_gap
-from federated.generalisation.per_client import (
+from federated.foundation.randomness import Purpose, generator
+from federated.metrics.calibration import class_accuracy, confusion, macro_f1, reliability
+from federated.metrics.client_intervals import ClientSums
+from federated.metrics.gaps import out_of_sample_gap, participation_gap
+from federated.metrics.measures import (
     distribution,
     example_measures,
     gini,
     grouped_means,
     grouped_r2,
 )
-from federated.randomness import Purpose, generator
 
 SIZES = np.array([3, 0, 40, 1, 16])
 NUMBERS = generator(0, Purpose.EVALUATION)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federated.study import StudyConfig
+from federated.study.study import StudyConfig
 
 BASE = {"dataset": "digits", "model": "logistic", "clients": 6, "rounds": 1}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from federated.datasets import DATASETS
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 TRAIN = np.arange(3 * 2 * 4, dtype=np.uint8).reshape(3, 2, 4)
 TEST = TRAIN[:2] + 100

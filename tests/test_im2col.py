@@ -6,21 +6,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from federated.config import Engine, LocalTraining
-from federated.local_training import probe, recording
-from federated.local_training.convolution_stack import convolution_stack
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import Engine, LocalTraining
+from federated.local_training import engine_probe as probe
+from federated.local_training.convolution import recording
+from federated.local_training.convolution.pooling import WindowMaximum
+from federated.local_training.convolution.recognise import convolution_stack
+from federated.local_training.convolution.recording import Recordings, as_recorded
+from federated.local_training.convolution.trainer import im2col_trainer
+from federated.local_training.convolution.unfolding import output_rows, unfolding
 from federated.local_training.engine import local_trainer
-from federated.local_training.im2col import im2col_trainer
 from federated.local_training.loop import loop_trainer
-from federated.local_training.recording import Recordings, as_recorded
-from federated.local_training.terms import LocalTerms
-from federated.local_training.unfolding import output_rows, unfolding
-from federated.local_training.window_maximum import WindowMaximum
-from federated.local_training.work import LocalWork
-from federated.local_training.workers import side_by_side
+from federated.local_training.steps.side_by_side import side_by_side
+from federated.local_training.steps.work import LocalWork
 from federated.models import MODELS
-from federated.objective import loss_of
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
+from federated.models.objective import loss_of
 
 COHORT = [3, 5, 0, 1, 2, 4]
 SIZES = (7, 1, 12, 5, 100, 9)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federated.compressors.bits import pack, packed_bytes, unpack
-from federated.compressors.index_coding import decode_positions, encode_positions
-from federated.compressors.reading import PayloadError
+from federated.compressors.coding.bits import pack, packed_bytes, unpack
+from federated.compressors.coding.payload import PayloadError
+from federated.compressors.coding.positions import decode_positions, encode_positions
 
 
 def chosen(count: int, size: int, seed: int = 0) -> np.ndarray:

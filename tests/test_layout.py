@@ -66,7 +66,7 @@ TORCH_STATE = {
 
 
 def global_randomness(tree: ast.AST) -> list[str]:
-    """What draws from, or sets, a generator that no function of `federated.randomness` made."""
+    """What draws from, or sets, a generator that no function of `federated.foundation.randomness` made."""
     found = [name for name in imports(tree) if name.split(".")[0] in ("random", "secrets")]
     found += [
         name for name in imports(tree) if name.startswith("numpy.random.") and name.split(".")[2] not in TYPES
@@ -152,7 +152,10 @@ def test_flows_and_tasks_have_annotations_that_prefect_can_read(path: Path) -> N
 
 @every_file
 def test_random_numbers_come_from_one_place(path: Path) -> None:
-    if short(path) in ("federated/randomness.py", "federated/seeds.py"):  # and what its generators start from
+    if short(path) in (
+        "federated/foundation/randomness.py",
+        "federated/foundation/seed_hashing.py",
+    ):  # and what its generators start from
         assert global_randomness(tree_of(path)), "the one place itself no longer shows: the search is broken"
     else:
         assert global_randomness(tree_of(path)) == []
@@ -230,7 +233,7 @@ def test_the_search_for_global_randomness_finds_it(source: str) -> None:
     [
         "def f(g: np.random.Generator) -> None: g.random(3)",
         "from numpy.random import Generator",
-        "from federated.randomness import generator",
+        "from federated.foundation.randomness import generator",
         "torch.randn(3, generator=g)",
         "torch.zeros(3)",
         "np.randomised",

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from federated.config import RunConfig
-from federated.dump import dump_folder
-from federated.ledger import joined, ledger_metrics, total_bytes, weighed
+from federated.config.run import RunConfig
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
-from federated.state import RunState
+from federated.run.setup import initial_state, prepare
+from federated.run.state import RunState
+from federated.wire.ledger import joined, ledger_metrics, total_bytes, weighed
+from federated.wire.payload_files import dump_folder
 from tests.conftest import NORMALISED, config_of
 
 ROOT = Path(__file__).parent.parent
@@ -74,10 +74,10 @@ ELSEWHERE = """
 import sys
 import torch
 from safetensors.torch import save_file
-from federated.config import RunConfig
-from federated.dump import dump_folder
+from federated.config.run import RunConfig
+from federated.wire.payload_files import dump_folder
 from federated.rounds import Partial, aggregate, sample_cohort, weighted_sum, weights_of
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 
 config = RunConfig.model_validate_json(sys.argv[1])
 setup = prepare(config)

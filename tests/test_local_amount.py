@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from federated.config import Engine, LocalTraining
-from federated.local_training.batches import length_of, longest
+from federated.config.run import Engine, LocalTraining
 from federated.local_training.engine import local_trainer
+from federated.local_training.steps.batches import length_of, longest
 
 COHORT = [3, 5, 0, 1, 2, 4]
 

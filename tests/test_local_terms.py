@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from federated.algorithms import ALGORITHMS
-from federated.config import Engine
-from federated.local_training.batches import epoch_orders
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import Engine
+from federated.foundation.randomness import Purpose, generator
 from federated.local_training.engine import local_trainer
-from federated.local_training.terms import LocalTerms
+from federated.local_training.steps.batches import epoch_orders
+from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.workers import side_by_side
-from federated.randomness import Purpose, generator
 
 COHORT = [3, 5, 0, 1, 2, 4]
 DONE = 2

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from federated.config import LocalTraining
+from federated.config.run import LocalTraining
+from federated.foundation.randomness import Purpose, generator
 from federated.local_training import SCHEDULES
-from federated.local_training.batches import epoch_orders
 from federated.local_training.loop import loop_trainer
+from federated.local_training.steps.batches import epoch_orders
 from federated.models import MODELS
-from federated.objective import loss_of
-from federated.parameters import FlatModel
-from federated.randomness import Purpose, generator
+from federated.models.flat_model import FlatModel
+from federated.models.objective import loss_of
 
 SEED = 3
 

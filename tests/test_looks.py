@@ -7,13 +7,13 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from federated.comparison import Comparison
-from federated.looks import Looks
 from federated.report import RunResult
-from federated.report.contrasts import PairedScores, UnpairedScores, judged, more_seeds
-from federated.report.paired import compare_paired
-from federated.report.statistics import RATE
-from federated.report.words import looks_text, seeds_needed, verdict_text
+from federated.report.findings.phrases import looks_text, seeds_needed, verdict_text
+from federated.report.findings.verdicts import compare_paired
+from federated.report.statistics.paired import RATE
+from federated.report.statistics.two_arms import PairedScores, UnpairedScores, judged, more_seeds
+from federated.study.comparison import Comparison
+from federated.study.looks import Looks
 
 DELTA = 0.01
 STUDIES = 300

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import requests
 
-from federated.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
+from federated.machine.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
 
 ROOT = Path(__file__).parent.parent
 DEAD = "http://192.0.2.1:9"  # an address for documentation, where nobody answers

@@ -15,8 +15,8 @@ from urllib.parse import quote, quote_plus
 import cloudpickle
 import pytest
 
-from federated.errors import BadInput, Diverged, bounded
-from federated.masking import kind_of, mask_logs, masked, masked_errors
+from federated.foundation.errors import BadInput, Diverged, bounded
+from federated.foundation.masking import kind_of, mask_logs, masked, masked_errors
 from tasks.tracking.failures import reason
 from tasks.tracking.journal import Journal, Told
 
@@ -168,7 +168,7 @@ def test_what_the_journal_sets_aside_and_says_holds_none(secret, tmp_path):
 
 SPEAKS = """
 import sys, threading, warnings
-from federated.masking import mask_logs, mask_output
+from federated.foundation.masking import mask_logs, mask_output
 early = sys.stderr
 mask_output(); mask_logs(); mask_output()
 import logging, os

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from federated.models import MODELS, initial_module
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
 
 # One row a registered model: arguments, input shape, outputs, parameters worked out by hand.
 ROWS = {

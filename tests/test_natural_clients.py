@@ -21,10 +21,10 @@ from data_partitioners.clustering import kl_divergences
 from data_partitioners.compose import compose
 from data_partitioners.grouped import grouped
 from data_partitioners.sizes import sizes
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.federation import Federation, partition_clients
-from federated.kinds import PARTITIONER
+from federated.config.run import RunConfig
+from federated.extension_points.kinds import PARTITIONER
+from federated.federation.federation import Federation, partition_clients
+from federated.foundation.errors import BadInput
 
 OwnModule = Callable[[str], str]
 WARDS = np.array(["a", "b", "c", "d", "e"])[np.repeat(np.arange(5), [8, 5, 3, 2, 2])]

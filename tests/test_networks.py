@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 from federated.networks import NETWORKS, Network, round_seconds, timed
 
 # What every registered network must say: (Mbit/s up, Mbit/s down, ms one way) of its docstring's sources.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report import RunResult
-from federated.report.no_effect import identical_arms
-from federated.report.paired import compare_paired
-from federated.report.verdict import sentences
+from federated.report.findings.identical_arms import identical_arms
+from federated.report.findings.sentences import sentences
+from federated.report.findings.verdicts import compare_paired
 
 ACCURACY = "generalisation/test_accuracy"
 

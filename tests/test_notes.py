@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from federated.report import Report, RunResult
-from federated.report.notes import _code, run_notes, study_note
+from federated.report.page.notes import _code, run_notes, study_note
 from tasks.tracking.store import connect
 from tasks.tracking.views import VIEW, save_view, view_url
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from federated.datasets import DATASETS
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 TABLE = pd.DataFrame(
     {

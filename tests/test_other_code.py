@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
-from federated.study import read_study
+from federated.run.setup import initial_state, prepare
+from federated.study.study import read_study
 
 ROOT = Path(__file__).parents[1]
 

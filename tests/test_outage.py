@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.utils.rest_utils import verify_rest_response
 
-from federated.report.foreseen import Took
-from federated.study import Run, StudyConfig
+from federated.report.costs.forecast_against_fact import Took
+from federated.study.study import Run, StudyConfig
 from tasks.tracking import deliveries, metrics, runs, syncing, telling
 from tasks.tracking.failures import is_away
 from tasks.tracking.forecasts import log_fact

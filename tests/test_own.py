@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from federated.datasets import Examples, as_examples
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 INPUTS, TARGETS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [0, 1, 0]
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.kinds import COMPRESSOR, MODEL, PARTITIONER
-from federated.own_choices import check_own_code, own_code
-from federated.own_code import PRIVATE
-from federated.setup import initial_state, prepare
-from federated.study import StudyConfig, read_study
+from federated.config.run import RunConfig
+from federated.config.user_choices import check_own_code, own_code
+from federated.extension_points.kinds import COMPRESSOR, MODEL, PARTITIONER
+from federated.foundation.errors import BadInput
+from federated.run.setup import initial_state, prepare
+from federated.study.study import StudyConfig, read_study
+from federated.user_code.permission import PRIVATE
 from tasks.checkpoints import first_state, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +112,7 @@ FOREIGN = {
     "os.path:join": "os is Python's own",
     "torch.hub:load": "torch is an installed package",
     "numpy:load": "numpy is an installed package",
-    "federated.home:home": "federated is fedstudy's own",
+    "federated.machine.folders:home": "federated is fedstudy's own",
     "flows.command_line:main": "flows is fedstudy's own",
     "helper:system": "helper.py has no attribute 'system' that is a function or class defined in it",
     "helper:imported": "helper.py has no attribute 'imported'",
@@ -206,7 +206,7 @@ def test_a_study_that_arrives_filled_in_brings_no_code_of_its_own(
 def test_prefixes_are_names_of_packages(
     monkeypatch: pytest.MonkeyPatch, allowed: str, module: str, expected: bool
 ) -> None:
-    from federated.own_source import is_allowed
+    from federated.user_code.source import is_allowed
 
     monkeypatch.setenv("FEDSTUDY_OWN_CODE", allowed)
     assert is_allowed(module) is expected

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from federated.config import Engine
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import Engine
 from federated.local_training import engine
+from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.engine import local_trainer
-from federated.local_training.linear_stack import linear_stack
 from federated.local_training.loop import loop_trainer
-from federated.local_training.pace import Race, quicker
-from federated.local_training.teams import keeps_bits
-from federated.local_training.terms import LocalTerms
+from federated.local_training.race import Race, quicker
+from federated.local_training.steps.torch_threads import keeps_bits
 
 
 def _raced(paces: Callable[[int, int], float], rounds: int, race: Race | None = None) -> list[int]:

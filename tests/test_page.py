@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from federated.report import Report, RunResult, arm_outcomes, page_html, png, sections, write_page
-from federated.report.figures import FIGURES, drawn
-from federated.report.results import arms_of
-from federated.report.sections import DETAILS, SECTIONS
-from federated.report.sections.section import first_rows
-from federated.report.style import NOT_DRAWN
-from federated.report.templates import templates
+from federated.report import Report, RunResult, arm_outcomes, page_html, png, write_page
+from federated.report.figures.arms.figures import FIGURES, drawn
+from federated.report.figures.style import NOT_DRAWN
+from federated.report.findings.results import arms_of
+from federated.report.page import sections
+from federated.report.page.sections import DETAILS, SECTIONS
+from federated.report.page.sections.section import first_rows
+from federated.report.page.templates import templates
 
 ACCURACY = "generalisation/test_accuracy"
 LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}

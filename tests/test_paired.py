@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from federated.report import RunResult
-from federated.report.paired import Paired, choose_baseline, compare_paired
+from federated.report.findings.verdicts import Paired, choose_baseline, compare_paired
 
 ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"
 SEEDS = 8

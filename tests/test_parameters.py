@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
 
 
 def small() -> nn.Module:

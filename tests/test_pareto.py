@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from federated.report import ArmSummary, RunResult, Spread
-from federated.report.pareto import pareto, problems_of
+from federated.report.costs.front import pareto, problems_of
 
 ACCURACY, MSE = "generalisation/test_accuracy", "generalisation/test_mse"
 

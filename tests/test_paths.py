@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from federated.anchoring import Place, anchored
-from federated.kinds import DATASET
-from federated.study import Run, StudyConfig, read_study
+from federated.extension_points.kinds import DATASET
+from federated.study.absolute_paths import Place, anchored
+from federated.study.study import Run, StudyConfig, read_study
 
 TABLE = {"name": "table", "path": "year1.csv", "target": "y"}
 BASE: dict[str, Any] = {"dataset": TABLE, "model": "logistic", "clients": 4, "rounds": 1}

@@ -8,23 +8,23 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from federated.config import Evaluation, RunConfig
-from federated.errors import BadInput, Diverged
-from federated.evaluation import evaluate
-from federated.generalisation.at_the_end import generalisation
-from federated.generalisation.evaluated import resampling
-from federated.generalisation.personalisation import (
+from federated.config.run import Evaluation, RunConfig
+from federated.evaluation.evaluate import evaluate
+from federated.evaluation.final import generalisation
+from federated.evaluation.personalisation import (
     Personalised,
     personalisation_metrics,
     personalised,
 )
-from federated.local_training.batches import epoch_orders
-from federated.objective import model_inputs
-from federated.randomness import Purpose, generator
-from federated.report.personalisation_picture import personalisation_picture
+from federated.evaluation.sets import resampling
+from federated.foundation.errors import BadInput, Diverged
+from federated.foundation.randomness import Purpose, generator
+from federated.local_training.steps.batches import epoch_orders
+from federated.models.objective import model_inputs
+from federated.report.figures.clients.personalisation_picture import personalisation_picture
 from federated.rounds import train_rounds
-from federated.setup import Setup, initial_state, prepare
-from federated.state import RunState
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
 from tests.conftest import config_of
 
 HELD_OUT = {"client": 0.25}
@@ -96,7 +96,7 @@ def test_shards_change_nothing(monkeypatch: pytest.MonkeyPatch, most: int) -> No
     setup = replace(setup, federation=replace(setup.federation, own_held_out=tuple(owns)))
     whole = personalised(state, setup)
     assert np.flatnonzero(np.isnan(whole.after)).tolist() == [2]
-    monkeypatch.setattr("federated.generalisation.personalisation.shard_size", lambda *_: most)
+    monkeypatch.setattr("federated.evaluation.personalisation.shard_size", lambda *_: most)
     again = personalised(state, setup)
     assert again.after == pytest.approx(whole.after, nan_ok=True)
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from federated.config import Engine, RunConfig
-from federated.local_training.autocast import in_precision
+from federated.config.run import Engine, RunConfig
+from federated.foundation.randomness import Purpose, generator
 from federated.local_training.engine import local_trainer
 from federated.local_training.loop import loop_trainer
+from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.workers import side_by_side
-from federated.randomness import Purpose, generator
 from federated.rounds import train_rounds
-from federated.setup import initial_state, prepare
+from federated.run.setup import initial_state, prepare
 
 COHORT = [3, 5, 0, 1, 2, 4]
 MODELS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from federated.study import Run, StudyConfig
+from federated.study.study import Run, StudyConfig
 from flows.federated_study import federated_study
 from tasks.tracking import processes, runs
 from tasks.tracking.store import connect
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # Opens a study with a run below it, as a process does that is killed in the middle.
 OPENS = """
 import sys, time
-from federated.study import Run, StudyConfig
+from federated.study.study import Run, StudyConfig
 from tasks.tracking import runs
 from tests.conftest import config_of
 parent = runs.open_study(StudyConfig(name=sys.argv[1], base=config_of().model_dump()))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from federated.randomness import Purpose, generator, torch_seeded
+from federated.foundation.randomness import Purpose, generator, torch_seeded
 
 
 def test_the_same_key_gives_the_same_numbers() -> None:

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow import MlflowClient
 
-from federated.errors import BadInput
-from federated.study import Run, StudyConfig
+from federated.foundation.errors import BadInput
+from federated.study.study import Run, StudyConfig
 from tasks.tracking import deliveries, runs, telling
 from tasks.tracking.failures import answered, complaint, is_away, refusal
 from tasks.tracking.resuming import go_on_with_study

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from federated.report import RunResult, png, response_curve, same_partition
-from federated.report.results import shared_partitions
+from federated.report.findings.results import shared_partitions
 
 ACCURACY = "generalisation/test_accuracy"
 HELLINGER = "heterogeneity/label_hellinger_weighted_mean"

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from federated import rounds
-from federated.study import StudyConfig
+from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from flows.progress import listen_with
 from tasks.tracking import concluding, deliveries, metrics, syncing, telling

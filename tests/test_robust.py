@@ -5,14 +5,20 @@ import pytest
 from pydantic import ValidationError
 from scipy import stats
 
-from federated.comparison import Comparison
-from federated.looks import Looks
 from federated.report import Report, RunResult
-from federated.report.contrasts import judged
-from federated.report.paired import compare_paired, paired_table
-from federated.report.robust import RankedScores, _signed_rank_law, hodges_lehmann, outlying, rank_interval
-from federated.report.statistics import LEVEL
-from federated.report.words import difference_text
+from federated.report.findings.phrases import difference_text
+from federated.report.findings.verdicts import compare_paired, paired_table
+from federated.report.statistics.by_ranks import (
+    RankedScores,
+    _signed_rank_law,
+    hodges_lehmann,
+    outlying,
+    rank_interval,
+)
+from federated.report.statistics.paired import LEVEL
+from federated.report.statistics.two_arms import judged
+from federated.study.comparison import Comparison
+from federated.study.looks import Looks
 
 ACCURACY = "generalisation/test_accuracy"
 

@@ -10,8 +10,8 @@ import torch
 from scipy.linalg import hadamard
 from scipy.stats import norm
 
-from federated.compressors.rotated_values import CENTROIDS
-from federated.compressors.rotation import block_sizes, rotated, turn
+from federated.compressors.values.rotated_values import CENTROIDS
+from federated.compressors.values.rotation import block_sizes, rotated, turn
 from tests.conftest import codec, deltas, generators, normal, sent
 
 PUBLISHED = {1: math.pi / 2 - 1, 2: 0.133, 3: 0.0358, 4: 0.0096}

@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from federated import rounds
-from federated.broadcast import broadcast
 from federated.compressors import HEADER_BYTES
-from federated.config import RunConfig
-from federated.errors import Diverged
-from federated.evaluation import evaluate
-from federated.local_training.batches import epoch_orders
-from federated.randomness import Purpose, generator
+from federated.config.run import RunConfig
+from federated.evaluation.evaluate import evaluate
+from federated.foundation.errors import Diverged
+from federated.foundation.randomness import Purpose, generator
+from federated.local_training.steps.batches import epoch_orders
 from federated.rounds import sample_cohort, train_rounds, weighted_sum
-from federated.setup import initial_state, prepare
-from federated.state import load, save
+from federated.run.setup import initial_state, prepare
+from federated.run.state import load, save
+from federated.wire.downlink import broadcast
 
 
 def _config(**changes):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from federated.randomness import Generators, Purpose, generator
-from federated.seeds import seeds
+from federated.foundation.randomness import Generators, Purpose, generator
+from federated.foundation.seed_hashing import seeds
 
 LAST = [0, 1, 5, 99, 2**16, 2**31, 2**32 - 1]
 

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from flows.runtime import prefect_api
 from tasks.tracking.access import require_store
 from tasks.tracking.store import connect

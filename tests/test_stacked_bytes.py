@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from federated.local_training.linear_stack import linear_stack
+from federated.algorithms.local_terms import LocalTerms
+from federated.local_training.dense.recognise import linear_stack
+from federated.local_training.dense.trainer import stacked_trainer
 from federated.local_training.loop import loop_trainer
-from federated.local_training.stacked import stacked_trainer
-from federated.local_training.teams import keeps_bits, team
-from federated.local_training.terms import LocalTerms
-from federated.local_training.workers import side_by_side
+from federated.local_training.steps.side_by_side import side_by_side
+from federated.local_training.steps.torch_threads import keeps_bits, team
 
 COHORT = [3, 5, 0, 1, 2, 4]
 

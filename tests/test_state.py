@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from federated.state import History, RunState, load, save
+from federated.run.state import History, RunState, load, save
 
 IDENTITY = {"run_key": "abc", "data_digest": "123"}
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from federated.report.statistics import (
+from federated.report.statistics.paired import (
     difference_p,
     equivalence_p,
     holm,

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from federated.report import Report, RunResult, arm_outcomes, compare, page_html, table, text_table
-from federated.report.learning_curves import learning_curves
-from federated.report.paired import compare_paired
-from federated.report.ranking import ranked
-from federated.report.to_target import target_note, to_target
-from federated.report.verdict import sentences
+from federated.report.costs.to_target import target_note, to_target
+from federated.report.figures.clients.learning_curves import learning_curves
+from federated.report.findings.ranking import ranked
+from federated.report.findings.sentences import sentences
+from federated.report.findings.verdicts import compare_paired
 
 ACCURACY = "generalisation/test_accuracy"
 

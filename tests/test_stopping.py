@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from federated.config import RunConfig, Stop
-from federated.state import History, Metrics
-from federated.stopping import StopRule, segment_ends
+from federated.config.run import RunConfig, Stop
+from federated.run.segments import StopRule, segment_ends
+from federated.run.state import History, Metrics
 
 ACCURACY, LOSS, TRAINING = "generalisation/test_accuracy", "generalisation/test_loss", "train/loss"
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federated.config import RunConfig
-from federated.dotted import with_value
-from federated.errors import BadInput
-from federated.study import StudyConfig, read_study
+from federated.config.dotted_paths import with_value
+from federated.config.run import RunConfig
+from federated.foundation.errors import BadInput
+from federated.study.study import StudyConfig, read_study
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "studies").glob("*.yaml"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from federated.home import database_url
+from federated.machine.folders import database_url
 from flows.interpreter import nearest, settled
 from flows.news_line import news_line
 

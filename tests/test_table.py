@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from federated.datasets import DATASETS, Examples
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 
 FRAME = pd.DataFrame(
     {

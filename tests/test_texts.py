@@ -11,12 +11,12 @@ import pytest
 from mlflow import MlflowClient
 from rich.table import Table
 
-from federated import limits
-from federated.errors import BadInput, bounded, readable
-from federated.limits import LONGEST_ARM, LONGEST_ERROR
-from federated.names import arm_name, is_study_name, study_name
-from federated.study import StudyConfig
-from federated.texts import distinct, file_name, in_a_line, listed, quoted, shortened, visible
+from federated.foundation import limits
+from federated.foundation.errors import BadInput, bounded, readable
+from federated.foundation.limits import LONGEST_ARM, LONGEST_ERROR
+from federated.foundation.texts import distinct, file_name, in_a_line, listed, quoted, shortened, visible
+from federated.study.names import arm_name, is_study_name, study_name
+from federated.study.study import StudyConfig
 from flows.screen import Screen, console, few, styled
 from tasks.tracking.limits import dataset_of, key_of, name_of, parameters_of, tag_of
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from federated.metrics.durations import unit_of
 from federated.report import RunResult
-from federated.report.comparison import Spread
-from federated.report.times import unit_of
-from federated.report.to_target import target_note, target_table, target_text, to_target
+from federated.report.costs.to_target import target_note, target_table, target_text, to_target
+from federated.report.findings.arms import Spread
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"

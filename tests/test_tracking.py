@@ -2,7 +2,7 @@
 
 import pytest
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from tasks.tracking import store
 from tasks.tracking.access import require_store
 from tasks.tracking.comparison import report_name

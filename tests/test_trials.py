@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from federated.containment import contained, own_code_named
-from federated.errors import BadInput, OwnCodeFailed
 from federated.forecast import forecast_study
+from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.rounds import train_rounds
-from federated.setup import check_runs, initial_state, prepare
-from federated.study import Run
+from federated.run.setup import check_runs, initial_state, prepare
+from federated.study.study import Run
+from federated.user_code.containment import contained, own_code_named
 from tests.conftest import config_of
 
 HEAD = """
@@ -322,7 +322,7 @@ def test_a_schedule_is_asked_for_every_round_before_the_first(what, own):
 ALGORITHM = """
 import torch
 from federated.algorithms import Algorithm
-from federated.local_training.terms import LocalTerms
+from federated.algorithms.local_terms import LocalTerms
 def mine():
     def update(state, parameters, mean):
         {update}
@@ -554,7 +554,7 @@ def test_own_code_cannot_end_the_process_at_once_and_others_can(own):
 
 EXITS = """
 import os
-from federated.containment import contain_exits
+from federated.user_code.containment import contain_exits
 def go():
     contain_exits()
     contain_exits()

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from federated.looks import Looks
 from federated.report import RunResult
-from federated.report.contrasts import UnpairedScores, more_seeds
-from federated.report.paired import compare_paired
-from federated.report.unpaired import (
+from federated.report.findings.phrases import verdict_text
+from federated.report.findings.sentences import sentences
+from federated.report.findings.verdicts import compare_paired
+from federated.report.statistics.two_arms import UnpairedScores, more_seeds
+from federated.report.statistics.unpaired import (
     mann_whitney_p,
     welch_equivalence_p,
     welch_interval,
     welch_p,
 )
-from federated.report.verdict import sentences
-from federated.report.words import verdict_text
+from federated.study.looks import Looks
 
 SIMULATIONS = 500
 ERROR = 3 * np.sqrt(0.05 * 0.95 / SIMULATIONS)

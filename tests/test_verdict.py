@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from federated.report import Report, RunResult, drawn, page_html
-from federated.report.arm_intervals import difference_picture, gap_picture
-from federated.report.by_seed import interval_over_seeds
-from federated.report.commands import arm_commands
-from federated.report.contrasts import PairedScores
-from federated.report.paired import compare_paired, paired_table
-from federated.report.pareto_picture import pareto_picture
-from federated.report.ranking import ranked
-from federated.report.statistics import at_once, t_interval
-from federated.report.verdict import best_arm, sentences
-from federated.report.words import difference_text, signed, verdict_text
+from federated.report.figures.arms.front import pareto_picture
+from federated.report.figures.arms.intervals import difference_picture, gap_picture
+from federated.report.findings.by_seed import interval_over_seeds
+from federated.report.findings.phrases import difference_text, signed, verdict_text
+from federated.report.findings.ranking import ranked
+from federated.report.findings.rerun import arm_commands
+from federated.report.findings.sentences import best_arm, sentences
+from federated.report.findings.verdicts import compare_paired, paired_table
+from federated.report.statistics.paired import at_once, t_interval
+from federated.report.statistics.two_arms import PairedScores
 
 ACCURACY = "generalisation/test_accuracy"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"

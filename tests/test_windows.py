@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from federated.datasets.examples import Examples
 from federated.datasets.windows import windows
-from federated.errors import BadInput
+from federated.examples.examples import Examples
+from federated.foundation.errors import BadInput
 
 
 def record(path: Path, labels: str, start: float = 0.0, **columns: Any) -> None:

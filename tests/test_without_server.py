@@ -9,22 +9,22 @@ import torch
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, r2_score
 
-from federated.alone import model_of
-from federated.budget import centralised_training, in_turn, terms_in_turn
-from federated.config import RunConfig
-from federated.errors import BadInput
-from federated.evaluation import evaluate, evaluated
-from federated.federation import partition_clients
-from federated.local_training.linear_stack import linear_stack
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.run import RunConfig
+from federated.evaluation.evaluate import evaluate, evaluated
+from federated.federation.federation import partition_clients
+from federated.foundation.errors import BadInput
+from federated.local_training.dense.recognise import linear_stack
+from federated.local_training.dense.trainer import stacked_trainer
 from federated.local_training.loop import loop_trainer
-from federated.local_training.stacked import stacked_trainer
-from federated.local_training.terms import LocalTerms
+from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.workers import side_by_side
-from federated.objective import model_inputs
+from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
-from federated.setup import Setup, initial_state, prepare
-from federated.state import RunState, load, save
+from federated.run.budget import centralised_training, in_turn, terms_in_turn
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState, load, save
+from federated.run.without_server import model_of
 from tests.conftest import config_of
 
 
@@ -269,7 +269,7 @@ def test_what_needs_a_server_is_refused_without_one(changes: dict[str, object], 
 
 
 def test_more_models_than_memory_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federated.setup.machine_bytes", lambda: 20_000)
+    monkeypatch.setattr("federated.run.setup.machine_bytes", lambda: 20_000)
     with pytest.raises(BadInput, match=r"training: local keeps a model for each of 6 clients, 0\.0 GB"):
         prepare(config_of(training="local"))
     prepare(config_of(training="centralised"))

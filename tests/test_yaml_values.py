@@ -10,11 +10,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from federated.config import RunConfig
-from federated.errors import BadInput, readable
-from federated.kinds import PARTITIONER
-from federated.study import read_study
-from federated.yaml_values import text_of_values, values_of
+from federated.config.run import RunConfig
+from federated.extension_points.kinds import PARTITIONER
+from federated.foundation.errors import BadInput, readable
+from federated.study.study import read_study
+from federated.study.yaml_values import text_of_values, values_of
 
 BASE: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 8, "rounds": 3}
 

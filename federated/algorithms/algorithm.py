@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from federated.local_training.terms import NO_TERMS, LocalTerms
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 
 ServerState = dict[str, Tensor]
 """What the server remembers from round to round: name -> tensor. Empty for FedAvg."""

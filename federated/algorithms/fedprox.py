@@ -6,7 +6,7 @@ import math
 
 from federated.algorithms.algorithm import Algorithm
 from federated.algorithms.fedavg import fedavg
-from federated.local_training.terms import LocalTerms
+from federated.algorithms.local_terms import LocalTerms
 
 
 def fedprox(mu: float = 0.01, server_learning_rate: float = 1.0) -> Algorithm:

@@ -2,32 +2,32 @@
 
 from collections.abc import Callable
 
-from federated.compressors.bfloat16 import bfloat16
-from federated.compressors.block_top_k import block_top_k
-from federated.compressors.chain import chain
+from federated.compressors.around.chain import chain
+from federated.compressors.around.difference import difference
+from federated.compressors.around.error_feedback import error_feedback
+from federated.compressors.around.layer_wise import layer_wise
+from federated.compressors.around.momentum_correction import momentum_correction
+from federated.compressors.coding.payload import PayloadError
 from federated.compressors.compressor import HEADER_BYTES, CohortState, Compressor
-from federated.compressors.difference import difference
-from federated.compressors.drive import drive
-from federated.compressors.eden import eden
 from federated.compressors.entropy import entropy
-from federated.compressors.error_feedback import error_feedback
-from federated.compressors.float16 import float16
-from federated.compressors.int8 import int8
-from federated.compressors.layer_wise import layer_wise
-from federated.compressors.low_rank import low_rank
-from federated.compressors.momentum_correction import momentum_correction
-from federated.compressors.natural import natural
 from federated.compressors.none import none
 from federated.compressors.parts import Layout
-from federated.compressors.qsgd import qsgd
-from federated.compressors.random_k import random_k
-from federated.compressors.reading import PayloadError
-from federated.compressors.sign import sign
-from federated.compressors.sketch import sketch
-from federated.compressors.stc import stc
-from federated.compressors.terngrad import terngrad
-from federated.compressors.threshold import threshold
-from federated.compressors.top_k import top_k
+from federated.compressors.selections.block_top_k import block_top_k
+from federated.compressors.selections.low_rank import low_rank
+from federated.compressors.selections.random_k import random_k
+from federated.compressors.selections.sketch import sketch
+from federated.compressors.selections.stc import stc
+from federated.compressors.selections.threshold import threshold
+from federated.compressors.selections.top_k import top_k
+from federated.compressors.values.bfloat16 import bfloat16
+from federated.compressors.values.drive import drive
+from federated.compressors.values.eden import eden
+from federated.compressors.values.float16 import float16
+from federated.compressors.values.int8 import int8
+from federated.compressors.values.natural import natural
+from federated.compressors.values.qsgd import qsgd
+from federated.compressors.values.sign import sign
+from federated.compressors.values.terngrad import terngrad
 
 COMPRESSORS: dict[str, Callable[..., Compressor]] = {
     "none": none,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from federated.compressors.coding.payload import PayloadError
 from federated.compressors.parts import Layout, Parts
-from federated.compressors.reading import PayloadError
 
 CohortState = dict[str, Tensor]
 """What a compressor remembers of each client of a cohort: name -> [C, ...]. Empty for most compressors."""

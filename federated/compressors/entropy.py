@@ -8,10 +8,10 @@ from typing import Any
 import constriction
 import numpy as np
 
+from federated.compressors.coding.payload import PayloadError, expect_bytes, taken
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Lossless, Parts
 from federated.compressors.pipeline import pipeline
-from federated.compressors.reading import PayloadError, expect_bytes, taken
 
 _PLAIN, _CODED, _ONE = 0, 1, 2
 _HEAD = struct.Struct("<BI")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from federated.compressors.coding.payload import expect_bytes
 from federated.compressors.parts import Values
-from federated.compressors.reading import expect_bytes
 
 
 def _encode(numbers: np.ndarray, generator: np.random.Generator) -> memoryview:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.compressors.coding.payload import PayloadError, taken
 from federated.compressors.compressor import CohortState, Compressor, content_of, header_of
 from federated.compressors.float32 import FLOAT32, decode_rows, encode_rows
 from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row
-from federated.compressors.reading import PayloadError, taken
-from federated.randomness import seeded
+from federated.foundation.randomness import seeded
 
 _NO_NUMBERS = seeded(b"")
 _LENGTH = struct.Struct("<I")

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from federated.datasets.arrays import arrays
 from federated.datasets.digits import digits
-from federated.datasets.examples import Examples
 from federated.datasets.idx import idx
 from federated.datasets.linear import linear
 from federated.datasets.openml import openml
-from federated.datasets.own import as_examples
 from federated.datasets.table import table
 from federated.datasets.windows import windows
+from federated.examples.examples import Examples
+from federated.examples.user_data import as_examples
 
 DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "digits": digits,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from federated.datasets.coerce import examples_of_arrays
-from federated.datasets.examples import Examples, Task, bad_data
+from federated.examples.conversion import examples_of_arrays
+from federated.examples.examples import Examples, Task, bad_data
 
 _OPTIONAL = ("client_ids", "test", "classes")
 

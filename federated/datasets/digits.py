@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from federated.datasets.examples import Examples
+from federated.examples.examples import Examples
 
 
 def digits() -> Callable[[], Examples]:

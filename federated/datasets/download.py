@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from federated.datasets.examples import bad_data
-from federated.files import whole
+from federated.examples.examples import bad_data
+from federated.machine.files import whole
 
 _TIMEOUT_SECONDS = 30
 

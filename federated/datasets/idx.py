@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from federated.datasets.download import fetch
-from federated.datasets.examples import Examples, bad_data
+from federated.examples.examples import Examples, bad_data
 
 _MAGIC = {3: 0x00000803, 1: 0x00000801}  # unsigned bytes in 3 dimensions (images) or 1 (labels)
 _PARTS = (("train-images", 3), ("train-labels", 1), ("t10k-images", 3), ("t10k-labels", 1))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from federated.datasets.examples import Examples
-from federated.randomness import Purpose, generator
+from federated.examples.examples import Examples
+from federated.foundation.randomness import Purpose, generator
 
 
 def linear(

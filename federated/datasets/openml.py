@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from federated.datasets.examples import Examples, bad_data
-from federated.datasets.frame import Roles, examples_of_frame
-from federated.home import home
+from federated.examples.examples import Examples, bad_data
+from federated.examples.tables.roles import Roles, examples_of_frame
+from federated.machine.folders import home
 
 
 def openml(

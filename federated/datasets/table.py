@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from federated.datasets.csv_file import CsvTable, read_csv
-from federated.datasets.csv_format import CsvFormat
-from federated.datasets.examples import Examples, Task, bad_data
-from federated.datasets.frame import Roles, examples_of_frame
+from federated.datasets.csv_files.format import CsvFormat
+from federated.datasets.csv_files.read import CsvTable, read_csv
+from federated.examples.examples import Examples, Task, bad_data
+from federated.examples.tables.roles import Roles, examples_of_frame
 
 ADDED_LATER: dict[str, Any] = {
     "missing_values": [],

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from federated.datasets.download import fetch
-from federated.datasets.examples import Examples, bad_data
+from federated.examples.examples import Examples, bad_data
 
 _MOST_BYTES = 4 * 10**9
 """What a .zip may unpack to; a small one could name any size."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from federated.evaluation import evaluate
-from federated.generalisation.evaluated import evaluated_alone, evaluated_sets
-from federated.setup import Setup
-from federated.state import RunState
+from federated.evaluation.evaluate import evaluate
+from federated.evaluation.sets import evaluated_alone, evaluated_sets
+from federated.run.setup import Setup
+from federated.run.state import RunState
 
 _EVALUATED = (16, 64, 256, 1_024)
 """Examples of the central test set, as many of the training examples and of the other held-out ones, in evaluations of

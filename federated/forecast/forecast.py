@@ -7,22 +7,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from federated.config import RunConfig
-from federated.forecast.batches import personalisation_batches, round_batches
-from federated.forecast.cautions import cautions, of_faults, with_arms
-from federated.forecast.foretold import ArmForecast, Forecast, nothing_foretold
-from federated.forecast.memory import machine_mb, not_loaded_mb, peak_mb
+from federated.config.run import RunConfig
+from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, total
 from federated.forecast.probe import Probe, probe
-from federated.forecast.remembered import Overheads, overheads, range_of
-from federated.local_training.cores import cores_shared_by, threads_of
-from federated.looks import FEWEST_SEEDS
+from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
+from federated.forecast.warnings import cautions, of_faults, with_arms
+from federated.forecast.workload import personalisation_batches, round_batches
+from federated.machine.cores import cores_shared_by, threads_of
+from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
-from federated.own_code import explained, is_fault
-from federated.report.data_read import DataRead, data_read, distinct_data
-from federated.setup import Setup, prepare
-from federated.stopping import num_segments
-from federated.study import Run
+from federated.run.segments import num_segments
+from federated.run.setup import Setup, prepare
+from federated.study.looks import FEWEST_SEEDS
+from federated.study.study import Run
+from federated.user_code.permission import explained, is_fault
 
 _NO_FAULTS: Mapping[str, str] = {}
 _HOUR = 3600.0

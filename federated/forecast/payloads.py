@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.broadcast import replayed, worth_keeping
 from federated.compressors import Compressor
 from federated.compressors.none import none
-from federated.distortion import is_exact
-from federated.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator
 from federated.rounds import sample_cohort
-from federated.setup import Setup
+from federated.run.setup import Setup
+from federated.wire.distortion import is_exact
+from federated.wire.downlink import replayed, worth_keeping
 
 _SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
@@ -118,7 +118,7 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
 
 def _replayed_bytes(cohorts: Sequence[Sequence[int]], difference: int, whole: int) -> int:
-    """Bytes of all rounds where every difference has this size: `federated.broadcast`, on sizes alone."""
+    """Bytes of all rounds where every difference has this size: `federated.wire.downlink`, on sizes alone."""
     held: dict[int, int] = {}
     kept: list[int] = []
     sent = 0

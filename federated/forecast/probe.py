@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.config import RunConfig
-from federated.errors import Diverged
-from federated.forecast.batches import batches_of, round_batches
+from federated.config.run import RunConfig
 from federated.forecast.evaluation_seconds import evaluation_seconds
 from federated.forecast.payloads import (
     MARGIN,
@@ -23,12 +21,14 @@ from federated.forecast.payloads import (
     sizes,
     unlike,
 )
+from federated.forecast.workload import batches_of, round_batches
+from federated.foundation.errors import Diverged
 from federated.local_training import Updates
-from federated.local_training.cores import threads_of
+from federated.machine.cores import threads_of
 from federated.rounds import STAGES, Stages, run_round, sample_cohort, train
-from federated.setup import Setup, initial_state
-from federated.state import RunState
-from federated.wire import Received, compress
+from federated.run.setup import Setup, initial_state
+from federated.run.state import RunState
+from federated.wire.uplink import Received, compress
 
 _FEW_CLIENTS = 4
 _MOST_ROUNDS = 4

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from federated.local_training.schedules import Schedule, constant, cosine, exponential, step
-from federated.local_training.updates import LocalTrainer, Updates
+from federated.algorithms.schedules import Schedule, constant, cosine, exponential, step
+from federated.local_training.steps.updates import LocalTrainer, Updates
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": constant,

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from federated.config import Engine
-from federated.errors import BadInput
-from federated.local_training.convolution_stack import ConvolutionStack, convolution_stack
-from federated.local_training.im2col import im2col_trainer
-from federated.local_training.linear_stack import Dense, linear_stack
+from federated.config.run import Engine
+from federated.foundation.errors import BadInput
+from federated.local_training.convolution.recognise import ConvolutionStack, convolution_stack
+from federated.local_training.convolution.trainer import im2col_trainer
+from federated.local_training.dense.recognise import Dense, linear_stack
+from federated.local_training.dense.trainer import stacked_trainer, turns
+from federated.local_training.engine_probe import faster
 from federated.local_training.loop import loop_trainer
-from federated.local_training.pace import Race, quicker
-from federated.local_training.probe import faster
-from federated.local_training.shards import stack_size
-from federated.local_training.stacked import stacked_trainer, turns
-from federated.local_training.teams import keeps_bits
-from federated.local_training.updates import LocalTrainer
+from federated.local_training.memory import stack_size
+from federated.local_training.race import Race, quicker
+from federated.local_training.steps.side_by_side import side_by_side
+from federated.local_training.steps.torch_threads import keeps_bits
+from federated.local_training.steps.updates import LocalTrainer
+from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
-from federated.local_training.work import LocalWork
-from federated.local_training.workers import side_by_side
 
 logger = logging.getLogger(__name__)
 

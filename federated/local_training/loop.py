@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.local_training.autocast import in_precision
-from federated.local_training.batches import Length, epochs
-from federated.local_training.dropout import DropoutGenerators, Masks
-from federated.local_training.lean import lean_forward
-from federated.local_training.plan import lengths_of
-from federated.local_training.rule import Rule, clip_norms, rule_of
-from federated.local_training.terms import NO_TERMS, LocalTerms
-from federated.local_training.updates import LocalTrainer, PartTrainer, Slots, Updates
-from federated.local_training.work import LocalWork, Precision
-from federated.local_training.workers import side_by_side
-from federated.objective import Loss, model_inputs
-from federated.parameters import FlatModel
-from federated.randomness import Purpose, torch_seeded, torch_watched
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.foundation.randomness import Purpose, torch_seeded, torch_watched
+from federated.local_training.forward.fast_forward import lean_forward
+from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.batches import Length, epochs
+from federated.local_training.steps.dropout import DropoutGenerators, Masks
+from federated.local_training.steps.plan import lengths_of
+from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.side_by_side import side_by_side
+from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
+from federated.local_training.steps.work import LocalWork, Precision
+from federated.models.flat_model import FlatModel
+from federated.models.objective import Loss, model_inputs
 
 if TYPE_CHECKING:
-    from federated.config import LocalTraining
+    from federated.config.run import LocalTraining
 
 
 def loop_trainer(

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.local_training.autocast import in_precision
-from federated.local_training.dropout import DropoutGenerators, Masks
-from federated.local_training.plan import Plan, gathered, planned
-from federated.local_training.rule import Rule, clip_norms, rule_of
-from federated.local_training.terms import LocalTerms
-from federated.local_training.updates import PartTrainer, Slots, received_by
-from federated.local_training.work import LocalWork, Precision
-from federated.objective import model_inputs
-from federated.parameters import FlatModel
+from federated.algorithms.local_terms import LocalTerms
+from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.dropout import DropoutGenerators, Masks
+from federated.local_training.steps.plan import Plan, gathered, planned
+from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.updates import PartTrainer, Slots, received_by
+from federated.local_training.steps.work import LocalWork, Precision
+from federated.models.flat_model import FlatModel
+from federated.models.objective import model_inputs
 
 # How far a gradient may be from autograd's, as a share of its norm: rounding, which is coarse in bfloat16.
 _ALIKE: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}

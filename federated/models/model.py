@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from federated.containment import contained
-from federated.errors import BadInput, OwnCodeFailed
-from federated.randomness import Purpose, torch_seeded
+from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.foundation.randomness import Purpose, torch_seeded
+from federated.user_code.containment import contained
 
 _SHOWN = 5
 

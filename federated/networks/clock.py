@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from federated.foundation.randomness import Purpose, generator
 from federated.networks.network import Network
-from federated.randomness import Purpose, generator
 
 _COHORT_CLIENTS, _TRAINING_SECONDS = "train/cohort_clients", "system/training_seconds"
 _ALWAYS = ("communication/uplink_bytes", "communication/downlink_bytes", _COHORT_CLIENTS, _TRAINING_SECONDS)

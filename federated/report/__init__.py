@@ -1,22 +1,22 @@
 """What a study found: the comparison of its arms, its pictures and one page with all of it."""
 
-from federated.report.arm_curves import arm_curves
-from federated.report.arm_outcomes import arm_outcomes
-from federated.report.comparison import ArmSummary, Spread, compare, table, text_table
-from federated.report.costs import Costs, costs
-from federated.report.divergence_picture import divergence_picture
-from federated.report.federation_pictures import federation_pictures
-from federated.report.figures import as_files, drawn
-from federated.report.fingerprint_table import fingerprint_table
-from federated.report.learning_curves import learning_curves
-from federated.report.on_network import on_network
-from federated.report.page import page_html, write_page
-from federated.report.partition_picture import partition_picture
-from federated.report.preview_page import PreviewedPartition, preview_html
-from federated.report.report import Report
-from federated.report.response_curve import response_curve
-from federated.report.results import RunResult, same_partition
-from federated.report.style import png
+from federated.report.costs.bytes_and_seconds import Costs, costs
+from federated.report.costs.other_network import on_network
+from federated.report.figures.arms.curves import arm_curves
+from federated.report.figures.arms.figures import as_files, drawn
+from federated.report.figures.arms.outcomes import arm_outcomes
+from federated.report.figures.arms.response_curve import response_curve
+from federated.report.figures.clients.divergence_picture import divergence_picture
+from federated.report.figures.clients.federation_pictures import federation_pictures
+from federated.report.figures.clients.fingerprint_table import fingerprint_table
+from federated.report.figures.clients.learning_curves import learning_curves
+from federated.report.figures.clients.partition_picture import partition_picture
+from federated.report.figures.style import png
+from federated.report.findings.arms import ArmSummary, Spread, compare, table, text_table
+from federated.report.findings.findings import Report
+from federated.report.findings.results import RunResult, same_partition
+from federated.report.page.page import page_html, write_page
+from federated.report.page.preview_page import PreviewedPartition, preview_html
 
 __all__ = [
     "ArmSummary",

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Algorithm
+from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
-from federated.errors import OwnCodeFailed
-from federated.local_training.schedules import Schedule
+from federated.foundation.errors import OwnCodeFailed
+from federated.foundation.randomness import Purpose, generator
 from federated.privacy import Privacy
-from federated.randomness import Purpose, generator
 
 _MOST_ROUNDS = 1000
 _CLIENTS = 2

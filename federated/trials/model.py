@@ -10,14 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from federated.containment import contained
-from federated.errors import OwnCodeFailed
-from federated.local_training.autocast import in_precision
-from federated.local_training.work import LocalWork
+from federated.foundation.errors import OwnCodeFailed
+from federated.foundation.randomness import Purpose, torch_seeded
+from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.work import LocalWork
 from federated.models import check_outputs
-from federated.objective import model_inputs
-from federated.parameters import FlatModel
-from federated.randomness import Purpose, torch_seeded
+from federated.models.flat_model import FlatModel
+from federated.models.objective import model_inputs
+from federated.user_code.containment import contained
 
 _RATE = 1e-3  # of the trial's steps, which should change the parameters and spoil nothing
 _SAME = 1e-4  # how far two calls with the same inputs may be apart, as a share of the largest number

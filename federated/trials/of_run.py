@@ -8,21 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from federated.algorithms import Algorithm
-from federated.choice import Choice
+from federated.choices.choice import Choice
 from federated.compressors import Compressor
-from federated.config import RunConfig
-from federated.containment import is_own, title
-from federated.errors import BadInput, OwnCodeFailed
-from federated.loading import stamp
-from federated.local_training.work import LocalWork
+from federated.config.run import RunConfig
+from federated.federation.loading import stamp
+from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.local_training.steps.work import LocalWork
+from federated.machine.torch_settings import torch_kept
 from federated.models import initial_module
-from federated.objective import model_inputs
-from federated.own_code import explained
-from federated.parameters import FlatModel
+from federated.models.flat_model import FlatModel
+from federated.models.objective import model_inputs
 from federated.privacy import Privacy
-from federated.torch_state import torch_kept
 from federated.trials.functions import try_algorithm, try_compressor, try_privacy, try_schedule
 from federated.trials.model import Sizes, Tried, check_parameters, try_model
+from federated.user_code.containment import is_own, title
+from federated.user_code.permission import explained
 
 _MOST_EXAMPLES = 64  # of a batch in a trial: beyond that nothing changes but the time it takes
 _SAMPLE = 2

@@ -14,9 +14,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from federated.errors import BadInput
-from federated.home import require_home
-from federated.servers import MLFLOW, SECONDS_TO_ANSWER, chain, unreachable, unusable
+from federated.foundation.errors import BadInput
+from federated.machine.folders import require_home
+from federated.machine.servers import MLFLOW, SECONDS_TO_ANSWER, chain, unreachable, unusable
 from tasks.tracking.store import connect, embedded_uri, tracking_uri
 
 _QUESTION = "/api/2.0/mlflow/experiments/search"

@@ -10,20 +10,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from federated.choice import Choice
-from federated.comparison import Comparison
-from federated.errors import BadInput, readable
+from federated.choices.choice import Choice
 from federated.forecast import Forecast
-from federated.home import home
-from federated.looks import Looks
+from federated.foundation.errors import BadInput, readable
+from federated.foundation.texts import file_name
+from federated.machine.folders import home
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
-from federated.report.commands import within
-from federated.report.foreseen import Foreseen, Took, foreseen
-from federated.report.notes import run_notes, study_note
-from federated.report.paired import BEST, paired_table
-from federated.report.style import metric_label
-from federated.study import StudyConfig
-from federated.texts import file_name
+from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from federated.report.figures.style import metric_label
+from federated.report.findings.rerun import within
+from federated.report.findings.verdicts import BEST, paired_table
+from federated.report.page.notes import run_notes, study_note
+from federated.study.comparison import Comparison
+from federated.study.looks import Looks
+from federated.study.study import StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.failures import answered
 from tasks.tracking.forecasts import forecast_and_fact

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from federated.comparison import Comparison
-from federated.study import StudyConfig
+from federated.study.comparison import Comparison
+from federated.study.study import StudyConfig
 from tasks.tracking import identities, runs
 from tasks.tracking.comparison import StudyOutcome, conclude, conclude_from
 from tasks.tracking.failures import is_away

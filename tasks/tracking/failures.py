@@ -21,9 +21,9 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 
-from federated.errors import BadInput
-from federated.masking import masked
-from federated.servers import MLFLOW, chain, unusable
+from federated.foundation.errors import BadInput
+from federated.foundation.masking import masked
+from federated.machine.servers import MLFLOW, chain, unusable
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
-from federated.report.foreseen import Foreseen, Took, foreseen
+from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from tasks.tracking import runs
 from tasks.tracking.artifacts import text_of
 from tasks.tracking.history import log_history

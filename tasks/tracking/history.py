@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from federated.config import RunConfig
+from federated.config.run import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
-from federated.state import Entry
+from federated.run.state import Entry
 from tasks.tracking.limits import key_of
 from tasks.tracking.metrics import Measured
 from tasks.tracking.telling import now, tell

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from federated.errors import bounded
-from federated.files import alone, locked_now, whole
+from federated.foundation.errors import bounded
+from federated.machine.files import alone, locked_now, whole
 
 _RESERVE_BYTES = 4_000_000
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

@@ -22,7 +22,7 @@ from mlflow.utils.validation import (
     MAX_PARAM_VAL_LENGTH,
 )
 
-from federated.texts import digest, distinct, in_a_line, shortened, visible
+from federated.foundation.texts import digest, distinct, in_a_line, shortened, visible
 
 LONGEST_NAME = 250
 """Of an experiment and of a run: the columns have 256 and 250 characters."""

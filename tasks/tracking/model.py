@@ -17,10 +17,10 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
-from federated.objective import model_inputs
-from federated.own_modules import package_of
-from federated.setup import Setup
-from federated.state import RunState
+from federated.models.objective import model_inputs
+from federated.run.setup import Setup
+from federated.run.state import RunState
+from federated.user_code.modules import package_of
 from tasks.tracking.telling import tell
 
 # Trying takes a tenth of a second; a study saves many models of one kind.

@@ -5,18 +5,18 @@ import json
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from federated.containment import own_code_named
-from federated.evaluation import main_metric
-from federated.generalisation.at_the_end import generalisation
-from federated.heterogeneity import client_table
-from federated.masking import masked_errors
-from federated.partition_files import partition_npz
+from federated.evaluation.evaluate import main_metric
+from federated.evaluation.final import generalisation
+from federated.federation.fingerprint import client_table
+from federated.federation.partition_files import partition_npz
+from federated.foundation.masking import masked_errors
 from federated.report import RunResult, federation_pictures, learning_curves, png
-from federated.report.client_pictures import class_picture, client_picture
-from federated.report.personalisation_picture import personalisation_picture
-from federated.setup import Setup
-from federated.state import RunState
-from federated.study import Run
+from federated.report.figures.clients.client_pictures import class_picture, client_picture
+from federated.report.figures.clients.personalisation_picture import personalisation_picture
+from federated.run.setup import Setup
+from federated.run.state import RunState
+from federated.study.study import Run
+from federated.user_code.containment import own_code_named
 from tasks.tracking import runs
 from tasks.tracking.history import log_history
 from tasks.tracking.model import log_model

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 from mlflow.entities import Run as MlflowRun
 
-from federated.choice import Choice
-from federated.errors import BadInput
+from federated.choices.choice import Choice
+from federated.foundation.errors import BadInput
+from federated.foundation.texts import listed
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
-from federated.report.commands import within
-from federated.texts import listed
+from federated.report.findings.rerun import within
 from tasks.tracking.artifacts import text_of
 from tasks.tracking.search import newest_study, results_of_study, study_names
 from tasks.tracking.store import connect, tracking_uri

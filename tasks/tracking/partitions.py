@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from federated.report import RunResult
-from federated.report.results import candidates
+from federated.report.findings.results import candidates
 from tasks.tracking.store import connect
 
 _PICTURE = "partition.png"

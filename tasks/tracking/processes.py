@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from federated.files import alone, locked_now
-from federated.home import home
+from federated.machine.files import alone, locked_now
+from federated.machine.folders import home
 
 _HELD: list[IO[bytes]] = []
 """Locked files of this process; closing one would unlock it."""

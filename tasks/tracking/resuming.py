@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mlflow.entities import Run as MlflowRun
 
-from federated.errors import BadInput
-from federated.setup import prepare
-from federated.study import Run, StudyConfig
+from federated.foundation.errors import BadInput
+from federated.run.setup import prepare
+from federated.study.study import Run, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.failures import answered, found
 from tasks.tracking.processes import this_process

@@ -15,14 +15,14 @@ from typing import Any, Literal
 from pandas import DataFrame
 from pydantic import BaseModel
 
-from federated.addresses import without_secrets
-from federated.config import RunConfig
-from federated.errors import bounded
-from federated.evaluation import main_metric
-from federated.federation import Federation
-from federated.own_choices import own_code
-from federated.study import Run, StudyConfig
-from federated.yaml_values import text_of_values
+from federated.config.run import RunConfig
+from federated.config.user_choices import own_code
+from federated.evaluation.evaluate import main_metric
+from federated.federation.federation import Federation
+from federated.foundation.addresses import without_secrets
+from federated.foundation.errors import bounded
+from federated.study.study import Run, StudyConfig
+from federated.study.yaml_values import text_of_values
 from tasks.tracking.environment import environment
 from tasks.tracking.failures import found
 from tasks.tracking.limits import dataset_of, name_of, parameters_of, tag_of, tags_of

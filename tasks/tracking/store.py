@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
-from federated.addresses import without_secrets
-from federated.files import alone, whole
-from federated.home import database_url, home
-from federated.loopback import ask_loopback_directly
-from federated.texts import file_name
+from federated.foundation.addresses import without_secrets
+from federated.foundation.texts import file_name
+from federated.machine.files import alone, whole
+from federated.machine.folders import database_url, home
+from federated.machine.loopback import ask_loopback_directly
 from tasks.tracking.failures import tried_again
 from tasks.tracking.limits import name_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from federated.errors import BadInput
-from federated.home import home
+from federated.foundation.errors import BadInput
+from federated.machine.folders import home
 from tasks.tracking.access import require_store
 from tasks.tracking.failures import complaint, is_away
 from tasks.tracking.journal import Journal

@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from federated.addresses import without_secrets
-from federated.errors import BadInput
-from federated.home import home
+from federated.foundation.addresses import without_secrets
+from federated.foundation.errors import BadInput
+from federated.machine.folders import home
 from tasks.tracking import deliveries, identities, metrics
 from tasks.tracking.failures import complaint, is_away, refusal
 from tasks.tracking.journal import Journal, Told

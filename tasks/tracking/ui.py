@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from socket import SO_REUSEADDR, SOL_SOCKET, socket
 
-from federated.errors import BadInput
+from federated.foundation.errors import BadInput
 from tasks.tracking.access import require_store
 from tasks.tracking.store import tracking_uri
 

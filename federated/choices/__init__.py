@@ -1,0 +1,1 @@
+"""A name and arguments in a study file become a product."""

@@ -1,0 +1,1 @@
+"""Compressors made of other compressors."""

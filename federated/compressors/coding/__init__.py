@@ -1,0 +1,1 @@
+"""Bits, positions, and payloads that may be hostile."""

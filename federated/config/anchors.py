@@ -1,0 +1,88 @@
+"""Training without a server: the two anchors between which federated arms are read.
+
+`centralised`: one model on the union of what participating clients train on. `local`: a model for each client, on
+its own examples. Neither sends anything, so nothing that a server does or that travels has an effect on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+if TYPE_CHECKING:
+    from federated.config.run import RunConfig
+
+Anchor = Literal["centralised", "local"]
+
+ANCHORS: tuple[Anchor, ...] = get_args(Anchor)
+
+
+def _named_anchors(value: Any) -> Any:
+    """`true` is both, `false` none; one may stand without a list."""
+    if isinstance(value, bool) or value is None:
+        return ANCHORS if value else ()
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(name in ANCHORS for name in names):
+        raise ValueError(f"must be true, false or a list of {', '.join(ANCHORS)}; got {value!r}")
+    return tuple(dict.fromkeys(names))
+
+
+Anchors = Annotated[
+    tuple[Anchor, ...],
+    BeforeValidator(_named_anchors),
+    WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string", "enum": [*ANCHORS]}}]}
+    ),
+]
+"""Of a study: which anchors it has."""
+
+OF_A_SERVER = ("algorithm", "compression", "network", "privacy", "stop")
+"""Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
+
+_NEUTRAL: dict[str, Any] = {
+    "algorithm": "fedavg",
+    "compression": {},
+    "network": None,
+    "privacy": "none",
+    "stop": None,
+}
+_WITHOUT_EFFECT = ("evaluation", "cohort.weighting", "training", "name", *OF_A_SERVER)
+
+
+def check_without_server(config: RunConfig) -> None:
+    """Raise ValueError where training without a server is to do what only a server can."""
+    if config.training == "federated":
+        return
+    stated = {
+        "algorithm": config.algorithm.label() != "fedavg",
+        "compression.uplink": config.compression.uplink.name != "none",
+        "compression.downlink": config.compression.downlink.name != "none",
+        "network": config.network is not None,
+        "privacy": config.privacy.name != "none",
+    }
+    if found := [path for path, without_effect in stated.items() if without_effect]:
+        raise ValueError(
+            f"training: {config.training} has no server and sends nothing, so {', '.join(found)} would have no "
+            "effect; leave it out, or write `anchors: true` beside seeds, which adds such runs to any study"
+        )
+    if config.training == "local" and config.evaluation.personalisation is not None:
+        raise ValueError(
+            "training: local gives each client its own model: leave evaluation.personalisation out"
+        )
+
+
+def anchor_overrides(anchor: Anchor, arm: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes an arm's overrides into those of its anchor: what a server does undone, the rest as it is."""
+    kept = {path: value for path, value in arm.items() if has_effect(path)}
+    if isinstance(cohort := kept.get("cohort"), Mapping):
+        kept["cohort"] = {**cohort, "weighting": "examples"}
+    own = {"evaluation.personalisation": None} if anchor == "local" else {}
+    weighting = {} if "cohort" in kept else {"cohort.weighting": "examples"}
+    return {**kept, **_NEUTRAL, **own, **weighting, "training": anchor}
+
+
+def has_effect(path: str) -> bool:
+    """Whether an anchor depends on the field at this path. Evaluation is the base run's, so that curves compare."""
+    return not any(f"{path}.".startswith(f"{name}.") for name in _WITHOUT_EFFECT)

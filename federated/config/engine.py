@@ -1,0 +1,42 @@
+"""The part of a config that says how the work is computed and cut up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from federated.config.section import Frozen
+
+
+class Engine(Frozen):
+    """How local training is computed. The engines take the same steps and differ in rounding alone.
+
+    With bfloat16 rounding is coarse: products of the forward and backward pass keep 8 significant bits. Parameters,
+    the loss and the optimiser's step stay in 32 bits, and the kernels for stacks of dense layers are not used.
+    """
+
+    name: Literal["auto", "loop", "vectorised"] = Field(
+        "auto", description="One client at a time, many at once, or whichever is faster for the model"
+    )
+    memory_mb: PositiveInt | None = Field(
+        None,
+        description="Most memory for the clients trained at a time; null: 256, or an eighth of the machine's if less. "
+        "A CPU takes no more than 64, or 16 clients",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the model's products in local training; bfloat16: torch's autocast"
+    )
+
+
+class Orchestration(Frozen):
+    """How the work is cut up. Changes nothing in the results."""
+
+    granularity: Literal["segment", "stage"] = Field(
+        "segment",
+        description="One Prefect task run for the rounds between two evaluations, or one for each stage of a round",
+    )
+    threads: PositiveInt | None = Field(
+        None,
+        description="For clients or stacks of them side by side, or within a stack; null: a run's share of the cores",
+    )

@@ -1,0 +1,59 @@
+"""The part of a config that says when and on what the model is evaluated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
+from federated.config.section import Frozen
+
+
+class Personalisation(Frozen):
+    """How the global model is fine-tuned on each client's training examples, to see what that gains and whom.
+
+    What is not stated here (batch size, momentum, weight decay, gradient norm) is as in `local`.
+    """
+
+    epochs: PositiveInt | None = Field(
+        None, description="Passes over the client's training examples; null, with no steps: 1"
+    )
+    steps: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Minibatch steps, instead of epochs; 0 leaves the model as it is"
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="Step size of SGD; null: local.learning_rate, whatever local.schedule is"
+    )
+    at: Literal["end", "evaluations"] = Field(
+        "end", description="At the end of the run only, or at every evaluation"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Personalisation:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
+        return self
+
+
+def _on_or_off(value: Any) -> Any:
+    """`true` is all defaults, `false` is off."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+class Evaluation(Frozen):
+    """When the global model is evaluated on held-out data."""
+
+    every: PositiveInt = Field(
+        5, description="Rounds between two evaluations; the initial and the last model always are"
+    )
+    batch_size: PositiveInt = Field(256, description="Examples at a time; changes speed and memory only")
+    training_examples: PositiveInt = Field(
+        1000, description="Training examples at most that are evaluated beside the held-out ones"
+    )
+    drift: bool = Field(
+        True, description="Measure in each round how long clients' updates are and how far they agree"
+    )
+    personalisation: Annotated[Personalisation | None, BeforeValidator(_on_or_off)] = Field(
+        None,
+        description="Fine-tune the model for each client and evaluate it; true: one epoch, at the end; null: no",
+    )

@@ -1,0 +1,52 @@
+"""The part of a config that says what a client does in a round."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
+from federated.config.section import Frozen
+from federated.extension_points.kinds import ScheduleChoice
+
+
+def _amount(value: Any) -> Any:
+    """A number of epochs or steps, or a range of them."""
+    bounds = value if isinstance(value, list | tuple) else [value]
+    whole = all(isinstance(bound, int) and not isinstance(bound, bool) for bound in bounds)
+    if len(bounds) not in (1, 2) or not whole or not 1 <= bounds[0] <= bounds[-1]:
+        raise ValueError(f"must be a whole number >= 1, or a range [low, high] of them, got {value!r}")
+    return bounds[0] if len(bounds) == 1 else tuple(bounds)
+
+
+Amount = Annotated[int | tuple[int, int], BeforeValidator(_amount)]
+
+
+class LocalTraining(Frozen):
+    """What a client does in a round: minibatch SGD on its own examples."""
+
+    epochs: Amount = Field(
+        1,
+        description="Passes over the client's examples in a round; [low, high]: drawn for each client and round",
+    )
+    steps: Amount | None = Field(
+        None, description="Minibatch steps in a round, instead of epochs; a number or [low, high] too"
+    )
+    batch_size: PositiveInt | None = Field(
+        32, description="Examples a step; null: all of the client's examples"
+    )
+    learning_rate: float = Field(0.1, gt=0, description="Step size of SGD")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; starts at zero in every round")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
+    max_gradient_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Bound of the L2 norm of each step's gradient, which is scaled down to it; null: none",
+    )
+    schedule: ScheduleChoice = Field("constant", description="How the learning rate changes over the rounds")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> LocalTraining:
+        if self.steps is not None and self.epochs != 1:
+            raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
+        return self

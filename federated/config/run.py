@@ -1,0 +1,257 @@
+"""RunConfig: all that one federated run depends on, checked when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from federated.choices.choice import Choice
+from federated.choices.study_paths import absolute
+from federated.config.anchors import OF_A_SERVER, check_without_server
+from federated.config.engine import Engine, Orchestration
+from federated.config.evaluation import Evaluation, Personalisation
+from federated.config.local import LocalTraining
+from federated.config.run_key import short_hash
+from federated.config.section import Frozen
+from federated.extension_points.compatibility import check_votes, check_ways
+from federated.extension_points.kinds import (
+    AlgorithmChoice,
+    CompressorChoice,
+    DatasetChoice,
+    ModelChoice,
+    NetworkChoice,
+    PartitionerChoice,
+    PrivacyChoice,
+)
+
+
+class Holdout(Frozen):
+    """What training never sees. It is set aside before anything looks at the data."""
+
+    test: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of all examples for the central test set; null: the data set's own test split, or 0.2",
+    )
+    client: float = Field(
+        0.0, ge=0, lt=1, description="Share of each client's examples that it keeps for evaluation"
+    )
+    unseen_clients: int = Field(
+        0, ge=0, description="Number of whole clients that never take part in training"
+    )
+    duplicates: Literal["ignore", "together"] = Field(
+        "ignore",
+        description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
+        "the central test set and in clients' own shares",
+    )
+
+
+class Cohort(Frozen):
+    """Who takes part in a round, and what each counts. Sampled without replacement, anew in every round."""
+
+    size: PositiveInt | None = Field(None, description="Clients a round; null: see fraction")
+    fraction: float | None = Field(
+        None, gt=0, le=1, description="Share of the clients a round; null, with no size: all"
+    )
+    weighting: Literal["examples", "uniform"] = Field(
+        "examples", description="An update counts by its client's examples, or all alike"
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Cohort:
+        if self.size is not None and self.fraction is not None:
+            raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
+        return self
+
+    def size_among(self, num_clients: int) -> int:
+        """Clients a round in a federation of `num_clients`; a fraction is rounded, to at least one."""
+        if self.size is not None:
+            return min(self.size, num_clients)
+        return max(1, round((self.fraction or 1.0) * num_clients))
+
+
+class Compression(Frozen):
+    """How updates and models become bytes."""
+
+    uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
+    downlink: CompressorChoice = Field(
+        "none",
+        description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
+    )
+    quality: bool = Field(True, description="Measure in each round what the ways do to updates and model")
+    dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
+        None, description="Folder for every payload of every round, as files; null: nowhere"
+    )
+
+    @model_validator(mode="after")
+    def _each_way_can_be_gone(self) -> Compression:
+        check_ways(self.uplink, self.downlink)
+        return self
+
+    def label(self, tails: Mapping[str, str] | None = None) -> str:
+        """Both ways as short calls; the downlink only where it is compressed. tails: what of a path is shown."""
+        up, down = self.uplink.label(tails), self.downlink.label(tails)
+        return up if down == "none" else f"{up}, down {down}"
+
+
+class Stop(Frozen):
+    """When to end before the last round. Checked at each evaluation; at least one of patience and target."""
+
+    metric: str = Field("train/loss", description="The metric that is watched, by its name in MLflow")
+    patience: PositiveInt | None = Field(
+        None, description="Evaluations without improvement before the run has converged"
+    )
+    min_improvement: float = Field(0.0, ge=0, description="What counts as an improvement of the metric")
+    target: float | None = Field(None, description="End as soon as the metric is at least this good")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Stop:
+        if self.patience is None and self.target is None:
+            raise ValueError("state patience, target or both")
+        return self
+
+
+class RunConfig(Frozen):
+    """One federated training. Equal configs give equal results."""
+
+    dataset: DatasetChoice = Field(description="What is learnt from")
+    partitioner: PartitionerChoice = Field("iid", description="Who holds what")
+    clients: PositiveInt | None = Field(
+        None, description="Number of participating clients; null: as many as the data has (by_client)"
+    )
+    holdout: Holdout = Field(default_factory=Holdout, description="What training never sees")
+    model: ModelChoice = Field(description="What is trained")
+    algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
+    local: LocalTraining = Field(default_factory=LocalTraining, description="What a client does in a round")
+    cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
+    compression: Compression = Field(
+        default_factory=Compression, description="How updates and models become bytes"
+    )
+    network: NetworkChoice = Field(
+        None, description="What a simulated clock takes the clients' network to be; null: no such clock"
+    )
+    privacy: PrivacyChoice = Field("none", description="What bounds and hides a client's update")
+    training: Literal["federated", "centralised", "local"] = Field(
+        "federated",
+        description="Together through the server; one model on everybody's examples; each client alone. "
+        "`anchors` beside seeds adds the last two to a study",
+    )
+    rounds: PositiveInt = Field(description="Rounds at most")
+    stop: Stop | None = Field(None, description="When to end before the last round; null: never")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
+    engine: Engine = Field(default_factory=Engine, description="How local training is computed")
+    orchestration: Orchestration = Field(default_factory=Orchestration, description="How the work is cut up")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where tensors live; auto: cuda where there is one"
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random in the run")
+
+    @model_validator(mode="after")
+    def _cohort_fits(self) -> RunConfig:
+        if self.clients is not None and self.cohort.size is not None and self.cohort.size > self.clients:
+            raise ValueError(
+                f"cohort.size: {self.cohort.size} is larger than the federation of {self.clients} clients"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _votes_are_counted(self) -> RunConfig:
+        check_votes(self.algorithm, self.compression.uplink)
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> RunConfig:
+        check_without_server(self)
+        return self
+
+    def run_key(self) -> str:
+        """A short hash of all that changes the training, stable over versions of Python.
+
+        The network does not count: it times a training and leaves it as it is, so a checkpoint serves any.
+        The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
+        not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
+        batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
+        """
+        return self._hash_without(network=True)
+
+    def arm_key(self) -> str:
+        """Equal for the runs of one arm: without the seed, but with the network, by whose times arms are compared."""
+        return self._hash_without(seed=True, **({"network": True} if self.network is None else {}))
+
+    def anchor_key(self) -> str:
+        """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
+
+        That is data, partition, held-out shares, model, local training, rounds and the size of the cohort, which
+        sets the budget; not algorithm, compression, network, privacy, stop rule, weighting and evaluation.
+        """
+        return self._hash_without(
+            seed=True,
+            training=True,
+            evaluation=True,
+            cohort={"weighting"},
+            **dict.fromkeys(OF_A_SERVER, True),
+        )
+
+    def _hash_without(self, **fields: Any) -> str:
+        """A hash of all that has an effect, but for these fields.
+
+        Fields that came later are left out where they are at their default, so that older keys stay.
+        """
+        exclude = {**_WITHOUT_EFFECT, **fields}
+        if self.training == "federated":
+            exclude |= {"training": True}
+        if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
+            exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
+        if self.holdout.duplicates == "ignore":
+            exclude |= {"holdout": {"duplicates"}}
+        return short_hash(self.model_dump(mode="json", exclude=exclude))
+
+    def flat(self) -> dict[str, Any]:
+        """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
+        return dict(_flattened("", self.model_dump(mode="json")))
+
+
+# Fields that change how a result is computed, and not the result beyond rounding.
+_WITHOUT_EFFECT: dict[str, Any] = {
+    "engine": {"name", "memory_mb"},
+    "orchestration": True,
+    "evaluation": {"batch_size", "drift"},
+    "compression": {"quality", "dump"},
+}
+
+
+def _is_choice(value: Any) -> bool:
+    """Whether an element of a list is a choice, rather than a mapping that a person's own code takes."""
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
+def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
+        if isinstance(value, list) and value and all(map(_is_choice, value)):
+            flat.append((here, [each["name"] for each in value]))
+            for each in value:
+                flat += _flattened(f"{here}.{each['name']}", {k: v for k, v in each.items() if k != "name"})
+        else:
+            flat += _flattened(here, value) if isinstance(value, dict) and value else [(here, value)]
+    return flat
+
+
+__all__ = [
+    "Choice",
+    "Cohort",
+    "Compression",
+    "Engine",
+    "Evaluation",
+    "Holdout",
+    "LocalTraining",
+    "Orchestration",
+    "Personalisation",
+    "RunConfig",
+    "Stop",
+]

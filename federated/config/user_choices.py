@@ -1,0 +1,48 @@
+"""The choices of a run that are a person's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from federated.choices.choice import Choice
+from federated.config.run import RunConfig
+from federated.extension_points.compatibility import check_votes, check_ways
+from federated.foundation.errors import BadInput, OwnCodeFailed
+
+
+def own_code(config: RunConfig) -> dict[str, str]:
+    """The person's own code that a run uses: name -> digest of its source; empty for most runs."""
+    return {name: digest for _, choice in _choices(config) for name, digest in choice.own_code().items()}
+
+
+def check_own_code(config: RunConfig) -> None:
+    """Import the person's own code and make from it what the run needs.
+
+    Raises BadInput where it is not there or not to be used, OwnCodeFailed where it fails.
+    """
+    for field, choice in _choices(config):
+        if choice.own_code():
+            try:
+                choice.build()
+            except OwnCodeFailed as error:
+                raise OwnCodeFailed(f"{field}: {error}") from error
+            except ValueError as error:
+                raise BadInput(f"{field}: {error}") from error
+    if own_code(config):
+        try:
+            check_ways(config.compression.uplink, config.compression.downlink, run_own_code=True)
+            check_votes(config.algorithm, config.compression.uplink, run_own_code=True)
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+
+
+def _choices(part: BaseModel, path: str = "") -> Iterator[tuple[str, Choice]]:
+    """Every choice of a config, by its field."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Choice):
+            yield f"{path}{name}", value
+        elif isinstance(value, BaseModel):
+            yield from _choices(value, f"{path}{name}.")

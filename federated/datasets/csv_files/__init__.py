@@ -1,0 +1,1 @@
+"""CSV files as people write them: separators, encodings, headers and numbers."""

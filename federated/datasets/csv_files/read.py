@@ -1,0 +1,178 @@
+"""A CSV file as a table: values as pandas reads them, ids and labels also as they are written."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from federated.datasets.csv_files.check import checked_encoding
+from federated.datasets.csv_files.format import CsvFormat
+from federated.datasets.csv_files.header import check_header
+from federated.examples.reading import Suspicion, named, said
+from federated.examples.tables.number_like import PLAIN, ungrouped
+
+_LONGEST_FIELD = 2**31 - 1
+"""Texts may be books; Python's own limit is 131,072 characters."""
+
+
+_ROWS_FOR_ZEROS = 10_000
+_LEADING_ZERO = re.compile(r"\s*0[0-9]+\s*")
+
+
+class CsvTable(NamedTuple):
+    """frame: every column as pandas reads it.
+
+    written: some columns as text, spaces and zeros included, None where it is missing.
+    notes: what was odd, in sentences."""
+
+    frame: pd.DataFrame
+    written: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def read_csv(
+    path: Path,
+    form: CsvFormat,
+    wanted: Sequence[tuple[str, str]],
+    as_text: Sequence[str],
+    inferred: bool = True,
+) -> CsvTable:
+    """Read a CSV file. Raises ValueError in one sentence that says what to do.
+
+    wanted: (role, name) of the columns that must be there. as_text: those of `written`.
+    inferred: columns that are not wanted are features too.
+    """
+    encoding = checked_encoding(path, form.encoding, form.header_line)
+    with _records(path, form, encoding) as records:
+        found = check_header(path.name, list(_first(records, form.header_line)), form, wanted)
+    options: dict[str, Any] = {"sep": form.separator, "skipinitialspace": True, "encoding": encoding}
+    options |= {"skiprows": found.skipped, "header": None, "names": found.names} if found.given else {}
+    if not found.given and found.skipped:
+        options["skiprows"] = found.skipped
+    missing: dict[str, Any] = {"na_values": list(form.missing_values)} if form.missing_values else {}
+    try:
+        # low_memory: in chunks, pandas would infer a dtype for each and mix them.
+        frame = pd.read_csv(path, low_memory=False, decimal=form.decimal, **options, **missing)
+        columns = [name for name in dict.fromkeys(as_text) if name in frame.columns]
+        written = pd.read_csv(
+            path, usecols=columns, dtype=object, keep_default_na=False, **options, **missing
+        )
+        top = pd.read_csv(
+            path, dtype=object, keep_default_na=False, nrows=_ROWS_FOR_ZEROS, **options, **missing
+        )
+    except pd.errors.ParserError as error:
+        raise ValueError(_in_our_words(str(error), form)) from error
+    if form.thousands is not None:
+        frame = _without_groups(frame, form)
+    written = written.astype(object).where(written.notna(), None)
+    notes = list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
+    if inferred:
+        notes += said(list(_leading_zeros(top, frame, {name for _, name in wanted})))
+    return CsvTable(frame, written, tuple(notes))
+
+
+@contextmanager
+def _records(path: Path, form: CsvFormat, encoding: str) -> Iterator[Any]:
+    """The lines of the file as lists of cells, one after another, by Python's own reader."""
+    from pandas.io.common import get_handle
+
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with get_handle(path, "r", encoding=encoding, compression="infer") as opened:
+            yield csv.reader(opened.handle, delimiter=form.separator, skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _first(records: Any, header_line: int) -> Iterator[tuple[int, list[str]]]:
+    """(number, cells) of the line with the names, if there is one, and of the first rows below it."""
+    try:
+        for _ in range(header_line - 1):
+            next(records)
+        kept = 0
+        while kept < 6:
+            record = next(records)
+            if record:
+                kept += 1
+                yield records.line_num, record
+    except StopIteration:
+        return
+
+
+def _in_our_words(said: str, form: CsvFormat) -> str:
+    if ragged := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
+        return (
+            f"line {ragged[2]} has {ragged[3]} fields, those before have {ragged[1]}; put texts that hold the "
+            f"separator {form.separator!r} in quotation marks, or state another `separator`"
+        )
+    if unclosed := re.search(r"EOF inside string starting at row (\d+)", said):
+        line = int(unclosed[1]) + 1
+        return f"a quotation mark that opens in or after line {line} is never closed; close or double it"
+    return said
+
+
+def _without_groups(frame: pd.DataFrame, form: CsvFormat) -> pd.DataFrame:
+    """Text columns in which every value is a number with groups of thousands, or without, as numbers.
+
+    pandas' own option takes every such mark out of any text: 01.02.2020 would become a number.
+    """
+    assert form.thousands is not None
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in frame.columns:
+        column = frame[name]
+        if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+            continue
+        read = {text: _number(text, form) for text in column.dropna().unique()}
+        if read and all(text is not None for text in read.values()):
+            changed[name] = pd.to_numeric(column.astype(object).map(read))
+    return frame.assign(**changed) if changed else frame
+
+
+def _number(text: Any, form: CsvFormat) -> str | None:
+    if not isinstance(text, str):
+        return None
+    grouped = ungrouped(text, form.decimal, form.thousands or "")
+    plain = text.strip().replace(form.decimal, ".")
+    if grouped is None and PLAIN.fullmatch(plain) and (form.decimal == "." or "." not in text):
+        return plain
+    return grouped
+
+
+def _leading_zeros(top: pd.DataFrame, frame: pd.DataFrame, stated: set[str]) -> Iterator[Suspicion]:
+    """Columns that nobody called numeric whose numbers are written as codes are. top: the first rows as text."""
+    for name in frame.columns:
+        if name in stated or name not in top.columns or not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            continue
+        for row, text in enumerate(top[name], 1):
+            if isinstance(text, str) and _LEADING_ZERO.fullmatch(text):
+                yield Suspicion(
+                    "numbers with leading zeros",
+                    str(name),
+                    f"{named(str(name))} has leading zeros, as codes have, such as {text.strip()} in row {row}, "
+                    f"which is read as {int(text)}; name it in `categorical` if these are codes, else in `numeric`",
+                )
+                break
+
+
+def _short_rows(path: Path, form: CsvFormat, encoding: str, frame: pd.DataFrame, above: int) -> Iterator[str]:
+    """A sentence where rows lack fields at their end, which pandas fills without a word."""
+    if not len(frame) or not frame.iloc[:, -1].isna().any():
+        return
+    with _records(path, form, encoding) as records:
+        sizes = [(records.line_num, len(record)) for record in records if record]
+    below = [(line, size) for line, size in sizes if line > above]
+    short = [(line, size) for line, size in below if size < frame.shape[1]]
+    if short:
+        line, size = short[0]
+        yield (
+            f"{path.name}: {len(short):,} rows have fewer fields than the {frame.shape[1]} columns, the first, in line "
+            f"{line}, has {size}; what they lack is read as missing (is the file cut off?)"
+        )

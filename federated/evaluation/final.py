@@ -1,0 +1,164 @@
+"""What the end of a run says about its model: intervals of the gaps, every client, every class, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from federated.evaluation.evaluate import evaluated, gap_sign
+from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
+from federated.evaluation.sets import EvaluatedSet, resampling
+from federated.examples.examples import Task
+from federated.federation.federation import Federation
+from federated.metrics.calibration import Reliability, class_accuracy, confusion, reliability
+from federated.metrics.client_intervals import ClientSums
+from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
+from federated.metrics.measures import (
+    HEADLINE,
+    example_measures,
+    grouped_means,
+    grouped_r2,
+    grouped_sums,
+)
+from federated.run.state import Metrics, RunState
+
+if TYPE_CHECKING:
+    from federated.run.setup import Setup
+
+
+@dataclass(frozen=True, eq=False)
+class Generalisation:
+    """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
+
+    confusion: int [classes, classes] of the central test set, and its reliability; None for regression.
+    personalised: what fine-tuning gains each participating client, where the config asks for it.
+    """
+
+    task: Task
+    metrics: Metrics
+    clients: dict[str, list[Any]]
+    classes: tuple[str, ...]
+    confusion: np.ndarray | None
+    reliability: Reliability | None
+    personalised: Personalised | None = None
+
+    def classes_table(self) -> dict[str, list[Any]]:
+        """One row a class: its test examples, the share that is right, and what they are taken for."""
+        if self.confusion is None:
+            return {}
+        accuracy = class_accuracy(self.confusion)
+        return {
+            "class": list(self.classes),
+            "test_examples": self.confusion.sum(axis=1).tolist(),
+            "accuracy": [_number(value) for value in accuracy],
+            **{f"taken for {name}": self.confusion[:, at].tolist() for at, name in enumerate(self.classes)},
+        }
+
+
+def generalisation(state: RunState, setup: Setup) -> Generalisation:
+    """Evaluate the final model once more, in detail. Raises Diverged where its outputs are not finite."""
+    federation, task = setup.federation, setup.federation.examples.task
+    sums: dict[str, ClientSums] = {}
+    clients: list[dict[str, list[Any]]] = []
+    counts, table = None, None
+    for name, part, outputs, targets in evaluated(state, setup):
+        if name == "test" and task == "classification":
+            counts, table = confusion(outputs, targets), reliability(outputs, targets)
+        if part.sizes is not None:
+            headline = example_measures(outputs, targets, task)[HEADLINE[task]]
+            sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
+        if name in ("client", "unseen"):
+            clients.append(clients_table(name, part, outputs, targets, federation))
+    metrics = _intervals(sums, gap_sign(task), setup.config.seed)
+    if table is not None:
+        metrics["generalisation/test_calibration_error"] = table.error
+    rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
+    fine_tuned = personalised(state, setup) if setup.config.evaluation.personalisation else None
+    if fine_tuned is not None:
+        metrics |= personalisation_metrics(fine_tuned, task, resampling(setup.config.seed))
+        rows |= _fine_tuned_columns(fine_tuned, HEADLINE[task], len(rows["client"]))
+    return Generalisation(
+        task=task,
+        metrics=metrics,
+        clients=rows,
+        classes=federation.examples.classes or (),
+        confusion=counts,
+        reliability=table,
+        personalised=fine_tuned,
+    )
+
+
+def _fine_tuned_columns(found: Personalised, headline: str, rows: int) -> dict[str, list[Any]]:
+    """Columns of the table of clients, of which participating ones come first; None for the others."""
+    columns = {f"personalised_{headline}": found.after, "personalisation_gain": found.gains}
+    return {name: [*map(_number, values), *[None] * (rows - len(values))] for name, values in columns.items()}
+
+
+def clients_table(
+    name: str, part: EvaluatedSet, outputs: Tensor, targets: Tensor, federation: Federation
+) -> dict[str, list[Any]]:
+    """One row a client of the set: name, whether it took part, sizes, divergence, its own measures.
+
+    training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the labels it
+    trains on (unseen: holds) from those of all training examples; None for regression and empty clients.
+    Measures: None without held-out examples.
+    """
+    assert part.sizes is not None
+    examples, takes_part = federation.examples, name == "client"
+    held = federation.clients if takes_part else federation.unseen
+    measured = {
+        measure: grouped_means(values, part.sizes)
+        for measure, values in example_measures(outputs, targets, examples.task).items()
+    }
+    if examples.task == "regression":
+        true = targets.reshape(outputs.shape).double().numpy()
+        measured["r2"] = grouped_r2(outputs.double().numpy(), true, part.sizes)
+    divergence = np.full(len(held), np.nan)
+    if examples.classes is not None:
+        divergence = divergences(held, federation.training, examples.targets, len(examples.classes))
+    return {
+        "client": list(federation.names) if takes_part else [f"unseen {at + 1}" for at in range(len(held))],
+        "takes_part": [takes_part] * len(held),
+        "training_examples": federation.sizes.tolist() if takes_part else [0] * len(held),
+        "held_out_examples": part.sizes.tolist(),
+        "label_divergence_bits": [_number(value) for value in divergence],
+        **{measure: [_number(value) for value in values] for measure, values in measured.items()},
+    }
+
+
+def divergences(
+    held: tuple[np.ndarray, ...], pool: np.ndarray, labels: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Jensen-Shannon divergence of each client's labels from the pool's, in bits, [K]; NaN for an empty one."""
+    from scipy.spatial.distance import jensenshannon
+
+    mixes = np.full((len(held), num_classes), np.nan)
+    for row, indices in zip(mixes, held, strict=True):
+        if len(indices):
+            row[:] = np.bincount(labels[indices], minlength=num_classes) / len(indices)
+    pooled = np.bincount(labels[pool], minlength=num_classes) / len(pool)
+    distances = jensenshannon(mixes, np.broadcast_to(pooled, mixes.shape), base=2, axis=1)
+    return np.asarray(distances) ** 2
+
+
+def _intervals(sums: dict[str, ClientSums], sign: int, seed: int) -> Metrics:
+    """The ends of the gaps' intervals over clients, where there are some."""
+    numbers = resampling(seed)
+    gaps: dict[str, Gap] = {}
+    if {"training", "client"} <= sums.keys():
+        gaps["out_of_sample_gap"] = out_of_sample_gap(sums["training"], sums["client"], sign, numbers)
+    if {"client", "unseen"} <= sums.keys():
+        gaps["participation_gap"] = participation_gap(sums["client"], sums["unseen"], sign, numbers)
+    return {
+        f"generalisation/{name}_{end}": value
+        for name, gap in gaps.items()
+        for end, value in (("low", gap.low), ("high", gap.high))
+        if value is not None
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

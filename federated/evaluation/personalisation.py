@@ -1,0 +1,144 @@
+"""What a client gains by fine-tuning the global model on its own training examples, on its own held-out ones.
+
+Wang et al. 2019, "Federated evaluation of on-device personalization" (arXiv:1910.10252): each client's training part to
+fine-tune, its held-out part to compare before and after. Yu, Bagdasaryan and Shmatikov 2020, "Salvaging federated
+learning by local adaptation" (arXiv:2002.04758): fine-tuning is the first of their adaptations, and what counts is
+which clients gain. The fine-tuned models are dropped; nothing of them returns to the server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.config.local import LocalTraining
+from federated.evaluation.outputs import outputs_of, outputs_of_each
+from federated.examples.examples import Task
+from federated.foundation.errors import Diverged
+from federated.local_training.engine import local_trainer
+from federated.local_training.memory import shard_size
+from federated.local_training.steps.work import LocalWork
+from federated.machine.cores import threads_of
+from federated.metrics.gaps import mean_over_clients
+from federated.metrics.measures import (
+    HEADLINE,
+    distribution,
+    example_measures,
+    grouped_means,
+)
+from federated.run.state import Metrics, RunState
+
+if TYPE_CHECKING:
+    from federated.run.setup import Setup
+
+
+class Personalised(NamedTuple):
+    """The headline measure of each participating client [K] before and after, NaN without held-out examples.
+
+    gains: how much better it became, positive for accuracy that rises and for an error that falls. sizes: held-out
+    examples of each client.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    gains: np.ndarray
+    sizes: np.ndarray
+
+
+def personalised(state: RunState, setup: Setup) -> Personalised:
+    """Fine-tune the global model for every client that holds something out, and evaluate both.
+
+    The batches are those that the client would have in the next round. Raises Diverged where a fine-tuned model's
+    outputs are not finite.
+    """
+    federation, task = setup.federation, setup.federation.examples.task
+    sizes = np.array([len(own) for own in federation.own_held_out], np.int64)
+    indices = np.concatenate(federation.own_held_out)
+    targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)].cpu()
+    outputs = (
+        outputs_of(setup, state.parameters, indices),
+        _fine_tuned_outputs(state, setup, indices, sizes),
+    )
+    if not torch.isfinite(outputs[1]).all():
+        raise Diverged(
+            "evaluation.personalisation: the outputs of a fine-tuned model are not finite; "
+            "a smaller evaluation.personalisation.learning_rate may help"
+        )
+    before, after = (
+        grouped_means(example_measures(out.cpu(), targets, task)[HEADLINE[task]], sizes) for out in outputs
+    )
+    return Personalised(before, after, after - before if task == "classification" else before - after, sizes)
+
+
+def personalisation_metrics(found: Personalised, task: Task, numbers: np.random.Generator) -> Metrics:
+    """`generalisation/personalis...`: the fine-tuned models, the gain with its interval over clients, and who gains."""
+    name = HEADLINE[task]
+    some = found.sizes > 0
+    gains, sizes = found.gains[some], found.sizes[some]
+    spread = distribution(found.after, higher_is_better=task == "classification")
+    gained = distribution(gains, higher_is_better=True)
+    gain = mean_over_clients(gains, numbers)
+    return {
+        f"generalisation/personalised_{name}": float(found.after[some] @ sizes / sizes.sum()),
+        **{f"generalisation/personalised_{name}_{statistic}": value for statistic, value in spread.items()},
+        "generalisation/personalisation_gain": gain.value,
+        **{
+            f"generalisation/personalisation_gain_{end}": value
+            for end, value in (("low", gain.low), ("high", gain.high))
+            if value is not None
+        },
+        **{
+            f"generalisation/personalisation_gain_{statistic}": gained[statistic]
+            for statistic in ("median", "worst_10_percent", "best_10_percent")
+        },
+        "generalisation/personalisation_gainers": float((gains > 0).mean()),
+        "generalisation/personalisation_losers": float((gains < 0).mean()),
+    }
+
+
+def _fine_tuned_outputs(state: RunState, setup: Setup, indices: np.ndarray, sizes: np.ndarray) -> Tensor:
+    """Outputs [n, outputs] of each client's fine-tuned model on its own held-out examples, shard by shard."""
+    work = _work(setup)
+    clients, ends = np.flatnonzero(sizes), np.cumsum(sizes)
+    if work.local.steps == 0:
+        return outputs_of(setup, state.parameters, indices)
+    engine, threads = setup.config.engine, threads_of(setup.config.orchestration.threads)
+    train, most = local_trainer(work, engine, clients.tolist(), threads), shard_size(work, engine)
+    parts = []
+    for start in range(0, len(clients), most):
+        shard = clients[start : start + most]
+        deltas = train(state.parameters, shard.tolist(), state.round).deltas
+        models = dict(zip(shard.tolist(), deltas.add_(state.parameters), strict=True))
+        mine = np.zeros_like(sizes)
+        mine[shard] = sizes[shard]
+        held = indices[ends[shard[0]] - sizes[shard[0]] : ends[shard[-1]]]
+        parts.append(outputs_of_each(setup, models.__getitem__, held, mine))
+    return torch.cat(parts)
+
+
+def _work(setup: Setup) -> LocalWork:
+    """Local training of the clients as `evaluation.personalisation` says, and where it is silent, as `local` does."""
+    config, options = setup.config, setup.config.evaluation.personalisation
+    assert options is not None
+    local = config.local.model_copy(
+        update={
+            "epochs": options.epochs or 1,
+            "steps": options.steps,
+            "learning_rate": options.learning_rate or config.local.learning_rate,
+            "schedule": LocalTraining().schedule,
+        }
+    )
+    return LocalWork(
+        setup.model,
+        setup.loss,
+        setup.inputs,
+        setup.targets,
+        setup.federation.clients,
+        local,
+        config.rounds,
+        config.seed,
+        config.engine.precision,
+    )

@@ -1,0 +1,65 @@
+"""What the model is evaluated on: the held-out sets and a sample of the training examples, by client."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from federated.federation.federation import Federation
+from federated.foundation.randomness import Purpose, generator
+
+_TRAINING_SAMPLE, _RESAMPLES, _TEST_DEALT = range(3)  # keys of Purpose.EVALUATION
+
+
+class EvaluatedSet(NamedTuple):
+    """indices: int64 [n] into the examples, one client's after another's. sizes: int64 [K]; None without clients."""
+
+    indices: np.ndarray
+    sizes: np.ndarray | None = None
+
+
+def evaluated_sets(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
+    """Those that are not empty: test, client (participants' own shares), unseen (clients), training.
+
+    training: at most `training_examples`, drawn without replacement from all that participating clients train
+    on, the same at every evaluation.
+    """
+    sets = {name: EvaluatedSet(indices) for name, indices in federation.held_out_sets().items()}
+    for name, parts in {"client": federation.own_held_out, "unseen": federation.unseen}.items():
+        if name in sets:
+            sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
+    return {**sets, "training": _training_sample(federation, training_examples, seed)}
+
+
+_LEAST_TESTED = 100
+"""Of the central test set, for the model of every client: accuracy is known to 5 % of one model, to 0.5 % of 100."""
+
+
+def evaluated_alone(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
+    """The same for models of the clients' own, each of which has its part of every set.
+
+    The central test set is dealt: every client that trains has another part of it, in a random order and of equal
+    sizes, of 100 examples at least and such that all of it is used. Unseen clients are left out: nobody has a model
+    for them.
+    """
+    sets = evaluated_sets(federation, training_examples, seed)
+    sets.pop("unseen", None)
+    clients, test = federation.sizes > 0, federation.test
+    each = min(len(test), max(-(-len(test) // int(clients.sum())), _LEAST_TESTED))
+    order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)
+    dealt = order[np.arange(each * int(clients.sum())) % len(test)]
+    return {**sets, "test": EvaluatedSet(dealt, each * clients.astype(np.int64))}
+
+
+def resampling(seed: int) -> np.random.Generator:
+    """The numbers for intervals over clients."""
+    return generator(seed, Purpose.EVALUATION, _RESAMPLES)
+
+
+def _training_sample(federation: Federation, count: int, seed: int) -> EvaluatedSet:
+    training, ends = federation.training, np.cumsum(federation.sizes)
+    numbers = generator(seed, Purpose.EVALUATION, _TRAINING_SAMPLE)
+    drawn = np.sort(numbers.choice(len(training), min(count, len(training)), replace=False))
+    owners = np.searchsorted(ends, drawn, side="right")
+    return EvaluatedSet(training[drawn], np.bincount(owners, minlength=len(ends)))

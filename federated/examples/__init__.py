@@ -1,0 +1,1 @@
+"""What every data set becomes: inputs, targets and who holds them."""

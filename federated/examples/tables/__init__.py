@@ -1,0 +1,1 @@
+"""Columns of tables: what each became, and which look like a mistake."""

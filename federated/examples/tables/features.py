@@ -1,0 +1,149 @@
+"""The columns of a table as numbers: what each one is, and a preprocessing fitted on training rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from federated.examples.examples import Complaint
+from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
+
+ColumnKind = Literal["numeric", "categorical"]
+
+MOST_CATEGORIES = 1000
+"""More distinct texts than this are names or prose, not categories."""
+
+_NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
+_TEXTS = ("string", "boolean", "mixed-integer")
+
+
+def features_of(
+    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, options: bool = False
+) -> tuple[pd.DataFrame, Callable[[np.ndarray], np.ndarray]]:
+    """(the columns cleaned, the `fit` of `Examples`). options: they are of CSV, whose options cure what is wrong.
+
+    Cleaned: numeric columns are float64 with NaN, categorical ones text with None. `fit(training rows)` ->
+    float32 [N, features], everything in it learnt from the training rows:
+
+    - numeric: a missing value becomes the median, then (x - mean) / standard deviation (dividing by n; a
+      constant column becomes 0). A column with gaps adds an indicator, 1 where it is missing; one without a
+      single value among the training rows is left out.
+    - categorical: one column of 0 and 1 for each category; missing is a category of its own; a category
+      that the training rows do not have is all zeros.
+    """
+    clean = {"numeric": numbers_of, "categorical": categories_of}
+    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad, options) for name, kind in kinds.items()})
+    numeric = [name for name, kind in kinds.items() if kind == "numeric"]
+    return cleaned, partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
+
+
+def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
+    """Numbers are numeric; text, booleans and pandas categories are categorical; all else is refused."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "categorical"
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
+        return "numeric"
+    held = "string" if isinstance(column.dtype, pd.CategoricalDtype) else pd.api.types.infer_dtype(column)
+    if held in _NUMBERS or held == "empty":
+        return "numeric"
+    if held in _TEXTS:
+        return "categorical"
+    raise bad(f"the column {column.name!r} holds {held} values; drop it, or turn it into numbers or text")
+
+
+def refuse_gaps(column: pd.Series[Any], bad: Complaint, cure: str) -> None:
+    """Raise BadInput where a value is missing, with the first row (from 1) and what to do about it."""
+    if len(gaps := np.flatnonzero(column.isna())):
+        raise bad(
+            f"the column {column.name!r} is missing in {len(gaps):,} of {len(column):,} rows, "
+            f"the first is row {gaps[0] + 1}; {cure}"
+        )
+
+
+def numbers_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[float]:
+    """The column as float64, NaN where it is missing. Text that is no number and infinity are refused."""
+    # Categories are taken apart first: pandas would return numbers of the same, categorical, dtype.
+    column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    converted = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if len(text := np.flatnonzero(np.isnan(converted) & column.notna().to_numpy())):
+        raise bad(
+            f"the column {column.name!r} must be numeric, but {len(text):,} values are not, the first is "
+            f"{column.iloc[text[0]]!r} in row {text[0] + 1}{_cure(column, options)}"
+        )
+    if len(infinite := np.flatnonzero(np.isinf(converted))):
+        raise bad(
+            f"the column {column.name!r} holds {len(infinite):,} infinite values, "
+            f"the first in row {infinite[0] + 1}"
+        )
+    return pd.Series(converted, name=column.name)
+
+
+def categories_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[Any]:
+    """The column as text, None where it is missing; more than `MOST_CATEGORIES` distinct ones are refused."""
+    text = text_of(column)
+    if (distinct := text.nunique()) > MOST_CATEGORIES:
+        raise bad(
+            f"the column {column.name!r} has {distinct:,} distinct texts, at most {MOST_CATEGORIES:,} can be "
+            f"categories; name it in `drop`{_cure(text, options)}"
+        )
+    return text
+
+
+def _cure(column: pd.Series[Any], options: bool) -> str:
+    """How a column that is mostly numbers becomes one of numbers; empty for any other."""
+    codes, values = pd.factorize(text_of(column))
+    texts = [str(value) for value in values]
+    numbers = mostly_numbers(texts, np.bincount(codes[codes >= 0], minlength=len(texts)))
+    if numbers is None:
+        return ""
+    return f"; {numbers.share:.1%} of it are numbers; {cells_in_words(codes, texts, numbers)}{cure(numbers, options)}"
+
+
+def text_of(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The column as Python strings, None where it is missing."""
+    present = column.notna().to_numpy()
+    text = np.array([None] * len(column), dtype=object)
+    text[present] = [str(value) for value in column[present]]
+    return pd.Series(text, name=column.name, dtype=object)
+
+
+def _fitted(
+    table: pd.DataFrame, numeric: list[str], categorical: list[str], training: np.ndarray
+) -> np.ndarray:
+    """All rows transformed by what the training rows teach, float32 [N, features]. Raises ValueError."""
+    rows = table.iloc[training]
+    share_present = rows[numeric].notna().mean()
+    observed = [name for name in numeric if share_present[name] > 0]
+    gappy = [name for name in observed if share_present[name] < 1]
+    if not observed and not categorical:
+        raise ValueError("no feature column has a value among the training examples")
+    with np.errstate(over="ignore", invalid="ignore"):
+        transformed = _transformer(observed, gappy, categorical).fit(rows).transform(table)
+        inputs = np.asarray(transformed, np.float32)
+    if len(bad := np.flatnonzero(~np.isfinite(inputs).all(axis=0))):
+        raise ValueError(f"the numeric column {observed[bad[0]]!r} holds numbers too large to standardise")
+    return inputs
+
+
+def _transformer(numeric: list[str], gappy: list[str], categorical: list[str]) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    return ColumnTransformer(
+        [
+            ("numeric", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
+            ("missing", MissingIndicator(features="all"), gappy),
+            (
+                "categorical",
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
+                categorical,
+            ),
+        ],
+        sparse_threshold=0,
+    )

@@ -1,0 +1,79 @@
+"""What each column of a table became, and which of them look like a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from data_partitioners.ids import distinct_ids
+from federated.examples.reading import ColumnRead, Suspicion, listed, span
+from federated.examples.tables.features import ColumnKind
+from federated.examples.tables.suspicions import of_numbers, of_texts
+
+_MOST_LISTED = 99
+
+
+def feature_suspicions(
+    cleaned: pd.DataFrame, stated: Collection[str], kinds: Mapping[str, ColumnKind], options: bool
+) -> Iterator[Suspicion]:
+    """What looks like a mistake among the feature columns, as `features_of` cleaned them.
+
+    stated: columns that somebody calls categorical. options: they are of CSV, whose options cure what is wrong.
+    """
+    for name, column in cleaned.items():
+        if kinds[str(name)] == "numeric":
+            yield from of_numbers(str(name), column.to_numpy(np.float64), options)
+        else:
+            yield from of_texts(str(name), column, name in stated, options)
+
+
+def columns_read(
+    frame: pd.DataFrame,
+    cleaned: pd.DataFrame,
+    kinds: Mapping[str, ColumnKind],
+    dropped: Collection[str] = (),
+    target: str | None = None,
+    client: str | None = None,
+    task: str = "",
+) -> tuple[ColumnRead, ...]:
+    """Every column of the table with its role; of features also how many inputs they make, over all rows.
+
+    cleaned: the features, as `features_of` returns them. task: what was made of the target, in words.
+    """
+    features = {str(name): _feature_read(str(name), c, kinds[str(name)]) for name, c in cleaned.items()}
+    return tuple(
+        features[name] if name in features else _other_read(name, frame, dropped, target, client, task)
+        for name in frame.columns
+    )
+
+
+def _other_read(
+    name: str,
+    frame: pd.DataFrame,
+    dropped: Collection[str],
+    target: str | None,
+    client: str | None,
+    task: str,
+) -> ColumnRead:
+    if name == target:
+        return ColumnRead(name, "target", task, 0.0, 0)
+    if name == client:
+        ids = list(map(str, distinct_ids(frame[name].to_numpy())[0]))
+        return ColumnRead(name, "client", f"{len(ids):,} clients: {listed(ids[:_MOST_LISTED])}", 0.0, 0)
+    return ColumnRead(
+        name, "dropped" if name in dropped else "unused", "", float(frame[name].isna().mean()), 0
+    )
+
+
+def _feature_read(name: str, column: pd.Series[float], kind: ColumnKind) -> ColumnRead:
+    if kind == "numeric":
+        numbers = column.to_numpy(np.float64)
+        missing = float(np.isnan(numbers).mean())
+        inputs = 0 if missing == 1 else 1 + (missing > 0)
+        return ColumnRead(name, kind, span(numbers), missing, inputs)
+    missing = float(column.isna().mean())
+    values = sorted(map(str, column.dropna().unique()))
+    named = f"{len(values):,} values: {listed(values[:_MOST_LISTED])}"
+    return ColumnRead(name, kind, named, missing, len(values) + (missing > 0))

@@ -1,0 +1,86 @@
+"""What a user's own data set function may return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from federated.examples.client_ids import as_client_ids
+from federated.examples.conversion import as_targets, examples_of_arrays, target_warnings
+from federated.examples.examples import Examples, bad_data
+from federated.examples.plain_arrays import plain_array
+from federated.examples.reading import Reading, said
+from federated.examples.tables.features import features_of
+from federated.examples.tables.roles import Roles, feature_kinds, tidy
+from federated.examples.tables.summary import columns_read, feature_suspicions
+from federated.foundation.errors import BadInput
+
+_REQUIRED = ("inputs", "targets")
+_OPTIONAL = ("client_ids", "test", "classes")
+_ALLOWED = (
+    "an Examples, a tuple (inputs, targets) or (inputs, targets, client_ids), or a mapping with the keys "
+    "inputs, targets and, where there are such, client_ids, test, classes"
+)
+
+
+def as_examples(result: Any, name: str) -> Examples:
+    """Examples of whatever the data set function `name` returned. Raises BadInput.
+
+    An Examples passes as it is. Arrays of a tuple or a mapping may be numpy, torch, lists or pandas; their
+    dtypes mean what `coerce.py` says. Inputs that are a DataFrame are preprocessed as a `table` is.
+    """
+    if isinstance(result, Examples):
+        return result
+    fields = _fields(result, name)
+    if isinstance(fields["inputs"], pd.DataFrame):
+        return _examples_of_features(name, **fields)
+    return examples_of_arrays(name, **fields, source=name)
+
+
+def _fields(result: Any, name: str) -> dict[str, Any]:
+    if isinstance(result, tuple) and len(result) in (2, 3):
+        return dict(zip((*_REQUIRED, "client_ids"), result, strict=False))
+    if isinstance(result, Mapping):
+        if set(_REQUIRED) <= set(result) <= {*_REQUIRED, *_OPTIONAL}:
+            return dict(result)
+        found = f"a mapping with the keys {', '.join(map(str, result)) or 'none'}"
+    elif isinstance(result, tuple):
+        found = f"a tuple of {len(result)}"
+    else:
+        found = f"a {type(result).__name__}"
+    raise BadInput(f"dataset: {name} returned {found}; it must return {_ALLOWED}")
+
+
+def _examples_of_features(
+    name: str,
+    inputs: pd.DataFrame,
+    targets: Any,
+    client_ids: Any = None,
+    test: Any = None,
+    classes: Any = None,
+) -> Examples:
+    """Examples of a table of features alone, the targets beside it."""
+    bad = partial(bad_data, name)
+    frame = tidy(inputs, Roles(None), bad, "inputs")
+    kinds = feature_kinds(frame, Roles(None), bad)
+    cleaned, fit = features_of(frame, kinds, bad)
+    numbers, names = as_targets(targets, bad, classes)
+    ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
+    suspicions += feature_suspicions(cleaned, (), kinds, options=False)
+    return Examples(
+        name,
+        cleaned,
+        numbers,
+        names,
+        client_ids=ids,
+        test=None if test is None else plain_array("test", test, bad),
+        fit=fit,
+        source=name,
+        reading=Reading(
+            columns_read(frame, cleaned, kinds),
+            (*target_warnings(numbers, names), *said(suspicions)),
+        ),
+    )

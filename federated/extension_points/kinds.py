@@ -1,0 +1,65 @@
+"""The extension points: which registry answers for which word of a study file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+
+from data_partitioners import PARTITIONERS, Partitioner
+from data_partitioners.by_cluster import Encoder
+from federated.algorithms import ALGORITHMS, Algorithm
+from federated.choices.choice import Choice, Kind, choice_of
+from federated.choices.schema import schema_of
+from federated.compressors import COMPRESSORS, Compressor
+from federated.datasets import DATASETS
+from federated.extension_points.contracts import held_algorithm, held_compressor, held_privacy, held_schedule
+from federated.local_training import SCHEDULES, Schedule
+from federated.models import MODELS, Model
+from federated.networks import NETWORKS, Network
+from federated.privacy import PRIVACY, Privacy
+from federated.user_code.source import roots_of
+
+DATASET = Kind("dataset", DATASETS, given=())
+ENCODER: Kind[Any] = Kind("encoder", {}, product=Encoder, given=("inputs",))
+PARTITIONER: Kind[Partitioner] = Kind(
+    "partitioner",
+    PARTITIONERS,
+    product=Partitioner,
+    given=("pool", "num_clients", "generator"),
+    several=("compose", "parts"),
+    others=(ENCODER,),
+)
+MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
+ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
+COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor, held=held_compressor)
+PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
+SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
+NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
+
+KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)
+
+DatasetChoice = choice_of(DATASET)
+PartitionerChoice = choice_of(PARTITIONER)
+ModelChoice = choice_of(MODEL)
+AlgorithmChoice = choice_of(ALGORITHM)
+CompressorChoice = choice_of(COMPRESSOR)
+PrivacyChoice = choice_of(PRIVACY_MECHANISM)
+ScheduleChoice = choice_of(SCHEDULE)
+
+
+def _network_or_none(value: Any, info: ValidationInfo) -> Choice | None:
+    """A network, or none; a mapping without a name is a `link`."""
+    if isinstance(value, Mapping) and "name" not in value:
+        value = {"name": "link", **value}
+    return None if value is None else NETWORK.bind(value, roots_of(info.context))
+
+
+_OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=False)
+NetworkChoice = Annotated[
+    Choice | None,
+    BeforeValidator(_network_or_none),
+    NETWORK,
+    WithJsonSchema({**_OF_NETWORK, "anyOf": [*_OF_NETWORK["anyOf"], {"type": "null"}]}),
+]

@@ -1,0 +1,1 @@
+"""Who holds what, what is held out, and how unlike the clients are."""

@@ -1,0 +1,83 @@
+"""What is set aside before training: the central test set, whole unseen clients, each client's own share."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from federated.datasets import Examples
+from federated.examples.duplicates import first_copies
+from federated.foundation.errors import BadInput
+from federated.foundation.randomness import Purpose, generator
+
+_CENTRAL, _UNSEEN, _OWN, TEST_OWNERS = range(4)  # keys of Purpose.HELD_OUT
+
+
+def split_off_test(examples: Examples, share: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(central test set, pool of the others), both in rising order; stratified by class."""
+    everything = np.arange(len(examples.targets))
+    if share is None and examples.test is not None:
+        test, pool = everything[examples.test], everything[~examples.test]
+    else:
+        _check_two_of_each(examples)
+        numbers = generator(seed, Purpose.HELD_OUT, _CENTRAL)
+        try:
+            pool, test = train_test_split(
+                everything,
+                test_size=share or 0.2,
+                stratify=None if examples.classes is None else examples.targets,
+                random_state=int(numbers.integers(2**32)),
+            )
+        except ValueError as error:
+            raise BadInput(f"holdout.test: {share or 0.2} of {len(everything)} examples: {error}") from error
+    _check_all_classes(examples, pool)
+    return np.sort(test), np.sort(pool)
+
+
+def with_first_copies(examples: Examples, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(central test set, pool), all copies of an example where the first of them is."""
+    is_test = np.zeros(len(examples.targets), bool)
+    is_test[test] = True
+    is_test = is_test[first_copies(examples.contents)]
+    if not is_test.any():
+        raise BadInput(
+            "holdout.duplicates: together leaves no example in the central test set; all are copies"
+        )
+    pool = np.flatnonzero(~is_test)
+    _check_all_classes(examples, pool)
+    return np.flatnonzero(is_test), pool
+
+
+def _check_all_classes(examples: Examples, pool: np.ndarray) -> None:
+    if examples.classes is not None and len(
+        missing := np.setdiff1d(examples.targets, examples.targets[pool])
+    ):
+        raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples")
+
+
+def _check_two_of_each(examples: Examples) -> None:
+    if examples.classes is not None and len(single := np.flatnonzero(np.bincount(examples.targets) < 2)):
+        raise BadInput(
+            f"dataset: the class {examples.classes[single[0]]!r} has 1 example; at least 2 are needed, "
+            "one to train on and one to test on"
+        )
+
+
+def draw_unseen(num_clients: int, num_unseen: int, seed: int) -> np.ndarray:
+    """Whether each client never takes part, bool [K]."""
+    if num_unseen >= num_clients:
+        raise BadInput(f"holdout.unseen_clients: {num_unseen} of {num_clients} clients leaves none to train")
+    is_unseen = np.zeros(num_clients, bool)
+    is_unseen[generator(seed, Purpose.HELD_OUT, _UNSEEN).choice(num_clients, num_unseen, replace=False)] = (
+        True
+    )
+    return is_unseen
+
+
+def own_share(held: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
+    """(training, own held-out) examples of one client; at least one is left to train on."""
+    num_own = min(round(share * len(held)), max(len(held) - 1, 0))
+    if num_own == 0:
+        return held, held[:0]
+    order = generator(seed, Purpose.HELD_OUT, _OWN, client).permutation(len(held))
+    return held[np.sort(order[num_own:])], held[np.sort(order[:num_own])]

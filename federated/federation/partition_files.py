@@ -1,0 +1,54 @@
+"""Who holds what as a file: of a federation, for another study or as an artifact of a run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from data_partitioners.partition_csv import write_csv
+from data_partitioners.partition_file import SUFFIXES, write_npz
+from federated.federation.federation import Federation
+from federated.federation.per_partition_cache import once_per_partition
+from federated.foundation.errors import BadInput
+
+
+def check_partition_file(path: Path) -> None:
+    """Raise BadInput where a partition cannot be saved under this name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"--save {path}: the file must end in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise BadInput(f"--save {path}: this is a folder; name a file")
+    if in_the_way := [parent for parent in path.parents if parent.exists() and not parent.is_dir()]:
+        raise BadInput(f"--save {path}: {in_the_way[0]} is a file, not a folder")
+
+
+def save_partition(path: Path, federation: Federation) -> None:
+    """Write the partition, unseen clients and own held-out shares included; `from_file` reads it."""
+    check_partition_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".csv":
+        write_csv(path, federation.whole)
+    else:
+        path.write_bytes(partition_npz(federation))
+
+
+@once_per_partition
+def partition_npz(federation: Federation) -> bytes:
+    """The same as the bytes of an NPZ file.
+
+    Besides what `from_file` needs: `test`, `held_out` (the participants' own) and `unseen_example`, int [.],
+    and `partition_digest`, so that the file holds all that the digest stands for.
+    """
+    held_out = np.concatenate(federation.own_held_out) if federation.own_held_out else federation.test[:0]
+    unseen = np.concatenate(federation.unseen) if federation.unseen else federation.test[:0]
+    more = {
+        "test": federation.test,
+        "held_out": held_out,
+        "unseen_example": unseen,
+        "partition_digest": federation.partition_digest,
+    }
+    buffer = io.BytesIO()
+    write_npz(buffer, federation.whole, federation.data_digest, more)
+    return buffer.getvalue()

@@ -1,0 +1,89 @@
+"""What a forecast says of a study and of each of its arms."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from federated.federation.data_table import DataRead
+from federated.forecast.payloads import Amount, total
+
+
+@dataclass(frozen=True)
+class ArmForecast:
+    """One arm: its runs, wall time of them one after another, bytes of them together. Rounds are at most so many
+    where there is a stop rule. network_seconds: of a round on the stated network; None without one."""
+
+    arm: str
+    runs: int
+    rounds: int
+    stops: bool
+    seconds: float
+    uplink: Amount
+    downlink: Amount
+    network_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A study before it runs. seconds: wall time from the command's start to its end, so many workers at a time;
+    low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
+    process holds. around_seconds: of the wall time, what is before and after the runs, None in forecasts of older
+    versions. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
+    unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read."""
+
+    arms: tuple[ArmForecast, ...]
+    workers: int
+    threads: int
+    seconds: float
+    probe_seconds: float
+    memory_mb: float
+    machine_mb: float
+    overheads_measured: bool
+    privacy: str
+    cautions: tuple[str, ...]
+    unforeseen: int = 0
+    low_seconds: float | None = None
+    high_seconds: float | None = None
+    around_seconds: float | None = None
+    data: tuple[DataRead, ...] = ()
+
+    @property
+    def runs(self) -> int:
+        """Of all arms."""
+        return sum(arm.runs for arm in self.arms)
+
+    @property
+    def uplink(self) -> Amount:
+        """Bytes to the server, all runs together."""
+        return total(arm.uplink for arm in self.arms)
+
+    @property
+    def downlink(self) -> Amount:
+        """Bytes from the server, all runs together."""
+        return total(arm.downlink for arm in self.arms)
+
+    def as_json(self) -> str:
+        """For the artifact `forecast.json`; `forecast_of_json` reads it."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def forecast_of_json(text: str) -> Forecast:
+    """The forecast that `as_json` wrote."""
+    content = json.loads(text)
+    arms = [
+        ArmForecast(**{**arm, "uplink": Amount(*arm["uplink"]), "downlink": Amount(*arm["downlink"])})
+        for arm in content["arms"]
+    ]
+    data = [
+        DataRead(each["label"], each["found"], tuple(map(tuple, each["rows"])))
+        for each in content.pop("data", ())  # older ones have none
+    ]
+    return Forecast(
+        **{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"]), "data": tuple(data)}
+    )
+
+
+def nothing_foretold(workers: int, runs: int, why: str) -> Forecast:
+    """A forecast that could not be made."""
+    return Forecast((), workers, 1, 0.0, 0.0, 0.0, 0.0, False, "", (why,), unforeseen=runs)

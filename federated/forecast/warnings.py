@@ -1,0 +1,209 @@
+"""What cannot work in a run, or is likely a mistake, in plain sentences that name the field and its value.
+
+Nothing is trained for it: all of it is in the config and in who holds what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.config.run import RunConfig
+from federated.evaluation.evaluate import main_metric, range_of
+from federated.evaluation.outputs import outputs_of
+from federated.federation.federation import Federation
+from federated.metrics.client_intervals import FEWEST_CLIENTS
+from federated.run.segments import num_segments
+from federated.run.setup import Setup
+from federated.study.study import Run
+
+_MOST_NAMED = 3
+_FEW_EXAMPLES = 64
+_ENOUGH_OUTPUTS = 32
+"""Scores of a fresh model are negative as often as not: so many that all lie between 0 and 1 are no chance."""
+
+
+def cautions(setup: Setup) -> list[str]:
+    """Sentences on one run, the most serious first; [] where nothing is to be said."""
+    config, federation = setup.config, setup.federation
+    found = [
+        *federation.examples.reading.warnings,
+        _of_outputs(setup),
+        _of_stop(config),
+        _of_target(federation),
+        _of_classes(federation),
+        _of_cohort(config, federation),
+        *_of_own_shares(config, federation),
+        _of_unseen(federation),
+        _of_batches(config, federation),
+        *_of_copies(config, federation),
+        *setup.notes,
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def of_faults(faults: Mapping[str, str], runs: Sequence[Run]) -> list[str]:
+    """What is wrong with a person's own code, and of which arms; faults: name of a run -> why it cannot begin."""
+    said: dict[str, list[str]] = {}
+    for run in runs:
+        arms = said.setdefault(faults[run.name], []) if run.name in faults else []
+        if run.arm not in arms:
+            arms.append(run.arm)
+    return with_arms(said, len({run.arm for run in runs}))
+
+
+def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:
+    """Every sentence with the arms that it is about, where it is not about all; said: sentence -> arms, of so many."""
+    named = []
+    for sentence, arms in said.items():
+        more = f" and {len(arms) - _MOST_NAMED} more" if len(arms) > _MOST_NAMED else ""
+        named.append(sentence if len(arms) == of else f"{sentence} [{'; '.join(arms[:_MOST_NAMED])}{more}]")
+    return named
+
+
+def _of_stop(config: RunConfig) -> str:
+    """A stop rule that cannot fire."""
+    stop = config.stop
+    if stop is None:
+        return ""
+    evaluations = 1 + num_segments(config)
+    lowest, highest = range_of(stop.metric)
+    impossible = stop.target is not None and not lowest <= stop.target <= highest
+    if impossible and stop.patience is None:
+        return f"stop.target: {stop.target:g} is beyond what {stop.metric} can be, so the rule never ends the run"
+    if stop.patience is not None and evaluations - 1 <= stop.patience and (stop.target is None or impossible):
+        return (
+            f"stop.patience: {stop.patience} evaluations without improvement need more than the {evaluations} that "
+            f"{config.rounds} rounds have with evaluation.every {config.evaluation.every}, so the rule never "
+            "ends a run early"
+        )
+    return ""
+
+
+def _of_outputs(setup: Setup) -> str:
+    """A model of a person's own that returns probabilities, of which cross-entropy takes the softmax once more."""
+    federation, label = setup.federation, setup.config.model.label()
+    if ":" not in setup.config.model.name or federation.examples.task != "classification":
+        return ""
+    outputs = outputs_of(setup, setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
+    found = kind_of_probabilities(outputs)
+    if not found:
+        return ""
+    return (
+        f"model: {label} returns {found}, but the loss takes scores (logits) and their softmax itself; leave the last "
+        "layer out, or training is slow and stays so"
+    )
+
+
+def kind_of_probabilities(outputs: Tensor) -> str:
+    """What outputs [n, classes] look like that already went through a softmax or a sigmoid; empty for scores."""
+    if outputs.shape[1] < 2 or not ((outputs >= 0) & (outputs <= 1)).all():
+        return ""
+    if torch.allclose(outputs.sum(dim=1), torch.ones(len(outputs), dtype=outputs.dtype), atol=1e-3):
+        return "probabilities that add up to 1, as after a softmax"
+    varied = outputs.numel() >= _ENOUGH_OUTPUTS and bool(((outputs > 0) & (outputs < 1)).all())
+    return "numbers between 0 and 1, as after a sigmoid" if varied else ""
+
+
+def _of_target(federation: Federation) -> str:
+    """A main metric that cannot tell models apart."""
+    examples, test = federation.examples, federation.examples.targets[federation.test]
+    if len(np.unique(test, axis=0)) > 1:
+        return ""
+    name = main_metric(examples.task)
+    what = test.reshape(-1)[0] if examples.classes is None else repr(examples.classes[int(test[0])])
+    return f"dataset: all {len(test):,} targets of the central test set are {what}, so {name} says nothing"
+
+
+def _of_classes(federation: Federation) -> str:
+    """Classes that nobody trains on, though they are tested."""
+    examples = federation.examples
+    if examples.classes is None:
+        return ""
+    trained = np.bincount(examples.targets[federation.training], minlength=len(examples.classes)) > 0
+    missing = [name for name, there in zip(examples.classes, trained, strict=True) if not there]
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return (
+        f"classes: no participating client trains on {', '.join(map(repr, missing[:3]))}{more}; all their examples are "
+        "held out"
+    )
+
+
+def _of_cohort(config: RunConfig, federation: Federation) -> str:
+    """A cohort that is never as large as it is stated."""
+    wanted = config.cohort.size_among(len(federation.clients))
+    holding = int((federation.sizes > 0).sum())
+    if wanted <= holding:
+        return ""
+    return (
+        f"cohort: {wanted} clients a round are wanted, but only {holding} of {len(federation.clients)} hold training "
+        f"examples, so each round has {holding}"
+    )
+
+
+def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
+    """Clients that cannot be judged by their own held-out examples."""
+    if not config.holdout.client:
+        return
+    own = np.array([len(held) for held in federation.own_held_out])
+    without = int(((own == 0) & (federation.sizes > 0)).sum())
+    if without:
+        yield (
+            f"holdout.client: {without} of {len(own)} clients have too few examples for a share of "
+            f"{config.holdout.client:g}, so nothing is known of what the model does for them"
+        )
+    classes, targets = federation.examples.classes, federation.examples.targets
+    if classes is None:
+        return
+    strange = sum(
+        len(np.setdiff1d(targets[held], targets[trained])) > 0
+        for held, trained in zip(federation.own_held_out, federation.clients, strict=True)
+        if len(held)
+    )
+    if strange:
+        yield (
+            f"holdout.client: {strange} of {len(own)} clients are tested on a class that they themselves never "
+            "train on"
+        )
+
+
+def _of_unseen(federation: Federation) -> str:
+    """Unseen clients that are too few to say how much a gap is chance."""
+    unseen = len(federation.unseen)
+    if not 0 < unseen < FEWEST_CLIENTS:
+        return ""
+    return (
+        f"holdout.unseen_clients: {unseen} are too few to say how unseen clients spread, so the participation gap has "
+        f"no interval over clients; {FEWEST_CLIENTS} or more have one"
+    )
+
+
+def _of_batches(config: RunConfig, federation: Federation) -> str:
+    """Clients that never see a full batch."""
+    batch, sizes = config.local.batch_size, federation.sizes
+    small = int(((sizes > 0) & (sizes < (batch or 0))).sum())
+    if not small:
+        return ""
+    smallest = int(sizes[sizes > 0].min())
+    return (
+        f"local.batch_size: {small} of {len(sizes)} clients hold fewer than {batch} training examples (the fewest: "
+        f"{smallest}), so their only batch is smaller"
+    )
+
+
+def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
+    """Held-out examples that are trained on as well."""
+    held_out = federation.held_out_sets()
+    for name, count in federation.copies.items():
+        if count:
+            curable = name != "unseen" and config.holdout.duplicates == "ignore"  # unseen clients stay whole
+            cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
+            yield (
+                f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
+                f"a training example{cure}"
+            )

@@ -1,0 +1,47 @@
+"""How much work a round is, in full batches: what a probe's measurements are scaled by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federated.config.run import LocalTraining
+from federated.run.budget import centralised_training
+from federated.run.setup import Setup
+
+
+def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
+    """How many full batches the work of clients with `size` [K] examples in a round is worth, float [K].
+
+    The mean of a step counted as one, whatever its batch, and of examples over the size of a batch: half of the cost
+    of a step goes with its examples. The mean of a range of epochs or steps.
+    """
+    batch = np.minimum(local.batch_size or np.inf, np.maximum(size, 1))
+    if local.steps is not None:
+        return np.full(len(size), float(np.mean(local.steps))) * (size > 0)
+    full = local.batch_size or np.maximum(size, 1)
+    per_epoch: np.ndarray = (np.ceil(size / batch) + size / full) / 2
+    return float(np.mean(local.epochs)) * per_epoch
+
+
+def round_batches(setup: Setup) -> float:
+    """Full batches of a round, all clients together: the mean over those that hold examples, times those that train.
+
+    Without a server too, where a round spends what one of a federation does in expectation (`federated.run.budget`).
+    """
+    config, federation = setup.config, setup.federation
+    holding = federation.sizes[federation.sizes > 0]
+    cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
+    if config.training == "centralised":
+        steps = centralised_training(config, federation.clients, cohort).steps
+        return float(np.mean([steps or 0]))
+    return float(batches_of(config.local, holding).mean()) * cohort
+
+
+def personalisation_batches(setup: Setup) -> float:
+    """Full batches of fine-tuning the model for every client once; 0 where that is not asked for."""
+    options = setup.config.evaluation.personalisation
+    if options is None or options.steps == 0:
+        return 0.0
+    local = setup.config.local.model_copy(update={"epochs": options.epochs or 1, "steps": options.steps})
+    held_out = np.array([len(own) > 0 for own in setup.federation.own_held_out])
+    return float(batches_of(local, setup.federation.sizes[held_out]).sum())

@@ -1,0 +1,1 @@
+"""Errors, texts, limits and keyed randomness. Knows nothing of learning."""

@@ -1,0 +1,73 @@
+"""The errors a person meets: what was asked for cannot be done, or a run left the rails."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from federated.foundation.limits import LONGEST_ERROR, MOST_COMPLAINTS
+from federated.foundation.masking import masked
+from federated.foundation.texts import quoted, visible
+
+_LONGEST_COMPLAINT = 1_000
+
+
+class BadInput(ValueError):
+    """What was asked for cannot run; the message names the field, the value and what is allowed.
+
+    A message of any length is cut to `LONGEST_ERROR` characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message))
+
+
+class OwnCodeFailed(BadInput):
+    """A person's own code raised an error or is not what its kind asks for: the runs that use it fail, others go on."""
+
+
+class Diverged(RuntimeError):
+    """Training produced a value that is not finite; the message names the round.
+
+    history: (round, metrics) up to the last round that was finite.
+    """
+
+    def __init__(self, message: str, history: tuple[tuple[int, dict[str, float]], ...] = ()) -> None:
+        super().__init__(message)
+        self.history = history
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[object, ...]]:
+        return type(self), (str(self), self.history)
+
+
+def bounded(message: str, longest: int = LONGEST_ERROR) -> str:
+    """An error's text as a person can read it: at most `longest` characters, cut in the middle, nothing
+    invisible, and no secret.
+    """
+    message = masked(message)
+    if len(message) > longest:
+        kept = longest // 2 - 30
+        left_out = len(message) - 2 * kept
+        message = f"{message[:kept]} … ({left_out:,} characters left out) … {message[-kept:]}"
+    return visible(message)
+
+
+def readable(error: ValidationError, field: str = "") -> str:
+    """The first complaints of a pydantic error, each on a line of its own: `field: what is wrong, got value`."""
+    complaints = error.errors(include_url=False)
+    lines = [
+        bounded(_line(complaint, field), _LONGEST_COMPLAINT) for complaint in complaints[:MOST_COMPLAINTS]
+    ]
+    more = len(complaints) - len(lines)
+    return "\n".join([*lines, *([f"and {more:,} more"] if more else [])])
+
+
+def _line(complaint: object, field: str) -> str:
+    assert isinstance(complaint, dict)
+    path = ".".join(str(part) for part in ([field] if field else []) + list(complaint["loc"]))
+    if complaint["type"] == "value_error":
+        return f"{path}: {complaint['ctx']['error']}" if path else str(complaint["ctx"]["error"])
+    if complaint["type"] == "extra_forbidden":
+        return f"{path}: there is no such field"
+    if complaint["type"] == "missing":
+        return f"{path}: this field is required"
+    return f"{path}: {complaint['msg'][0].lower()}{complaint['msg'][1:]}, got {quoted(complaint['input'])}"

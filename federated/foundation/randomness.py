@@ -1,0 +1,110 @@
+"""The only source of random numbers: a generator is a function of (seed, purpose, key).
+
+Nothing else in the project draws numbers. Because a generator depends on its key alone, adding a client,
+retrying a round or changing the order of work changes nobody else's numbers, and two arms that share a seed
+share their partition, their initial model, their cohorts and their batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum, unique
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from federated.foundation.seed_hashing import Seed, seeds
+
+
+@unique
+class Purpose(IntEnum):
+    """What the numbers are for. The values are part of every result: never renumber, only append."""
+
+    PARTITION = 0
+    HELD_OUT = 1
+    INITIAL_PARAMETERS = 2
+    COHORT = 3
+    BATCHES = 4
+    COMPRESSION = 5
+    NOISE = 6
+    DROPOUT = 7
+    DATA = 8
+    LOCAL_WORK = 9
+    FINGERPRINT = 10
+    NETWORK = 11
+    EVALUATION = 12
+    FORECAST = 20
+
+
+def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
+    """Independent numbers for one purpose; `key` is usually (round, client). All integers >= 0."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)))
+
+
+class Generators(Sequence[np.random.Generator]):
+    """`generator(seed, purpose, done, client)` of each of some clients, made when they are asked for.
+
+    What goes into their seeds is hashed for all at once, at the first call: most compressors draw nothing.
+    """
+
+    def __init__(self, seed: int, purpose: Purpose, done: int, clients: Sequence[int]) -> None:
+        self._key, self._clients = (seed, purpose, done), clients
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return Generators(*self._key, self._clients[at])
+        return _seeded_by(self._seeds[at])
+
+    def __iter__(self) -> Iterator[np.random.Generator]:
+        return map(_seeded_by, self._seeds)
+
+    @cached_property
+    def _seeds(self) -> list[Seed]:
+        seed, purpose, done = self._key
+        return seeds(seed, (int(purpose), done), self._clients)
+
+
+def _seeded_by(seed: Seed) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))  # type: ignore[arg-type]  # takes any ISeedSequence
+
+
+@contextmanager
+def torch_seeded(seed: int, purpose: Purpose, *key: int) -> Iterator[None]:
+    """Within this context torch's own global generator is a function of (seed, purpose, key).
+
+    For what cannot be handed a generator: the constructors of modules (their initial parameters) and
+    dropout. The state from before is restored.
+    """
+    before = torch.get_rng_state()
+    number = int(generator(seed, purpose, *key).integers(2**63))
+    # Not torch.manual_seed: without a device it keeps a formatted stack trace of every call for a later start of CUDA.
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+@contextmanager
+def torch_watched() -> Iterator[Callable[[], bool]]:
+    """Whether anything in this context drew from torch's own generator, to be asked after it; the state is restored."""
+    before = torch.get_rng_state()
+    drew: list[bool] = []
+    try:
+        yield lambda: drew[0]
+    finally:
+        drew.append(not torch.equal(before, torch.get_rng_state()))
+        torch.set_rng_state(before)
+
+
+def seeded(seed: bytes) -> np.random.Generator:
+    """Numbers that both ends of a wire draw alike, from a seed in the payload that one of them drew."""
+    return np.random.default_rng(np.random.SeedSequence(int.from_bytes(seed, "little")))

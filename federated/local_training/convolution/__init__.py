@@ -1,0 +1,1 @@
+"""The engine for small convolutional networks, with gradients by hand."""

@@ -1,0 +1,61 @@
+"""One client at a time, for convolutions in a row: a step without autograd, on kept buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from federated.algorithms.local_terms import LocalTerms
+from federated.local_training.convolution.network import ConvolutionalNetwork
+from federated.local_training.convolution.recognise import ConvolutionStack
+from federated.local_training.convolution.recording import as_recorded
+from federated.local_training.steps.batches import Length, epochs
+from federated.local_training.steps.dropout import DropoutGenerators
+from federated.local_training.steps.plan import lengths_of
+from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.updates import PartTrainer, Slots
+from federated.local_training.steps.work import LocalWork
+
+
+def im2col_trainer(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
+    """Trains as the loop does, in another order of sums. `stack` as `convolution_stack` found it."""
+    schedule = work.local.schedule.build()
+    network = ConvolutionalNetwork(work, stack)
+
+    def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
+        factor, weights = schedule(done, work.rounds), network.parameters.weights[:-1]
+        lengths = lengths_of(work, clients, done, terms)
+        with torch.no_grad(), as_recorded():
+            for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
+                own = received if received.dim() == 1 else received[at]
+                weights.copy_(own)
+                rule = rule_of(work.local, factor, terms.of([at]), own)
+                slots.losses[row] = _train_client(work, network, rule, client, done, lengths[at])
+                torch.sub(weights, own, out=slots.deltas[row])
+
+    return train
+
+
+def _train_client(
+    work: LocalWork, network: ConvolutionalNetwork, rule: Rule, client: int, done: int, length: Length
+) -> float:
+    """Train the network's weights in place on one client's batches; the mean loss over all that it saw."""
+    weights, gradient = network.parameters.weights[None, :-1], network.parameters.gradient[None]
+    buffer = torch.zeros_like(weights) if rule.momentum else None
+    generators = DropoutGenerators(work.seed, done, client)
+    total, seen = 0.0, 0
+    for inputs, targets in epochs(work, done, client, length):
+        outputs = weights.new_empty(network.num_outputs, len(inputs))
+        aims = network.criterion.aims(targets, weights.new_ones(len(inputs)), network.num_outputs)
+        size = work.local.batch_size or len(inputs)
+        parts = (torch.split(inputs, size), torch.split(aims, size, dim=1), torch.split(outputs, size, dim=1))
+        for images, wanted, predicted in zip(*parts, strict=True):
+            network.step(images, wanted, predicted, generators)
+            if rule.max_norm is not None:
+                clip_norms([gradient], rule.max_norm)
+            rule.descend(weights, buffer, gradient)
+        total += float(network.criterion.losses(outputs, targets).sum())
+        seen += len(inputs)
+    return total / seen

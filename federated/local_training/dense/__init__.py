@@ -1,0 +1,1 @@
+"""The engine for stacks of dense layers, with gradients by hand."""

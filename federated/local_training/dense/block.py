@@ -1,0 +1,101 @@
+"""The examples of a few local steps of a stack of clients, gathered and made ready at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.local_training.dense.criterion import Criterion
+from federated.local_training.dense.layer import widen
+from federated.local_training.dense.masks import StackedMasks
+from federated.local_training.dense.recognise import Dense
+from federated.local_training.steps.plan import Plan, gathered
+from federated.local_training.steps.scratch import Scratch
+from federated.local_training.steps.torch_threads import team
+from federated.local_training.steps.work import LocalWork
+from federated.models.objective import input_scale
+
+
+class Block:
+    """A few steps S of all clients that take part in the first of them.
+
+    active: clients that take each step; batch: B, the examples of one.
+    inputs [c, S x B, width]: of the first layer, those that are dropped already zero.
+    targets [S, c x B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
+    masks: of each layer's inputs, [c, B, inputs] for each step; None where nothing is dropped.
+    """
+
+    def __init__(
+        self,
+        work: LocalWork,
+        criterion: Criterion,
+        layers: Sequence[Dense],
+        plan: Plan,
+        steps: range,
+        masks: StackedMasks,
+        scratch: Scratch,
+        threads: int = 1,
+    ) -> None:
+        """threads: of torch, to gather the inputs."""
+        self.criterion, self.batch = criterion, plan.examples.shape[2]
+        self.active = plan.active[steps.start : steps.stop]
+        device = work.inputs.device
+        chosen = slice(self.active[0]), slice(steps.start, steps.stop)
+        at = torch.from_numpy(plan.examples[chosen]).to(device)
+        with team(threads, at.numel()):
+            self.inputs = _inputs(work, at, layers[0], scratch)
+        self.masks = self._masks(masks, plan.counts[chosen], layers[0].inputs)
+        self.targets = gathered(work.targets, at.transpose(0, 1)).flatten(1, 2)
+        counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
+        self.real = torch.arange(self.batch, device=device) < counts
+        scale = criterion.scale(layers[-1].outputs)
+        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype))).flatten(1)
+        aims = criterion.aims(self.targets, -weights, layers[-1].outputs)
+        self.outputs = scratch("outputs", self.inputs, *aims.shape)
+        if self.active[-1] < self.active[0]:
+            self.outputs.zero_()
+        self._of_step = list(zip(aims, weights[:, None], self.outputs, strict=True))
+
+    def errors(self, step: int, outputs: Tensor) -> Tensor:
+        """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
+        columns = len(outputs) * self.batch
+        aims, weights, kept = (_first_columns(values, columns) for values in self._of_step[step])
+        kept.copy_(outputs.reshape(columns, -1).t())
+        errors = torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
+        # MKL cuts a product of single columns within a matrix, and then rounds by the number of threads.
+        return errors.contiguous() if self.batch == 1 else errors
+
+    def losses(self) -> Tensor:
+        """The summed losses of each client's examples [c]."""
+        losses = self.criterion.losses(self.outputs, self.targets).view(self.real.shape)
+        return (losses * self.real).sum(dim=(0, 2))
+
+    def _masks(
+        self, masks: StackedMasks, counts: np.ndarray, num_inputs: int
+    ) -> list[tuple[Tensor, ...] | None]:
+        """Of all layers; the first one's are applied."""
+        drawn = masks.draw(counts, self.batch, self.inputs)
+        if (applied := drawn[0]) is not None:
+            self.inputs[..., :num_inputs] *= applied
+        return [None if mask is None else torch.split(mask, self.batch, dim=1) for mask in drawn]
+
+
+def _first_columns(values: Tensor, columns: int) -> Tensor:
+    return values if values.shape[1] == columns else values[:, :columns]
+
+
+def _inputs(work: LocalWork, at: Tensor, dense: Dense, scratch: Scratch) -> Tensor:
+    """The examples at [c, S, B] as the first layer takes them, [c, S x B, width]: bytes stay 0 to 255."""
+    clients = len(at)
+    at = at.reshape(-1)
+    one = 1 / input_scale(work.inputs)
+    rows = scratch(
+        "inputs", work.model.vector, len(at), dense.width, fresh=lambda rows: widen(rows, dense.inputs, one)
+    )
+    taken = scratch("gathered", work.inputs, len(at), *work.inputs.shape[1:])
+    torch.index_select(work.inputs, 0, at, out=taken)
+    rows[:, : dense.inputs].copy_(taken.flatten(1))
+    return rows.view(clients, -1, dense.width)

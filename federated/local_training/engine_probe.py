@@ -1,0 +1,91 @@
+"""A short race between engines, whose outcome is kept, so that a run that is resumed goes on as it began."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.local_training.steps.plan import lengths_of
+from federated.local_training.steps.updates import LocalTrainer
+from federated.local_training.steps.work import LocalWork
+from federated.machine.files import alone, whole
+from federated.machine.folders import home
+
+logger = logging.getLogger(__name__)
+
+_CLIENTS, _STEPS = 16, 5
+# A rival must beat the first candidate by this much: a close race is left to the simpler engine.
+_MARGIN = 0.85
+
+
+def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequence[int]) -> str:
+    """The name of the fastest candidate for work of this shape; the first if no other is clearly faster.
+
+    Each trains some of the cohort three times, for a few steps, and its best time counts. Kept under the home
+    folder.
+    """
+    key, file = _key(work, len(cohort)), home() / "engines.json"
+    known = _read(file)
+    if known.get(key) in candidates:
+        logger.info("engine: %s (as measured before)", known[key])
+        return known[key]
+    seconds = {name: _best_time(work, train, cohort[:_CLIENTS]) for name, train in candidates.items()}
+    first, best = next(iter(seconds)), min(seconds, key=lambda name: seconds[name])
+    chosen = best if seconds[best] < _MARGIN * seconds[first] else first
+    logger.info("engine: %s (seconds in the probe: %s)", chosen, {n: round(s, 4) for n, s in seconds.items()})
+    _add(file, key, chosen)
+    return chosen
+
+
+def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> float:
+    batch_size, lengths = work.local.batch_size, lengths_of(work, clients, 0, NO_TERMS)
+    steps = [n.num_steps(len(work.clients[c]), batch_size) for n, c in zip(lengths, clients, strict=True)]
+    few = LocalTerms(steps=np.minimum(steps, _STEPS))
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        train(work.model.vector.clone(), clients, 0, few)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _key(work: LocalWork, cohort_size: int) -> str:
+    """What the speed depends on, as a short hash."""
+    local, device = work.local, work.inputs.device.type
+    sizes = sorted(len(held) for held in work.clients)
+    shape = [
+        str(work.model.module),
+        list(work.inputs.shape[1:]),
+        local.batch_size,
+        bool(local.momentum),
+        work.precision,
+    ]
+    around = [
+        min(cohort_size, _CLIENTS),
+        sizes[len(sizes) // 2],
+        device,
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps([*shape, *around]).encode()).hexdigest()[:16]
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _add(file: Path, key: str, chosen: str) -> None:
+    """Beside what others keep there, who may be writing now."""
+    with alone(file.with_name(f"{file.name}.lock")), whole(file) as partial:
+        content = json.dumps({**_read(file), key: chosen}, indent=1, sort_keys=True)
+        partial.write_text(content, encoding="utf-8")

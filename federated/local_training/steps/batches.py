@@ -1,0 +1,75 @@
+"""Which of a client's examples make up each local step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.foundation.randomness import Purpose, generator
+
+if TYPE_CHECKING:
+    from federated.config.run import LocalTraining
+    from federated.local_training.steps.work import LocalWork
+
+
+class Length(NamedTuple):
+    """How long a client trains in a round: epochs, or steps where they are not None."""
+
+    epochs: int
+    steps: int | None
+
+    def num_steps(self, num_examples: int, batch_size: int | None) -> int:
+        """Local steps of a client in a round, as `epoch_orders` cuts them."""
+        if self.steps is not None:
+            return self.steps
+        return self.epochs * -(-num_examples // (batch_size or num_examples))
+
+
+def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: int | None) -> Length:
+    """How long this client trains: the given steps, else what the config says, drawn anew where it says a range."""
+    if steps is not None:
+        return Length(1, int(steps))
+    amount = local.epochs if local.steps is None else local.steps
+    if not isinstance(amount, int):
+        low, high = amount
+        amount = int(generator(seed, Purpose.LOCAL_WORK, done, client).integers(low, high, endpoint=True))
+    return Length(amount, None) if local.steps is None else Length(1, amount)
+
+
+def longest(local: LocalTraining) -> Length:
+    """The most that any client trains by the config."""
+    epochs, steps = local.epochs, local.steps
+    return Length(
+        epochs if isinstance(epochs, int) else epochs[1],
+        steps if steps is None or isinstance(steps, int) else steps[1],
+    )
+
+
+def epoch_orders(
+    generator: np.random.Generator, held: np.ndarray, batch_size: int | None, epochs: int, steps: int | None
+) -> Iterator[np.ndarray]:
+    """A client's examples in the order of each local epoch, int64 [n] each; batches are cut from it in turn.
+
+    Every epoch is a new shuffle. With `steps`, epochs go on until that many batches are reached, and the
+    last order is cut short; without, there are `epochs` of them. batch_size None: one batch of everything.
+    """
+    size = batch_size or len(held)
+    per_epoch = -(-len(held) // size)
+    left = epochs * per_epoch if steps is None else steps
+    while left > 0:
+        order = generator.permutation(held)
+        yield order[: left * size] if left < per_epoch else order
+        left -= per_epoch
+
+
+def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
+    """(inputs, targets) of each of the client's epochs in a round, in order, gathered in one call each."""
+    held = work.clients[client]
+    numbers = generator(work.seed, Purpose.BATCHES, done, client)
+    for order in epoch_orders(numbers, held, work.local.batch_size, *length):
+        at = torch.from_numpy(order).to(work.inputs.device)
+        yield work.inputs.index_select(0, at), work.targets.index_select(0, at)

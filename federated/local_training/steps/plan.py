@@ -1,0 +1,103 @@
+"""The plan of a stack: who trains in which row, and which examples each local step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+from torch import Tensor
+
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.foundation.randomness import Generators, Purpose
+from federated.local_training.steps.batches import Length, epoch_orders, length_of
+from federated.local_training.steps.work import LocalWork
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The batches of c clients, those with the most steps first, so that who still trains is always a prefix.
+
+    positions: where each row's client stands in the cohort, int64 [c].
+    examples: index of every example, int64 [c, S, B]; a short batch is filled up with the client's own.
+    counts: real examples in each batch, int64 [c, S]; zero where the client has finished.
+    active: clients that take each step, int [S], falling.
+    """
+
+    positions: np.ndarray
+    examples: np.ndarray
+    counts: np.ndarray
+    active: list[int]
+
+    def blocks(self, steps: int) -> list[range]:
+        """The steps cut into runs of at most `steps`."""
+        total = len(self.active)
+        return [range(start, min(start + steps, total)) for start in range(0, total, steps)]
+
+
+def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Plan:
+    """The plan of a round; the same whatever the order of the cohort."""
+    local = work.local
+    lengths = lengths_of(work, cohort, done, terms)
+    sizes = [len(work.clients[client]) for client in cohort]
+    steps = [length.num_steps(size, local.batch_size) for length, size in zip(lengths, sizes, strict=True)]
+    positions = sorted(range(len(cohort)), key=lambda at: (-steps[at], -sizes[at], cohort[at]))
+    width = min(local.batch_size or max(sizes), max(sizes))
+    examples = np.empty((len(cohort), max(steps), width), np.int64)
+    clients = [cohort[at] for at in positions]
+    numbers = Generators(work.seed, Purpose.BATCHES, done, clients)
+    rows = zip(examples.reshape(len(cohort), -1), clients, numbers, positions, strict=True)
+    for row, client, generator, at in rows:
+        held = work.clients[client]
+        orders = epoch_orders(generator, held, local.batch_size, *lengths[at])
+        _fill(row, width, held, local.batch_size, orders)
+    counts = np.zeros(examples.shape[:2], np.int64)
+    first = 0
+    for (own_steps, size), alike in groupby(positions, lambda at: (steps[at], sizes[at])):
+        last = first + len(list(alike))
+        counts[first:last, :own_steps] = _counts(size, local.batch_size, own_steps)
+        first = last
+    return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
+
+
+def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
+    """How long each client of the cohort trains."""
+    steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
+    return [
+        length_of(work.local, work.seed, done, client, own) for client, own in zip(cohort, steps, strict=True)
+    ]
+
+
+@lru_cache(maxsize=256)
+def _counts(num_examples: int, batch_size: int | None, steps: int) -> np.ndarray:
+    """Examples in each of a client's batches, int64 [steps]: the last of each epoch may be short."""
+    size = min(batch_size or num_examples, num_examples)
+    per_epoch = np.full(-(-num_examples // size), size)
+    per_epoch[-1] = num_examples - size * (len(per_epoch) - 1)
+    return np.resize(per_epoch, steps)
+
+
+def _fill(
+    row: np.ndarray, width: int, held: np.ndarray, batch_size: int | None, orders: Iterable[np.ndarray]
+) -> None:
+    """Write one client's batches into its row [S x width], and an example of its own wherever there is none.
+
+    orders: of its epochs. Where its batches are narrower than the row's, an epoch is one batch.
+    """
+    size, start = min(batch_size or len(held), len(held)), 0
+    for order in orders:
+        stop = start + len(order)
+        end = start - (-len(order) // size) * width
+        row[start:stop] = order
+        if stop < end:
+            row[stop:end] = held[0]
+        start = end
+    if start < len(row):
+        row[start:] = held[0]
+
+
+def gathered(column: Tensor, examples: Tensor) -> Tensor:
+    """Some examples [c, n] of a column [N, ...] -> [c, n, ...]; several times as fast as indexing."""
+    return column.index_select(0, examples.reshape(-1)).view(*examples.shape, *column.shape[1:])

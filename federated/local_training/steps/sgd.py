@@ -1,0 +1,104 @@
+"""The step of SGD for the clients of a stack; the loop's is a stack of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from federated.algorithms.local_terms import LocalTerms
+
+if TYPE_CHECKING:
+    from federated.config.run import LocalTraining
+
+
+class Rule(NamedTuple):
+    """The step of torch.optim.SGD: momentum without dampening, weight decay in the gradient.
+
+    rate: one for all, or [c, 1] of each client; decay: weight decay and proximal term together;
+    shift: a constant part of the gradient, [1, T] or [c, T]; max_norm: the bound of the gradient's norm.
+    The gradient of the loss is clipped as by torch.nn.utils.clip_grad_norm_, before decay and shift join it.
+    """
+
+    rate: float | Tensor
+    momentum: float
+    decay: float
+    shift: Tensor | None = None
+    max_norm: float | None = None
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether `step` can take the step, layer by layer and without the gradient."""
+        return self.max_norm is None and not isinstance(self.rate, Tensor)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a step is the gradient times one rate, and nothing else."""
+        return self.is_fused and not self.momentum and not self.decay and self.shift is None
+
+    def shaped(self, shape: Callable[[Tensor], Tensor]) -> Rule:
+        """The rule for a layer. shape: of flat vectors [c, T], the layer's part, as [c, m, n]."""
+        shift = None if self.shift is None else shape(self.shift)
+        return self._replace(
+            rate=self.rate[..., None] if isinstance(self.rate, Tensor) else self.rate, shift=shift
+        )
+
+    def first(self, num_clients: int) -> Rule:
+        """The rule of the first clients only."""
+        shift, rate = self.shift, self.rate
+        if shift is not None and len(shift) > 1:
+            shift = shift[:num_clients]
+        return self._replace(rate=rate[:num_clients] if isinstance(rate, Tensor) else rate, shift=shift)
+
+    def step(
+        self, weights: Tensor, buffer: Tensor | None, left: Tensor, right: Tensor, scale: float = 1.0
+    ) -> None:
+        """Step weights [c, m, n] in place along the gradient scale * left [c, m, k] @ right [c, k, n]; `is_fused`."""
+        assert isinstance(self.rate, float)
+        if buffer is None:
+            weights.baddbmm_(left, right, beta=1 - self.rate * self.decay, alpha=-self.rate * scale)
+            if self.shift is not None:
+                weights.sub_(self.shift, alpha=self.rate)
+            return
+        buffer.baddbmm_(left, right, beta=self.momentum, alpha=scale)
+        if self.decay:
+            buffer.add_(weights, alpha=self.decay)
+        if self.shift is not None:
+            buffer.add_(self.shift)
+        weights.sub_(buffer, alpha=self.rate)
+
+    def descend(self, weights: Tensor, buffer: Tensor | None, gradient: Tensor) -> None:
+        """The same, for weights [c, ...], along a gradient that is there and clipped already; it is used up."""
+        if self.decay:
+            gradient.add_(weights, alpha=self.decay)
+        if self.shift is not None:
+            gradient.add_(self.shift)
+        if buffer is not None:
+            gradient = buffer.mul_(self.momentum).add_(gradient)
+        if isinstance(self.rate, Tensor):
+            weights.addcmul_(gradient, self.rate, value=-1)
+        else:
+            weights.sub_(gradient, alpha=self.rate)
+
+
+def rule_of(local: LocalTraining, factor: float, terms: LocalTerms, received: Tensor) -> Rule:
+    """The rule of a round. factor: on the learning rate; received: the trainable parameters, [T] or [c, T]."""
+    rate: float | Tensor = local.learning_rate * factor
+    if terms.rate_factors is not None:
+        rate = torch.from_numpy(rate * terms.rate_factors).to(received)[:, None]
+    decay = local.weight_decay + terms.proximal
+    return Rule(rate, local.momentum, decay, terms.shift(received), local.max_gradient_norm)
+
+
+def clip_norms(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale the gradient of each client down in place, to a norm of at most max_norm.
+
+    gradients: the parts of it, [c, ...] each. Pascanu et al. 2013, "On the difficulty of training recurrent
+    neural networks", algorithm 1, with the 1e-6 that torch.nn.utils.clip_grad_norm_ adds to the norm.
+    """
+    norms = torch.stack([torch.linalg.vector_norm(part.flatten(1), dim=1) for part in gradients])
+    factors = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp_(max=1)
+    for part in gradients:
+        part.mul_(factors.view(-1, *[1] * (part.dim() - 1)))

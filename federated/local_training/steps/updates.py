@@ -1,0 +1,60 @@
+"""What local training returns, and the interfaces of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+
+
+class Updates(NamedTuple):
+    """The results of a cohort's (or a shard's) local training, one row a client.
+
+    deltas: float32 [C, P], the client's parameters minus those it received.
+    num_examples: int64 [C], training examples each client holds.
+    client_ids: int64 [C].
+    losses: float32 [C], mean loss over the client's local examples as they were trained on.
+    """
+
+    deltas: Tensor
+    num_examples: Tensor
+    client_ids: Tensor
+    losses: Tensor
+
+
+class LocalTrainer(Protocol):
+    """An engine. Pure: same in, same out."""
+
+    def __call__(
+        self, received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS, /
+    ) -> Updates:
+        """received: parameters [P] of all, or [C, P] with a row for each client; done: rounds before this one;
+        terms: of the cohort's clients, in its order.
+        """
+
+
+def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tensor:
+    """What some of the clients received: the same [P] as all, or their rows of [C, P]."""
+    if received.dim() == 1:
+        return received
+    return received[torch.as_tensor(np.asarray(positions), device=received.device)]
+
+
+class Slots(NamedTuple):
+    """Where the results of some clients go: the rows, int64 [c], of deltas [C, P] and losses [C]."""
+
+    deltas: Tensor
+    losses: Tensor
+    rows: Tensor
+
+
+PartTrainer = Callable[[Tensor, Sequence[int], int, LocalTerms, Slots], None]
+"""(received parameters [P] or [c, P], clients, rounds done, their terms, their slots).
+
+One call at a time: it may hold scratch space.
+"""

@@ -1,0 +1,36 @@
+"""What an engine works with: the model, the data, who holds what, and the local options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from federated.models.flat_model import FlatModel
+from federated.models.objective import Loss
+
+if TYPE_CHECKING:
+    from federated.config.run import LocalTraining
+
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class LocalWork(NamedTuple):
+    """The arguments of every engine, fixed for a run.
+
+    inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
+    precision: bfloat16 for autocast of the model's products; float32 for the types that the model has.
+    """
+
+    model: FlatModel
+    loss: Loss
+    inputs: Tensor
+    targets: Tensor
+    clients: Sequence[np.ndarray]
+    local: LocalTraining
+    rounds: int
+    seed: int
+    precision: Precision = "float32"

@@ -1,0 +1,1 @@
+"""This machine: its memory, cores, folders and files, and servers on it."""

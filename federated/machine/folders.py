@@ -1,0 +1,33 @@
+"""Where everything lives that a study leaves behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import quote
+
+from federated.foundation.errors import BadInput
+
+
+def home() -> Path:
+    """The folder of FEDSTUDY_HOME, else `var` in the working folder; absolute."""
+    return Path(os.environ.get("FEDSTUDY_HOME") or "var").expanduser().resolve()
+
+
+def database_url(name: str, driver: str = "sqlite") -> str:
+    """SQLAlchemy's URL of an SQLite database at home."""
+    path = str(home() / name)
+    if "?" not in path:
+        return f"{driver}:///{path}"
+    return f"{driver}:///file:{quote(path)}?uri=true"  # else the options of the URL would begin in the path
+
+
+def require_home() -> None:
+    """Make the home where it is missing. Raises BadInput where nothing can be written there."""
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=home()):
+            pass
+    except OSError as error:
+        raise BadInput(f"FEDSTUDY_HOME: cannot write in {home()}: {error.strerror}") from error

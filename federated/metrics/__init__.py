@@ -1,0 +1,1 @@
+"""What a number means, and how it is computed."""

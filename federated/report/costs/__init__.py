@@ -1,0 +1,1 @@
+"""What arms cost: bytes, seconds, and what was forecast."""

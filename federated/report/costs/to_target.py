@@ -1,0 +1,205 @@
+"""What it took every arm to reach a target: rounds, bytes and simulated time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from federated.evaluation.evaluate import higher_is_better
+from federated.metrics.durations import unit_of
+from federated.report.findings.arms import Spread, amount_text, rounds_text, short_name, spread
+from federated.report.findings.results import (
+    BYTES_PER_MB,
+    DOWNLINK,
+    SIMULATED_SECONDS,
+    UPLINK,
+    RunResult,
+    arms_of,
+    candidates,
+)
+
+DEFAULT_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a metric that is good enough. origin: who says so, in words; value: None where nobody can."""
+
+    metric: str
+    value: float | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class ToTarget:
+    """What an arm's runs needed until the target. Spreads are over the `reached` finished runs alone.
+
+    runs: all runs of the arm, failed ones too. running: those not ended yet. rounds: until the first evaluation that
+    is as good as the target.
+    """
+
+    arm: str
+    target: Target
+    runs: int
+    reached: int
+    rounds: Spread
+    uplink_mb: Spread
+    downlink_mb: Spread
+    seconds: Spread
+    running: int = 0
+
+
+def to_target(results: Sequence[RunResult], stated: float | None = None) -> list[ToTarget]:
+    """One row an arm, in first-seen order; none for anchors.
+
+    The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best mean final
+    value among its rivals (the arms that differ from it in compression and network alone; where no arm has any, all
+    of the same main metric), where that is above 0. McMahan et al. 2017, table 2, also count rounds to a target, but
+    interpolate between evaluations; here it is the first evaluation that reached it.
+    """
+    results = candidates(results)
+    defaults = _defaults(results)
+    rows = []
+    for arm in arms_of(results):
+        runs = [run for run in results if run.arm == arm]
+        rows.append(_row(runs, _target(runs[0], stated, defaults[arm])))
+    return rows
+
+
+def _defaults(results: Sequence[RunResult]) -> dict[str, Target]:
+    """The target of each arm that states none."""
+    groups = _grouped(results, _setting)
+    if all(len(arms_of(runs)) == 1 for runs in groups):
+        groups = _grouped(results, lambda run: run.main_metric)
+    targets = [(_default(runs), arms_of(runs)) for runs in groups]
+    return {arm: target for target, arms in targets for arm in arms}
+
+
+def _grouped(results: Sequence[RunResult], key: Callable[[RunResult], Hashable]) -> list[list[RunResult]]:
+    groups: dict[Hashable, list[RunResult]] = {}
+    for run in results:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _setting(run: RunResult) -> tuple[tuple[str, str], ...]:
+    """Its main metric, and its parameters without those of its seed and of what travels, and how."""
+    others = ("compression", "network", "seed")
+    stated = {
+        name: str(value) for name, value in run.parameters.items() if name.partition(".")[0] not in others
+    }
+    return (("main metric", run.main_metric), *sorted(stated.items()))
+
+
+def _target(run: RunResult, stated: float | None, default: Target) -> Target:
+    if stated is not None:
+        return Target(run.main_metric, stated, "stated")
+    own = run.parameters.get("stop.target")
+    return default if own is None else Target(run.parameters["stop.metric"], float(own), "stop.target")
+
+
+def _default(rivals: Sequence[RunResult]) -> Target:
+    metric, runs = rivals[0].main_metric, [run for run in rivals if run.finished]
+    means = [spread(run.final(metric) for run in runs if run.arm == arm).mean for arm in arms_of(runs)]
+    known = [mean for mean in means if mean is not None and math.isfinite(mean)]
+    if not known or max(known) <= 0:
+        return Target(metric, None, "none stated, and no arm ended above 0")
+    return Target(
+        metric, DEFAULT_SHARE * max(known), f"{DEFAULT_SHARE:.0%} of the best rival's final {max(known):.3f}"
+    )
+
+
+def _row(runs: Sequence[RunResult], target: Target) -> ToTarget:
+    ends = [(run, at) for run in runs if (at := _reached_at(run, target)) is not None]
+
+    def needed(metric: str, unit: float = 1.0) -> Spread:
+        sums = (float(run.so_far(metric, np.array([at]))[0]) / unit for run, at in ends)
+        return spread(None if math.isnan(value) else value for value in sums)
+
+    return ToTarget(
+        arm=runs[0].arm,
+        target=target,
+        runs=len(runs),
+        reached=len(ends),
+        rounds=spread(at for _, at in ends),
+        uplink_mb=needed(UPLINK, BYTES_PER_MB),
+        downlink_mb=needed(DOWNLINK, BYTES_PER_MB),
+        seconds=needed(SIMULATED_SECONDS),
+        running=sum(run.running for run in runs),
+    )
+
+
+def _reached_at(run: RunResult, target: Target) -> int | None:
+    """The first round at which a finished run is as good as the target; None if it never is."""
+    if target.value is None or not run.finished:
+        return None
+    rounds, values = run.curve(target.metric)
+    good = values >= target.value if higher_is_better(target.metric) else values <= target.value
+    return int(rounds[np.argmax(good)]) if good.any() else None
+
+
+def target_table(rows: Sequence[ToTarget]) -> dict[str, list[Any]]:
+    """The rows as columns of plain numbers, None where there is none."""
+    columns: dict[str, list[Any]] = {
+        "arm": [row.arm for row in rows],
+        "metric": [row.target.metric for row in rows],
+        "target": [row.target.value for row in rows],
+        "origin": [row.target.origin for row in rows],
+        "runs": [row.runs for row in rows],
+        "reached": [row.reached for row in rows],
+    }
+    for name in ("rounds", "uplink_mb", "downlink_mb", "seconds"):
+        columns[f"{name} mean"] = [getattr(row, name).mean for row in rows]
+        columns[f"{name} sd"] = [getattr(row, name).sd for row in rows]
+    return columns
+
+
+def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows) of text; simulated time, in one unit for all arms, only where some run has it."""
+    header = ["arm", "target", "reached", "rounds", "uplink MB", "downlink MB"]
+    lines = [
+        [
+            row.arm,
+            _target_cell(row.target),
+            f"{row.reached} of {row.runs}",
+            rounds_text(row.rounds),
+            amount_text(row.uplink_mb),
+            amount_text(row.downlink_mb),
+        ]
+        for row in rows
+    ]
+    times = [row.seconds.mean for row in rows if row.seconds.mean is not None]
+    if not times:
+        return header, lines
+    unit, name = unit_of(max(times))
+    cells = [amount_text(_in_unit(row.seconds, unit)) for row in rows]
+    return [*header, f"simulated {name}"], [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+
+
+def _in_unit(seconds: Spread, unit: float) -> Spread:
+    mean, sd = (None if value is None else value / unit for value in (seconds.mean, seconds.sd))
+    return Spread(mean, sd, seconds.count)
+
+
+def _target_cell(target: Target) -> str:
+    if target.value is None:
+        return "–"
+    sign = "≥" if higher_is_better(target.metric) else "≤"
+    return f"{short_name(target.metric)} {sign} {target.value:.4g}"
+
+
+def target_note(rows: Sequence[ToTarget]) -> str:
+    """Where the targets come from and how to read the table."""
+    origins = "; ".join(dict.fromkeys(row.target.origin for row in rows))
+    running = sum(row.running for row in rows)
+    missed = sum(row.runs - row.reached for row in rows) - running
+    left_out = f" {missed} runs did not get there and are in no mean." if missed else ""
+    left_out += f" {running} still running are in none either." if running else ""
+    return (
+        f"Target: {origins}. Mean ± sample standard deviation over the runs that reached it, up to the first "
+        f"evaluation that did.{left_out}"
+    )

@@ -1,0 +1,1 @@
+"""Styles and legends that all figures share."""

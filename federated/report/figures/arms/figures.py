@@ -1,0 +1,43 @@
+"""Every figure of a report by its title; also its file in MLflow, with underscores: `every_run.png`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from federated.report.costs.bytes_and_seconds import bytes_and_time, rate_and_distortion
+from federated.report.figures.arms.curves import arm_curves
+from federated.report.figures.arms.front import pareto_picture
+from federated.report.figures.arms.intervals import difference_picture, gap_picture
+from federated.report.figures.arms.outcomes import arm_outcomes
+from federated.report.figures.arms.response_curve import response_curve
+from federated.report.figures.style import png
+from federated.report.findings.findings import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, Callable[[Report], Figure | None]] = {
+    "Difference from the baseline": lambda report: difference_picture(
+        report.drawn.results, report.drawn_pairs
+    ),
+    "Score against bytes": lambda report: pareto_picture(report.drawn.results),
+    "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
+    "Every run": lambda report: arm_outcomes(report.drawn.results),
+    "On the way": lambda report: arm_curves(report.drawn.results),
+    "Generalisation gaps": lambda report: gap_picture(report.drawn.results),
+    "Bytes and time": lambda report: bytes_and_time(report.drawn.results),
+    "Rate and distortion": lambda report: rate_and_distortion(report.drawn.results),
+}
+"""Title -> what draws it; None where it would have nothing to tell."""
+
+
+def drawn(report: Report) -> dict[str, bytes]:
+    """Title -> PNG of every figure that has something to tell."""
+    figures = {title: draw(report) for title, draw in FIGURES.items()}
+    return {title: png(figure) for title, figure in figures.items() if figure is not None}
+
+
+def as_files(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """File name -> PNG."""
+    return {f"{title.lower().replace(' ', '_')}.png": picture for title, picture in pictures.items()}

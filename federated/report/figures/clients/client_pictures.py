@@ -1,0 +1,120 @@
+"""For whom the model works: accuracy client by client, and class by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from federated.evaluation.final import Generalisation
+from federated.metrics.calibration import class_accuracy
+from federated.metrics.measures import HEADLINE
+from federated.report.figures.style import GREY, OKABE_ITO, Margins, blank, plain, say
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LOOKS = {True: ("takes part", OKABE_ITO[0], "o"), False: ("never took part", OKABE_ITO[1], "^")}
+_NAMES = {"accuracy": "accuracy", "mse": "MSE"}
+_MOST_NAMED = 30
+_MOST_COUNTED = 12
+_LONGEST_NAME = 14
+
+
+def client_picture(found: Generalisation) -> Figure | None:
+    """The headline measure of each client: a strip with its mean, and against the client's own divergence.
+
+    For regression, against the size of its held-out part. None where no client holds anything out.
+    """
+    values = np.array([np.nan if v is None else v for v in found.clients.get(HEADLINE[found.task], [])])
+    if not np.isfinite(values).any():
+        return None
+    margins = Margins(between=0.15)
+    figure, panels = blank(9.5, 3.6, columns=2, margins=margins, sharey=True, width_ratios=[1, 2])
+    takes_part = np.array(found.clients["takes_part"])
+    _strip(panels[0, 0], values, takes_part)
+    name = _NAMES[HEADLINE[found.task]]
+    panels[0, 0].set_ylabel(f"{name} on the client's held-out examples")
+    if found.task == "classification":
+        _scatter(panels[0, 1], found.clients["label_divergence_bits"], values, takes_part)
+        panels[0, 1].set_xlabel("divergence of the client's labels from the pool, bits")
+    else:
+        _scatter(panels[0, 1], found.clients["held_out_examples"], values, takes_part)
+        panels[0, 1].set_xlabel("the client's held-out examples")
+    return figure
+
+
+def class_picture(found: Generalisation) -> Figure | None:
+    """Confusion matrix, rows in shares, and reliability of the central test set; None for regression."""
+    if found.confusion is None or found.reliability is None:
+        return None
+    room = 0.07 * max(len(plain(name, _LONGEST_NAME)) for name in found.classes)
+    margins = Margins(left=0.95 + room, bottom=0.45 + room, between=0.65)
+    figure, panels = blank(9.5, 4.4, columns=2, margins=margins, width_ratios=[1.15, 1])
+    _confusion(panels[0, 0], found.confusion, found.classes)
+    _reliability(panels[0, 1], found)
+    return figure
+
+
+def _strip(panel: Axes, values: np.ndarray, takes_part: np.ndarray) -> None:
+    """A dot a client, side by side by rank so that none hides another, and a bar at the mean."""
+    groups = [group for group in (True, False) if np.isfinite(values[takes_part == group]).any()]
+    for at, group in enumerate(groups):
+        mine = np.sort(values[(takes_part == group) & np.isfinite(values)])
+        _, colour, marker = _LOOKS[group]
+        offsets = (np.arange(len(mine)) * 0.382 % 1 - 0.5) * 0.5
+        panel.plot(at + offsets, mine, marker, color=colour, ms=4, alpha=0.6, mec="white", mew=0.3)
+        panel.plot([at - 0.36, at + 0.36], [mine.mean()] * 2, color=colour, lw=1.8)
+    panel.set_xticks(range(len(groups)), [_LOOKS[group][0] for group in groups])
+    panel.set_xlim(-0.6, len(groups) - 0.4)
+    panel.grid(axis="x", visible=False)
+    panel.set_xlabel("bar: mean over clients")
+
+
+def _scatter(panel: Axes, x: list[float | None], values: np.ndarray, takes_part: np.ndarray) -> None:
+    places = np.array([np.nan if value is None else value for value in x], np.float64)
+    for group in (True, False):
+        mine = takes_part == group
+        if mine.any():
+            label, colour, marker = _LOOKS[group]
+            panel.scatter(
+                places[mine], values[mine], s=22, color=colour, marker=marker, alpha=0.7, lw=0, label=label
+            )
+    panel.legend(frameon=False, fontsize=8)
+
+
+def _confusion(panel: Axes, counts: np.ndarray, classes: tuple[str, ...]) -> None:
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / totals
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    panel.grid(visible=False)
+    step = -(-len(classes) // _MOST_NAMED)
+    ticks = np.arange(0, len(classes), step)
+    names = [plain(name, _LONGEST_NAME) for name in classes[::step]]
+    panel.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=7)
+    accuracy = class_accuracy(counts)[::step]
+    rows = [f"{name}  {value:.2f}" for name, value in zip(names, accuracy, strict=True)]
+    panel.set_yticks(ticks, rows, fontsize=7)
+    panel.set_xlabel("taken for")
+    panel.set_ylabel("class, and share that is right")
+    if len(classes) <= _MOST_COUNTED:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "#444444"
+            if count:
+                panel.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+
+
+def _reliability(panel: Axes, found: Generalisation) -> None:
+    """Accuracy over confidence; on the diagonal the model is as right as it is sure."""
+    table = found.reliability
+    if table is None or not len(table.shares):
+        say(panel, "no test example")
+        return
+    panel.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=(0, (4, 2)))
+    panel.plot(table.confidence, table.accuracy, color=OKABE_ITO[0], lw=1.2)
+    panel.scatter(table.confidence, table.accuracy, s=12 + 250 * table.shares, color=OKABE_ITO[0], alpha=0.75)
+    panel.set_xlim(0, 1.02)
+    panel.set_ylim(0, 1.02)
+    panel.set_xlabel(f"confidence (expected calibration error {table.error:.3f})")
+    panel.set_ylabel("accuracy (size: share of examples)")

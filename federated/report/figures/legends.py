@@ -1,0 +1,136 @@
+"""Arms in groups that are drawn side by side, where there are too many for one panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from federated.report.figures.style import AXIS_SEPARATOR, GREY, Stroke, plain
+from federated.report.findings.results import RunResult, arms_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+_MOST_FACETS = 4
+_INCHES_A_LETTER = 0.07
+_INCHES_A_HANDLE = 0.8
+
+
+class Facet(NamedTuple):
+    """Runs of one panel. title: what their arms share; labels: arm -> the rest of its name."""
+
+    title: str
+    runs: list[RunResult]
+    labels: dict[str, str]
+
+
+def facets(results: Sequence[RunResult]) -> list[Facet]:
+    """A facet for each main metric, and within it, where arms are of two axes, for each value of one of them.
+
+    Of two axes, the one that says how updates are compressed stays within the panels: that is what they compare.
+    """
+    groups = []
+    for metric in dict.fromkeys(run.main_metric for run in results):
+        groups += _split([run for run in results if run.main_metric == metric])
+    return groups
+
+
+def _split(runs: list[RunResult]) -> list[Facet]:
+    arms = arms_of(runs)
+    whole = [Facet("", runs, {arm: arm for arm in arms})]
+    if any(len(arm.split(AXIS_SEPARATOR)) != 2 for arm in arms):
+        return whole
+    across = 1 if _is_compression(runs, 0) else 0
+    titles = list(dict.fromkeys(arm.split(AXIS_SEPARATOR)[across] for arm in arms))
+    if not 1 < len(titles) <= _MOST_FACETS:
+        return whole
+    return [_facet(title, across, runs) for title in titles]
+
+
+def _facet(title: str, across: int, runs: Sequence[RunResult]) -> Facet:
+    inside = [run for run in runs if run.arm.split(AXIS_SEPARATOR)[across] == title]
+    return Facet(title, inside, {arm: arm.split(AXIS_SEPARATOR)[1 - across] for arm in arms_of(inside)})
+
+
+def _is_compression(runs: Sequence[RunResult], part: int) -> bool:
+    """Whether this part of the arms' names decides how they compress, and there is more than one way."""
+    ways: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for run in runs:
+        way = tuple(
+            sorted(
+                (name, str(value))
+                for name, value in run.parameters.items()
+                if name.startswith("compression.")
+            )
+        )
+        ways.setdefault(run.arm.split(AXIS_SEPARATOR)[part], set()).add(way)
+    return all(len(way) == 1 for way in ways.values()) and len(set.union(*ways.values())) > 1
+
+
+def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stroke]:
+    """What a legend of all facets names, and how: the labels where each always has the same line and marker, in grey
+    where its arms have other colours in other facets; else the arms.
+
+    looks: arm -> how it is drawn in every figure of the report.
+    """
+    by_label: dict[str, list[Stroke]] = {}
+    for group in groups:
+        for arm, label in group.labels.items():
+            by_label.setdefault(label, []).append(looks[arm])
+    lines = {label: line_of(drawn) for label, drawn in by_label.items()}
+    named = {label: look for label, look in lines.items() if look is not None}
+    told = {(str(look.line), look.marker) for look in named.values()}
+    if len(told) == len(by_label):
+        return named
+    return {arm: looks[arm] for group in groups for arm in group.labels}
+
+
+def line_of(looks: Sequence[Stroke]) -> Stroke | None:
+    """How something is drawn that stands for several arms: as they are, grey where only colours differ; else None."""
+    if len({(str(look.line), look.marker) for look in looks}) > 1:
+        return None
+    return looks[0] if len({look.colour for look in looks}) == 1 else looks[0]._replace(colour=GREY)
+
+
+def handles_of(named: Mapping[str, Stroke]) -> dict[str, Line2D]:
+    """Artists for a legend that no panel holds."""
+    from matplotlib.lines import Line2D
+
+    return {
+        name: Line2D([], [], color=look.colour, ls=look.line, marker=look.marker, ms=4, lw=1.3)
+        for name, look in named.items()
+    }
+
+
+def legend_below(figure: Figure, handles: dict[str, Any], title: str) -> None:
+    """One legend for all panels, in as many columns as the figure is wide enough for."""
+    if not handles:
+        return
+    figure.legend(
+        list(handles.values()),
+        _shown(handles),
+        loc="outside lower left",
+        ncols=_columns(list(handles), float(figure.get_size_inches()[0])),
+        title=title,
+        handlelength=3.5,
+        frameon=False,
+        fontsize=8,
+        title_fontsize=8,
+        alignment="left",
+    )
+
+
+def legend_height(labels: Sequence[str], width: float) -> float:
+    """Inches that `legend_below` takes in a figure of a width in inches."""
+    return 0.18 * math.ceil(len(labels) / _columns(labels, width)) + 0.4
+
+
+def _shown(labels: Iterable[str]) -> list[str]:
+    return [plain(label) for label in labels]
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    column = _INCHES_A_LETTER * max(map(len, _shown(labels)), default=1) + _INCHES_A_HANDLE
+    return min(max(int(width / column), 1), max(len(labels), 1), 4)

@@ -1,0 +1,217 @@
+"""What all figures share: colours and strokes, names of metrics, blank panels, PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from federated.foundation.texts import in_a_line, shortened
+from federated.report.figures.glyphs import choose_fonts, drawable
+from federated.report.findings.results import RunResult, arms_of, candidates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A900")
+"""Told apart with every kind of colour vision: Okabe and Ito 2008, the yellow darkened to show as a line."""
+
+GREY = "#767676"
+_LINES = ("-", (0, (4, 1.5)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GLYPHS = dict(zip(_MARKERS, "●■▲◆▼✚✖★", strict=True))
+AXIS_SEPARATOR = " · "
+_MOST_FIFTHS = 100.0
+"""Ratio of a logarithmic axis's ends up to which 2 and 5 are marked between powers of ten."""
+
+_WORDS = {
+    "accuracy": "accuracy",
+    "loss": "loss",
+    "macro_f1": "macro F1",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
+
+
+class Stroke(NamedTuple):
+    """How one arm is drawn, the same in every figure."""
+
+    colour: str
+    line: Any
+    marker: str
+
+    @property
+    def glyph(self) -> str:
+        """The marker as a character, for text beside the figures."""
+        return _GLYPHS[self.marker]
+
+
+_ANCHORS = {
+    "centralised": Stroke("#333333", (0, (6, 3)), "P"),
+    "local": Stroke(GREY, (0, (1.5, 2)), "X"),
+}
+
+NOT_DRAWN = Stroke("#d8dde3", "-", "o")
+"""In tables, of an arm that the pictures have no room for."""
+
+
+def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
+    """A stroke for each arm, by its place among `arms`.
+
+    The arms of two axes (`dirichlet(alpha=0.1) · top_k(fraction=0.05)`) have a colour for the first and a
+    line style and marker for the second, where both fit; other arms have colours first, then line styles.
+    """
+    parts = [arm.split(AXIS_SEPARATOR) for arm in arms]
+    if all(len(part) == 2 for part in parts):
+        firsts = list(dict.fromkeys(part[0] for part in parts))
+        seconds = list(dict.fromkeys(part[1] for part in parts))
+        if len(firsts) <= len(OKABE_ITO) and len(seconds) <= len(_LINES):
+            places = [(firsts.index(first), seconds.index(second)) for first, second in parts]
+            return {arm: _stroke(*place) for arm, place in zip(arms, places, strict=True)}
+    return {arm: _stroke(i % len(OKABE_ITO), i // len(OKABE_ITO)) for i, arm in enumerate(arms)}
+
+
+def arm_strokes(results: Sequence[RunResult]) -> dict[str, Stroke]:
+    """A stroke for each arm; anchors are grey, dashed where centralised and dotted where local."""
+    anchors = {run.arm: _ANCHORS[run.anchor] for run in results if run.anchor}
+    return {**strokes(arms_of(candidates(results))), **anchors}
+
+
+def _stroke(colour: int, kind: int) -> Stroke:
+    return Stroke(OKABE_ITO[colour], _LINES[kind % len(_LINES)], _MARKERS[kind % len(_MARKERS)])
+
+
+def metric_label(metric: str) -> str:
+    """`generalisation/test_macro_f1` -> `test macro F1`."""
+    if metric == "train/loss":
+        return "training loss"
+    family, _, name = metric.rpartition("/")
+    held_out, _, measure = name.partition("_")
+    if family == "generalisation" and measure in _WORDS:
+        return f"{held_out} {_WORDS[measure]}"
+    return name.replace("_", " ")
+
+
+def plain(text: str, longest: int = 60) -> str:
+    """A name as a picture can show it: on one line, in letters that are there, and no dollar sign begins a formula.
+
+    Of more than `longest` characters, it is cut in the middle.
+    """
+    return shortened(drawable(in_a_line(text)), longest).replace("$", r"\$")
+
+
+class Margins(NamedTuple):
+    """Room around and between panels, in inches."""
+
+    left: float = 0.65
+    right: float = 0.15
+    bottom: float = 0.5
+    top: float = 0.15
+    between: float = 0.2
+
+
+def blank(
+    width: float,
+    height: float,
+    rows: int = 1,
+    columns: int = 1,
+    margins: Margins | None = None,
+    **options: Any,
+) -> tuple[Figure, Any]:
+    """A figure of `width` x `height` inches and its panels [rows, columns]; no global state is touched.
+
+    Without `margins` the room is measured, which is safe for labels of any length but takes twice the time.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06) if margins is None else None
+    figure = Figure(figsize=(width, height), layout=layout)
+    panels = figure.subplots(rows, columns, squeeze=False, **options)
+    if margins is not None:
+        _place(figure, margins, rows, columns)
+    for panel in panels.flat:
+        restrained(panel)
+    return figure, panels
+
+
+def _place(figure: Figure, margins: Margins, rows: int, columns: int) -> None:
+    """Margins in inches, in the fractions that matplotlib wants: gaps count in mean widths of a panel."""
+    width, height = figure.get_size_inches()
+    inner_width = (width - margins.left - margins.right - (columns - 1) * margins.between) / columns
+    inner_height = (height - margins.top - margins.bottom - (rows - 1) * margins.between) / rows
+    figure.subplots_adjust(
+        left=margins.left / width,
+        right=1 - margins.right / width,
+        bottom=margins.bottom / height,
+        top=1 - margins.top / height,
+        wspace=margins.between / inner_width,
+        hspace=margins.between / inner_height,
+    )
+
+
+def restrained(panel: Axes) -> None:
+    """Light grid, no box, small text."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.spines[["left", "bottom"]].set_color("#999999")
+    panel.grid(color="#e4e4e4", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=8, color="#999999")
+    panel.xaxis.label.set_fontsize(9)
+    panel.yaxis.label.set_fontsize(9)
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """A gap where a value is not a number: infinity would leave no room for the others. float [n] -> [n]."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def label_pair(by_round: Axes, by_uplink: Axes, metric: str) -> None:
+    """Label two panels of one metric, against rounds and against MB; both show the same range of it.
+
+    R² has no lower end and a poor start would flatten the rest, so its axis is cut at -1.
+    """
+    name = metric_label(metric)
+    if metric.endswith("r2") and by_round.get_ylim()[0] < -1 < by_round.get_ylim()[1]:
+        by_round.set_ylim(-1, by_round.dataLim.y1 + 0.1)
+        name += " (axis cut at −1)"
+    label_rounds(by_round, name)
+    by_uplink.set_ylim(by_round.get_ylim())
+    by_uplink.set_xlabel("cumulative uplink, MB")
+    by_uplink.set_ylabel(name)
+
+
+def label_rounds(panel: Axes, name: str) -> None:
+    """Whole rounds along x, `name` along y."""
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, steps=[1, 2, 5, 10]))
+    panel.set_xlabel("round")
+    panel.set_ylabel(name)
+
+
+def logarithmic_x(panel: Axes, low: float, high: float) -> None:
+    """A logarithmic axis for values from `low` > 0 to `high`, with numbers that can be read off."""
+    from matplotlib.ticker import LogLocator
+
+    panel.set_xscale("log", nonpositive="mask")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MOST_FIFTHS else (1,)))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
+
+
+def say(panel: Axes, message: str) -> None:
+    """A few words in the middle of a panel that has nothing to show."""
+    panel.text(0.5, 0.5, message, transform=panel.transAxes, ha="center", color=GREY, fontsize=9)
+
+
+def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    choose_fonts(figure)
+    figure.savefig(buffer, format="png", dpi=dots_per_inch)
+    return buffer.getvalue()

@@ -1,0 +1,69 @@
+"""What an arm came to, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from federated.evaluation.evaluate import range_of, range_of_differences
+from federated.report.findings.results import RunResult
+from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
+from federated.run.state import Metrics
+
+_OF_THE_MODEL = ("generalisation/", "train/loss")
+
+
+class BySeed(NamedTuple):
+    """Of the finished runs of an arm, by seed: the final score, and all that was measured of the model."""
+
+    scores: dict[int, float]
+    curves: dict[int, list[tuple[int, Metrics]]]
+    runs: dict[int, RunResult]
+
+
+def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
+    """What the finished runs of an arm came to."""
+    runs = {run.seed: run for run in results if run.arm == arm and run.finished}
+    return BySeed(_scores(results, arm), curves_by_seed(results, arm), runs)
+
+
+def interval_over_seeds(
+    runs: Sequence[RunResult], metric: str, level: float = LEVEL
+) -> tuple[float | None, Interval | None]:
+    """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it.
+
+    The interval is cut where the metric ends, such as at 0 and 1 for an accuracy, see `statistics.within`.
+    """
+    finals = (run.final(metric) for run in runs if run.finished)
+    values = np.array([value for value in finals if value is not None], np.float64)
+    interval = within(t_interval(values, level), _ends(metric, runs[0].main_metric)) if len(values) else None
+    return (float(values.mean()) if len(values) else None), interval
+
+
+def _ends(metric: str, main_metric: str) -> tuple[float, float]:
+    """The range of a metric; gaps and gains are differences of accuracies where the main metric is one."""
+    is_difference = metric.endswith(("_gap", "_gain"))
+    return range_of_differences(main_metric) if is_difference else range_of(metric)
+
+
+def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:
+    """Seed -> final main metric of the finished runs of an arm; what is not finite is no score."""
+    finals = {run.seed: run.final(run.main_metric) for run in results if run.arm == arm and run.finished}
+    return {seed: value for seed, value in finals.items() if value is not None and np.isfinite(value)}
+
+
+def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tuple[int, Metrics]]]:
+    """Seed -> all that was measured of the model, round by round: equal to the bit where nothing differs.
+
+    What is not a number is left out: it equals nothing, not even itself.
+    """
+    return {
+        run.seed: [
+            (at, {n: value for n, value in metrics.items() if n.startswith(_OF_THE_MODEL) and value == value})
+            for at, metrics in run.history
+        ]
+        for run in results
+        if run.arm == arm and run.finished
+    }

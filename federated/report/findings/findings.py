@@ -1,0 +1,133 @@
+"""Report: all that a report is made of. Its sections and figures read it, nothing changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from federated.report.costs.bytes_and_seconds import Costs, costs
+from federated.report.costs.forecast_against_fact import Foreseen
+from federated.report.costs.front import BEHIND, Place, pareto, problems_of
+from federated.report.figures.style import NOT_DRAWN, Stroke, arm_strokes
+from federated.report.findings.arms import ArmSummary, compare
+from federated.report.findings.ranking import Ranked, ranked
+from federated.report.findings.rerun import study_command
+from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.sentences import sentences
+from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
+from federated.study.looks import Looks
+
+MOST_ARMS_DRAWN = 40
+"""More lines and rows in one picture are not told apart."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a study asked and found.
+
+    question: text of the study file. baseline, delta, looks_taken, robust: how arms are judged, see `compare_paired`.
+    target: of the main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
+    environment: versions and machine. stated_commands: study -> what ran it, where that is known.
+    partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. foreseen: the
+    forecast against what the study took, where there was one.
+    """
+
+    name: str
+    results: Sequence[RunResult]
+    description: str = ""
+    question: str = ""
+    baseline: str | None = None
+    delta: float = DELTA
+    looks_taken: Looks = EVERY_STUDYS_LOOKS
+    robust: bool = False
+    target: float | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stated_commands: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, bytes] = field(default_factory=dict)
+    partitions_note: str = ""
+    foreseen: Foreseen | None = None
+
+    @property
+    def studies(self) -> list[str]:
+        """The studies whose runs it compares; mostly one."""
+        return list(dict.fromkeys(run.study for run in self.results)) or [self.name]
+
+    @property
+    def commands(self) -> list[str]:
+        """What runs each study again."""
+        return [study_command(study, self.stated_commands.get(study, "")) for study in self.studies]
+
+    @cached_property
+    def arms(self) -> list[ArmSummary]:
+        """One summary an arm, in first-seen order."""
+        return compare(self.results)
+
+    @cached_property
+    def pairs(self) -> list[Paired]:
+        """Every other arm against the baseline; raises BadInput as `compare_paired` does."""
+        return compare_paired(self.results, self.baseline, self.delta, self.looks_taken, robust=self.robust)
+
+    @cached_property
+    def verdict(self) -> list[str]:
+        """The answer in words, the most important sentence first."""
+        return sentences(self.results, self.pairs)
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Arm -> its place on or behind the Pareto front."""
+        return pareto(self.arms, problems_of(self.results))
+
+    @cached_property
+    def ranking(self) -> list[Ranked]:
+        """The rows of the ranked table."""
+        return ranked(self.results, self.pairs)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What each arm needed until the target."""
+        return costs(self.results, self.target)
+
+    @cached_property
+    def looks(self) -> dict[str, Stroke]:
+        """Arm -> how it is drawn, the same in the tables, the pictures and the interactive charts."""
+        return {**dict.fromkeys(arms_of(self.results), NOT_DRAWN), **arm_strokes(self.drawn.results)}
+
+    @cached_property
+    def drawn(self) -> Report:
+        """The same of the arms that pictures have room for: the baseline, anchors, the front, the best others."""
+        arms = arms_of(self.results)
+        if len(arms) <= MOST_ARMS_DRAWN:
+            return self
+        anchors = [run.arm for run in self.results if run.anchor]
+        best_first = [row.arm for row in self.ranking]
+        front = [arm for arm in best_first if arm in self.places and self.places[arm] not in BEHIND]
+        baseline = [pair.baseline for pair in self.pairs[:1]]
+        kept = set(islice(dict.fromkeys([*baseline, *anchors, *front, *best_first]), MOST_ARMS_DRAWN))
+        return replace(self, results=tuple(run for run in self.results if run.arm in kept))
+
+    @property
+    def drawn_pairs(self) -> list[Paired]:
+        """The comparisons of the arms that are drawn, as among all arms."""
+        shown = set(arms_of(self.drawn.results))
+        return [pair for pair in self.pairs if pair.arm in shown]
+
+    @property
+    def not_drawn(self) -> str:
+        """Which arms the pictures leave out, in words; empty where they show all."""
+        shown, every = len(arms_of(self.drawn.results)), len(arms_of(self.results))
+        return (
+            ""
+            if shown == every
+            else f"{shown} of {every:,} arms are shown: the baseline, the front and the best"
+        )
+
+    @cached_property
+    def charts(self) -> dict[str, Any]:
+        """Name -> Vega-Lite specification of the interactive charts."""
+        from federated.report.figures.arms.charts import charts
+
+        return charts(self.drawn)

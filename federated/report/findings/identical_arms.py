@@ -1,0 +1,67 @@
+"""Arms that gave identical results, and the settings between them that so had no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from federated.report.findings.by_seed import curves_by_seed
+from federated.report.findings.results import RunResult, arms_of
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Identical:
+    """Arms that are the same in every number of the model, on every seed that they share.
+
+    settings: dotted path of each field that differs between them -> its values, in the order of the arms.
+    """
+
+    arms: tuple[str, ...]
+    settings: dict[str, tuple[str, ...]]
+
+    def sentence(self) -> str:
+        """`a` and `b` gave identical results: the option that differs, X (1; 2), had no effect."""
+        shown = [f"`{arm}`" for arm in self.arms[:_MOST_NAMED]]
+        if len(self.arms) > _MOST_NAMED:
+            shown.append(f"{len(self.arms) - _MOST_NAMED} more")
+        said = f"{', '.join(shown[:-1])} and {shown[-1]} gave identical results"
+        named = [f"{path} ({'; '.join(dict.fromkeys(values))})" for path, values in self.settings.items()]
+        if not named:
+            return f"{said}, and no setting differs between them."
+        options = "options that differ" if len(named) > 1 else "option that differs"
+        return f"{said}: the {options}, {', '.join(named[:_MOST_NAMED])}, had no effect."
+
+
+def identical_arms(results: Sequence[RunResult]) -> list[Identical]:
+    """Groups of two or more arms, by all that was measured of their models, to the bit."""
+    groups: list[list[str]] = []
+    curves = {arm: curves_by_seed(results, arm) for arm in arms_of(results)}
+    for arm, mine in curves.items():
+        for group in groups:
+            theirs = curves[group[0]]
+            shared = mine.keys() & theirs.keys()
+            if shared and all(mine[seed] == theirs[seed] for seed in shared):
+                group.append(arm)
+                break
+        else:
+            groups.append([arm])
+    return [Identical(tuple(group), _differing(results, group)) for group in groups if len(group) > 1]
+
+
+def _differing(results: Sequence[RunResult], arms: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The settings that the arms do not share; of a choice whose name differs, the name alone."""
+    of_arm = [next(run.parameters for run in results if run.arm == arm) for arm in arms]
+    paths = sorted({path for parameters in of_arm for path in parameters} - {"seed"})
+    differing = [path for path in paths if len({_text(parameters, path) for parameters in of_arm}) > 1]
+    return {
+        path: tuple(_text(parameters, path) for parameters in of_arm)
+        for path in differing
+        if not any(path.startswith(f"{above}.") for above in differing)
+    }
+
+
+def _text(parameters: dict[str, Any], path: str) -> str:
+    return str(parameters.get(path, "not stated"))

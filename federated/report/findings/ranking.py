@@ -1,0 +1,124 @@
+"""The ranked table of a study: score, difference, verdict, gaps, worst clients, bytes and time of every arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from federated.evaluation.evaluate import higher_is_better
+from federated.report.costs.front import Place, pareto, problems_of
+from federated.report.figures.style import metric_label
+from federated.report.findings.arms import NOTHING, ArmSummary, Spread, compare, number_text, spread
+from federated.report.findings.by_seed import interval_over_seeds
+from federated.report.findings.gap_closed import GapClosed, gap_closed
+from federated.report.findings.phrases import difference_text, share_text, verdict_text
+from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
+from federated.report.findings.verdicts import Paired
+
+OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
+PARTICIPATION_GAP = "generalisation/participation_gap"
+PERSONALISATION_GAIN = "generalisation/personalisation_gain"
+_OPTIONAL = {
+    OUT_OF_SAMPLE_GAP: "out-of-sample gap",
+    PARTICIPATION_GAP: "participation gap",
+    WORST_CLIENTS[0]: "worst 10 % of clients",
+    WORST_CLIENTS[1]: "worst 10 % of clients, MSE",
+    PERSONALISATION_GAIN: "gain of fine-tuning",
+    EPSILON: "epsilon",
+}
+"""Columns that are there where some run measured them."""
+
+_PRICES = ("MB up", "MB down", "seconds", "seeds")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One arm in the ranked table. cells: column -> text. place: on the Pareto front; None without numbers and for
+    anchors.
+    """
+
+    arm: str
+    cells: dict[str, str]
+    place: Place | None
+
+
+def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked]:
+    """The arms, best mean first within each main metric; those without a finished run next, and anchors last."""
+    summaries = compare(results)
+    places = pareto(summaries, problems_of(results))
+    by_arm, closed = {pair.arm: pair for pair in pairs}, gap_closed(results)
+    rows = [
+        Ranked(
+            summary.arm,
+            _cells(summary, [run for run in results if run.arm == summary.arm], by_arm, pairs, closed),
+            places.get(summary.arm),
+        )
+        for summary in sorted(summaries, key=_by_score)
+    ]
+    shown = [
+        name for name in _columns(summaries) if any(row.cells.get(name, NOTHING) != NOTHING for row in rows)
+    ]
+    return [
+        Ranked(row.arm, {name: row.cells.get(name, NOTHING) for name in shown}, row.place) for row in rows
+    ]
+
+
+def _columns(summaries: Sequence[ArmSummary]) -> list[str]:
+    """A column for each main metric, as arms may have different ones, then what all arms have."""
+    metrics = dict.fromkeys(metric_label(summary.main_metric) for summary in summaries)
+    return [*metrics, "difference", "verdict", "gap closed", *_OPTIONAL.values(), *_PRICES]
+
+
+def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:
+    mean, is_anchor = summary.score.mean, bool(summary.anchor)
+    if mean is None or not math.isfinite(mean):
+        return is_anchor, True, summary.main_metric, 0.0
+    return is_anchor, False, summary.main_metric, -mean if higher_is_better(summary.main_metric) else mean
+
+
+def _cells(
+    summary: ArmSummary,
+    runs: Sequence[RunResult],
+    by_arm: dict[str, Paired],
+    pairs: Sequence[Paired],
+    closed: dict[str, GapClosed],
+) -> dict[str, str]:
+    pair = by_arm.get(summary.arm)
+    role = "anchor" if summary.anchor else "baseline" if _is_baseline(summary, pairs) else NOTHING
+    finished, running = sum(run.finished for run in runs), sum(run.running for run in runs)
+    seeds = str(finished) if finished == len(runs) else f"{finished} of {len(runs)}"
+    seconds = spread(run.seconds for run in runs if run.finished)
+    return {
+        metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
+        "difference": difference_text(pair) if pair else NOTHING,
+        "verdict": verdict_text(pair) if pair else role,
+        "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
+        **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
+        "MB up": _amount(summary.uplink_mb),
+        "MB down": _amount(summary.downlink_mb),
+        "seconds": _amount(seconds),
+        "seeds": f"{seeds} ({running} still running)" if running else seeds,
+    }
+
+
+def _is_baseline(summary: ArmSummary, pairs: Sequence[Paired]) -> bool:
+    return bool(pairs) and pairs[0].baseline == summary.arm
+
+
+def _with_interval(runs: Sequence[RunResult], metric: str) -> str:
+    """`0.912 [0.890, 0.934]`; the mean alone where the seeds give no interval."""
+    mean, interval = interval_over_seeds(runs, metric)
+    if mean is None:
+        return NOTHING
+    decimals = 3 if abs(mean) < 100 else 0
+    mean_text, *ends = (number_text(value, decimals).replace("-", "−") for value in (mean, *(interval or ())))
+    return f"{mean_text} [{', '.join(ends)}]" if ends else mean_text
+
+
+def _amount(amount: Spread) -> str:
+    """Three digits that mean something."""
+    if amount.mean is None:
+        return NOTHING
+    whole = amount.mean == 0 or abs(amount.mean) >= 100
+    return f"{amount.mean:,.0f}" if whole else f"{amount.mean:.3g}"

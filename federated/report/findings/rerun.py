@@ -1,0 +1,51 @@
+"""The commands that run a study, or one arm of it, again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from federated.report.findings.results import RunResult, arms_of
+
+_RUN = ["python", "-m", "flows", "run"]
+_OF_ONE_TIME = {"--arm": 2, "--resume": 1}
+"""Options that say which runs, not what they are -> how many words they take."""
+
+
+def study_command(study: str, stated: str = "") -> str:
+    """What ran the study, where that was our command line; else the command for a file of the study's name."""
+    return stated if _words(stated)[:4] == _RUN else shlex.join([*_RUN, f"{study}.yaml"])
+
+
+def arm_commands(results: Sequence[RunResult], stated: Mapping[str, str]) -> dict[str, str]:
+    """Arm -> what runs it alone again, with the study's seeds. stated: study -> the command that ran it."""
+    studies = {run.arm: run.study for run in results}
+    return {
+        arm: _one_arm(study_command(studies[arm], stated.get(studies[arm], "")), _own_name(arm, studies[arm]))
+        for arm in arms_of(results)
+    }
+
+
+def within(study: str, arm: str) -> str:
+    """The name of a study's arm among those of other studies."""
+    return f"{study}: {arm}"
+
+
+def _own_name(arm: str, study: str) -> str:
+    return arm.removeprefix(within(study, ""))
+
+
+def _one_arm(command: str, arm: str) -> str:
+    words, kept = _words(command), list[str]()
+    while words:
+        taken = 1 if words[0].startswith("--arm=") else _OF_ONE_TIME.get(words[0], 0)
+        kept += [] if taken else words[:1]
+        words = words[max(taken, 1) :]
+    return shlex.join([*kept, "--arm", arm])
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that is not closed: not a command of ours
+        return []

@@ -1,0 +1,83 @@
+"""The report of a study as one HTML file that needs nothing else: no network, images inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from federated.report.findings.findings import Report
+from federated.report.page.scripts import as_data, glue, hash_of, vega
+from federated.report.page.sections import DETAILS, SECTIONS, Pictures, Section
+from federated.report.page.templates import templates
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def write_page(path: Path, report: Report, pictures: Pictures) -> None:
+    """Write the page to `path`; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page_html(report, pictures), encoding="utf-8")
+
+
+def page_html(report: Report, pictures: Pictures) -> str:
+    """The whole report. All text is escaped. pictures: title -> PNG, see `figures.drawn`."""
+    pages = templates()
+    return pages.get_template("page.html").render(
+        report=report,
+        summary=_summary(report),
+        sections=_rendered(SECTIONS, pages, report, pictures),
+        details=_rendered(DETAILS, pages, report, pictures),
+        scripts=_scripts(report),
+        digests=sorted({run.data_digest for run in report.results} - {""}),
+    )
+
+
+def _scripts(report: Report) -> dict[str, Any] | None:
+    """The scripts of the page and what they are told; None where there is no chart to draw."""
+    if not report.charts:
+        return None
+    sources = [vega(), glue()]
+    return {
+        # Not of a user's making, and looked at: no `</script` in them, see the tests.
+        "sources": [Markup(source) for source in sources],
+        "hashes": Markup(" ".join(hash_of(source) for source in sources)),
+        "data": Markup(as_data(report.charts)),
+    }
+
+
+def _rendered(
+    sections: Iterable[Section], pages: Environment, report: Report, pictures: Pictures
+) -> list[tuple[Section, Markup]]:
+    """The sections that have something to show, with their HTML."""
+    shown = []
+    parts = pages.get_template("parts.html").module
+    for section in sections:
+        content = section.content(report, pictures)
+        if content is not None:
+            template = pages.get_template(section.template)
+            # What a template gives is escaped already.
+            shown.append((section, Markup(template.render(content, parts=parts, pictures=pictures))))
+    return shown
+
+
+def _summary(report: Report) -> str:
+    """`27 runs, 9 arms, 3 seeds; 1 failed, 2 still running.`"""
+    runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
+    failed, running = (sum(getattr(run, what) for run in runs) for what in ("failed", "running"))
+    counts = [
+        _counted(len(runs), "run"),
+        _counted(len({run.arm for run in runs} - anchors), "arm"),
+        *([_counted(len(anchors), "anchor")] if anchors else []),
+        _counted(len({run.seed for run in runs}), "seed"),
+    ]
+    under_way = f", {running} still running" if running else ""
+    left_out = f" In pictures {report.not_drawn}." if report.not_drawn else ""
+    return f"{', '.join(counts)}; {failed or 'none'} failed{under_way}.{left_out}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,53 @@
+"""The sections of a report's page, in their order.
+
+To add one: a file here with a function `(report, pictures) -> content of the template, or None`, a template of the same
+name beside it, and a line in `SECTIONS`. A section that is one figure is `picture(title)`, with a line in
+`federated/report/figures/arms/figures.py`. All text in templates is escaped.
+"""
+
+from federated.report.page.sections.arms_alone import arms_alone
+from federated.report.page.sections.data import data
+from federated.report.page.sections.details import (
+    all_metrics,
+    environment,
+    every_run,
+    shared_settings,
+    study_file,
+)
+from federated.report.page.sections.failed import failed, running
+from federated.report.page.sections.forecast_and_fact import forecast_and_fact
+from federated.report.page.sections.partitions import partitions
+from federated.report.page.sections.ranking import ranking
+from federated.report.page.sections.section import Pictures, Section, picture
+from federated.report.page.sections.target import target
+
+__all__ = ["DETAILS", "SECTIONS", "Pictures", "Section"]
+
+SECTIONS = (
+    Section("Failed runs", "failed.html", failed),
+    Section("Runs that are still running", "running.html", running),
+    Section("Ranking", "ranking.html", ranking),
+    picture("Difference from the baseline"),
+    picture("On the way", charts=["by-round", "by-uplink", "by-seconds"]),
+    picture("Score against bytes", charts=["front"]),
+    picture("Response to heterogeneity"),
+    picture("Generalisation gaps"),
+    picture("Every run"),
+    Section("On the way to a target", "target.html", target),
+    picture("Bytes and time"),
+    picture("Rate and distortion"),
+    Section("Data", "data.html", data),
+    Section("Partitions", "partitions.html", partitions),
+    Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
+)
+"""Answers first, then how they came about."""
+
+DETAILS = (
+    Section("One arm alone", "pairs.html", arms_alone),
+    Section("Study file", "text.html", study_file),
+    Section("All metrics", "table.html", all_metrics),
+    Section("Runs", "table.html", every_run),
+    Section("Settings that all runs share", "pairs.html", shared_settings),
+    Section("Environment", "pairs.html", environment),
+)
+"""Folded away at the end, below the command that runs the study again."""

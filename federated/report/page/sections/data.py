@@ -1,0 +1,16 @@
+"""How the data were read: the task, and what became of each column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.federation.data_table import HEADER
+from federated.report.findings.findings import Report
+from federated.report.page.sections.section import Pictures
+
+
+def data(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+    """A table a data set, as they were when the study began."""
+    if report.foreseen is None or not report.foreseen.data:
+        return None
+    return {"data": report.foreseen.data, "header": HEADER}

@@ -1,0 +1,15 @@
+"""Who holds what, in pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.report.findings.findings import Report
+from federated.report.page.sections.section import Pictures
+
+
+def partitions(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+    """What a picture shows -> PNG, and a note on those that are not shown."""
+    if not (report.partitions or report.partitions_note):
+        return None
+    return {"partitions": report.partitions, "note": report.partitions_note}

@@ -1,0 +1,29 @@
+"""The ranked table, and how to read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federated.report.findings.findings import Report
+from federated.report.findings.phrases import looks_text
+from federated.report.findings.results import shared_partitions
+from federated.report.findings.verdicts import BEST
+from federated.report.page.sections.section import Pictures, first_rows
+
+
+def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
+    """Rows, how arms are drawn, and what the note says of the comparison."""
+    rows, left_out = first_rows(report.ranking, "arms, the best")
+    return {
+        "rows": rows,
+        "left_out": left_out,
+        "looks": report.looks,
+        "compared": bool(report.pairs),
+        "delta": report.delta,
+        "family": "all pairs of arms" if report.baseline == BEST else "all arms",
+        "robust": report.robust,
+        "picked": any(pair.picked for pair in report.pairs),
+        "unpaired": any(pair.unpaired for pair in report.pairs),
+        "when_judged": looks_text(report.pairs, report.looks_taken),
+        "partitions": shared_partitions(report.results),
+    }

@@ -1,0 +1,57 @@
+"""Section: one part of the report's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from federated.report.figures.vega_spec import arms_drawn
+from federated.report.findings.findings import Report
+
+T = TypeVar("T")
+MOST_ROWS = 1_000
+"""Of a table on the page; ten thousand make it slow to open, and nobody reads them."""
+
+Pictures = Mapping[str, bytes]
+"""Title -> PNG of the figures that were drawn."""
+
+
+class Section(NamedTuple):
+    """A heading and what is below it.
+
+    template: a file in this folder, in Jinja, which sees what `content` returns and the macros of `parts.html`.
+    content: what the section shows of a report and its pictures; None: nothing, and it is left out.
+    """
+
+    title: str
+    template: str
+    content: Callable[[Report, Pictures], Mapping[str, Any] | None]
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page's address."""
+        return self.title.lower().replace(" ", "-")
+
+
+def first_rows(rows: Sequence[T], what: str = "rows") -> tuple[Sequence[T], str]:
+    """As many rows as a page can show, and how many that leaves out, in words."""
+    if len(rows) <= MOST_ROWS:
+        return rows, ""
+    return rows[:MOST_ROWS], f"The first {MOST_ROWS:,} of {len(rows):,} {what}; all of them are in MLflow."
+
+
+def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:
+    """A section that is one figure of the same title, with a few quiet words below it.
+
+    charts: names of `charts.CHARTS` that take the figure's place where scripts run, below buttons for the arms in them.
+    """
+
+    def content(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+        if title not in pictures:
+            return None
+        live = [name for name in charts if name in report.charts]
+        drawn = set[str]().union(*(arms_drawn(report.charts[name]) for name in live))
+        looks = {arm: look for arm, look in report.looks.items() if arm in drawn}
+        return {"name": title, "note": note, "live": live, "looks": looks}
+
+    return Section(title, "picture.html", content)

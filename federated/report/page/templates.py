@@ -1,0 +1,52 @@
+"""The templates of pages: all text in them is escaped, and nothing in it is invisible."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from federated.foundation.texts import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_FOLDER = Path(__file__).parent
+
+
+def templates() -> Environment:
+    """The templates beside this file and those of the sections."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader([_FOLDER, _FOLDER / "sections"]),
+        autoescape=True,
+        finalize=_seen,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"breakable": _breakable, "kept_together": _kept_together, "base64": _base64}
+    return made
+
+
+def _seen(value: object) -> object:
+    """What a template writes: what is escaped already as it is, of other text what is invisible written out."""
+    return visible(value) if type(value) is str else value
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
+    escaped = str(escape(visible(text)))
+    return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
+
+
+def _kept_together(text: str) -> Markup:
+    """Escaped text whose intervals, such as [0.1, 0.2], are not broken."""
+    return Markup(str(escape(visible(text))).replace(", ", ",&nbsp;"))
+
+
+def _base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode("ascii"))

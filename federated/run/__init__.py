@@ -1,0 +1,1 @@
+"""One run: what it works with, what it remembers, when it ends."""

@@ -1,0 +1,81 @@
+"""What a federated run spends on its clients' examples in expectation, spent without a server.
+
+Clients are drawn alike, so in expectation each takes part in cohort / clients of the rounds. Centralised training
+spends in every round what a cohort spends in expectation: as many examples, in batches of the mean size of the
+clients' own. Local training lets clients take turns, as many in a round as a cohort has, each from its own model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from federated.algorithms.local_terms import LocalTerms
+from federated.config.local import LocalTraining
+from federated.config.run import RunConfig
+from federated.foundation.randomness import Purpose, generator
+
+_IN_TURN = 0  # second key of Purpose.COHORT; a cohort's own is its round alone
+
+
+class _Visit(NamedTuple):
+    """What each client spends when it takes part once, in expectation, float64 [K]."""
+
+    examples: np.ndarray
+    steps: np.ndarray
+    batch: np.ndarray
+
+
+def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohort_size: int) -> LocalTraining:
+    """What the one holder of all examples does in a round.
+
+    Examples: what the cohort has in expectation. Batch: the mean of the clients' full batches over their steps,
+    which is `local.batch_size` where all clients hold as many. Everything else is as in `local`. A federation of
+    one client gives that client's own local training.
+    """
+    sizes = np.array([len(held) for held in clients if len(held)])
+    visit, total = _visit(config.local, sizes), int(sizes.sum())
+    batch = max(1, round(float(visit.steps @ visit.batch / visit.steps.sum())))
+    examples = round(cohort_size / len(sizes) * float(visit.examples.sum()))
+    epochs, rest = divmod(examples, total)
+    per_epoch = -(-total // batch)
+    steps = max(1, epochs * per_epoch + min(round(rest / batch), per_epoch))
+    return config.local.model_copy(update={"epochs": 1, "steps": steps, "batch_size": batch})
+
+
+def in_turn(config: RunConfig, eligible: np.ndarray, cohort_size: int, done: int) -> np.ndarray:
+    """The clients that train alone in the round after `done` rounds, in rising order.
+
+    All clients with examples take turns in a random order, as many in a round as a cohort has; where the rounds are
+    too few for that to reach everybody, as many as it takes to give each one turn, which is then shorter.
+    """
+    order = generator(config.seed, Purpose.COHORT, 0, _IN_TURN).permutation(eligible)
+    turns = max(config.rounds * cohort_size, len(eligible))
+    first, last = (turns * at // config.rounds for at in (done, done + 1))
+    return np.sort(order[np.arange(first, last) % len(eligible)])
+
+
+def terms_in_turn(
+    config: RunConfig, clients: Sequence[np.ndarray], cohort_size: int, turn: Sequence[int]
+) -> LocalTerms:
+    """What these clients train in their turn: `local`, or their share of it where the turns are too few."""
+    share = config.rounds * cohort_size / sum(len(held) > 0 for held in clients)
+    if share >= 1:
+        return LocalTerms()
+    visit = _visit(config.local, np.array([len(clients[client]) for client in turn]))
+    return LocalTerms(steps=np.maximum(np.rint(share * visit.steps), 1).astype(np.int64))
+
+
+def _visit(local: LocalTraining, sizes: np.ndarray) -> _Visit:
+    """sizes: training examples of each client [K], none of them zero. The mean of a range is what it is worth."""
+    batch = np.minimum(local.batch_size or sizes, sizes)
+    per_epoch = np.ceil(sizes / batch)
+    if local.steps is None:
+        epochs = float(np.mean(local.epochs))
+        return _Visit(epochs * sizes, epochs * per_epoch, batch)
+    steps = float(np.mean(local.steps))
+    epochs_done, rest = np.divmod(np.full(len(sizes), steps), per_epoch)
+    examples = epochs_done * sizes + np.minimum(rest * batch, sizes)
+    return _Visit(examples, np.full(len(sizes), steps), batch)

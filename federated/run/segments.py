@@ -1,0 +1,72 @@
+"""When a run ends before its last round, and where its rounds are cut into segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from federated.config.run import RunConfig, Stop
+from federated.evaluation.evaluate import higher_is_better
+from federated.run.state import Entry
+
+
+def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
+    """The rounds after which the model is evaluated, beyond the `done` ones; the last round always is."""
+    every = config.evaluation.every
+    yield from range((done // every + 1) * every, config.rounds, every)
+    if done < config.rounds:
+        yield config.rounds
+
+
+def num_segments(config: RunConfig) -> int:
+    """How many there are from the first round to the last: counted, not listed."""
+    return -(-config.rounds // config.evaluation.every)
+
+
+class StopRule:
+    """When one run should end, asked after each evaluation. Reads each entry of its history once.
+
+    Converged: `patience` evaluations in a row did not improve on the best value before them by more than
+    `min_improvement`. The watched values are the metric's latest ones at each evaluation; an evaluation is an entry
+    with a `generalisation/` metric.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._sign = 1.0 if higher_is_better(stop.metric) else -1.0
+        self._forget()
+
+    def reason(self, history: Sequence[Entry]) -> str | None:
+        """Why the run should end now, in words; None where it should go on."""
+        self._read(history)
+        stop, gains = self._stop, self._best
+        if not gains or self._value is None:
+            return None
+        if stop.target is not None and self._sign * self._value >= self._sign * stop.target:
+            return f"{stop.metric} reached {self._value:.6g} (target {stop.target:.6g})"
+        if stop.patience is None or len(gains) <= stop.patience:
+            return None
+        # The best of all so far is above that only where the best of the last ones is.
+        if gains[-1] > gains[-1 - stop.patience] + stop.min_improvement:
+            return None
+        least = f"{stop.min_improvement:g}"
+        return f"{stop.metric} converged: no improvement above {least} in {stop.patience} evaluations"
+
+    def _forget(self) -> None:
+        self._done = 0
+        self._last_read: Entry | None = None
+        self._latest: float | None = None
+        self._value: float | None = None  # at the last evaluation
+        self._best: list[float] = []  # up to each evaluation, with the sign that makes more better
+
+    def _read(self, history: Sequence[Entry]) -> None:
+        """What is new in the history; all of it where it does not continue the last one, as in a second try."""
+        if self._done > len(history) or (self._done and history[self._done - 1] is not self._last_read):
+            self._forget()
+        for entry in history[self._done :]:
+            metrics = entry[1]
+            self._latest = metrics.get(self._stop.metric, self._latest)
+            if self._latest is not None and any(name.startswith("generalisation/") for name in metrics):
+                self._value = self._latest
+                self._best.append(max([*self._best[-1:], self._sign * self._latest]))
+            self._last_read = entry
+        self._done = len(history)

@@ -1,0 +1,61 @@
+"""A round without a server: who has the turn trains on its own examples, from its own model, and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.local_training import Updates
+from federated.run.budget import in_turn
+from federated.run.state import RunState
+
+if TYPE_CHECKING:
+    from federated.run.setup import Setup
+
+_MODEL = "parameters"
+
+Train = Callable[["Setup", RunState, Tensor, Sequence[int]], Updates]
+"""The stage of a round that trains: (setup, state, models [c, P], holders) -> updates."""
+
+
+class Turn(NamedTuple):
+    """What happened: holders that trained, their losses, float64 [C], and how far their models moved."""
+
+    holders: np.ndarray
+    losses: np.ndarray
+    norms: np.ndarray
+
+
+def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, Turn]:
+    """One round. Centralised, the one holder's model is the global one; local, each has its own in `clients`.
+
+    A model a client is kept, for clients that have trained, where error feedback keeps its residuals: so curves
+    come in as rounds go by, and a checkpoint holds all that the next round needs. Shards bound the rest.
+    """
+    holders = in_turn(setup.config, setup.eligible, setup.cohort_size, state.round)
+    losses, norms, models = [], [], dict(state.clients)
+    parameters = state.parameters
+    for start in range(0, len(holders), setup.shard_size):
+        shard = holders[start : start + setup.shard_size].tolist()
+        received = torch.stack([model_of(state, setup, holder) for holder in shard])
+        updates = train(setup, state, received, shard)
+        losses.append(updates.losses.double().numpy())
+        norms.append(torch.linalg.vector_norm(updates.deltas, dim=1).double().numpy(force=True))
+        trained = received.add_(updates.deltas)
+        if setup.config.training == "centralised":
+            parameters = trained[0]
+        else:
+            models |= {holder: {_MODEL: row.clone()} for holder, row in zip(shard, trained, strict=True)}
+    after = replace(state, round=state.round + 1, parameters=parameters, clients=models)
+    return after, Turn(holders, np.concatenate(losses), np.concatenate(norms))
+
+
+def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
+    """The model [P] of a holder: the initial one, or with centralised training the only one, until it has its own."""
+    own = state.clients.get(holder) if setup.config.training == "local" else None
+    return state.parameters if own is None else own[_MODEL]

@@ -1,0 +1,1 @@
+"""A study file: its runs, names, limits and how its arms are judged."""

@@ -1,0 +1,47 @@
+"""What an axis says of an arm, in its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from federated.choices.choice import Choice
+from federated.choices.label import with_tails
+from federated.choices.study_paths import tails
+from federated.config.dotted_paths import paths_at, value_at
+from federated.config.run import Compression, RunConfig
+from federated.study.heterogeneity_axis import AXIS, aimed_label
+
+Overrides = dict[str, Any]
+"""Dotted path of a field -> value."""
+
+Arm = tuple[Overrides, RunConfig]
+"""What an arm changes in the base, and its config with the lowest seed."""
+
+Tails = Mapping[str, Mapping[str, str]]
+"""Dotted path of a field -> path of a file in it -> what of that is shown."""
+
+_CLEAR_BY_THEMSELVES = {"dataset", "partitioner", "model", "algorithm", "compression", "compression.uplink"}
+
+
+def tails_of(arms: Sequence[Arm]) -> Tails:
+    """On every axis, what tells the paths of files apart."""
+    found: dict[str, list[str]] = {}
+    for overrides, config in arms:
+        for path in overrides.keys() - {"name", AXIS}:
+            found.setdefault(path, []).extend(paths_at(config, path))
+    return {path: tails(every) for path, every in found.items()}
+
+
+def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) -> str:
+    """`dirichlet(alpha=0.1)`, `learning_rate=0.05`, `heterogeneity=0.4`, `path=2023/sites.csv`."""
+    if path == AXIS:
+        return f"{AXIS}={stated[path]}"
+    if path == "partitioner" and AXIS in stated:
+        return aimed_label(config.partitioner)
+    value, of_paths = value_at(config, path), shown.get(path)
+    if isinstance(value, Choice | Compression):
+        value = value.label(of_paths)
+    elif of_paths:
+        value = with_tails(value, of_paths)
+    return str(value) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={value}"

@@ -1,0 +1,39 @@
+"""How the arms of a study are judged."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from federated.config.section import Frozen
+from federated.study.looks import FEWEST_SEEDS
+
+
+class Comparison(Frozen):
+    """How the arms are judged. Changes no run."""
+
+    baseline: str | None = Field(
+        None,
+        description="The arm that all others are compared with, or best; null: the first arm",
+    )
+    delta: float = Field(0.01, gt=0, description="The smallest difference of the main metric that matters")
+    looks: tuple[int, ...] = Field(
+        (),
+        description="The numbers of seeds at which verdicts are taken, each with an equal share of the error rate; "
+        "empty: 3, 5, 10, 20, 30, 50, 100, 200, ...; [10] for a study that is judged once, with 10 seeds",
+    )
+
+    interval: Literal["t", "robust"] = Field(
+        "t",
+        description="t: Student's tests and intervals, of the mean; robust: Wilcoxon's, of the Hodges-Lehmann "
+        "estimate, for seeds of which some fail; from six seeds on",
+    )
+
+    @field_validator("looks")
+    @classmethod
+    def _looks_rise(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        if any(look < FEWEST_SEEDS for look in looks) or any(a >= b for a, b in itertools.pairwise(looks)):
+            raise ValueError(f"{list(looks)}: numbers of seeds must rise, from {FEWEST_SEEDS} or more")
+        return looks

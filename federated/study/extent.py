@@ -1,0 +1,40 @@
+"""How much a study asks for, counted before any of it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from federated.foundation.limits import LARGEST_STUDY, MOST_ARMS, MOST_RUNS
+
+
+def check_number_of_runs(axes: Mapping[str, Sequence[Any]], arms: Sequence[Any], seeds: int) -> None:
+    """Raise ValueError where a study of these axes, or these arms, has too many runs."""
+    made = len(arms) or math.prod(len(values) for values in axes.values())
+    how = " x ".join(f"{len(values):,}" for values in axes.values())
+    stated = f"{_counted(made, 'arm')}{f' ({how} values)' if len(axes) > 1 else ''}"
+    if made > MOST_ARMS:
+        raise ValueError(f"{stated}; at most {MOST_ARMS:,} are allowed in a study")
+    if made * seeds > MOST_RUNS:
+        what = f"{stated} x {_counted(seeds, 'seed')} are {made * seeds:,} runs"
+        raise ValueError(f"{what}; at most {MOST_RUNS:,} are allowed in a study")
+
+
+def check_number_of_seeds(seeds: int) -> None:
+    """Raise ValueError where an arm would have too many."""
+    if seeds > MOST_RUNS:
+        raise ValueError(f"{seeds:,} seeds; at most {MOST_RUNS:,} runs are allowed in a study")
+
+
+def check_size(study: str) -> None:
+    """Raise ValueError where a study, as JSON, is larger than what is handed on. Its lists are what makes it so."""
+    if len(study.encode()) > LARGEST_STUDY:
+        raise ValueError(
+            f"the study takes {len(study.encode()):,} bytes with all that it refers to filled in; at most "
+            f"{LARGEST_STUDY:,} are allowed: shorten its lists"
+        )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,247 @@
+"""StudyConfig: a base run, the axes to vary, the seeds - and the runs they stand for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+from federated.config.anchors import Anchors, anchor_overrides, has_effect
+from federated.config.dotted_paths import with_value
+from federated.config.run import RunConfig
+from federated.config.section import Frozen
+from federated.foundation.errors import BadInput, readable
+from federated.foundation.limits import LONGEST_ARM
+from federated.foundation.texts import listed, quoted, shortened
+from federated.study.absolute_paths import Place, anchored
+from federated.study.arm_labels import Arm, Overrides, Tails, axis_label, tails_of
+from federated.study.comparison import Comparison
+from federated.study.extent import check_number_of_runs, check_size
+from federated.study.heterogeneity_axis import spelled_out
+from federated.study.names import StudyName, arm_name
+from federated.study.study_file import apply_setting, content_of
+from federated.user_code.source import Roots, roots_of
+
+AXIS_SEPARATOR = " · "
+"""Between the axes in an arm's name."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    arm: the readable name of what is compared, without the seed. order: its place in the study.
+    """
+
+    arm: str
+    config: RunConfig
+    order: int = 0
+
+    @property
+    def name(self) -> str:
+        """Readable and unique within the study."""
+        return f"{self.arm} · seed {self.config.seed}"
+
+
+class StudyConfig(Frozen):
+    """A base run, what to vary and how often to repeat it. Every run is checked when the study is read."""
+
+    name: StudyName = Field(description="Name of the study; its MLflow experiment")
+    description: str = Field("", description="The question, in a sentence or two")
+    base: RunConfig = Field(description="What all runs have in common")
+    axes: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Dotted path of a field, or heterogeneity -> values; the study is the product of the axes",
+    )
+    arms: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Instead of axes: an explicit list of arms, each {dotted path: value}",
+    )
+    seeds: list[int] = Field([0], min_length=1, description="Each arm runs once for each seed")
+    anchors: Anchors = Field(
+        (),
+        description="Also train without a server, on the same data and budget: true, or a list of centralised "
+        "(one model on everybody's examples) and local (each client alone); the report then says which share of "
+        "the gap between the two each arm closes",
+    )
+    comparison: Comparison = Field(default_factory=Comparison, description="How the arms are judged")
+    _roots: Roots = PrivateAttr(default=())
+    _is_checked: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_file(cls, value: Any, handler: ModelWrapValidatorHandler[StudyConfig]) -> StudyConfig:
+        if isinstance(value, str | Path):
+            place = Place.of_file(Path(value))
+            return cls.model_validate(anchored(content_of(Path(value)), place), context=place.roots)
+        return handler(anchored(value, Place.working()) if isinstance(value, Mapping) else value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        stated = handler(schema)
+        file = {
+            "type": "string",
+            "title": "study file",
+            "description": "Path of a YAML file, where the flow runs",
+        }
+        return {"anyOf": [file, stated], "title": "Study"}
+
+    @field_validator("comparison")
+    @classmethod
+    def _baseline_is_named_as_its_arm(cls, comparison: Comparison) -> Comparison:
+        if comparison.baseline is None:
+            return comparison
+        return comparison.model_copy(update={"baseline": arm_name(comparison.baseline)})
+
+    @model_validator(mode="after")
+    def _all_runs_are_valid(self, info: ValidationInfo) -> StudyConfig:
+        if self._is_checked:
+            return self
+        self._roots = roots_of(info.context)
+        if self.axes and self.arms:
+            raise ValueError("state axes or arms, not both")
+        if empty := [path for path, values in self.axes.items() if not values]:
+            raise ValueError(f"axes.{empty[0]}: at least one value is needed")
+        check_number_of_runs(self.axes, self.arms, len(self.seeds))
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {quoted(self.seeds)} repeats a seed")
+        if any("seed" in overrides for overrides in self.arm_overrides()):
+            raise ValueError("seed: an arm has no seed of its own; list them in seeds")
+        if self.base.seed not in (0, *self.seeds):
+            raise ValueError(
+                f"base.seed: {self.base.seed} would never be used; write seeds: [{self.base.seed}]"
+            )
+        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.training == "federated"))
+        if self.comparison.baseline not in (None, "best", *arms):
+            raise ValueError(
+                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
+            )
+        check_size(self.model_dump_json())
+        self._is_checked = True
+        return self
+
+    def only(self, arms: Sequence[str]) -> StudyConfig:
+        """The same study with these arms alone. Raises BadInput for one that it does not have."""
+        by_name = {name: overrides for name, (overrides, _) in self._named().items()}
+        arms = [arm_name(arm) for arm in arms]
+        if unknown := [arm for arm in arms if arm not in by_name]:
+            raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
+        kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
+        baseline = self.comparison.baseline
+        judged = (
+            self.comparison
+            if baseline in (None, "best", *arms)
+            else self.comparison.model_copy(update={"baseline": None})
+        )
+        return self.model_copy(update={"axes": {}, "arms": kept, "anchors": (), "comparison": judged})
+
+    def runs(self) -> list[Run]:
+        """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
+        made = [
+            Run(arm, config.model_copy(update={"seed": seed}))
+            for arm, (_, config) in self._named().items()
+            for seed in self.seeds
+        ]
+        return [replace(run, order=at) for at, run in enumerate(made)]
+
+    def arm_overrides(self) -> list[Overrides]:
+        """What each arm changes in the base; one empty entry where nothing is varied."""
+        if self.arms:
+            return self.arms
+        return [
+            dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
+        ]
+
+    def _named(self) -> dict[str, Arm]:
+        """Every arm by its name, anchors last. Raises ValueError where one is not valid or two are the same."""
+        arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
+        tails = tails_of(arms)
+        arms += self._anchors(arms, tails)
+        named: dict[str, Arm] = {}
+        by_key: dict[str, str] = {}
+        for overrides, config in arms:
+            name, key = self._name_of(overrides, config, tails), config.arm_key()
+            if key in by_key:
+                raise ValueError(f"duplicate arms: {by_key[key]!r} and {name!r} are the same run")
+            if name in named:
+                raise ValueError(
+                    f"two different arms are called {name!r}; state arms, each with a name of its own"
+                )
+            by_key[key], named[name] = name, (overrides, config)
+        return named
+
+    def _anchors(self, arms: Sequence[Arm], tails: Tails) -> list[Arm]:
+        """The anchors as further arms: one of each for all arms that share data, partition, model and budget.
+
+        One that the study states as an arm itself is not made again.
+        """
+        known = {config.arm_key() for _, config in arms}
+        made: dict[str, Arm] = {}
+        for anchor, (overrides, config) in itertools.product(self.anchors, arms):
+            stated = {path: value for path, value in overrides.items() if has_effect(path)}
+            parts = [anchor, *(axis_label(config, path, stated, tails) for path in stated)]
+            own = {**anchor_overrides(anchor, overrides), "name": AXIS_SEPARATOR.join(parts)}
+            without = self._config_of(own)
+            if (key := without.arm_key()) not in known:
+                if own["name"] in [other["name"] for other, _ in made.values()]:
+                    own["name"] = f"{anchor}{AXIS_SEPARATOR}{self._name_of(overrides, config, tails)}"
+                made[key] = own, without
+                known.add(key)
+        return list(made.values())
+
+    def _name_of(self, overrides: Overrides, config: RunConfig, tails: Tails) -> str:
+        parts = [axis_label(config, path, overrides, tails) for path in overrides if path != "name"]
+        return arm_name(overrides.get("name") or AXIS_SEPARATOR.join(parts) or self.name)
+
+    def _config_of(self, overrides: Overrides) -> RunConfig:
+        """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""
+        stated = {path: value for path, value in overrides.items() if path != "name"}
+        if not isinstance(name := overrides.get("name", ""), str):
+            raise ValueError(f"arms: a name is text, got {name!r}")
+        config = self.base.model_dump(mode="json")
+        try:
+            changes = spelled_out(config, stated)
+            for path in sorted(changes, key=lambda path: path.count(".")):
+                config = with_value(config, path, changes[path])
+            # Nothing but its sign depends on the seed, and to read ten thousand configs takes a minute.
+            config["seed"] = min(self.seeds)
+            return RunConfig.model_validate(config, context=self._roots)
+        except ValueError as error:
+            where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
+            what = readable(error) if isinstance(error, ValidationError) else str(error)
+            raise ValueError(f"arm {where}: {what}" if where else what) from error
+
+
+def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:
+    """Read a study file. Raises BadInput with one line for each thing that is wrong.
+
+    settings: `dotted.path=value` each, applied to the base run; value is YAML, and a path in it is relative to the
+    working folder, as everywhere on a command line. seeds: instead of the file's.
+    Modules of the person's own are looked for beside the file and in the working folder; none is run.
+    """
+    try:
+        content = content_of(path)
+        if seeds is not None:
+            content["seeds"] = list(seeds)
+        for setting in settings:
+            apply_setting(content, setting)
+        place = Place.of_file(path)
+        return StudyConfig.model_validate(anchored(content, place), context=place.roots)
+    except ValidationError as error:
+        raise BadInput(f"{path}:\n{readable(error)}") from error

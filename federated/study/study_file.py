@@ -1,0 +1,52 @@
+"""The content of a study file, before any check of what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from federated.config.dotted_paths import as_mapping
+from federated.foundation.errors import BadInput
+from federated.study.absolute_paths import Place, anchored_override
+from federated.study.file_size import text_of
+from federated.study.yaml_values import values_of
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    """The YAML of a study file, before any check."""
+    text = text_of(path)
+    try:
+        content = values_of(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadInput(f"the study file {path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput(
+            f"the study file {path} must be a mapping with name and base, got a {type(content).__name__}"
+        )
+    return content
+
+
+def apply_setting(content: dict[str, Any], setting: str) -> None:
+    """Put one `dotted.path=value` into the base of a study file's content. Raises BadInput."""
+    path, equals, text = setting.partition("=")
+    path = path.strip().removeprefix("base.")
+    if not equals or not path:
+        raise BadInput(f"--set {setting!r}: write dotted.path=value, such as local.learning_rate=0.05")
+    axes = content.get("axes")
+    for axis in axes if isinstance(axes, dict) else ():
+        if f"{path}.".startswith(f"{axis}."):
+            raise BadInput(
+                f"--set {setting!r}: {axis} is an axis of this study, so the base's value is never used"
+            )
+    parts = ["base", *path.split(".")]
+    place = content
+    try:
+        for part in parts[:-1]:
+            place[part] = as_mapping({} if place.get(part) is None else place[part], path)
+            place = place[part]
+        value = anchored_override(path, values_of(text), [content["base"]], Place.working())
+        place[parts[-1]] = value
+    except (ValueError, yaml.YAMLError) as error:
+        raise BadInput(f"--set {setting!r}: {error}") from error

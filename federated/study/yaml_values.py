@@ -1,0 +1,114 @@
+"""YAML as a person reads it: the values of YAML 1.2's core schema, and no others.
+
+PyYAML knows YAML 1.1, where 010 is eight, 1:30 is ninety and NO, the country, is false. Here a number is written in
+digits as everywhere else, only true and false are truths, dates are text, and no tag makes an object.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any, ClassVar
+
+import yaml
+
+from federated.foundation.limits import DEEPEST
+from federated.study.file_size import check_extent, integer
+
+_TAG = "tag:yaml.org,2002:"
+_INTEGER = r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:_[0-9]{3})+)|0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_RULES = (
+    ("merge", r"<<", "<"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", _INTEGER, "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+)
+
+
+def values_of(text: str) -> Any:
+    """What a document says. Raises YAMLError or ValueError."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError(f"lists and mappings within each other deeper than {DEEPEST}") from None
+
+
+def text_of_values(values: Any) -> str:
+    """A document that says these values, to this reader and to those of YAML 1.1."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """For a document that is not too large, where a key that is stated twice is an error."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - as PyYAML has it
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        check_extent(node)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [
+            self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")
+        ]
+        counts = Counter(key for key in keys if isinstance(key, Hashable))
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} is stated twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+    def truth(self, node: yaml.ScalarNode) -> bool:
+        return _matched(node, "bool").lower() == "true"
+
+    def whole(self, node: yaml.ScalarNode) -> int:
+        return integer(_matched(node, "int"))
+
+    def real(self, node: yaml.ScalarNode) -> float:
+        text = _matched(node, "float").lower()
+        if text.endswith((".inf", ".nan")):
+            return float(text.replace(".", ""))
+        if math.isinf(number := float(text)):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the number {text} is too large", node.start_mark
+            )
+        return number
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts that either reader would take for something else are quoted."""
+
+
+def _matched(node: yaml.ScalarNode, tag: str) -> str:
+    """The text of a value, which a tag may claim to be what it is not. Raises YAMLError."""
+    pattern = next(pattern for name, pattern, _ in _RULES if name == tag)
+    if not re.fullmatch(pattern, node.value) and not (tag == "float" and re.fullmatch(_INTEGER, node.value)):
+        raise yaml.constructor.ConstructorError(None, None, f"{node.value!r} is no {tag}", node.start_mark)
+    return str(node.value)
+
+
+for _name, _pattern, _first in _RULES:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"{_TAG}{_name}",
+            re.compile(rf"^(?:{_pattern})$"),
+            ["" if each == "\0" else each for each in _first],
+        )
+_SAFE: Any = yaml.SafeLoader
+for _name, _construct in {
+    "null": _SAFE.construct_yaml_null,
+    "bool": _Loader.truth,
+    "int": _Loader.whole,
+    "float": _Loader.real,
+    "str": _SAFE.construct_yaml_str,
+    "seq": _SAFE.construct_yaml_seq,
+    "map": _SAFE.construct_yaml_map,
+}.items():
+    _Loader.add_constructor(f"{_TAG}{_name}", _construct)
+_Loader.add_constructor(None, _SAFE.construct_undefined)

@@ -1,0 +1,1 @@
+"""Both directions of communication, and what they weigh."""

@@ -1,0 +1,137 @@
+"""The downlink: the whole model to everybody, or the difference to what each client has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.compressors.compressor import nested, under
+from federated.compressors.none import none
+from federated.foundation.randomness import Purpose, generator
+from federated.run.setup import Setup
+from federated.run.state import DownlinkState, Metrics, RunState
+from federated.wire.distortion import downlink_distortion
+from federated.wire.ledger import Parcel
+
+_INNER = "inner."
+
+
+class Broadcast(NamedTuple):
+    """What the cohort hears of the global model.
+
+    model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round;
+    quality: metrics of how far the model is from the server's, where that is measured and the downlink loses anything.
+    """
+
+    model: Tensor
+    parcels: list[Parcel]
+    remembered: DownlinkState
+    quality: Metrics
+
+
+def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
+    """The global model on its way to the cohort, all of which then have the same model.
+
+    Whole: one payload, sent to each. As a difference: see `_differences`.
+    """
+    send = _differences if setup.downlink.difference else _whole
+    sent, measured = send(setup, state, cohort), setup.config.compression.quality
+    quality = downlink_distortion(setup.downlink, state.parameters, sent[0]) if measured else {}
+    return Broadcast(*sent, quality)
+
+
+def _whole(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
+    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
+    num_parameters = state.parameters.numel()
+    fresh = setup.downlink.init(1, num_parameters)
+    (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
+    decoded = setup.downlink.decode([payload], num_parameters)[0]
+    return decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {}
+
+
+def _differences(
+    setup: Setup, state: RunState, cohort: Sequence[int]
+) -> tuple[Tensor, list[Parcel], DownlinkState]:
+    """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
+
+    A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
+    payload since, in order, and gets them, or the whole reference as 32-bit floats where that is shorter; so
+    does one that has nothing yet. The server keeps the reference, the payloads that are still worth sending (no
+    more bytes than a whole model), and for each client the number of its last round. Running statistics
+    of batch normalisation travel beside it as 32-bit floats: quantised, a variance turns negative.
+    """
+    trainable = setup.model.num_trainable
+    target, statistics = state.parameters[:trainable], state.parameters[trainable:]
+    kept = _next_reference(setup, state, target)
+    (whole,), _ = none().encode({}, kept["reference"][None], ())
+    payloads = _payloads(kept)
+    payloads = payloads[len(payloads) - worth_keeping([len(payload) for payload in payloads], len(whole)) :]
+    held = kept["held"].clone()
+    parcels = [_parcel(int(held[client]), state.round, payloads, whole) for client in cohort]
+    held[torch.as_tensor(cohort, dtype=torch.int64)] = state.round
+    if statistics.numel():
+        (beside,), _ = none().encode({}, statistics[None], ())
+        parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
+    model = torch.cat([kept["reference"].to(state.parameters), statistics])
+    return model, parcels, {**kept, **_stored(payloads), "held": held}
+
+
+def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkState:
+    """The downlink's state with this round's payload and the reference that it leads to."""
+    compressor, size = setup.downlink, target.numel()
+    if not state.downlink:
+        nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
+        fresh = under(_INNER, compressor.init(1, size))
+        return {"reference": target.cpu().clone(), "held": nobody, **_stored([]), **fresh}
+    last = {name: value.cpu() for name, value in state.downlink.items()}
+    reference = last["reference"]
+    numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
+    before = nested(last, _INNER)
+    (payload,), after = compressor.encode(before, (target.cpu() - reference)[None], [numbers])
+    reference = reference + compressor.decode([payload], size)[0]
+    stored = _stored([*_payloads(last), payload])
+    return {**last, "reference": reference, **stored, **under(_INNER, after)}
+
+
+def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:
+    """How many of the newest payloads a client needs that was last up to date in round `held` (-1: never).
+
+    lengths: bytes of the payloads that the server keeps, this round's last; whole: of the whole model. None: the
+    whole model, as it has none or that is shorter.
+    """
+    missed = now - held
+    replay = lengths[len(lengths) - missed :]
+    return None if held < 0 or missed > len(lengths) or sum(replay) >= whole else missed
+
+
+def worth_keeping(lengths: Sequence[int], most: int) -> int:
+    """How many of the newest payloads together are shorter than `most` bytes, those of the whole model."""
+    total, count = 0, 0
+    while count < len(lengths) and total + lengths[-1 - count] < most:
+        total += lengths[-1 - count]
+        count += 1
+    return count
+
+
+def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
+    count = replayed(held, now, [len(payload) for payload in payloads], len(whole))
+    if count is None:
+        return [("model", whole)]
+    return [("difference", payload) for payload in payloads[len(payloads) - count :]]
+
+
+def _stored(payloads: Sequence[bytes]) -> DownlinkState:
+    lengths = torch.tensor([len(payload) for payload in payloads], dtype=torch.int64)
+    together = np.frombuffer(b"".join(payloads), np.uint8)
+    return {"payloads": torch.from_numpy(together.copy()), "lengths": lengths}
+
+
+def _payloads(kept: DownlinkState) -> list[bytes]:
+    parts = torch.split(kept["payloads"], kept["lengths"].tolist())
+    return [part.cpu().numpy().tobytes() for part in parts]
