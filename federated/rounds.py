@@ -15,9 +15,10 @@ from federated.compressors import CohortState
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training import Updates
+from federated.metrics import Metrics
 from federated.run.drift import Drift, drift, drift_metrics
 from federated.run.setup import Setup
-from federated.run.state import Metrics, RunState
+from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import Distortion, distortion_metrics

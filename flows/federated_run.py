@@ -13,9 +13,10 @@ from federated.config.run import RunConfig
 from federated.federation.fingerprint import heterogeneity_metrics
 from federated.foundation.errors import Diverged
 from federated.foundation.masking import masked_errors
+from federated.metrics import Metrics
 from federated.run.segments import StopRule, segment_ends
 from federated.run.setup import Setup
-from federated.run.state import Metrics, RunState
+from federated.run.state import RunState
 from federated.study.study import Run
 from flows.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds

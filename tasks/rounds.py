@@ -17,10 +17,11 @@ from federated import rounds
 from federated.config.run import RunConfig
 from federated.evaluation import evaluate as evaluation
 from federated.foundation.masking import masked_errors
+from federated.metrics import Metrics
 from federated.rounds import Stages
 from federated.run import setup
 from federated.run.setup import Setup
-from federated.run.state import Metrics, RunState
+from federated.run.state import RunState
 from federated.user_code.containment import own_code_named
 from federated.wire import uplink as wire
 

@@ -24,13 +24,13 @@ from federated.report import (
     table,
     text_table,
 )
-from federated.report.costs.bytes_and_seconds import bytes_and_time, rate_and_distortion
 from federated.report.costs.front import pareto
-from federated.report.figures.style import arm_strokes, strokes
+from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
 from federated.report.findings.gap_closed import fieller, gap_closed
 from federated.report.findings.phrases import share_text
 from federated.report.findings.ranking import ranked
 from federated.report.findings.sentences import best_arm, sentences
+from federated.report.findings.strokes import arm_strokes, strokes
 from federated.report.findings.verdicts import choose_baseline, compare_paired
 from federated.study.study import StudyConfig
 

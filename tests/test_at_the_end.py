@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import entropy
 
 from federated.config.run import RunConfig
-from federated.evaluation.evaluate import evaluate, higher_is_better, metric_names
+from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import divergences, generalisation
 from federated.evaluation.sets import evaluated_sets
+from federated.metrics.names import higher_is_better, metric_names
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.run.setup import Setup, initial_state, prepare
 

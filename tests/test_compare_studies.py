@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from federated.foundation.errors import BadInput
+from federated.metrics import Metrics
 from federated.report import Report, RunResult, page_html
-from federated.run.state import Metrics
 from federated.study.study import StudyConfig
 from flows.command_line import main
 from tasks.tracking import runs

@@ -12,7 +12,7 @@ from federated.report.figures.arms.cost_curves import cost_curves
 from federated.report.figures.arms.figures import FIGURES
 from federated.report.figures.arms.rate_distortion import rate_distortion
 from federated.report.figures.legends import Facet, facets, keys
-from federated.report.figures.style import GREY, strokes
+from federated.report.findings.strokes import GREY, strokes
 
 ACCURACY = "generalisation/test_accuracy"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"

@@ -10,15 +10,9 @@ import torch
 from sklearn.metrics import log_loss
 
 from federated.config.run import RunConfig
-from federated.evaluation.evaluate import (
-    evaluate,
-    higher_is_better,
-    measures,
-    metric_names,
-    range_of,
-    range_of_differences,
-)
+from federated.evaluation.evaluate import evaluate, measures
 from federated.foundation.errors import Diverged
+from federated.metrics.names import higher_is_better, metric_names, range_of, range_of_differences
 from federated.run.setup import initial_state, prepare
 
 

@@ -11,11 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from federated.metrics.names import metric_label
 from federated.report import RunResult, arm_curves, arm_outcomes, learning_curves, partition_picture, png
 from federated.report.figures import style
 from federated.report.figures.clients.partition_picture import LABEL_COLOURS, _by_main_labels
 from federated.report.figures.glyphs import drawable
-from federated.report.figures.style import OKABE_ITO, metric_label, plain, strokes
+from federated.report.figures.style import plain
+from federated.report.findings.strokes import OKABE_ITO, strokes
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
 UP = "communication/uplink_bytes_total"

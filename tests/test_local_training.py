@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from federated.algorithms.schedules import SCHEDULES
 from federated.config.run import LocalTraining
 from federated.foundation.randomness import Purpose, generator
-from federated.local_training import SCHEDULES
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.batches import epoch_orders
 from federated.models import MODELS

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from federated.report import Report, RunResult, arm_outcomes, page_html, png, write_page
+from federated.report.figures.arms.charts import charts
 from federated.report.figures.arms.figures import FIGURES, drawn
-from federated.report.figures.style import NOT_DRAWN
 from federated.report.findings.results import arms_of
+from federated.report.findings.strokes import NOT_DRAWN
 from federated.report.page import sections
 from federated.report.page.sections import DETAILS, SECTIONS
 from federated.report.page.sections.section import first_rows
@@ -274,7 +275,9 @@ def test_a_chart_of_many_rounds_has_a_point_for_each_dot_and_both_ends() -> None
     history = tuple((at, {"generalisation/test_accuracy": at / 5000}) for at in range(5000))
     long = [replace(run, history=history) for run in many_arms(2)]
     rows = [
-        row for row in Report("s", tuple(long)).charts["by-round"]["data"]["values"] if row["arm"] == "arm 0"
+        row
+        for row in charts(Report("s", tuple(long)).drawn)["by-round"]["data"]["values"]
+        if row["arm"] == "arm 0"
     ]
     assert len(rows) == 300
     assert (rows[0]["round"], rows[-1]["round"]) == (0, 4999)

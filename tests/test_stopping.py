@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from federated.config.run import RunConfig, Stop
+from federated.metrics import Metrics
 from federated.run.segments import StopRule, segment_ends
-from federated.run.state import History, Metrics
+from federated.run.state import History
 
 ACCURACY, LOSS, TRAINING = "generalisation/test_accuracy", "generalisation/test_loss", "train/loss"
 

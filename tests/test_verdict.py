@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from federated.report import Report, RunResult, drawn, page_html
+from federated.report.figures.arms.charts import charts
 from federated.report.figures.arms.front import pareto_picture
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
 from federated.report.findings.by_seed import interval_over_seeds
@@ -228,7 +229,7 @@ def test_arms_with_different_main_metrics_have_a_column_each() -> None:
     assert (rows["a"]["test R²"], rows["b"]["test accuracy"]) == ("–", "–")
     assert rows["b"]["test R²"].startswith("0.500 [")
     report = Report("s", results)
-    assert report.charts == {}  # they would have room for one of the two
+    assert charts(report.drawn) == {}  # they would have room for one of the two
     assert "test R²" in page_html(report, drawn(report))
 
 
@@ -265,7 +266,7 @@ def test_a_poor_start_of_r2_does_not_flatten_the_interactive_chart(worst: float,
     r2 = "generalisation/test_r2"
     history = ((0, {r2: worst}), (1, {r2: 0.6}), (2, {r2: 0.8}))
     report = Report("s", [RunResult("s", "a", seed, "FINISHED", {}, history, r2) for seed in (0, 1)])
-    for layer in report.charts["by-round"]["layer"]:
+    for layer in charts(report.drawn)["by-round"]["layer"]:
         assert layer["encoding"]["y"]["scale"].get("domainMin") == (-1 if cut else None)
         assert layer["mark"].get("clip", False) == cut  # else marks at the ends of the axes are halved
         assert ("cut at −1" in layer["encoding"]["y"]["title"]) == cut

@@ -41,3 +41,11 @@ def cosine(final: float = 0.0) -> Schedule:
 def _check_factor(factor: float) -> None:
     if not 0 < factor <= 1:
         raise ValueError(f"factor must be in (0, 1], got {factor}")
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "step": step,
+    "exponential": exponential,
+    "cosine": cosine,
+}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from federated.evaluation.evaluate import evaluated, gap_sign
+from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.examples.examples import Task
 from federated.federation.federation import Federation
+from federated.metrics import Metrics
 from federated.metrics.calibration import Reliability, class_accuracy, confusion, reliability
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
@@ -23,7 +24,8 @@ from federated.metrics.measures import (
     grouped_r2,
     grouped_sums,
 )
-from federated.run.state import Metrics, RunState
+from federated.metrics.names import gap_sign
+from federated.run.state import RunState
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup

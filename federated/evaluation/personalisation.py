@@ -22,6 +22,7 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
+from federated.metrics import Metrics
 from federated.metrics.gaps import mean_over_clients
 from federated.metrics.measures import (
     HEADLINE,
@@ -29,7 +30,7 @@ from federated.metrics.measures import (
     example_measures,
     grouped_means,
 )
-from federated.run.state import Metrics, RunState
+from federated.run.state import RunState
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup

@@ -10,12 +10,12 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from data_partitioners import PARTITIONERS, Partitioner
 from data_partitioners.by_cluster import Encoder
 from federated.algorithms import ALGORITHMS, Algorithm
+from federated.algorithms.schedules import SCHEDULES, Schedule
 from federated.choices.choice import Choice, Kind, choice_of
 from federated.choices.schema import schema_of
 from federated.compressors import COMPRESSORS, Compressor
 from federated.datasets import DATASETS
 from federated.extension_points.contracts import held_algorithm, held_compressor, held_privacy, held_schedule
-from federated.local_training import SCHEDULES, Schedule
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.privacy import PRIVACY, Privacy

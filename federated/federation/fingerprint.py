@@ -21,7 +21,7 @@ from data_partitioners.heterogeneity import (
 from federated.federation.federation import Federation
 from federated.federation.per_partition_cache import once_per_partition
 from federated.foundation.randomness import Purpose, generator
-from federated.run.state import Metrics
+from federated.metrics import Metrics
 
 _LABELS, _FEATURES, _TARGETS, _DIRECTIONS = range(4)  # keys of Purpose.FINGERPRINT
 _FEATURE_EXAMPLES, _TARGET_EXAMPLES = 2_048, 20_000

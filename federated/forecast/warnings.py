@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from federated.config.run import RunConfig
-from federated.evaluation.evaluate import main_metric, range_of
 from federated.evaluation.outputs import outputs_of
 from federated.federation.federation import Federation
 from federated.metrics.client_intervals import FEWEST_CLIENTS
+from federated.metrics.names import main_metric, range_of
 from federated.run.segments import num_segments
 from federated.run.setup import Setup
 from federated.study.study import Run

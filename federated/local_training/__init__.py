@@ -1,15 +1,5 @@
-"""The engine: local training of the clients of a cohort. The registry holds its learning-rate schedules."""
+"""The engine: local training of the clients of a cohort."""
 
-from collections.abc import Callable
-
-from federated.algorithms.schedules import Schedule, constant, cosine, exponential, step
 from federated.local_training.steps.updates import LocalTrainer, Updates
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": constant,
-    "step": step,
-    "exponential": exponential,
-    "cosine": cosine,
-}
-
-__all__ = ["SCHEDULES", "LocalTrainer", "Schedule", "Updates"]
+__all__ = ["LocalTrainer", "Updates"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.examples.examples import Task
-from federated.run.state import Metrics
+from federated.metrics import Metrics
 
 MEASURES: dict[Task, tuple[str, ...]] = {"classification": ("loss", "accuracy"), "regression": ("mse", "mae")}
 """What is known of every single example and so can be averaged over any group of them."""

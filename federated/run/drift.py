@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.run.state import Metrics
+from federated.metrics import Metrics
 
 
 class Drift(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from federated.config.run import RunConfig, Stop
-from federated.evaluation.evaluate import higher_is_better
+from federated.metrics.names import higher_is_better
 from federated.run.state import Entry
 
 

@@ -16,7 +16,6 @@ from federated.compressors import Compressor
 from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
-from federated.evaluation.evaluate import metric_names
 from federated.federation.federation import Federation, partition_clients
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training import LocalTrainer
@@ -24,6 +23,7 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.memory import machine_bytes, shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
+from federated.metrics.names import metric_names
 from federated.models.flat_model import FlatModel
 from federated.models.objective import Loss, loss_of
 from federated.privacy import Privacy

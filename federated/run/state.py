@@ -18,11 +18,10 @@ from torch import Tensor
 from federated.algorithms import ServerState
 from federated.compressors import CohortState
 from federated.machine.files import whole
+from federated.metrics import Metrics
 
 DownlinkState = dict[str, Tensor]
 """What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
-Metrics = dict[str, float]
-"""Metric name, as in mlflow/README.md -> value."""
 Entry = tuple[int, Metrics]
 """A round, and what was measured in it or after it."""
 _FORMAT = 2  # the first with a digest

@@ -12,8 +12,9 @@ from torch import Tensor
 from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
+from federated.metrics import Metrics
 from federated.run.setup import Setup
-from federated.run.state import DownlinkState, Metrics, RunState
+from federated.run.state import DownlinkState, RunState
 from federated.wire.distortion import downlink_distortion
 from federated.wire.ledger import Parcel
 

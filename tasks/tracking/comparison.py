@@ -15,9 +15,9 @@ from federated.forecast import Forecast
 from federated.foundation.errors import BadInput, readable
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
+from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
-from federated.report.figures.style import metric_label
 from federated.report.findings.rerun import within
 from federated.report.findings.verdicts import BEST, paired_table
 from federated.report.page.notes import run_notes, study_note

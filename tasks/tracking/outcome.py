@@ -5,11 +5,11 @@ import json
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from federated.evaluation.evaluate import main_metric
 from federated.evaluation.final import generalisation
 from federated.federation.fingerprint import client_table
 from federated.federation.partition_files import partition_npz
 from federated.foundation.masking import masked_errors
+from federated.metrics.names import main_metric
 from federated.report import RunResult, federation_pictures, learning_curves, png
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.report.figures.clients.personalisation_picture import personalisation_picture

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
-from federated.evaluation.evaluate import main_metric
 from federated.federation.federation import Federation
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
+from federated.metrics.names import main_metric
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.environment import environment

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.store.entities.paged_list import PagedList
 
-from federated.evaluation.evaluate import main_metric
+from federated.metrics import Metrics
+from federated.metrics.names import main_metric
 from federated.report import RunResult
-from federated.run.state import Metrics
 from federated.study.names import is_study_name, study_name
 from tasks.tracking.store import connect
 

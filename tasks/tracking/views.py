@@ -12,7 +12,7 @@ import zlib
 from typing import Any
 from urllib.parse import quote
 
-from federated.evaluation.evaluate import higher_is_better
+from federated.metrics.names import higher_is_better
 from tasks.tracking.store import server_address
 from tasks.tracking.telling import tell
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from federated.evaluation.evaluate import higher_is_better
+from federated.metrics.names import higher_is_better
 from federated.report.findings.arms import ArmSummary, Spread
 from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.statistics.paired import half_width

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from federated.evaluation.evaluate import higher_is_better
 from federated.metrics.durations import unit_of
+from federated.metrics.names import higher_is_better
 from federated.report.findings.arms import Spread, amount_text, rounds_text, short_name, spread
 from federated.report.findings.results import (
     BYTES_PER_MB,

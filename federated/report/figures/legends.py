@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from federated.report.figures.style import AXIS_SEPARATOR, GREY, Stroke, plain
+from federated.report.figures.style import plain
 from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.strokes import AXIS_SEPARATOR, GREY, Stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

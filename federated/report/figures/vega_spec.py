@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from federated.report.figures.style import Stroke
 from federated.report.figures.vega_looks import CONFIG, as_dash, as_shape
+from federated.report.findings.strokes import Stroke
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]

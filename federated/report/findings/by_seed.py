@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federated.evaluation.evaluate import range_of, range_of_differences
+from federated.metrics import Metrics
+from federated.metrics.names import range_of, range_of_differences
 from federated.report.findings.results import RunResult
 from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
-from federated.run.state import Metrics
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
 
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
 from federated.report.costs.front import BEHIND, Place, pareto, problems_of
-from federated.report.figures.style import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.ranking import Ranked, ranked
 from federated.report.findings.rerun import study_command
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.findings.sentences import sentences
+from federated.report.findings.strokes import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
 from federated.study.looks import Looks
 
@@ -124,10 +123,3 @@ class Report:
             if shown == every
             else f"{shown} of {every:,} arms are shown: the baseline, the front and the best"
         )
-
-    @cached_property
-    def charts(self) -> dict[str, Any]:
-        """Name -> Vega-Lite specification of the interactive charts."""
-        from federated.report.figures.arms.charts import charts
-
-        return charts(self.drawn)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from federated.evaluation.evaluate import higher_is_better
+from federated.metrics.names import higher_is_better, metric_label
 from federated.report.costs.front import Place, pareto, problems_of
-from federated.report.figures.style import metric_label
 from federated.report.findings.arms import NOTHING, ArmSummary, Spread, compare, number_text, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed

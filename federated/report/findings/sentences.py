@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
-from federated.evaluation.evaluate import higher_is_better
-from federated.report.figures.style import metric_label
+from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds, outcomes_of
 from federated.report.findings.gap_closed import GapClosed, gap_closed
 from federated.report.findings.identical_arms import identical_arms

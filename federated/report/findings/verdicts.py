@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from federated.evaluation.evaluate import higher_is_better, range_of_differences
 from federated.foundation.errors import BadInput
+from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.by_seed import BySeed, outcomes_of
 from federated.report.findings.results import RunResult, arms_of, candidates, same_partition
 from federated.report.statistics.by_ranks import RankedScores, outlying

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from federated.report.figures.arms.charts import charts
+from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
 from federated.report.page.scripts import as_data, glue, hash_of, vega
-from federated.report.page.sections import DETAILS, SECTIONS, Pictures, Section
+from federated.report.page.sections import DETAILS, SECTIONS, Drawings, Pictures, Section
 from federated.report.page.templates import templates
 
 if TYPE_CHECKING:
@@ -25,42 +27,42 @@ def write_page(path: Path, report: Report, pictures: Pictures) -> None:
 
 def page_html(report: Report, pictures: Pictures) -> str:
     """The whole report. All text is escaped. pictures: title -> PNG, see `figures.drawn`."""
-    pages = templates()
+    pages, drawings = templates(), Drawings(pictures, charts(report.drawn))
     return pages.get_template("page.html").render(
         report=report,
         summary=_summary(report),
-        sections=_rendered(SECTIONS, pages, report, pictures),
-        details=_rendered(DETAILS, pages, report, pictures),
-        scripts=_scripts(report),
+        sections=_rendered(SECTIONS, pages, report, drawings),
+        details=_rendered(DETAILS, pages, report, drawings),
+        scripts=_scripts(drawings.charts),
         digests=sorted({run.data_digest for run in report.results} - {""}),
     )
 
 
-def _scripts(report: Report) -> dict[str, Any] | None:
+def _scripts(specifications: Mapping[str, Spec]) -> dict[str, Any] | None:
     """The scripts of the page and what they are told; None where there is no chart to draw."""
-    if not report.charts:
+    if not specifications:
         return None
     sources = [vega(), glue()]
     return {
         # Not of a user's making, and looked at: no `</script` in them, see the tests.
         "sources": [Markup(source) for source in sources],
         "hashes": Markup(" ".join(hash_of(source) for source in sources)),
-        "data": Markup(as_data(report.charts)),
+        "data": Markup(as_data(specifications)),
     }
 
 
 def _rendered(
-    sections: Iterable[Section], pages: Environment, report: Report, pictures: Pictures
+    sections: Iterable[Section], pages: Environment, report: Report, drawings: Drawings
 ) -> list[tuple[Section, Markup]]:
     """The sections that have something to show, with their HTML."""
     shown = []
     parts = pages.get_template("parts.html").module
     for section in sections:
-        content = section.content(report, pictures)
+        content = section.content(report, drawings)
         if content is not None:
             template = pages.get_template(section.template)
             # What a template gives is escaped already.
-            shown.append((section, Markup(template.render(content, parts=parts, pictures=pictures))))
+            shown.append((section, Markup(template.render(content, parts=parts, pictures=drawings.pictures))))
     return shown
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, problems_of, total_megabytes
 from federated.report.figures.arms.curve_charts import by_round, by_seconds, by_uplink
 from federated.report.figures.arms.curves import LOG_FROM
-from federated.report.figures.style import metric_label
 from federated.report.figures.vega_looks import DOMINATED, GREY_LINE
 from federated.report.figures.vega_spec import (
     PALE,

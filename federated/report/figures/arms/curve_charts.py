@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from federated.metrics.names import metric_label
 from federated.report.figures.arms.curves import LOG_FROM, MeanCurve, mean_curves
-from federated.report.figures.style import metric_label
 from federated.report.figures.vega_looks import as_dash
 from federated.report.figures.vega_spec import (
     PALE,

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from federated.report.figures.legends import legend_below, legend_height
-from federated.report.figures.style import (
-    Stroke,
-    arm_strokes,
-    blank,
-    finite,
-    label_pair,
-    logarithmic_x,
-    plain,
-    say,
-)
+from federated.report.figures.style import blank, finite, label_pair, logarithmic_x, plain, say
 from federated.report.findings.arms import compare
 from federated.report.findings.results import UPLINK, RunResult, arms_of, candidates
+from federated.report.findings.strokes import Stroke, arm_strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from federated.report.costs.bytes_and_seconds import bytes_and_time, rate_and_distortion
+from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
 from federated.report.figures.arms.curves import arm_curves
 from federated.report.figures.arms.front import pareto_picture
 from federated.report.figures.arms.intervals import difference_picture, gap_picture

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, Place, Problem, pareto, problems_of, total_megabytes
 from federated.report.figures.legends import legend_below
-from federated.report.figures.style import GREY, Stroke, arm_strokes, blank, metric_label
+from federated.report.figures.style import blank
 from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import RunResult
+from federated.report.findings.strokes import GREY, Stroke, arm_strokes
 from federated.report.statistics.paired import Interval
 
 if TYPE_CHECKING:

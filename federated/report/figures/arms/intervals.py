@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from federated.report.figures.style import GREY, Stroke, arm_strokes, blank, metric_label, plain
+from federated.metrics.names import metric_label
+from federated.report.figures.style import blank, plain
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP
 from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.strokes import GREY, Stroke, arm_strokes
 from federated.report.findings.verdicts import Paired
 from federated.report.statistics.paired import Interval
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.report.figures.style import Stroke, arm_strokes, blank, metric_label, plain
+from federated.metrics.names import metric_label
+from federated.report.figures.style import blank, plain
 from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.strokes import Stroke, arm_strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

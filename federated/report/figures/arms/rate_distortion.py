@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from federated.metrics.names import metric_label
 from federated.report.figures.legends import Facet, facets, handles_of, keys, legend_below, legend_height
-from federated.report.figures.style import Stroke, arm_strokes, blank, logarithmic_x, metric_label, plain, say
+from federated.report.figures.style import blank, logarithmic_x, plain, say
 from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.strokes import Stroke, arm_strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,12 @@ import numpy as np
 
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES
 from data_partitioners.one_parameter import ONE_PARAMETER
+from federated.metrics.names import metric_label
 from federated.report.figures.clients.fingerprint_table import in_words
 from federated.report.figures.legends import line_of
-from federated.report.figures.style import GREY, Stroke, arm_strokes, blank, metric_label, plain
+from federated.report.figures.style import blank, plain
 from federated.report.findings.results import RunResult, candidates
+from federated.report.findings.strokes import GREY, Stroke, arm_strokes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

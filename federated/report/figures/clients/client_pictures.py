@@ -9,7 +9,8 @@ import numpy as np
 from federated.evaluation.final import Generalisation
 from federated.metrics.calibration import class_accuracy
 from federated.metrics.measures import HEADLINE
-from federated.report.figures.style import GREY, OKABE_ITO, Margins, blank, plain, say
+from federated.report.figures.style import Margins, blank, plain, say
+from federated.report.findings.strokes import GREY, OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

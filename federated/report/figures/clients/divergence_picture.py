@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_partitioners.heterogeneity import Fingerprint
-from federated.report.figures.style import GREY, OKABE_ITO, Margins, blank, say
+from federated.report.figures.style import Margins, blank, say
+from federated.report.findings.strokes import GREY, OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from federated.report.figures.style import (
-    GREY,
-    OKABE_ITO,
-    Margins,
-    blank,
-    finite,
-    label_pair,
-    label_rounds,
-    metric_label,
-    plain,
-    say,
-)
+from federated.metrics.names import metric_label
+from federated.report.figures.style import Margins, blank, finite, label_pair, label_rounds, plain, say
 from federated.report.findings.results import TRAINING_LOSS, UPLINK, RunResult
+from federated.report.findings.strokes import GREY, OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.report.figures.style import OKABE_ITO, Margins, blank, plain
+from federated.report.figures.style import Margins, blank, plain
+from federated.report.findings.strokes import OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

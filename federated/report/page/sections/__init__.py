@@ -1,6 +1,6 @@
 """The sections of a report's page, in their order.
 
-To add one: a file here with a function `(report, pictures) -> content of the template, or None`, a template of the same
+To add one: a file here with a function `(report, drawings) -> content of the template, or None`, a template of the same
 name beside it, and a line in `SECTIONS`. A section that is one figure is `picture(title)`, with a line in
 `federated/report/figures/arms/figures.py`. All text in templates is escaped.
 """
@@ -18,10 +18,10 @@ from federated.report.page.sections.failed import failed, running
 from federated.report.page.sections.forecast_and_fact import forecast_and_fact
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.ranking import ranking
-from federated.report.page.sections.section import Pictures, Section, picture
+from federated.report.page.sections.section import Drawings, Pictures, Section, picture
 from federated.report.page.sections.target import target
 
-__all__ = ["DETAILS", "SECTIONS", "Pictures", "Section"]
+__all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
 SECTIONS = (
     Section("Failed runs", "failed.html", failed),

@@ -6,10 +6,10 @@ from typing import Any
 
 from federated.federation.data_table import HEADER
 from federated.report.findings.findings import Report
-from federated.report.page.sections.section import Pictures
+from federated.report.page.sections.section import Drawings
 
 
-def data(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def data(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """A table a data set, as they were when the study began."""
     if report.foreseen is None or not report.foreseen.data:
         return None

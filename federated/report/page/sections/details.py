@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from federated.report.figures.style import metric_label
+from federated.metrics.names import metric_label
 from federated.report.findings.arms import final_text, text_table
 from federated.report.findings.findings import Report
 from federated.report.findings.results import RunResult, candidates
-from federated.report.page.sections.section import Pictures, first_rows
+from federated.report.page.sections.section import Drawings, first_rows
 
 _SPREADS = (
     "Mean ± sample standard deviation over the finished seeds, at the last round. "
@@ -16,12 +16,12 @@ _SPREADS = (
 )
 
 
-def study_file(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def study_file(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The study as it was asked, resolved."""
     return {"text": report.question.strip()} if report.question.strip() else None
 
 
-def all_metrics(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def all_metrics(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """Every final metric of every arm."""
     header, every = text_table(report.arms)
     titles = [name.replace("_", " ") for name in header]
@@ -29,7 +29,7 @@ def all_metrics(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     return {"header": titles, "rows": rows, "note": f"{_SPREADS} {left_out}", "main": 2} if rows else None
 
 
-def every_run(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def every_run(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """A row a run, with its partition and where it is in MLflow."""
     runs, left_out = first_rows(report.results, "runs")
     rows = [_run_row(run) for run in runs]
@@ -40,7 +40,7 @@ def every_run(report: Report, pictures: Pictures) -> dict[str, Any] | None:
     )
 
 
-def shared_settings(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def shared_settings(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The settings that every run but the anchors has with the same value, seed aside."""
     if not report.results:
         return None
@@ -50,7 +50,7 @@ def shared_settings(report: Report, pictures: Pictures) -> dict[str, Any] | None
     return {"pairs": pairs} if pairs else None
 
 
-def environment(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def environment(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """Versions and machine."""
     return {"pairs": dict(report.environment)} if report.environment else None
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.page.sections.section import Pictures, first_rows
+from federated.report.page.sections.section import Drawings, first_rows
 
 
-def failed(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def failed(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The runs themselves."""
     runs, left_out = first_rows([run for run in report.results if run.failed], "failed runs")
     return {"runs": runs, "left_out": left_out} if runs else None
 
 
-def running(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def running(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The runs that had not ended when the report was made."""
     runs, left_out = first_rows([run for run in report.results if run.running], "runs")
     return {"runs": runs, "left_out": left_out} if runs else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.page.sections.section import Pictures
+from federated.report.page.sections.section import Drawings
 
 
-def forecast_and_fact(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def forecast_and_fact(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The table, and what the forecast warned of."""
     if report.foreseen is None:
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.page.sections.section import Pictures
+from federated.report.page.sections.section import Drawings
 
 
-def partitions(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def partitions(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """What a picture shows -> PNG, and a note on those that are not shown."""
     if not (report.partitions or report.partitions_note):
         return None

@@ -8,10 +8,10 @@ from federated.report.findings.findings import Report
 from federated.report.findings.phrases import looks_text
 from federated.report.findings.results import shared_partitions
 from federated.report.findings.verdicts import BEST
-from federated.report.page.sections.section import Pictures, first_rows
+from federated.report.page.sections.section import Drawings, first_rows
 
 
-def ranking(report: Report, pictures: Pictures) -> dict[str, Any]:
+def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
     """Rows, how arms are drawn, and what the note says of the comparison."""
     rows, left_out = first_rows(report.ranking, "arms, the best")
     return {

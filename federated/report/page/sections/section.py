@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from federated.report.figures.vega_spec import arms_drawn
+from federated.report.figures.vega_spec import Spec, arms_drawn
 from federated.report.findings.findings import Report
 
 T = TypeVar("T")
@@ -16,16 +16,23 @@ Pictures = Mapping[str, bytes]
 """Title -> PNG of the figures that were drawn."""
 
 
+class Drawings(NamedTuple):
+    """What was drawn of a report. charts: name -> specification of the interactive charts, see `charts.CHARTS`."""
+
+    pictures: Pictures
+    charts: Mapping[str, Spec]
+
+
 class Section(NamedTuple):
     """A heading and what is below it.
 
     template: a file in this folder, in Jinja, which sees what `content` returns and the macros of `parts.html`.
-    content: what the section shows of a report and its pictures; None: nothing, and it is left out.
+    content: what the section shows of a report and its drawings; None: nothing, and it is left out.
     """
 
     title: str
     template: str
-    content: Callable[[Report, Pictures], Mapping[str, Any] | None]
+    content: Callable[[Report, Drawings], Mapping[str, Any] | None]
 
     @property
     def anchor(self) -> str:
@@ -46,11 +53,11 @@ def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:
     charts: names of `charts.CHARTS` that take the figure's place where scripts run, below buttons for the arms in them.
     """
 
-    def content(report: Report, pictures: Pictures) -> dict[str, Any] | None:
-        if title not in pictures:
+    def content(report: Report, drawings: Drawings) -> dict[str, Any] | None:
+        if title not in drawings.pictures:
             return None
-        live = [name for name in charts if name in report.charts]
-        drawn = set[str]().union(*(arms_drawn(report.charts[name]) for name in live))
+        live = [name for name in charts if name in drawings.charts]
+        drawn = set[str]().union(*(arms_drawn(drawings.charts[name]) for name in live))
         looks = {arm: look for arm, look in report.looks.items() if arm in drawn}
         return {"name": title, "note": note, "live": live, "looks": looks}
 

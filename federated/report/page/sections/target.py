@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.page.sections.section import Pictures, first_rows
+from federated.report.page.sections.section import Drawings, first_rows
 
 
-def target(report: Report, pictures: Pictures) -> dict[str, Any] | None:
+def target(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The table and its note."""
     costs = report.costs
     rows, left_out = first_rows(costs.rows, "arms")
