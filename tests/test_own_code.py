@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -385,6 +386,49 @@ def test_a_decorated_function_takes_what_its_decorator_says(folder: Path) -> Non
     )
     assert built(study(folder, model="nets:f(any=1)")) == ["any"]
     assert built(study(folder, model="nets:g(width=3)")) == 3
+
+
+DECORATORS = {
+    "plain": "def deco(f):\n    def inner(*given, **stated):\n        return f(*given, **stated)\n    return inner\n",
+    "object": "class deco:\n    def __init__(self, f):\n        self.f = f\n"
+    "    def __call__(self, *given, **stated):\n        return self.f(*given, **stated)\n",
+    "partial": "from functools import partial as deco\n",
+}
+
+
+@pytest.mark.parametrize("what", DECORATORS)
+def test_a_decorator_from_a_module_beside_it_makes_what_is_the_persons_own(folder: Path, what: str) -> None:
+    write(
+        folder,
+        helpers=DECORATORS[what],
+        nets="from helpers import deco\n@deco\ndef f(s, n, width=1):\n    return s, n, width\n",
+    )
+    assert built(study(folder, model="nets:f(width=3)")) == ((64,), 10, 3)
+
+
+def test_a_decorator_makes_nothing_of_pythons_the_persons_own(folder: Path) -> None:
+    write(
+        folder,
+        helpers="import subprocess\ndef deco(f):\n    return subprocess.check_output\n",
+        nets="from helpers import deco\n@deco\ndef f(s, n): ...\n",
+    )
+    with pytest.raises(ValueError, match="it comes from subprocess, not from nets"):
+        built(study(folder, model="nets:f"))
+
+
+def test_the_names_of_own_modules_are_shown_as_the_person_wrote_them(folder: Path) -> None:
+    write(folder, helpers="def g(s, n): ...\n", nets="from helpers import g as f\ndef h(s, n): ...\n")
+    write(folder, late="from helpers import nothing\ndef f(s, n): ...\n")
+    write(folder, swapped="def f(s, n): ...\nfrom helpers import g as f\n")
+    write(folder, shown="class C: ...\nraise RuntimeError(C)\ndef f(s, n): ...\n")
+    for module, said in (
+        ("late", "'nothing' from 'helpers'"),
+        ("swapped", "it comes from helpers, not from swapped"),
+        ("shown", "<class 'shown.C'>"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)) as error:
+            built(study(folder, model=f"{module}:f"))
+        assert PRIVATE not in str(error.value)
 
 
 def test_what_a_module_makes_of_a_name_while_it_runs_is_looked_at_again(folder: Path) -> None:

@@ -319,11 +319,37 @@ def test_a_schedule_is_asked_for_every_round_before_the_first(what, own):
     assert str(raised.value).startswith(f"schedule: {name}:warm")
 
 
+REMEMBER = {
+    "a counter": "c = itertools.count()\n    return lambda done, rounds: 1.0 / (1 + next(c))",
+    "a counter that shows late": "c = itertools.count()\n    return lambda done, rounds: 1.0 if next(c) < 200 else 0.5",
+    "the last factor": "s = [1.0]\n    return lambda done, rounds: s.append(s[-1] * 0.9) or s[-1]",
+    "drawn each time": "return lambda done, rounds: random.random()",
+    "drawn once": "x = random.random()\n    return lambda done, rounds: x",
+    "a global": "return lambda done, rounds: float(CALLS.append(1) or len(CALLS))",
+}
+
+
+@pytest.mark.parametrize("what", REMEMBER)
+def test_a_schedule_whose_factor_depends_on_earlier_calls_is_refused(what, own):
+    name = own(f"import itertools, random\nCALLS = []\ndef warm():\n    {REMEMBER[what]}\n")
+    with pytest.raises(OwnCodeFailed, match="depend on \\(rounds done, rounds\\) alone") as raised:
+        prepare(config_of(local={"schedule": f"{name}:warm"}))
+    assert str(raised.value).startswith(f"schedule: {name}:warm returns ")
+
+
+def test_a_schedule_that_keeps_what_it_computed_is_none_of_them(own):
+    name = own(
+        "def warm():\n    known = {}\n    return lambda done, rounds: known.setdefault(done, 0.9**done)\n"
+    )
+    prepare(config_of(local={"schedule": f"{name}:warm"}))
+
+
 ALGORITHM = """
 import torch
 from federated.algorithms import Algorithm
 from federated.algorithms.local_terms import LocalTerms
 def mine():
+    calls = []
     def update(state, parameters, mean):
         {update}
     return Algorithm(init=lambda p: {init}, update=update, terms=lambda s, c: {terms})
@@ -344,6 +370,18 @@ ALGORITHMS = {
     "in place of the mean": (
         {"update": "return state, parameters + mean.mul_(2)"},
         r"changes the mean update in place",
+    ),
+    "a counter of its own": (
+        {"update": "calls.append(1); return state, parameters + mean / len(calls)"},
+        r"update returns something else when it is called again with the same arguments",
+    ),
+    "a counter that goes into the state": (
+        {"update": "calls.append(1); return {'n': torch.tensor(len(calls))}, parameters + mean"},
+        r"update returns something else when it is called again",
+    ),
+    "terms that are drawn": (
+        {"terms": "LocalTerms(proximal=float(torch.rand(())))"},
+        r"terms returns something else when it is called again",
     ),
     "exit": ({"update": "raise SystemExit(0)"}, r"update fails: SystemExit: 0 \(own_"),
     "state": ({"init": "[1]"}, r"init must return a mapping of tensors, got a list"),
@@ -373,6 +411,10 @@ def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
         "def texts():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(encode=lambda s, d, g: (['x'] * len(d), s))\n"
         "def quiet():\n    return Privacy(clip=lambda deltas: deltas)\n"
+        "def noisy():\n    kept = lambda d: torch.zeros(len(d), dtype=torch.bool)\n"
+        "    return Privacy(clip=lambda d: (d + torch.rand(()), kept(d)))\n"
+        "def drawn():\n    plain = COMPRESSORS['none']()\n"
+        "    return plain._replace(encode=lambda s, d, g: plain.encode(s, d + torch.rand(()), g))\n"
     )
     for changes, message in (
         (
@@ -382,6 +424,11 @@ def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
         (
             {"compression": {"uplink": f"{name}:texts"}},
             "texts: encode must return bytes for each of 2 clients",
+        ),
+        ({"privacy": f"{name}:noisy"}, "noisy: clip returns something else when it is called again"),
+        (
+            {"compression": {"uplink": f"{name}:drawn"}},
+            "drawn: encode returns something else when it is called again",
         ),
         ({"privacy": f"{name}:quiet"}, r"quiet: clip must return \(updates, clipped\), got float32"),
     ):
@@ -564,3 +611,76 @@ def go():
         print("contained", flush=True)
     eval(compile("os._exit(5)", "<not theirs>", "eval"))
 """
+
+
+FITS_NOT = """
+import numpy as np
+from enum import Enum
+from typing import Annotated
+from pydantic import Field
+from torch import nn
+from federated.algorithms import ALGORITHMS, Algorithm
+from federated.compressors import COMPRESSORS, Compressor
+from federated.foundation.errors import BadInput
+from federated.networks import NETWORKS
+from federated.privacy import PRIVACY
+
+class Kind(Enum):
+    plain = "plain"
+
+Width = Annotated[int, Field(gt=0)]
+
+def model(shape, outputs, kind: Kind = Kind.plain, width: Width = 1):
+    if width > 9:
+        raise BadInput("too wide")
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[-1] ** 2, outputs))
+def schedule(width: Width = 1):
+    return lambda done, rounds: 1.0
+def algorithm(votes: Width = 1) -> Algorithm:
+    return ALGORITHMS["fedavg"]()._replace(votes=votes > 1)
+def compressor(width: Width = 1) -> Compressor:
+    return COMPRESSORS["none"]()._replace(difference=width > 1)
+def privacy(width: Width = 1):
+    return PRIVACY["none"]()
+def network(width: Width = 1):
+    return NETWORKS["4g"]()
+def dataset(width: Width = 1):
+    return np.ones((3, 4), "f"), np.arange(3)
+def partitioner(pool, num_clients, generator, width: Width = 1):
+    return np.array_split(np.arange(pool.size), num_clients)
+"""
+NOT_TAKEN = [
+    ("model", {"kind": "other"}, "kind: input should be 'plain', got 'other'"),
+    ("model", {"width": 10}, "BadInput: too wide"),
+    ("algorithm", {"votes": 2}, "the votes of sign"),
+    ("compression.uplink", {"width": 2}, "an update is a difference already"),
+    ("dataset", {}, "has 1 example"),
+    *(
+        (field, {"votes" if field == "algorithm" else "width": 0}, "input should be greater than 0, got 0")
+        for field in (
+            "model",
+            "local.schedule",
+            "algorithm",
+            "compression.uplink",
+            "compression.downlink",
+            "privacy",
+            "network",
+            "dataset",
+            "partitioner",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "arguments", "said"), NOT_TAKEN, ids=str)
+def test_what_only_running_code_refuses_fails_its_arm_alone(field, arguments, said, own):
+    factory = {"local.schedule": "schedule"}.get(field, "compressor" if "." in field else field)
+    choice = {"name": f"{own(FITS_NOT)}:{factory}", **arguments}
+    first, _, rest = field.partition(".")
+    bad = Run("bad", config_of(**{first: {rest: choice} if rest else choice}))
+    faults = check_runs([Run("sound", config_of()), bad])
+    assert set(faults) == {"bad · seed 0"}
+    assert said in faults["bad · seed 0"]
+    assert field.partition(".")[2] in faults["bad · seed 0"]
+    with pytest.raises(BadInput, match=re.escape(said)):
+        check_runs([bad])

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from federated.choices.choice import Choice
 from federated.config.run import RunConfig
 from federated.extension_points.compatibility import check_votes, check_ways
-from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.foundation.errors import OwnCodeFailed
 
 
 def own_code(config: RunConfig) -> dict[str, str]:
@@ -20,22 +20,21 @@ def own_code(config: RunConfig) -> dict[str, str]:
 def check_own_code(config: RunConfig) -> None:
     """Import the person's own code and make from it what the run needs.
 
-    Raises BadInput where it is not there or not to be used, OwnCodeFailed where it fails.
+    Raises OwnCodeFailed where it is not there, fails, does not take what is stated or does not go with the rest: all
+    that is known only once it runs, and of this run alone.
     """
     for field, choice in _choices(config):
         if choice.own_code():
             try:
                 choice.build()
-            except OwnCodeFailed as error:
-                raise OwnCodeFailed(f"{field}: {error}") from error
             except ValueError as error:
-                raise BadInput(f"{field}: {error}") from error
+                raise OwnCodeFailed(f"{field}: {error}") from error
     if own_code(config):
         try:
             check_ways(config.compression.uplink, config.compression.downlink, run_own_code=True)
             check_votes(config.algorithm, config.compression.uplink, run_own_code=True)
         except ValueError as error:
-            raise BadInput(str(error)) from error
+            raise OwnCodeFailed(str(error)) from error
 
 
 def _choices(part: BaseModel, path: str = "") -> Iterator[tuple[str, Choice]]:

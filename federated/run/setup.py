@@ -31,7 +31,7 @@ from federated.run.budget import centralised_training, terms_in_turn
 from federated.run.state import RunState
 from federated.study.study import Run
 from federated.trials import Products, flat_model, tried_model, try_products
-from federated.user_code.containment import own_code_named, title
+from federated.user_code.containment import is_own, own_code_named, title
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def prepare(config: RunConfig) -> Setup:
 def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     check_own_code(config)
-    federation = partition_clients(config)
+    federation = _federation(config)
     _check(config, federation)
     _check_personalisation(config, federation)
     clients = Partition(federation.clients, federation.names)
@@ -160,6 +160,16 @@ def initial_state(setup: Setup) -> RunState:
         server=setup.algorithm.init(parameters[: setup.model.num_trainable]),
         clients={},
     )
+
+
+def _federation(config: RunConfig) -> Federation:
+    """Raises OwnCodeFailed where what does not fit is what a person's own data set or partitioner returned."""
+    try:
+        return partition_clients(config)
+    except BadInput as error:
+        if is_own(config.dataset) or is_own(config.partitioner):
+            raise OwnCodeFailed(str(error)) from error
+        raise
 
 
 def _check(config: RunConfig, federation: Federation) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from federated.algorithms import Algorithm
+from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
@@ -18,12 +19,26 @@ from federated.privacy import Privacy
 _MOST_ROUNDS = 1000
 _CLIENTS = 2
 _SIZE = 1e-2  # of the updates' coordinates
+_SAME = 1e-5  # how far two calls with the same arguments may be apart, as a share: a sum in threads has no fixed order
 
 
-def try_schedule(schedule: Schedule, rounds: int) -> None:
-    """Ask for the factor of every round, of a thousand of them at most. It raises OwnCodeFailed where one is none."""
-    for done in np.unique(np.linspace(0, rounds - 1, min(rounds, _MOST_ROUNDS)).astype(int)).tolist():
-        schedule(done, rounds)
+def try_schedule(name: str, make: Callable[[], Schedule], rounds: int) -> None:
+    """Ask for the factor of every round, of a thousand of them at most, in order and from the last to the first.
+
+    Raises OwnCodeFailed where one is none, or depends on what was asked before: a run that goes on from a checkpoint, a
+    round that is tried again and processes side by side ask in other orders.
+    """
+    asked = np.unique(np.linspace(0, rounds - 1, min(rounds, _MOST_ROUNDS)).astype(int)).tolist()
+    schedule = make()
+    factors = {done: schedule(done, rounds) for done in asked}
+    for other in (make(), *[schedule] * -(-_MOST_ROUNDS // len(asked))):
+        for done in reversed(asked):
+            if (factor := other(done, rounds)) != factors[done]:
+                raise OwnCodeFailed(
+                    f"schedule: {name} returns {factors[done]:g} before round {done + 1} of {rounds}, and {factor:g} "
+                    "when it is asked again: the factor must depend on (rounds done, rounds) alone, not on a counter "
+                    "or on random numbers"
+                )
 
 
 def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: Sequence[int]) -> None:
@@ -31,14 +46,17 @@ def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: 
     what = f"algorithm: {name}"
     mean, given = _updates(parameters)[0], parameters.clone()
     state = algorithm.init(given)
-    algorithm.terms(state, clients)
+    terms = algorithm.terms(state, clients)
     kept = {key: value.clone() for key, value in state.items()}
     arguments = {"the parameters": (given, parameters), "the mean update": (mean, mean.clone())}
-    stepped = algorithm.update(state, given, mean)[1]
+    after, stepped = algorithm.update(state, given, mean)
     arguments |= {f"the state's {key}": (state[key], value) for key, value in kept.items()}
     _check_unchanged(f"{what}: update", arguments)
     if not torch.isfinite(stepped).all():
         raise OwnCodeFailed(f"{what}: update returns numbers that are not finite for small finite updates")
+    later, again = algorithm.update(state, given, mean)
+    _check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
+    _check_pure(f"{what}: terms", _tensors(terms), _tensors(algorithm.terms(state, clients)))
 
 
 def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> None:
@@ -47,10 +65,16 @@ def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> Non
     updates = _updates(parameters).cpu()
     before = updates.clone()
     state = compressor.init(*updates.shape)
-    numbers = [generator(0, Purpose.COMPRESSION, client) for client in range(_CLIENTS)]
-    payloads, _ = compressor.encode(state, updates, numbers)
+    (payloads, _), (others, _) = (
+        compressor.encode(
+            state, updates, [generator(0, Purpose.COMPRESSION, client) for client in range(_CLIENTS)]
+        )
+        for _ in range(2)
+    )
     decoded, again = (compressor.decode(payloads, parameters.numel()) for _ in range(2))
     _check_unchanged(f"{what}: encode", {"the updates": (updates, before)})
+    if payloads != others:
+        raise OwnCodeFailed(f"{what}: encode {_IMPURE}")
     if not torch.equal(decoded, again):
         raise OwnCodeFailed(f"{what}: decode makes something else of the same payload each time")
     if not torch.isfinite(decoded).all():
@@ -67,6 +91,29 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
         raise OwnCodeFailed(
             f"privacy: {name}: clip returns numbers that are not finite for small finite updates"
         )
+    _check_pure(f"privacy: {name}: clip", {"updates": bounded}, {"updates": privacy.clip(updates)[0]})
+
+
+_IMPURE = (
+    "returns something else when it is called again with the same arguments: it must depend on them alone, as a round "
+    "that failed is tried again; keep what changes in the state, and draw from the generators that are given"
+)
+
+
+def _check_pure(what: str, first: Mapping[str, Tensor], again: Mapping[str, Tensor]) -> None:
+    """Raise where two calls with the same arguments returned other tensors, NaN being equal to itself."""
+    same = first.keys() == again.keys() and all(
+        value.shape == again[key].shape
+        and torch.allclose(value, again[key], rtol=_SAME, atol=0, equal_nan=True)
+        for key, value in first.items()
+    )
+    if not same:
+        raise OwnCodeFailed(f"{what} {_IMPURE}")
+
+
+def _tensors(terms: LocalTerms) -> dict[str, Tensor]:
+    """Those that are stated."""
+    return {name: torch.as_tensor(value) for name, value in vars(terms).items() if value is not None}
 
 
 def _updates(parameters: Tensor) -> Tensor:

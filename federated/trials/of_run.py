@@ -75,7 +75,7 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
 def try_products(config: RunConfig, products: Products, parameters: Tensor) -> None:
     """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
     if is_own(config.local.schedule):
-        try_schedule(config.local.schedule.build(), config.rounds)
+        try_schedule(title(config.local.schedule), config.local.schedule.build, config.rounds)
     if is_own(config.algorithm):
         try_algorithm(title(config.algorithm), products.algorithm, parameters, [0])
     ways: tuple[tuple[Choice, Compressor], ...] = (

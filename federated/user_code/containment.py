@@ -58,11 +58,12 @@ def own_code_named(config: Flat) -> Iterator[None]:
     """
     try:
         yield
-    except (BadInput, Diverged):
+    except OwnCodeFailed:
         raise
     except BaseException as error:
         frame = place_of(error)
-        if not is_fault(error) or (frame is None and isinstance(error, Exception)):
+        ours = isinstance(error, BadInput | Diverged) and frame is None
+        if ours or not is_fault(error) or (frame is None and isinstance(error, Exception)):
             raise
         named = _name_of(None if frame is None else frame[0], config.flat())
         raise OwnCodeFailed(f"{named}: {explained(error)}") from error

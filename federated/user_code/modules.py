@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -23,8 +24,8 @@ from federated.foundation.errors import OwnCodeFailed
 from federated.machine.torch_settings import torch_kept
 from federated.user_code.containment import contained
 from federated.user_code.files import Sources, file_below, is_beside
-from federated.user_code.permission import PRIVATE
-from federated.user_code.source import OwnCode, is_allowed
+from federated.user_code.permission import PRIVATE, without_private
+from federated.user_code.source import OwnCode, is_allowed, is_ours
 
 
 def loaded(own: OwnCode) -> Callable[..., Any]:
@@ -44,12 +45,25 @@ def loaded(own: OwnCode) -> Callable[..., Any]:
         raise ValueError(
             f"{own.name!r} is a {type(found).__name__}, not a function or class that can be called"
         )
-    defined = str(getattr(found, "__module__", ""))
-    if defined != module.__name__ and not (own.root is None and is_allowed(defined)):
+    inner = found
+    while isinstance(inner, partial):
+        inner = inner.func
+    defined = str(getattr(inner, "__module__", None) or type(inner).__module__)
+    if not _is_from(own, defined, module.__name__):
         raise ValueError(
-            f"cannot use {own.name!r}: it comes from {defined or 'elsewhere'}, not from {own.module}"
+            f"cannot use {own.name!r}: it comes from {without_private(defined)}, not from {own.module}"
         )
     return found  # type: ignore[no-any-return]
+
+
+def _is_from(own: OwnCode, defined: str, module: str) -> bool:
+    """Whether what a module has under the code's name is the person's: defined in it, or made of that by a decorator,
+    which is the person's too or an installed package's."""
+    if defined == module or (own.root is None and is_allowed(defined)):
+        return True
+    if not own.decorated:
+        return False
+    return package_of(defined) is package_of(module) is not None or not is_ours(defined)
 
 
 def package_of(module: str) -> ModuleType | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import re
 import sysconfig
 import traceback
 from collections.abc import Callable
@@ -19,11 +20,21 @@ _PYTHON = [Path(sysconfig.get_path(which)) for which in ("stdlib", "platstdlib")
 PRIVATE = "fedstudy_own_"
 """How the name of the package begins that one study's own modules are in, see federated/user_code/modules.py."""
 
+_PRIVATE_NAME = re.compile(rf"\b{PRIVATE}[0-9a-f]+\.?")
+
+
+def without_private(text: str) -> str:
+    """A text with the modules of a person's own as the person calls them."""
+    return _PRIVATE_NAME.sub("", text)
+
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types in a function's signature; none where they cannot be resolved (a partial, a name that is not there)."""
+    """The types in a function's signature, with what they allow; none where they cannot be resolved (a partial, a name
+    that is not there)."""
     try:
-        return get_type_hints(function.__init__ if inspect.isclass(function) else function)
+        return get_type_hints(
+            function.__init__ if inspect.isclass(function) else function, include_extras=True
+        )
     except (NameError, TypeError):
         return {}
 
@@ -67,7 +78,7 @@ def is_theirs(file: str) -> bool:
 def _text(error: BaseException) -> str:
     """In one line; a person's own error may fail even at this."""
     try:
-        return " ".join(str(error).split())
+        return without_private(" ".join(str(error).split()))
     except Exception:  # noqa: BLE001
         return "(its text cannot be made)"
 

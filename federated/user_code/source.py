@@ -44,13 +44,15 @@ class OwnCode:
 
     root: the folder that its module's dotted name starts in; None: the module is allowed by name and imported as any.
     sources: file and content of the module and of all modules beside it that it imports, by dotted name.
-    digest: of these sources: what the code is, wherever it lies.
+    digest: of these sources: what the code is, wherever it lies. decorated: what a decorator makes of it may say of
+    itself that it comes from the decorator's module.
     """
 
     name: str
     root: Path | None
     sources: Sources
     signature: Signature
+    decorated: bool = False
 
     @property
     def module(self) -> str:
@@ -101,6 +103,11 @@ def find(
 def allow(prefixes: Sequence[str]) -> None:
     """Allow code by the names of its modules, in this process and in those that it starts."""
     os.environ[VARIABLE] = ",".join(filter(None, [os.environ.get(VARIABLE, ""), *prefixes]))
+
+
+def is_ours(module: str) -> bool:
+    """Whether a module is Python's or fedstudy's own."""
+    return module.partition(".")[0] in {*sys.stdlib_module_names, *ROOMS}
 
 
 def is_allowed(module: str) -> bool:
@@ -166,7 +173,7 @@ def _read(
         signature = written_signature(definitions[attribute], classes, given, products)
     except ValueError as error:
         raise ValueError(f"{name} cannot be a {kind}: {error}") from error
-    return OwnCode(name, root, sources, signature)
+    return OwnCode(name, root, sources, signature, bool(definitions[attribute].decorator_list))
 
 
 def _whose(module: str) -> str | None:
