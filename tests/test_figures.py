@@ -277,7 +277,7 @@ def test_the_arms_of_two_axes_share_a_colour_along_one_and_a_line_along_the_othe
         ("train/loss", "training loss"),
         ("generalisation/unseen_macro_f1", "unseen macro F1"),
         ("generalisation/test_r2", "test R²"),
-        ("privacy/epsilon_spent", "epsilon spent"),
+        ("system/study_seconds", "study seconds"),
     ],
 )
 def test_metrics_are_named_in_words(metric: str, label: str) -> None:

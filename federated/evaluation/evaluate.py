@@ -78,7 +78,7 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
 
 
 def _over_clients(name: str, measure: str, values: np.ndarray) -> Metrics:
-    spread = distribution(values, higher_is_better=higher_is_better(measure))
+    spread = distribution(values, higher_is_better=higher_is_better(f"generalisation/{name}_{measure}"))
     return {f"{name}_{measure}_{statistic}": value for statistic, value in spread.items()}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 
 from federated.examples.examples import Task
+from federated.metrics.dictionary import METRICS, Ends
 from federated.metrics.measures import HEADLINE, STATISTICS
 
 _MEASURES: dict[Task, tuple[str, ...]] = {
@@ -17,18 +16,6 @@ _MEASURES: dict[Task, tuple[str, ...]] = {
 
 GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
 """Name -> the two sets whose pooled measures are subtracted."""
-
-
-_LESS_IS_BETTER = re.compile(r"(loss|mse|mae)(_|$)|_(gap|sd|gini|error)$")
-
-
-_RANGES = (
-    (re.compile(r"_(gap|gain)(_|$)"), (-math.inf, math.inf)),  # of accuracies or of squared errors
-    (re.compile(r"_(gini|error)$|(accuracy|macro_f1)(_|$)"), (0.0, 1.0)),
-    (re.compile(r"r2(_|$)"), (-math.inf, 1.0)),
-    (re.compile(r"(loss|mse|mae)(_|$)|epsilon$"), (0.0, math.inf)),
-)
-"""The first pattern that is found in a metric's name -> its lowest and highest value."""
 
 
 def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
@@ -58,16 +45,21 @@ def main_metric(task: Task) -> str:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Losses, errors, gaps and inequality should fall, everything else should rise."""
-    return _LESS_IS_BETTER.search(metric) is None
+    """Which way is better. Raises ValueError for a metric of which neither way is, and for one that there is not."""
+    found = METRICS.get(metric)
+    if found is None or found.better is None:
+        raise ValueError(
+            f"{metric}: " + ("there is no such metric" if found is None else "neither way is better")
+        )
+    return found.better == "higher"
 
 
-def range_of(metric: str) -> tuple[float, float]:
-    """The lowest and the highest value that a metric can have; infinite where its name tells no end."""
-    return next((ends for name, ends in _RANGES if name.search(metric)), (-math.inf, math.inf))
+def range_of(metric: str) -> Ends:
+    """The lowest and the highest value that a metric can have. Raises KeyError where there is no such metric."""
+    return METRICS[metric].ends
 
 
-def range_of_differences(metric: str) -> tuple[float, float]:
+def range_of_differences(metric: str) -> Ends:
     """The same of the difference of two values of a metric."""
     low, high = range_of(metric)
     return low - high, high - low
@@ -75,7 +67,7 @@ def range_of_differences(metric: str) -> tuple[float, float]:
 
 def gap_sign(task: Task) -> int:
     """What makes a gap positive where the outer set is worse: 1 for accuracy, -1 for errors."""
-    return 1 if higher_is_better(HEADLINE[task]) else -1
+    return 1 if higher_is_better(f"generalisation/test_{HEADLINE[task]}") else -1
 
 
 _WORDS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,16 +11,11 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.store.entities.paged_list import PagedList
 
 from federated.metrics import Metrics
+from federated.metrics.dictionary import EVERY_ROUND
 from federated.metrics.names import main_metric
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
 from tasks.tracking.store import connect
-
-_WANTED = re.compile(
-    r"generalisation/test_(accuracy|r2)|train/loss|system/simulated_seconds_total"
-    r"|communication/(uplink|downlink)_bytes_total|communication/uplink_ratio"
-)
-"""The metrics of which a report needs every round; each costs a query a run."""
 
 
 def newest_study(name: str) -> MlflowRun | None:
@@ -146,7 +140,7 @@ def _history(client: MlflowClient, run: MlflowRun, more: Sequence[str]) -> tuple
     by_round: dict[int, Metrics] = defaultdict(dict)
     wanted = {*more, run.data.params.get("stop.metric")}  # the way to its target is asked for
     for name in run.data.metrics:
-        if _WANTED.fullmatch(name) or name in wanted:
+        if name in EVERY_ROUND or name in wanted:
             for metric in client.get_metric_history(run.info.run_id, name):
                 by_round[metric.step][name] = metric.value
         elif name.startswith("heterogeneity/"):  # logged once, before the first round

@@ -102,7 +102,7 @@ def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
 
 def _costs(summaries: Sequence[ArmSummary], name: str) -> list[float | None]:
     """The mean of a final metric of each arm, turned so that less is better."""
-    sign = -1 if name != EPSILON and higher_is_better(name) else 1
+    sign = -1 if higher_is_better(name) else 1
     spreads = [_spread_of(summary, name) for summary in summaries]
     return [None if cell is None or cell.mean is None else sign * cell.mean for cell in spreads]
 

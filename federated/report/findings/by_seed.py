@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.metrics import Metrics
+from federated.metrics.dictionary import METRICS
 from federated.metrics.names import range_of, range_of_differences
 from federated.report.findings.results import RunResult
 from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
@@ -44,8 +45,7 @@ def interval_over_seeds(
 
 def _ends(metric: str, main_metric: str) -> tuple[float, float]:
     """The range of a metric; gaps and gains are differences of accuracies where the main metric is one."""
-    is_difference = metric.endswith(("_gap", "_gain"))
-    return range_of_differences(main_metric) if is_difference else range_of(metric)
+    return range_of_differences(main_metric) if METRICS[metric].difference else range_of(metric)
 
 
 def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:

@@ -1,0 +1,53 @@
+"""The dictionary of metrics: of each, what it is, in which unit, when it is logged, and which way is better.
+
+Directions, ranges, labels, what a report reads of every round and the table in mlflow/README.md come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from federated.metrics.dictionary import communication, generalisation, heterogeneity, study, system, training
+from federated.metrics.dictionary.metric import Better, Ends, Names, Row, lower, row
+
+OF_A_RUN: tuple[Row, ...] = (
+    *heterogeneity.ROWS,
+    *training.ROWS,
+    *communication.ROWS,
+    *generalisation.ROWS,
+    *system.ROWS,
+)
+OF_A_STUDY: tuple[Row, ...] = study.ROWS
+FORESEEN: tuple[Row, ...] = (
+    row(
+        lower("privacy/epsilon"),
+        unit="1",
+        when="each round",
+        meaning="epsilon of differential privacy that is spent so far; no mechanism that ships accounts for it yet",
+    ),
+)
+"""Metrics that reports know how to judge, and that nothing logs yet."""
+
+
+def _named(rows: Sequence[Row]) -> Iterator[tuple[str, Names]]:
+    for each in rows:
+        for names in each.names:
+            yield from ((name, names) for name in names.names)
+
+
+METRICS: Mapping[str, Names] = dict(_named((*OF_A_RUN, *OF_A_STUDY, *FORESEEN)))
+"""Name -> what holds of the metric."""
+EVERY_ROUND = frozenset(name for name, names in METRICS.items() if names.every_round)
+"""What a study's report needs of every round."""
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a table of Markdown, as in mlflow/README.md."""
+    lines = ["| metric | unit | when | what |", "|---|---|---|---|"]
+    for each in rows:
+        names = ", ".join(f"`{name}`" for one in each.names for name in one.names)
+        lines.append(f"| {names} | {each.unit} | {each.when} | {each.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "Ends", "table"]

@@ -1,0 +1,49 @@
+"""Metrics of a study as a whole, on its own run in MLflow."""
+
+from __future__ import annotations
+
+from federated.metrics.dictionary.metric import Row, lower, neither, row
+
+BEFORE, AFTER, END = "before the first run", "after the last run", "at the end"
+
+ROWS: tuple[Row, ...] = (
+    row(
+        neither("system/forecast_seconds"),
+        unit="s",
+        when=BEFORE,
+        meaning=(
+            "wall time from the command's start to its end (for a study that no command started, the flow's), as "
+            "foreseen"
+        ),
+    ),
+    row(
+        neither("system/forecast_memory_mb"),
+        unit="MB",
+        when=BEFORE,
+        meaning="most memory of the process that trains (with `--workers`: of each), as foreseen",
+    ),
+    row(
+        neither("system/forecast_{uplink,downlink}_bytes"),
+        unit="bytes",
+        when=BEFORE,
+        meaning="payloads of all runs, as foreseen",
+    ),
+    row(
+        lower("system/study_seconds"),
+        unit="s",
+        when=END,
+        meaning="wall time from the command's start to its end: checks, probes, runs and report",
+    ),
+    row(
+        lower("system/runs_seconds"),
+        unit="s",
+        when=AFTER,
+        meaning="of it, from the start of the first run to the end of the last",
+    ),
+    row(
+        lower("system/peak_memory_mb"),
+        unit="MB",
+        when=AFTER,
+        meaning="most memory that the process that trains (with `--workers`: the largest of them) ever held",
+    ),
+)

@@ -1,0 +1,62 @@
+"""Metrics of local training."""
+
+from __future__ import annotations
+
+from federated.metrics.dictionary.metric import Row, lower, neither, row
+
+EACH_ROUND = "each round"
+COSINE = (-1.0, 1.0)
+
+ROWS: tuple[Row, ...] = (
+    row(
+        lower("train/loss", every_round=True),
+        unit="nats, or squared target units",
+        when=EACH_ROUND,
+        meaning="mean loss over the examples as clients trained on them, weighted like their updates",
+    ),
+    row(
+        neither("train/cohort_clients"),
+        unit="clients",
+        when=EACH_ROUND,
+        meaning="clients that took part",
+    ),
+    row(
+        neither("train/cohort_examples"),
+        unit="examples",
+        when=EACH_ROUND,
+        meaning="training examples they hold",
+    ),
+    row(
+        neither("train/update_norm"),
+        unit="L2 norm",
+        when=EACH_ROUND,
+        meaning="how far the global model moved",
+    ),
+    row(
+        neither("train/client_update_norm_{mean,max}"),
+        unit="L2 norm",
+        when=EACH_ROUND,
+        meaning=(
+            "how far the clients' models moved, before anything is bounded or encoded: mean and largest of the "
+            "cohort (unless `evaluation.drift: false`, as the next two)"
+        ),
+    ),
+    row(
+        neither("train/update_cosine_mean", COSINE),
+        unit="-1 to 1",
+        when=EACH_ROUND,
+        meaning=(
+            "mean cosine between the updates of two clients, over all pairs of the cohort that moved; absent below "
+            "two"
+        ),
+    ),
+    row(
+        neither("train/gradient_diversity"),
+        unit="1 / clients and up",
+        when=EACH_ROUND,
+        meaning=(
+            "sum of the updates' squared norms over the squared norm of their sum (Yin et al. 2018): 1 / C where "
+            "all agree, 1 where they are orthogonal, more where they cancel"
+        ),
+    ),
+)
