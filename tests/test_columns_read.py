@@ -180,7 +180,7 @@ def test_nothing_is_said_of_ordinary_columns(tmp_path: Path) -> None:
         (
             cells(row4="?"),
             {"task": "regression"},
-            r"""must be numeric, but 1 values are not, the first is '\?' in row 4; .*missing_values""",
+            r"""must be numeric, but 1 value is not, the first is '\?' in row 4; .*missing_values""",
         ),
     ],
 )
@@ -325,8 +325,12 @@ def test_the_page_of_a_preview_lists_columns_and_warnings_and_escapes_them(tmp_p
         ("€ 5", "unit"),
         ("5 kg", "unit"),
         ("$1,234.50", "unit"),
-        ("< 0.1", "unit"),
-        ("≥3", "unit"),
+        ("< 0.1", "bound"),
+        ("≥3", "bound"),
+        ("39+", "bound"),
+        ("85 and over", "bound"),
+        ("0,100", "decimal comma"),
+        ("-0,250", "decimal comma"),
         ("37°C", "unit"),
         ("−5", "other signs"),
         ("１２", "other signs"),

@@ -175,7 +175,7 @@ def test_contradictions_are_refused_before_loading(tmp_path: Path, arguments: An
         (
             "a,y\n1,p\n?,q\n",
             {"numeric": ("a",)},
-            "'a' must be numeric, but 1 values are not, the first is '?' in row 2",
+            "'a' must be numeric, but 1 value is not, the first is '?' in row 2",
         ),
         ("a,y\n1,p\n2,q\n", {"task": "regression"}, "the column 'y' must be numeric, but 2 values are not"),
         ("a,y\n1,p\n2,p\n", {}, "the target column 'y' is 'p' in every row; 2 classes are needed"),

@@ -79,7 +79,7 @@ def table(
         if is_parquet:
             return examples_of_frame(_parquet(path), roles, "table", path.name, str(path))
         frame, written, notes = _csv(path, form, roles)
-        return examples_of_frame(frame, roles, "table", path.name, str(path), written, notes)
+        return examples_of_frame(frame, roles, "table", path.name, str(path), written, notes, form.marks)
 
     return load
 

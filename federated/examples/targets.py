@@ -14,6 +14,7 @@ from federated.examples.plain_arrays import as_float32
 from federated.examples.reading import Suspicion, counted, listed, named, span
 from federated.examples.tables.features import MOST_CATEGORIES, kind_of, numbers_of, refuse_gaps, text_of
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
+from federated.examples.tables.number_like import Marks
 from federated.foundation.texts import quoted
 
 MOST_CLASSES_INFERRED = 20
@@ -32,23 +33,27 @@ class Target(NamedTuple):
 
 
 def target_of(
-    column: pd.Series[Any], written: pd.Series[Any] | None, task: Task | None, bad: Complaint, options: bool
+    column: pd.Series[Any],
+    written: pd.Series[Any] | None,
+    task: Task | None,
+    bad: Complaint,
+    marks: Marks | None,
 ) -> Target:
     """What a column teaches. Raises BadInput where it has gaps or is text that is mostly numbers.
 
-    written: the same as the file writes it, where it is from one. options: it is of CSV, with options that cure.
+    written: the same as the file writes it, where it is from one. marks: of the numbers in that file.
     """
-    labels = None if written is None else _labels(column, written, task, bad)
+    labels = None if written is None else _labels(column, written, task, bad, marks)
     if labels is None:
         refuse_gaps(column, bad, "remove these rows")
     if task != "regression" and (labels is not None or kind_of(column, bad) == "categorical"):
         texts = tidied_column(text_of(column)) if labels is None else labels
         if task is None and not isinstance(column.dtype, pd.CategoricalDtype):
-            _refuse_numbers(texts, bad, options)
+            _refuse_numbers(texts, bad, marks)
         by_text = _classes_of_texts(texts, task, bad)
         spellings = text_of(column) if written is None else written
         return by_text._replace(suspicions=(*_merged(str(column.name), spellings), *by_text.suspicions))
-    numbers = numbers_of(column, bad, options).to_numpy()
+    numbers = numbers_of(column, bad, marks).to_numpy()
     values, codes = np.unique(numbers, return_inverse=True)
     if task == "regression" or (task is None and not _like_classes(values)):
         found = as_float32(named(column.name, "target "), numbers, bad)
@@ -63,7 +68,11 @@ def target_of(
 
 
 def _labels(
-    column: pd.Series[Any], written: pd.Series[Any], task: Task | None, bad: Complaint
+    column: pd.Series[Any],
+    written: pd.Series[Any],
+    task: Task | None,
+    bad: Complaint,
+    marks: Marks | None,
 ) -> pd.Series[Any] | None:
     """Labels as they are written, where reading them as values would lose some; None where it would not.
 
@@ -89,23 +98,23 @@ def _labels(
         return texts
     if not codes_lost:
         return None
-    as_classes = task == "classification" or _like_classes(np.unique(numbers_of(column, bad, options=True)))
+    as_classes = task == "classification" or _like_classes(np.unique(numbers_of(column, bad, marks)))
     return texts if as_classes else None
 
 
-def _refuse_numbers(texts: pd.Series[Any], bad: Complaint, options: bool) -> None:
+def _refuse_numbers(texts: pd.Series[Any], bad: Complaint, marks: Marks | None) -> None:
     """Text that is mostly numbers would be a classification of hundreds; units, as in `<=50K`, may be names."""
     codes, values = pd.factorize(texts)
     distinct = [str(value) for value in values]
     counts = np.bincount(codes, minlength=len(distinct))
-    numbers = mostly_numbers(distinct, counts, units=False)
+    numbers = mostly_numbers(distinct, counts, marks, units=False)
     if numbers is None:
-        numbers = mostly_numbers(distinct, counts)
+        numbers = mostly_numbers(distinct, counts, marks)
         if numbers is None or numbers.different <= MOST_CLASSES_INFERRED:
             return
     if not numbers.strange and len(distinct) <= MOST_CLASSES_INFERRED:
         return  # class numbers that somebody stored as text
-    cured = cure(numbers, options) if numbers.strange else "say `task: regression`"
+    cured = cure(numbers, marks is not None) if numbers.strange else "say `task: regression`"
     raise bad(
         f"{named(texts.name, 'target ')} is text, {len(distinct):,} different ones, but {numbers.share:.1%} of it is "
         f"numbers; {cells_in_words(codes, distinct, numbers)}{cured}; or say `task: classification` if every text is "

@@ -69,7 +69,7 @@ def _examples_of_features(
     cleaned, fit = features_of(frame, kinds, bad)
     numbers, names = as_targets(targets, bad, classes)
     ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
-    suspicions += feature_suspicions(cleaned, (), kinds, options=False)
+    suspicions += feature_suspicions(cleaned, (), kinds)
     return Examples(
         name,
         cleaned,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from federated.examples.tables.number_like import Marks
+
 
 @dataclass(frozen=True)
 class CsvFormat:
@@ -64,6 +66,11 @@ class CsvFormat:
         if self.header is not None:
             return self.header
         return 1 if self.names is None else 0
+
+    @property
+    def marks(self) -> Marks:
+        """How numbers are written."""
+        return Marks(self.decimal, self.thousands)
 
     def stated(self) -> list[str]:
         """The fields that differ from their default."""

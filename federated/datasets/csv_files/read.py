@@ -13,9 +13,9 @@ import pandas as pd
 
 from federated.datasets.csv_files.check import checked_encoding
 from federated.datasets.csv_files.format import CsvFormat
+from federated.datasets.csv_files.groups import without_groups
 from federated.datasets.csv_files.header import check_header
 from federated.examples.reading import Suspicion, named, said
-from federated.examples.tables.number_like import PLAIN, ungrouped
 
 _LONGEST_FIELD = 2**31 - 1
 """Texts may be books; Python's own limit is 131,072 characters."""
@@ -68,10 +68,12 @@ def read_csv(
         )
     except pd.errors.ParserError as error:
         raise ValueError(_in_our_words(str(error), form)) from error
+    notes: list[str] = []
     if form.thousands is not None:
-        frame = _without_groups(frame, form)
+        frame, doubts = without_groups(frame, form.marks, {name: role for role, name in wanted})
+        notes += said(doubts)
     written = written.astype(object).where(written.notna(), None)
-    notes = list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
+    notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
     if inferred:
         notes += said(list(_leading_zeros(top, frame, {name for _, name in wanted})))
     return CsvTable(frame, written, tuple(notes))
@@ -117,33 +119,6 @@ def _in_our_words(said: str, form: CsvFormat) -> str:
         line = int(unclosed[1]) + 1
         return f"a quotation mark that opens in or after line {line} is never closed; close or double it"
     return said
-
-
-def _without_groups(frame: pd.DataFrame, form: CsvFormat) -> pd.DataFrame:
-    """Text columns in which every value is a number with groups of thousands, or without, as numbers.
-
-    pandas' own option takes every such mark out of any text: 01.02.2020 would become a number.
-    """
-    assert form.thousands is not None
-    changed: dict[str, pd.Series[Any]] = {}
-    for name in frame.columns:
-        column = frame[name]
-        if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
-            continue
-        read = {text: _number(text, form) for text in column.dropna().unique()}
-        if read and all(text is not None for text in read.values()):
-            changed[name] = pd.to_numeric(column.astype(object).map(read))
-    return frame.assign(**changed) if changed else frame
-
-
-def _number(text: Any, form: CsvFormat) -> str | None:
-    if not isinstance(text, str):
-        return None
-    grouped = ungrouped(text, form.decimal, form.thousands or "")
-    plain = text.strip().replace(form.decimal, ".")
-    if grouped is None and PLAIN.fullmatch(plain) and (form.decimal == "." or "." not in text):
-        return plain
-    return grouped
 
 
 def _leading_zeros(top: pd.DataFrame, frame: pd.DataFrame, stated: set[str]) -> Iterator[Suspicion]:

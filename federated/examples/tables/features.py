@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from federated.examples.examples import Complaint
+from federated.examples.reading import counted
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
+from federated.examples.tables.number_like import Marks, number_read
 
 ColumnKind = Literal["numeric", "categorical"]
 
@@ -22,9 +24,9 @@ _TEXTS = ("string", "boolean", "mixed-integer")
 
 
 def features_of(
-    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, options: bool = False
+    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, marks: Marks | None = None
 ) -> tuple[pd.DataFrame, Callable[[np.ndarray], np.ndarray]]:
-    """(the columns cleaned, the `fit` of `Examples`). options: they are of CSV, whose options cure what is wrong.
+    """(the columns cleaned, the `fit` of `Examples`). marks: of the numbers in the CSV file that they are from, if any.
 
     Cleaned: numeric columns are float64 with NaN, categorical ones text with None. `fit(training rows)` ->
     float32 [N, features], everything in it learnt from the training rows:
@@ -36,7 +38,7 @@ def features_of(
       that the training rows do not have is all zeros.
     """
     clean = {"numeric": numbers_of, "categorical": categories_of}
-    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad, options) for name, kind in kinds.items()})
+    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad, marks) for name, kind in kinds.items()})
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
     return cleaned, partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
 
@@ -64,15 +66,19 @@ def refuse_gaps(column: pd.Series[Any], bad: Complaint, cure: str) -> None:
         )
 
 
-def numbers_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[float]:
-    """The column as float64, NaN where it is missing. Text that is no number and infinity are refused."""
+def numbers_of(column: pd.Series[Any], bad: Complaint, marks: Marks | None = None) -> pd.Series[float]:
+    """The column as float64, NaN where it is missing. Text that is no number and infinity are refused.
+
+    marks: of the numbers in the CSV file that it is from, if any.
+    """
     # Categories are taken apart first: pandas would return numbers of the same, categorical, dtype.
     column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
-    converted = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    if len(text := np.flatnonzero(np.isnan(converted) & column.notna().to_numpy())):
+    converted, text = _converted(column, marks)
+    if len(text):
         raise bad(
-            f"the column {column.name!r} must be numeric, but {len(text):,} values are not, the first is "
-            f"{column.iloc[text[0]]!r} in row {text[0] + 1}{_cure(column, options)}"
+            f"the column {column.name!r} must be numeric, but {counted(len(text), 'value')} "
+            f"{'is' if len(text) == 1 else 'are'} not, the first is "
+            f"{column.iloc[text[0]]!r} in row {text[0] + 1}{_cure(column, marks)}"
         )
     if len(infinite := np.flatnonzero(np.isinf(converted))):
         raise bad(
@@ -82,25 +88,40 @@ def numbers_of(column: pd.Series[Any], bad: Complaint, options: bool = False) ->
     return pd.Series(converted, name=column.name)
 
 
-def categories_of(column: pd.Series[Any], bad: Complaint, options: bool = False) -> pd.Series[Any]:
+def _converted(column: pd.Series[Any], marks: Marks | None) -> tuple[np.ndarray, np.ndarray]:
+    """(the column as float64 [N], the places of what is no number). A column of text is read as a whole: with decimal
+    points, or with the marks of its file, whichever fits more of it."""
+    present = column.notna().to_numpy()
+    converted = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    text = np.flatnonzero(np.isnan(converted) & present)
+    if not len(text) or marks is None:
+        return converted, text
+    read = {value: number_read(str(value), marks) for value in column[present].unique()}
+    by_marks = pd.to_numeric(column.map(read).astype(object)).to_numpy(np.float64, na_value=np.nan)
+    others = np.flatnonzero(np.isnan(by_marks) & present)
+    return (by_marks, others) if len(others) < len(text) else (converted, text)
+
+
+def categories_of(column: pd.Series[Any], bad: Complaint, marks: Marks | None = None) -> pd.Series[Any]:
     """The column as text, None where it is missing; more than `MOST_CATEGORIES` distinct ones are refused."""
     text = text_of(column)
     if (distinct := text.nunique()) > MOST_CATEGORIES:
         raise bad(
             f"the column {column.name!r} has {distinct:,} distinct texts, at most {MOST_CATEGORIES:,} can be "
-            f"categories; name it in `drop`{_cure(text, options)}"
+            f"categories; name it in `drop`{_cure(text, marks)}"
         )
     return text
 
 
-def _cure(column: pd.Series[Any], options: bool) -> str:
+def _cure(column: pd.Series[Any], marks: Marks | None) -> str:
     """How a column that is mostly numbers becomes one of numbers; empty for any other."""
     codes, values = pd.factorize(text_of(column))
     texts = [str(value) for value in values]
-    numbers = mostly_numbers(texts, np.bincount(codes[codes >= 0], minlength=len(texts)))
+    numbers = mostly_numbers(texts, np.bincount(codes[codes >= 0], minlength=len(texts)), marks)
     if numbers is None:
         return ""
-    return f"; {numbers.share:.1%} of it are numbers; {cells_in_words(codes, texts, numbers)}{cure(numbers, options)}"
+    cells = cells_in_words(codes, texts, numbers)
+    return f"; {numbers.share:.1%} of it are numbers; {cells}{cure(numbers, marks is not None)}"
 
 
 def text_of(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -1,4 +1,4 @@
-"""Texts that people read as numbers and a computer does not: `1,234`, `12,5`, `€ 5`, `5 kg`, `12%`, `<0.1`."""
+"""Texts that people read as numbers and a computer does not: `1,234`, `12,5`, `€ 5`, `5 kg`, `12%`, `<0.1`, `39+`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import re
 import unicodedata
 from typing import Literal, NamedTuple
 
-Style = Literal["plain", "decimal comma", "thousands", "unit", "other signs"]
+Style = Literal["plain", "decimal point", "decimal comma", "thousands", "bound", "unit", "other signs"]
 
 PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+|[+-]?[0-9]{1,3}([. '\u00a0\u202f][0-9]{3})+,[0-9]+")
+_LEAD = "[1-9][0-9]{0,2}"
+"""The digits before the first group of three. A zero starts no group: 0,100 and 0.100 are decimals."""
+_DECIMAL_COMMA = re.compile(rf"[+-]?[0-9]*,[0-9]+|[+-]?{_LEAD}([. '\u00a0\u202f][0-9]{{3}})+,[0-9]+")
 _GROUPS = re.compile(
-    r"[+-]?[0-9]{1,3}(?:([,. '\u2019\u00a0\u202f_])[0-9]{3})(?:\1[0-9]{3})*(?P<rest>[.,][0-9]+)?"
+    rf"[+-]?{_LEAD}(?:([,. '\u2019\u00a0\u202f_])[0-9]{{3}})(?:\1[0-9]{{3}})*(?P<rest>[.,][0-9]+)?"
+)
+_BOUND = re.compile(
+    r"[<>\u2264\u2265]=?\s*(?P<limit>[+-]?[0-9][0-9.,]*)"
+    r"|(?P<least>[+-]?[0-9][0-9.,]*)\s*(\+|plus|(and|or|&) (more|over|older|above|up|less|under|younger|below))"
 )
 _UNIT = re.compile(
     r"(?P<before>[<>\u2264\u2265~\u2248=]*\s*[^\w\s+.,-]?)\s*(?P<number>[+-]?[0-9][0-9.,]*)\s*"
@@ -19,6 +25,13 @@ _UNIT = re.compile(
 )
 _MOST_UNITS = 3
 _MINUSES = str.maketrans({"\u2212": "-", "\u2013": "-"})
+
+
+class Marks(NamedTuple):
+    """How a CSV file writes numbers, as its options state it."""
+
+    decimal: str = "."
+    thousands: str | None = None
 
 
 class NumberLike(NamedTuple):
@@ -29,11 +42,28 @@ class NumberLike(NamedTuple):
     affix: str = ""
 
 
-def number_like(text: str) -> NumberLike | None:
+def number_read(text: str, marks: Marks) -> str | None:
+    """A number as Python writes it, with or without groups of thousands; None where the text is none of these marks."""
+    text = text.strip()
+    if marks.thousands is not None and _grouped(text, marks):
+        return text.replace(marks.thousands, "").replace(marks.decimal, ".")
+    plain = text.replace(marks.decimal, ".")
+    return plain if PLAIN.fullmatch(plain) and (marks.decimal == "." or "." not in text) else None
+
+
+def could_be_decimals(text: str, marks: Marks) -> bool:
+    """Whether its one group of thousands could be three decimals: `1.234` where the thousands have points."""
+    mark = marks.thousands or ""
+    return mark in (",", ".") and bool(re.fullmatch(rf"[+-]?{_LEAD}\{mark}[0-9]{{3}}", text.strip()))
+
+
+def number_like(text: str, marks: Marks = Marks()) -> NumberLike | None:  # noqa: B008 - immutable
     """How a text is a number; None where it is none. `1,234` counts as thousands, `12,5` as a decimal comma."""
     text = text.strip()
+    if (number := number_read(text, marks)) is not None:
+        return NumberLike("plain", number)
     if PLAIN.fullmatch(text):
-        return NumberLike("plain", text)
+        return NumberLike("decimal point", text)
     if (grouped := _GROUPS.fullmatch(text)) and grouped["rest"] != grouped[1]:
         decimal_comma = (grouped["rest"] or "").startswith(",")
         return NumberLike("decimal comma" if decimal_comma else "thousands", text)
@@ -41,6 +71,8 @@ def number_like(text: str) -> NumberLike | None:
         return NumberLike("decimal comma", text)
     if PLAIN.fullmatch(ascii_ := unicodedata.normalize("NFKC", text).translate(_MINUSES)):
         return NumberLike("other signs", ascii_)
+    if (bound := _BOUND.fullmatch(text)) and (number := number_read(bound["limit"] or bound["least"], marks)):
+        return NumberLike("bound", number)
     if (unit := _UNIT.fullmatch(text)) and (affix := (unit["before"] + unit["after"]).strip()):
         return NumberLike("unit", unit["number"], affix)
     return None
@@ -52,9 +84,12 @@ def few_units(found: dict[str, NumberLike | None]) -> bool:
     return len({each.affix for each in units}) <= min(_MOST_UNITS, len({each.number for each in units}) // 3)
 
 
-def ungrouped(text: str, decimal: str, thousands: str) -> str | None:
-    """A number with groups of thousands as Python writes it; None where the text is none."""
-    mark, point = re.escape(thousands), re.escape(decimal)
-    if not re.fullmatch(rf"\s*[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+({point}[0-9]*)?\s*", text):
-        return None
-    return text.strip().replace(thousands, "").replace(decimal, ".")
+def few_bounds(found: dict[str, NumberLike | None]) -> bool:
+    """Whether bounds are the ends of numbers, as 39+ after 38, and not bands such as `<18` and `>65`."""
+    styles = [each.style for each in found.values() if each is not None]
+    return 0 < styles.count("bound") <= sum(style not in ("bound", "unit") for style in styles)
+
+
+def _grouped(text: str, marks: Marks) -> bool:
+    mark, point = re.escape(marks.thousands or ""), re.escape(marks.decimal)
+    return re.fullmatch(rf"[+-]?{_LEAD}({mark}[0-9]{{3}})+({point}[0-9]*)?", text) is not None

@@ -14,6 +14,7 @@ from federated.examples.client_ids import ids_of_column, ids_of_texts, suspicion
 from federated.examples.examples import Complaint, Examples, Task, bad_data
 from federated.examples.reading import Reading, Suspicion, said, task_in_words
 from federated.examples.tables.features import ColumnKind, features_of, kind_of, refuse_gaps
+from federated.examples.tables.number_like import Marks
 from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.examples.targets import target_of
 
@@ -65,31 +66,30 @@ def examples_of_frame(
     source: str = "",
     written: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
+    marks: Marks | None = None,
 ) -> Examples:
     """Examples of a table with a target column, one a row. Raises BadInput.
 
     name: the data set, for messages. where: the file or the like that the table is from, for messages. written: the
     target, client and categorical columns as the file writes them, None where they are missing.
-    notes: on how the file was read.
+    notes: on how the file was read. marks: of the numbers in a CSV file.
     """
-    bad, options = partial(bad_data, name), written is not None
+    bad = partial(bad_data, name)
     frame = _with_codes(tidy(frame, roles, bad, where), roles.categorical or (), written)
     assert roles.target is not None
     client_ids, said_of_ids = None, list[Suspicion]()
     if roles.client is not None:
         client_ids, said_of_ids = _client_ids(frame[roles.client], _as_written(written, roles.client), bad)
         frame = frame.assign(**{roles.client: client_ids})
-    target = target_of(
-        frame[roles.target], _as_written(written, roles.target), roles.task, bad, options=options
-    )
+    target = target_of(frame[roles.target], _as_written(written, roles.target), roles.task, bad, marks)
     kinds = feature_kinds(frame, roles, bad)
-    inputs, fit = features_of(frame, kinds, bad, options)
+    inputs, fit = features_of(frame, kinds, bad, marks)
     task = task_in_words(target.values, target.classes)
     columns = columns_read(frame, inputs, kinds, roles.drop, roles.target, roles.client, task)
     suspicions = [
         *target.suspicions,
         *said_of_ids,
-        *feature_suspicions(inputs, roles.categorical or (), kinds, options),
+        *feature_suspicions(inputs, roles.categorical or (), kinds, marks),
     ]
     return Examples(
         name,

@@ -10,23 +10,27 @@ import pandas as pd
 from data_partitioners.ids import distinct_ids
 from federated.examples.reading import ColumnRead, Suspicion, listed, span
 from federated.examples.tables.features import ColumnKind
+from federated.examples.tables.number_like import Marks
 from federated.examples.tables.suspicions import of_numbers, of_texts
 
 _MOST_LISTED = 99
 
 
 def feature_suspicions(
-    cleaned: pd.DataFrame, stated: Collection[str], kinds: Mapping[str, ColumnKind], options: bool
+    cleaned: pd.DataFrame,
+    stated: Collection[str],
+    kinds: Mapping[str, ColumnKind],
+    marks: Marks | None = None,
 ) -> Iterator[Suspicion]:
     """What looks like a mistake among the feature columns, as `features_of` cleaned them.
 
-    stated: columns that somebody calls categorical. options: they are of CSV, whose options cure what is wrong.
+    stated: columns that somebody calls categorical. marks: of the numbers in the CSV file that they are from, if any.
     """
     for name, column in cleaned.items():
         if kinds[str(name)] == "numeric":
-            yield from of_numbers(str(name), column.to_numpy(np.float64), options)
+            yield from of_numbers(str(name), column.to_numpy(np.float64), marks)
         else:
-            yield from of_texts(str(name), column, name in stated, options)
+            yield from of_texts(str(name), column, name in stated, marks)
 
 
 def columns_read(

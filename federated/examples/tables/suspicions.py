@@ -11,6 +11,7 @@ import pandas as pd
 from federated.examples.client_ids import alike, spelt
 from federated.examples.reading import Suspicion, counted, named, span
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
+from federated.examples.tables.number_like import Marks
 from federated.foundation.texts import quoted
 
 _ENOUGH_ROWS = 20
@@ -27,8 +28,8 @@ _CODE_OF_MISSING = re.compile(r"-9+|9{2,}")
 _BOOLEANS = frozenset(["yes", "no", "y", "n", "true", "false", "t", "f", "1", "0", "on", "off", "ja", "nein"])
 
 
-def of_numbers(name: str, column: np.ndarray, options: bool = True) -> Iterator[Suspicion]:
-    """column: float64 [N], NaN where it is missing. options: it is of CSV, whose options cure what is wrong."""
+def of_numbers(name: str, column: np.ndarray, marks: Marks | None) -> Iterator[Suspicion]:
+    """column: float64 [N], NaN where it is missing. marks: of the numbers in the CSV file that it is from, if any."""
     present = column[~np.isnan(column)]
     if not len(present):
         yield Suspicion("no value", name, f"{named(name)} has no value at all, so it is left out")
@@ -46,7 +47,7 @@ def of_numbers(name: str, column: np.ndarray, options: bool = True) -> Iterator[
             "are, and is read as numeric; name it in `drop` if it is one",
         )
     elif whole:
-        yield from _codes_of_missing(name, column, present, options)
+        yield from _codes_of_missing(name, column, present, marks is not None)
 
 
 def _codes_of_missing(
@@ -67,8 +68,8 @@ def _codes_of_missing(
             )
 
 
-def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = True) -> Iterator[Suspicion]:
-    """column: text, None where it is missing. stated: the study file calls it categorical. options: it is of CSV."""
+def of_texts(name: str, column: pd.Series[str], stated: bool, marks: Marks | None) -> Iterator[Suspicion]:
+    """column: text, None where it is missing. stated: the study file calls it categorical. marks: as of numbers."""
     codes, values = pd.factorize(column)
     texts = [str(value) for value in values]
     if not texts:
@@ -77,14 +78,14 @@ def of_texts(name: str, column: pd.Series[str], stated: bool, options: bool = Tr
     if len(texts) == 1 and counts[0] == len(column):
         yield _constant(name, quoted(texts[0]))
         return
-    numbers = None if stated else mostly_numbers(texts, counts)
+    numbers = None if stated else mostly_numbers(texts, counts, marks)
     if numbers is not None:
         cells = cells_in_words(codes, texts, numbers)
         yield Suspicion(
             "text that is mostly numbers",
             name,
             f"{named(name)} is read as text, {len(texts):,} categories, but {numbers.share:.1%} of it is "
-            f"numbers; {cells}{cure(numbers, options)}, or name it in `categorical` if these are codes",
+            f"numbers; {cells}{cure(numbers, marks is not None)}, or name it in `categorical` if these are codes",
         )
     elif not stated:
         yield from _of_categories(name, texts, counts)
