@@ -1,4 +1,4 @@
-"""`python -m flows`: the command line."""
+"""`python -m flows`: the command line, which `./fedstudy` starts."""
 
 from federated.foundation.masking import mask_logs, mask_output
 from flows.interpreter import settle

@@ -1,4 +1,4 @@
-"""`python -m flows list`: every name that a study file may use, from the registries and their docstrings."""
+"""`./fedstudy list`: every name that a study file may use, from the registries and their docstrings."""
 
 import inspect
 from typing import Any

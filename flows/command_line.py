@@ -1,4 +1,4 @@
-"""`python -m flows`: run, preview, list, compare, ui, sync."""
+"""`./fedstudy`: run, preview, list, compare, ui, sync."""
 
 import math
 import sys
@@ -192,7 +192,7 @@ def main() -> None:
     contain_exits()
     try:
         configure()
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="fedstudy") or 0)
     except BadInput as error:
         end(str(error), 2)
     except PrefectAway as error:

@@ -1,6 +1,6 @@
 """A study: every arm with every seed, each a federated run of its own, then the comparison.
 
-Started by `python -m flows run`, by a deployment in prefect.yaml or on a schedule. Needs nothing but the
+Started by `./fedstudy run`, by a deployment in prefect.yaml or on a schedule. Needs nothing but the
 study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under var/.
 """
 

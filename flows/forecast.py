@@ -1,4 +1,4 @@
-"""`python -m flows run --forecast`, and what is said at the top of a long study."""
+"""`./fedstudy run --forecast`, and what is said at the top of a long study."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`python -m flows preview`: what a study would run and who would hold what, without training."""
+"""`./fedstudy preview`: what a study would run and who would hold what, without training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

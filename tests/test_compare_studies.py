@@ -73,7 +73,7 @@ def test_two_studies_in_one_table_and_one_report(home: Path) -> None:
     assert "first and second" in page
     assert "first: Why?" in page
     for study in ("first", "second"):
-        assert f"python -m flows run {study}.yaml --arm &#39;fedprox(mu=" in page
+        assert f"./fedstudy run {study}.yaml --arm &#39;fedprox(mu=" in page
     experiments = {str(connect().get_experiment_by_name(name).experiment_id) for name in ("first", "second")}
     assert all(f"%22{run.run_id}%22" in outcome.url for run in outcome.results)
     assert {f"%22{experiment}%22" in outcome.url for experiment in experiments} == {True}

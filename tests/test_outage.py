@@ -95,7 +95,7 @@ def test_what_was_told_while_mlflow_was_away_is_the_same_afterwards(home, away, 
     assert "does not answer" in said[0]
     assert "Connection refused" in said[0]
     assert str(journal.folder) in said[0]
-    assert "python -m flows sync" in said[0]
+    assert "./fedstudy sync" in said[0]
     kept = journal.folder.with_name("kept")
     shutil.copytree(journal.folder, kept)
     assert settle()

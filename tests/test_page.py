@@ -193,7 +193,7 @@ def test_a_study_without_runs_has_a_page() -> None:
 
 
 def test_without_a_command_the_page_states_one_for_a_file_of_the_study_name() -> None:
-    assert "python -m flows run 'my study.yaml'" in Page(html([replace(run(), study="my study")])).text
+    assert "./fedstudy run 'my study.yaml'" in Page(html([replace(run(), study="my study")])).text
 
 
 def test_the_page_is_written_where_its_folder_is_missing(tmp_path: Path) -> None:

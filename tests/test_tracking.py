@@ -11,7 +11,7 @@ from tasks.tracking.comparison import report_name
 def test_embedded_store_is_made_at_first_use(home):
     require_store()
     assert (home / "mlflow.db").exists()
-    assert store.ui_address().startswith("make ui")
+    assert store.ui_address().startswith("./fedstudy ui")
 
 
 def test_embedded_experiments_keep_their_artifacts_under_home_and_come_back_from_the_bin(home):

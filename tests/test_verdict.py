@@ -163,7 +163,7 @@ def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
     for name in ("plain", "good", "bad"):
         assert f"python -m flows run s.yaml --arm {name}</code>" in source
     assert arm_commands(STUDY[:1] + arm("a · b(c=1)", BASE), {})["a · b(c=1)"] == (
-        "python -m flows run s.yaml --arm 'a · b(c=1)'"
+        "./fedstudy run s.yaml --arm 'a · b(c=1)'"
     )
 
 
@@ -285,10 +285,11 @@ def test_where_not_all_arms_are_named_those_that_differ_most_are() -> None:
     assert f", {min(needed)} to {max(needed)} more seeds would probably decide: " in said
 
 
+@pytest.mark.parametrize("program", ["python -m flows", "./fedstudy"])
 @pytest.mark.parametrize("asked", ["--arm a --arm b", "--arm=a --arm=b --resume"])
-def test_the_command_of_an_arm_runs_no_other(asked: str) -> None:
-    stated = {"s": f"python -m flows run s.yaml {asked} --workers 2"}
-    assert arm_commands(arm("a", BASE), stated) == {"a": "python -m flows run s.yaml --workers 2 --arm a"}
+def test_the_command_of_an_arm_runs_no_other(program: str, asked: str) -> None:
+    stated = {"s": f"{program} run s.yaml {asked} --workers 2"}
+    assert arm_commands(arm("a", BASE), stated) == {"a": f"{program} run s.yaml --workers 2 --arm a"}
 
 
 def test_no_interval_that_is_shown_leaves_the_range_of_its_metric() -> None:

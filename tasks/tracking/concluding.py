@@ -26,9 +26,7 @@ def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutco
             raise
     judged = study.comparison.model_dump(mode="json")
     tell("conclude", parent_run_id, name=study.name, question=runs.as_yaml(study), judged=judged)
-    say(
-        f"the comparison of {study.name} waits for MLflow: `python -m flows sync` makes it once MLflow answers"
-    )
+    say(f"the comparison of {study.name} waits for MLflow: `./fedstudy sync` makes it once MLflow answers")
     return None
 
 

@@ -220,6 +220,6 @@ def _source_tags() -> dict[str, str]:
 def _command() -> str:
     """How this process was started, so that a person can start it again; the program alone where that is too long."""
     program = Path(sys.argv[0])
-    start = "python -m flows" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
+    start = "./fedstudy" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
     stated = without_secrets(shlex.join([*start.split(), *sys.argv[1:]]))
     return stated if stated == tag_of(stated) else start

@@ -94,7 +94,7 @@ def _database_file(uri: str) -> Path:
 def ui_address() -> str:
     """Where a person looks at the runs: the server, or how to start one on the embedded store."""
     server = without_secrets(tracking_uri())
-    return server if server.startswith("http") else "make ui, then http://127.0.0.1:5000"
+    return server if server.startswith("http") else "./fedstudy ui, then http://127.0.0.1:5000"
 
 
 def tracking_uri() -> str:
@@ -141,11 +141,11 @@ def _bring_back(client: MlflowClient, experiment: str) -> None:
 
 
 def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
-    """The URL of MLflow's own comparison of runs; of the embedded store, once `make ui` serves it."""
+    """The URL of MLflow's own comparison of runs; of the embedded store, once `./fedstudy ui` serves it."""
     runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
     return f"{server_address()}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
 
 
 def server_address() -> str:
-    """Where the UI is; of the embedded store, where `make ui` serves it."""
+    """Where the UI is; of the embedded store, where `./fedstudy ui` serves it."""
     return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"

@@ -1,7 +1,7 @@
 """The one way by which anything reaches MLflow: told at once, or kept in a journal under `var/journal` meanwhile.
 
 Where MLflow is away, training goes on. What waits is delivered in order, by a thread of this process as soon as MLflow
-is back, at the end of a study, at the start of the next, or by `python -m flows sync`. While anything waits, all that
+is back, at the end of a study, at the start of the next, or by `./fedstudy sync`. While anything waits, all that
 is told joins the end of the journal.
 """
 
@@ -153,7 +153,7 @@ def _announce(journal: Journal, why: str) -> None:
     (journal.folder / "address").write_text(address(), encoding="utf-8")
     say(
         f"{why}; training goes on. What it should hear is kept in "
-        f"{journal.folder} and delivered when it is back; `python -m flows sync` delivers what is left"
+        f"{journal.folder} and delivered when it is back; `./fedstudy sync` delivers what is left"
     )
 
 

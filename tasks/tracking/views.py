@@ -52,5 +52,5 @@ def save_view(parent_run_id: str, main_metric: str, created_at: int) -> None:
 
 
 def view_url(experiment: str) -> str:
-    """The address of the saved view; of the embedded store, once `make ui` serves it."""
+    """The address of the saved view; of the embedded store, once `./fedstudy ui` serves it."""
     return f"{server_address()}/#/experiments/{quote(experiment)}/runs?viewStateShareKey={VIEW}"

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from federated.report.findings.results import RunResult, arms_of
 
-_RUN = ["python", "-m", "flows", "run"]
+_RUN = ["./fedstudy", "run"]
+_STARTS = (_RUN, ["python", "-m", "flows", "run"])
+"""How a command that ran a study starts; the second is what studies before 2026-11-27 state."""
 _OF_ONE_TIME = {"--arm": 2, "--resume": 1}
 """Options that say which runs, not what they are -> how many words they take."""
 
 
 def study_command(study: str, stated: str = "") -> str:
     """What ran the study, where that was our command line; else the command for a file of the study's name."""
-    return stated if _words(stated)[:4] == _RUN else shlex.join([*_RUN, f"{study}.yaml"])
+    words = _words(stated)
+    ours = any(words[: len(start)] == start for start in _STARTS)
+    return stated if ours else shlex.join([*_RUN, f"{study}.yaml"])
 
 
 def arm_commands(results: Sequence[RunResult], stated: Mapping[str, str]) -> dict[str, str]:
