@@ -127,6 +127,15 @@ def test_the_run_key_is_the_same_in_every_version() -> None:
     assert config.arm_key() == "ebbc73e5f7a2"
 
 
+def test_epochs_that_are_not_stated_are_one_in_keys_and_parameters() -> None:
+    """The values are those of the version in which they were a default of 1, beside steps too."""
+    for local, key in (({}, "afcbe8f207ac"), ({"steps": 5}, "8a04a8a77e49"), ({"epochs": 2}, "8c0cdd0ee73d")):
+        config = RunConfig(**BASE, local=local)
+        assert config.run_key() == key
+        assert config.flat()["local.epochs"] == local.get("epochs", 1)
+    assert RunConfig(**BASE, local={"epochs": 1}).run_key() == RunConfig(**BASE).run_key()
+
+
 def test_keys_do_not_depend_on_how_the_config_was_written() -> None:
     text = RunConfig(**BASE, partitioner="dirichlet(1)", local={"learning_rate": 1}, stop=None)
     mapping = RunConfig(
@@ -223,6 +232,26 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
         ),
         ({"local": {"batch_size": 0}}, "local.batch_size: input should be greater than 0, got 0"),
         ({"local": {"epochs": 2, "steps": 5}}, "local: state epochs or steps, not both (epochs 2, steps 5)"),
+        ({"local": {"epochs": 1, "steps": 5}}, "local: state epochs or steps, not both (epochs 1, steps 5)"),
+        (
+            {"stop": {"target": 0.5, "min_improvement": 0.1}},
+            "stop: min_improvement 0.1 has no effect without patience",
+        ),
+        (
+            {"evaluation": {"personalisation": {"steps": 0, "learning_rate": 0.5}}},
+            "evaluation.personalisation: learning_rate 0.5 has no effect with steps 0",
+        ),
+        *(
+            (
+                {"training": training, **change},
+                f"training: {training} has no server and sends nothing, so {path}",
+            )
+            for training in ("centralised", "local")
+            for path, change in {
+                "cohort.weighting": {"cohort": {"weighting": "uniform"}},
+                "compression.dump": {"compression": {"dump": "/tmp/payloads"}},
+            }.items()
+        ),
         ({"local": {"schedule": "step(0)"}}, "local.schedule: step: every must be at least 1 round, got 0"),
         (
             {"local": {"schedule": "cosine(2)"}},

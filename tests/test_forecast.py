@@ -289,6 +289,22 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"stop": {"patience": 5}},
         "stop.patience: 5 evaluations without improvement need more than the 2 that 4 rounds have with evaluation",
     ),
+    "weights of one": (
+        {"cohort": {"size": 1, "weighting": "uniform"}},
+        "cohort.weighting: uniform has no effect: each round has one client",
+    ),
+    "late schedule": (
+        {"local": {"schedule": "step(4)"}},
+        "local.schedule: step(every=4) has no effect: its factor is 1 in all 4 rounds",
+    ),
+    "schedule of one round": (
+        {"local": {"schedule": "cosine"}, "rounds": 1},
+        "local.schedule: cosine has no effect: its factor is 1 in the only round",
+    ),
+    "momentum of one step": (
+        {"local": {"batch_size": None, "momentum": 0.5}},
+        "local.momentum: 0.5 has no effect: it starts at zero in every round, and each client takes one step in a",
+    ),
     "target": (
         {"stop": {"metric": "generalisation/test_accuracy", "target": 1.5}},
         "stop.target: 1.5 is beyond what generalisation/test_accuracy can be",

@@ -239,7 +239,10 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
         ({"arms": [{"name": 1, "rounds": 4}]}, "arms: a name is text, got 1"),
         ({"axes": {"seed": [1, 2]}}, "seed: an arm has no seed of its own; list them in seeds"),
         ({"arms": [{"seed": 1}]}, "seed: an arm has no seed of its own; list them in seeds"),
-        ({"base": {**BASE, "seed": 5}}, "base.seed: 5 would never be used; write seeds: [5]"),
+        (
+            {"base": {**BASE, "seed": 5}},
+            "base.seed: 5 has no effect, as a study runs with its seeds; leave it out, or write seeds: [5]",
+        ),
         ({"seeds": []}, "seeds: list should have at least 1 item"),
         ({"seeds": [0, 1, 0]}, "seeds: [0, 1, 0] repeats a seed"),
         ({"seeds": [-1]}, "seed: input should be greater than or equal to 0, got -1"),
@@ -271,8 +274,18 @@ def test_two_files_of_the_same_name_are_two_arms(tmp_path: Path) -> None:
     assert names(named) == ["a · seed 0", "b · seed 0"]
 
 
-def test_a_base_seed_that_is_among_the_seeds_is_no_contradiction() -> None:
-    assert names(study({"seed": 5}, seeds=[4, 5])) == ["s · seed 4", "s · seed 5"]
+def test_a_base_seed_that_is_the_only_seed_is_no_contradiction() -> None:
+    assert names(study({"seed": 5}, seeds=[5])) == ["s · seed 5"]
+    with pytest.raises(ValueError, match=r"base\.seed: 5 has no effect"):
+        study({"seed": 5}, seeds=[4, 5])
+
+
+def test_epochs_of_the_base_and_steps_of_an_arm_silence_each_other() -> None:
+    assert len(names(study(axes={"local.steps": [1, 5]}))) == 2
+    assert len(names(study(arms=[{"local.epochs": 2}, {"local.steps": 5}]))) == 2
+    for arms in ({"axes": {"local.steps": [1, 5]}}, {"arms": [{"local.steps": 5}]}):
+        with pytest.raises(ValueError, match="state epochs or steps, not both \\(epochs 1, steps"):
+            study({"local": {"epochs": 1}}, **arms)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +331,7 @@ def test_settings_apply_in_turn_and_reach_what_the_file_leaves_empty(file: Study
         ("model=", "base.model: a choice is a name"),
         ("partitioner=iid", "--set 'partitioner=iid': partitioner is an axis of this study"),
         ("partitioner.alpha=2", "--set 'partitioner.alpha=2': partitioner is an axis of this study"),
-        ("seed=5", "base.seed: 5 would never be used"),
+        ("seed=5", "base.seed: 5 has no effect"),
     ],
 )
 def test_a_setting_that_cannot_be_applied_says_why(file: StudyFile, setting: str, message: str) -> None:

@@ -61,6 +61,8 @@ def check_without_server(config: RunConfig) -> None:
         "compression.downlink": config.compression.downlink.name != "none",
         "network": config.network is not None,
         "privacy": config.privacy.name != "none",
+        "cohort.weighting": config.cohort.weighting != "examples",
+        "compression.dump": config.compression.dump is not None,
     }
     if found := [path for path, without_effect in stated.items() if without_effect]:
         raise ValueError(

@@ -32,6 +32,10 @@ class Personalisation(Frozen):
     def _one_length(self) -> Personalisation:
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
+        if self.steps == 0 and self.learning_rate is not None:
+            raise ValueError(
+                f"learning_rate {self.learning_rate:g} has no effect with steps 0, which leave the model as it is"
+            )
         return self
 
 

@@ -25,9 +25,10 @@ Amount = Annotated[int | tuple[int, int], BeforeValidator(_amount)]
 class LocalTraining(Frozen):
     """What a client does in a round: minibatch SGD on its own examples."""
 
-    epochs: Amount = Field(
-        1,
-        description="Passes over the client's examples in a round; [low, high]: drawn for each client and round",
+    epochs: Amount | None = Field(
+        None,
+        description="Passes over the client's examples in a round; [low, high]: drawn for each client and round; "
+        "null, with no steps: 1",
     )
     steps: Amount | None = Field(
         None, description="Minibatch steps in a round, instead of epochs; a number or [low, high] too"
@@ -47,6 +48,11 @@ class LocalTraining(Frozen):
 
     @model_validator(mode="after")
     def _one_length(self) -> LocalTraining:
-        if self.steps is not None and self.epochs != 1:
+        if self.steps is not None and self.epochs is not None:
             raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
         return self
+
+    @property
+    def passes(self) -> int | tuple[int, int]:
+        """Epochs of a client in a round, where no steps are stated."""
+        return 1 if self.epochs is None else self.epochs

@@ -13,6 +13,7 @@ from federated.choices.study_paths import absolute
 from federated.config.anchors import OF_A_SERVER, check_without_server
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation
+from federated.config.flat import flat
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
@@ -112,6 +113,11 @@ class Stop(Frozen):
     def _has_a_rule(self) -> Stop:
         if self.patience is None and self.target is None:
             raise ValueError("state patience, target or both")
+        if self.patience is None and self.min_improvement:
+            raise ValueError(
+                f"min_improvement {self.min_improvement:g} has no effect without patience; state patience too, or "
+                "leave it out"
+            )
         return self
 
 
@@ -208,11 +214,18 @@ class RunConfig(Frozen):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
         if self.holdout.duplicates == "ignore":
             exclude |= {"holdout": {"duplicates"}}
-        return short_hash(self.model_dump(mode="json", exclude=exclude))
+        return short_hash(self._stated(exclude))
+
+    def _stated(self, exclude: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Every field as keys and MLflow have it: of epochs that are not stated the one that there is without steps."""
+        stated = self.model_dump(mode="json", exclude=exclude)
+        if self.local.epochs is None:
+            stated["local"]["epochs"] = 1
+        return stated
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
-        return dict(_flattened("", self.model_dump(mode="json")))
+        return flat(self._stated())
 
 
 # Fields that change how a result is computed, and not the result beyond rounding.
@@ -222,24 +235,6 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "evaluation": {"batch_size", "drift"},
     "compression": {"quality", "dump"},
 }
-
-
-def _is_choice(value: Any) -> bool:
-    """Whether an element of a list is a choice, rather than a mapping that a person's own code takes."""
-    return isinstance(value, dict) and isinstance(value.get("name"), str)
-
-
-def _flattened(path: str, content: dict[str, Any]) -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
-        if isinstance(value, list) and value and all(map(_is_choice, value)):
-            flat.append((here, [each["name"] for each in value]))
-            for each in value:
-                flat += _flattened(f"{here}.{each['name']}", {k: v for k, v in each.items() if k != "name"})
-        else:
-            flat += _flattened(here, value) if isinstance(value, dict) and value else [(here, value)]
-    return flat
 
 
 __all__ = [

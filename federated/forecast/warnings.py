@@ -14,6 +14,7 @@ from torch import Tensor
 from federated.config.run import RunConfig
 from federated.evaluation.outputs import outputs_of
 from federated.federation.federation import Federation
+from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.client_intervals import FEWEST_CLIENTS
 from federated.metrics.names import main_metric, range_of
 from federated.run.segments import num_segments
@@ -21,6 +22,7 @@ from federated.run.setup import Setup
 from federated.study.study import Run
 
 _MOST_NAMED = 3
+_MOST_ROUNDS = 1000
 _FEW_EXAMPLES = 64
 _ENOUGH_OUTPUTS = 32
 """Scores of a fresh model are negative as often as not: so many that all lie between 0 and 1 are no chance."""
@@ -33,6 +35,8 @@ def cautions(setup: Setup) -> list[str]:
         *federation.examples.reading.warnings,
         _of_outputs(setup),
         _of_stop(config),
+        _of_schedule(config),
+        _of_momentum(setup),
         _of_target(federation),
         _of_classes(federation),
         _of_cohort(config, federation),
@@ -81,6 +85,32 @@ def _of_stop(config: RunConfig) -> str:
             "ends a run early"
         )
     return ""
+
+
+def _of_schedule(config: RunConfig) -> str:
+    """A schedule that leaves the learning rate as it is, such as one whose first step comes after the last round."""
+    schedule = config.local.schedule
+    if schedule.name == "constant":
+        return ""
+    factor, asked = schedule.build(), np.linspace(0, config.rounds - 1, min(config.rounds, _MOST_ROUNDS))
+    if any(factor(done, config.rounds) != 1.0 for done in asked.astype(int).tolist()):
+        return ""
+    rounds = "the only round" if config.rounds == 1 else f"all {config.rounds:,} rounds"
+    return f"local.schedule: {schedule.label()} has no effect: its factor is 1 in {rounds}"
+
+
+def _of_momentum(setup: Setup) -> str:
+    """Momentum, which starts at zero in every round, where no client has a second step in one."""
+    local, training = setup.config.local, setup.config.training
+    longest = longest_of(local)
+    sizes = setup.holders.sizes[setup.holders.sizes > 0].tolist()
+    steps = max((longest.num_steps(size, local.batch_size) for size in sizes), default=0)
+    if not local.momentum or training == "centralised" or steps > 1:
+        return ""
+    return (
+        f"local.momentum: {local.momentum:g} has no effect: it starts at zero in every round, and each client takes "
+        "one step in a round"
+    )
 
 
 def _of_outputs(setup: Setup) -> str:
@@ -138,6 +168,8 @@ def _of_cohort(config: RunConfig, federation: Federation) -> str:
     """A cohort that is never as large as it is stated."""
     wanted = config.cohort.size_among(len(federation.clients))
     holding = int((federation.sizes > 0).sum())
+    if config.cohort.weighting == "uniform" and min(wanted, holding) == 1:
+        return "cohort.weighting: uniform has no effect: each round has one client"
     if wanted <= holding:
         return ""
     return (

@@ -20,7 +20,7 @@ def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
         return np.full(len(size), float(np.mean(local.steps))) * (size > 0)
     full = local.batch_size or np.maximum(size, 1)
     per_epoch: np.ndarray = (np.ceil(size / batch) + size / full) / 2
-    return float(np.mean(local.epochs)) * per_epoch
+    return float(np.mean(local.passes)) * per_epoch
 
 
 def round_batches(setup: Setup) -> float:
@@ -42,6 +42,6 @@ def personalisation_batches(setup: Setup) -> float:
     options = setup.config.evaluation.personalisation
     if options is None or options.steps == 0:
         return 0.0
-    local = setup.config.local.model_copy(update={"epochs": options.epochs or 1, "steps": options.steps})
+    local = setup.config.local.model_copy(update={"epochs": options.epochs, "steps": options.steps})
     held_out = np.array([len(own) > 0 for own in setup.federation.own_held_out])
     return float(batches_of(local, setup.federation.sizes[held_out]).sum())

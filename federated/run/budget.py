@@ -42,7 +42,7 @@ def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohor
     epochs, rest = divmod(examples, total)
     per_epoch = -(-total // batch)
     steps = max(1, epochs * per_epoch + min(round(rest / batch), per_epoch))
-    return config.local.model_copy(update={"epochs": 1, "steps": steps, "batch_size": batch})
+    return config.local.model_copy(update={"epochs": None, "steps": steps, "batch_size": batch})
 
 
 def in_turn(config: RunConfig, eligible: np.ndarray, cohort_size: int, done: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def _visit(local: LocalTraining, sizes: np.ndarray) -> _Visit:
     batch = np.minimum(local.batch_size or sizes, sizes)
     per_epoch = np.ceil(sizes / batch)
     if local.steps is None:
-        epochs = float(np.mean(local.epochs))
+        epochs = float(np.mean(local.passes))
         return _Visit(epochs * sizes, epochs * per_epoch, batch)
     steps = float(np.mean(local.steps))
     epochs_done, rest = np.divmod(np.full(len(sizes), steps), per_epoch)

@@ -123,9 +123,10 @@ class StudyConfig(Frozen):
             raise ValueError(f"seeds: {quoted(self.seeds)} repeats a seed")
         if any("seed" in overrides for overrides in self.arm_overrides()):
             raise ValueError("seed: an arm has no seed of its own; list them in seeds")
-        if self.base.seed not in (0, *self.seeds):
+        if self.base.seed and self.seeds != [self.base.seed]:
             raise ValueError(
-                f"base.seed: {self.base.seed} would never be used; write seeds: [{self.base.seed}]"
+                f"base.seed: {self.base.seed} has no effect, as a study runs with its seeds; leave it out, or write "
+                f"seeds: [{self.base.seed}]"
             )
         arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.training == "federated"))
         if self.comparison.baseline not in (None, "best", *arms):

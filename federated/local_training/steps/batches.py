@@ -33,7 +33,7 @@ def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: in
     """How long this client trains: the given steps, else what the config says, drawn anew where it says a range."""
     if steps is not None:
         return Length(1, int(steps))
-    amount = local.epochs if local.steps is None else local.steps
+    amount = local.passes if local.steps is None else local.steps
     if not isinstance(amount, int):
         low, high = amount
         amount = int(generator(seed, Purpose.LOCAL_WORK, done, client).integers(low, high, endpoint=True))
@@ -42,7 +42,7 @@ def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: in
 
 def longest(local: LocalTraining) -> Length:
     """The most that any client trains by the config."""
-    epochs, steps = local.epochs, local.steps
+    epochs, steps = local.passes, local.steps
     return Length(
         epochs if isinstance(epochs, int) else epochs[1],
         steps if steps is None or isinstance(steps, int) else steps[1],
