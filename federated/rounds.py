@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from federated.compressors import CohortState
 from federated.foundation.errors import Diverged
-from federated.foundation.randomness import Purpose, generator
 from federated.local_training import Updates
 from federated.metrics import Metrics
+from federated.run.cohort import sample_cohort, weights_of
 from federated.run.drift import Drift, drift, drift_metrics
+from federated.run.memory import (
+    ALGORITHM,
+    DOWNLINK,
+    UPLINK,
+    ClientMemory,
+    by_client,
+    with_clients,
+    with_server,
+)
+from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
@@ -25,7 +34,7 @@ from federated.wire.distortion import Distortion, distortion_metrics
 from federated.wire.downlink import broadcast
 from federated.wire.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
 from federated.wire.payload_files import dump
-from federated.wire.uplink import Received, compress, rows_by_client
+from federated.wire.uplink import Received, compress
 
 
 class Partial(NamedTuple):
@@ -36,44 +45,10 @@ class Partial(NamedTuple):
     uplink: Traffic
     clipped_clients: int
     distortion: Distortion
-    compressor_state: dict[int, CohortState]
+    clients: ClientMemory
     training_seconds: float
     compression_seconds: float
     drift: Drift | None = None
-
-
-@dataclass(frozen=True)
-class RoundReport:
-    """What happened in one round. communication, drift: metrics of both ways and of the updates, as they are logged."""
-
-    round: int
-    loss: float
-    cohort_clients: int
-    cohort_examples: int
-    update_norm: float | None
-    drift: Metrics
-    communication: Metrics
-    clipped_clients: int
-    training_seconds: float
-    compression_seconds: float
-    aggregation_seconds: float
-
-    def metrics(self, state: RunState) -> Metrics:
-        """The report under the names of mlflow/README.md; `state` is the one after the round."""
-        return {
-            "train/loss": self.loss,
-            "train/cohort_clients": self.cohort_clients,
-            "train/cohort_examples": self.cohort_examples,
-            **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
-            **self.drift,
-            **self.communication,
-            "communication/uplink_bytes_total": state.uplink_bytes,
-            "communication/downlink_bytes_total": state.downlink_bytes,
-            "privacy/clipped_clients": self.clipped_clients,
-            "system/training_seconds": self.training_seconds,
-            "system/compression_seconds": self.compression_seconds,
-            "system/aggregation_seconds": self.aggregation_seconds,
-        }
 
 
 class Stages(NamedTuple):
@@ -119,7 +94,11 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     partials = [_run_shard(state, setup, stages, model, cohort[shard], weights[shard]) for shard in shards]
     started = time.perf_counter()
     after = stages.aggregate(setup, state, partials)
-    after = replace(after, downlink_bytes=state.downlink_bytes + total_bytes(downlink), downlink=remembered)
+    after = replace(
+        after,
+        downlink_bytes=state.downlink_bytes + total_bytes(downlink),
+        server=with_server(after.server, DOWNLINK, remembered),
+    )
     return after, RoundReport(
         round=after.round,
         loss=sum(partial.loss for partial in partials),
@@ -163,28 +142,9 @@ def _communication(partials: Sequence[Partial], downlink: Traffic, num_parameter
     }
 
 
-def sample_cohort(setup: Setup, done: int) -> np.ndarray:
-    """The clients of the round after `done` rounds, in rising order; without replacement.
-
-    The draw is one shuffle of all clients, of which those with examples are taken from the front: arms whose
-    partitions leave different clients empty still share nearly all of their cohorts.
-    """
-    order = generator(setup.config.seed, Purpose.COHORT, done).permutation(len(setup.federation.clients))
-    eligible = order[setup.federation.sizes[order] > 0]
-    return np.sort(eligible[: setup.cohort_size])
-
-
-def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
-    """What each client's update counts in the mean, float64 [C], summing to one."""
-    uniform = setup.config.cohort.weighting == "uniform"
-    counts = np.ones(len(cohort)) if uniform else setup.federation.sizes[cohort].astype(np.float64)
-    shares: np.ndarray = counts / counts.sum()
-    return shares
-
-
 def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
-    terms = setup.algorithm.terms(state.server, shard)
+    terms = setup.algorithm.terms(state.server.get(ALGORITHM, {}), shard)
     updates = setup.train(model, shard, state.round, terms)
     if updates.deltas.sum().isfinite():  # what is not finite shows in the sum, which is quick
         return updates
@@ -203,20 +163,17 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     mean_update = torch.stack([partial.mean_update for partial in partials]).sum(dim=0).to(state.parameters)
     trainable = setup.model.num_trainable
     server, stepped = setup.algorithm.update(
-        state.server, state.parameters[:trainable], mean_update[:trainable]
+        state.server.get(ALGORITHM, {}), state.parameters[:trainable], mean_update[:trainable]
     )
     # Running statistics are averaged, whatever the algorithm does with gradients' sums.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
-    clients = dict(state.clients)
-    for partial in partials:
-        clients |= partial.compressor_state
     uplink_bytes = state.uplink_bytes + sum(total_bytes(partial.uplink) for partial in partials)
     return replace(
         state,
         round=state.round + 1,
         parameters=parameters,
-        server=server,
-        clients=clients,
+        server=with_server(state.server, ALGORITHM, server),
+        clients=with_clients(state.clients, [partial.clients for partial in partials]),
         uplink_bytes=uplink_bytes,
     )
 
@@ -239,7 +196,7 @@ def _run_shard(
         clipped_clients=received.clipped_clients,
         distortion=received.distortion,
         drift=drift(updates.deltas[:, : setup.model.num_trainable]) if measured else None,
-        compressor_state=rows_by_client(received.compressor_state, clients),
+        clients={UPLINK: by_client(received.compressor_state, clients)},
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,
     )

@@ -58,7 +58,7 @@ def test_every_client_has_the_model_it_is_said_to_have(downlink: str) -> None:
         for client, parcel in zip(cohort, sent.parcels, strict=True):
             clients[client].receive(list(parcel))
             assert clients[client].model.numpy().tobytes() == sent.model.numpy().tobytes()
-        state = moved(replace(state, downlink=sent.remembered), done)
+        state = moved(replace(state, server={"downlink": sent.remembered}), done)
 
 
 def test_a_first_send_is_whole_and_a_client_that_missed_rounds_gets_what_it_missed() -> None:
@@ -70,7 +70,7 @@ def test_a_first_send_is_whole_and_a_client_that_missed_rounds_gets_what_it_miss
         sent = broadcast(setup, state, cohort)
         kinds.append([[part for part, _ in parcel] for parcel in sent.parcels])
         assert all(sum(len(payload) for _, payload in parcel) <= whole for parcel in sent.parcels)
-        state = moved(replace(state, downlink=sent.remembered), done)
+        state = moved(replace(state, server={"downlink": sent.remembered}), done)
     model, one = ["model"], ["difference"]
     assert kinds == [
         [model, model, model],
@@ -89,7 +89,7 @@ def test_what_is_longer_than_the_whole_model_is_not_replayed() -> None:
     state = initial_state(setup)
     for done, cohort in enumerate([[0, 1], [0], [0, 1]]):
         sent = broadcast(setup, state, cohort)
-        state = moved(replace(state, downlink=sent.remembered), done)
+        state = moved(replace(state, server={"downlink": sent.remembered}), done)
     assert [[part for part, _ in parcel] for parcel in sent.parcels] == [["difference"], ["model"]]
 
 
@@ -100,18 +100,20 @@ def test_the_payloads_that_are_kept_are_shorter_than_a_model() -> None:
         sent = broadcast(setup, state, [0])
         assert sent.remembered["payloads"].numel() < whole
         assert sent.remembered["payloads"].numel() == int(sent.remembered["lengths"].sum())
-        state = moved(replace(state, downlink=sent.remembered), done)
+        state = moved(replace(state, server={"downlink": sent.remembered}), done)
 
 
 def test_clients_come_ever_nearer_to_a_model_that_stands_still() -> None:
     """What one difference loses is in the next."""
     setup = setup_of("difference(qsgd(4))")
     state = moved(initial_state(setup), 3)
-    state = replace(state, round=0, downlink=broadcast(setup, initial_state(setup), [0]).remembered)
+    state = replace(
+        state, round=0, server={"downlink": broadcast(setup, initial_state(setup), [0]).remembered}
+    )
     errors = []
     for done in range(1, 5):
         sent = broadcast(setup, replace(state, round=done), [0])
-        state = replace(state, downlink=sent.remembered)
+        state = replace(state, server={"downlink": sent.remembered})
         errors.append(float((sent.model - state.parameters).norm()))
     assert all(after < 0.5 * before for before, after in pairwise(errors))
 
@@ -125,8 +127,8 @@ def test_nothing_is_changed_and_a_checkpoint_goes_on_with_the_same_numbers(tmp_p
     resumed = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")), prepare(config), 5)
     assert torch.equal(whole.parameters, resumed.parameters)
     assert whole.downlink_bytes == resumed.downlink_bytes
-    for name, value in whole.downlink.items():
-        assert torch.equal(value, resumed.downlink[name])
+    for name, value in whole.server["downlink"].items():
+        assert torch.equal(value, resumed.server["downlink"][name])
 
 
 def test_running_statistics_travel_beside_as_they_are(own: Callable[[str], str]) -> None:
@@ -150,7 +152,7 @@ def test_differences_train_as_whole_models_do_and_what_they_lose_does_not_add_up
     way = after["none"].parameters - setup.initial_parameters
     apart = after["difference(qsgd(4))"].parameters - after["none"].parameters
     assert float(apart.norm()) < 0.05 * float(way.norm())
-    assert torch.equal(before.downlink["held"], torch.full((6,), 13))
+    assert torch.equal(before.server["downlink"]["held"], torch.full((6,), 13))
     lacking = broadcast(setup, before, range(6)).model - before.parameters
     metrics = after["difference(qsgd(4))"].history[-1][1]
     assert 0 < float(lacking.norm()) < 0.5 * metrics["train/update_norm"]

@@ -76,7 +76,8 @@ import torch
 from safetensors.torch import save_file
 from federated.config.run import RunConfig
 from federated.wire.payload_files import dump_folder
-from federated.rounds import Partial, aggregate, sample_cohort, weighted_sum, weights_of
+from federated.rounds import Partial, aggregate, weighted_sum
+from federated.run.cohort import sample_cohort, weights_of
 from federated.run.setup import initial_state, prepare
 
 config = RunConfig.model_validate_json(sys.argv[1])

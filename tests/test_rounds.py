@@ -14,7 +14,8 @@ from federated.evaluation.evaluate import evaluate
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
-from federated.rounds import sample_cohort, train_rounds, weighted_sum
+from federated.rounds import train_rounds, weighted_sum
+from federated.run.cohort import sample_cohort
 from federated.run.setup import initial_state, prepare
 from federated.run.state import load, save
 from federated.wire.downlink import broadcast
@@ -113,7 +114,7 @@ def test_shard_size_changes_only_the_rounding_of_a_sum():
     sharded = train_rounds(initial_state(setup), setup, config.rounds)
     assert torch.allclose(whole.parameters, sharded.parameters, rtol=0, atol=1e-6)
     assert whole.uplink_bytes == sharded.uplink_bytes
-    assert whole.clients.keys() == sharded.clients.keys()
+    assert whole.clients["uplink"].keys() == sharded.clients["uplink"].keys()
 
 
 def test_arguments_are_not_changed():
@@ -121,13 +122,15 @@ def test_arguments_are_not_changed():
     state, setup = _trained(config, until=2)
     parameters, clients = (
         state.parameters.clone(),
-        {k: v["residual"].clone() for k, v in state.clients.items()},
+        {k: v["residual"].clone() for k, v in state.clients["uplink"].items()},
     )
     again = [train_rounds(state, setup, 4).parameters for _ in range(2)]
     assert torch.equal(again[0], again[1])
     assert torch.equal(state.parameters, parameters)
-    assert state.clients.keys() == clients.keys()
-    assert all(torch.equal(state.clients[client]["residual"], kept) for client, kept in clients.items())
+    assert state.clients["uplink"].keys() == clients.keys()
+    assert all(
+        torch.equal(state.clients["uplink"][client]["residual"], kept) for client, kept in clients.items()
+    )
 
 
 def test_float32_uplink_and_downlink_are_four_bytes_a_parameter_and_the_header():

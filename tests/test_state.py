@@ -24,15 +24,20 @@ def some_state() -> RunState:
         round=7,
         parameters=torch.tensor([1e-45, -0.0, math.pi, 3.4e38, -1.5]),
         server={
-            "momentum": torch.randn(5, generator=numbers),
-            "step": torch.tensor(3),
-            "second/moment": torch.ones(2),
+            "algorithm": {
+                "momentum": torch.randn(5, generator=numbers),
+                "step": torch.tensor(3),
+                "second/moment": torch.ones(2),
+            },
+            "downlink": {"reference": torch.randn(5, generator=numbers), "held": torch.tensor([-1, 6])},
         },
         clients={
-            11: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([2])},
-            2: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([1])},
+            "uplink": {
+                11: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([2])},
+                2: {"residual": torch.randn(5, generator=numbers), "inner.count": torch.tensor([1])},
+            },
+            "algorithm": {11: {"variate": torch.randn(5, generator=numbers)}},
         },
-        downlink={"reference": torch.randn(5, generator=numbers), "held": torch.tensor([-1, 6])},
         uplink_bytes=2**60 + 1,
         downlink_bytes=12,
         history=History(
@@ -52,9 +57,11 @@ def assert_identical(left: RunState, right: RunState) -> None:
         return (
             state.round,
             of({"parameters": state.parameters}),
-            of(state.server),
-            {client: of(kept) for client, kept in state.clients.items()},
-            of(state.downlink),
+            {owner: of(kept) for owner, kept in state.server.items()},
+            {
+                owner: {client: of(kept) for client, kept in rows.items()}
+                for owner, rows in state.clients.items()
+            },
             state.uplink_bytes,
             state.downlink_bytes,
             repr(state.history),
@@ -69,13 +76,13 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_a_bare_state_comes_back_too(tmp_path: Path) -> None:
-    bare = RunState(round=0, parameters=torch.zeros(3), server={}, clients={})
+    bare = RunState(round=0, parameters=torch.zeros(3))
     save(bare, tmp_path / "x", {})
     assert_identical(load(tmp_path / "x", {}, CPU), bare)
 
 
 def test_other_floating_point_types_come_back(tmp_path: Path) -> None:
-    state = RunState(round=1, parameters=torch.tensor([0.1, 0.2], dtype=torch.float64), server={}, clients={})
+    state = RunState(round=1, parameters=torch.tensor([0.1, 0.2], dtype=torch.float64))
     save(state, tmp_path / "x", {})
     assert_identical(load(tmp_path / "x", {}, CPU), state)
 
@@ -85,8 +92,8 @@ def test_tensors_that_share_memory_or_are_not_contiguous_are_saved(tmp_path: Pat
     state = RunState(
         round=1,
         parameters=matrix[0],
-        server={"previous": matrix[0], "all": matrix, "column": matrix[:, 1]},
-        clients={0: {"residual": matrix.T}},
+        server={"algorithm": {"previous": matrix[0], "all": matrix, "column": matrix[:, 1]}},
+        clients={"uplink": {0: {"residual": matrix.T}}},
     )
     save(state, tmp_path / "x", IDENTITY)
     assert_identical(load(tmp_path / "x", IDENTITY, CPU), state)
@@ -95,12 +102,12 @@ def test_tensors_that_share_memory_or_are_not_contiguous_are_saved(tmp_path: Pat
 def test_a_loaded_state_does_not_change_with_the_file(tmp_path: Path) -> None:
     save(some_state(), tmp_path / "x", IDENTITY)
     loaded = load(tmp_path / "x", IDENTITY, CPU)
-    save(RunState(round=9, parameters=torch.zeros(5), server={}, clients={}), tmp_path / "x", IDENTITY)
+    save(RunState(round=9, parameters=torch.zeros(5)), tmp_path / "x", IDENTITY)
     assert_identical(loaded, some_state())
 
 
 def test_saving_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    save(RunState(round=1, parameters=torch.zeros(2), server={}, clients={}), tmp_path / "x", IDENTITY)
+    save(RunState(round=1, parameters=torch.zeros(2)), tmp_path / "x", IDENTITY)
     save(some_state(), tmp_path / "x", IDENTITY)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert load(tmp_path / "x", IDENTITY, CPU).round == 7
@@ -124,9 +131,7 @@ def test_a_save_that_dies_half_way_leaves_the_file_from_before(
     with monkeypatch.context() as patched:
         patched.setattr(safetensors.torch, "save_file", die)
         with pytest.raises(KeyboardInterrupt):
-            save(
-                RunState(round=8, parameters=torch.zeros(5), server={}, clients={}), tmp_path / "x", IDENTITY
-            )
+            save(RunState(round=8, parameters=torch.zeros(5)), tmp_path / "x", IDENTITY)
     assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_state())
 
 
@@ -211,3 +216,27 @@ def test_a_history_continued_twice_is_two_histories() -> None:
     assert list(start) == [(0, {"a": 1.0})]
     assert (one[-1], other[-1]) == ((1, {"a": 2.0}), (1, {"a": 3.0}))
     assert one.then((2, {}))[1:] == [(1, {"a": 2.0}), (2, {})]
+
+
+def test_a_file_of_before_memory_had_owners_is_read(tmp_path: Path) -> None:
+    tensors = {
+        "parameters": torch.zeros(2),
+        "server/momentum": torch.ones(2),
+        "downlink/reference": torch.full((2,), 2.0),
+        "clients/3/residual": torch.full((2,), 3.0),
+        "clients/4/parameters": torch.full((2,), 4.0),
+    }
+    rest = {"identity": IDENTITY, "round": 5, "uplink_bytes": 6, "downlink_bytes": 7, "history": []}
+    safetensors.torch.save_file(tensors, tmp_path / "x", {"state": json.dumps(rest)})
+    read = RunState(
+        round=5,
+        parameters=torch.zeros(2),
+        server={"algorithm": {"momentum": torch.ones(2)}, "downlink": {"reference": torch.full((2,), 2.0)}},
+        clients={
+            "uplink": {3: {"residual": torch.full((2,), 3.0)}},
+            "own_model": {4: {"parameters": torch.full((2,), 4.0)}},
+        },
+        uplink_bytes=6,
+        downlink_bytes=7,
+    )
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), read)

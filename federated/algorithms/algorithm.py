@@ -9,7 +9,11 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 
-ServerState = dict[str, Tensor]
+Tensors = dict[str, Tensor]
+"""Name -> tensor."""
+Rows = dict[str, Tensor]
+"""Name -> [c, ...], a row for each client of a shard."""
+ServerState = Tensors
 """What the server remembers from round to round: name -> tensor. Empty for FedAvg."""
 
 

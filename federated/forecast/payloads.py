@@ -12,7 +12,7 @@ from torch import Tensor
 from federated.compressors import Compressor
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
-from federated.rounds import sample_cohort
+from federated.run.cohort import sample_cohort
 from federated.run.setup import Setup
 from federated.wire.distortion import is_exact
 from federated.wire.downlink import replayed, worth_keeping

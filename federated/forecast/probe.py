@@ -25,7 +25,9 @@ from federated.forecast.workload import batches_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
-from federated.rounds import STAGES, Stages, run_round, sample_cohort, train
+from federated.rounds import STAGES, Stages, run_round, train
+from federated.run.cohort import sample_cohort
+from federated.run.memory import ALGORITHM
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.wire.uplink import Received, compress
@@ -181,7 +183,10 @@ class _Watch:
         def limited(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
             if steps is None:
                 return train(setup, state, model, shard)
-            terms = replace(setup.algorithm.terms(state.server, shard), steps=np.full(len(shard), steps))
+            terms = replace(
+                setup.algorithm.terms(state.server.get(ALGORITHM, {}), shard),
+                steps=np.full(len(shard), steps),
+            )
             short = setup.algorithm._replace(terms=lambda server, clients: terms)
             return train(replace(setup, algorithm=short), state, model, shard)
 

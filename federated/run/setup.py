@@ -28,6 +28,7 @@ from federated.models.flat_model import FlatModel
 from federated.models.objective import Loss, loss_of
 from federated.privacy import Privacy
 from federated.run.budget import centralised_training, terms_in_turn
+from federated.run.memory import ALGORITHM, with_server
 from federated.run.state import RunState
 from federated.study.study import Run
 from federated.trials import Products, flat_model, tried_model, try_products
@@ -157,8 +158,7 @@ def initial_state(setup: Setup) -> RunState:
     return RunState(
         round=0,
         parameters=parameters,
-        server=setup.algorithm.init(parameters[: setup.model.num_trainable]),
-        clients={},
+        server=with_server({}, ALGORITHM, setup.algorithm.init(parameters[: setup.model.num_trainable])),
     )
 
 

@@ -15,16 +15,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from federated.algorithms import ServerState
-from federated.compressors import CohortState
 from federated.machine.files import whole
 from federated.metrics import Metrics
+from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
 
-DownlinkState = dict[str, Tensor]
-"""What the server remembers of what clients hold: name -> tensor. Empty where it broadcasts whole models."""
 Entry = tuple[int, Metrics]
 """A round, and what was measured in it or after it."""
-_FORMAT = 2  # the first with a digest
+_FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
 
 
 class History(Sequence[Entry]):
@@ -74,19 +71,16 @@ class RunState:
 
     round: rounds done.
     parameters: the global model [P].
-    server: what the algorithm remembers.
-    clients: what the uplink compressor remembers of each client that has sent something, rows of its
-        `CohortState`.
-    downlink: what the server remembers of what clients hold.
+    server: what each part of the run remembers at the server.
+    clients: what each remembers of every client that has taken part.
     uplink_bytes, downlink_bytes: sent so far, over all clients.
     history: what was measured; round 0 is the initial model.
     """
 
     round: int
     parameters: Tensor
-    server: ServerState
-    clients: dict[int, CohortState]
-    downlink: DownlinkState = field(default_factory=dict)
+    server: ServerMemory = field(default_factory=dict)
+    clients: ClientMemory = field(default_factory=dict)
     uplink_bytes: int = 0
     downlink_bytes: int = 0
     history: History = field(default_factory=History)
@@ -98,13 +92,12 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     A safetensors file: tensors as they are, the rest as JSON in its header, and a digest of both. `identity` (run key,
     digests) is what `load` compares. Raises OSError where the file cannot be written.
     """
-    tensors = {
-        "parameters": state.parameters,
-        **{f"server/{name}": value for name, value in state.server.items()},
-        **{f"downlink/{name}": value for name, value in state.downlink.items()},
-    }
-    for client, kept in state.clients.items():
-        tensors |= {f"clients/{client}/{name}": value for name, value in kept.items()}
+    tensors = {"parameters": state.parameters}
+    for owner, kept in state.server.items():
+        tensors |= {f"server/{owner}/{name}": value for name, value in kept.items()}
+    for owner, rows in state.clients.items():
+        for client, kept in rows.items():
+            tensors |= {f"clients/{owner}/{client}/{name}": value for name, value in kept.items()}
     rest = {
         "format": _FORMAT,
         "identity": identity,
@@ -168,18 +161,42 @@ def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState
         differ = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
         was, now = ({key: each.get(key) for key in differ} for each in (found, identity))
         raise ValueError(f"the checkpoint {path} is of {was}, not of {now}")
-    clients: dict[int, CohortState] = {}
-    for name, value in tensors.items():
-        if name.startswith("clients/"):
-            _, client, part = name.split("/", 2)
-            clients.setdefault(int(client), {})[part] = value
+    if rest.get("format", 1) < _FORMAT:
+        tensors = {_of_today(name): value for name, value in tensors.items()}
+    server, clients = _memories(tensors)
     return RunState(
         round=rest["round"],
         parameters=tensors["parameters"],
-        server={n.removeprefix("server/"): v for n, v in tensors.items() if n.startswith("server/")},
+        server=server,
         clients=clients,
-        downlink={n.removeprefix("downlink/"): v for n, v in tensors.items() if n.startswith("downlink/")},
         uplink_bytes=rest["uplink_bytes"],
         downlink_bytes=rest["downlink_bytes"],
         history=History((at, metrics) for at, metrics in rest["history"]),
     )
+
+
+def _memories(tensors: Mapping[str, Tensor]) -> tuple[ServerMemory, ClientMemory]:
+    server: ServerMemory = {}
+    clients: ClientMemory = {}
+    for name, value in tensors.items():
+        side, _, rest = name.partition("/")
+        owner, _, rest = rest.partition("/")
+        if side == "server":
+            server.setdefault(owner, {})[rest] = value
+        elif side == "clients":
+            client, _, part = rest.partition("/")
+            clients.setdefault(owner, {}).setdefault(int(client), {})[part] = value
+    return server, clients
+
+
+def _of_today(name: str) -> str:
+    """The name of a tensor in a file of before there were owners: a client had residuals, or a model of its own."""
+    side, _, rest = name.partition("/")
+    if side == "server":
+        return f"server/{ALGORITHM}/{rest}"
+    if side == "downlink":
+        return f"server/{DOWNLINK}/{rest}"
+    if side == "clients":
+        client, _, part = rest.partition("/")
+        return f"clients/{OWN_MODEL if part == 'parameters' else UPLINK}/{client}/{part}"
+    return name

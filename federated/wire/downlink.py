@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.algorithms.algorithm import Tensors
 from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
+from federated.run.memory import DOWNLINK
 from federated.run.setup import Setup
-from federated.run.state import DownlinkState, RunState
+from federated.run.state import RunState
 from federated.wire.distortion import downlink_distortion
 from federated.wire.ledger import Parcel
 
@@ -30,7 +32,7 @@ class Broadcast(NamedTuple):
 
     model: Tensor
     parcels: list[Parcel]
-    remembered: DownlinkState
+    remembered: Tensors
     quality: Metrics
 
 
@@ -45,9 +47,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     return Broadcast(*sent, quality)
 
 
-def _whole(
-    setup: Setup, state: RunState, cohort: Sequence[int]
-) -> tuple[Tensor, list[Parcel], DownlinkState]:
+def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     num_parameters = state.parameters.numel()
     fresh = setup.downlink.init(1, num_parameters)
@@ -58,7 +58,7 @@ def _whole(
 
 def _differences(
     setup: Setup, state: RunState, cohort: Sequence[int]
-) -> tuple[Tensor, list[Parcel], DownlinkState]:
+) -> tuple[Tensor, list[Parcel], Tensors]:
     """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
 
     A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
@@ -83,14 +83,14 @@ def _differences(
     return model, parcels, {**kept, **_stored(payloads), "held": held}
 
 
-def _next_reference(setup: Setup, state: RunState, target: Tensor) -> DownlinkState:
+def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
     """The downlink's state with this round's payload and the reference that it leads to."""
     compressor, size = setup.downlink, target.numel()
-    if not state.downlink:
+    last = {name: value.cpu() for name, value in state.server.get(DOWNLINK, {}).items()}
+    if not last:
         nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
         fresh = under(_INNER, compressor.init(1, size))
         return {"reference": target.cpu().clone(), "held": nobody, **_stored([]), **fresh}
-    last = {name: value.cpu() for name, value in state.downlink.items()}
     reference = last["reference"]
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     before = nested(last, _INNER)
@@ -127,12 +127,12 @@ def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Par
     return [("difference", payload) for payload in payloads[len(payloads) - count :]]
 
 
-def _stored(payloads: Sequence[bytes]) -> DownlinkState:
+def _stored(payloads: Sequence[bytes]) -> Tensors:
     lengths = torch.tensor([len(payload) for payload in payloads], dtype=torch.int64)
     together = np.frombuffer(b"".join(payloads), np.uint8)
     return {"payloads": torch.from_numpy(together.copy()), "lengths": lengths}
 
 
-def _payloads(kept: DownlinkState) -> list[bytes]:
+def _payloads(kept: Tensors) -> list[bytes]:
     parts = torch.split(kept["payloads"], kept["lengths"].tolist())
     return [part.cpu().numpy().tobytes() for part in parts]

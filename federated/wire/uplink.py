@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from federated.compressors import CohortState
 from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
+from federated.run.memory import UPLINK, rows_of
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
@@ -100,20 +100,5 @@ def _plain(rows: Tensor) -> tuple[Tensor, list[bytes]]:
 def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:
     """The compressor's state of these clients, stacked; fresh for those that never sent anything."""
     fresh = setup.uplink.init(1, num_parameters)
-    rows = [state.clients.get(client) for client in clients]
-    return {
-        name: torch.stack(
-            [value[0].to(state.parameters.device) if row is None else row[name] for row in rows]
-        )
-        for name, value in fresh.items()
-    }
-
-
-def rows_by_client(stacked: CohortState, clients: np.ndarray) -> dict[int, CohortState]:
-    """The rows of a shard's state; nothing for a compressor that remembers nothing."""
-    if not stacked:
-        return {}
-    return {
-        int(client): {name: value[row].clone() for name, value in stacked.items()}
-        for row, client in enumerate(clients)
-    }
+    of_one = {name: value[0].to(state.parameters.device) for name, value in fresh.items()}
+    return rows_of(state.clients, UPLINK, clients, of_one)

@@ -1,0 +1,27 @@
+"""Who takes part in a round, and what each one's update counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federated.foundation.randomness import Purpose, generator
+from federated.run.setup import Setup
+
+
+def sample_cohort(setup: Setup, done: int) -> np.ndarray:
+    """The clients of the round after `done` rounds, in rising order; without replacement.
+
+    The draw is one shuffle of all clients, of which those with examples are taken from the front: arms whose
+    partitions leave different clients empty still share nearly all of their cohorts.
+    """
+    order = generator(setup.config.seed, Purpose.COHORT, done).permutation(len(setup.federation.clients))
+    eligible = order[setup.federation.sizes[order] > 0]
+    return np.sort(eligible[: setup.cohort_size])
+
+
+def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
+    """What each client's update counts in the mean, float64 [C], summing to one."""
+    uniform = setup.config.cohort.weighting == "uniform"
+    counts = np.ones(len(cohort)) if uniform else setup.federation.sizes[cohort].astype(np.float64)
+    shares: np.ndarray = counts / counts.sum()
+    return shares

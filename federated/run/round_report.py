@@ -1,0 +1,42 @@
+"""What happened in one round, and the metrics that say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from federated.metrics import Metrics
+from federated.run.state import RunState
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What happened in one round. communication, drift: metrics of both ways and of the updates, as they are logged."""
+
+    round: int
+    loss: float
+    cohort_clients: int
+    cohort_examples: int
+    update_norm: float | None
+    drift: Metrics
+    communication: Metrics
+    clipped_clients: int
+    training_seconds: float
+    compression_seconds: float
+    aggregation_seconds: float
+
+    def metrics(self, state: RunState) -> Metrics:
+        """The report under the names of mlflow/README.md; `state` is the one after the round."""
+        return {
+            "train/loss": self.loss,
+            "train/cohort_clients": self.cohort_clients,
+            "train/cohort_examples": self.cohort_examples,
+            **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
+            **self.drift,
+            **self.communication,
+            "communication/uplink_bytes_total": state.uplink_bytes,
+            "communication/downlink_bytes_total": state.downlink_bytes,
+            "privacy/clipped_clients": self.clipped_clients,
+            "system/training_seconds": self.training_seconds,
+            "system/compression_seconds": self.compression_seconds,
+            "system/aggregation_seconds": self.aggregation_seconds,
+        }
