@@ -12,6 +12,8 @@ import sys
 import unicodedata
 from collections.abc import Mapping
 
+from flows.search_path import keep_children_out
+
 _SHOWN_AS = {
     "−": "-",
     "–": "-",
@@ -40,14 +42,27 @@ _NEAREST = "nearest"
 
 def settle() -> None:
     """Make this process one that can do its work, by starting it again if need be. Call it first."""
+    fill_closed_streams()
     wanted = settled(os.environ, sys.stdout.encoding, _reads_utf8())
     if wanted != dict(os.environ) and not sys.flags.ignore_environment:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
+    keep_children_out()
     os.umask(os.umask(0o077) & 0o077)  # what we write we must be able to read, whatever others may
     codecs.register_error(_NEAREST, nearest)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_NEAREST)
+
+
+def fill_closed_streams() -> None:
+    """Read and write nothing where a standard stream is closed: else the next file opened would be in its place."""
+    for descriptor, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which is given the lowest number that is free: this one
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def settled(environment: Mapping[str, str], output: str, reads_utf8: bool) -> dict[str, str]:

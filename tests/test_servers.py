@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server, socket
@@ -234,6 +235,14 @@ def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, how):
             time.sleep(0.1)
         family = descendants(process.pid)
         assert len(family) >= 2
+        for host, answer in {
+            f"localhost:{port}": 200,
+            "127.0.0.1:9": 200,  # as through a forwarded port
+            "evil.example": 403,
+            "10.evil.example": 403,
+            f"192.168.evil.example:{port}": 403,
+        }.items():
+            assert status_as(host, port) == answer, host
         assert not any("p4ssword" in Path(f"/proc/{each}/cmdline").read_text() for each in family)
         process.send_signal(how)
         assert process.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 0)
@@ -251,6 +260,15 @@ def answers(port: int) -> bool:
             return True
     except (URLError, ConnectionError):
         return False
+
+
+def status_as(host: str, port: int) -> int:
+    """What a page learns that made its own name mean this machine."""
+    connection = HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": host})
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def descendants(pid: int) -> list[int]:

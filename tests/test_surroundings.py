@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from sqlalchemy import create_engine, text
 from federated.machine.folders import database_url
 from flows.interpreter import nearest, settled
 from flows.news_line import news_line
+from flows.search_path import without_working_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,3 +136,82 @@ def test_a_study_runs_in_surroundings_where_everything_is_against_it(tmp_path):
     assert {"mlflow.db", "prefect.db"} <= {path.name for path in home.iterdir()}
     assert all(path.stat().st_mode & 0o600 == 0o600 for path in home.rglob("*"))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("home")] == [home.name]
+
+
+SHADOWS = (
+    "random",
+    "yaml",
+    "numpy",
+    "locale",
+    "unicodedata",
+    "tempfile",
+    "logging",
+    "threading",
+    "json",
+    "networkx",
+)
+"""Of Python's and of libraries': some are imported at once, some late, some by processes that are started."""
+
+
+def flows_in(folder, *arguments, **environment):
+    """The command line, as it is called in a folder that is not the project's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *arguments],
+        cwd=folder,
+        env={**kept, "FEDSTUDY_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+def shadowed(folder):
+    """A folder of a person's files that are called as libraries are; each says where that it was run."""
+    for name in (*SHADOWS, "multiprocessing", "tasks", "federated", "prefect", "mlflow", "torch"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write('{name} ')\n")
+    (folder / "own.py").write_text(
+        "def rows():\n    return [[i % 2.0, i % 3.0] for i in range(60)], [i % 2 for i in range(60)]\n"
+    )
+    (folder / "study.yaml").write_text(
+        "name: s\nbase: {dataset: 'own:rows', model: logistic, clients: 4, rounds: 1}\nseeds: [0, 1]\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize("path", [f":{ROOT}", f"{ROOT}:."])
+def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
+    folder = shadowed(tmp_path)
+    done = flows_in(folder, "preview", "study.yaml", PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "ran").exists(), (folder / "ran").read_text()
+
+
+@pytest.mark.slow
+def test_nor_does_it_in_the_processes_that_are_started(tmp_path):
+    folder = shadowed(tmp_path)
+    done = flows_in(folder, "run", "study.yaml", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "done 2/2" in done.stdout
+    assert not (folder / "ran").exists(), (folder / "ran").read_text()
+
+
+def test_the_search_path_keeps_what_is_not_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    entries = [str(tmp_path), "", ".", str(tmp_path / "lib"), str(tmp_path / "link"), "lib", "/elsewhere"]
+    monkeypatch.chdir(tmp_path)
+    assert without_working_folder(entries) == [str(tmp_path / "lib"), "lib", "/elsewhere"]
+    monkeypatch.chdir(ROOT)
+    assert without_working_folder(entries) == entries
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("what", "code"), [("model", 0), ("nothing-of-this-name", 2)])
+def test_a_closed_stream_changes_nothing_else(closed, what, code):
+    command = f"exec {shlex.quote(sys.executable)} -m flows list {what} {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, check=False, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert bool(done.stdout) == (code == 0 and ">&-" not in closed.split())
+    assert bool(done.stderr) == (code == 2 and "2>&-" not in closed.split())

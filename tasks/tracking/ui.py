@@ -14,6 +14,10 @@ from tasks.tracking.store import tracking_uri
 
 _PROGRAM = Path(__file__).with_name("ends_with_parent.py")
 
+_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+_OURS = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
+"""Names by which a browser may ask for it; any port, as it may be forwarded. MLflow would take `10.*` and the like too,
+which is the beginning of names that anybody may own. What a person has set wins."""
 
 _NOT_SERVED = ("http", "https", "databricks", "databricks-uc", "uc")
 """Schemes of MLFLOW_TRACKING_URI that are servers, elsewhere or here."""
@@ -31,7 +35,12 @@ def serve_ui(port: int) -> int:
     command = [sys.executable, "-P", str(_PROGRAM), sys.executable, "-m", "mlflow", "server"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1"]  # one person looks; four take longer to start
+    command += [
+        "--uvicorn-opts",
+        f"--app-dir {os.devnull}",
+    ]  # else it looks for libraries in the working folder
     environment = {
+        _HOSTS: _OURS,
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": tracking_uri(),  # not on the command line, which everybody may read
         # Jobs are for evaluating language models; without them the server starts in half the time.
