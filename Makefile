@@ -49,6 +49,10 @@ ui: $(INSTALLED) ## Serve the MLflow UI on http://127.0.0.1:5000
 benchmark: $(INSTALLED) ## Measure against a plain PyTorch loop; ARGS="--rival plain flower" adds a peer
 	$(PY) -m benchmarks $(ARGS)
 
+.PHONY: docs
+docs: $(INSTALLED) ## Write docs/reference from the code
+	$(PY) -m flows.reference
+
 .PHONY: install
 install: $(INSTALLED) ## Make .venv from the lock; does nothing where it is up to date
 

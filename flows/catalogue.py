@@ -28,7 +28,7 @@ def _show_kind(kind: Kind[Any], screen: Screen) -> None:
     screen.print(kind.name, style="bold")
     for name in kind.factories:
         first_line = (inspect.getdoc(kind.factories[name]) or "").partition("\n")[0]
-        screen.print(f"  {_call(kind, name)}", style="cyan", soft_wrap=True)
+        screen.print(f"  {call_of(kind, name)}", style="cyan", soft_wrap=True)
         screen.print(f"      {first_line}", soft_wrap=True)
     if kind.given is None:
         screen.print(f"  package.module:factory\n      your own {kind.name}\n", style="dim")
@@ -39,14 +39,14 @@ def _show_kind(kind: Kind[Any], screen: Screen) -> None:
 
 def _show_name(kind: Kind[Any], name: str, screen: Screen) -> None:
     screen.print(kind.name, style="bold")
-    screen.print(f"  {_call(kind, name)}\n", style="cyan", soft_wrap=True)
+    screen.print(f"  {call_of(kind, name)}\n", style="cyan", soft_wrap=True)
     for line in (inspect.getdoc(kind.factories[name]) or "").splitlines():
         screen.print(f"  {line}".rstrip(), soft_wrap=True)
     screen.print()
 
 
-def _call(kind: Kind[Any], name: str) -> str:
-    """`dirichlet(alpha: float, min_size: int = 0, balance: bool = False)`"""
+def call_of(kind: Kind[Any], name: str) -> str:
+    """The signature of a registered name: `dirichlet(alpha: float, min_size: int = 0, balance: bool = False)`."""
     parameters = inspect.signature(kind.factories[name]).parameters.values()
     return f"{name}({', '.join(map(_parameter, parameters))})"
 

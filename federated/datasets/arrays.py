@@ -23,7 +23,7 @@ def arrays(
     client_ids: str | None = None,
     task: Task | None = None,
 ) -> Callable[[], Examples]:
-    """The arrays of an .npz file, as `numpy.savez` writes it; `coerce.py` beside this says what dtypes mean.
+    """The arrays of an .npz file, as `numpy.savez` writes it; `examples/conversion.py` says what dtypes mean.
 
     inputs, targets: the names of arrays [N, ...] and [N] (or [N, outputs], for regression).
     client_ids: the name of an array [N]; unless stated, the array "client_ids" if there is one.

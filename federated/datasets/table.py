@@ -58,7 +58,7 @@ def table(
     drop: columns to leave out.
     missing: "impute" as `features_of` describes, or "error" to refuse a missing feature.
 
-    For CSV:
+    The arguments below are for CSV files alone.
 
     separator: one character; a tab is "\\t", in double quotes.
     missing_values: texts that stand for a missing value as well, such as ["?", "not done", -999].

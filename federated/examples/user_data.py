@@ -30,7 +30,7 @@ def as_examples(result: Any, name: str) -> Examples:
     """Examples of whatever the data set function `name` returned. Raises BadInput.
 
     An Examples passes as it is. Arrays of a tuple or a mapping may be numpy, torch, lists or pandas; their
-    dtypes mean what `coerce.py` says. Inputs that are a DataFrame are preprocessed as a `table` is.
+    dtypes mean what `conversion.py` says. Inputs that are a DataFrame are preprocessed as a `table` is.
     """
     if isinstance(result, Examples):
         return result

@@ -1,0 +1,66 @@
+"""The page of choices: every registered name with its arguments and docstring."""
+
+import html
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from federated.choices.choice import Kind
+from federated.extension_points.kinds import KINDS
+from flows.catalogue import call_of
+from flows.reference.docstrings import split_arguments
+from flows.reference.types import in_a_cell
+
+_INTRODUCTION = """# Choices
+
+Everything that a study file can name, generated from the code by `make docs`. A choice is written as a name (`iid`), a
+call (`dirichlet(alpha=0.1)`, or `dirichlet(0.1)`) or a mapping (`{name: dirichlet, alpha: 0.1}`). An argument without a
+default must be stated. Each can also be a function of your own, `module:function`: see
+[your data and your model](../own-data-and-model.md).
+"""
+
+
+def choices_page() -> str:
+    """The page as Markdown."""
+    contents = "\n".join(f"- [{kind.name}](#{kind.name}): {_names(kind)}" for kind in KINDS)
+    return "\n".join([_INTRODUCTION, contents + "\n", *map(_kind, KINDS)])
+
+
+def _names(kind: Kind[Any]) -> str:
+    return ", ".join(f"`{name}`" for name in kind.factories)
+
+
+def _kind(kind: Kind[Any]) -> str:
+    return "\n".join([f"## {kind.name}\n", _own(kind), *(_choice(kind, name) for name in kind.factories)])
+
+
+def _own(kind: Kind[Any]) -> str:
+    """How a function of a person's own is called."""
+    if kind.given is None:
+        return f"A {kind.name} of your own: `module:function`, a factory like those below.\n"
+    given = f"`({', '.join(kind.given)})`, then " if kind.given else ""
+    return (
+        f"A {kind.name} of your own: `module:function`, called with {given}its arguments in the study file.\n"
+    )
+
+
+def _choice(kind: Kind[Any], name: str) -> str:
+    parameters = inspect.signature(kind.factories[name]).parameters
+    text, meanings = split_arguments(inspect.getdoc(kind.factories[name]) or "", set(parameters))
+    lines = [f"### {name}", "", f"`{call_of(kind, name)}`", "", _escaped(text), ""]
+    if parameters:
+        lines += ["| argument | type | default | meaning |", "|---|---|---|---|"]
+        lines += [_argument(parameter, meanings) for parameter in parameters.values()] + [""]
+    return "\n".join(lines)
+
+
+def _argument(parameter: inspect.Parameter, meanings: Mapping[str, str]) -> str:
+    default = "must be stated" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
+    meaning = _escaped(meanings.get(parameter.name, ""))
+    cells = [f"`{parameter.name}`", f"`{parameter.annotation}`", default, meaning]
+    return "| " + " | ".join(map(in_a_cell, cells)) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Text of a docstring, in which Markdown would otherwise see emphasis and HTML."""
+    return html.escape(text, quote=False).replace("*", "\\*")
