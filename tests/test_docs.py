@@ -53,6 +53,25 @@ def test_every_page_of_decisions_is_in_their_index() -> None:
     assert {path.name for path in DECISIONS} - {"README.md"} == set(LINK.findall(index))
 
 
+def test_every_page_is_in_the_index_and_on_the_site() -> None:
+    docs = ROOT / "docs"
+    pages = {path.name for path in docs.glob("*.md")} - {"README.md"}
+    linked = {
+        link for link in LINK.findall((docs / "README.md").read_text(encoding="utf-8")) if "/" not in link
+    }
+    assert pages == linked
+    listed = set(
+        re.findall(
+            r"^ +- [^:]+: ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.M
+        )
+    )
+    assert pages == listed - {"README.md"}
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=short)
 def test_every_decision_starts_with_its_date(page: Path) -> None:
     undated = re.findall(r"^\*\*.*$|^- \*\*.*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -1,0 +1,174 @@
+"""What the pages show works: studies are read, commands have their options, files exist, the first algorithm runs."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import typer.main
+import yaml
+
+from federated.evaluation.evaluate import evaluate
+from federated.rounds import train_rounds
+from federated.run.setup import initial_state, prepare
+from federated.study.study import StudyConfig, read_study
+from flows.command_line import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BASE = {"dataset": "digits", "model": "logistic", "clients": 20, "rounds": 2}
+
+
+def short(path):
+    return str(path.relative_to(ROOT))
+
+
+def blocks(language):
+    """(page, text) of every block in the language."""
+    return [
+        pytest.param(page, text, id=f"{short(page)}-{number}")
+        for page in PAGES
+        for number, (found, text) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+        if found == language
+    ]
+
+
+def entries(text):
+    """The top-level entries of a block, each a YAML text of its own: a block may show one key several times."""
+    return re.findall(r"^\w[^\n]*\n(?:^[ #\n][^\n]*\n?|^\n)*", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def clinic(tmp_path):
+    """The files that the pages' studies name: a person's own modules, a table, a partition."""
+    for block in (block for page in PAGES for _, block in BLOCK.findall(page.read_text(encoding="utf-8"))):
+        if "class TwoLayers" in block:
+            (tmp_path / "my_models.py").write_text(block, encoding="utf-8")
+        elif "def server_momentum" in block:
+            (tmp_path / "my_algorithms.py").write_text(block, encoding="utf-8")
+    rows = [f"{age},{age % 3},{'abc'[age % 3]}{age % 4}" for age in range(20, 80)]
+    table = "\n".join(["age,readmitted,site", *rows]) + "\n"
+    (tmp_path / "patients.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "FILE.npz").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"))
+def test_every_study_and_every_part_of_one_is_read(page, text, clinic):
+    if "\nbase:" in text:
+        (clinic / "study.yaml").write_text(text, encoding="utf-8")
+        assert read_study(clinic / "study.yaml", [], None).runs()
+        return
+    parts = entries(text)
+    assert parts
+    for part in parts:
+        stated = yaml.safe_load(part)
+        study = {k: v for k, v in stated.items() if k in StudyConfig.model_fields}
+        base = {k: v for k, v in stated.items() if k not in study}
+        if "parts.noise" in part:  # as the text before that block says
+            base["partitioner"] = ["dirichlet(0.1)", "noise(0.1)"]
+        (clinic / "study.yaml").write_text(
+            yaml.safe_dump({"name": "s", "base": {**BASE, **base}, **study}), encoding="utf-8"
+        )
+        assert read_study(clinic / "study.yaml", [], None).runs()
+
+
+def test_the_model_of_the_readme_trains(clinic):
+    own = {"name": "my_models:TwoLayers", "width": 4}
+    study = {"name": "s", "base": {**BASE, "model": own, "dataset": "linear"}}
+    (clinic / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    (run,) = read_study(clinic / "study.yaml", [], None).runs()
+    setup = prepare(run.config)
+    start = initial_state(setup)
+    after = train_rounds(start, setup, 2)
+    assert start.parameters.numel() == 4 + 4 + 4 + 1
+    assert not torch.equal(start.parameters, after.parameters)
+
+
+COMMANDS = [
+    pytest.param(line.strip(), id=f"{short(page)}-{number}")
+    for page in PAGES
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines())
+    if line.startswith("./fedstudy ")
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_has_the_options_that_are_shown(line):
+    words = shlex.split(line, comments=True)[1:]
+    command = typer.main.get_command(app).commands[words[0]]
+    assert command.make_context(words[0], words[1:])
+
+
+def test_there_are_commands_and_a_wrong_option_would_be_found():
+    assert len(COMMANDS) > 15
+    command = typer.main.get_command(app).commands["run"]
+    with pytest.raises(typer.TyperException, match="no-such"):
+        command.make_context("run", ["study.yaml", "--no-such"])
+
+
+def test_every_file_that_the_tour_names_is_there():
+    text = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    tree = BLOCK.findall(text) or re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    folders = re.findall(
+        r"(\w+)/", "\n".join(line.split("  ")[1] for line in tree[0].splitlines() if line[:2] == "  ")
+    )
+    assert [name for name in folders if not (ROOT / "federated" / name).is_dir()] == []
+    packages = {path.parent.name for path in (ROOT / "federated").glob("*/__init__.py")}
+    assert packages - set(folders) == set()
+
+
+@pytest.fixture
+def first(tmp_path):
+    """The files of the page on a first algorithm, in a folder of their own."""
+    text = (ROOT / "docs" / "first-algorithm.md").read_text(encoding="utf-8")
+    for _, block in BLOCK.findall(text):
+        if found := re.match(r"# ~/first/(\S+)\n", block):
+            (tmp_path / found[1]).write_text(block, encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "my_algorithms.py",
+        "test_my_algorithms.py",
+        "study.yaml",
+    }
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_check_by_hand_of_the_first_algorithm_passes(first):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(first),
+        str(first),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": "."}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_the_first_algorithm_gives_what_its_page_says(first):
+    """The means over five seeds of the page's verdict; the differences are those of its last block of text."""
+    scores = {}
+    for run in read_study(first / "study.yaml", [], None).runs():
+        setup = prepare(run.config)
+        after = train_rounds(initial_state(setup), setup, run.config.rounds)
+        scores.setdefault(run.arm, []).append(evaluate(after, setup)["generalisation/test_accuracy"])
+    means = {arm: sum(values) / len(values) for arm, values in scores.items()}
+    page = (ROOT / "docs" / "first-algorithm.md").read_text(encoding="utf-8")
+    assert f"server_momentum, {means['server_momentum']:.3f} [" in page
+    for arm in ("server_momentum", "fedavg(server_learning_rate=10.0)"):
+        assert f"{arm} (+{means[arm] - means['fedavg']:.3f} [" in page
