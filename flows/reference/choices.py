@@ -23,7 +23,7 @@ default must be stated. Each can also be a function of your own, `module:functio
 def choices_page() -> str:
     """The page as Markdown."""
     contents = "\n".join(f"- [{kind.name}](#{kind.name}): {_names(kind)}" for kind in KINDS)
-    return "\n".join([_INTRODUCTION, contents + "\n", *map(_kind, KINDS)])
+    return "\n".join([_INTRODUCTION, contents + "\n", *(_kind(kind) for kind in KINDS)])
 
 
 def _names(kind: Kind[Any]) -> str:
