@@ -9,19 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.journal import Journal, Told
+from tasks.tracking.cause import Cause
+from tasks.tracking.courier import deliver
+from tasks.tracking.journal import Journal
+from tasks.tracking.set_aside import Told
 
 
 class Away(Exception):
     """The store does not answer."""
 
 
-def _is_away(error):
-    return isinstance(error, Away)
+class Either(Exception):
+    """The store answers, but does not take this."""
+
+
+def _cause(error):
+    kinds = {Away: Cause.AWAY, Either: Cause.PERHAPS_ITS_OWN}
+    return kinds.get(type(error), Cause.ITS_OWN)
 
 
 def _told(at, **content):
-    return Told("tags", "run", {"at": at, **content})
+    return Told("metrics", "run", {"at": at, **content})
 
 
 @pytest.fixture
@@ -31,7 +39,7 @@ def journal(tmp_path):
 
 def _delivered(journal):
     heard = []
-    journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+    deliver(journal, lambda told, files: heard.append(told.content["at"]), _cause)
     return heard
 
 
@@ -49,7 +57,7 @@ def test_records_are_delivered_in_order_and_once(journal):
 def test_where_the_store_goes_away_again_the_rest_waits(journal):
     heard = []
 
-    def deliver(told, files):
+    def hear(told, files):
         if told.content["at"] == 2 and not heard[2:]:
             heard.append("away")
             raise Away
@@ -58,9 +66,9 @@ def test_where_the_store_goes_away_again_the_rest_waits(journal):
     for at in range(4):
         journal.append(_told(at))
     with pytest.raises(Away):
-        journal.deliver(deliver, _is_away)
+        deliver(journal, hear, _cause)
     journal.append(_told(4))
-    assert journal.deliver(deliver, _is_away) == 3
+    assert deliver(journal, hear, _cause) == 3
     assert heard == [0, 1, "away", 2, 3, 4]
 
 
@@ -68,7 +76,7 @@ def test_where_the_store_goes_away_again_the_rest_waits(journal):
 def test_where_nobody_knows_what_was_delivered_all_is_delivered_again(journal, mark):
     heard = []
 
-    def deliver(told, files):
+    def hear(told, files):
         heard.append(told.content["at"])
         if heard == [0, 1]:
             raise Away
@@ -76,27 +84,27 @@ def test_where_nobody_knows_what_was_delivered_all_is_delivered_again(journal, m
     for at in range(3):
         journal.append(_told(at))
     with pytest.raises(Away):
-        journal.deliver(deliver, _is_away)
+        deliver(journal, hear, _cause)
     (journal.folder / "delivered").write_bytes(mark)
-    assert journal.deliver(deliver, _is_away) == 3
+    assert deliver(journal, hear, _cause) == 3
     assert heard == [0, 1, 0, 1, 2]
 
 
 def test_what_is_appended_while_it_is_delivered_is_delivered_too(journal):
     heard = []
 
-    def deliver(told, files):
+    def hear(told, files):
         heard.append(told.content["at"])
         if told.content["at"] < 3:
             journal.append(_told(told.content["at"] + 1))
 
     journal.append(_told(0))
-    journal.deliver(deliver, _is_away)
+    deliver(journal, hear, _cause)
     assert heard == [0, 1, 2, 3]
 
 
-def test_a_record_that_can_never_be_delivered_is_set_aside_with_the_reason(journal):
-    def deliver(told, files):
+def test_a_record_that_cannot_be_delivered_for_its_own_reason_is_set_aside_with_the_reason(journal):
+    def hear(told, files):
         if told.content["at"] == 1:
             raise ValueError("no such run")
         heard.append(told.content["at"])
@@ -104,14 +112,14 @@ def test_a_record_that_can_never_be_delivered_is_set_aside_with_the_reason(journ
     heard = []
     for at in range(3):
         journal.append(_told(at))
-    journal.deliver(deliver, _is_away)
+    deliver(journal, hear, _cause)
     assert heard == [0, 2]
-    (line,) = (journal.folder / "refused").read_text().splitlines()
+    (line,) = (journal.folder / "aside").read_text().splitlines()
     assert json.loads(line)["why"] == "ValueError: no such run"
     assert '"at": 1' in json.loads(line)["record"]
 
 
-def test_the_files_of_a_refused_record_stay(journal, tmp_path):
+def test_the_files_of_a_record_set_aside_stay(journal, tmp_path):
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.txt").write_text("kept")
     journal.append(_told(0), tmp_path / "given")
@@ -119,9 +127,9 @@ def test_the_files_of_a_refused_record_stay(journal, tmp_path):
     def refuse(told, files):
         raise ValueError("no such run")
 
-    assert journal.deliver(refuse, _is_away) == 1
+    assert deliver(journal, refuse, _cause) == 0
     assert not journal.waits
-    (line,) = (journal.folder / "refused").read_text().splitlines()
+    (line,) = (journal.folder / "aside").read_text().splitlines()
     name = json.loads(json.loads(line)["record"].partition(" ")[2])["files"]
     assert (journal.folder / "files" / name / "a.txt").read_text() == "kept"
 
@@ -147,7 +155,7 @@ def test_a_record_whose_bits_changed_is_set_aside(journal):
     middle = data.index(b"value", len(data) // 3)
     (journal.folder / "records").write_bytes(data[:middle] + b"wrong" + data[middle + 5 :])
     assert _delivered(journal) == [0, 2]
-    assert journal.refused == 1
+    assert len(journal.aside.records()) == 1
 
 
 def test_a_kill_between_delivery_and_its_note_delivers_that_record_again_and_no_other(journal, monkeypatch):
@@ -155,9 +163,9 @@ def test_a_kill_between_delivery_and_its_note_delivers_that_record_again_and_no_
         journal.append(_told(at))
     heard = []
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "_note", lambda length: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(journal, "note", lambda length: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+            deliver(journal, lambda told, files: heard.append(told.content["at"]), _cause)
     assert heard + _delivered(journal) == [0, 0, 1, 2]
 
 
@@ -168,7 +176,7 @@ def test_a_kill_while_the_journal_is_emptied_delivers_nothing_again_and_loses_no
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda file, missing_ok: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            journal.deliver(lambda told, files: heard.append(told.content["at"]), _is_away)
+            deliver(journal, lambda told, files: heard.append(told.content["at"]), _cause)
     assert heard == [0, 1, 2]
     assert (journal.folder / "delivered").exists()
     assert not journal.waits
@@ -184,7 +192,7 @@ def test_files_are_kept_until_they_are_delivered(journal, tmp_path):
     journal.append(_told(0), tmp_path / "given")
     (tmp_path / "given" / "below" / "a.txt").unlink()
     heard = []
-    journal.deliver(lambda told, files: heard.append((files / "below" / "a.txt").read_text()), _is_away)
+    deliver(journal, lambda told, files: heard.append((files / "below" / "a.txt").read_text()), _cause)
     assert heard == ["kept"]
     assert list((journal.folder / "files").iterdir()) == []
 
@@ -192,7 +200,10 @@ def test_files_are_kept_until_they_are_delivered(journal, tmp_path):
 APPENDS = """
 import sys
 from pathlib import Path
-from tasks.tracking.journal import Journal, Told
+from tasks.tracking.cause import Cause
+from tasks.tracking.courier import deliver, deliver_aside
+from tasks.tracking.journal import Journal
+from tasks.tracking.set_aside import Told
 for at in range(200):
     Journal(Path(sys.argv[1])).append(Told("tags", sys.argv[2], {"at": at, "long": "x" * 500}))
 """
@@ -203,8 +214,8 @@ def test_processes_append_at_the_same_time(journal):
     heard = {name: [] for name in "abc"}
     started = [subprocess.Popen(command) for command in commands]
     while any(process.poll() is None for process in started):
-        journal.deliver(lambda told, files: heard[told.run].append(told.content["at"]), _is_away)
-    journal.deliver(lambda told, files: heard[told.run].append(told.content["at"]), _is_away)
+        deliver(journal, lambda told, files: heard[told.run].append(told.content["at"]), _cause)
+    deliver(journal, lambda told, files: heard[told.run].append(told.content["at"]), _cause)
     assert [process.returncode for process in started] == [0] * 3
     assert heard == {name: list(range(200)) for name in "abc"}
 

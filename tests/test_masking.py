@@ -17,8 +17,11 @@ import pytest
 
 from federated.foundation.errors import BadInput, Diverged, bounded
 from federated.foundation.masking import kind_of, mask_logs, masked, masked_errors
+from tasks.tracking.cause import Cause
+from tasks.tracking.courier import deliver
 from tasks.tracking.failures import reason
-from tasks.tracking.journal import Journal, Told
+from tasks.tracking.journal import Journal
+from tasks.tracking.set_aside import Told
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,10 +162,10 @@ def test_what_the_journal_sets_aside_and_says_holds_none(secret, tmp_path):
     def refuse(told: Told, files: Path | None) -> None:
         raise LibraryError(f"http://u:{secret}@host")
 
-    journal.deliver(refuse, later=lambda error: False)
-    assert journal.refused == 1
-    assert "nothing at http://host" in (tmp_path / "refused").read_text()
-    assert secret not in json.loads((tmp_path / "refused").read_text())["why"]
+    deliver(journal, refuse, lambda error: Cause.ITS_OWN)
+    assert len(journal.aside.records()) == 1
+    assert "nothing at http://host" in (tmp_path / "aside").read_text()
+    assert secret not in json.loads((tmp_path / "aside").read_text())["why"]
     assert reason(LibraryError(f"http://u:{secret}@host")) == "nothing at http://host"
 
 

@@ -119,7 +119,7 @@ def test_who_loses_the_right_in_the_middle_loses_nothing_and_is_told_at_every_st
     assert_is_a_refusal(said[-1], status)
     patch.undo()
     assert settle()
-    assert not the_journal().refused
+    assert not the_journal().aside.records()
     experiment = connect().get_run(parent).info.experiment_id
     ended = connect().search_runs([experiment], "tags.`fedstudy.kind` = 'run'")
     assert [run.info.status for run in ended] == ["FINISHED"]

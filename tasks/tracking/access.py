@@ -6,10 +6,11 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
-from requests import RequestException
+from requests import RequestException, Response
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,19 +41,37 @@ def require_store() -> None:
         raise BadInput(f"{_database(uri)}: {_reason(error)}") from error
 
 
-def _require_server(uri: str) -> None:
-    """Ask once more at most, whatever the server says of when to ask again."""
+def answers_now(client: MlflowClient) -> bool:
+    """Whether MLflow answers a question within seconds."""
     try:
-        answer = http_request(  # type: ignore[no-untyped-call]
-            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
-            _QUESTION,
-            "POST",
-            json={"max_results": 1},
-            max_retries=1,
-            timeout=SECONDS_TO_ANSWER,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
+        if not client.tracking_uri.startswith(("http://", "https://")):
+            client.search_experiments(max_results=1)
+            return True
+        answer = _ask(client.tracking_uri, 0)
+    except (MlflowException, SQLAlchemyError, OSError):
+        return False
+    return answer.status_code == 200 and _is_mlflow(answer.text)
+
+
+def _ask(uri: str, retries: int) -> Response:
+    """Whatever the server says of when to ask again."""
+    answer: Response = http_request(  # type: ignore[no-untyped-call]
+        get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+        _QUESTION,
+        "POST",
+        json={"max_results": 1},
+        max_retries=retries,
+        timeout=SECONDS_TO_ANSWER,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    return answer
+
+
+def _require_server(uri: str) -> None:
+    """Ask once more at most."""
+    try:
+        answer = _ask(uri, 1)
     except (MlflowException, RequestException, OSError) as error:
         raise BadInput(unreachable(MLFLOW, uri, error)) from error
     if answer.status_code != 200:

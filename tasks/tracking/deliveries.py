@@ -9,17 +9,17 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
-from mlflow.entities import Run as MlflowRun
 
 from tasks.tracking import identities
+from tasks.tracking.access import answers_now
 from tasks.tracking.failures import tried_again
-from tasks.tracking.journal import Told
 from tasks.tracking.logged_model import deliver_model
+from tasks.tracking.making import NewRun, drop_twins, make_once
 from tasks.tracking.metrics import Measured, log_metrics, unless_known
+from tasks.tracking.set_aside import Told
 from tasks.tracking.store import connect, experiment_id
 
 _PARAMETER_BATCH = 100  # what MLflow takes in one call
-_OWN_NAME = "fedstudy.run"
 _TABLES = "mlflow.loggedArtifacts"
 
 Content = dict[str, Any]
@@ -36,23 +36,18 @@ def deliver(told: Told, files: Path | None, journal: Path, again: bool = False) 
     tried_again(lambda: _KINDS[told.kind](connect(), run_id, told.content, files))
 
 
+def answers() -> bool:
+    """Whether MLflow answers a question."""
+    return answers_now(connect())
+
+
 def _create(told: Told, journal: Path, again: bool) -> None:
-    """A run made while nobody heard MLflow's answer has been made: it is found by its own name."""
     client, content = connect(), told.content
     experiment = experiment_id(client, content["experiment"])
-    found = _made_before(client, experiment, told.run) if again else None
-    if found is None:
-        parent = content["parent"] and identities.known(content["parent"], journal)
-        own = {_OWN_NAME: told.run, **({"mlflow.parentRunId": parent} if parent else {})}
-        found = client.create_run(
-            experiment, content["start_time"], {**content["tags"], **own}, run_name=content["name"]
-        )
-    identities.note(told.run, found.info.run_id, journal if again else None)
-
-
-def _made_before(client: MlflowClient, experiment: str, name: str) -> MlflowRun | None:
-    found = client.search_runs([experiment], f"tags.`{_OWN_NAME}` = '{name}'", max_results=1)
-    return found[0] if found else None
+    parent = content["parent"] and identities.known(content["parent"], journal)
+    tags = {**content["tags"], **({"mlflow.parentRunId": parent} if parent else {})}
+    wanted = NewRun(experiment, told.run, content["name"], content["start_time"], tags)
+    identities.note(told.run, make_once(client, wanted, again), journal if again else None)
 
 
 def _reopen(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
@@ -109,9 +104,14 @@ def _model(client: MlflowClient, run_id: str, content: Content, files: Path | No
 
 
 def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """if_running: not of a run that has ended by itself, which may have waited in the journal to be said."""
+    run = client.get_run(run_id)
+    if content.get("if_running") and run.info.status != "RUNNING":
+        return
     if why := content.get("failure"):
         client.set_tag(run_id, "failure", why)
     client.set_terminated(run_id, content["status"], content["end_time"])
+    drop_twins(client, run)
 
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:

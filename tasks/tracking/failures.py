@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from socket import gaierror
+from ssl import SSLError
 from typing import TypeVar
 
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
@@ -18,12 +22,14 @@ from sqlalchemy.exc import (
     InterfaceError,
     InternalError,
     OperationalError,
+    SQLAlchemyError,
     TimeoutError,
 )
 
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import masked
 from federated.machine.servers import MLFLOW, chain, unusable
+from tasks.tracking.cause import Cause
 
 T = TypeVar("T")
 
@@ -40,6 +46,8 @@ _NOT_LET_IN = (401, 403, 407)
 
 _DAMAGED = re.compile(r"\(\w+\.(DatabaseError|InternalError)\)|out-of-date database schema")
 """What a server passes on, as an error of the request, of a database that is damaged or of another version."""
+
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 _LATER = frozenset({401, 403, 407, 408, 425, 429})
 """Beside 500 and above: answers to the same request that may change. Who it comes from can be put right."""
@@ -93,6 +101,51 @@ def is_away(error: BaseException) -> bool:
     call may succeed later, perhaps after a repair.
     """
     return any(_says_later(each) for each in chain(error))
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether what the call is about was deleted from MLflow: a run, or its experiment."""
+    return any(
+        isinstance(each, MlflowException)
+        and (each.error_code == "RESOURCE_DOES_NOT_EXIST" or "must be in the 'active' state" in str(each))
+        for each in chain(error)
+    )
+
+
+def cause_of(error: Exception, answers: Callable[[], bool]) -> Cause:
+    """Whether a record could not be delivered because MLflow is away, or for a reason of its own.
+
+    answers: whether MLflow answers another question now.
+    """
+    if not is_away(error) or _is_of_a_file(error):
+        return Cause.ITS_OWN
+    if _is_of_a_database(error) or not answers():
+        return Cause.AWAY
+    answer = next((each for each in map(_answer, chain(error)) if each is not None), None)
+    lasts = answer is not None and 400 <= answer[0] < 500 and not _may_change(answer[0])
+    return Cause.ITS_OWN if lasts else Cause.PERHAPS_ITS_OWN
+
+
+def _is_of_a_file(error: Exception) -> bool:
+    """Whether a file here cannot be read or written, though there is space: MLflow has nothing to do with it."""
+    later = [each for each in chain(error) if _says_later(each)]
+    return all(
+        isinstance(each, OSError)
+        and not isinstance(
+            each, RequestException | ConnectionError | builtins.TimeoutError | gaierror | SSLError
+        )
+        and each.errno not in _OF_A_DISK
+        for each in later
+    )
+
+
+def _is_of_a_database(error: Exception) -> bool:
+    return any(
+        isinstance(each, SQLAlchemyError)
+        or (isinstance(each, OSError) and each.errno in _OF_A_DISK)
+        or _DAMAGED.search(str(each))
+        for each in chain(error)
+    )
 
 
 def complaint(address: str, error: BaseException) -> str:

@@ -2,8 +2,8 @@
 
     records     one a line: a digest, and JSON; a torn last one, of a process that was killed, is cut off
     delivered   how many bytes of `records` have been delivered; both are emptied once that is all
-    files/      what belongs to a record: a folder each, which stays where the record is refused
-    refused     records that can never be delivered, with the reason, so that they do not hold up the others
+    files/      what belongs to a record: a folder each, which stays where the record is set aside
+    aside       records that cannot be delivered for a reason of their own, with the reason: they hold up no others
 
 Delivering may stop anywhere and begin again with the last record, so whoever delivers must be able to do it twice.
 """
@@ -16,28 +16,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TypeVar
 from uuid import uuid4
 
 from federated.foundation.errors import bounded
-from federated.machine.files import alone, locked_now, whole
+from federated.machine.files import alone, whole
+from tasks.tracking.set_aside import Aside, Told
+
+T = TypeVar("T")
 
 _RESERVE_BYTES = 4_000_000
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Told(NamedTuple):
-    """Something told of a run. kind: which of the deliveries; files: the name of a folder of files, "" for none."""
-
-    kind: str
-    run: str
-    content: dict[str, Any]
-    files: str = ""
-
-
-Deliver = Callable[[Told, Path | None], None]
-Refused = Callable[[Exception], bool]
 
 
 class Journal:
@@ -46,6 +37,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._records, self._delivered = folder / "records", folder / "delivered"
+        self.aside = Aside(folder, read)
 
     @property
     def waits(self) -> bool:
@@ -55,41 +47,54 @@ class Journal:
         except OSError:
             return False
 
-    @property
-    def refused(self) -> int:
-        """How many records were set aside."""
-        try:
-            return len((self.folder / "refused").read_bytes().splitlines())
-        except FileNotFoundError:
-            return 0
-
     def reserve(self) -> None:
-        """Keep some space for the day when the disk is full."""
+        """Keep some space for the day when the disk is full; all of it, or an OSError is raised."""
         file = self.folder / "reserve"
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size >= _RESERVE_BYTES:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
             with file.open("wb") as opened:
                 os.posix_fallocate(opened.fileno(), 0, _RESERVE_BYTES)
+        except OSError:
+            file.unlink(missing_ok=True)
+            raise
 
     def append(self, told: Told, files: Path | None = None) -> bool:
         """Keep a record and a copy of its files; whether it is the first that waits. Raises OSError where it cannot."""
+        return self._with_reserve(partial(self._keep, self._append, told, files))
+
+    def set_aside(self, told: Told, files: Path | None, why: str) -> None:
+        """The same for one that cannot be delivered for a reason of its own."""
+        add = partial(self.aside.add, why=bounded(why))
+        self._with_reserve(partial(self._keep, add, told, files))
+
+    def _with_reserve(self, keep: Callable[[], T]) -> T:
+        """Do it, on a full disk with the space in reserve."""
         try:
-            return self._append(told, files)
+            return keep()
         except OSError as error:
             if error.errno not in _NO_SPACE or not (self.folder / "reserve").exists():
                 raise
         (self.folder / "reserve").unlink(missing_ok=True)
-        return self._append(told, files)
+        return keep()
 
-    def _append(self, told: Told, files: Path | None) -> bool:
+    def _keep(self, write: Callable[[bytes], T], told: Told, files: Path | None) -> T:
+        """Write the record, beside a copy of its files; where that fails, there is neither."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = told._replace(files=self._keep(files)) if files is not None else told
+        kept = told._replace(files=self._copied(files)) if files is not None else told
+        try:
+            return write(_line(kept))
+        except OSError:
+            self.drop_files(kept)
+            raise
+
+    def _append(self, line: bytes) -> bool:
         with alone(self.folder / "append.lock"), self._records.open("ab+", buffering=0) as file:
             end = _whole_records(file.fileno())
             file.truncate(end)
             if end == 0:  # a mark of what was there before, where a kill left it
                 self._delivered.unlink(missing_ok=True)
-            line = _line(kept)
             try:
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -99,7 +104,7 @@ class Journal:
                 raise
         return end == 0
 
-    def _keep(self, files: Path) -> str:
+    def _copied(self, files: Path) -> str:
         name = uuid4().hex
         try:
             shutil.copytree(files, self.folder / "files" / name)
@@ -110,59 +115,36 @@ class Journal:
             _to_disk(file)
         return name
 
-    def deliver(self, deliver: Deliver, later: Refused, wait: bool = True) -> int:
-        """Deliver record by record until none is left; how many. Raises what `deliver` raises where `later` says so.
+    def files_of(self, told: Told) -> Path | None:
+        """Where the files of a record are."""
+        return self.folder / "files" / told.files if told.files else None
 
-        later: whether an error may pass; other errors set the record aside. wait: for another process that delivers.
+    def drop_files(self, told: Told) -> None:
+        """A record is delivered; nobody needs its files."""
+        if told.files:
+            shutil.rmtree(self.folder / "files" / told.files, ignore_errors=True)
+
+    def next(self, after: int) -> bytes | None:
+        """The first record that is not delivered, with its line's end; None, and an empty file, after the last.
+
+        after: how many bytes of such records to leave out; then the file stays.
         """
-        if not self.waits:
-            return 0
-        if wait:
-            with alone(self.folder / "deliver.lock"):
-                return self._deliver_all(deliver, later)
-        with (self.folder / "deliver.lock").open("ab") as lock:
-            return self._deliver_all(deliver, later) if locked_now(lock) else 0
-
-    def _deliver_all(self, deliver: Deliver, later: Refused) -> int:
-        done = 0
-        while (line := self._next()) is not None:
-            told = _read(line)
-            if told is None:
-                self._set_aside(line, "damaged")
-            heard = told is not None and self._deliver_one(told, line, deliver, later)
-            self._note(len(line))
-            if heard and told is not None and told.files:
-                shutil.rmtree(self.folder / "files" / told.files, ignore_errors=True)
-            done += 1
-        return done
-
-    def _deliver_one(self, told: Told, line: bytes, deliver: Deliver, later: Refused) -> bool:
-        """Whether it is delivered, and not set aside."""
-        try:
-            deliver(told, self.folder / "files" / told.files if told.files else None)
-        except Exception as error:
-            if later(error):
-                raise
-            self._set_aside(line, bounded(f"{type(error).__name__}: {error}"))
-            return False
-        return True
-
-    def _next(self) -> bytes | None:
-        """The first record that is not delivered, with its line's end; None, and an empty file, after the last."""
-        line = self._line_at_mark()
+        line = self._line_at_mark(after)
         if line.endswith(b"\n"):
             return line
+        if after:
+            return None
         with alone(self.folder / "append.lock"):  # nobody writes now: what has no end never will
-            line = self._line_at_mark()
+            line = self._line_at_mark(0)
             if line.endswith(b"\n"):
                 return line
             os.truncate(self._records, 0)
             self._delivered.unlink(missing_ok=True)  # last: records without a mark would be delivered again
         return None
 
-    def _line_at_mark(self) -> bytes:
+    def _line_at_mark(self, after: int) -> bytes:
         with self._records.open("rb") as file:
-            file.seek(self._mark())
+            file.seek(self._mark() + after)
             return file.readline()
 
     def _mark(self) -> int:
@@ -172,16 +154,11 @@ class Journal:
         except (FileNotFoundError, ValueError):
             return 0
 
-    def _note(self, length: int) -> None:
+    def note(self, length: int) -> None:
+        """So many more bytes of the file are delivered."""
         mark = self._mark() + length
         with whole(self._delivered) as file:
             file.write_text(str(mark))
-
-    def _set_aside(self, line: bytes, why: str) -> None:
-        with (self.folder / "refused").open("ab") as file:
-            file.write(
-                json.dumps({"why": why, "record": line.decode("utf-8", "replace").strip()}).encode() + b"\n"
-            )
 
 
 def _line(told: Told) -> bytes:
@@ -189,7 +166,7 @@ def _line(told: Told) -> bytes:
     return f"{_digest(content)} {content}\n".encode()
 
 
-def _read(line: bytes) -> Told | None:
+def read(line: bytes) -> Told | None:
     """The record of a line; None where it is not what was written."""
     digest, _, content = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
     return Told(**json.loads(content)) if digest == _digest(content) else None

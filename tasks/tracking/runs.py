@@ -117,10 +117,14 @@ def _end_for(run_id: str, error: BaseException) -> None:
         end_run(run_id, "KILLED")
 
 
-def end_run(run_id: str, status: Status, failure: str = "") -> None:
-    """End it. Where neither MLflow nor the journal can be written, whoever comes next ends it."""
+def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = False) -> None:
+    """End it. Where neither MLflow nor the journal can be written, whoever comes next ends it.
+
+    if_running: unless it has ended by then, as its own process may have told a journal, and MLflow has not heard.
+    """
+    end = {"status": status, "end_time": now(), "failure": tag_of(failure), "if_running": if_running}
     try:
-        tell("end", run_id, status=status, end_time=now(), failure=tag_of(failure))
+        tell("end", run_id, None, **end)
     except OSError as error:
         say(f"{run_id} is {status}, which nobody could note: {error}")
 
@@ -138,10 +142,12 @@ def end_dead_studies() -> None:
         if is_dead(left.data.tags.get("process", "")):
             run_id, why = left.info.run_id, "the process of its study was killed"
             end_lost_runs(run_id, "KILLED", why)
-            end_run(run_id, "KILLED", why)  # last: where we are killed here, the next try finds it again
+            end_run(
+                run_id, "KILLED", why, if_running=True
+            )  # last: where we are killed here, the next try finds it again
     for run, parent in found(left_below_ended_studies):
         if is_dead(parent.data.tags.get("process", "")):
-            end_run(run.info.run_id, "KILLED", "its study ended without it")
+            end_run(run.info.run_id, "KILLED", "its study ended without it", if_running=True)
 
 
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:

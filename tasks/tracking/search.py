@@ -15,6 +15,7 @@ from federated.metrics.dictionary import EVERY_ROUND
 from federated.metrics.names import main_metric
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
+from tasks.tracking.making import standing
 from tasks.tracking.store import connect
 
 
@@ -65,13 +66,16 @@ def runs_of_no_study(run_key: str) -> list[MlflowRun]:
 
 
 def runs_below(parent_run_id: str) -> list[MlflowRun]:
-    """The runs of a study, in the study's order. Where one was begun again, the later one."""
+    """The runs of a study, in the study's order. Where one was begun again, the later one; of twins that a lost answer
+    left, the one that finished.
+    """
     client = connect()
     experiment = client.get_run(parent_run_id).info.experiment_id
     below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
     children: Iterator[MlflowRun] = _pages(client.search_runs, [experiment], below)
     by_order = {
-        int(run.data.tags["order"]): run for run in sorted(children, key=lambda run: run.info.start_time)
+        int(run.data.tags["order"]): run
+        for run in sorted(children, key=lambda run: (run.info.start_time, *standing(run)))
     }
     return [run for _, run in sorted(by_order.items())]
 
@@ -86,7 +90,8 @@ def _studies(condition: str = "") -> Iterator[MlflowRun]:
     client = connect()
     experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
     query = f"tags.`fedstudy.kind` = 'study'{condition}"
-    yield from _pages(client.search_runs, experiments, query, order_by=["attributes.start_time DESC"])
+    newest = ["attributes.start_time DESC", "attributes.status ASC"]  # of twins, the one that does not run
+    yield from _pages(client.search_runs, experiments, query, order_by=newest)
 
 
 def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: Any) -> Iterator[Any]:

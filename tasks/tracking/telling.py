@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -18,15 +18,20 @@ from typing import Any
 
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import BadInput
+from federated.foundation.masking import masked
 from federated.machine.folders import home
-from tasks.tracking import deliveries, identities, metrics
-from tasks.tracking.failures import complaint, is_away, refusal
-from tasks.tracking.journal import Journal, Told
+from tasks.tracking import courier, deliveries, identities, metrics
+from tasks.tracking.cause import Cause
+from tasks.tracking.courier import said
+from tasks.tracking.failures import cause_of, complaint, is_away, is_gone, reason, refusal
+from tasks.tracking.journal import Journal
+from tasks.tracking.set_aside import Kept, Told
 from tasks.tracking.store import tracking_uri
 
 _SECONDS_BETWEEN_TRIES = 5.0
 _LOG = logging.getLogger(__name__)
 _CONTINUED: set[str] = set()
+_GONE: set[str] = set()
 _listener: Callable[[str], None] = _LOG.warning
 _courier: Thread | None = None
 _starting = Lock()
@@ -61,19 +66,40 @@ def _tell(told: Told, files: Path | None, first: bool = False) -> None:
     if told.run in _CONTINUED:
         told.content["continued"] = True
     why = f"MLflow at {address()} has not heard earlier news yet"
-    if not journal.waits and (told.kind == "create" or identities.is_known(told.run, journal.folder)):
-        try:
-            deliveries.deliver(told, files, journal.folder)
+    if not journal.waits:
+        if (before := journal.aside.held_up(told, files)) is not None:
+            journal.set_aside(told, files, before.why)
             return
-        except Exception as error:
-            if not is_away(error):
-                raise
-            why = complaint(address(), error)
-            if first and refusal(error) is not None:
-                raise BadInput(why) from error
+        if told.kind == "create" or identities.is_known(told.run, journal.folder):
+            try:
+                deliveries.deliver(told, files, journal.folder)
+                return
+            except Exception as error:
+                why = complaint(address(), error)
+                if first and refusal(error) is not None:
+                    raise BadInput(why) from error
+                if cause_of(error, deliveries.answers) is Cause.ITS_OWN:
+                    _set_aside(told, files, error)
+                    return
     if journal.append(told, files):
         _announce(journal, why)
     _deliver_in_background(journal)
+
+
+def _set_aside(told: Told, files: Path | None, error: Exception) -> None:
+    """Raises what MLflow refuses, unless somebody has deleted what it is about."""
+    if not is_gone(error) and not is_away(error):
+        raise error
+    journal = the_journal()
+    journal.set_aside(told, files, said(error))
+    if is_gone(error):
+        if told.run in _GONE:
+            return
+        _GONE.add(told.run)
+        what = f"the run {told.run} was deleted from MLflow; restored there, it gets what it should hear"
+    else:
+        what = f"MLflow at {address()} does not take the {told.kind} of {told.run} ({reason(error)})"
+    say(f"{what}; all else goes on. {_kept_in(journal)}")
 
 
 def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
@@ -99,6 +125,7 @@ def settle(patience: float = 0.0) -> bool:
     while True:
         try:
             deliver_all()
+            try_aside_again()
             return True
         except Exception as error:
             if not is_away(error):
@@ -116,22 +143,59 @@ def begin() -> None:
         if not is_away(error):
             raise
         _announce(the_journal(), complaint(address(), error))
+    if line := what_is_aside(the_journal()):
+        say(line)
     with suppress(OSError):  # as well as it goes: the day may be today
         the_journal().reserve()
 
 
 def deliver_all(wait: bool = True) -> int:
-    """Deliver all that waits; how many records. Raises what says that MLflow is away."""
+    """Deliver all that waits; how many records. Raises what says that MLflow is away.
+
+    What MLflow does not take, though it takes other records, is set aside, and that is said.
+    """
     journal = the_journal()
-    refused = journal.refused
-    done = journal.deliver(
-        lambda told, files: deliveries.deliver(told, files, journal.folder, again=True), is_away, wait
-    )
-    if new := journal.refused - refused:
-        say(
-            f"{new} of {done} records can never be delivered to MLflow; they are in {journal.folder / 'refused'}"
-        )
+    before = len(journal.aside.records())
+    try:
+        done = courier.deliver(journal, _deliver_again, _cause, wait)
+    finally:
+        if new := journal.aside.records()[before:]:
+            say(f"MLflow at {address()} does not take {_stated(new)}; all else goes on. {_kept_in(journal)}")
+    if done:
+        with suppress(OSError):
+            journal.reserve()
     return done
+
+
+def try_aside_again() -> int:
+    """Deliver what was set aside, as far as MLflow takes it now; how many records. Raises as `deliver_all`."""
+    return courier.deliver_aside(the_journal(), _deliver_again, _cause)
+
+
+def what_is_aside(journal: Journal) -> str:
+    """In a line, what was set aside and where it is; "" where nothing is."""
+    every = journal.aside.records()
+    return f"MLflow does not take {_stated(every)}. {_kept_in(journal)}" if every else ""
+
+
+def _stated(records: Sequence[Kept]) -> str:
+    """`3 records (files of RUN: PermissionError: ...)`: how many, and what is wrong with the first."""
+    told = records[0].told
+    first = f"{told.kind} of {identities.known(told.run, the_journal().folder)}: " if told is not None else ""
+    number = "one record" if len(records) == 1 else f"{len(records)} records"
+    return f"{number} ({first}{masked(records[0].why)})"
+
+
+def _kept_in(journal: Journal) -> str:
+    return f"It is kept in {journal.folder / 'aside'}, and `python -m flows sync` tries it again"
+
+
+def _deliver_again(told: Told, files: Path | None) -> None:
+    deliveries.deliver(told, files, the_journal().folder, again=True)
+
+
+def _cause(error: Exception) -> Cause:
+    return cause_of(error, deliveries.answers)
 
 
 def the_journal() -> Journal:
