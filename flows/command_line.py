@@ -177,7 +177,10 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 @app.command()
 def sync() -> None:
-    """Deliver to MLflow what studies could not tell it while it was away; twice doubles nothing."""
+    """Deliver to MLflow what studies could not tell it, what was set aside too; twice doubles nothing.
+
+    Exit code 0: everything is delivered, or nothing waited. 1: something still waits or is set aside, and is said.
+    """
     from tasks.tracking.syncing import deliver_what_waits
     from tasks.tracking.telling import say_with
 

@@ -1,0 +1,197 @@
+"""A real MLflow server behind a gateway that loses its answers, or does not let something through."""
+
+import os
+import subprocess
+import sys
+from socket import socket
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from federated.study.study import Run, StudyConfig
+from tasks.tracking import runs, syncing, telling
+from tasks.tracking.history import log_history
+from tasks.tracking.telling import settle, the_journal
+from tests.conftest import config_of
+from tests.loopback import Answer, forwarded, serving
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The address of an MLflow server."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    while not _is_up(url):
+        assert process.poll() is None
+    yield url
+    process.terminate()
+    process.wait()
+
+
+def _is_up(url):
+    try:
+        return requests.get(f"{url}/health", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture
+def gateway(server, home, monkeypatch):
+    """Point at a gateway before the server. What is in the dictionary, part of a path -> function, is done first."""
+    does = {}
+
+    def answer(request):
+        path = request.path.partition("?")[0]
+        for end, act in [*does.items()]:
+            if end in path and (given := act(request)) is not None:
+                return given
+        return forwarded(request, server)
+
+    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    with serving(answer) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        yield does
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(telling, "_listener", lines.append)
+    return lines
+
+
+def _track(name):
+    """A study of one run, tracked to its end."""
+    parent = runs.open_study(StudyConfig(name=name, base=config_of().model_dump(), seeds=[0]))
+    child = runs.open_run(Run("arm", config_of()), name, parent)
+    with runs.closing(child):
+        log_history(child, [(1, {"train/loss": 2.0})], [5])
+        runs.log_files(child, {"a.bin": b"x" * 1000})
+    runs.end_run(parent, "FINISHED")
+
+
+def _of(name, server):
+    """(status, metrics, names of its files) of each run of a study."""
+    client = MlflowClient(server)
+    found = client.search_runs(
+        [client.get_experiment_by_name(name).experiment_id], order_by=["attributes.start_time ASC"]
+    )
+    assert [("mlflow.parentRunId" in run.data.tags) for run in found] == [False, True]
+    assert found[1].data.tags["mlflow.parentRunId"] == found[0].info.run_id
+    return [
+        (
+            run.info.status,
+            dict(run.data.metrics),
+            sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+        )
+        for run in found
+    ]
+
+
+WHOLE = [
+    ("FINISHED", {}, ["environment.json", "study.yaml"]),
+    ("FINISHED", {"train/loss": 2.0}, ["a.bin", "config.yaml", "environment.json"]),
+]
+
+
+@pytest.mark.parametrize("which", ["all", "first", "second"])
+@pytest.mark.parametrize("status", [504, 500, 408])
+def test_a_run_whose_answer_was_lost_is_made_once(server, gateway, said, which, status):
+    seen = []
+
+    def loses(request):
+        seen.append(forwarded(request, server))
+        if which != "all" and len(seen) - 1 != ["first", "second"].index(which):
+            return seen[-1]
+        return Answer(status, b"gateway time-out")
+
+    gateway["runs/create"] = loses
+    name = f"lost {which} {status}"
+    _track(name)
+    assert len(seen) == 2  # one request for each run
+    assert _of(name, server) == WHOLE
+    assert said == []
+
+
+def test_a_run_that_was_not_made_is_asked_for_again(server, gateway, said):
+    left = [503, 503]
+    gateway["runs/create"] = lambda request: Answer(left.pop()) if left else None
+    _track("asked again")
+    assert _of("asked again", server) == WHOLE
+    assert said == []
+
+
+def test_a_request_that_is_carried_out_late_leaves_no_ghost(server, gateway, said):
+    held = []
+
+    def late(request):
+        if len(held) < 2 and (not held or b"parentRunId" in request.body):
+            held.append(request)
+            return Answer(504)
+        return None
+
+    def carry_out(request):  # after the run was looked for in vain, and made again
+        if b"FINISHED" in request.body:
+            for each in held:
+                forwarded(each, server)
+            held.clear()
+        return
+
+    gateway["runs/create"] = late
+    gateway["runs/update"] = carry_out
+    _track("late")
+    assert _of("late", server) == WHOLE
+    client = MlflowClient(server)
+    experiment = client.get_experiment_by_name("late").experiment_id
+    assert len(client.search_runs([experiment], run_view_type=ViewType.DELETED_ONLY)) == 2
+
+
+@pytest.mark.parametrize("status", [413, 404, 403, 502])
+def test_artifacts_that_a_gateway_does_not_let_through_are_kept_and_all_else_is_delivered(
+    server, gateway, said, status
+):
+    gateway["a.bin"] = lambda request: Answer(status, b"<html>no</html>") if request.method == "PUT" else None
+    name = f"artifacts {status}"
+    _track(name)
+    _track(f"other {name}")
+    settle()
+    without = [WHOLE[0], (*WHOLE[1][:2], WHOLE[1][2][1:])]
+    assert _of(name, server) == without
+    assert _of(f"other {name}", server) == without
+    assert not the_journal().waits
+    assert {each.told.kind for each in the_journal().aside.records()} == {"files"}
+    assert any("does not take" in line and str(status) in line for line in said)
+    assert not syncing.deliver_what_waits()
+    gateway.clear()
+    assert syncing.deliver_what_waits()
+    assert _of(name, server) == WHOLE
+    assert _of(f"other {name}", server) == WHOLE
+
+
+def test_a_connection_that_breaks_on_one_artifact_is_of_that_artifact(server, gateway, said):
+    def breaks(request):
+        if request.method == "PUT":
+            raise ConnectionResetError("closed, as a gateway does before the end of what is too large")
+
+    gateway["a.bin"] = breaks
+    _track("breaks")
+    settle()
+    assert _of("breaks", server)[1][:2] == WHOLE[1][:2]
+    assert not the_journal().waits
+    gateway.clear()
+    assert syncing.deliver_what_waits()
+    assert _of("breaks", server) == WHOLE
