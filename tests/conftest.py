@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import pytest
+import requests
 import torch
 from torch import Tensor, nn
 
@@ -173,3 +177,56 @@ def config_of(**changes: object) -> RunConfig:
         "engine": {"name": "loop"},
     }
     return RunConfig.model_validate({**base, **changes})
+
+
+class Request(NamedTuple):
+    """What was asked."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What is answered."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+@contextmanager
+def serving(answer: Callable[[Request], Answer]) -> Iterator[str]:
+    """Answer every request with what the function gives; the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            given = answer(Request(self.command, self.path, dict(self.headers), body))
+            self.send_response(given.status)
+            for name, value in {**given.headers, "Content-Length": str(len(given.body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(given.body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of http.server
+
+        def log_message(self, *said: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def forwarded(request: Request, to: str) -> Answer:
+    """What another server answers to the same request."""
+    own = ("host", "content-length", "connection")
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in own}
+    heard = requests.request(request.method, f"{to}{request.path}", data=request.body, headers=headers)
+    return Answer(heard.status_code, heard.content, {"Content-Type": heard.headers.get("Content-Type", "")})

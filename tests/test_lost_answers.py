@@ -14,8 +14,7 @@ from federated.study.study import Run, StudyConfig
 from tasks.tracking import runs, syncing, telling
 from tasks.tracking.history import log_history
 from tasks.tracking.telling import settle, the_journal
-from tests.conftest import config_of
-from tests.loopback import Answer, forwarded, serving
+from tests.conftest import Answer, config_of, forwarded, serving
 
 pytestmark = pytest.mark.slow
 

@@ -187,7 +187,7 @@ def _stated(records: Sequence[Kept]) -> str:
 
 
 def _kept_in(journal: Journal) -> str:
-    return f"It is kept in {journal.folder / 'aside'}, and `python -m flows sync` tries it again"
+    return f"It is kept in {journal.folder / 'aside'}, and `./fedstudy sync` tries it again"
 
 
 def _deliver_again(told: Told, files: Path | None) -> None:
