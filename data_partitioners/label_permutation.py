@@ -26,6 +26,10 @@ def label_permutation(share: float = 1.0, groups: int | None = None) -> Skew:
 
     def draw(pool: Pool, number: int, generator: np.random.Generator) -> Transform:
         num_classes = number_of_classes(pool, "label_permutation")
+        if groups is not None and groups > number:
+            raise ValueError(
+                f"partitioner: label_permutation: groups must be at most the number of clients, {number}, got {groups}"
+            )
         renaming = generator.permutation(number)[: round(share * number)]
         cycles = _cycles(groups or max(len(renaming), 1), num_classes, generator)
         tables = np.tile(np.arange(num_classes), (number, 1))

@@ -10,6 +10,9 @@ from data_partitioners.partition import Pool
 from data_partitioners.skew import Skew
 from data_partitioners.transform import Transform, per_client
 
+LARGEST_LEVEL = 1e30
+"""Ten times that is a number that inputs of 32 bits can hold."""
+
 
 def noise(level: float, test: bool = False) -> Skew:
     """Client i of N adds Gaussian noise of standard deviation level i / (N - 1) to its inputs, i = 0 ... N - 1.
@@ -25,6 +28,8 @@ def noise(level: float, test: bool = False) -> Skew:
     """
     if not (level >= 0 and math.isfinite(level)):
         raise ValueError(f"level must be a finite number >= 0, got {level}")
+    if level > LARGEST_LEVEL:
+        raise ValueError(f"level must be at most {LARGEST_LEVEL:g}, got {level}")
 
     def draw(pool: Pool, number: int, generator: np.random.Generator) -> Transform:
         levels = (level * np.arange(number) / max(number - 1, 1)).astype(np.float32)

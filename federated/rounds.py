@@ -15,6 +15,7 @@ from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.metrics import Metrics
 from federated.run.cohort import sample_cohort, weights_of
+from federated.run.divergence import check_model, check_updates
 from federated.run.drift import Drift, drift, drift_metrics
 from federated.run.memory import (
     ALGORITHM,
@@ -146,20 +147,12 @@ def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) ->
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
     terms = setup.algorithm.terms(state.server.get(ALGORITHM, {}), shard)
     updates = setup.train(model, shard, state.round, terms)
-    if updates.deltas.sum().isfinite():  # what is not finite shows in the sum, which is quick
-        return updates
-    finite = torch.isfinite(updates.deltas).all(dim=1).cpu()
-    if not finite.all():
-        client = setup.holders.names[shard[int((~finite).nonzero()[0])]]
-        raise Diverged(
-            f"round {state.round + 1}: the update of client {client} is not finite; "
-            f"a smaller local.learning_rate (now {setup.config.local.learning_rate}) may help"
-        )
+    check_updates(setup, state.round, updates.deltas, shard, terms)
     return updates
 
 
 def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
-    """Add the shards up and step the server."""
+    """Add the shards up and step the server. Raises Diverged where the model is not finite after it."""
     mean_update = torch.stack([partial.mean_update for partial in partials]).sum(dim=0).to(state.parameters)
     trainable = setup.model.num_trainable
     server, stepped = setup.algorithm.update(
@@ -167,6 +160,7 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     )
     # Running statistics are averaged, whatever the algorithm does with gradients' sums.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
+    check_model(setup, state.round, parameters)
     uplink_bytes = state.uplink_bytes + sum(total_bytes(partial.uplink) for partial in partials)
     return replace(
         state,

@@ -221,6 +221,54 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
             {"local": {"learning_rate": float("nan")}},
             "local.learning_rate: input should be a finite number, got nan",
         ),
+        *(
+            ({"local": {name: 1e39}}, f"local.{name}: input should be less than or equal to 34000000000")
+            for name in ("learning_rate", "weight_decay")
+        ),
+        (
+            {"evaluation": {"personalisation": {"learning_rate": 1e308}}},
+            "evaluation.personalisation.learning_rate: input should be less than or equal to 340000000000",
+        ),
+        *(
+            ({field: f"{choice}({name}=1e39)"}, f"{field}: {choice}: {name} must be at most 3.4e+38")
+            for field, choice, name in (
+                ("algorithm", "fedavg", "server_learning_rate"),
+                ("algorithm", "fedprox", "mu"),
+                ("algorithm", "fedprox", "server_learning_rate"),
+                ("algorithm", "sign_majority", "server_learning_rate"),
+                ("privacy", "clip", "norm"),
+            )
+        ),
+        (
+            {"compression": {"uplink": "threshold(1e39)"}},
+            "threshold: value must be at most 3.4e+38, as parameters have 32 bits, got 1e+39",
+        ),
+        ({"partitioner": "noise(1e308)"}, "partitioner: noise: level must be at most 1e+30, got 1e+308"),
+        (
+            {"compression": {"uplink": "sketch(0.1, rows=1001)"}},
+            "sketch: rows must be at most 1000, got 1001",
+        ),
+        *(
+            (
+                {"network": {"uplink_mbps": 1, "downlink_mbps": 1, name: value}},
+                f"link: {name} must be at {ends}, got",
+            )
+            for name, value, ends in (
+                ("uplink_mbps", 1e-320, "least 1e-12"),
+                ("downlink_mbps", 1e-13, "least 1e-12"),
+                ("latency_ms", 1e308, "most 1e+12"),
+                ("spread", 31, "most 30"),
+                ("compute", 1e13, "most 1e+12"),
+            )
+        ),
+        *(
+            (
+                {"local": {name: value}},
+                f"local.{name}: must be at most 9223372036854775807, got 9223372036854775808",
+            )
+            for name, value in (("steps", 2**63), ("epochs", [1, 2**63]), ("batch_size", 2**63))
+        ),
+        ({"seed": 2**64}, "seed: must be at most 9223372036854775807, got 18446744073709551616"),
         ({"local": {"momentum": 1}}, "local.momentum: input should be less than 1, got 1"),
         (
             {"local": {"momentum": -0.1}},

@@ -16,6 +16,7 @@ from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
 from federated.rounds import train_rounds, weighted_sum
 from federated.run.cohort import sample_cohort
+from federated.run.divergence import check_model
 from federated.run.setup import initial_state, prepare
 from federated.run.state import load, save
 from federated.wire.downlink import broadcast
@@ -292,3 +293,60 @@ def test_only_the_head_of_a_frozen_trunk_travels_and_the_trunk_stays_as_it_is(ow
     statistics = setup.model.module[0][2]
     assert torch.equal(statistics.running_mean, torch.zeros(8))
     assert int(statistics.num_batches_tracked) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"local": {"learning_rate": 3e38}}, r"local\.learning_rate \(now 3e\+38\)"),
+        (
+            {"local": {"weight_decay": 1e5}},
+            r"local\.weight_decay \(now 100000\) times local\.learning_rate \(now 0\.1\) must be below 2",
+        ),
+        (
+            {"algorithm": "fedprox(1e5)", "local": {"steps": 99}},
+            r"mu of algorithm fedprox \(now 100000\) times local",
+        ),
+        ({"algorithm": "fedavg(1e38)", "local": {"learning_rate": 100}}, "round [12]: .* is not finite"),
+    ],
+)
+def test_numbers_that_are_far_too_large_end_a_run_with_the_field_that_is(changes, said):
+    setup = prepare(_config(**changes))
+    with pytest.raises(Diverged, match=said):
+        train_rounds(initial_state(setup), setup, 2)
+
+
+def test_a_servers_step_that_leaves_the_numbers_names_the_algorithm():
+    setup = prepare(_config(algorithm="fedavg(1e38)"))
+    start = initial_state(setup)
+    state = replace(start, parameters=torch.full_like(start.parameters, 3.3e38))
+    with pytest.raises(
+        Diverged, match=r"round 3: the model is not finite after the server's step, algorithm: fedavg\("
+    ):
+        check_model(setup, 2, state.parameters * 2)
+    check_model(setup, 2, state.parameters)  # whose sum is not finite, and they are
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"local": {"learning_rate": 1e-320}},
+        {"privacy": "clip(1e-320)"},
+        {"local": {"max_gradient_norm": 1e-320}},
+        {"algorithm": "fedavg(1e-320)"},
+        {"compression": {"uplink": "threshold(3e38)"}},
+    ],
+)
+def test_numbers_too_small_to_do_anything_leave_the_model_as_it_is(changes):
+    setup = prepare(_config(**changes))
+    start = initial_state(setup)
+    after = train_rounds(start, setup, 2).parameters
+    assert torch.allclose(after, start.parameters, rtol=0, atol=1e-30)
+
+
+def test_batches_larger_than_any_data_are_full_batches():
+    after = []
+    for size in (None, 2**63 - 1):
+        setup = prepare(_config(local={"batch_size": size}, engine={"name": "loop"}))
+        after.append(train_rounds(initial_state(setup), setup, 2).parameters)
+    assert torch.equal(*after)

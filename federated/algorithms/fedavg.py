@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, ServerState
+from federated.foundation.scales import check_scale
 
 
 def fedavg(server_learning_rate: float = 1.0) -> Algorithm:
@@ -17,8 +16,7 @@ def fedavg(server_learning_rate: float = 1.0) -> Algorithm:
     algorithm 1. Differs from McMahan in the denominator: weights are normalised over the cohort, not over
     all clients (as everybody implements it).
     """
-    if not 0 < server_learning_rate < math.inf:
-        raise ValueError(f"server_learning_rate must be a finite number > 0, got {server_learning_rate}")
+    check_scale("server_learning_rate", server_learning_rate)
 
     def update(state: ServerState, parameters: Tensor, mean_update: Tensor) -> tuple[ServerState, Tensor]:
         return state, parameters + server_learning_rate * mean_update

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from federated.algorithms.algorithm import Algorithm
 from federated.algorithms.fedavg import fedavg
 from federated.algorithms.local_terms import LocalTerms
+from federated.foundation.scales import check_scale
 
 
 def fedprox(mu: float = 0.01, server_learning_rate: float = 1.0) -> Algorithm:
@@ -17,6 +16,5 @@ def fedprox(mu: float = 0.01, server_learning_rate: float = 1.0) -> Algorithm:
     from the paper in sampling and weights: clients are drawn alike and their updates weighted as the cohort says;
     the paper draws them by their share of the examples and averages plainly.
     """
-    if not 0 <= mu < math.inf:
-        raise ValueError(f"mu must be a finite number >= 0, got {mu}")
+    check_scale("mu", mu, zero=True)
     return fedavg(server_learning_rate)._replace(terms=lambda state, clients: LocalTerms(proximal=mu))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from federated.foundation.scales import check_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,7 @@ class LocalTerms:
     steps: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.proximal < math.inf:
-            raise ValueError(f"proximal must be a finite number >= 0, got {self.proximal}")
+        check_scale("proximal", self.proximal, zero=True)
         if (
             self.rate_factors is not None
             and not (np.isfinite(self.rate_factors) & (self.rate_factors > 0)).all()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, ServerState
+from federated.foundation.scales import check_scale
 
 
 def sign_majority(server_learning_rate: float) -> Algorithm:
@@ -17,8 +16,7 @@ def sign_majority(server_learning_rate: float) -> Algorithm:
     which alone it works. Differs: a vote is on a client's whole update, not on one gradient, and counts by
     `cohort.weighting` (uniform in the paper).
     """
-    if not 0 < server_learning_rate < math.inf:
-        raise ValueError(f"server_learning_rate must be a finite number > 0, got {server_learning_rate}")
+    check_scale("server_learning_rate", server_learning_rate)
 
     def update(state: ServerState, parameters: Tensor, mean_update: Tensor) -> tuple[ServerState, Tensor]:
         return state, parameters + server_learning_rate * mean_update.sign()

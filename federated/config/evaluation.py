@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from federated.config.section import Frozen
+from federated.foundation.scales import LARGEST_FLOAT
 
 
 class Personalisation(Frozen):
@@ -22,7 +23,10 @@ class Personalisation(Frozen):
         None, description="Minibatch steps, instead of epochs; 0 leaves the model as it is"
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="Step size of SGD; null: local.learning_rate, whatever local.schedule is"
+        None,
+        gt=0,
+        le=LARGEST_FLOAT,
+        description="Step size of SGD; null: local.learning_rate, whatever local.schedule is",
     )
     at: Literal["end", "evaluations"] = Field(
         "end", description="At the end of the run only, or at every evaluation"

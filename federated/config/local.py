@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from federated.config.section import Frozen
 from federated.extension_points.kinds import ScheduleChoice
+from federated.foundation.scales import LARGEST_FLOAT
 
 
 def _amount(value: Any) -> Any:
@@ -36,9 +37,9 @@ class LocalTraining(Frozen):
     batch_size: PositiveInt | None = Field(
         32, description="Examples a step; null: all of the client's examples"
     )
-    learning_rate: float = Field(0.1, gt=0, description="Step size of SGD")
+    learning_rate: float = Field(0.1, gt=0, le=LARGEST_FLOAT, description="Step size of SGD")
     momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; starts at zero in every round")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
+    weight_decay: float = Field(0.0, ge=0, le=LARGEST_FLOAT, description="L2 penalty added to the gradient")
     max_gradient_norm: float | None = Field(
         None,
         gt=0,

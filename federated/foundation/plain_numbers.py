@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from federated.foundation.limits import LARGEST_INTEGER
+from federated.foundation.texts import shortened
+
 _LARGEST_WHOLE = 2**53
+_SHOWN = 40
 
 
 def check_numbers(hint: Any, value: Any) -> None:
@@ -23,6 +27,8 @@ def _check(value: Any, *, whole: bool) -> None:
         raise ValueError(f"must be a number, got {str(value).lower()}")
     if whole and isinstance(value, float) and not abs(value) <= _LARGEST_WHOLE:
         raise ValueError(f"must be a whole number, got {value:g}")
+    if whole and isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ValueError(f"must be at most {LARGEST_INTEGER}, got {shortened(str(value), _SHOWN)}")
     if isinstance(value, list | tuple):
         for each in value:
             _check(each, whole=whole)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+_LARGEST, _LARGEST_SPREAD = 1e12, 30.0  # with which a round's seconds are a number
+
 
 @dataclass(frozen=True)
 class Network:
@@ -26,10 +28,19 @@ class Network:
         for name in ("uplink_mbps", "downlink_mbps"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number of Mbit/s > 0, got {getattr(self, name)}")
+            if getattr(self, name) < 1 / _LARGEST:
+                raise ValueError(f"{name} must be at least {1 / _LARGEST:g}, got {getattr(self, name)}")
         for name, unit in (("latency_ms", " of milliseconds"), ("spread", ""), ("compute", " of seconds")):
             value = getattr(self, name)
             if value != "measured" and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a finite number{unit} >= 0, got {value}")
+            if value != "measured":
+                _check_size(name, value, _LARGEST_SPREAD if name == "spread" else _LARGEST)
+
+
+def _check_size(name: str, value: float, most: float) -> None:
+    if value > most:
+        raise ValueError(f"{name} must be at most {most:g}, got {value}")
 
 
 def link(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from federated.foundation.scales import check_scale
 from federated.privacy.privacy import Privacy
 
 
@@ -16,8 +15,7 @@ def clip(norm: float) -> Privacy:
     McMahan et al. 2018, "Learning Differentially Private Recurrent Language Models", section 3.1 (flat
     clipping). It bounds each client's influence, which noise needs; alone it gives no differential privacy.
     """
-    if not 0 < norm < math.inf:
-        raise ValueError(f"norm must be a finite number > 0, got {norm}")
+    check_scale("norm", norm)
 
     def bounded(deltas: Tensor) -> tuple[Tensor, Tensor]:
         norms = torch.linalg.vector_norm(deltas, dim=1)

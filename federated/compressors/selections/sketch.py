@@ -16,6 +16,7 @@ from federated.foundation.randomness import seeded
 
 _HASHES = b"count sketch"
 _CLEAR = 20
+_MOST_ROWS = 1000  # a median of more is no clearer, and takes as many passes over the model
 _TOGETHER = 2**14  # numbers of every row, which the processor's cache holds
 
 
@@ -43,6 +44,8 @@ def sketch(fraction: float, keep: float = 0.01, rows: int = 5) -> Compressor:
     checked_fraction(fraction), checked_fraction(keep, "keep")
     if rows < 3:
         raise ValueError(f"rows must be at least 3, got {rows}")
+    if rows > _MOST_ROWS:
+        raise ValueError(f"rows must be at most {_MOST_ROWS}, got {rows}")
 
     def columns(num_parameters: int) -> int:
         return max(share_of(fraction, num_parameters) // rows, 1)

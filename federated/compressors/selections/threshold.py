@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 
 import numpy as np
@@ -13,6 +12,7 @@ from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.pipeline import pipeline
 from federated.compressors.selections.selection import scattered
+from federated.foundation.scales import check_scale
 
 _COUNT = struct.Struct("<I")
 
@@ -24,8 +24,7 @@ def threshold(value: float) -> Compressor:
     themselves instead of plus or minus the threshold. No coordinate errs by `value` or more. Biased: combine it with
     `error_feedback`. How many travel differs from client to client and is sent, as 32 bits.
     """
-    if not 0 < value < math.inf:
-        raise ValueError(f"value must be a finite number > 0, got {value}")
+    check_scale("value", value)
 
     def reduce(state: Row, row: np.ndarray, generator: np.random.Generator) -> Reduced:
         positions = np.flatnonzero(np.abs(row) >= value)
