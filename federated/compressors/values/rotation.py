@@ -80,7 +80,7 @@ def rotated(blocks: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _hadamard(size: int) -> np.ndarray:
     """Sylvester's matrix over the root of its size, float32 [size, size]."""
-    if size == 1:
-        return np.ones((1, 1), np.float32)
-    half = _hadamard(size // 2) / np.float32(np.sqrt(2))
-    return np.block([[half, half], [half, -half]])
+    from scipy.linalg import hadamard
+
+    matrix: np.ndarray = (hadamard(size) / np.sqrt(size)).astype(np.float32)
+    return matrix
