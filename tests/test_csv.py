@@ -162,7 +162,7 @@ NOT_CSV: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "title": (
         "Export\n\n" + CLEAN,
         {},
-        "the target column 'y' is not in .* line 3 has them: state `header: 3`",
+        "the target column 'y', the client column 'site' are not in .* line 3 has them: state `header: 3`",
     ),
     "no name": (
         CLEAN.replace("a,", ","),

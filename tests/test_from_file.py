@@ -278,3 +278,24 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     first = len(partition_clients(config).clients)
     npz(tmp_path, example=np.arange(100), client=np.arange(100) % 7)
     assert (first, len(partition_clients(config).clients)) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        lambda path: [{"name": "from_file", "path": path}, "noise(0.1)"],
+        lambda path: {
+            "name": "compose",
+            "parts": [{"name": "from_file", "path": path}, {"name": "noise", "level": 0.1}],
+        },
+        lambda path: f"from_file({path!r}) + noise(0.1)",
+        lambda path: {"name": "partly_iid", "rest": {"name": "from_file", "path": path}, "share": 0.1},
+    ],
+    ids=["list", "compose", "sum", "nested"],
+)
+def test_a_file_within_another_partitioner_is_read_again_too(tmp_path: Path, within: Any) -> None:
+    path = npz(tmp_path, example=np.arange(100), client=np.arange(100) % 2)
+    config = RunConfig.model_validate({**DIGITS, "partitioner": within(str(path))})
+    first = len(partition_clients(config).clients)
+    npz(tmp_path, example=np.arange(99), client=np.arange(99) % 7)
+    assert (first, len(partition_clients(config).clients)) == (2, 7)

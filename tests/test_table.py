@@ -209,7 +209,7 @@ def test_names_and_prose_are_no_categories(tmp_path: Path) -> None:
         pd.date_range("2020", periods=4),
         pd.to_timedelta([1, 2, 3, 4]),
         [[1], [2], [3], [4]],
-        [b"a", b"b", b"c", b"d"],
+        [b"\xff", b"b", b"c", b"d"],
     ],
 )
 def test_values_that_are_neither_numbers_nor_text_are_refused(tmp_path: Path, values: Any) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from federated.examples.examples import Examples, bad_data
-from federated.examples.tables.roles import Roles, examples_of_frame
+from federated.examples.tables.frame import examples_of_frame
+from federated.examples.tables.roles import Roles
 from federated.machine.folders import home
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
 from federated.examples.examples import Examples, Task, bad_data
-from federated.examples.tables.roles import Roles, examples_of_frame
+from federated.examples.tables.frame import examples_of_frame
+from federated.examples.tables.roles import Roles
 
 ADDED_LATER: dict[str, Any] = {
     "missing_values": [],

@@ -39,6 +39,7 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _INT64 = 2**63
 _EXACT = 2**53
 _MOST_SHOWN = 3
+_NO_NAMES = ("bytes", "complex", "timedelta", "timedelta64", "interval", "unknown-array")
 _GAP_IN_FLOATS = "remove these rows, because of which pandas reads whole numbers as floats"
 
 
@@ -59,6 +60,9 @@ def ids_of_texts(texts: Sequence[str]) -> np.ndarray:
 
 def ids_of_column(column: pd.Series[Any], bad: Complaint) -> tuple[np.ndarray, list[str]]:
     """(ids [N] of a column that is not from a text file, the same as they were written). None may be missing."""
+    held = pd.api.types.infer_dtype(column, skipna=True)
+    if held in _NO_NAMES or held.startswith("mixed"):
+        raise bad(f"{named(column.name, 'client ')} holds {held} values; ids are text or whole numbers")
     if pd.api.types.is_float_dtype(column.dtype):
         refuse_gaps(column, bad, _GAP_IN_FLOATS)
         check_exact(named(column.name, "client "), column.to_numpy(np.float64), bad)
@@ -71,13 +75,15 @@ def ids_of_column(column: pd.Series[Any], bad: Complaint) -> tuple[np.ndarray, l
 
 def as_client_ids(values: Any, bad: Complaint) -> tuple[np.ndarray, list[Suspicion]]:
     """(ids [N] of a person's own code, what looks like a mistake): whole numbers of any size, or text, tidied."""
-    if isinstance(values, pd.Series) and values.dtype == object:
+    if isinstance(values, pd.Series | np.ndarray) and values.dtype == object:
         values = values.tolist()
     if isinstance(values, list | tuple) and all(type(value) is int for value in values):
         # numpy makes floats of integers of different signs and sizes.
         small = all(-_INT64 <= value < _INT64 for value in values)
         values = values if small else [str(value) for value in values]
     array = plain_array("client_ids", values, bad)
+    if array.dtype.kind not in "biufUMm":
+        raise bad(f"client_ids must be whole numbers or text, got {array.dtype}")
     if array.dtype.kind == "f" and np.isfinite(array).all():
         check_exact("client_ids", array, bad)
     if array.dtype.kind != "U" or array.ndim != 1:

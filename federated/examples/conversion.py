@@ -11,12 +11,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from federated.examples.client_ids import as_client_ids
 from federated.examples.examples import Complaint, Examples, Task, bad_data
 from federated.examples.plain_arrays import as_float32, owned, plain_array
 from federated.examples.reading import Reading, said
-from federated.examples.targets import near_classes, suspicions_of_regression
+from federated.examples.tables.codes_of_missing import suspicion_of_codes
+from federated.examples.target_suspicions import near_classes, suspicions_of_regression
+from federated.examples.targets import refuse_dates
+from federated.foundation.texts import quoted
 
 
 def examples_of_arrays(
@@ -38,7 +42,7 @@ def examples_of_arrays(
     coded, names = as_targets(targets, bad, classes, task)
     ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
     options = name == "arrays"
-    warnings = target_warnings(coded, names, options) if task is None else ()
+    warnings = target_warnings(coded, names, task, options)
     return Examples(
         name,
         as_inputs(inputs, bad),
@@ -52,13 +56,24 @@ def examples_of_arrays(
 
 
 def target_warnings(
-    targets: np.ndarray, classes: tuple[str, ...] | None, options: bool = False
+    targets: np.ndarray, classes: tuple[str, ...] | None, task: Task | None = None, options: bool = False
 ) -> tuple[str, ...]:
-    """What looks like a mistake in targets whose dtype said what they are. options: of `arrays`, whose `task` cures."""
+    """What looks like a mistake in targets.
+
+    task: as it is stated; None where their dtype said what they are. options: of `arrays`, whose `task` cures.
+    """
     if classes is not None:
-        return said(near_classes("targets", classes))
+        return said(near_classes("targets", classes)) if task is None else ()
+    outputs = targets.reshape(len(targets), -1).astype(np.float64)
+    codes = [
+        each
+        for at in range(outputs.shape[1])
+        for each in suspicion_of_codes("targets", "targets", outputs[:, at], "leave these examples out")
+    ]
+    if task is not None:
+        return said(codes)
     cures = () if options else ("return them as whole numbers (int64)", "")
-    return said(suspicions_of_regression("targets", targets, *cures))
+    return said([*codes, *suspicions_of_regression("targets", targets, *cures)])
 
 
 def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
@@ -78,7 +93,7 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
             f"inputs are integers ({array.dtype}), which are read as tokens, but the smallest is "
             f"{array.min()}; store features as floats",
         )
-    return owned(array.astype(np.int64, copy=False))
+    return owned(_as_int64("inputs", array, bad))
 
 
 def as_targets(
@@ -93,7 +108,7 @@ def as_targets(
         if array.dtype.kind not in "fiu":
             raise bad(f"targets must be numbers for regression, got {array.dtype}")
         return as_float32("targets", array, bad), None
-    return _class_numbers(array, None if classes is None else _class_names(classes, bad), bad)
+    return _class_numbers(array, None if classes is None else _class_names(classes, bad), bad, task)
 
 
 def _class_names(classes: Any, bad: Complaint) -> tuple[str, ...]:
@@ -104,20 +119,31 @@ def _class_names(classes: Any, bad: Complaint) -> tuple[str, ...]:
 
 
 def _class_numbers(
-    array: np.ndarray, classes: tuple[str, ...] | None, bad: Complaint
+    array: np.ndarray, classes: tuple[str, ...] | None, bad: Complaint, task: Task | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if array.ndim != 1:
         raise bad(f"class targets must be [N], got {list(array.shape)}; of one-hot targets take the argmax")
     if array.dtype.kind == "U":
+        if classes is None and task is None:
+            refuse_dates("targets", pd.Series(array), bad, "state their names in `classes`")
         return _coded_text(array, classes, bad)
     if array.dtype.kind not in "biuf":
         raise bad(f"class targets must be integers or text, got {array.dtype}")
     if array.dtype.kind == "f" and len(broken := array[~(np.isfinite(array) & (array == np.floor(array)))]):
         raise bad(f"class targets must be whole numbers or text, got {broken[0]}")
-    numbers = array.astype(np.int64)
+    numbers = _as_int64("targets", array, bad)
     _check_gaps(np.unique(numbers), classes, bad)
     default = ("False", "True") if array.dtype == bool else tuple(map(str, range(int(numbers.max()) + 1)))
     return owned(numbers), default if classes is None else classes
+
+
+def _as_int64(field: str, array: np.ndarray, bad: Complaint) -> np.ndarray:
+    """Whole numbers as int64; those beyond it are refused, where numpy would let them wrap around."""
+    if array.dtype.kind != "b" and (array.max() >= 2**63 or array.min() < -(2**63)):
+        raise bad(
+            f"{field} holds whole numbers beyond the range of int64, such as {quoted(array.max().item())}"
+        )
+    return array.astype(np.int64, copy=False)
 
 
 def _coded_text(

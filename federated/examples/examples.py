@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
+from federated.foundation.limits import MOST_COMPLAINTS
 
 Task = Literal["classification", "regression"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +57,10 @@ class Examples:
             "client_ids": self.client_ids,
             "test": self.test,
         }.items():
+            self._refuse_masked(field, column)
             if column is not None and len(column) != len(self.inputs):
                 raise self._bad(f"{field} has {len(column):,} entries, inputs has {len(self.inputs):,}")
+        self._refuse_masked("inputs", self.inputs)
         if len(self.targets) < 2:
             raise self._bad(f"at least 2 examples are needed, got {len(self.targets)}")
         self._check_clients()
@@ -105,6 +109,10 @@ class Examples:
         By 64-bit hashes: of 100,000 distinct examples, two have one number with a probability of 3e-10.
         """
         return np.unique(_hashes_of(self.inputs), return_inverse=True)[1].astype(np.int64, copy=False)
+
+    def _refuse_masked(self, field: str, values: Any) -> None:
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise self._bad(f"{field} has masked values; leave these examples out, or fill them")
 
     def _check_clients(self) -> None:
         if self.client_ids is None:
@@ -170,9 +178,37 @@ Complaint = Callable[[str], BadInput]
 """From what is wrong to the error to raise, which says in which data set."""
 
 
-def bad_data(name: str, message: str) -> BadInput:
+class BadData(BadInput):
+    """What is wrong in the data of the data set `name`, in one sentence or several."""
+
+    def __init__(self, name: str, *faults: str) -> None:
+        self.name, self.faults = name, faults
+        shown = [f"- {fault}" for fault in faults[:MOST_COMPLAINTS]]
+        more = [f"- and {len(faults) - len(shown):,} more"] if len(faults) > len(shown) else []
+        several = "\n".join([f"{len(faults):,} columns cannot be used:", *shown, *more])
+        super().__init__(f"dataset: {name}: {faults[0] if len(faults) == 1 else several}")
+
+    def __reduce__(self) -> tuple[type[BadData], tuple[str, ...]]:
+        return type(self), (self.name, *self.faults)
+
+
+def bad_data(name: str, message: str) -> BadData:
     """The error for what is wrong in the data of the data set `name`."""
-    return BadInput(f"dataset: {name}: {message}")
+    return BadData(name, message)
+
+
+def gathered(attempts: Iterable[Callable[[], T]]) -> list[T]:
+    """What all of them return. Raises BadData with what is wrong in every one that raised it, said at once."""
+    found: list[T] = []
+    errors: list[BadData] = []
+    for attempt in attempts:
+        try:
+            found.append(attempt())
+        except BadData as error:
+            errors.append(error)
+    if errors:
+        raise BadData(errors[0].name, *(fault for error in errors for fault in error.faults)) from errors[0]
+    return found
 
 
 def _description_of(part: Any) -> bytes:

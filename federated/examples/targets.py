@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from federated.examples.client_ids import MISSING_WORDS, alike, merged, spelt, tidied_column
+from federated.examples.client_ids import MISSING_WORDS, tidied_column
 from federated.examples.examples import Complaint, Task
 from federated.examples.plain_arrays import as_float32
-from federated.examples.reading import Suspicion, counted, listed, named, span
+from federated.examples.reading import Suspicion, counted, named
+from federated.examples.tables.codes_of_missing import suspicion_of_codes
+from federated.examples.tables.dates import IN_NUMBERS, are_dates
 from federated.examples.tables.features import MOST_CATEGORIES, kind_of, numbers_of, refuse_gaps, text_of
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
 from federated.examples.tables.number_like import Marks
-from federated.foundation.texts import quoted
+from federated.examples.target_suspicions import (
+    MOST_CLASSES_INFERRED,
+    dates_as_numbers,
+    near_classes,
+    spaces_merged,
+    suspicions_of_regression,
+    whole_numbers_as_classes,
+)
 
-MOST_CLASSES_INFERRED = 20
-"""A target of whole numbers with at most this many distinct ones is read as classes."""
-
-_MOST_CLASSES_SUSPECTED = 100
-_FEWEST_A_CLASS = 3
+_DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 
 
 class Target(NamedTuple):
@@ -43,28 +47,67 @@ def target_of(
 
     written: the same as the file writes it, where it is from one. marks: of the numbers in that file.
     """
+    if pd.api.types.infer_dtype(column) in _DATES:
+        raise bad(f"{named(column.name, 'target ')} holds dates or times; {IN_NUMBERS}")
     labels = None if written is None else _labels(column, written, task, bad, marks)
     if labels is None:
         refuse_gaps(column, bad, "remove these rows")
     if task != "regression" and (labels is not None or kind_of(column, bad) == "categorical"):
         texts = tidied_column(text_of(column)) if labels is None else labels
         if task is None and not isinstance(column.dtype, pd.CategoricalDtype):
+            refuse_dates(named(column.name, "target "), texts, bad)
             _refuse_numbers(texts, bad, marks)
         by_text = _classes_of_texts(texts, task, bad)
         spellings = text_of(column) if written is None else written
-        return by_text._replace(suspicions=(*_merged(str(column.name), spellings), *by_text.suspicions))
-    numbers = numbers_of(column, bad, marks).to_numpy()
-    values, codes = np.unique(numbers, return_inverse=True)
+        return by_text._replace(suspicions=(*spaces_merged(str(column.name), spellings), *by_text.suspicions))
+    return _of_numbers(column, numbers_of(column, bad, marks).to_numpy(), task, bad)
+
+
+def _of_numbers(column: pd.Series[Any], numbers: np.ndarray, task: Task | None, bad: Complaint) -> Target:
+    """numbers: the column as float64, none missing."""
+    what = named(column.name, "target ")
+    codes_of_missing = tuple(suspicion_of_codes(str(column.name), what, numbers, "remove these rows"))
+    exact = _exact(column, numbers)
+    values, codes = np.unique(exact, return_inverse=True)
     if task == "regression" or (task is None and not _like_classes(values)):
-        found = as_float32(named(column.name, "target "), numbers, bad)
-        said = suspicions_of_regression(named(column.name, "target "), numbers) if task is None else ()
-        return Target(found, None, said)
-    names = [str(int(value) if value.is_integer() else value) for value in values.tolist()]
+        found = as_float32(what, exact, bad)
+        said = (
+            *dates_as_numbers(what, numbers),
+            *(suspicions_of_regression(what, numbers) if task is None else ()),
+        )
+        return Target(found, None, (*codes_of_missing, *said))
+    names = [
+        str(value if isinstance(value, int) else int(value) if value.is_integer() else value)
+        for value in values.tolist()
+    ]
     return Target(
         codes.astype(np.int64),
         _class_names(names, column, bad),
-        _of_classes(column, names) if task is None else (),
+        codes_of_missing + (whole_numbers_as_classes(column, names) if task is None else ()),
     )
+
+
+def _exact(column: pd.Series[Any], numbers: np.ndarray) -> np.ndarray:
+    """Whole numbers as they are, of which float64 tells those beyond 2^53 no longer apart."""
+    if pd.api.types.is_integer_dtype(column.dtype) and np.abs(numbers).max() >= 2**53:
+        unsigned = pd.api.types.is_unsigned_integer_dtype(column.dtype)
+        return column.to_numpy(np.uint64 if unsigned else np.int64)
+    return numbers
+
+
+def refuse_dates(
+    what: str, texts: pd.Series[Any], bad: Complaint, cure: str = "say `task: classification`"
+) -> None:
+    """Raise where a target that nobody called classes is text that is mostly dates or times.
+
+    cure: what makes it classes.
+    """
+    counts = texts.value_counts()
+    if are_dates(counts.index.tolist(), counts.to_numpy()):
+        raise bad(
+            f"{what} holds dates or times, such as {texts.iloc[0]!r}, of which each would be a class; {IN_NUMBERS}, or "
+            f"{cure} if they are classes"
+        )
 
 
 def _labels(
@@ -140,59 +183,6 @@ def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint)
             )
         )
     return Target(codes.astype(np.int64), _class_names(texts.tolist(), column, bad), tuple(said))
-
-
-def near_classes(what: str, classes: Sequence[str]) -> list[Suspicion]:
-    """Classes that may be one. what: the target, for messages."""
-    if len(classes) > MOST_CATEGORIES:
-        return []
-    return [
-        Suspicion(
-            "target: classes that are nearly the same",
-            what,
-            f"{what} has {spelt(several)}, which are read as {len(several)} classes",
-        )
-        for several in alike(classes)
-    ]
-
-
-def _merged(name: str, texts: pd.Series[Any]) -> Iterator[Suspicion]:
-    for text, several in merged(texts.tolist()):
-        sentence = f"{named(name, 'target ')} has {several}, which are read as one class {quoted(text)}"
-        yield Suspicion("target: spaces around classes", name, sentence)
-
-
-def _of_classes(column: pd.Series[Any], names: list[str]) -> tuple[Suspicion, ...]:
-    if len(names) <= 2:
-        return ()
-    sentence = (
-        f"{named(column.name, 'target ')} has {len(names)} different whole numbers ({listed(names)}) and is read as "
-        f"{len(names)} classes; if it is an amount, say `task: regression`, if not, `task: classification`"
-    )
-    return (Suspicion("target: whole numbers as classes", str(column.name), sentence),)
-
-
-def suspicions_of_regression(
-    what: str,
-    numbers: np.ndarray,
-    cure: str = "say `task: classification`",
-    confirmation: str = ", if not, `task: regression`",
-) -> tuple[Suspicion, ...]:
-    """A target of few different numbers that is read as regression, though nobody said so. numbers: float [N, ...].
-
-    cure: what makes it classes. confirmation: what keeps it as it is, and ends the warning.
-    """
-    values = np.unique(numbers)
-    few = len(values) <= _MOST_CLASSES_SUSPECTED and len(values) * _FEWEST_A_CLASS <= len(numbers)
-    whole = bool((values == np.floor(values)).all())
-    if not few or not (whole or len(values) <= MOST_CLASSES_INFERRED):
-        return ()
-    kind = "whole numbers" if whole else "numbers"
-    sentence = (
-        f"{what}: there are only {len(values)} different {kind} ({span(values)}), read as regression; if these are "
-        f"classes, {cure}{confirmation}"
-    )
-    return (Suspicion("target: few numbers as regression", what, sentence),)
 
 
 def _like_classes(values: np.ndarray) -> bool:

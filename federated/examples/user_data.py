@@ -13,8 +13,10 @@ from federated.examples.conversion import as_targets, examples_of_arrays, target
 from federated.examples.examples import Examples, bad_data
 from federated.examples.plain_arrays import plain_array
 from federated.examples.reading import Reading, said
-from federated.examples.tables.features import features_of
-from federated.examples.tables.roles import Roles, feature_kinds, tidy
+from federated.examples.tables.feature_columns import feature_columns
+from federated.examples.tables.features import fit_of
+from federated.examples.tables.frame import tidy
+from federated.examples.tables.roles import Roles
 from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.foundation.errors import BadInput
 
@@ -65,8 +67,7 @@ def _examples_of_features(
     """Examples of a table of features alone, the targets beside it."""
     bad = partial(bad_data, name)
     frame = tidy(inputs, Roles(None), bad, "inputs")
-    kinds = feature_kinds(frame, Roles(None), bad)
-    cleaned, fit = features_of(frame, kinds, bad)
+    kinds, cleaned = feature_columns(frame, Roles(None), bad)
     numbers, names = as_targets(targets, bad, classes)
     ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
     suspicions += feature_suspicions(cleaned, (), kinds)
@@ -77,7 +78,7 @@ def _examples_of_features(
         names,
         client_ids=ids,
         test=None if test is None else plain_array("test", test, bad),
-        fit=fit,
+        fit=fit_of(cleaned, kinds),
         source=name,
         reading=Reading(
             columns_read(frame, cleaned, kinds),

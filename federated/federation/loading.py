@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from federated.choices.choice import Choice
 from federated.datasets import Examples, as_examples
@@ -14,7 +17,7 @@ from federated.user_code.containment import contained, is_own, title
 from federated.user_code.permission import explained
 
 Stamp = tuple[tuple[str, int, int], ...]
-"""(file, time of its last change in ns, bytes) of every file that a data set names; own code by its digest."""
+"""(file, time of its last change in ns, bytes) of every file that a choice names; own code by its digest."""
 
 _SECONDS_TO_LOAD = 10.0  # what takes longer is not called a second time, to see whether it returns the same
 _KNOWN: set[tuple[Choice, Stamp]] = set()
@@ -26,13 +29,22 @@ def load_examples(dataset: Choice) -> Examples:
     return _load(dataset, stamp(dataset))
 
 
-def stamp(dataset: Choice) -> Stamp:
-    """What tells that the files behind a data set changed, so that a long-lived process loads them anew."""
-    named = [Path(value) for value in dataset.arguments.values() if isinstance(value, str)]
-    paths = [path for path in named if path.is_absolute() and path.exists()]
+def stamp(choice: Choice) -> Stamp:
+    """What tells that the files behind a data set or partitioner, or the choices within it, changed, so that a
+    long-lived process reads them anew."""
+    paths = [Path(text) for text in _texts(choice.arguments) if os.path.isabs(text) and os.path.exists(text)]
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()]
-    return (*stamps, *((f"{name} {digest}", 0, 0) for name, digest in dataset.own_code().items()))
+    return (*stamps, *((f"{name} {digest}", 0, 0) for name, digest in choice.own_code().items()))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in an argument, whatever lists, mappings and choices it is in."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from federated.compressors import Compressor
 from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
+from federated.examples.examples import BadData
 from federated.federation.federation import Federation, partition_clients
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training import LocalTrainer
@@ -130,9 +131,11 @@ def check_runs(runs: Iterable[Run]) -> dict[str, str]:
     """
     faults: dict[str, str] = {}
     tried: dict[str, str] = {}
+    runs = list(runs)
+    one_data_set = len({run.config.dataset for run in runs}) == 1
     for run in runs:
         if not (why := tried.get(run.arm, "")):
-            why = _fault(run)
+            why = _fault(run, one_data_set)
             tried.setdefault(run.arm, why)
         if why:
             faults[run.name] = why
@@ -141,12 +144,19 @@ def check_runs(runs: Iterable[Run]) -> dict[str, str]:
     return faults
 
 
-def _fault(run: Run) -> str:
-    """Why a person's own code lets a run fail; empty where it does not."""
+def _fault(run: Run, one_data_set: bool) -> str:
+    """Why a person's own code lets a run fail; empty where it does not.
+
+    one_data_set: all runs have the same, so that what is wrong with it is of no arm in particular.
+    """
     try:
         prepare(run.config)
     except OwnCodeFailed as error:
         return str(error)
+    except BadData as error:
+        if one_data_set:
+            raise
+        raise BadInput(f"{run.name}: {error}") from error
     except BadInput as error:
         raise BadInput(f"{run.name}: {error}") from error
     return ""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from federated.datasets.csv_files.format import CsvFormat
 from federated.examples.reading import Suspicion, named
-from federated.examples.tables.number_like import Marks, could_be_decimals, number_read
+from federated.examples.tables.number_like import PLAIN, Marks, could_be_decimals, number_read
 
 
 def without_groups(
-    frame: pd.DataFrame, marks: Marks, roles: Mapping[str, str]
+    frame: pd.DataFrame, form: CsvFormat, roles: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[Suspicion]]:
     """(text columns in which every value is a number with groups of thousands, or without, as numbers; doubts).
 
     pandas' own option takes every such mark out of any text: 01.02.2020 would become a number.
     roles: of the columns that somebody named; of these only the target is in doubt.
     """
+    marks = form.marks
     changed: dict[str, pd.Series[Any]] = {}
     doubts: list[Suspicion] = []
     for name in frame.columns:
@@ -30,11 +32,17 @@ def without_groups(
             for text in column.dropna().unique()
         }
         if read and all(text is not None for text in read.values()):
-            changed[name] = pd.to_numeric(column.astype(object).map(read))
+            numbers = pd.to_numeric(column.astype(object).map(read))
+            changed[name] = numbers.mask(numbers.isin(_numbers(form.missing_values)))
             role = roles.get(str(name), "")
             if role in ("", "target") and all(could_be_decimals(text, marks) for text in read):
                 doubts.append(_could_be_decimals(column, role, marks))
     return (frame.assign(**changed) if changed else frame), doubts
+
+
+def _numbers(texts: Iterable[str]) -> list[float]:
+    """Those of the texts that are numbers, as pandas compares them to cells without groups."""
+    return [float(text) for text in texts if PLAIN.fullmatch(text.strip())]
 
 
 def _could_be_decimals(column: pd.Series[Any], role: str, marks: Marks) -> Suspicion:

@@ -11,6 +11,7 @@ from data_partitioners.delimited import SEPARATORS
 from federated.datasets.csv_files.format import CsvFormat
 from federated.examples.reading import counted
 from federated.examples.tables.number_like import number_like
+from federated.foundation.texts import listed
 
 _MOST_SHOWN = 8
 
@@ -92,18 +93,20 @@ def _check_wanted(
     absent = [(role, name) for role, name in wanted if name not in names]
     if not absent:
         return
-    role, name = absent[0]
+    name = absent[0][1]
     shown = ", ".join(names[:_MOST_SHOWN]) + (
         f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     )
     hint = (
         further_down
         or _other_separator(names, form, name)
-        or _nearly(names, name)
+        or "".join(_nearly(names, wanted) for _, wanted in absent)
         or _no_header(names, rows)
         or ("; is the separator right?" if len(names) == 1 else "")
     )
-    raise ValueError(f"the {role} column {name!r} is not in {where}; its columns are: {shown}{hint}")
+    columns = listed([f"the {role} column {name!r}" for role, name in absent])
+    are = "is" if len(absent) == 1 else "are"
+    raise ValueError(f"{columns} {are} not in {where}; its columns are: {shown}{hint}")
 
 
 def _further_down(lines: Sequence[tuple[int, list[str]]], wanted: Sequence[tuple[str, str]]) -> str:

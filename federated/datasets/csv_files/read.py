@@ -70,7 +70,7 @@ def read_csv(
         raise ValueError(_in_our_words(str(error), form)) from error
     notes: list[str] = []
     if form.thousands is not None:
-        frame, doubts = without_groups(frame, form.marks, {name: role for role, name in wanted})
+        frame, doubts = without_groups(frame, form, {name: role for role, name in wanted})
         notes += said(doubts)
     written = written.astype(object).where(written.notna(), None)
     notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -23,13 +23,10 @@ _NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 _TEXTS = ("string", "boolean", "mixed-integer")
 
 
-def features_of(
-    columns: pd.DataFrame, kinds: dict[str, ColumnKind], bad: Complaint, marks: Marks | None = None
-) -> tuple[pd.DataFrame, Callable[[np.ndarray], np.ndarray]]:
-    """(the columns cleaned, the `fit` of `Examples`). marks: of the numbers in the CSV file that they are from, if any.
+def fit_of(cleaned: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> Callable[[np.ndarray], np.ndarray]:
+    """The `fit` of `Examples`, of cleaned columns: `fit(training rows)` -> float32 [N, features].
 
-    Cleaned: numeric columns are float64 with NaN, categorical ones text with None. `fit(training rows)` ->
-    float32 [N, features], everything in it learnt from the training rows:
+    Everything in it is learnt from the training rows:
 
     - numeric: a missing value becomes the median, then (x - mean) / standard deviation (dividing by n; a
       constant column becomes 0). A column with gaps adds an indicator, 1 where it is missing; one without a
@@ -37,10 +34,8 @@ def features_of(
     - categorical: one column of 0 and 1 for each category; missing is a category of its own; a category
       that the training rows do not have is all zeros.
     """
-    clean = {"numeric": numbers_of, "categorical": categories_of}
-    cleaned = pd.DataFrame({name: clean[kind](columns[name], bad, marks) for name, kind in kinds.items()})
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
-    return cleaned, partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
+    return partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
 
 
 def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
@@ -73,6 +68,8 @@ def numbers_of(column: pd.Series[Any], bad: Complaint, marks: Marks | None = Non
     """
     # Categories are taken apart first: pandas would return numbers of the same, categorical, dtype.
     column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if (held := pd.api.types.infer_dtype(column)) not in (*_NUMBERS, *_TEXTS, "mixed", "empty"):
+        raise bad(f"the column {column.name!r} must be numeric, but holds {held} values")
     converted, text = _converted(column, marks)
     if len(text):
         raise bad(

@@ -22,7 +22,7 @@ def feature_suspicions(
     kinds: Mapping[str, ColumnKind],
     marks: Marks | None = None,
 ) -> Iterator[Suspicion]:
-    """What looks like a mistake among the feature columns, as `features_of` cleaned them.
+    """What looks like a mistake among the feature columns, cleaned.
 
     stated: columns that somebody calls categorical. marks: of the numbers in the CSV file that they are from, if any.
     """
@@ -44,7 +44,7 @@ def columns_read(
 ) -> tuple[ColumnRead, ...]:
     """Every column of the table with its role; of features also how many inputs they make, over all rows.
 
-    cleaned: the features, as `features_of` returns them. task: what was made of the target, in words.
+    cleaned: the features. task: what was made of the target, in words.
     """
     features = {str(name): _feature_read(str(name), c, kinds[str(name)]) for name, c in cleaned.items()}
     return tuple(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from federated.examples.client_ids import alike, spelt
-from federated.examples.reading import Suspicion, counted, named, span
+from federated.examples.reading import Suspicion, counted, named
+from federated.examples.tables.codes_of_missing import suspicion_of_codes
+from federated.examples.tables.dates import IN_NUMBERS, are_dates, are_dates_in_digits
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
 from federated.examples.tables.number_like import Marks
 from federated.foundation.texts import quoted
@@ -19,12 +20,6 @@ _ENOUGH_ROWS = 20
 MANY_CATEGORIES = 100
 _MOST_GROUPS = 3
 
-_DATE = re.compile(
-    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([T ][0-9:.Z+-]+)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}([ ,]+[0-9:]+)?"
-    r"|[0-9]{1,2}[. -]+[^\W\d_]{3,9}\.?[ ,-]+[0-9]{2,4}|[^\W\d_]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
-    r"|[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?"
-)
-_CODE_OF_MISSING = re.compile(r"-9+|9{2,}")
 _BOOLEANS = frozenset(["yes", "no", "y", "n", "true", "false", "t", "f", "1", "0", "on", "off", "ja", "nein"])
 
 
@@ -46,26 +41,16 @@ def of_numbers(name: str, column: np.ndarray, marks: Marks | None) -> Iterator[S
             f"{named(name)} is a different whole number in each of {len(column):,} rows, as ids and row numbers "
             "are, and is read as numeric; name it in `drop` if it is one",
         )
-    elif whole:
-        yield from _codes_of_missing(name, column, present, marks is not None)
-
-
-def _codes_of_missing(
-    name: str, column: np.ndarray, present: np.ndarray, options: bool
-) -> Iterator[Suspicion]:
-    """A value such as -999 or 9999 far from all others."""
-    values = np.unique(present)
-    for extreme, rest in ((values[0], values[1:]), (values[-1], values[:-1])):
-        far = abs(extreme - (rest[0] if extreme < rest[0] else rest[-1])) > rest[-1] - rest[0] > 0
-        if far and _CODE_OF_MISSING.fullmatch(f"{extreme:.0f}") and len(rest) >= 3:
-            rows = np.flatnonzero(column == extreme)
-            yield Suspicion(
-                "a number that may stand for missing",
-                name,
-                f"{named(name)} is {extreme:.0f} in {counted(len(rows), 'row')}, the first is row {rows[0] + 1}, and "
-                f"{span(rest)} in all others; if it stands for missing, "
-                + (f'state `missing_values: ["{extreme:.0f}"]`' if options else "leave it empty"),
-            )
+    elif whole and are_dates_in_digits(present):
+        yield Suspicion(
+            "dates as numbers",
+            name,
+            f"{named(name)} holds numbers such as {present[0]:.0f}, which look like dates and are read as amounts; "
+            f"{IN_NUMBERS}, or name it in `drop`",
+        )
+    else:
+        cure = "state `missing_values: [{}]`" if marks is not None else "leave it empty"
+        yield from suspicion_of_codes(name, named(name), column, cure)
 
 
 def of_texts(name: str, column: pd.Series[str], stated: bool, marks: Marks | None) -> Iterator[Suspicion]:
@@ -99,13 +84,12 @@ def of_texts(name: str, column: pd.Series[str], stated: bool, marks: Marks | Non
 
 def _of_categories(name: str, texts: list[str], counts: np.ndarray) -> Iterator[Suspicion]:
     present = int(counts.sum())
-    dates = sum(count for text, count in zip(texts, counts, strict=True) if _DATE.fullmatch(text.strip()))
-    if dates >= present / 2:
+    if are_dates(texts, counts):
         yield Suspicion(
             "dates or times as categories",
             name,
             f"{named(name)} holds dates or times, such as {quoted(texts[0])}, and is read as text, "
-            f"{len(texts):,} categories; turn it into numbers (days, hours) in the file, or name it in `drop`",
+            f"{len(texts):,} categories; {IN_NUMBERS}, or name it in `drop`",
         )
     elif len(texts) > MANY_CATEGORIES or (present >= _ENOUGH_ROWS and len(texts) > present / 2):
         yield Suspicion(
