@@ -80,7 +80,7 @@ def run(
         config = _study(study, settings, seeds, arm)
         runs = config.runs()
         screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
-        from federated.run.setup import check_runs
+        from federated.run.checks import check_runs
         from flows.federated_study import StudyFailed, federated_study
         from flows.outcome import show_outcome
         from tasks.tracking.access import require_store

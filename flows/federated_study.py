@@ -21,7 +21,7 @@ from federated.machine.cores import share_cores
 from federated.machine.memory import peak_mb
 from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took
-from federated.run.setup import check_runs
+from federated.run.checks import check_runs
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
 from flows.beginning import take_beginning

@@ -5,7 +5,7 @@ from rich.table import Table
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import between, duration
 from federated.report.costs.forecast_against_fact import amount_text
-from federated.run.setup import check_runs
+from federated.run.checks import check_runs
 from federated.study.study import StudyConfig
 from flows.data_read import show_data
 from flows.screen import Screen, few

@@ -15,7 +15,8 @@ from federated.forecast import cautions, of_faults, with_arms
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
-from federated.run.setup import check_runs, prepare
+from federated.run.checks import check_runs
+from federated.run.setup import prepare
 from federated.study.study import Run, StudyConfig
 from flows.data_read import show_data
 from flows.screen import Screen, few, styled

@@ -13,7 +13,8 @@ import torch
 from federated.forecast import forecast_study
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.rounds import train_rounds
-from federated.run.setup import check_runs, initial_state, prepare
+from federated.run.checks import check_runs
+from federated.run.setup import initial_state, prepare
 from federated.study.study import Run
 from federated.user_code.containment import contained, own_code_named
 from tests.conftest import config_of

@@ -14,6 +14,9 @@ import torch
 from federated.datasets import DATASETS, Examples, as_examples
 from federated.examples.examples import BadData
 from federated.foundation.errors import BadInput
+from federated.run.checks import check_runs
+from federated.study.study import Run
+from tests.conftest import config_of
 
 INPUTS = np.arange(12, dtype=np.float32).reshape(6, 2)
 LABELS = np.array([0, 1] * 3)
@@ -184,3 +187,16 @@ def test_all_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
         ):
             assert said in str(error.value)
         assert "'b'" not in str(error.value)
+
+
+def test_what_is_wrong_with_the_data_of_all_arms_is_of_no_arm(tmp_path: Path) -> None:
+    for name, cell in (("bad", "inf"), ("good", "2")):
+        rows = "".join(f"{at % 2},{cell if at == 3 else at}\n" for at in range(40))
+        (tmp_path / f"{name}.csv").write_text("y,x\n" + rows)
+    bad, good = (
+        {"name": "table", "path": str(tmp_path / f"{name}.csv"), "target": "y"} for name in ("bad", "good")
+    )
+    with pytest.raises(BadInput, match=r"^dataset: table: the column 'x' holds"):
+        check_runs([Run("slow", config_of(dataset=bad)), Run("fast", config_of(dataset=bad, rounds=7))])
+    with pytest.raises(BadInput, match=r"^second · seed 0: dataset: table: the column 'x' holds"):
+        check_runs([Run("first", config_of(dataset=good)), Run("second", config_of(dataset=bad))])

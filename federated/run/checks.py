@@ -1,0 +1,49 @@
+"""Every run of a study tried before the first starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from federated.examples.examples import BadData
+from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.run.setup import prepare
+from federated.study.study import Run
+
+
+def check_runs(runs: Iterable[Run]) -> dict[str, str]:
+    """Prepare every run and throw the result away; the runs that a person's own code lets fail: name -> why.
+
+    Of an arm whose first run fails the others are not tried. Raises BadInput, naming the run, where the study asks for
+    what cannot work, and where no run is left.
+    """
+    faults: dict[str, str] = {}
+    tried: dict[str, str] = {}
+    runs = list(runs)
+    one_data_set = len({run.config.dataset for run in runs}) == 1
+    for run in runs:
+        if not (why := tried.get(run.arm, "")):
+            why = _fault(run, one_data_set)
+            tried.setdefault(run.arm, why)
+        if why:
+            faults[run.name] = why
+    if faults and all(tried.values()):
+        raise OwnCodeFailed("\n".join(dict.fromkeys(faults.values())))
+    return faults
+
+
+def _fault(run: Run, one_data_set: bool) -> str:
+    """Why a person's own code lets a run fail; empty where it does not.
+
+    one_data_set: all runs have the same, so that what is wrong with it is of no arm in particular.
+    """
+    try:
+        prepare(run.config)
+    except OwnCodeFailed as error:
+        return str(error)
+    except BadData as error:
+        if one_data_set:
+            raise
+        raise BadInput(f"{run.name}: {error}") from error
+    except BadInput as error:
+        raise BadInput(f"{run.name}: {error}") from error
+    return ""
