@@ -29,7 +29,7 @@ class Workload:
         Its data set is code of the benchmarks' own, which is allowed here, as no study file states it.
         """
         if not is_allowed("benchmarks"):
-            allow(["benchmarks"])
+            allow(["benchmarks"], Path())
         dataset = {
             "name": "benchmarks.data:fashion_mnist",
             "folder": str(folder),

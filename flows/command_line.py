@@ -38,7 +38,8 @@ AllowCode = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PREFIX",
-        help="Let the study use functions and classes of this module or package, wherever it is; repeatable. Without "
+        help="Let the study use functions and classes of this module or package, by its dotted name, wherever it is; "
+        "repeatable, or several separated by commas. Without "
         "it: only those defined beside the study file and in the working folder",
     ),
 ]
@@ -69,7 +70,7 @@ def run(
     from flows.runtime import prefect_api
 
     screen, failure = console(), None
-    allow(allow_code or [])
+    allow(allow_code or [], study.parent)
     if forecast:
         from flows.forecast import show_forecast
 
@@ -119,7 +120,7 @@ def preview(
     from federated.user_code.source import allow
     from flows.preview import show_preview
 
-    allow(allow_code or [])
+    allow(allow_code or [], study.parent)
     show_preview(_study(study, settings, seeds), console(), save)
 
 

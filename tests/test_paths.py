@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from federated.extension_points.kinds import DATASET
+from federated.foundation.errors import BadInput
 from federated.study.absolute_paths import Place, anchored
 from federated.study.study import Run, StudyConfig, read_study
 
@@ -174,18 +175,82 @@ def test_a_study_that_arrives_filled_in_is_of_the_working_folder_where_it_is_rea
     assert paths_of(study.runs()[0]) == [str(folders[1] / "year2.csv")]
 
 
-def test_home_and_environment_are_filled_in_once(
+def test_home_is_filled_in_once(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FEDSTUDY_HOME", "HOME"):
+        monkeypatch.setenv(name, str(folders[1]))
+    ways = ["$FEDSTUDY_HOME/year1.csv", "${FEDSTUDY_HOME}/year2.csv", "~/year2.csv", "$HOME/year1.csv"]
+    arms = [
+        {"rounds": 1 + at, "dataset.path": way} for at, way in enumerate([*ways, "${HOME}/sub/year1.csv"])
+    ]
+    study = read_study(written(folders[0], arms=arms))
+    for name in ("FEDSTUDY_HOME", "HOME"):
+        monkeypatch.setenv(name, "/elsewhere")
+    assert [paths_of(run) for run in study.runs()] == [
+        [str(folders[1] / name)]
+        for name in ("year1.csv", "year2.csv", "year2.csv", "year1.csv", "sub/year1.csv")
+    ]
+
+
+SECRETS = (
+    "$API_TOKEN",
+    "${API_TOKEN}",
+    "x-$API_TOKEN.csv",
+    "/data/$API_TOKEN/x.csv",
+    "$FEDSTUDY_HOME_KEY",
+    "$HOMES",
+)
+
+
+@pytest.mark.parametrize("path", SECRETS)
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        ("dataset", lambda path: {"base": {**BASE, "dataset": {**TABLE, "path": path}}}),
+        ("partitioner", lambda path: {"base": {**BASE, "partitioner": {"name": "from_file", "path": path}}}),
+        ("compression.dump", lambda path: {"base": {**BASE, "compression": {"dump": path}}}),
+        ("dataset.path", lambda path: {"axes": {"dataset.path": ["year1.csv", path]}}),
+        ("dataset", lambda path: {"arms": [{"name": "a", "dataset": f"table('{path}', target=y)"}]}),
+    ],
+)
+def test_any_other_variable_is_refused_by_its_name_and_never_shown(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, path: str, field: str, content: Any
+) -> None:
+    for name in ("API_TOKEN", "FEDSTUDY_HOME_KEY", "HOMES"):
+        monkeypatch.setenv(name, "s3cret")
+    for read in (
+        lambda: read_study(written(folders[0], **content(path))).runs(),
+        lambda: StudyConfig.model_validate({"name": "s", "base": BASE, **content(path)}).runs(),
+    ):
+        with pytest.raises(ValueError) as refused:  # noqa: PT011 - either of two classes
+            read()
+        said = str(refused.value)
+        assert "s3cret" not in said
+        assert field in said
+        assert f"{path[path.index('$') :].partition('.')[0].partition('/')[0]} is not filled in" in said
+
+
+def test_a_file_or_folder_that_has_a_dollar_in_its_name_is_itself(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("YEARS", str(folders[1]))
-    monkeypatch.setenv("HOME", str(folders[1]))
-    study = read_study(written(folders[0], axes={"dataset.path": ["$YEARS/year1.csv", "~/year2.csv"]}))
-    monkeypatch.setenv("YEARS", "/elsewhere")
-    monkeypatch.setenv("HOME", "/elsewhere")
-    assert [paths_of(run) for run in study.runs()] == [
-        [str(folders[1] / "year1.csv")],
-        [str(folders[1] / "year2.csv")],
-    ]
+    monkeypatch.setenv("mine", "s3cret")
+    folder = folders[0] / "a$mine-b"
+    folder.mkdir()
+    for name in ("cost$mine.csv", "year1.csv"):
+        (folder / name).write_text("a,y\n1,2\n")
+    study = read_study(
+        written(folder, arms=[{"dataset.path": "cost$mine.csv"}, {"compression.dump": "not there yet"}])
+    )
+    expected = [[str(folder / "cost$mine.csv")], [str(folder / "year1.csv"), str(folder / "not there yet")]]
+    assert [paths_of(run) for run in study.runs()] == expected
+    again = StudyConfig.model_validate(study.model_dump(mode="json"))
+    assert [paths_of(run) for run in again.runs()] == expected
+
+
+def test_the_home_of_nobody_is_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(BadInput, match=r"dataset.*~nobody-is-called-so stands for no folder"):
+        read_study(
+            written(folders[0], base={**BASE, "dataset": {**TABLE, "path": "~nobody-is-called-so/x.csv"}})
+        )
 
 
 def test_a_study_is_the_same_through_a_link_and_a_relative_name(

@@ -211,17 +211,16 @@ class Kind(Generic[T]):
         return None
 
     def _plain(self, field: str, hint: Any, value: Any, roots: Roots, code: dict[str, str]) -> Any:
-        """The argument as JSON holds it: coerced to its type, paths made absolute, choices bound.
-
-        code: takes up the person's own code in it.
-        """
+        """The argument as JSON holds it: paths absolute, choices bound. code: takes up the person's own code in it."""
         if (inner := self.nested(hint, value)) is not None:
             return _bound(inner, value, roots, code)
         if self.is_several(hint):
             if not isinstance(value, list | tuple):
                 raise ValueError(f"{field}: must be a list of {self.name}s, got {value!r}")
             return [_bound(self, each, roots, code) for each in value]
-        return adapter(hint).dump_python(absolute_within(coerced(hint, value, field)), mode="json")
+        return adapter(hint).dump_python(
+            absolute_within(coerced(hint, value, field), field=field), mode="json"
+        )
 
     def _value(self, field: str, hint: Any, plain: Any, roots: Roots) -> Any:
         if self.is_several(hint):

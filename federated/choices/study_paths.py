@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from federated.machine.folders import home
 
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([^}]*)\})")
+
 
 def absolute(path: Path, folder: Path | None = None) -> Path:
-    """The path with `~` and environment variables filled in, from `folder` or the working one."""
-    filled = os.path.expandvars(str(path).replace("$FEDSTUDY_HOME", str(home())))
-    return (folder or Path()).joinpath(Path(filled).expanduser()).resolve()
+    """The path with `~`, `$HOME` and `$FEDSTUDY_HOME` filled in, from `folder` or the working one.
+
+    Raises ValueError for any other variable: what it holds may be a secret, and paths are shown. A file or folder that
+    is called so, `$` and all, is that file.
+    """
+    filled = _expanded(_VARIABLE.sub(_known, str(path)))
+    named = (folder or Path()).joinpath(filled)
+    for unknown in _VARIABLE.finditer(str(named)):
+        through = str(named)[: unknown.end()] + str(named)[unknown.end() :].partition("/")[0]
+        if not Path(through).exists():
+            raise ValueError(
+                f"{unknown[0]} is not filled in: in a path only ~, $HOME and $FEDSTUDY_HOME are; write what it "
+                "stands for"
+            )
+    return named.resolve()
+
+
+def _known(variable: re.Match[str]) -> str:
+    """What stands for a variable; the variable itself where it is none of ours."""
+    name = variable[1] or variable[2]
+    known = {"HOME": lambda: str(_expanded("~")), "FEDSTUDY_HOME": lambda: str(home())}
+    return known.get(name, lambda: variable[0])()
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{Path(path).parts[0]} stands for no folder: {error}") from error
 
 
 def is_path(hint: Any) -> bool:
@@ -42,16 +71,35 @@ def path_texts(hint: Any, value: Any) -> list[str]:
     return [str(value)] if isinstance(value, str | Path) else []
 
 
-def absolute_within(value: Any, folder: Path | None = None, *, also_text: bool = False) -> Any:
+def absolute_within(
+    value: Any, folder: Path | None = None, *, also_text: bool = False, field: str = ""
+) -> Any:
     """The value with every path in it absolute, whatever lists and mappings it is in.
 
-    also_text: text is the path of a study file, as in what YAML gives.
+    also_text: text is the path of a study file, as in what YAML gives. Raises ValueError that names the field.
     """
     if isinstance(value, Path) or (also_text and isinstance(value, str)):
-        made = absolute(Path(value), folder)
-        return str(made) if isinstance(value, str) else made
+        return (
+            _absolute_text(value, folder) if isinstance(value, str) else _absolute_path(value, folder, field)
+        )
+    within = partial(absolute_within, folder=folder, also_text=also_text, field=field)
     if isinstance(value, list | tuple | set):
-        return type(value)(absolute_within(each, folder, also_text=also_text) for each in value)
+        return type(value)(map(within, value))
     if isinstance(value, dict):
-        return {key: absolute_within(each, folder, also_text=also_text) for key, each in value.items()}
+        return {key: within(each) for key, each in value.items()}
     return value
+
+
+def _absolute_path(path: Path, folder: Path | None, field: str) -> Path:
+    try:
+        return absolute(path, folder)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}" if field else str(error)) from error
+
+
+def _absolute_text(path: str, folder: Path | None) -> str:
+    """As it was where that cannot be: that is for the check of the study to say, which knows the field."""
+    try:
+        return str(absolute(Path(path), folder))
+    except ValueError:
+        return path

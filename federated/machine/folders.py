@@ -12,7 +12,12 @@ from federated.foundation.errors import BadInput
 
 def home() -> Path:
     """The folder of FEDSTUDY_HOME, else `var` in the working folder; absolute."""
-    return Path(os.environ.get("FEDSTUDY_HOME") or "var").expanduser().resolve()
+    try:
+        return Path(os.environ.get("FEDSTUDY_HOME") or "var").expanduser().resolve()
+    except RuntimeError as error:  # of a ~ that stands for nobody's
+        raise BadInput(f"FEDSTUDY_HOME: {os.environ.get('FEDSTUDY_HOME')}: {error}") from error
+    except FileNotFoundError as error:
+        raise BadInput("the working folder is not there any more; change to one that is") from error
 
 
 def database_url(name: str, driver: str = "sqlite") -> str:

@@ -11,7 +11,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,24 @@ def installed_file(module: str) -> Path | None:
             if file.is_file():
                 return file
     return None
+
+
+def is_there(module: str, roots: Iterable[Path]) -> bool:
+    """Whether there is a module or package of this name in one of these folders, or where Python finds it.
+
+    Nothing is imported. A package may be a folder without code of its own, a module a compiled one.
+    """
+    top, _, rest = module.partition(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is not None and not rest:
+        return True
+    inside = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    paths = [place.joinpath(*rest.split(".")) for place in inside]
+    paths += [root.joinpath(*module.split(".")) for root in roots]
+    return any(path.is_dir() or any(path.parent.glob(f"{path.name}.*")) for path in paths)
 
 
 def is_beside(root: Path, module: str) -> bool:

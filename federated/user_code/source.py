@@ -10,13 +10,13 @@ import ast
 import hashlib
 import keyword
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 from federated.user_code.files import (
     ROOMS,
@@ -25,6 +25,7 @@ from federated.user_code.files import (
     file_below,
     installed_file,
     is_foreign,
+    is_there,
     parsed,
     sources_of,
     statements,
@@ -100,9 +101,21 @@ def find(
     return None
 
 
-def allow(prefixes: Sequence[str]) -> None:
-    """Allow code by the names of its modules, in this process and in those that it starts."""
-    os.environ[VARIABLE] = ",".join(filter(None, [os.environ.get(VARIABLE, ""), *prefixes]))
+def allow(stated: Sequence[str], beside: Path) -> None:
+    """Allow code by the names of its modules, in this process and in those that it starts.
+
+    stated: names, or several separated by commas. beside: the study's folder. Raises BadInput where one is no name of a
+    module that is there, in this folder, the working one or where Python finds it.
+    """
+    try:
+        names = [name for each in stated for name in _names(each or "''")]
+        for name in names:
+            if not is_there(name, (beside, Path())):
+                raise ValueError(f"{name!r}: there is no such module or package")
+        _names(os.environ.get(VARIABLE, ""))
+    except ValueError as error:
+        raise BadInput(f"--allow-code {error}") from error
+    os.environ[VARIABLE] = ",".join(filter(None, [os.environ.get(VARIABLE, ""), *names]))
 
 
 def is_ours(module: str) -> bool:
@@ -111,9 +124,27 @@ def is_ours(module: str) -> bool:
 
 
 def is_allowed(module: str) -> bool:
-    """Whether the person or the deployment allowed this module, or a package that it is in, by name."""
-    stated = re.split(rf"[,\s{re.escape(os.pathsep)}]+", os.environ.get(VARIABLE, ""))
-    return any(prefix and f"{module}.".startswith(f"{prefix.rstrip('.')}.") for prefix in stated)
+    """Whether the person or the deployment allowed this module, or a package that it is in, by name.
+
+    Raises ValueError where what the environment states is not names.
+    """
+    return any(f"{module}.".startswith(f"{name}.") for name in _names(os.environ.get(VARIABLE, "")))
+
+
+def _names(stated: str) -> list[str]:
+    """The dotted names of modules in a text that separates them by commas."""
+    names = [name.strip() for name in stated.split(",") if name.strip()]
+    for name in names:
+        if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+            meant = (
+                name.partition(":")[0].removesuffix(".py").removesuffix(".*").strip("./").replace("/", ".")
+            )
+            hint = f", perhaps {meant}" if all(map(str.isidentifier, meant.split("."))) else ""
+            raise ValueError(
+                f"{name!r} (or in {VARIABLE}): write the dotted name of a module or package{hint}; several are "
+                "separated by commas"
+            )
+    return names
 
 
 def _split(name: str) -> tuple[str, str]:
