@@ -17,15 +17,19 @@ class Engine(Frozen):
     """
 
     name: Literal["auto", "loop", "vectorised"] = Field(
-        "auto", description="One client at a time, many at once, or whichever is faster for the model"
+        "auto",
+        description="loop: one client at a time; vectorised: many clients at once; auto: whichever is"
+        " faster for the model",
     )
     memory_mb: PositiveInt | None = Field(
         None,
-        description="Most memory for the clients trained at a time; null: 256, or an eighth of the machine's if less. "
-        "A CPU takes no more than 64, or 16 clients",
+        description="Largest memory for clients trained together, in MB; null: 256, or an eighth of "
+        "the machine's memory "
+        "if that is less. A CPU takes at most 64 MB, or 16 clients",
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of the model's products in local training; bfloat16: torch's autocast"
+        "float32",
+        description="Number format of the matrix products in local training; bfloat16 uses torch's autocast",
     )
 
 
@@ -34,9 +38,10 @@ class Orchestration(Frozen):
 
     granularity: Literal["segment", "stage"] = Field(
         "segment",
-        description="One Prefect task run for the rounds between two evaluations, or one for each stage of a round",
+        description="segment: one Prefect task run for the rounds between two evaluations; stage: one"
+        " for each stage of a round",
     )
     threads: PositiveInt | None = Field(
         None,
-        description="For clients or stacks of them side by side, or within a stack; null: a run's share of the cores",
+        description="Number of threads of one run; null: the run's share of the machine's cores",
     )

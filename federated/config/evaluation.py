@@ -17,19 +17,19 @@ class Personalisation(Frozen):
     """
 
     epochs: PositiveInt | None = Field(
-        None, description="Passes over the client's training examples; null, with no steps: 1"
+        None, description="Passes over the client's training examples; null, without steps: 1"
     )
     steps: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Minibatch steps, instead of epochs; 0 leaves the model as it is"
+        None, description="Minibatch steps, instead of epochs; 0 leaves the model unchanged"
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
         le=LARGEST_FLOAT,
-        description="Step size of SGD; null: local.learning_rate, whatever local.schedule is",
+        description="Step size of SGD; null: local.learning_rate, without local.schedule",
     )
     at: Literal["end", "evaluations"] = Field(
-        "end", description="At the end of the run only, or at every evaluation"
+        "end", description="end: at the end of the run only; evaluations: at every evaluation"
     )
 
     @model_validator(mode="after")
@@ -52,16 +52,20 @@ class Evaluation(Frozen):
     """When the global model is evaluated on held-out data."""
 
     every: PositiveInt = Field(
-        5, description="Rounds between two evaluations; the initial and the last model always are"
+        5, description="Rounds between two evaluations; the initial and the final model are always evaluated"
     )
-    batch_size: PositiveInt = Field(256, description="Examples at a time; changes speed and memory only")
+    batch_size: PositiveInt = Field(
+        256, description="Examples evaluated at a time; affects speed and memory only"
+    )
     training_examples: PositiveInt = Field(
-        1000, description="Training examples at most that are evaluated beside the held-out ones"
+        1000, description="Largest number of training examples that are evaluated beside the held-out ones"
     )
     drift: bool = Field(
-        True, description="Measure in each round how long clients' updates are and how far they agree"
+        True,
+        description="Measure in each round how long the clients' updates are and how much their directions agree",
     )
     personalisation: Annotated[Personalisation | None, BeforeValidator(_on_or_off)] = Field(
         None,
-        description="Fine-tune the model for each client and evaluate it; true: one epoch, at the end; null: no",
+        description="Fine-tune the model for each client and evaluate the result; true: one epoch, at"
+        " the end; null: do not",
     )

@@ -32,18 +32,21 @@ class LocalTraining(Frozen):
         "null, with no steps: 1",
     )
     steps: Amount | None = Field(
-        None, description="Minibatch steps in a round, instead of epochs; a number or [low, high] too"
+        None,
+        description="Minibatch steps in a round, instead of epochs; a number or [low, high]; null: see epochs",
     )
     batch_size: PositiveInt | None = Field(
-        32, description="Examples a step; null: all of the client's examples"
+        32, description="Examples per step; null: all of the client's examples"
     )
     learning_rate: float = Field(0.1, gt=0, le=LARGEST_FLOAT, description="Step size of SGD")
-    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; starts at zero in every round")
+    momentum: float = Field(
+        0.0, ge=0, lt=1, description="Momentum of SGD; its memory starts at zero in every round"
+    )
     weight_decay: float = Field(0.0, ge=0, le=LARGEST_FLOAT, description="L2 penalty added to the gradient")
     max_gradient_norm: float | None = Field(
         None,
         gt=0,
-        description="Bound of the L2 norm of each step's gradient, which is scaled down to it; null: none",
+        description="Largest L2 norm of a step's gradient; longer ones are scaled down to it; null: no limit",
     )
     schedule: ScheduleChoice = Field("constant", description="How the learning rate changes over the rounds")
 

@@ -81,11 +81,12 @@ class Compression(Frozen):
     uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
     downlink: CompressorChoice = Field(
         "none",
-        description="Compressor of the model that the server broadcasts; difference(...): of what clients lack",
+        description="Compressor of the model that the server sends; difference(...) sends only what changed since "
+        "the model that a client has",
     )
-    quality: bool = Field(True, description="Measure in each round what the ways do to updates and model")
+    quality: bool = Field(True, description="Measure in each round what compression loses")
     dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
-        None, description="Folder for every payload of every round, as files; null: nowhere"
+        None, description="Folder for a file of every payload of every round; null: no files"
     )
 
     @model_validator(mode="after")
@@ -102,12 +103,12 @@ class Compression(Frozen):
 class Stop(Frozen):
     """When to end before the last round. Checked at each evaluation; at least one of patience and target."""
 
-    metric: str = Field("train/loss", description="The metric that is watched, by its name in MLflow")
+    metric: str = Field("train/loss", description="Metric to watch, by its name in MLflow")
     patience: PositiveInt | None = Field(
-        None, description="Evaluations without improvement before the run has converged"
+        None, description="End after this many evaluations without improvement; null: never for that reason"
     )
-    min_improvement: float = Field(0.0, ge=0, description="What counts as an improvement of the metric")
-    target: float | None = Field(None, description="End as soon as the metric is at least this good")
+    min_improvement: float = Field(0.0, ge=0, description="Smallest change of the metric that counts as one")
+    target: float | None = Field(None, description="End as soon as the metric is this good; null: no target")
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Stop:
@@ -124,13 +125,13 @@ class Stop(Frozen):
 class RunConfig(Frozen):
     """One federated training. Equal configs give equal results."""
 
-    dataset: DatasetChoice = Field(description="What is learnt from")
-    partitioner: PartitionerChoice = Field("iid", description="Who holds what")
+    dataset: DatasetChoice = Field(description="The data set")
+    partitioner: PartitionerChoice = Field("iid", description="How examples are divided among clients")
     clients: PositiveInt | None = Field(
-        None, description="Number of participating clients; null: as many as the data has (by_client)"
+        None, description="Number of participating clients; null: as many as the data have (by_client)"
     )
     holdout: Holdout = Field(default_factory=Holdout, description="What training never sees")
-    model: ModelChoice = Field(description="What is trained")
+    model: ModelChoice = Field(description="The model that is trained")
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
     local: LocalTraining = Field(default_factory=LocalTraining, description="What a client does in a round")
     cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
@@ -138,23 +139,25 @@ class RunConfig(Frozen):
         default_factory=Compression, description="How updates and models become bytes"
     )
     network: NetworkChoice = Field(
-        None, description="What a simulated clock takes the clients' network to be; null: no such clock"
+        None, description="The clients' network, for simulated time; null: no simulated time"
     )
-    privacy: PrivacyChoice = Field("none", description="What bounds and hides a client's update")
+    privacy: PrivacyChoice = Field("none", description="What limits how much one client's update can reveal")
     training: Literal["federated", "centralised", "local"] = Field(
         "federated",
-        description="Together through the server; one model on everybody's examples; each client alone. "
-        "`anchors` beside seeds adds the last two to a study",
+        description="federated: through the server; centralised: one model on the examples of all clients; local: each "
+        "client alone. `anchors` beside seeds adds the last two to a study",
     )
-    rounds: PositiveInt = Field(description="Rounds at most")
+    rounds: PositiveInt = Field(description="Number of rounds; fewer where `stop` ends the run")
     stop: Stop | None = Field(None, description="When to end before the last round; null: never")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
     engine: Engine = Field(default_factory=Engine, description="How local training is computed")
-    orchestration: Orchestration = Field(default_factory=Orchestration, description="How the work is cut up")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where tensors live; auto: cuda where there is one"
+    orchestration: Orchestration = Field(
+        default_factory=Orchestration, description="Division into tasks, threads"
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random in the run")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Device for training and evaluation; auto: cuda if there is one, else cpu"
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random in the run; a study lists `seeds`")
 
     @model_validator(mode="after")
     def _cohort_fits(self) -> RunConfig:

@@ -16,9 +16,11 @@ class Comparison(Frozen):
 
     baseline: str | None = Field(
         None,
-        description="The arm that all others are compared with, or best; null: the first arm",
+        description="The arm that all others are compared with, or best for the best one; null: the first arm",
     )
-    delta: float = Field(0.01, gt=0, description="The smallest difference of the main metric that matters")
+    delta: float = Field(
+        0.01, gt=0, description="The smallest difference of the main metric that matters, in its unit"
+    )
     looks: tuple[int, ...] = Field(
         (),
         description="The numbers of seeds at which verdicts are taken, each with an equal share of the error rate; "

@@ -65,7 +65,7 @@ class StudyConfig(Frozen):
     base: RunConfig = Field(description="What all runs have in common")
     axes: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="Dotted path of a field, or heterogeneity -> values; the study is the product of the axes",
+        description="Dotted path of a field (or heterogeneity) -> its values; the study is the product of the axes",
     )
     arms: list[dict[str, Any]] = Field(
         default_factory=list,
