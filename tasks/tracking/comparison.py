@@ -85,7 +85,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     report, run_id = outcome.found, outcome.parent_run_id
     tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.table}
     if report.pairs:
-        tables["paired.json"] = paired_table(report.pairs)
+        tables["paired.json"] = paired_table(report.pairs, robust=report.robust)
     for name, content in tables.items():
         runs.log_table(run_id, content, name)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})

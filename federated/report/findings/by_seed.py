@@ -11,6 +11,7 @@ from federated.metrics import Metrics
 from federated.metrics.dictionary import METRICS
 from federated.metrics.names import range_of, range_of_differences
 from federated.report.findings.results import RunResult
+from federated.report.statistics.by_ranks import centre, rank_interval
 from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
 
 _OF_THE_MODEL = ("generalisation/", "train/loss")
@@ -31,16 +32,19 @@ def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
 
 
 def interval_over_seeds(
-    runs: Sequence[RunResult], metric: str, level: float = LEVEL
+    runs: Sequence[RunResult], metric: str, level: float = LEVEL, *, robust: bool = False
 ) -> tuple[float | None, Interval | None]:
     """(mean, t interval of the mean) of a final metric over the finished runs of one arm that have it.
 
-    The interval is cut where the metric ends, such as at 0 and 1 for an accuracy, see `statistics.within`.
+    robust: both by ranks, of Hodges and Lehmann and of Wilcoxon. The interval is cut where the metric ends, such as at
+    0 and 1 for an accuracy, see `statistics.within`.
     """
     finals = (run.final(metric) for run in runs if run.finished)
     values = np.array([value for value in finals if value is not None], np.float64)
-    interval = within(t_interval(values, level), _ends(metric, runs[0].main_metric)) if len(values) else None
-    return (float(values.mean()) if len(values) else None), interval
+    if not len(values):
+        return None, None
+    made = rank_interval(values, level) if robust else t_interval(values, level)
+    return centre(values, robust=robust), within(made, _ends(metric, runs[0].main_metric))
 
 
 def _ends(metric: str, main_metric: str) -> tuple[float, float]:

@@ -73,7 +73,7 @@ class Report:
     @cached_property
     def verdict(self) -> list[str]:
         """The answer in words, the most important sentence first."""
-        return sentences(self.results, self.pairs)
+        return sentences(self.results, self.pairs, robust=self.robust)
 
     @cached_property
     def places(self) -> dict[str, Place]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
+import numpy as np
+
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds, outcomes_of
 from federated.report.findings.gap_closed import GapClosed, gap_closed
@@ -13,6 +15,7 @@ from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.phrases import difference_text, interval_text, seeds_needed, share_text, signed
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import Paired, Verdict
+from federated.report.statistics.by_ranks import centre
 from federated.report.statistics.paired import ROUNDING, at_once
 
 _FEW = 10
@@ -21,9 +24,9 @@ _FEW = 10
 _DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
-def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
+def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: bool = False) -> list[str]:
     """What a person with two minutes should know, the most important first; where nothing finished, what still runs."""
-    best = best_arm(results)
+    best = best_arm(results, robust=robust)
     if best is None:
         return _running(results)
     arm, mean, metric = best
@@ -31,7 +34,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
         return [alone, *of_the_gap, *_lost(results)]
-    said = [_headline(results, pairs, *best), *of_the_gap, *_picked(pairs)]
+    said = [_headline(results, pairs, *best, robust), *of_the_gap, *_picked(pairs)]
     if not pairs:
         why = "the baseline has no finished run, or another main metric"
         return [*said, f"Nothing is compared: {why}.", *_lost(results)]
@@ -52,7 +55,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str
         others = "Some arms" if len(unpaired) < len(shared) else "The arms"
         said.append(
             f"{others} had other data or partitions than {unpaired[0].baseline}: they are compared without pairing "
-            f"their seeds (Welch), and what differs may be the data."
+            f"their seeds ({'Mann and Whitney' if robust else 'Welch'}), and what differs may be the data."
         )
     return said
 
@@ -101,8 +104,10 @@ def _few_seeds(inconclusive: Sequence[Paired]) -> list[str]:
     return said
 
 
-def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
-    """(arm, its mean, main metric) of the best mean among arms with the study's first main metric; no anchor.
+def best_arm(results: Sequence[RunResult], *, robust: bool = False) -> tuple[str, float, str] | None:
+    """(arm, its score, main metric) of the best among arms with the study's first main metric; no anchor.
+
+    By means, or robust: by the estimates of Hodges and Lehmann, as differences are then.
 
     What is not finite is no score.
     """
@@ -113,7 +118,9 @@ def best_arm(results: Sequence[RunResult]) -> tuple[str, float, str] | None:
         return None
     metric = next(iter(metrics.values()))
     means = {
-        arm: sum(scores[arm]) / len(scores[arm]) for arm, measured in metrics.items() if measured == metric
+        arm: centre(np.array(scores[arm]), robust=robust)
+        for arm, measured in metrics.items()
+        if measured == metric
     }
     choose = max if higher_is_better(metric) else min
     arm = choose(means, key=lambda name: means[name])
@@ -178,21 +185,23 @@ def _picked(pairs: Sequence[Paired]) -> list[str]:
 
 
 def _headline(
-    results: Sequence[RunResult], pairs: Sequence[Paired], arm: str, mean: float, metric: str
+    results: Sequence[RunResult], pairs: Sequence[Paired], arm: str, mean: float, metric: str, robust: bool
 ) -> str:
     """The best arm with its interval over seeds, and that it is not shown to be better where it is not.
 
     Of the best of several that are equal, an interval for itself alone covers the mean in 82 to 87 % of cases.
     """
     rivals = _rivals(results, metric)
-    _, interval = interval_over_seeds([run for run in results if run.arm == arm], metric, at_once(rivals))
+    runs = [run for run in results if run.arm == arm]
+    _, interval = interval_over_seeds(runs, metric, at_once(rivals), robust=robust)
     ends = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]".replace("-", "−")
     if ends and rivals > 1:
         ends += f", which allows for the choice among {rivals}"
     unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
     doubt = f"; not shown to be better than {unsure[0].baseline}" if unsure else ""
     score = f"{mean:.3f}".replace("-", "−")
-    return f"Best mean {metric_label(metric)}: {arm}, {score}{ends}{doubt}."
+    what = f"Best {metric_label(metric)} by ranks" if robust else f"Best mean {metric_label(metric)}"
+    return f"{what}: {arm}, {score}{ends}{doubt}."
 
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:

@@ -13,7 +13,7 @@ from federated.foundation.errors import BadInput
 from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.by_seed import BySeed, outcomes_of
 from federated.report.findings.results import RunResult, arms_of, candidates, same_partition
-from federated.report.statistics.by_ranks import RankedScores, outlying
+from federated.report.statistics.by_ranks import RankedScores, RankedUnpairedScores, centre, outlying
 from federated.report.statistics.paired import LEVEL, RATE, ROUNDING, Interval, at_once, holm, within
 from federated.report.statistics.two_arms import (
     Contrast,
@@ -28,7 +28,7 @@ from federated.study.looks import Looks
 Verdict = Literal["better", "worse", "no difference", "no effect", "inconclusive"]
 
 BEST = "best"
-"""As the name of a baseline: the arm with the best mean."""
+"""As the name of a baseline: the arm with the best mean, or by ranks the best estimate of Hodges and Lehmann."""
 
 EVERY_STUDYS_LOOKS = Looks()
 
@@ -42,10 +42,11 @@ class Paired:
 
     estimate, interval: arm minus baseline in `metric`, of the means or, by ranks, of Hodges and Lehmann; at 95 %, cut
     at the largest difference that the metric can have; None where there is none. picked: whether the baseline is the
-    arm with the best mean; the interval is then one of all pairs of arms that hold at once, as the data chose the
+    best arm; the interval is then one of all pairs of arms that hold at once, as the data chose the
     pair, and else that of this arm alone.
     seeds: those that both finished. unpaired: of another study with
-    other data or partitions, so compared without regard to seeds, by Welch's tests. count: seeds that it rests on.
+    other data or partitions, so compared without regard to seeds, by Welch's tests or by ranks. count: seeds that it
+    rests on.
     p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
     division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
     of all seeds, not corrected. steady: whether every seed has the same difference. outlying: seeds far from the
@@ -76,14 +77,16 @@ class Paired:
     outlying: tuple[int, ...] = ()
 
 
-def choose_baseline(results: Sequence[RunResult], wanted: str | None = None) -> str | None:
-    """The arm that is called `wanted`; of "best" the one with the best mean; by default the study's first; no anchor.
+def choose_baseline(
+    results: Sequence[RunResult], wanted: str | None = None, *, robust: bool = False
+) -> str | None:
+    """The arm that is called `wanted`; of "best" the best one, see `BEST`; by default the study's first; no anchor.
 
     Only an arm with a finished run can be one; None where there is none. Raises BadInput for an unknown arm.
     """
     results = candidates(results)
     scores = {arm: list(outcomes_of(results, arm).scores.values()) for arm in arms_of(results)}
-    finished = {arm: float(np.mean(values)) for arm, values in scores.items() if values}
+    finished = {arm: centre(np.array(v), robust=robust) for arm, v in scores.items() if v}
     if wanted in scores:
         return wanted if wanted in finished else None  # at the end of a study this must not lose the report
     if wanted not in (None, BEST):
@@ -111,7 +114,7 @@ def compare_paired(
     """
     if not delta > 0:
         raise BadInput(f"delta: {delta} must be above 0; it is the smallest difference that matters")
-    baseline = choose_baseline(results, wanted)
+    baseline = choose_baseline(results, wanted, robust=robust)
     if baseline is None:
         return []
     results = candidates(results)
@@ -170,7 +173,8 @@ def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int], robust: bool) 
     if one_study or same_draws:
         made = RankedScores if robust else PairedScores
         return made(np.array([mine.scores[seed] - theirs.scores[seed] for seed in seeds], np.float64))
-    return UnpairedScores(
+    unpaired = RankedUnpairedScores if robust else UnpairedScores
+    return unpaired(
         *(np.array([arm.scores[seed] for seed in sorted(arm.scores)], np.float64) for arm in (mine, theirs))
     )
 
@@ -227,8 +231,8 @@ def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:
     return "inconclusive"
 
 
-def paired_table(pairs: Sequence[Paired]) -> dict[str, list[Any]]:
-    """The comparison as columns of plain values, None where there is none; one row an arm."""
+def paired_table(pairs: Sequence[Paired], *, robust: bool = False) -> dict[str, list[Any]]:
+    """The comparison as columns of plain values, None where there is none; one row an arm. robust: judged by ranks."""
     return {
         "arm": [pair.arm for pair in pairs],
         "baseline": [pair.baseline for pair in pairs],
@@ -239,7 +243,7 @@ def paired_table(pairs: Sequence[Paired]) -> dict[str, list[Any]]:
         "difference": [pair.estimate for pair in pairs],
         "low": [pair.interval and pair.interval.low for pair in pairs],
         "high": [pair.interval and pair.interval.high for pair in pairs],
-        "p (t, Holm)": [pair.p for pair in pairs],
+        f"p ({'ranks' if robust else 't'}, Holm)": [pair.p for pair in pairs],
         "p (equivalence, Holm)": [pair.same_p for pair in pairs],
         "p (exact)": [pair.rank_p for pair in pairs],
         "verdict": [pair.verdict for pair in pairs],

@@ -24,6 +24,6 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "robust": report.robust,
         "picked": any(pair.picked for pair in report.pairs),
         "unpaired": any(pair.unpaired for pair in report.pairs),
-        "when_judged": looks_text(report.pairs, report.looks_taken),
+        "when_judged": looks_text(report.pairs, report.looks_taken, robust=report.robust),
         "partitions": shared_partitions(report.results),
     }
