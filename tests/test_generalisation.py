@@ -13,8 +13,18 @@ from sklearn.metrics import (
     r2_score,
 )
 
+from federated.evaluation.final import Generalisation
+from federated.federation.count_columns import check_label_table, count_columns
+from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, generator
-from federated.metrics.calibration import class_accuracy, confusion, macro_f1, reliability
+from federated.metrics.calibration import (
+    Confusion,
+    Reliability,
+    class_accuracy,
+    confusion,
+    macro_f1,
+    reliability,
+)
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import out_of_sample_gap, participation_gap
 from federated.metrics.measures import (
@@ -24,6 +34,7 @@ from federated.metrics.measures import (
     grouped_means,
     grouped_r2,
 )
+from federated.report.figures.clients.client_pictures import class_picture
 
 SIZES = np.array([3, 0, 40, 1, 16])
 NUMBERS = generator(0, Purpose.EVALUATION)
@@ -132,7 +143,9 @@ def test_reliability_has_the_bins_of_scikit_learn() -> None:
 def test_confusion_is_that_of_scikit_learn() -> None:
     outputs, targets = scores()
     counts = confusion(outputs, targets)
-    assert (counts == confusion_matrix(targets, outputs.argmax(1))).all()
+    assert (counts.table() == confusion_matrix(targets, outputs.argmax(1))).all()
+    assert (counts.totals == np.bincount(targets, minlength=4)).all()
+    assert (counts.predicted == np.bincount(outputs.argmax(1), minlength=4)).all()
     assert class_accuracy(counts) == pytest.approx(
         [accuracy_score(targets[targets == c], outputs[targets == c].argmax(1)) for c in range(4)]
     )
@@ -141,4 +154,48 @@ def test_confusion_is_that_of_scikit_learn() -> None:
     outputs[:, 3] = -9.0
     expected = f1_score(few, outputs.argmax(1), average="macro", zero_division=0)
     assert macro_f1(confusion(outputs, few)) == pytest.approx(expected)
-    assert np.isnan(class_accuracy(np.array([[0, 0], [1, 1]]))[0])
+    one = np.array([1])
+    assert class_accuracy(Confusion(one, one, one, 2))[1] == 1
+    assert np.isnan(class_accuracy(Confusion(one, one, one, 2))[0])
+
+
+def test_a_confusion_of_many_classes_needs_no_square_of_them() -> None:
+    """As a table it had 40 GB, and its picture more."""
+    classes = 70_000
+    actual = np.array([0, 0, 3, classes - 1])
+    taken_for = np.array([0, 3, 3, 0])
+    found = Confusion(actual, taken_for, np.array([2, 1, 4, 1]), classes)
+    # by hand: class 0 is right in 2 of (3 actual + 3 taken), 3 in 4 of (4 + 5), the last in 0 of (1 + 0)
+    assert macro_f1(found) == pytest.approx((4 / 6 + 8 / 9 + 0) / 3)
+    assert class_accuracy(found)[[0, 3, classes - 1]] == pytest.approx([2 / 3, 1, 0])
+    names = tuple(f"c{at}" for at in range(classes))
+    table = Generalisation("classification", {}, {}, names, found, None).classes_table()
+    assert set(table) == {"class", "test_examples", "accuracy", "taken for"}
+    assert [table["taken for"][at] for at in (0, 1, classes - 1)] == ['{"c0": 2, "c3": 1}', "{}", '{"c0": 1}']
+    assert table["test_examples"][:4] == [3, 0, 0, 4]
+    picture = class_picture(
+        Generalisation("classification", {}, {}, names, found, Reliability(*[np.array([1.0])] * 3))
+    )
+    assert picture is not None
+    assert not picture.axes[0].images
+
+
+def test_counts_are_a_column_for_each_label_or_those_that_are_not_zero() -> None:
+    rows, labels, counts = np.array([0, 1, 1]), np.array([1, 0, 1]), np.array([5, 7, 9])
+    assert count_columns("class", rows, labels, counts, 3, ["a", "b"]) == {
+        "class a": [0, 7, 0],
+        "class b": [5, 9, 0],
+    }
+    many = [f"c{at}" for at in range(1_000_001)]
+    assert count_columns("class", rows, labels, counts, 3, many) == {
+        "class": ['{"c1": 5}', '{"c0": 7, "c1": 9}', "{}"]
+    }
+
+
+def test_too_many_clients_times_classes_are_refused_before_their_table_is_made() -> None:
+    check_label_table(200_000, 100)
+    check_label_table(1_000_000, 0)  # a regression has none
+    with pytest.raises(
+        BadInput, match="clients: 100,000 clients x 10,000 classes are a table of 1,000,000,000 counts"
+    ):
+        check_label_table(100_000, 10_000)

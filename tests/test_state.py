@@ -240,3 +240,19 @@ def test_a_file_of_before_memory_had_owners_is_read(tmp_path: Path) -> None:
         downlink_bytes=7,
     )
     assert_identical(load(tmp_path / "x", IDENTITY, CPU), read)
+
+
+def test_a_history_longer_than_a_header_takes_is_saved_and_read(tmp_path: Path) -> None:
+    """safetensors refuses a header of more than 100 MB, which 100,000 rounds have."""
+    text = "x" * 60
+    entries = [(at, {f"{text}{name}": at / 7 for name in range(12)}) for at in range(100_000)]
+    state = RunState(round=100_000, parameters=torch.arange(3.0), history=History(entries))
+    save(state, tmp_path / "x", IDENTITY)
+    read = load(tmp_path / "x", IDENTITY, CPU)
+    assert read.history == state.history
+    assert read.server == {}
+    with (tmp_path / "x").open("r+b") as file:
+        file.seek(-1_000_000, 2)
+        file.write(b"9")
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "x", IDENTITY, CPU)

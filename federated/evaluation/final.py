@@ -12,9 +12,10 @@ from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.examples.examples import Task
+from federated.federation.count_columns import count_columns
 from federated.federation.federation import Federation
 from federated.metrics import Metrics
-from federated.metrics.calibration import Reliability, class_accuracy, confusion, reliability
+from federated.metrics.calibration import Confusion, Reliability, class_accuracy, confusion, reliability
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.metrics.measures import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 class Generalisation:
     """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
 
-    confusion: int [classes, classes] of the central test set, and its reliability; None for regression.
+    confusion: of the central test set, and its reliability; None for regression.
     personalised: what fine-tuning gains each participating client, where the config asks for it.
     """
 
@@ -43,7 +44,7 @@ class Generalisation:
     metrics: Metrics
     clients: dict[str, list[Any]]
     classes: tuple[str, ...]
-    confusion: np.ndarray | None
+    confusion: Confusion | None
     reliability: Reliability | None
     personalised: Personalised | None = None
 
@@ -54,10 +55,14 @@ class Generalisation:
         accuracy = class_accuracy(self.confusion)
         return {
             "class": list(self.classes),
-            "test_examples": self.confusion.sum(axis=1).tolist(),
+            "test_examples": self.confusion.totals.tolist(),
             "accuracy": [_number(value) for value in accuracy],
-            **{f"taken for {name}": self.confusion[:, at].tolist() for at, name in enumerate(self.classes)},
+            **self._taken_for(self.confusion),
         }
+
+    def _taken_for(self, found: Confusion) -> dict[str, list[Any]]:
+        rows, columns = found.actual, found.taken_for
+        return count_columns("taken for", rows, columns, found.counts, found.classes, self.classes)
 
 
 def generalisation(state: RunState, setup: Setup) -> Generalisation:

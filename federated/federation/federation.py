@@ -19,6 +19,7 @@ from federated.config.run import Holdout, RunConfig
 from federated.datasets import Examples
 from federated.examples.duplicates import copies_among, own_copies_together
 from federated.federation.client_transforms import Changes, changes_of, ready_examples
+from federated.federation.count_columns import check_label_table
 from federated.federation.held_out import (
     TEST_OWNERS,
     draw_unseen,
@@ -131,6 +132,7 @@ def _partition_clients(
     if together:
         test, pool = with_first_copies(examples, test)
     partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
+    check_label_table(len(partition.indices), len(examples.classes or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
     is_unseen = draw_unseen(len(held), holdout.unseen_clients, seed)

@@ -18,6 +18,7 @@ from data_partitioners.heterogeneity import (
     shift_fingerprint,
     size_fingerprint,
 )
+from federated.federation.count_columns import count_columns
 from federated.federation.federation import Federation
 from federated.federation.per_partition_cache import once_per_partition
 from federated.foundation.randomness import Purpose, generator
@@ -86,12 +87,13 @@ def client_table(federation: Federation) -> dict[str, list[Any]]:
     counts, names = label_table(federation)
     label = "target" if federation.examples.classes is None else "class"
     measures = fingerprint_of(federation).by_client
+    holds, labels = counts.nonzero()
     return {
         "client": list(federation.names),
         "training_examples": federation.sizes.tolist(),
         "held_out_examples": [len(own) for own in federation.own_held_out],
         **{name: [None if np.isnan(v) else float(v) for v in values] for name, values in measures.items()},
-        **{f"{label} {name}": counts[:, at].tolist() for at, name in enumerate(names)},
+        **count_columns(label, holds, labels, counts[holds, labels], len(counts), names),
     }
 
 

@@ -12,6 +12,12 @@ their square: ten seconds for a thousand, a quarter of an hour for ten thousand.
 MOST_RUNS = 10_000
 """Arms, anchors aside, times seeds. Counted before the first run is built."""
 
+LARGEST_LABEL_TABLE = 20_000_000
+"""Clients times classes: how unlike the clients are is measured on the table of who holds how much of what."""
+
+MOST_CELLS = 1_000_000
+"""Counts of labels in a table that a run leaves, a column for each label; more are one column of those not zero."""
+
 LARGEST_STUDY_FILE = 1_000_000
 """Bytes of a study file."""
 

@@ -36,23 +36,62 @@ def reliability(outputs: Tensor, targets: Tensor, bins: int = BINS) -> Reliabili
     return Reliability(counts[filled] / len(confidence), *means)
 
 
-def confusion(outputs: Tensor, targets: Tensor) -> np.ndarray:
-    """How many examples of each class (rows) are taken for which (columns), int64 [classes, classes]."""
+class Confusion(NamedTuple):
+    """How many examples of which class are taken for which: only the pairs that occur, each once.
+
+    A table of all pairs would have the square of the number of classes.
+
+    actual, taken_for: classes int64 [pairs]. counts: examples int64 [pairs]. classes: how many classes there are.
+    """
+
+    actual: np.ndarray
+    taken_for: np.ndarray
+    counts: np.ndarray
+    classes: int
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Examples of each class, int64 [classes]."""
+        return self._by_class(self.actual, self.counts)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Examples taken for each class, int64 [classes]."""
+        return self._by_class(self.taken_for, self.counts)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Examples of each class that are taken for it, int64 [classes]."""
+        same = self.actual == self.taken_for
+        return self._by_class(self.actual[same], self.counts[same])
+
+    def table(self) -> np.ndarray:
+        """All pairs, int64 [classes, classes], the classes themselves in rows."""
+        dense = np.zeros((self.classes, self.classes), np.int64)
+        dense[self.actual, self.taken_for] = self.counts
+        return dense
+
+    def _by_class(self, which: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return np.bincount(which, weights=counts, minlength=self.classes).astype(np.int64)
+
+
+def confusion(outputs: Tensor, targets: Tensor) -> Confusion:
+    """Of outputs [N, classes] and targets int [N]."""
     classes = outputs.shape[1]
     pairs = targets.numpy() * classes + outputs.argmax(dim=1).numpy()
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    found, counts = np.unique(pairs, return_counts=True)
+    return Confusion(found // classes, found % classes, counts, classes)
 
 
-def macro_f1(counts: np.ndarray) -> float:
-    """Unweighted mean F1 of the classes that occur in targets or predictions. counts: of `confusion`."""
-    involved = counts.sum(axis=0) + counts.sum(axis=1)
+def macro_f1(found: Confusion) -> float:
+    """Unweighted mean F1 of the classes that occur in targets or predictions."""
+    involved = found.predicted + found.totals
     occurs = involved > 0
-    return float((2 * np.diagonal(counts)[occurs] / involved[occurs]).mean())
+    return float((2 * found.right[occurs] / involved[occurs]).mean())
 
 
-def class_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of each class that is right, [classes]; NaN for one without examples. counts: of `confusion`."""
-    totals = counts.sum(axis=1)
-    right = np.diagonal(counts).astype(np.float64)
+def class_accuracy(found: Confusion) -> np.ndarray:
+    """Share of each class that is right, [classes]; NaN for one without examples."""
+    totals, right = found.totals, found.right.astype(np.float64)
     accuracies: np.ndarray = np.divide(right, totals, out=np.full(len(totals), np.nan), where=totals > 0)
     return accuracies

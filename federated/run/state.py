@@ -21,6 +21,9 @@ from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientM
 
 Entry = tuple[int, Metrics]
 """A round, and what was measured in it or after it."""
+_LONGEST_HEADER = 10_000_000
+"""Bytes of JSON; safetensors takes 100 MB, in which it has escaped every quotation mark."""
+_TEXT = "state"
 _FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
 
 
@@ -89,7 +92,8 @@ class RunState:
 def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     """Write the state to one file, whole or not at all.
 
-    A safetensors file: tensors as they are, the rest as JSON in its header, and a digest of both. `identity` (run key,
+    A safetensors file: tensors as they are, the rest as JSON in its header, or in a tensor of bytes where it is long
+    (100,000 rounds have 100 MB of history; a header has room for less), and a digest of both. `identity` (run key,
     digests) is what `load` compares. Raises OSError where the file cannot be written.
     """
     tensors = {"parameters": state.parameters}
@@ -106,7 +110,10 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
         "downlink_bytes": state.downlink_bytes,
         "history": list(state.history),
     }
-    content, text = _unshared(tensors), json.dumps(rest)
+    text = json.dumps(rest)
+    if len(text) > _LONGEST_HEADER:
+        tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
+    content = _unshared(tensors)
     with whole(path) as partial:
         try:
             safetensors.torch.save_file(content, partial, {"state": text, "digest": _digest(content, text)})
@@ -146,9 +153,9 @@ def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata()
-            rest: dict[str, Any] = json.loads(metadata["state"])
-            found = rest["identity"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            rest: dict[str, Any] = json.loads(metadata["state"] or bytes(tensors[_TEXT].cpu().numpy()))
+            found = rest["identity"]
     except FileNotFoundError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

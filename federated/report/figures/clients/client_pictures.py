@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from federated.evaluation.final import Generalisation
-from federated.metrics.calibration import class_accuracy
+from federated.metrics.calibration import Confusion, class_accuracy
 from federated.metrics.measures import HEADLINE
 from federated.report.figures.style import Margins, blank, plain, say
 from federated.report.findings.strokes import GREY, OKABE_ITO
@@ -20,6 +20,8 @@ _LOOKS = {True: ("takes part", OKABE_ITO[0], "o"), False: ("never took part", OK
 _NAMES = {"accuracy": "accuracy", "mse": "MSE"}
 _MOST_NAMED = 30
 _MOST_COUNTED = 12
+_MOST_DRAWN = 1000
+"""Classes: more than the picture has dots, and their square would fill the memory."""
 _LONGEST_NAME = 14
 
 
@@ -85,7 +87,11 @@ def _scatter(panel: Axes, x: list[float | None], values: np.ndarray, takes_part:
     panel.legend(frameon=False, fontsize=8)
 
 
-def _confusion(panel: Axes, counts: np.ndarray, classes: tuple[str, ...]) -> None:
+def _confusion(panel: Axes, found: Confusion, classes: tuple[str, ...]) -> None:
+    if len(classes) > _MOST_DRAWN:
+        say(panel, f"{len(classes):,} classes: what they are\ntaken for is in classes.json")
+        return
+    counts = found.table()
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     shares = counts / totals
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -94,7 +100,7 @@ def _confusion(panel: Axes, counts: np.ndarray, classes: tuple[str, ...]) -> Non
     ticks = np.arange(0, len(classes), step)
     names = [plain(name, _LONGEST_NAME) for name in classes[::step]]
     panel.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=7)
-    accuracy = class_accuracy(counts)[::step]
+    accuracy = class_accuracy(found)[::step]
     rows = [f"{name}  {value:.2f}" for name, value in zip(names, accuracy, strict=True)]
     panel.set_yticks(ticks, rows, fontsize=7)
     panel.set_xlabel("taken for")
