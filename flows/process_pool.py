@@ -76,6 +76,10 @@ class Processes:
         return states
 
     def _start(self, at: int, task: Task[..., str], arguments: dict[str, Any]) -> PrefectFuture[str]:
+        while self._idle and not self._idle[-1].lives:
+            self._idle.pop().__exit__(
+                None, None, None
+            )  # it died between two runs, which is no try of this one
         if not self._idle:
             self._idle.append(_Process(1, initializer=self._begin, initargs=self._of).__enter__())
         self._busy[at] = self._idle.pop()
@@ -114,6 +118,13 @@ class _Process(ProcessPoolTaskRunner):
         if (queue := self._subprocess_message_queue) is not None:
             queue.cancel_join_thread()
         return pool
+
+    @property
+    def lives(self) -> bool:
+        """Whether its process runs."""
+        assert self._executor is not None
+        processes = self._executor._processes
+        return bool(processes) and all(process.is_alive() for process in processes.values())
 
     def _forward_subprocess_messages(self) -> None:
         self._context.run(super()._forward_subprocess_messages)

@@ -238,3 +238,52 @@ def test_a_full_disk_takes_the_reserve_and_then_says_so(journal, monkeypatch):
     full.clear()
     journal.append(_told(2))
     assert _delivered(journal) == [0, 2]
+
+
+def test_a_reserve_that_a_full_disk_cut_short_is_made_whole_once_there_is_space(journal, monkeypatch):
+    def no_space(descriptor, offset, length):
+        os.ftruncate(descriptor, 1000)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            journal.reserve()
+        assert not (journal.folder / "reserve").exists()
+    (journal.folder / "reserve").touch()  # as older versions left it
+    journal.reserve()
+    assert (journal.folder / "reserve").stat().st_size == 4_000_000
+
+
+def test_a_record_that_a_full_disk_does_not_take_leaves_no_files(journal, tmp_path, monkeypatch):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "a.txt").write_text("kept")
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (journal.folder).mkdir()
+    (journal.folder / "records").touch()
+    monkeypatch.setattr("tasks.tracking.journal._to_disk", lambda file: None)
+    monkeypatch.setattr(os, "fsync", no_space)
+    for keep in (journal.append, lambda told, files: journal.set_aside(told, files, "no")):
+        with pytest.raises(OSError, match="No space left"):
+            keep(_told(0), tmp_path / "given")
+    assert [*(journal.folder / "files").iterdir()] == []
+    assert (journal.folder / "records").read_bytes() == (journal.folder / "aside").read_bytes() == b""
+
+
+def test_what_no_record_needs_is_cleaned(journal, tmp_path):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "a.txt").write_text("kept")
+    journal.append(Told("files", "local-waits", {}), tmp_path / "given")
+    journal.set_aside(Told("files", "local-aside", {}), tmp_path / "given", "no")
+    needed = sorted(file.name for file in (journal.folder / "files").iterdir())
+    (journal.folder / "files" / "orphan").mkdir()
+    (journal.folder / "files" / "orphan" / "a.txt").touch()
+    (journal.folder / "ids").mkdir()
+    for name in ("local-waits", "local-aside", "local-ended"):
+        (journal.folder / "ids" / name).write_text("0" * 32)
+    journal.clean()
+    assert sorted(file.name for file in (journal.folder / "files").iterdir()) == needed
+    assert sorted(file.name for file in (journal.folder / "ids").iterdir()) == ["local-aside", "local-waits"]

@@ -1,5 +1,6 @@
 """Processes that die while they work."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -18,9 +19,10 @@ pytestmark = [
 
 
 @task(cache_policy=NO_CACHE)
-def _works(folder: str, dies: bool) -> str:
+def _works(folder: str, dies: int) -> str:
+    """dies: in so many tries."""
     Path(folder, str(os.getpid())).touch()
-    if dies:
+    if dies and len(list(Path(folder).iterdir())) <= dies:
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
 
@@ -40,7 +42,7 @@ def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done
     folders = [tmp_path / "dies", tmp_path / "lives"]
     for folder in folders:
         folder.mkdir()
-    arguments = [{"folder": str(folder), "dies": folder.name == "dies"} for folder in folders]
+    arguments = [{"folder": str(folder), "dies": 2 * (folder.name == "dies")} for folder in folders]
     with Processes(2, _nothing, (), died) as processes:
         states = processes.run(_works, arguments, again={})
     assert states[1].is_completed()
@@ -48,3 +50,19 @@ def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done
     tries = 1 if done_all_the_same else 2
     assert [len(list(folder.iterdir())) for folder in folders] == [tries, 1]
     assert asked == [0] * tries
+
+
+def test_a_process_that_dies_between_two_runs_costs_no_try(tmp_path):
+    folders = [tmp_path / "before", tmp_path / "dies once"]
+    for folder in folders:
+        folder.mkdir()
+    with Processes(2, _nothing, (), lambda at: False) as processes:
+        processes.run(_works, [{"folder": str(folders[0]), "dies": 0}], again={})
+        (idle,) = [int(file.name) for file in folders[0].iterdir()]
+        os.kill(idle, signal.SIGKILL)
+        while idle in [child.pid for child in multiprocessing.active_children()]:
+            pass
+        (state,) = processes.run(_works, [{"folder": str(folders[1]), "dies": 1}], again={})
+    assert state is not None
+    assert state.is_completed()
+    assert len(list(folders[1].iterdir())) == 2

@@ -8,7 +8,7 @@ import pytest
 
 from federated.study.study import Run, StudyConfig
 from flows.federated_study import federated_study
-from tasks.tracking import processes, runs
+from tasks.tracking import processes, runs, telling
 from tasks.tracking.store import connect
 from tests.conftest import config_of
 
@@ -91,6 +91,21 @@ def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     connect().delete_tag(parent, "process")  # of an older version
     runs.end_dead_studies()
     assert _status(parent) == "RUNNING"
+
+
+def test_what_another_process_may_need_is_not_cleaned(opened, home):
+    process, _ = opened("same")
+    kept = telling.the_journal().folder / "ids" / "local-name"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("0" * 32)
+    assert processes.others_live()
+    telling.begin()
+    assert kept.exists()
+    process.kill()
+    process.wait()
+    assert not processes.others_live()
+    telling.begin()
+    assert not kept.exists()
 
 
 def test_a_process_that_ends_by_itself_leaves_no_file(home):

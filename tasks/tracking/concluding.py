@@ -8,7 +8,7 @@ from federated.study.comparison import Comparison
 from federated.study.study import StudyConfig
 from tasks.tracking import identities, runs
 from tasks.tracking.comparison import StudyOutcome, conclude, conclude_from
-from tasks.tracking.failures import is_away
+from tasks.tracking.failures import is_away, is_gone
 from tasks.tracking.search import results_of_study
 from tasks.tracking.telling import say, settle, tell, the_journal
 
@@ -18,11 +18,11 @@ _SECONDS_OF_PATIENCE = 20.0  # a server that is started anew is back by then
 def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutcome | None:
     """Compare the arms; None where MLflow, which has the results, is away: then that comparison waits as well."""
     try:
-        if settle(_SECONDS_OF_PATIENCE):
+        if settle(_SECONDS_OF_PATIENCE) and identities.is_known(parent_run_id, the_journal().folder):
             run_id = identities.known(parent_run_id, the_journal().folder)
             return conclude(run_id, study, results_of_study(run_id))
     except Exception as error:
-        if not is_away(error):
+        if not is_away(error) and not is_gone(error):
             raise
     judged = study.comparison.model_dump(mode="json")
     tell("conclude", parent_run_id, name=study.name, question=runs.as_yaml(study), judged=judged)

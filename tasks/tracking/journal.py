@@ -3,6 +3,7 @@
     records     one a line: a digest, and JSON; a torn last one, of a process that was killed, is cut off
     delivered   how many bytes of `records` have been delivered; both are emptied once that is all
     files/      what belongs to a record: a folder each, which stays where the record is set aside
+    ids/        MLflow's id of each run that was made from a record
     aside       records that cannot be delivered for a reason of their own, with the reason: they hold up no others
 
 Delivering may stop anywhere and begin again with the last record, so whoever delivers must be able to do it twice.
@@ -59,6 +60,18 @@ class Journal:
         except OSError:
             file.unlink(missing_ok=True)
             raise
+
+    def clean(self) -> None:
+        """Remove files and ids that no record needs. Not while another process may be about to name one."""
+        with alone(self.folder / "append.lock"):
+            said = [file.read_bytes() for file in (self._records, self.aside.file) if file.exists()]
+            for kept in (*(self.folder / "files").glob("*"), *(self.folder / "ids").glob("*")):
+                if any(kept.name.encode() in each for each in said):
+                    continue
+                if kept.is_dir():
+                    shutil.rmtree(kept, ignore_errors=True)
+                else:
+                    kept.unlink(missing_ok=True)
 
     def append(self, told: Told, files: Path | None = None) -> bool:
         """Keep a record and a copy of its files; whether it is the first that waits. Raises OSError where it cannot."""

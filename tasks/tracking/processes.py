@@ -49,6 +49,24 @@ def is_dead(process: str) -> bool:
         return False
 
 
+def others_live() -> bool:
+    """Whether another process of this home may live; True where nobody knows."""
+    if "." not in this_process():
+        return True
+    ours = {Path(file.name) for file in _HELD}
+    return any(not _is_free(file) for file in _folder().iterdir() if file not in ours)
+
+
+def _is_free(file: Path) -> bool:
+    try:
+        with file.open("rb+") as opened:
+            return locked_now(opened)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 @cache
 def _name_in(folder: Path) -> str:
     name = uuid4().hex

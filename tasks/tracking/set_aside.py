@@ -48,7 +48,7 @@ class Aside:
 
     def __init__(self, folder: Path, read: Callable[[bytes], Told | None]) -> None:
         self._folder, self._read = folder, read
-        self._file = folder / "aside"
+        self.file = folder / "aside"
         self._known: tuple[bytes, list[Kept]] = b"", []
 
     def records(self) -> list[Kept]:
@@ -62,7 +62,7 @@ class Aside:
         """Keep a line of the journal."""
         self._content()  # under the name of now
         row = _row(line, why)
-        with alone(self._folder / "append.lock"), self._file.open("ab", buffering=0) as file:
+        with alone(self._folder / "append.lock"), self.file.open("ab", buffering=0) as file:
             end = file.tell()
             try:
                 if file.write(row) != len(row):
@@ -126,10 +126,10 @@ class Aside:
 
     def _content(self) -> bytes:
         older = self._folder / "refused"  # its name when nobody tried again
-        if older.exists() and not self._file.exists():
-            older.rename(self._file)
+        if older.exists() and not self.file.exists():
+            older.rename(self.file)
         try:
-            return self._file.read_bytes()
+            return self.file.read_bytes()
         except FileNotFoundError:
             return b""
 
@@ -146,9 +146,9 @@ class Aside:
         with alone(self._folder / "append.lock"):
             content = b"".join(_row(each.line, each.why) for each in left) + self._content()[before:]
             if not content:
-                self._file.unlink(missing_ok=True)
+                self.file.unlink(missing_ok=True)
                 return
-            with whole(self._file) as file:
+            with whole(self.file) as file:
                 file.write_bytes(content)
 
 

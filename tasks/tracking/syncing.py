@@ -13,6 +13,7 @@ from tasks.tracking.telling import (
     deliver_all,
     say,
     the_journal,
+    tidy,
     try_aside_again,
     what_is_aside,
 )
@@ -37,6 +38,7 @@ def deliver_what_waits() -> bool:
             raise
         say(f"{complaint(address(), error)}{kept}")
         return False
+    tidy()
     still = what_is_aside(the_journal())
     if delivered or not still:
         say(

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from federated.foundation.addresses import without_secrets
+from federated.foundation.addresses import place_of, place_shown_before, without_secrets
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import masked
 from federated.machine.folders import home
@@ -25,6 +25,7 @@ from tasks.tracking.cause import Cause
 from tasks.tracking.courier import said
 from tasks.tracking.failures import cause_of, complaint, is_away, is_gone, reason, refusal
 from tasks.tracking.journal import Journal
+from tasks.tracking.processes import others_live
 from tasks.tracking.set_aside import Kept, Told
 from tasks.tracking.store import tracking_uri
 
@@ -145,8 +146,15 @@ def begin() -> None:
         _announce(the_journal(), complaint(address(), error))
     if line := what_is_aside(the_journal()):
         say(line)
+    tidy()
     with suppress(OSError):  # as well as it goes: the day may be today
         the_journal().reserve()
+
+
+def tidy() -> None:
+    """Remove from the journal what no record needs, where no other process may need it."""
+    if the_journal().folder.exists() and not others_live():
+        the_journal().clean()
 
 
 def deliver_all(wait: bool = True) -> int:
@@ -200,7 +208,18 @@ def _cause(error: Exception) -> Cause:
 
 def the_journal() -> Journal:
     """Of the MLflow of now."""
-    return Journal(home() / "journal" / hashlib.sha256(address().encode()).hexdigest()[:16])
+    every = home() / "journal"
+    now, older = (
+        every / _hashed(text) for text in (place_of(tracking_uri()), place_shown_before(tracking_uri()))
+    )
+    if older != now and older.exists() and not now.exists():
+        with suppress(OSError):  # another process may have been quicker
+            older.rename(now)
+    return Journal(now)
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def address() -> str:
