@@ -125,6 +125,13 @@ def test_every_file_that_the_tour_names_is_there():
     assert packages - set(folders) == set()
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES], ids=short)
+def test_every_file_of_the_project_that_a_page_names_is_there(page):
+    folders = "flows|tasks|federated|data_partitioners|benchmarks|tests|docs|studies|mlflow"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+?\.\w+)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.fixture
 def first(tmp_path):
     """The files of the page on a first algorithm, in a folder of their own."""
