@@ -188,3 +188,45 @@ def test_whole_floats_are_whole_numbers_and_truths_stay_truths() -> None:
 def test_seeds_are_whole_numbers(tmp_path: Path, seeds: str) -> None:
     with pytest.raises(BadInput, match="seeds"):
         read_study(written(tmp_path, "clients: 8, rounds: 3", f"seeds: {seeds}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("!!map [1]", "a list is tagged !!map, as only a mapping may be"),
+        ("!!map x", "a single value is tagged !!map"),
+        ("!!map", "a single value is tagged !!map"),
+        ("!!seq {a: 1}", "a mapping is tagged !!seq, as only a list may be"),
+        ("!!seq x", "a single value is tagged !!seq"),
+        ("!!str [1]", "a list is tagged !!str, as only a single value may be"),
+        ("!!int [1]", "a list is tagged !!int"),
+        ("!!bool {a: 1}", "a mapping is tagged !!bool"),
+        ("!!null [1]", "a list is tagged !!null"),
+        ("!!null x", "'x' is tagged !!null and is none"),
+        ("!!int x", "'x' is tagged !!int and is none"),
+        ("!!float ''", "'' is tagged !!float and is none"),
+        ("{!!map [1]: 2}", "a list is tagged !!map"),
+        ("!<tag:yaml.org,2002:map> [1]", "a list is tagged !!map"),
+        ("!!set {a}", "the tag !!set is not known here"),
+        ("!!omap [a: 1]", "the tag !!omap is not known here"),
+        ("!mine x", "the tag !mine is not known here"),
+    ],
+)
+def test_a_tag_that_claims_what_is_not_there_is_one_error_with_its_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(f"name: s\nbase: {text}\n")
+    with pytest.raises(BadInput, match=r"is not valid YAML: (?s:.)*line 2, column") as error:
+        read_study(path)
+    assert said in str(error.value)
+
+
+def test_tags_that_say_what_is_there_change_nothing() -> None:
+    assert values_of("{a: !!map {b: !!seq [1]}, c: !!null ~, d: !!null '', e: !!str 1, f: !!bool true}") == {
+        "a": {"b": [1]},
+        "c": None,
+        "d": None,
+        "e": "1",
+        "f": True,
+    }

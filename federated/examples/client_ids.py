@@ -35,6 +35,10 @@ _LIKE_MISSING = MISSING_WORDS | {
     "#REF!",
 }
 
+_WORDS_FOR_ALL = frozenset(
+    ["total", "totals", "grand total", "subtotal", "sum", "all", "overall", "gesamt", "summe", "insgesamt"]
+)
+
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _INT64 = 2**63
 _EXACT = 2**53
@@ -126,6 +130,12 @@ def suspicions_of_ids(
             f"{column} has a client {word!r} of {counted(int(counts[word]), 'row')}, which is read as its name; if it "
             f"stands for missing, {cure}",
         )
+    for word in sorted(each for each in names if each.casefold() in _WORDS_FOR_ALL):
+        sentence = (
+            f"{column} has a client {word!r} of {counted(int(counts[word]), 'row')}; if these are totals of "
+            "other rows, remove them"
+        )
+        yield Suspicion("client: a word for all", name, sentence)
     if len(counts) == len(ids) > 1:
         yield Suspicion(
             "client: one row each",

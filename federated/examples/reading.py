@@ -57,10 +57,14 @@ def said(suspicions: Iterable[Suspicion]) -> tuple[str, ...]:
     sentences: list[str] = []
     for kind, found in by_kind.items():
         sentences += [each.sentence for each in found[:_MOST_SENTENCES]]
-        if others := [each.column for each in found[_MOST_SENTENCES:]]:
+        shown = {each.column for each in found[:_MOST_SENTENCES]}
+        rest = [each.column for each in found[_MOST_SENTENCES:]]
+        if others := [column for column in dict.fromkeys(rest) if column not in shown]:
             more = f" and {len(others) - _MOST_NAMED:,} more" if len(others) > _MOST_NAMED else ""
             named = ", ".join(map(quoted, others[:_MOST_NAMED]))
-            sentences.append(f"{kind}: {len(others):,} other columns as well: {named}{more}")
+            sentences.append(f"{kind}: {counted(len(others), 'other column')} as well: {named}{more}")
+        if again := sum(column in shown for column in rest):
+            sentences.append(f"{kind}: {again:,} more of the same kind")
     return tuple(sentences)
 
 

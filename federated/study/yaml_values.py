@@ -29,6 +29,14 @@ _RULES = (
 )
 
 
+_KINDS: dict[str, tuple[type[yaml.Node], str]] = {
+    "map": (yaml.MappingNode, "a mapping"),
+    "seq": (yaml.SequenceNode, "a list"),
+    **dict.fromkeys(("null", "bool", "int", "float", "str"), (yaml.ScalarNode, "a single value")),
+}
+"""What the explicit tags may stand before."""
+
+
 def values_of(text: str) -> Any:
     """What a document says. Raises YAMLError or ValueError."""
     try:
@@ -53,6 +61,15 @@ class _Loader(yaml.SafeLoader):
         check_extent(node)
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """What a node is. A tag may claim what it is not: `!!map [1]`, `!!null x`."""
+        kind = _KINDS.get(node.tag.removeprefix(_TAG), (yaml.Node, ""))
+        if not isinstance(node, kind[0]):
+            found = next(word for made, word in _KINDS.values() if isinstance(node, made))
+            said = f"{found} is tagged !!{node.tag.removeprefix(_TAG)}, as only {kind[1]} may be; leave the tag out"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return super().construct_object(node, deep)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [
             self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")
@@ -63,6 +80,14 @@ class _Loader(yaml.SafeLoader):
                 None, None, f"the key {twice[0]!r} is stated twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+    def unknown(self, node: yaml.Node) -> Any:
+        tag = node.tag.replace(_TAG, "!!", 1)
+        said = f"the tag {tag} is not known here; leave it out: a study file holds plain values only"
+        raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+
+    def nothing(self, node: yaml.ScalarNode) -> None:
+        _matched(node, "null")
 
     def truth(self, node: yaml.ScalarNode) -> bool:
         return _matched(node, "bool").lower() == "true"
@@ -89,7 +114,8 @@ def _matched(node: yaml.ScalarNode, tag: str) -> str:
     """The text of a value, which a tag may claim to be what it is not. Raises YAMLError."""
     pattern = next(pattern for name, pattern, _ in _RULES if name == tag)
     if not re.fullmatch(pattern, node.value) and not (tag == "float" and re.fullmatch(_INTEGER, node.value)):
-        raise yaml.constructor.ConstructorError(None, None, f"{node.value!r} is no {tag}", node.start_mark)
+        said = f"{node.value!r} is tagged !!{tag} and is none; leave the tag out"
+        raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
     return str(node.value)
 
 
@@ -102,7 +128,7 @@ for _name, _pattern, _first in _RULES:
         )
 _SAFE: Any = yaml.SafeLoader
 for _name, _construct in {
-    "null": _SAFE.construct_yaml_null,
+    "null": _Loader.nothing,
     "bool": _Loader.truth,
     "int": _Loader.whole,
     "float": _Loader.real,
@@ -111,4 +137,4 @@ for _name, _construct in {
     "map": _SAFE.construct_yaml_map,
 }.items():
     _Loader.add_constructor(f"{_TAG}{_name}", _construct)
-_Loader.add_constructor(None, _SAFE.construct_undefined)
+_Loader.add_constructor(None, _Loader.unknown)

@@ -6,23 +6,21 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from federated.datasets.csv_files.check import checked_encoding
+from federated.datasets.csv_files.digits import suspicions_of_digits
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.groups import without_groups
 from federated.datasets.csv_files.header import check_header
-from federated.examples.reading import Suspicion, named, said
+from federated.examples.reading import said
 
 _LONGEST_FIELD = 2**31 - 1
 """Texts may be books; Python's own limit is 131,072 characters."""
-
-
-_ROWS_FOR_ZEROS = 10_000
-_LEADING_ZERO = re.compile(r"\s*0[0-9]+\s*")
 
 
 class CsvTable(NamedTuple):
@@ -63,9 +61,6 @@ def read_csv(
         written = pd.read_csv(
             path, usecols=columns, dtype=object, keep_default_na=False, **options, **missing
         )
-        top = pd.read_csv(
-            path, dtype=object, keep_default_na=False, nrows=_ROWS_FOR_ZEROS, **options, **missing
-        )
     except pd.errors.ParserError as error:
         raise ValueError(_in_our_words(str(error), form)) from error
     notes: list[str] = []
@@ -75,19 +70,28 @@ def read_csv(
     written = written.astype(object).where(written.notna(), None)
     notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
     if inferred:
-        notes += said(list(_leading_zeros(top, frame, {name for _, name in wanted})))
+        read = partial(pd.read_csv, path, dtype=object, keep_default_na=False, **options, **missing)
+        opened = partial(_opened, path, encoding)
+        notes += said(suspicions_of_digits(read, opened, frame, form, {name for _, name in wanted}))
     return CsvTable(frame, written, tuple(notes))
+
+
+@contextmanager
+def _opened(path: Path, encoding: str) -> Iterator[Any]:
+    """The file as text, unpacked."""
+    from pandas.io.common import get_handle
+
+    with get_handle(path, "r", encoding=encoding, compression="infer") as opened:
+        yield opened.handle
 
 
 @contextmanager
 def _records(path: Path, form: CsvFormat, encoding: str) -> Iterator[Any]:
     """The lines of the file as lists of cells, one after another, by Python's own reader."""
-    from pandas.io.common import get_handle
-
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
-        with get_handle(path, "r", encoding=encoding, compression="infer") as opened:
-            yield csv.reader(opened.handle, delimiter=form.separator, skipinitialspace=True)
+        with _opened(path, encoding) as file:
+            yield csv.reader(file, delimiter=form.separator, skipinitialspace=True)
     except csv.Error as error:
         raise ValueError(str(error)) from error
     finally:
@@ -119,22 +123,6 @@ def _in_our_words(said: str, form: CsvFormat) -> str:
         line = int(unclosed[1]) + 1
         return f"a quotation mark that opens in or after line {line} is never closed; close or double it"
     return said
-
-
-def _leading_zeros(top: pd.DataFrame, frame: pd.DataFrame, stated: set[str]) -> Iterator[Suspicion]:
-    """Columns that nobody called numeric whose numbers are written as codes are. top: the first rows as text."""
-    for name in frame.columns:
-        if name in stated or name not in top.columns or not pd.api.types.is_numeric_dtype(frame[name].dtype):
-            continue
-        for row, text in enumerate(top[name], 1):
-            if isinstance(text, str) and _LEADING_ZERO.fullmatch(text):
-                yield Suspicion(
-                    "numbers with leading zeros",
-                    str(name),
-                    f"{named(str(name))} has leading zeros, as codes have, such as {text.strip()} in row {row}, "
-                    f"which is read as {int(text)}; name it in `categorical` if these are codes, else in `numeric`",
-                )
-                break
 
 
 def _short_rows(path: Path, form: CsvFormat, encoding: str, frame: pd.DataFrame, above: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ ColumnKind = Literal["numeric", "categorical"]
 MOST_CATEGORIES = 1000
 """More distinct texts than this are names or prose, not categories."""
 
+_FEWEST_ABOVE_TOTALS = 5
 _NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 _TEXTS = ("string", "boolean", "mixed-integer")
 
@@ -55,9 +56,14 @@ def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
 def refuse_gaps(column: pd.Series[Any], bad: Complaint, cure: str) -> None:
     """Raise BadInput where a value is missing, with the first row (from 1) and what to do about it."""
     if len(gaps := np.flatnonzero(column.isna())):
+        last = (
+            " (the last one: does it hold totals?)"
+            if gaps[0] == len(column) - 1 >= _FEWEST_ABOVE_TOTALS
+            else ""
+        )
         raise bad(
             f"the column {column.name!r} is missing in {len(gaps):,} of {len(column):,} rows, "
-            f"the first is row {gaps[0] + 1}; {cure}"
+            f"the first is row {gaps[0] + 1}{last}; {cure}"
         )
 
 
