@@ -47,6 +47,8 @@ def test_a_known_field_and_a_known_choice_read_as_expected():
     row = "| `cohort.fraction` | number > 0 and <= 1, or `null` | `null` | "
     assert row in PAGES["study-file.md"]
     assert "| `mu` | `float` | `0.01` |" in PAGES["choices.md"]
+    assert "relative error at most 2\\*\\*-11 for magnitudes" in PAGES["choices.md"]
+    assert "`$FEDSTUDY_HOME/datasets`" in PAGES["choices.md"]
     row = "| `generalisation/test_accuracy` |"
     assert any(
         line.startswith(row) and "| higher | 0 to 1 |" in line for line in PAGES["metrics.md"].splitlines()

@@ -1,7 +1,7 @@
 """The page of choices: every registered name with its arguments and docstring."""
 
-import html
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,5 +62,7 @@ def _argument(parameter: inspect.Parameter, meanings: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text of a docstring, in which Markdown would otherwise see emphasis and HTML."""
-    return html.escape(text, quote=False).replace("*", "\\*")
+    """Text of a docstring, in which Markdown would otherwise see emphasis and HTML; code in backticks stays."""
+    parts = re.split(r"(`[^`]*`)", text)
+    parts[::2] = [part.replace("<", "&lt;").replace("*", "\\*") for part in parts[::2]]
+    return "".join(parts)
