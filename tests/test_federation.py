@@ -321,6 +321,7 @@ def test_preprocessing_is_fitted_on_training_examples_alone(own: OwnModule) -> N
 def clear_caches() -> None:
     loading._load.cache_clear()
     federations._partition_clients.cache_clear()
+    federations._partition.cache_clear()
 
 
 def test_a_second_call_is_quick_and_gives_what_a_fresh_one_would() -> None:
@@ -460,3 +461,19 @@ def test_a_file_that_changed_is_loaded_anew(tmp_path):
     second = partition_clients(config)
     assert len(second.examples.targets) == 24
     assert second.data_digest != first.data_digest
+
+
+def test_no_partition_is_solved_twice_however_many_a_study_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study asks for all of them in the same order several times, of which a small cache would keep none."""
+    clear_caches()
+    solved, dealt = [], federations._dealt
+
+    def counted(*arguments: Any) -> Any:
+        solved.append(arguments[-1])
+        return dealt(*arguments)
+
+    monkeypatch.setattr(federations, "_dealt", counted)
+    first = [made(DIGITS, partitioner="dirichlet(0.3)", seed=seed).partition_digest for seed in range(20)]
+    again = [made(DIGITS, partitioner="dirichlet(0.3)", seed=seed).partition_digest for seed in range(20)]
+    assert first == again
+    assert solved == [*range(20)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from threading import RLock
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from torch import Tensor
 
 from data_partitioners import Partition, checked
@@ -106,6 +108,10 @@ class Federation:
         )
 
 
+_SOLVED: LRUCache[Hashable, Partition] = LRUCache(256 * 10**6, getsizeof=lambda found: found.flat.nbytes)
+"""Partitions by all that they depend on, 256 MB of them; of whole federations, with their examples, 16 are kept."""
+
+
 def partition_clients(config: RunConfig) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
 
@@ -131,7 +137,8 @@ def _partition_clients(
     test, pool = split_off_test(examples, holdout.test, seed)
     if together:
         test, pool = with_first_copies(examples, test)
-    partition = _partition(examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
+    law = (dataset, files, partitioner, num_clients, holdout, seed)
+    partition = _partition(law, examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
     check_label_table(len(partition.indices), len(examples.classes or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
@@ -163,7 +170,9 @@ def _partition_clients(
     return replace(federation, copies=copies)
 
 
+@cached(_SOLVED, key=lambda law, *arguments: law, lock=RLock())
 def _partition(
+    law: Hashable,
     examples: Examples,
     pool: np.ndarray,
     partitioner: Choice,
@@ -171,7 +180,10 @@ def _partition(
     num_unseen: int,
     seed: int,
 ) -> Partition:
-    """The partition of the pool among participating and unseen clients together."""
+    """The partition of the pool among participating and unseen clients together.
+
+    law: all that it depends on. A study asks for each of its partitions several times: to check, forecast and run.
+    """
     wanted = None if num_clients is None else num_clients + num_unseen
     failed = OwnCodeFailed if is_own(partitioner) else BadInput
     try:
