@@ -118,6 +118,30 @@ def test_a_study_of_other_runs_begins_anew_and_says_so(trained, news):
     assert federated_study(described, resume=True).parent_run_id == after.parent_run_id
 
 
+def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
+    done, until = trained
+    until["fails"] = None
+    axes = {"local.learning_rate": [0.1, 0.2]}
+    before = federated_study(_study("grows", axes=axes))
+    done.clear()
+    after = federated_study(_study("grows", axes=axes, seeds=[0, 2, 1]), resume=True)
+    assert {seed for seed, _ in done} == {2}
+    assert after.parent_run_id == before.parent_run_id
+    assert [(run.arm, run.seed) for run in after.results] == [
+        (arm, seed) for arm in dict.fromkeys(run.arm for run in before.results) for seed in (0, 2, 1)
+    ]
+    kept = [run.run_id for run in after.results if run.seed != 2]
+    assert kept == [run.run_id for run in before.results]
+    assert {run.status for run in after.results} == {"FINISHED"}
+    assert len(_all_runs("grows")) == 7
+    assert any("with more seeds: 2" in getattr(each, "text", "") for each in news)
+    done.clear()
+    again = federated_study(_study("grows", axes=axes, seeds=[0, 2, 1]), resume=True)
+    assert (done, again.parent_run_id) == ([], before.parent_run_id)
+    fewer = federated_study(_study("grows", axes=axes, seeds=[0]), resume=True)
+    assert fewer.parent_run_id != before.parent_run_id
+
+
 def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch, news):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(concluding, "_SECONDS_OF_PATIENCE", 0.0)

@@ -11,13 +11,22 @@ from federated.run.setup import prepare
 from federated.study.study import Run, StudyConfig
 from tasks.tracking import runs
 from tasks.tracking.failures import answered, found
+from tasks.tracking.limits import tag_of, tags_of
 from tasks.tracking.processes import this_process
-from tasks.tracking.search import newest_study, runs_below, runs_of_no_study, study_of
+from tasks.tracking.search import (
+    all_below,
+    newest_study,
+    runs_below,
+    runs_of_no_study,
+    studies_with_arms,
+    study_of,
+)
 from tasks.tracking.telling import address, goes_on, now, say, tell, tell_first
 
 
 def go_on_with_study(study: StudyConfig) -> str:
-    """The newest parent run of a study with these runs, running again; a new one where none has ended.
+    """The newest parent run of a study with these runs, or with fewer seeds, running again; a new one where none has
+    ended.
 
     Raises BadInput where MLflow is away: nobody else knows.
     """
@@ -28,16 +37,42 @@ def go_on_with_study(study: StudyConfig) -> str:
     goes_on(run_id)
     tell_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
+    if before.data.tags.get("study_key") != runs.study_key(study):
+        _take_places(run_id, study)
     return run_id
+
+
+def _take_places(run_id: str, study: StudyConfig) -> None:
+    """Give the runs below a study the places that they have beside those of more seeds. Killed, it is done again."""
+    places = {(tag_of(run.arm), str(run.config.seed)): str(run.order) for run in study.runs()}
+    below = all_below(run_id)
+    for child in below:
+        place = places[child.data.tags["arm"], child.data.tags["seed"]]
+        if child.data.tags["order"] != place:
+            tell_first("tags", child.info.run_id, tags={"order": place})
+    seeds = ", ".join(map(str, study.seeds))
+    tell_first("tags", run_id, tags=tags_of({"study_key": runs.study_key(study), "seeds": seeds}))
+    had = {child.data.tags["seed"] for child in below}
+    added = ", ".join(str(seed) for seed in study.seeds if str(seed) not in had)
+    say(f"{study.name} goes on in its run of MLflow with more seeds: {added}")
 
 
 def _ended_before(study: StudyConfig) -> MlflowRun | None:
     """The newest parent run with these runs, where it has ended; where it has not, or there is none, that is said."""
     with answered(address()):
-        before = study_of(runs.study_key(study))
+        before = study_of(runs.study_key(study)) or _with_fewer_seeds(study)
         if before is not None and before.info.status != "RUNNING":
             return before
         _say_why(study.name, before)
+    return None
+
+
+def _with_fewer_seeds(study: StudyConfig) -> MlflowRun | None:
+    """The newest parent run whose seeds are some of the study's, with the same arms."""
+    wanted = {str(seed) for seed in study.seeds}
+    for before in studies_with_arms(runs.arms_key(study)):
+        if {run.data.tags["seed"] for run in all_below(before.info.run_id)} < wanted:
+            return before
     return None
 
 

@@ -39,6 +39,7 @@ def open_study(study: StudyConfig) -> str:
         "fedstudy.kind": "study",
         "study": study.name,
         "study_key": study_key(study),
+        "arms_key": arms_key(study),
         "process": this_process(),
         "mlflow.note.content": study.description,
         **_source_tags(),
@@ -51,8 +52,17 @@ def open_study(study: StudyConfig) -> str:
 
 def study_key(study: StudyConfig) -> str:
     """Equal for studies of the same runs: what compares and describes them may differ."""
-    every = (f"{run.order} {run.arm} {run.config.run_key()}" for run in study.runs())
-    return hashlib.sha256("\n".join([study.name, *every]).encode()).hexdigest()[:16]
+    return _key([study.name, *(f"{run.order} {run.arm} {run.config.run_key()}" for run in study.runs())])
+
+
+def arms_key(study: StudyConfig) -> str:
+    """Equal for studies of the same arms, in the same order: their seeds may differ."""
+    arms = dict.fromkeys(f"{run.arm} {run.config.arm_key()}" for run in study.runs())
+    return _key([study.name, *arms])
+
+
+def _key(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _describe_study(run_id: str, study: StudyConfig) -> None:

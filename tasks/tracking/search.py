@@ -57,6 +57,11 @@ def study_of(key: str) -> MlflowRun | None:
     return next(_studies(f" and tags.study_key = '{key}'"), None)
 
 
+def studies_with_arms(key: str) -> Iterator[MlflowRun]:
+    """Parent runs with this `arms_key`, newest first."""
+    return _studies(f" and tags.arms_key = '{key}'")
+
+
 def runs_of_no_study(run_key: str) -> list[MlflowRun]:
     """Runs of this config that were started without a study and that have ended, newest first."""
     client = connect()
@@ -69,15 +74,20 @@ def runs_below(parent_run_id: str) -> list[MlflowRun]:
     """The runs of a study, in the study's order. Where one was begun again, the later one; of twins that a lost answer
     left, the one that finished.
     """
-    client = connect()
-    experiment = client.get_run(parent_run_id).info.experiment_id
-    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-    children: Iterator[MlflowRun] = _pages(client.search_runs, [experiment], below)
+    children = all_below(parent_run_id)
     by_order = {
         int(run.data.tags["order"]): run
         for run in sorted(children, key=lambda run: (run.info.start_time, *standing(run)))
     }
     return [run for _, run in sorted(by_order.items())]
+
+
+def all_below(parent_run_id: str) -> list[MlflowRun]:
+    """Every run below a study, those that were begun again too."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    return list(_pages(client.search_runs, [experiment], below))
 
 
 def study_names() -> list[str]:
