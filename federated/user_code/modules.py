@@ -131,6 +131,10 @@ class _Loader(Loader):
     def __init__(self, file: Path, source: bytes, package: str, root: Path) -> None:
         self._file, self._source, self._package, self._root = file, source, package, root
 
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Pickled with a module that a model refers to, it is None: where that is loaded, this class is not."""
+        return type(None), ()
+
     def create_module(self, spec: ModuleSpec) -> None:
         """As Python does."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -21,6 +24,7 @@ from federated.models.objective import model_inputs
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.user_code.modules import package_of
+from federated.user_code.permission import is_theirs
 from tasks.tracking.telling import tell
 
 # Trying takes a tenth of a second; a study saves many models of one kind.
@@ -44,9 +48,9 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     if kind not in _EXPORTABLE:
         _EXPORTABLE[kind] = _can_be_exported(module, torch.from_numpy(example))
     exportable = _EXPORTABLE[kind]
-    if not exportable and not _can_be_pickled(module):
-        return "none"
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _own_code_within():
+        if not exportable and not _can_be_pickled(module):
+            return "none"
         mlflow.pytorch.save_model(
             module,
             f"{folder}/model",
@@ -72,22 +76,41 @@ def _can_be_exported(module: nn.Module, example: Tensor) -> bool:
 
 def _can_be_pickled(module: nn.Module) -> bool:
     try:
-        pickle.dumps(module)
+        cloudpickle.dumps(module)
     except Exception as error:  # noqa: BLE001 - what a module holds may raise anything
         _LOG.warning("nor can it be pickled, so it is not saved: %s", str(error).partition("\n")[0])
         return False
     return True
 
 
+@contextmanager
+def _own_code_within() -> Iterator[None]:
+    """Pickles made within hold the code of modules that are a person's own, as they are loaded where these are not."""
+    theirs = [
+        module
+        for name, module in list(sys.modules.items())
+        if getattr(module, "__name__", None) == name != "__main__" and is_theirs(_file_of(module))
+    ]
+    packages = {package for module in theirs if (package := package_of(module.__name__)) is not None}
+    held = [*packages, *(module for module in theirs if package_of(module.__name__) is None)]
+    for module in held:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in held:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _file_of(module: ModuleType) -> str:
+    return getattr(module, "__file__", None) or "<none>"
+
+
 def _pickled(module: nn.Module) -> dict[str, Any]:
-    """Arguments for a pickled model, which can be loaded elsewhere: code from beside the study goes into the pickle, a
-    file from elsewhere goes with it."""
-    if (package := package_of(type(module).__module__)) is not None:
-        cloudpickle.register_pickle_by_value(package)
-        return {"serialization_format": "pickle"}
-    source = inspect.getsourcefile(type(module))
-    is_ours_or_theirs = source is not None and "site-packages" not in source
-    return {"serialization_format": "pickle", **({"code_paths": [source]} if is_ours_or_theirs else {})}
+    """Arguments for a pickled model; a file of ours goes with it, as its code does not go into the pickle."""
+    source = inspect.getsourcefile(type(module)) or "<none>"
+    is_ours = Path(source).is_relative_to(Path(__file__).parents[2]) and "site-packages" not in source
+    return {"serialization_format": "pickle", **({"code_paths": [source]} if is_ours else {})}
 
 
 def _signature(example: np.ndarray, num_outputs: int) -> ModelSignature:
