@@ -3,9 +3,12 @@
 import inspect
 from typing import Any
 
+from rich.table import Table
+
 from federated.choices.choice import Kind
 from federated.extension_points.kinds import KINDS
 from federated.foundation.errors import BadInput
+from flows.reference.arguments import arguments_of, call_of
 from flows.screen import Screen
 
 
@@ -40,17 +43,15 @@ def _show_kind(kind: Kind[Any], screen: Screen) -> None:
 def _show_name(kind: Kind[Any], name: str, screen: Screen) -> None:
     screen.print(kind.name, style="bold")
     screen.print(f"  {call_of(kind, name)}\n", style="cyan", soft_wrap=True)
+    if arguments := arguments_of(kind, name):
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        for argument, words, default in arguments:
+            unless = {None: "must be stated", "null": "may be left out"}.get(
+                default, f"unless stated {default}"
+            )
+            table.add_row(f"  {argument}", words.replace("`", ""), unless)
+        screen.print(table)
+        screen.print()
     for line in (inspect.getdoc(kind.factories[name]) or "").splitlines():
         screen.print(f"  {line}".rstrip(), soft_wrap=True)
     screen.print()
-
-
-def call_of(kind: Kind[Any], name: str) -> str:
-    """The signature of a registered name: `dirichlet(alpha: float, min_size: int = 0, balance: bool = False)`."""
-    parameters = inspect.signature(kind.factories[name]).parameters.values()
-    return f"{name}({', '.join(map(_parameter, parameters))})"
-
-
-def _parameter(parameter: inspect.Parameter) -> str:
-    stated = f"{parameter.name}: {parameter.annotation}"
-    return stated if parameter.default is parameter.empty else f"{stated} = {parameter.default!r}"

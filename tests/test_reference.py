@@ -46,7 +46,7 @@ def test_a_known_field_and_a_known_choice_read_as_expected():
     assert "| `local.momentum` | number >= 0 and < 1 | `0.0` | Momentum of SGD" in PAGES["study-file.md"]
     row = "| `cohort.fraction` | number > 0 and <= 1, or `null` | `null` | "
     assert row in PAGES["study-file.md"]
-    assert "| `mu` | `float` | `0.01` |" in PAGES["choices.md"]
+    assert "| `mu` | number | `0.01` |" in PAGES["choices.md"]
     assert "relative error at most 2\\*\\*-11 for magnitudes" in PAGES["choices.md"]
     assert "`$FEDSTUDY_HOME/datasets`" in PAGES["choices.md"]
     row = "| `generalisation/test_accuracy` |"

@@ -23,9 +23,11 @@ def arrays(
     client_ids: str | None = None,
     task: Task | None = None,
 ) -> Callable[[], Examples]:
-    """The arrays of an .npz file, as `numpy.savez` writes it; `examples/conversion.py` says what dtypes mean.
+    """The arrays of an .npz file, as `numpy.savez` writes it.
 
-    inputs, targets: the names of arrays [N, ...] and [N] (or [N, outputs], for regression).
+    inputs: the name of an array [N, ...]. Unsigned bytes are images, scaled to [0, 1]; floats and booleans are
+        features; every other whole number is a token, so store features that are whole numbers as floats.
+    targets: the name of an array [N], or [N, outputs] for regression.
     client_ids: the name of an array [N]; unless stated, the array "client_ids" if there is one.
     task: unless stated, text, boolean and integer targets are classification, floats are regression.
 

@@ -57,7 +57,8 @@ def table(
         else the columns not named are inferred: numbers are numeric, text and booleans categorical. Categories
         are texts: 01 and 1 are two.
     drop: columns to leave out.
-    missing: "impute" as `features_of` describes, or "error" to refuse a missing feature.
+    missing: "impute": a missing number becomes the median of the training examples, and an input of its own says where;
+        a missing category is a category; "error" refuses a missing feature.
 
     The arguments below are for CSV files alone.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from federated.choices.choice import Kind
 from federated.extension_points.kinds import KINDS
-from flows.catalogue import call_of
+from flows.reference.arguments import Argument, arguments_of, call_of
 from flows.reference.docstrings import split_arguments
 from flows.reference.types import in_a_cell
 
@@ -45,20 +45,20 @@ def _own(kind: Kind[Any]) -> str:
 
 
 def _choice(kind: Kind[Any], name: str) -> str:
-    parameters = inspect.signature(kind.factories[name]).parameters
-    text, meanings = split_arguments(inspect.getdoc(kind.factories[name]) or "", set(parameters))
+    arguments = arguments_of(kind, name)
+    names = {argument.name for argument in arguments}
+    text, meanings = split_arguments(inspect.getdoc(kind.factories[name]) or "", names)
     lines = [f"### {name}", "", f"`{call_of(kind, name)}`", "", _escaped(text), ""]
-    if parameters:
-        lines += ["| argument | type | default | meaning |", "|---|---|---|---|"]
-        lines += [_argument(parameter, meanings) for parameter in parameters.values()] + [""]
+    if arguments:
+        lines += ["| argument | takes | default | meaning |", "|---|---|---|---|"]
+        lines += [_argument(argument, meanings) for argument in arguments] + [""]
     return "\n".join(lines)
 
 
-def _argument(parameter: inspect.Parameter, meanings: Mapping[str, str]) -> str:
-    default = "must be stated" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
-    meaning = _escaped(meanings.get(parameter.name, ""))
-    cells = [f"`{parameter.name}`", f"`{parameter.annotation}`", default, meaning]
-    return "| " + " | ".join(map(in_a_cell, cells)) + " |"
+def _argument(argument: Argument, meanings: Mapping[str, str]) -> str:
+    default = "must be stated" if argument.default is None else f"`{argument.default}`"
+    meaning = _escaped(meanings.get(argument.name, ""))
+    return "| " + " | ".join(map(in_a_cell, (f"`{argument.name}`", argument.words, default, meaning))) + " |"
 
 
 def _escaped(text: str) -> str:

@@ -36,6 +36,8 @@ def in_a_cell(text: str) -> str:
 def _words(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return ", or ".join(_words(each) for each in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

@@ -16,7 +16,7 @@ def top_k(fraction: float) -> Compressor:
 
     Aji & Heafield 2017, "Sparse communication for distributed gradient descent"; the contraction
     ||x - top_k(x)||^2 <= (1 - k/P) ||x||^2 is Stich et al. 2018, eq. 7. Biased: combine it with
-    `error_feedback`. k = ceil(fraction P) positions in rising order in the shortest form of `index_coding`, then
+    `error_feedback`. k = ceil(fraction P) positions in rising order, in the shortest of several codes, then
     k numbers, then nothing; k itself is not sent. Of equal magnitudes the first travel.
     """
     return pipeline(Parts(reduction=top_k_reduction(fraction)))
