@@ -16,6 +16,7 @@ from federated.foundation.masking import kind_of
 from federated.machine.folders import database_url, home
 from federated.machine.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
 from federated.machine.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
+from flows.prefect_settings import require_settings
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -79,6 +80,7 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
     port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
     """
+    require_settings()
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,

@@ -215,3 +215,29 @@ def test_a_closed_stream_changes_nothing_else(closed, what, code):
     assert "Traceback" not in done.stderr
     assert bool(done.stdout) == (code == 0 and ">&-" not in closed.split())
     assert bool(done.stderr) == (code == 2 and "2>&-" not in closed.split())
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"PREFECT_LOGGING_LEVEL": "LOUD"}, "PREFECT_LOGGING_LEVEL: input should be 'DEBUG', 'INFO'"),
+        (
+            {"PREFECT_API_REQUEST_TIMEOUT": "soon"},
+            "PREFECT_API_REQUEST_TIMEOUT: input should be a valid number",
+        ),
+        ({"PREFECT_CLIENT_MAX_RETRIES": "-1"}, "PREFECT_CLIENT_MAX_RETRIES: input should be greater than"),
+        ({"PREFECT_HOME": "broken"}, "Prefect cannot read its settings (profiles.toml in PREFECT_HOME"),
+        ({"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "many"}, "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE: MLflow cannot use"),
+        ({"MLFLOW_HTTP_REQUEST_TIMEOUT": "soon"}, "MLFLOW_HTTP_REQUEST_TIMEOUT: MLflow cannot use its value"),
+    ],
+    ids=str,
+)
+def test_a_setting_of_a_library_that_is_none_is_one_line(tmp_path, setting, said):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "profiles.toml").write_text("[profiles.x\n")
+    (tmp_path / "study.yaml").write_text(
+        "name: s\nbase: {dataset: digits, model: logistic, clients: 4, rounds: 1}\nseeds: [0]\n"
+    )
+    done = flows_in(tmp_path, "run", "study.yaml", **setting)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(f"error: {said}")

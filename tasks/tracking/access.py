@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 
-from mlflow import MlflowClient
+from mlflow import MlflowClient, environment_variables
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
@@ -27,6 +28,7 @@ _WITH_A_TIME_LIMIT = ("postgresql", "mysql")
 
 def require_store() -> None:
     """Raise BadInput, with the variable to change, where the tracking store cannot be used; within seconds."""
+    _require_settings()
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         connect()  # its settings
@@ -39,6 +41,17 @@ def require_store() -> None:
         connect().search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise BadInput(f"{_database(uri)}: {_reason(error)}") from error
+
+
+def _require_settings() -> None:
+    """Raise BadInput for a variable of MLflow's whose value is none: it would be found where it is used, if ever."""
+    for variable in vars(environment_variables).values():
+        if isinstance(variable, environment_variables._EnvironmentVariable) and variable.name in os.environ:
+            try:
+                variable.get()  # type: ignore[no-untyped-call]
+            except ValueError as error:
+                reason = str(error.__cause__ or error)
+                raise BadInput(f"{variable.name}: MLflow cannot use its value: {reason}") from error
 
 
 def answers_now(client: MlflowClient) -> bool:
