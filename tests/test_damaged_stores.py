@@ -6,8 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from socket import create_server
 
@@ -28,6 +27,7 @@ from tasks.tracking.failures import answered, is_away
 from tasks.tracking.search import study_names
 from tasks.tracking.store import connect, experiment_id
 from tasks.tracking.ui import serve_ui
+from tests.conftest import Answer, Request, serving
 
 ROOT = Path(__file__).parents[1]
 GARBAGE = b"this is no database, whatever its name says" * 30
@@ -48,34 +48,15 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def fails(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """Point at an MLflow that answers every request with a status and a body."""
-    started = []
+    with ExitStack() as servers:
 
-    def start(status: int, body: bytes) -> str:
-        class Fails(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def start(status: int, body: bytes) -> str:
+            uri = servers.enter_context(serving(lambda request: Answer(status, body)))
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+            return uri
 
-            do_GET = do_POST = answer  # noqa: N815
-
-            def log_message(self, *said: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Fails)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        started.append(server)
-        uri = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        return uri
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def damage(database: Path, table: str) -> None:
@@ -252,39 +233,26 @@ def test_a_prefect_that_goes_away_in_the_middle_ends_the_command_with_one_line(h
     file = tmp_path / "study.yaml"
     file.write_text(json.dumps(STUDY), encoding="utf-8")
 
-    class Away(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            first = {
-                "/api/flows/filter": b"[]",
-                "/api/admin/version": json.dumps(prefect.__version__).encode(),
-            }
-            body = first.get(self.path, b"")
-            self.send_response(200 if self.path in first else 404 if "csrf" in self.path else 503)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = answer  # noqa: N815
-
-        def log_message(self, *said: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Away)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/api"
-    environment = {
-        **os.environ,
-        "PREFECT_API_URL": url,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_CLIENT_MAX_RETRIES": "0",
+    first = {
+        "/api/flows/filter": b"[]",
+        "/api/admin/version": json.dumps(prefect.__version__).encode(),
     }
-    command = [sys.executable, "-m", "flows", "run", str(file)]
-    try:
+
+    def away(request: Request) -> Answer:
+        if request.path in first:
+            return Answer(200, first[request.path])
+        return Answer(404 if "csrf" in request.path else 503)
+
+    with serving(away) as server:
+        url = f"{server}/api"
+        environment = {
+            **os.environ,
+            "PREFECT_API_URL": url,
+            "PREFECT_HOME": str(tmp_path / "prefect"),
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+        }
+        command = [sys.executable, "-m", "flows", "run", str(file)]
         ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"error: Prefect at {url} does not answer any more: ")

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mlflow
 import pytest
@@ -21,7 +19,7 @@ from tasks.tracking.history import log_history
 from tasks.tracking.set_aside import Told
 from tasks.tracking.store import connect
 from tasks.tracking.telling import settle, the_journal
-from tests.conftest import config_of
+from tests.conftest import Answer, config_of, serving
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -212,25 +210,10 @@ def test_mlflows_own_answers_that_will_not_change_are_raised(code):
 def no_mlflow(home, monkeypatch):
     """Something else at MLflow's address, which answers 404."""
 
-    class NotFound(BaseHTTPRequestHandler):
-        def answer(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(404)
-            self.send_header("Content-Length", "3")
-            self.end_headers()
-            self.wfile.write(b"no\n")
-
-        do_GET = do_POST = do_PUT = answer  # noqa: N815
-
-        def log_message(self, *said):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    with serving(lambda request: Answer(404, b"no\n")) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
         yield
-        server.shutdown()
 
 
 def test_something_else_at_mlflows_address_costs_no_record_and_no_file(no_mlflow, tmp_path, said):

@@ -1,8 +1,6 @@
 """An MLflow that answers, but does not let us in or not do what a study does: said as that, and nothing is lost."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mlflow import MlflowClient
@@ -15,7 +13,7 @@ from tasks.tracking.resuming import go_on_with_study
 from tasks.tracking.store import connect
 from tasks.tracking.syncing import deliver_what_waits
 from tasks.tracking.telling import begin, settle, the_journal
-from tests.conftest import config_of
+from tests.conftest import Answer, config_of, serving
 
 STUDY = StudyConfig(name="s", base=config_of().model_dump(), seeds=[0])
 SAYS = {
@@ -34,33 +32,18 @@ def refusing(request, home, monkeypatch):
     """While the patch that it makes lasts, what goes to MLflow goes to a server that refuses."""
     status, body = SAYS[request.param]
 
-    class Refuses(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_GET = do_POST = do_PATCH = do_PUT = answer  # noqa: N815 - names of http.server
-
-        def log_message(self, *_) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "l3sen-nur")
     monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
 
-    def refuse():
-        patch = pytest.MonkeyPatch()
-        patch.setattr(deliveries, "connect", lambda: MlflowClient(f"http://127.0.0.1:{server.server_port}"))
-        return patch
+    with serving(lambda request: Answer(status, body.encode())) as url:
 
-    yield refuse, status
-    server.shutdown()
-    server.server_close()
+        def refuse():
+            patch = pytest.MonkeyPatch()
+            patch.setattr(deliveries, "connect", lambda: MlflowClient(url))
+            return patch
+
+        yield refuse, status
 
 
 @pytest.fixture

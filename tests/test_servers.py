@@ -7,11 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server, socket
 from urllib.error import URLError
@@ -23,6 +22,7 @@ from federated.foundation.errors import BadInput
 from flows.runtime import prefect_api
 from tasks.tracking.access import require_store
 from tasks.tracking.store import connect
+from tests.conftest import Answer, Request, serving
 
 ROOT = Path(__file__).parents[1]
 LOGIN = json.dumps({"detail": "Unauthorized"})
@@ -47,33 +47,16 @@ NAMES = {
 @pytest.fixture
 def serve() -> Iterator[Callable[[int, str], str]]:
     """Start a server that always says the same; its address."""
-    started = []
+    with ExitStack() as servers:
 
-    def start(status: int, body: str) -> str:
-        class Says(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                healthy = self.path.endswith("/health")
-                self.send_response(200 if healthy else status)
-                self.send_header("Retry-After", "3600")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
+        def start(status: int, body: str) -> str:
+            def says(request: Request) -> Answer:
+                healthy = request.path.endswith("/health")
+                return Answer(200 if healthy else status, body.encode(), {"Retry-After": "3600"})
 
-            do_GET = do_POST = answer  # noqa: N815
+            return servers.enter_context(serving(says))
 
-            def log_message(self, *said: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Says)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        started.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in started:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.fixture
