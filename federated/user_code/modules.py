@@ -46,7 +46,7 @@ def loaded(own: OwnCode) -> Callable[..., Any]:
             f"{own.name!r} is a {type(found).__name__}, not a function or class that can be called"
         )
     inner = found
-    while isinstance(inner, partial):
+    while own.decorated and isinstance(inner, partial):  # made by a decorator
         inner = inner.func
     defined = str(getattr(inner, "__module__", None) or type(inner).__module__)
     if not _is_from(own, defined, module.__name__):
