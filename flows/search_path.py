@@ -12,7 +12,10 @@ _PROJECT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 def without_working_folder(entries: list[str]) -> list[str]:
     """The entries of a search path that are not the working folder; all of them where that is the project's own."""
-    here = os.path.realpath("")
+    try:
+        here = os.path.realpath("")
+    except FileNotFoundError:  # removed: nothing lies there
+        return entries
     if here == _PROJECT:
         return entries
     return [entry for entry in entries if os.path.realpath(entry) != here]

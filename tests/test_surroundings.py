@@ -241,3 +241,12 @@ def test_a_setting_of_a_library_that_is_none_is_one_line(tmp_path, setting, said
     done = flows_in(tmp_path, "run", "study.yaml", **setting)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith(f"error: {said}")
+
+
+def test_a_working_folder_that_was_removed_is_said_in_one_line(tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f"cd {tmp_path / 'gone'} && rmdir ../gone && exec {sys.executable} -m flows list model"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FEDSTUDY_HOME": "var"}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: the working folder is not there any more; change to one that is\n"
