@@ -11,7 +11,7 @@ from torch import nn
 
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
-from federated.run.cohort import sample_cohort
+from federated.run.clients.cohort import sample_cohort
 from federated.run.setup import Setup, prepare
 
 

@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.aggregators import Aggregator, weighted_sum
+from federated.algorithms import Heard, Tensors
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.metrics import Metrics
-from federated.run.cohort import sample_cohort, weights_of
+from federated.run.clients.client_half import received, terms_of
+from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.divergence import check_model, check_updates
 from federated.run.drift import Drift, drift, drift_metrics
 from federated.run.memory import (
     ALGORITHM,
     DOWNLINK,
-    UPLINK,
     ClientMemory,
     by_client,
     with_clients,
@@ -39,9 +41,15 @@ from federated.wire.uplink import Received, compress
 
 
 class Partial(NamedTuple):
-    """What a shard adds to its round: its share [P], float64 on the CPU, of the weighted mean update, and figures."""
+    """What a shard adds to its round.
 
-    mean_update: Tensor
+    update: on the CPU, its part [P] of the aggregate, float64; for a rule that must see the whole cohort, its updates,
+    float32 [c, P]. sent: its part [T] of the mean of what clients sent beside. weights: of its clients, float64 [c].
+    """
+
+    update: Tensor
+    sent: Tensors
+    weights: np.ndarray
     loss: float
     uplink: Traffic
     clipped_clients: int
@@ -145,18 +153,24 @@ def _communication(partials: Sequence[Partial], downlink: Traffic, num_parameter
 
 def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
-    terms = setup.algorithm.terms(state.server.get(ALGORITHM, {}), shard)
-    updates = setup.train(model, shard, state.round, terms)
+    terms = terms_of(setup, state, shard)
+    updates = setup.train(received(setup, state, model, shard), shard, state.round, terms)
     check_updates(setup, state.round, updates.deltas, shard, terms)
     return updates
 
 
 def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
     """Add the shards up and step the server. Raises Diverged where the model is not finite after it."""
-    mean_update = torch.stack([partial.mean_update for partial in partials]).sum(dim=0).to(state.parameters)
+    mean_update = _aggregated(setup.aggregator, partials).to(state.parameters)
     trainable = setup.model.num_trainable
+    names = dict.fromkeys(name for partial in partials for name in partial.sent)
+    heard = Heard(
+        mean_update[:trainable],
+        {name: _sum([partial.sent[name] for partial in partials]).to(state.parameters) for name in names},
+        sum(len(partial.weights) for partial in partials) / len(setup.eligible),
+    )
     server, stepped = setup.algorithm.update(
-        state.server.get(ALGORITHM, {}), state.parameters[:trainable], mean_update[:trainable]
+        state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
     )
     # Running statistics are averaged, whatever the algorithm does with gradients' sums.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
@@ -172,6 +186,18 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     )
 
 
+def _aggregated(aggregator: Aggregator, partials: Sequence[Partial]) -> Tensor:
+    """The update [P] of the whole cohort."""
+    if aggregator.linear:
+        return _sum([partial.update for partial in partials])
+    weights = np.concatenate([partial.weights for partial in partials])
+    return aggregator.reduce(weights, torch.cat([partial.update for partial in partials]))
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(dim=0)
+
+
 STAGES = Stages(train, compress, aggregate)
 
 
@@ -181,24 +207,21 @@ def _run_shard(
     started = time.perf_counter()
     updates = stages.train(setup, state, model, clients.tolist())
     trained = time.perf_counter()
-    received = stages.compress(setup, state, updates)
+    heard = stages.compress(setup, state, updates)
     measured = setup.config.evaluation.drift
     return Partial(
-        mean_update=weighted_sum(weights, received.decoded),
+        update=setup.aggregator.reduce(weights, heard.decoded) if setup.aggregator.linear else heard.decoded,
+        sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
+        weights=weights,
         loss=float(weights @ updates.losses.double().numpy()),
-        uplink=received.traffic,
-        clipped_clients=received.clipped_clients,
-        distortion=received.distortion,
+        uplink=heard.traffic,
+        clipped_clients=heard.clipped_clients,
+        distortion=heard.distortion,
         drift=drift(updates.deltas[:, : setup.model.num_trainable]) if measured else None,
-        clients={UPLINK: by_client(received.compressor_state, clients)},
+        clients={owner: by_client(rows, clients) for owner, rows in heard.memory.items()},
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,
     )
-
-
-def weighted_sum(weights: np.ndarray, decoded: Tensor) -> Tensor:
-    """Of a shard's updates [c, P], in double precision, [P]; einsum makes no copy of them in that precision."""
-    return torch.from_numpy(np.einsum("c,cp->p", weights, decoded.numpy()))
 
 
 def _shards(num_clients: int, size: int) -> list[slice]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from federated.algorithms import ALGORITHMS
+from federated.algorithms import ALGORITHMS, Heard
 from federated.config.run import RunConfig
 from federated.privacy import PRIVACY
 from federated.rounds import train_rounds
@@ -11,6 +11,9 @@ from federated.run.setup import initial_state, prepare
 
 ALGORITHM_ROWS = {
     "fedavg": [{}, {"server_learning_rate": 0.5}],
+    "fedadam": [{}, {"beta1": 0.0, "beta2": 0.0}],
+    "scaffold": [{}, {"server_learning_rate": 0.5}],
+    "fedper": [{}, {"personal": ["head"]}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
@@ -18,10 +21,20 @@ PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
 # Arguments that make an algorithm FedAvg; none do of one that counts votes.
 NEUTRAL = {"fedavg": {}, "fedprox": {"mu": 0.0}}
 VOTES = {"sign_majority"}
+OTHERWISE = {
+    "fedadam",
+    "scaffold",
+    "fedper",
+}  # no arguments make these FedAvg; their own tests say what they are
+
+
+def heard(update: torch.Tensor, **sent: torch.Tensor) -> Heard:
+    """What a server hears of a whole federation."""
+    return Heard(update, sent, 1.0)
 
 
 def test_every_registered_name_has_a_row():
-    assert set(ALGORITHM_ROWS) == set(NEUTRAL) | VOTES == set(ALGORITHMS)
+    assert set(ALGORITHM_ROWS) == set(NEUTRAL) | VOTES | OTHERWISE == set(ALGORITHMS)
     assert set(PRIVACY_ROWS) == set(PRIVACY)
 
 
@@ -31,8 +44,12 @@ def test_algorithm_is_pure_and_keeps_shape(name, arguments):
     parameters, mean_update = torch.randn(7), torch.randn(7)
     kept = parameters.clone(), mean_update.clone()
     state = algorithm.init(parameters)
-    _, first = algorithm.update(state, parameters, mean_update)
-    _, second = algorithm.update(state, parameters, mean_update)
+    told = heard(mean_update, **{name: torch.ones(7) for name in algorithm.client.hears})
+    before = {name: value.clone() for name, value in state.items()}
+    after, first = algorithm.update(state, parameters, told)
+    _, second = algorithm.update(state, parameters, told)
+    assert after.keys() == state.keys()
+    assert all(torch.equal(state[name], value) for name, value in before.items())
     assert torch.equal(first, second)
     assert first.shape == parameters.shape
     assert torch.equal(parameters, kept[0])
@@ -59,12 +76,15 @@ def test_neutral_algorithm_is_fedavg_bit_for_bit(name):
 def test_neutral_algorithm_adds_the_mean_update(name):
     algorithm = ALGORITHMS[name](**NEUTRAL[name])
     parameters, mean_update = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -1.0])
-    assert algorithm.update(algorithm.init(parameters), parameters, mean_update)[1].tolist() == [1.5, 1.0]
+    assert algorithm.update(algorithm.init(parameters), parameters, heard(mean_update))[1].tolist() == [
+        1.5,
+        1.0,
+    ]
 
 
 def test_server_learning_rate_scales_the_mean_update():
     algorithm = ALGORITHMS["fedavg"](server_learning_rate=0.5)
-    assert algorithm.update({}, torch.tensor([1.0]), torch.tensor([4.0]))[1].tolist() == [3.0]
+    assert algorithm.update({}, torch.tensor([1.0]), heard(torch.tensor([4.0])))[1].tolist() == [3.0]
 
 
 @pytest.mark.parametrize("mu", [-1.0, float("nan"), float("inf")])
@@ -77,7 +97,7 @@ def test_majority_moves_one_step_and_stays_where_votes_are_even():
     """Three clients vote (+ + -), (- - -) and, with an abstention, (+ -)."""
     votes = torch.tensor([[1.0, -1, 1], [1, -1, -1], [-1, -1, 0]])
     algorithm = ALGORITHMS["sign_majority"](server_learning_rate=0.5)
-    _, parameters = algorithm.update({}, torch.tensor([1.0, 1.0, 1.0]), votes.mean(dim=0))
+    _, parameters = algorithm.update({}, torch.tensor([1.0, 1.0, 1.0]), heard(votes.mean(dim=0)))
     assert parameters.tolist() == [1.5, 0.5, 1.0]
 
 
@@ -108,3 +128,36 @@ def test_clip_hand_worked():
 def test_bad_norm_is_refused(norm):
     with pytest.raises(ValueError, match="norm must be a finite number > 0"):
         PRIVACY["clip"](norm=norm)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, [0.099005049, 0.134605005, 0.225117971]),
+        ({"beta1": 0.0, "beta2": 0.0, "tau": 1e-12}, [0.1, 0.0, 0.1]),  # the sign's step
+    ],
+)
+def test_fedadam_hand_worked(arguments, expected):
+    """Mean updates 1, -0.5 and 1 from 0."""
+    algorithm = ALGORITHMS["fedadam"](**arguments)
+    parameters, found = torch.zeros(1, dtype=torch.float64), []
+    state = algorithm.init(parameters)
+    for update in (1.0, -0.5, 1.0):
+        state, parameters = algorithm.update(
+            state, parameters, heard(torch.tensor([update], dtype=torch.float64))
+        )
+        found.append(float(parameters))
+    assert found == pytest.approx(expected, rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta1": 1.0}, "beta1 must be a number from 0 to below 1, got 1.0"),
+        ({"beta2": float("nan")}, "beta2 must be a number from 0 to below 1, got nan"),
+        ({"tau": 0.0}, "tau must be a finite number > 0, got 0.0"),
+    ],
+)
+def test_fedadam_refuses_numbers_that_make_no_sense(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ALGORITHMS["fedadam"](**arguments)

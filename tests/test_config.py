@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federated.config.run import Cohort, RunConfig
+from federated.config.clients import Cohort
+from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, readable
 from federated.run.setup import prepare
 
@@ -25,6 +26,7 @@ CHANGES: dict[str, Any] = {
     "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
     "algorithm": "fedavg(0.5)",
+    "aggregator": "median",
     "local.epochs": 2,
     "local.steps": 5,
     "local.batch_size": None,

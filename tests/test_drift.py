@@ -104,6 +104,6 @@ def test_it_can_be_left_out_and_changes_nothing_of_the_training() -> None:
 
 
 def _cohort(setup) -> set[int]:  # type: ignore[no-untyped-def]
-    from federated.run.cohort import sample_cohort
+    from federated.run.clients.cohort import sample_cohort
 
     return set(sample_cohort(setup, 0).tolist())

@@ -481,6 +481,7 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         _study(
             name="dictionary-aimed",
             partitioner="target_heterogeneity(0.4)",
+            algorithm="scaffold",
             compression={"uplink": "qsgd(4)"},
         )
     )

@@ -131,6 +131,15 @@ def test_running_statistics_are_counted_both_ways(own: Any) -> None:
     assert (up.expected, down.expected) == sent(configs)
 
 
+@pytest.mark.parametrize("algorithm", ["scaffold", "fedper"])
+@pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
+def test_what_travels_beside_updates_and_what_stays_is_foreseen(algorithm: str, downlink: str) -> None:
+    configs = two_seeds(algorithm=algorithm, compression={"uplink": "qsgd(4)", "downlink": downlink})
+    up, down = foretold(configs)
+    assert (up.exact, down.exact) == (True, True)
+    assert (up.expected, down.expected) == sent(configs)
+
+
 def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: Path) -> None:
     """A budget of nothing: single steps of few clients, as for models whose rounds take seconds."""
     ways = {"uplink": "qsgd(4)", "dump": str(tmp_path / "dump")}

@@ -76,8 +76,9 @@ import torch
 from safetensors.torch import save_file
 from federated.config.run import RunConfig
 from federated.wire.payload_files import dump_folder
-from federated.rounds import Partial, aggregate, weighted_sum
-from federated.run.cohort import sample_cohort, weights_of
+from federated.aggregators import weighted_sum
+from federated.rounds import Partial, aggregate
+from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.setup import initial_state, prepare
 
 config = RunConfig.model_validate_json(sys.argv[1])
@@ -87,8 +88,9 @@ for done in range(config.rounds):
     cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
     files = [file for client in cohort for file in folder.glob(f"uplink-{client}-*.bin")]
     decoded = [setup.uplink.decode([file.read_bytes()], size)[0] for file in files]
-    total = weighted_sum(weights_of(cohort, setup), torch.stack(decoded))
-    partial = Partial(total, 0.0, {}, 0, {}, {}, 0.0, 0.0)
+    weights = weights_of(cohort, setup)
+    total = weighted_sum(weights, torch.stack(decoded))
+    partial = Partial(total, {}, weights, 0.0, {}, 0, {}, {}, 0.0, 0.0)
     state = aggregate(setup, state, [partial])
 save_file({"model": state.parameters}, sys.argv[2])
 """

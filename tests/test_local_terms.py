@@ -139,7 +139,7 @@ def test_one_clipped_step_is_as_long_as_its_bound(local_work):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_fedprox_minimises_the_loss_and_the_distance_to_what_was_received(engine, local_work):
     work = local_work("mlp", **LOCAL)
-    terms = ALGORITHMS["fedprox"](mu=0.5).terms({}, COHORT)
+    terms = ALGORITHMS["fedprox"](mu=0.5).terms({}, COHORT, {})
     updates = ENGINES[engine](work)(work.model.vector, COHORT, DONE, terms)
     _assert_close(updates, [_by_torch(work, client, mu=0.5) for client in COHORT])
 

@@ -21,6 +21,7 @@ ROOMS = (
     "models",
     "compressors",
     "algorithms",
+    "aggregators",
     "privacy",
     "networks",
     "metrics",

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from federated import rounds
+from federated.aggregators import weighted_sum
 from federated.compressors import HEADER_BYTES
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
-from federated.rounds import train_rounds, weighted_sum
-from federated.run.cohort import sample_cohort
+from federated.rounds import train_rounds
+from federated.run.clients.cohort import sample_cohort
 from federated.run.divergence import check_model
 from federated.run.setup import initial_state, prepare
 from federated.run.state import load, save

@@ -351,9 +351,9 @@ from federated.algorithms import Algorithm
 from federated.algorithms.local_terms import LocalTerms
 def mine():
     calls = []
-    def update(state, parameters, mean):
+    def update(state, parameters, heard):
         {update}
-    return Algorithm(init=lambda p: {init}, update=update, terms=lambda s, c: {terms})
+    return Algorithm(init=lambda p: {init}, update=update, terms=lambda state, clients, own: {terms})
 """
 
 ALGORITHMS = {
@@ -361,23 +361,23 @@ ALGORITHMS = {
         {"update": "return state, parameters[:3]"},
         r"update must return parameters float32 \[\d+\], got",
     ),
-    "another type": ({"update": "return state, (parameters + mean).double()"}, r"got float64"),
+    "another type": ({"update": "return state, (parameters + heard.update).double()"}, r"got float64"),
     "no pair": ({"update": "return parameters"}, r"update must return \(state, parameters\), got float32"),
     "NaN": ({"update": "return state, parameters / 0"}, r"update returns numbers that are not finite"),
     "in place": (
-        {"update": "return state, parameters.add_(mean)"},
+        {"update": "return state, parameters.add_(heard.update)"},
         r"update changes the parameters in place",
     ),
     "in place of the mean": (
-        {"update": "return state, parameters + mean.mul_(2)"},
+        {"update": "return state, parameters + heard.update.mul_(2)"},
         r"changes the mean update in place",
     ),
     "a counter of its own": (
-        {"update": "calls.append(1); return state, parameters + mean / len(calls)"},
+        {"update": "calls.append(1); return state, parameters + heard.update / len(calls)"},
         r"update returns something else when it is called again with the same arguments",
     ),
     "a counter that goes into the state": (
-        {"update": "calls.append(1); return {'n': torch.tensor(len(calls))}, parameters + mean"},
+        {"update": "calls.append(1); return {'n': torch.tensor(len(calls))}, parameters + heard.update"},
         r"update returns something else when it is called again",
     ),
     "terms that are drawn": (
@@ -397,7 +397,12 @@ ALGORITHMS = {
 @pytest.mark.parametrize("what", ALGORITHMS)
 def test_an_algorithm_is_held_to_its_promises(what, own):
     parts, message = ALGORITHMS[what]
-    source = {"update": "return state, parameters + mean", "init": "{}", "terms": "LocalTerms()", **parts}
+    source = {
+        "update": "return state, parameters + heard.update",
+        "init": "{}",
+        "terms": "LocalTerms()",
+        **parts,
+    }
     name = own(ALGORITHM.format(**source))
     with pytest.raises(OwnCodeFailed, match=message) as raised:
         prepare(config_of(algorithm=f"{name}:mine"))

@@ -22,9 +22,9 @@ from federated.local_training.vmapped import vmapped_trainer
 from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
 from federated.run.budget import centralised_training, in_turn, terms_in_turn
+from federated.run.clients.client_half import model_of
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState, load, save
-from federated.run.without_server import model_of
 from tests.conftest import config_of
 
 
@@ -72,7 +72,7 @@ def test_local_training_of_one_client_is_a_federation_of_that_client_alone(
 def test_every_client_alone_is_a_federation_of_that_client() -> None:
     """Six clients that take turns, against the engine's loop over one client at a time, from its own model."""
     state, setup = trained(training="local", rounds=5)
-    work = (setup.model, setup.loss, setup.inputs, setup.targets, setup.federation.clients)
+    work = (setup.model, setup.work.loss, setup.inputs, setup.targets, setup.federation.clients)
     train = loop_trainer(*work, setup.config.local, setup.config.rounds, setup.config.seed)
     for client in range(6):
         model = setup.initial_parameters
@@ -156,7 +156,7 @@ def test_with_too_few_turns_everybody_has_a_shorter_one() -> None:
     state, _ = trained(
         rounds=2, clients=8, cohort={"size": 1}, training="local", local={"epochs": 4, "batch_size": 16}
     )
-    assert sorted(state.clients) == list(range(8))
+    assert sorted(state.clients["own_model"]) == list(range(8))
 
 
 @pytest.mark.parametrize("training", ["centralised", "local"])
@@ -165,7 +165,7 @@ def test_an_empty_client_stays_out(training: str) -> None:
     state, setup = trained(**skewed, training=training)
     empty = np.flatnonzero(setup.federation.sizes == 0)
     assert len(empty)
-    assert not {*empty.tolist()} & state.clients.keys()
+    assert not {*empty.tolist()} & state.clients.get("own_model", {}).keys()
     assert "generalisation/test_accuracy" in evaluate(state, setup)
 
 
@@ -269,10 +269,17 @@ def test_what_needs_a_server_is_refused_without_one(changes: dict[str, object], 
 
 
 def test_more_models_than_memory_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federated.run.setup.machine_bytes", lambda: 20_000)
+    monkeypatch.setattr("federated.run.refusals.machine_bytes", lambda: 20_000)
     with pytest.raises(BadInput, match=r"training: local keeps a model for each of 6 clients, 0\.0 GB"):
         prepare(config_of(training="local"))
     prepare(config_of(training="centralised"))
+    for changes, who in (
+        ({"algorithm": "scaffold"}, "algorithm: scaffold"),
+        ({"compression": {"uplink": "error_feedback(sign)"}}, r"compression\.uplink: error_feedback"),
+    ):
+        with pytest.raises(BadInput, match=f"{who}.* keeps what it remembers for each of 6 clients"):
+            prepare(config_of(**changes))
+    prepare(config_of(algorithm="fedper"))
 
 
 def test_both_have_the_data_of_the_federated_run() -> None:

@@ -2,32 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.compressors.parts import Layout
 
 Tensors = dict[str, Tensor]
 """Name -> tensor."""
 Rows = dict[str, Tensor]
 """Name -> [c, ...], a row for each client of a shard."""
 ServerState = Tensors
-"""What the server remembers from round to round: name -> tensor. Empty for FedAvg."""
+"""What the server remembers from round to round. Empty for FedAvg."""
+
+
+class Heard(NamedTuple):
+    """What the server hears in a round.
+
+    update: [T], what the aggregator made of the clients' updates, by default their weighted mean.
+    sent: name -> [T], what clients sent beside their updates: the mean by the same weights.
+    share: the cohort's clients over all that can take part, in (0, 1].
+    """
+
+    update: Tensor
+    sent: Tensors
+    share: float
+
+
+class Trained(NamedTuple):
+    """What local training came to at the clients of a shard.
+
+    deltas: float32 [c, T], as a client itself knows them, before they are bounded or encoded.
+    reach: float64 [c], how far each would have moved along a gradient of one that does not change: without momentum,
+        its learning rate times its steps.
+    """
+
+    deltas: Tensor
+    reach: np.ndarray
+
+
+Finish = Callable[[ServerState, Rows, Trained], tuple[Rows, Rows]]
+
+
+class ClientHalf(NamedTuple):
+    """What an algorithm does at its clients beyond adding terms to their steps.
+
+    init: (clients, T) -> what clients remember that never took part, rows of zeros for most.
+    finish: after training, (server's state, own rows, Trained) -> (rows to remember, rows [c, T] to send beside the
+        update, as 32-bit floats); None: nothing of either.
+    hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
+    stays: layout -> names of the parameters that never leave a client: each has its own.
+    """
+
+    init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
+    finish: Finish | None = None
+    hears: tuple[str, ...] = ()
+    stays: Callable[[Layout], Collection[str]] = lambda layout: ()
 
 
 class Algorithm(NamedTuple):
     """A federated algorithm, pure.
 
-    init: parameters [P] -> the server's state before the first round.
-    update: (state, parameters [P], weighted mean update [P]) -> (new state, new parameters [P]).
-    terms: (state, clients) -> what these clients add to plain local SGD in the next round.
+    init: parameters [T] -> the server's state before the first round.
+    update: (state, parameters [T], Heard) -> (new state, new parameters [T]).
+    terms: (state, clients, their own rows) -> what these clients add to plain local SGD in the next round.
     votes: the updates must be votes, which only `sign(scale=one)` sends.
-    P: trainable parameters.
+    client: what it does at its clients besides.
+    T: trainable parameters.
     """
 
     init: Callable[[Tensor], ServerState]
-    update: Callable[[ServerState, Tensor, Tensor], tuple[ServerState, Tensor]]
-    terms: Callable[[ServerState, Sequence[int]], LocalTerms] = lambda state, clients: NO_TERMS
+    update: Callable[[ServerState, Tensor, Heard], tuple[ServerState, Tensor]]
+    terms: Callable[[ServerState, Sequence[int], Rows], LocalTerms] = lambda state, clients, own: NO_TERMS
     votes: bool = False
+    client: ClientHalf = ClientHalf()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from federated.algorithms.algorithm import Algorithm, ServerState
+from federated.algorithms.algorithm import Algorithm, Heard, ServerState
 from federated.foundation.scales import check_scale
 
 
@@ -18,7 +18,7 @@ def fedavg(server_learning_rate: float = 1.0) -> Algorithm:
     """
     check_scale("server_learning_rate", server_learning_rate)
 
-    def update(state: ServerState, parameters: Tensor, mean_update: Tensor) -> tuple[ServerState, Tensor]:
-        return state, parameters + server_learning_rate * mean_update
+    def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
+        return state, parameters + server_learning_rate * heard.update
 
     return Algorithm(init=lambda parameters: {}, update=update)

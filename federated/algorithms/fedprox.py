@@ -17,4 +17,4 @@ def fedprox(mu: float = 0.01, server_learning_rate: float = 1.0) -> Algorithm:
     the paper draws them by their share of the examples and averages plainly.
     """
     check_scale("mu", mu, zero=True)
-    return fedavg(server_learning_rate)._replace(terms=lambda state, clients: LocalTerms(proximal=mu))
+    return fedavg(server_learning_rate)._replace(terms=lambda state, clients, own: LocalTerms(proximal=mu))

@@ -38,11 +38,12 @@ Anchors = Annotated[
 ]
 """Of a study: which anchors it has."""
 
-OF_A_SERVER = ("algorithm", "compression", "network", "privacy", "stop")
+OF_A_SERVER = ("algorithm", "aggregator", "compression", "network", "privacy", "stop")
 """Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
 
 _NEUTRAL: dict[str, Any] = {
     "algorithm": "fedavg",
+    "aggregator": "mean",
     "compression": {},
     "network": None,
     "privacy": "none",
@@ -57,6 +58,7 @@ def check_without_server(config: RunConfig) -> None:
         return
     stated = {
         "algorithm": config.algorithm.label() != "fedavg",
+        "aggregator": config.aggregator.label() != "mean",
         "compression.uplink": config.compression.uplink.name != "none",
         "compression.downlink": config.compression.downlink.name != "none",
         "network": config.network is not None,

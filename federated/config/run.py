@@ -11,14 +11,16 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from federated.choices.choice import Choice
 from federated.choices.study_paths import absolute
 from federated.config.anchors import OF_A_SERVER, check_without_server
+from federated.config.clients import Cohort, Holdout
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation
 from federated.config.flat import flat
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
-from federated.extension_points.compatibility import check_votes, check_ways
+from federated.extension_points.compatibility import PartsOfRun, check_together, check_ways
 from federated.extension_points.kinds import (
+    AggregatorChoice,
     AlgorithmChoice,
     CompressorChoice,
     DatasetChoice,
@@ -27,52 +29,6 @@ from federated.extension_points.kinds import (
     PartitionerChoice,
     PrivacyChoice,
 )
-
-
-class Holdout(Frozen):
-    """What training never sees. It is set aside before anything looks at the data."""
-
-    test: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Share of all examples for the central test set; null: the data set's own test split, or 0.2",
-    )
-    client: float = Field(
-        0.0, ge=0, lt=1, description="Share of each client's examples that it keeps for evaluation"
-    )
-    unseen_clients: int = Field(
-        0, ge=0, description="Number of whole clients that never take part in training"
-    )
-    duplicates: Literal["ignore", "together"] = Field(
-        "ignore",
-        description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
-        "the central test set and in clients' own shares",
-    )
-
-
-class Cohort(Frozen):
-    """Who takes part in a round, and what each counts. Sampled without replacement, anew in every round."""
-
-    size: PositiveInt | None = Field(None, description="Clients a round; null: see fraction")
-    fraction: float | None = Field(
-        None, gt=0, le=1, description="Share of the clients a round; null, with no size: all"
-    )
-    weighting: Literal["examples", "uniform"] = Field(
-        "examples", description="An update counts by its client's examples, or all alike"
-    )
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Cohort:
-        if self.size is not None and self.fraction is not None:
-            raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
-        return self
-
-    def size_among(self, num_clients: int) -> int:
-        """Clients a round in a federation of `num_clients`; a fraction is rounded, to at least one."""
-        if self.size is not None:
-            return min(self.size, num_clients)
-        return max(1, round((self.fraction or 1.0) * num_clients))
 
 
 class Compression(Frozen):
@@ -133,6 +89,9 @@ class RunConfig(Frozen):
     holdout: Holdout = Field(default_factory=Holdout, description="What training never sees")
     model: ModelChoice = Field(description="The model that is trained")
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
+    aggregator: AggregatorChoice = Field(
+        "mean", description="How the cohort's updates become one, which the algorithm then uses"
+    )
     local: LocalTraining = Field(default_factory=LocalTraining, description="What a client does in a round")
     cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
     compression: Compression = Field(
@@ -168,8 +127,8 @@ class RunConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _votes_are_counted(self) -> RunConfig:
-        check_votes(self.algorithm, self.compression.uplink)
+    def _parts_go_together(self) -> RunConfig:
+        check_together(self.parts())
         return self
 
     @model_validator(mode="after")
@@ -211,6 +170,8 @@ class RunConfig(Frozen):
         Fields that came later are left out where they are at their default, so that older keys stay.
         """
         exclude = {**_WITHOUT_EFFECT, **fields}
+        if self.aggregator.label() == "mean":
+            exclude |= {"aggregator": True}
         if self.training == "federated":
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
@@ -225,6 +186,13 @@ class RunConfig(Frozen):
         if self.local.epochs is None:
             stated["local"]["epochs"] = 1
         return stated
+
+    def parts(self) -> PartsOfRun:
+        """The parts of which not all go together."""
+        personalised = self.evaluation.personalisation is not None
+        return PartsOfRun(
+            self.algorithm, self.aggregator, self.compression.uplink, self.privacy, personalised
+        )
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
@@ -242,11 +210,9 @@ _WITHOUT_EFFECT: dict[str, Any] = {
 
 __all__ = [
     "Choice",
-    "Cohort",
     "Compression",
     "Engine",
     "Evaluation",
-    "Holdout",
     "LocalTraining",
     "Orchestration",
     "Personalisation",

@@ -27,8 +27,8 @@ from federated.metrics.measures import (
     grouped_sums,
 )
 from federated.metrics.names import GAPS, gap_sign, higher_is_better
+from federated.run.clients.client_half import model_of
 from federated.run.state import RunState
-from federated.run.without_server import model_of
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
@@ -64,7 +64,7 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
 
     The outputs are those of the global model; with local training, of the model of the client that has the example.
     """
-    config, own = setup.config, setup.config.training == "local"
+    config, own = setup.config, setup.own_models
     make = evaluated_alone if own else evaluated_sets
     for name, part in make(setup.federation, config.evaluation.training_examples, config.seed).items():
         if own and part.sizes is not None:

@@ -134,7 +134,7 @@ def _work(setup: Setup) -> LocalWork:
     )
     return LocalWork(
         setup.model,
-        setup.loss,
+        setup.work.loss,
         setup.inputs,
         setup.targets,
         setup.federation.clients,

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.algorithms import Algorithm, ServerState
+from federated.aggregators import Aggregator
+from federated.algorithms import Algorithm, ClientHalf, Heard, Rows, ServerState, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import CohortState, Compressor
+from federated.compressors.parts import Layout
 from federated.foundation.errors import OwnCodeFailed
 from federated.privacy import Privacy
 from federated.user_code.containment import contained
@@ -47,18 +49,18 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
             state = algorithm.init(parameters)
         return _tensors(state, f"{what}: init must return a mapping of tensors")
 
-    def update(state: ServerState, parameters: Tensor, mean_update: Tensor) -> tuple[ServerState, Tensor]:
+    def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
         with contained(f"{what}: update fails"):
-            found: Any = algorithm.update(state, parameters, mean_update)
+            found: Any = algorithm.update(state, parameters, heard)
         if not isinstance(found, tuple) or len(found) != 2:
             raise OwnCodeFailed(f"{what}: update must return (state, parameters), got {_found(found)}")
         after, stepped = found
         _check_tensor(stepped, parameters, f"{what}: update must return parameters")
         return _tensors(after, f"{what}: update must return a state that is a mapping of tensors"), stepped
 
-    def terms(state: ServerState, clients: Sequence[int]) -> LocalTerms:
+    def terms(state: ServerState, clients: Sequence[int], own: Rows) -> LocalTerms:
         with contained(f"{what}: terms fails"):
-            found: Any = algorithm.terms(state, clients)
+            found: Any = algorithm.terms(state, clients, own)
         if not isinstance(found, LocalTerms):
             raise OwnCodeFailed(f"{what}: terms must return LocalTerms, got {_found(found)}")
         for field in ("rate_factors", "steps"):
@@ -68,7 +70,56 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
                 raise OwnCodeFailed(f"{what}: terms must give {field} {shapes}")
         return found
 
-    return algorithm._replace(init=init, update=update, terms=terms)
+    return algorithm._replace(
+        init=init, update=update, terms=terms, client=_held_client(what, algorithm.client)
+    )
+
+
+def _held_client(what: str, client: ClientHalf) -> ClientHalf:
+    def init(num_clients: int, num_parameters: int) -> Rows:
+        with contained(f"{what}: client.init fails"):
+            rows = client.init(num_clients, num_parameters)
+        return _rows(rows, num_clients, f"{what}: client.init must return a mapping of tensors")
+
+    def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
+        assert client.finish is not None
+        with contained(f"{what}: client.finish fails"):
+            found: Any = client.finish(state, own, trained)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise OwnCodeFailed(
+                f"{what}: client.finish must return (rows to keep, rows to send), got {_found(found)}"
+            )
+        kept, sent = (
+            _rows(rows, len(trained.deltas), f"{what}: client.finish must return mappings of tensors")
+            for rows in found
+        )
+        if kept.keys() != own.keys():
+            raise OwnCodeFailed(
+                f"{what}: client.finish must keep the rows that client.init makes, {_names(own)}, got {_names(kept)}"
+            )
+        return kept, sent
+
+    def stays(layout: Layout) -> frozenset[str]:
+        with contained(f"{what} cannot work with this model"):
+            return frozenset(client.stays(layout))
+
+    return client._replace(init=init, finish=None if client.finish is None else finish, stays=stays)
+
+
+def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:
+    """An aggregator whose `reduce` returns what `Aggregator` says. It raises OwnCodeFailed otherwise."""
+    what = f"aggregator: {name}"
+
+    def reduce(weights: np.ndarray, decoded: Tensor) -> Tensor:
+        with contained(f"{what}: reduce fails"):
+            found: Any = aggregator.reduce(weights, decoded)
+        if not isinstance(found, Tensor) or found.shape != decoded.shape[1:] or not found.is_floating_point():
+            raise OwnCodeFailed(
+                f"{what}: reduce must return one vector {list(decoded.shape[1:])}, got {_found(found)}"
+            )
+        return found
+
+    return aggregator._replace(reduce=reduce)
 
 
 def held_compressor(name: str, compressor: Compressor) -> Compressor:
@@ -130,6 +181,20 @@ def _tensors(state: object, must: str) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise OwnCodeFailed(f"{must}, got {_found(state)}")
     return dict(state)
+
+
+def _rows(found: object, num_clients: int, must: str) -> Rows:
+    rows = _tensors(found, must)
+    for name, value in rows.items():
+        if not value.dim() or len(value) != num_clients:
+            raise OwnCodeFailed(
+                f"{must} with a row for each of {num_clients} clients, got {name}: {_found(value)}"
+            )
+    return rows
+
+
+def _names(rows: Rows) -> str:
+    return ", ".join(rows) or "none"
 
 
 def _check_tensor(found: Any, like: Tensor, must: str) -> None:

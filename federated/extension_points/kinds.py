@@ -9,13 +9,20 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from data_partitioners import PARTITIONERS, Partitioner
 from data_partitioners.by_cluster import Encoder
+from federated.aggregators import AGGREGATORS, Aggregator
 from federated.algorithms import ALGORITHMS, Algorithm
 from federated.algorithms.schedules import SCHEDULES, Schedule
 from federated.choices.choice import Choice, Kind, choice_of
 from federated.choices.schema import schema_of
 from federated.compressors import COMPRESSORS, Compressor
 from federated.datasets import DATASETS
-from federated.extension_points.contracts import held_algorithm, held_compressor, held_privacy, held_schedule
+from federated.extension_points.contracts import (
+    held_aggregator,
+    held_algorithm,
+    held_compressor,
+    held_privacy,
+    held_schedule,
+)
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.privacy import PRIVACY, Privacy
@@ -33,17 +40,19 @@ PARTITIONER: Kind[Partitioner] = Kind(
 )
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
+AGGREGATOR: Kind[Aggregator] = Kind("aggregator", AGGREGATORS, product=Aggregator, held=held_aggregator)
 COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor, held=held_compressor)
 PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
-KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)
+KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, AGGREGATOR, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)
 
 DatasetChoice = choice_of(DATASET)
 PartitionerChoice = choice_of(PARTITIONER)
 ModelChoice = choice_of(MODEL)
 AlgorithmChoice = choice_of(ALGORITHM)
+AggregatorChoice = choice_of(AGGREGATOR)
 CompressorChoice = choice_of(COMPRESSOR)
 PrivacyChoice = choice_of(PRIVACY_MECHANISM)
 ScheduleChoice = choice_of(SCHEDULE)

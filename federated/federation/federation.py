@@ -17,7 +17,8 @@ from data_partitioners import Partition, checked
 from data_partitioners.heterogeneity import label_counts
 from data_partitioners.partition import Slices
 from federated.choices.choice import Choice
-from federated.config.run import Holdout, RunConfig
+from federated.config.clients import Holdout
+from federated.config.run import RunConfig
 from federated.datasets import Examples
 from federated.examples.duplicates import copies_among, own_copies_together
 from federated.federation.client_transforms import Changes, changes_of, ready_examples

@@ -51,7 +51,7 @@ def _timed_evaluation(setup: Setup, state: RunState) -> float:
 def _num_evaluated(setup: Setup) -> int:
     """Examples that go through a model, of all sets together."""
     config = setup.config
-    sets = evaluated_alone if config.training == "local" else evaluated_sets
+    sets = evaluated_alone if setup.own_models else evaluated_sets
     found = sets(setup.federation, config.evaluation.training_examples, config.seed)
     return sum(len(part.indices) for part in found.values())
 

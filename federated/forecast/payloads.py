@@ -12,10 +12,10 @@ from torch import Tensor
 from federated.compressors import Compressor
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
-from federated.run.cohort import sample_cohort
-from federated.run.setup import Setup
+from federated.run.clients.cohort import sample_cohort
+from federated.run.setup import Setup, initial_state
 from federated.wire.distortion import is_exact
-from federated.wire.downlink import replayed, worth_keeping
+from federated.wire.downlink import heard_beside, replayed, worth_keeping
 
 _SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
@@ -87,10 +87,12 @@ def lengths(codec: Compressor, rows: Tensor) -> list[int]:
 
 def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MARGIN) -> Amount:
     """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
-    rows = torch.stack(list(models)).cpu()
+    trainable = setup.model.num_trainable
+    models_sent = torch.stack(list(models))
+    moving = setup.travelling.of(models_sent[:, :trainable])
+    rows = torch.cat([moving, models_sent[:, trainable:]], dim=1).cpu()
     if setup.downlink.difference:
-        trainable = setup.model.num_trainable
-        rows = torch.diff(rows[:, :trainable], dim=0)
+        rows = torch.diff(moving.cpu(), dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
     others = unlike(setup.downlink, rows[-1])
     of_others = lengths(setup.downlink, others) if len(others) else []
@@ -102,11 +104,13 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
+    times = setup.cohort_size * setup.config.rounds
+    heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
     if not setup.downlink.difference:
-        return payload.times(setup.cohort_size * setup.config.rounds)
+        return Amount(*(each + heard for each in payload)).times(times)
     size, trainable = setup.model.vector.numel(), setup.model.num_trainable
-    (whole,) = lengths(none(), torch.zeros(1, trainable))
-    beside = lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0
+    (whole,) = lengths(none(), torch.zeros(1, setup.travelling.num_moving))
+    beside = heard + (lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0)
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.config.rounds, _MOST_REPLAYED)
     cohorts = [sample_cohort(setup, done).tolist() for done in range(rounds)]

@@ -26,8 +26,8 @@ from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
 from federated.rounds import STAGES, Stages, run_round, train
-from federated.run.cohort import sample_cohort
-from federated.run.memory import ALGORITHM
+from federated.run.clients.client_half import terms_of
+from federated.run.clients.cohort import sample_cohort
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.wire.uplink import Received, compress
@@ -166,28 +166,21 @@ class _Watch:
         return self._models or [setup.initial_parameters] * 2
 
     def uplink(self, setup: Setup) -> Amount:
-        """Bytes of a client's update, running statistics included."""
+        """Bytes of a client's update, and of what it sends beside it."""
         trainable = setup.model.num_trainable
-        rows = (
-            self._updates[-1][:1, :trainable] if self._updates else setup.initial_parameters[None, :trainable]
-        )
-        found = lengths(setup.uplink, torch.cat([rows, unlike(setup.uplink, rows[0])]))
-        beside = (
-            (self._sent[-1] if self._sent else found[0]) - found[0]
-            if setup.model.vector.numel() > trainable
-            else 0
-        )
+        rows = self._updates[-1][:1] if self._updates else setup.initial_parameters[None]
+        moving = setup.travelling.of(rows[:, :trainable])
+        found = lengths(setup.uplink, torch.cat([moving, unlike(setup.uplink, moving[0])]))
+        has_more = setup.model.vector.numel() > trainable or setup.algorithm.client.finish is not None
+        beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 
     def _train(self, steps: int | None) -> Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]:
         def limited(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
             if steps is None:
                 return train(setup, state, model, shard)
-            terms = replace(
-                setup.algorithm.terms(state.server.get(ALGORITHM, {}), shard),
-                steps=np.full(len(shard), steps),
-            )
-            short = setup.algorithm._replace(terms=lambda server, clients: terms)
+            terms = replace(terms_of(setup, state, shard), steps=np.full(len(shard), steps))
+            short = setup.algorithm._replace(terms=lambda server, clients, own: terms)
             return train(replace(setup, algorithm=short), state, model, shard)
 
         return limited

@@ -13,13 +13,12 @@ from torch import Tensor
 from federated.algorithms.algorithm import Tensors
 from federated.local_training import Updates
 from federated.run.budget import in_turn
+from federated.run.clients.client_half import model_of, own_model
 from federated.run.memory import OWN_MODEL, with_clients
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
-
-_PARAMETERS = "parameters"
 
 Train = Callable[["Setup", RunState, Tensor, Sequence[int]], Updates]
 """The stage of a round that trains: (setup, state, models [c, P], holders) -> updates."""
@@ -52,13 +51,7 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
         if setup.config.training == "centralised":
             parameters = trained[0]
         else:
-            models |= {holder: {_PARAMETERS: row.clone()} for holder, row in zip(shard, trained, strict=True)}
+            models |= {holder: own_model(row.clone()) for holder, row in zip(shard, trained, strict=True)}
     clients = with_clients(state.clients, [{OWN_MODEL: models}])
     after = replace(state, round=state.round + 1, parameters=parameters, clients=clients)
     return after, Turn(holders, np.concatenate(losses), np.concatenate(norms))
-
-
-def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
-    """The model [P] of a holder: the initial one, or with centralised training the only one, until it has its own."""
-    own = state.clients.get(OWN_MODEL, {}).get(holder)
-    return state.parameters if own is None else own[_PARAMETERS]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.algorithms import Algorithm
+from federated.aggregators import Aggregator
+from federated.algorithms import Algorithm, Heard, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
@@ -44,19 +45,24 @@ def try_schedule(name: str, make: Callable[[], Schedule], rounds: int) -> None:
 def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: Sequence[int]) -> None:
     """One round of the server with small updates. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
     what = f"algorithm: {name}"
-    mean, given = _updates(parameters)[0], parameters.clone()
-    state = algorithm.init(given)
-    terms = algorithm.terms(state, clients)
+    updates, given = _updates(parameters)[: len(clients)], parameters.clone()
+    state, client = algorithm.init(given), algorithm.client
+    own = client.init(len(clients), parameters.numel())
+    terms = algorithm.terms(state, clients, own)
+    trained = Trained(updates, np.full(len(clients), _SIZE))
+    sent = {} if client.finish is None else client.finish(state, own, trained)[1]
+    mean = updates[0]
+    heard = Heard(mean, {name: rows.mean(dim=0) for name, rows in sent.items()}, 1.0)
     kept = {key: value.clone() for key, value in state.items()}
     arguments = {"the parameters": (given, parameters), "the mean update": (mean, mean.clone())}
-    after, stepped = algorithm.update(state, given, mean)
+    after, stepped = algorithm.update(state, given, heard)
     arguments |= {f"the state's {key}": (state[key], value) for key, value in kept.items()}
     _check_unchanged(f"{what}: update", arguments)
     if not torch.isfinite(stepped).all():
         raise OwnCodeFailed(f"{what}: update returns numbers that are not finite for small finite updates")
-    later, again = algorithm.update(state, given, mean)
+    later, again = algorithm.update(state, given, heard)
     _check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
-    _check_pure(f"{what}: terms", _tensors(terms), _tensors(algorithm.terms(state, clients)))
+    _check_pure(f"{what}: terms", _tensors(terms), _tensors(algorithm.terms(state, clients, own)))
 
 
 def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> None:
@@ -92,6 +98,26 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
             f"privacy: {name}: clip returns numbers that are not finite for small finite updates"
         )
     _check_pure(f"privacy: {name}: clip", {"updates": bounded}, {"updates": privacy.clip(updates)[0]})
+
+
+def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> None:
+    """Small updates of as many parameters [P] as the run's, reduced. Raises OwnCodeFailed."""
+    what, updates, weights = (
+        f"aggregator: {name}: reduce",
+        _updates(parameters).cpu(),
+        np.full(_CLIENTS, 1 / _CLIENTS),
+    )
+    before = updates.clone()
+    reduced, again = (aggregator.reduce(weights, updates) for _ in range(2))
+    _check_unchanged(what, {"the updates": (updates, before)})
+    if not torch.isfinite(reduced).all():
+        raise OwnCodeFailed(f"{what} returns numbers that are not finite for small finite updates")
+    _check_pure(what, {"update": reduced}, {"update": again})
+    parts = aggregator.reduce(weights[:1], updates[:1]) + aggregator.reduce(weights[1:], updates[1:])
+    if aggregator.linear and not torch.allclose(reduced.double(), parts.double(), rtol=1e-4, atol=1e-7):
+        raise OwnCodeFailed(
+            f"{what} says that it is linear, but two shards added up are not the whole cohort"
+        )
 
 
 _IMPURE = (

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm
 from federated.choices.choice import Choice
 from federated.compressors import Compressor
@@ -19,7 +20,13 @@ from federated.models import initial_module
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 from federated.privacy import Privacy
-from federated.trials.functions import try_algorithm, try_compressor, try_privacy, try_schedule
+from federated.trials.functions import (
+    try_aggregator,
+    try_algorithm,
+    try_compressor,
+    try_privacy,
+    try_schedule,
+)
 from federated.trials.model import Sizes, Tried, check_parameters, try_model
 from federated.user_code.containment import is_own, title
 from federated.user_code.permission import explained
@@ -38,6 +45,7 @@ class Products(NamedTuple):
     uplink: Compressor
     downlink: Compressor
     privacy: Privacy
+    aggregator: Aggregator
 
 
 def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torch.device) -> FlatModel:
@@ -87,6 +95,8 @@ def try_products(config: RunConfig, products: Products, parameters: Tensor) -> N
             try_compressor(title(choice), compressor, parameters)
     if is_own(config.privacy):
         try_privacy(title(config.privacy), products.privacy, parameters)
+    if is_own(config.aggregator):
+        try_aggregator(title(config.aggregator), products.aggregator, parameters)
 
 
 def _module(config: RunConfig, inputs: Tensor, num_outputs: int) -> nn.Module:

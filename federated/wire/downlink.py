@@ -14,7 +14,7 @@ from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
-from federated.run.memory import DOWNLINK
+from federated.run.memory import ALGORITHM, DOWNLINK
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.distortion import downlink_distortion
@@ -42,18 +42,36 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     Whole: one payload, sent to each. As a difference: see `_differences`.
     """
     send = _differences if setup.downlink.difference else _whole
-    sent, measured = send(setup, state, cohort), setup.config.compression.quality
-    quality = downlink_distortion(setup.downlink, state.parameters, sent[0]) if measured else {}
-    return Broadcast(*sent, quality)
+    (model, parcels, remembered), measured = send(setup, state, cohort), setup.config.compression.quality
+    quality = downlink_distortion(setup.downlink, state.parameters, model) if measured else {}
+    if beside := heard_beside(setup, state):
+        parcels = [[*parcel, *beside.items()] for parcel in parcels]
+    return Broadcast(model, parcels, remembered, quality)
+
+
+def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
+    """What clients hear of the algorithm's state beside the model: 32-bit floats, which arrive as they were."""
+    server, names = state.server.get(ALGORITHM, {}), setup.algorithm.client.hears
+    return {name: none().encode({}, server[name].reshape(1, -1), ())[0][0] for name in names}
 
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
-    num_parameters = state.parameters.numel()
-    fresh = setup.downlink.init(1, num_parameters)
-    (payload,), _ = setup.downlink.encode(fresh, state.parameters[None], [numbers])
-    decoded = setup.downlink.decode([payload], num_parameters)[0]
-    return decoded.to(state.parameters), [[("model", payload)]] * len(cohort), {}
+    trainable = setup.model.num_trainable
+    moving = torch.cat(
+        [setup.travelling.of(state.parameters[None, :trainable]), state.parameters[None, trainable:]], 1
+    )
+    fresh = setup.downlink.init(*moving.shape)
+    (payload,), _ = setup.downlink.encode(fresh, moving, [numbers])
+    decoded = setup.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
+    return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
+
+
+def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:
+    """The model [P] of what travelled of it and arrived; what stays with clients is as the server has it."""
+    trainable, moving = setup.model.num_trainable, setup.travelling.num_moving
+    whole = setup.travelling.back(moved[None, :moving], state.parameters[:trainable])[0]
+    return torch.cat([whole, moved[moving:]])
 
 
 def _differences(
@@ -68,7 +86,8 @@ def _differences(
     of batch normalisation travel beside it as 32-bit floats: quantised, a variance turns negative.
     """
     trainable = setup.model.num_trainable
-    target, statistics = state.parameters[:trainable], state.parameters[trainable:]
+    target = setup.travelling.of(state.parameters[None, :trainable])[0]
+    statistics = state.parameters[trainable:]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
     payloads = _payloads(kept)
@@ -80,7 +99,7 @@ def _differences(
         (beside,), _ = none().encode({}, statistics[None], ())
         parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
     model = torch.cat([kept["reference"].to(state.parameters), statistics])
-    return model, parcels, {**kept, **_stored(payloads), "held": held}
+    return _model(setup, state, model), parcels, {**kept, **_stored(payloads), "held": held}
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:

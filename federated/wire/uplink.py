@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from federated.algorithms import Rows
 from federated.compressors import CohortState
 from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
+from federated.run.clients.client_half import finished
 from federated.run.memory import UPLINK, rows_of
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -23,43 +25,49 @@ from federated.wire.payload_files import dump
 class Received(NamedTuple):
     """What the server hears from a shard.
 
-    decoded: updates as the server reads them, float32 [c, P] on the CPU; compressor_state: what its clients remember;
+    decoded: updates as the server reads them, float32 [c, P] on the CPU; sent: what it reads beside them, name ->
+    [c, T]; memory: owner -> what these clients remember from now on;
     traffic: bytes by part and client; clipped_clients: how many updates were bounded before encoding;
     distortion: how far what was decoded is from the bounded updates, where it is measured.
     """
 
     decoded: Tensor
-    compressor_state: CohortState
+    sent: Rows
+    memory: dict[str, Rows]
     traffic: Traffic
     clipped_clients: int
     distortion: Distortion
 
 
 def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
-    """Bound, encode, count, decode.
+    """Bound, encode, count, decode; what an algorithm sends beside the update travels as plain 32-bit floats.
 
     Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
     floats: bounded or quantised, a variance could turn negative.
     """
     trainable = setup.model.num_trainable
-    bounded, clipped = setup.privacy.clip(updates.deltas[:, :trainable])
-    clients = updates.client_ids.tolist()
+    moving, clients = setup.travelling.num_moving, updates.client_ids.tolist()
+    memory, sending = finished(setup, state, updates)
+    bounded, clipped = setup.privacy.clip(setup.travelling.of(updates.deltas[:, :trainable]))
     numbers = Generators(setup.config.seed, Purpose.COMPRESSION, state.round, clients)
-    payloads, remembered = setup.uplink.encode(
-        _remembered(setup, state, clients, trainable), bounded, numbers
-    )
-    decoded = setup.uplink.decode(payloads, trainable).to("cpu", torch.float32)
-    statistics, beside = _plain(updates.deltas[:, trainable:])
-    whole = torch.cat([decoded, statistics], dim=1) if beside else decoded
+    payloads, remembered = setup.uplink.encode(_remembered(setup, state, clients, moving), bounded, numbers)
+    decoded = setup.uplink.decode(payloads, moving).to("cpu", torch.float32)
+    whole = setup.travelling.back(decoded, decoded.new_zeros(trainable))
+    beside = {name: _plain(rows) for name, rows in sending.items()}
+    if updates.deltas.shape[1] > trainable:
+        statistics = _plain(updates.deltas[:, trainable:])
+        whole = torch.cat([whole, statistics.rows], dim=1)
+        beside = {"statistics": statistics, **beside}
     parcels = [
-        [("update", payload), *(("statistics", other) for other in beside[at : at + 1])]
+        [("update", payload), *((part, plain.payloads[at]) for part, plain in beside.items())]
         for at, payload in enumerate(payloads)
     ]
     dump(setup.config, state.round, "uplink", clients, parcels)
     measured = setup.config.compression.quality
     return Received(
         decoded=whole,
-        compressor_state=remembered,
+        sent={name: beside[name].rows for name in sending},
+        memory={**memory, UPLINK: remembered},
         traffic=weighed(parcels),
         clipped_clients=int(clipped.sum()),
         distortion=_quality(setup, state, bounded, decoded, remembered, clients) if measured else {},
@@ -89,12 +97,16 @@ def _quality(
     return {**found, "bias_share": bias_share(update[0].cpu(), decoded[0], second[0])}
 
 
-def _plain(rows: Tensor) -> tuple[Tensor, list[bytes]]:
-    """(rows [c, n] as the server reads them, payloads) sent as 32-bit floats; nothing at all where n is 0."""
-    if not rows.shape[1]:
-        return rows, []
+class _Plain(NamedTuple):
+    """What travels as 32-bit floats: rows [c, n] as the server reads them, and a payload of each."""
+
+    rows: Tensor
+    payloads: list[bytes]
+
+
+def _plain(rows: Tensor) -> _Plain:
     payloads, _ = none().encode({}, rows, ())
-    return none().decode(payloads, rows.shape[1]), payloads
+    return _Plain(none().decode(payloads, rows.shape[1]), payloads)
 
 
 def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:

@@ -37,10 +37,13 @@ def _kind(kind: Kind[Any]) -> str:
 def _own(kind: Kind[Any]) -> str:
     """How a function of a person's own is called."""
     if kind.given is None:
-        return f"A {kind.name} of your own: `module:function`, a factory like those below.\n"
+        return (
+            f"{article(kind.name)} {kind.name} of your own: `module:function`, a factory like those below.\n"
+        )
     given = f"`({', '.join(kind.given)})`, then " if kind.given else ""
     return (
-        f"A {kind.name} of your own: `module:function`, called with {given}its arguments in the study file.\n"
+        f"{article(kind.name)} {kind.name} of your own: `module:function`, called with {given}its arguments in the "
+        "study file.\n"
     )
 
 
@@ -66,3 +69,8 @@ def _escaped(text: str) -> str:
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [part.replace("<", "&lt;").replace("*", "\\*") for part in parts[::2]]
     return "".join(parts)
+
+
+def article(noun: str) -> str:
+    """The indefinite article that a sentence begins with."""
+    return "An" if noun[0] in "aeiou" else "A"

@@ -33,8 +33,8 @@ def log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: 
 
 
 def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
-    # With local training there is no one model that stands for the run.
-    saved_as = "none" if setup.config.training == "local" else log_model(run_id, state, setup)
+    # Where clients have models of their own there is no one model that stands for the run.
+    saved_as = "none" if setup.own_models else log_model(run_id, state, setup)
     pictures = {
         **federation_pictures(setup.federation),
         "learning_curves.png": png(learning_curves(_so_far(run, state, setup))),
@@ -69,7 +69,7 @@ def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:
     """The parameters by name, as a file to read, where there are few enough for that."""
-    if state.parameters.numel() > _READABLE_PARAMETERS or setup.config.training == "local":
+    if state.parameters.numel() > _READABLE_PARAMETERS or setup.own_models:
         return {}
     setup.model.load(state.parameters)
     named = {name: value.tolist() for name, value in setup.model.module.named_parameters()}

@@ -61,6 +61,12 @@ ROWS: tuple[Row, ...] = (
         meaning="running statistics of batch normalisation, where they travel by themselves",
     ),
     row(
+        lower("communication/{uplink,downlink}/variate_bytes"),
+        unit="bytes",
+        when=EACH_ROUND,
+        meaning="control variates of scaffold, 32-bit floats beside updates and models",
+    ),
+    row(
         lower("communication/{uplink,downlink}/metadata_bytes"),
         unit="bytes",
         when=EACH_ROUND,

@@ -1,0 +1,21 @@
+"""How the updates of a cohort become one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+
+class Aggregator(NamedTuple):
+    """A rule, pure.
+
+    reduce: (weights float64 [C] that sum to one, decoded updates float32 [C, P] on the CPU) -> [P].
+    linear: a sum over clients, so that a cohort can be reduced shard by shard, each with its part of the weights, and
+        added up. All others are shown the whole cohort at once, which takes its updates' memory.
+    """
+
+    reduce: Callable[[np.ndarray, Tensor], Tensor]
+    linear: bool = False

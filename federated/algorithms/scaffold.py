@@ -1,0 +1,44 @@
+"""SCAFFOLD: control variates correct the drift of clients whose data differ."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Rows, ServerState, Trained
+from federated.algorithms.local_terms import LocalTerms
+from federated.foundation.scales import check_scale
+
+
+def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
+    """Add c - c_i to every local gradient: what all clients' gradients are in the mean, less what this client's are.
+
+    server_learning_rate: what the mean update is multiplied by.
+
+    Karimireddy et al. 2020, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", algorithm 1, option II:
+    after its steps a client has c_i + (received - trained) / (rate x steps) - c, and the server adds the mean of the
+    changes times the share of clients that took part. All start at zero. With momentum we divide by how far the steps
+    reach and not by their number, else c_i grows without end, as the correction is part of the gradient that momentum
+    gathers. Both means have the same weights: with `cohort.weighting: examples` the paper's plain mean of the variates
+    would lead to another optimum than the updates'. Both ways carry a second vector of 32-bit floats, which is counted
+    and is not compressed; every client that has taken part is remembered with one.
+    """
+    check_scale("server_learning_rate", server_learning_rate)
+
+    def init(parameters: Tensor) -> ServerState:
+        return {"variate": torch.zeros_like(parameters)}
+
+    def terms(state: ServerState, clients: object, own: Rows) -> LocalTerms:
+        return LocalTerms(correction=state["variate"] - own["variate"])
+
+    def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
+        reach = torch.from_numpy(trained.reach).to(trained.deltas)[:, None]
+        after = own["variate"] - state["variate"] - trained.deltas / reach
+        return {"variate": after}, {"variate": after - own["variate"]}
+
+    def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
+        variate = state["variate"] + heard.share * heard.sent["variate"]
+        return {"variate": variate}, parameters + server_learning_rate * heard.update
+
+    client = ClientHalf(lambda c, t: {"variate": torch.zeros(c, t)}, finish, hears=("variate",))
+    return Algorithm(init, update, terms, client=client)

@@ -1,0 +1,59 @@
+"""The parts of a config that say who takes part, and what is held out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from federated.config.section import Frozen
+
+
+class Holdout(Frozen):
+    """What training never sees. It is set aside before anything looks at the data."""
+
+    test: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of all examples for the central test set; null: the data set's own test split, or 0.2",
+    )
+    client: float = Field(
+        0.0, ge=0, lt=1, description="Share of each client's examples that it keeps for evaluation"
+    )
+    unseen_clients: int = Field(
+        0, ge=0, description="Number of whole clients that never take part in training"
+    )
+    duplicates: Literal["ignore", "together"] = Field(
+        "ignore",
+        description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
+        "the central test set and in clients' own shares",
+    )
+
+
+class Cohort(Frozen):
+    """Who takes part in a round, and what each counts. Sampled without replacement, anew in every round."""
+
+    size: PositiveInt | None = Field(None, description="Clients per round; null: see fraction")
+    fraction: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the clients that take part in a round; null, with no size: all",
+    )
+    weighting: Literal["examples", "uniform"] = Field(
+        "examples",
+        description="Weight of a client's update in the mean: its number of training examples, or the same for all",
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Cohort:
+        if self.size is not None and self.fraction is not None:
+            raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
+        return self
+
+    def size_among(self, num_clients: int) -> int:
+        """Clients a round in a federation of `num_clients`; a fraction is rounded, to at least one."""
+        if self.size is not None:
+            return min(self.size, num_clients)
+        return max(1, round((self.fraction or 1.0) * num_clients))

@@ -1,0 +1,81 @@
+"""What can only be refused once the data, the clients and the model are there."""
+
+from __future__ import annotations
+
+from data_partitioners import Partition
+from federated.algorithms.travelling import Travelling
+from federated.config.local import LocalTraining
+from federated.config.run import RunConfig
+from federated.federation.federation import Federation
+from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.local_training.memory import machine_bytes
+from federated.metrics.names import metric_names
+from federated.models.flat_model import FlatModel
+from federated.trials import Products
+from federated.user_code.containment import title
+
+
+def check_cohort(config: RunConfig, federation: Federation) -> None:
+    """Raise BadInput where a cohort would be larger than the federation."""
+    size, available = config.cohort.size, len(federation.clients)
+    if size is not None and size > available:
+        raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
+
+
+def check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -> None:
+    """Raise BadInput where the rule watches what is not measured. own_models: unseen clients have none."""
+    sets = federation.held_out_sets()
+    sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
+    allowed = metric_names(federation.examples.task, sizes)
+    if config.stop is not None and config.stop.metric not in allowed:
+        raise BadInput(
+            f"stop.metric: {config.stop.metric!r} is not measured here; allowed: {', '.join(allowed)}"
+        )
+
+
+def check_personalisation(config: RunConfig, federation: Federation) -> None:
+    """Raise BadInput where fine-tuned models have nothing to be evaluated on."""
+    if config.evaluation.personalisation is not None and not any(map(len, federation.own_held_out)):
+        raise BadInput(
+            "evaluation.personalisation is evaluated on each client's own held-out examples, and there are none; "
+            f"state holdout.client (now {config.holdout.client}), such as 0.2"
+        )
+
+
+def check_memory(
+    config: RunConfig, products: Products, num_clients: int, model: FlatModel, moves: Travelling
+) -> None:
+    """Raise BadInput where what is remembered of clients that take part would fill half of the machine's memory."""
+    up, algorithm = config.compression.uplink.label(), config.algorithm.label()
+    each = {
+        f"compression.uplink: {up} keeps what it remembers": products.uplink.init(1, moves.num_moving),
+        f"algorithm: {algorithm} keeps what it remembers": products.algorithm.client.init(
+            1, model.num_trainable
+        ),
+        f"algorithm: {algorithm} keeps a part of the model": {"parameters": model.vector[moves.staying]},
+    }
+    instead = "use fewer clients or a smaller model"
+    if config.training == "local":
+        each = {"training: local keeps a model": {"parameters": model.vector}}
+        instead += ", or anchors: [centralised]"
+    sizes = {
+        what: num_clients * sum(t.numel() * t.element_size() for t in rows.values())
+        for what, rows in each.items()
+    }
+    what = max(sizes, key=lambda name: sizes[name])
+    if sum(sizes.values()) > (machine := machine_bytes()) // 2:
+        raise BadInput(
+            f"{what} for each of {num_clients:,} clients, {sizes[what] / 1e9:,.1f} GB in all, and this machine has "
+            f"{machine / 1e9:,.1f} GB; {instead}"
+        )
+
+
+def check_no_batch_of_one(config: RunConfig, holders: Partition, local: LocalTraining) -> None:
+    """Raise OwnCodeFailed where a client would have to train on a single example and the model cannot."""
+    for name, size in zip(holders.names, holders.sizes.tolist(), strict=True):
+        if size and 1 in (size, size % (local.batch_size or size), local.batch_size):
+            raise OwnCodeFailed(
+                f"model: {title(config.model)} cannot train on a batch of one example (batch normalisation?), and "
+                f"client {name} with {size} examples would have one; change local.batch_size "
+                f"(now {local.batch_size}), the partitioner, or the normalisation"
+            )
