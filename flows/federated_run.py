@@ -20,7 +20,7 @@ from federated.run.state import RunState
 from federated.study.study import Run
 from flows.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
-from tasks.rounds import opaque, opened
+from tasks.rounds import Opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.history import Record, log_history, recording
 from tasks.tracking.outcome import log_outcome
@@ -54,14 +54,14 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
         # Cores are for clients side by side: beside a busy neighbour, two threads in one product can take
         # thirty times as long as one, and they add up in another order.
         torch.set_num_threads(1)
-        setup = opened(rounds.prepare(opaque(run.config)))
+        setup = rounds.prepare(Opaque(run.config)).value
         tracking.log_data(run_id, run.config, setup.federation)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:
             first = checkpoints.first_state(setup, resume, warn)
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
             state, ended_by = _train(run, setup, first, record, keep)
-        log_outcome(run_id, opaque(run), opaque(state), opaque(setup), ended_by)
+        log_outcome(run_id, Opaque((run, state, setup)), ended_by)
         seconds = time.perf_counter() - started
         spent = _where_time_goes(state, len(first.history))
         beside = seconds - sum(spent.values())
@@ -138,15 +138,13 @@ class _Segments:
                     break
             return now
 
-        return opened(rounds.train_and_evaluate(state.round + 1, ends[-1], opaque(work)))
+        return rounds.train_and_evaluate(state.round + 1, ends[-1], Opaque(work)).value
 
     def _segment(
         self, state: RunState, last: int, train: rounds.Train, evaluate: rounds.Evaluate
     ) -> RunState:
         try:
-            state = opened(
-                train(opaque(state), opaque(self._setup), state.round + 1, last, opaque(self._on_round))
-            )
+            state = train(Opaque(state), Opaque(self._setup), state.round + 1, last, self._on_round).value
         except Diverged as error:
             self._record(error.history)
             raise

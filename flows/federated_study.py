@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
 
 from federated.forecast import forecast_study
 from federated.forecast.overheads import remember
@@ -31,7 +32,6 @@ from flows.news_line import Address, news_line, report_to
 from flows.process_pool import Processes, end_with_parent
 from flows.progress import Progress, notify, tell
 from flows.runtime import write_nothing_about_lost_logs
-from tasks.rounds import opaque
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome
 from tasks.tracking.concluding import conclude_when_possible
@@ -134,7 +134,7 @@ def _run_several(
 ) -> dict[str, str]:
     """Several at a time, each in a process of its own; one whose process dies is tried once more."""
     arguments = [
-        {"run": opaque(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
+        {"run": quote(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
     ]
 
     def died(at: int) -> bool:

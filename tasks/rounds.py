@@ -1,17 +1,16 @@
 """What Prefect sees of a run: thin tasks around the functions of `federated`.
 
-Setups and states are handed over through `opaque`, so that Prefect neither walks into them nor hashes them. No
-task changes its arguments, so a retry meets the same objects.
+Setups and states are handed over as `Opaque`, so that Prefect neither walks into them nor hashes them. No task changes
+its arguments, so a retry meets the same objects.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Generic, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.utilities.annotations import quote
 
 from federated import rounds
 from federated.config.run import RunConfig
@@ -27,67 +26,68 @@ from federated.wire import uplink as wire
 
 T = TypeVar("T")
 OnRound = Callable[[RunState], None]
-Train = Callable[[RunState, Setup, int, int, OnRound], RunState]
-Evaluate = Callable[[RunState, Setup, int], Metrics]
+Train = Callable[["Opaque[RunState]", "Opaque[Setup]", int, int, OnRound], "Opaque[RunState]"]
+Evaluate = Callable[["Opaque[RunState]", "Opaque[Setup]", int], Metrics]
 
 
-def opaque(value: T) -> T:
-    """The value as an argument or result of a task that Prefect hands over as it is.
+class Opaque(Generic[T]):
+    """A value that Prefect hands over as it is: an argument or a result of a task, which it does not look into."""
 
-    A task receives such an argument as the value itself; the caller opens such a result with `opened`.
-    """
-    return cast(T, quote(value))
-
-
-def opened(result: T) -> T:
-    """The value behind an opaque result."""
-    return cast(T, cast(Any, result).unquote())
+    def __init__(self, value: T) -> None:
+        self.value = value
 
 
 @task(name="prepare", task_run_name="load data, hand it out, make the model", cache_policy=NO_CACHE)
 @masked_errors()
-def prepare(config: RunConfig) -> Setup:
-    """All that a run works with; opaque."""
-    return opaque(setup.prepare(config))
+def prepare(config: Opaque[RunConfig]) -> Opaque[Setup]:
+    """All that a run works with."""
+    return Opaque(setup.prepare(config.value))
 
 
 @task(name="train", task_run_name="train rounds {first}-{last}", cache_policy=NO_CACHE)
 @masked_errors()
-def train_segment(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
-    """The rounds between two evaluations, all in this one task run; opaque."""
-    return opaque(rounds.train_rounds(state, setup, last, on_round=on_round))
+def train_segment(
+    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
+) -> Opaque[RunState]:
+    """The rounds between two evaluations, all in this one task run."""
+    return _trained(state, setup, last, on_round)
 
 
-def train_stages(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
+def train_stages(
+    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
+) -> Opaque[RunState]:
     """The same rounds, every stage of each a task run of its own: for rounds that take seconds."""
-    state, setup, on_round = opened(state), opened(setup), opened(on_round)
-    return opaque(rounds.train_rounds(state, setup, last, _STAGES, on_round))
+    return Opaque(rounds.train_rounds(state.value, setup.value, last, _STAGES, on_round))
 
 
 @task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
 @masked_errors()
-def evaluate(state: RunState, setup: Setup, done: int) -> Metrics:
+def evaluate(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
     """Metrics of the global model on every held-out set."""
-    with own_code_named(setup.config):
-        return evaluation.evaluate(state, setup)
+    return evaluate_plainly(state, setup, done)
 
 
-def train_plainly(state: RunState, setup: Setup, first: int, last: int, on_round: OnRound) -> RunState:
-    """A segment that is part of a task run; opaque, as the others."""
-    state, setup, on_round = opened(state), opened(setup), opened(on_round)
-    return opaque(rounds.train_rounds(state, setup, last, on_round=on_round))
+def train_plainly(
+    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
+) -> Opaque[RunState]:
+    """A segment that is part of a task run."""
+    return _trained(state, setup, last, on_round)
 
 
-def evaluate_plainly(state: RunState, setup: Setup, done: int) -> Metrics:
+def _trained(state: Opaque[RunState], setup: Opaque[Setup], last: int, on_round: OnRound) -> Opaque[RunState]:
+    return Opaque(rounds.train_rounds(state.value, setup.value, last, on_round=on_round))
+
+
+def evaluate_plainly(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
     """An evaluation that is part of a task run."""
-    with own_code_named(opened(setup).config):
-        return evaluation.evaluate(opened(state), opened(setup))
+    with own_code_named(setup.value.config):
+        return evaluation.evaluate(state.value, setup.value)
 
 
 def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
     """The state with its evaluation, the seconds that took and `more` in the history."""
     started = time.perf_counter()
-    metrics = evaluate(opaque(state), opaque(setup), state.round)
+    metrics = evaluate(Opaque(state), Opaque(setup), state.round)
     timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
     return replace(state, history=state.history.then((state.round, timed)))
 
@@ -96,12 +96,12 @@ def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics |
     name="train and evaluate", task_run_name="train and evaluate rounds {first}-{last}", cache_policy=NO_CACHE
 )
 @masked_errors()
-def train_and_evaluate(first: int, last: int, work: Callable[[], RunState]) -> RunState:
-    """Segments of rounds with an evaluation after each, which are too short for task runs of their own; opaque.
+def train_and_evaluate(first: int, last: int, work: Opaque[Callable[[], RunState]]) -> Opaque[RunState]:
+    """Segments of rounds with an evaluation after each, which are too short for task runs of their own.
 
     last: the last round at most; a stop rule may end the work before.
     """
-    return opaque(work())
+    return Opaque(work.value())
 
 
 def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
@@ -109,11 +109,11 @@ def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
 
     @task(name=name, cache_policy=NO_CACHE)
     @masked_errors()
-    def run(setup: Setup, arguments: tuple[object, ...]) -> T:
-        with own_code_named(setup.config):
-            return opaque(function(setup, *arguments))
+    def run(setup: Opaque[Setup], arguments: Opaque[tuple[object, ...]]) -> Opaque[T]:
+        with own_code_named(setup.value.config):
+            return Opaque(function(setup.value, *arguments.value))
 
-    return lambda setup, *arguments: opened(run(opaque(setup), opaque(arguments)))
+    return lambda setup, *arguments: run(Opaque(setup), Opaque(arguments)).value
 
 
 _STAGES = Stages(

@@ -17,6 +17,7 @@ from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.study.study import Run
 from federated.user_code.containment import own_code_named
+from tasks.rounds import Opaque
 from tasks.tracking import runs
 from tasks.tracking.history import log_history
 from tasks.tracking.model import log_model
@@ -26,8 +27,9 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 @masked_errors()
-def log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
+def log_outcome(run_id: str, outcome: Opaque[tuple[Run, RunState, Setup]], ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
+    run, state, setup = outcome.value
     with own_code_named(setup.config):
         _log_outcome(run_id, run, state, setup, ended_by)
 
