@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from data_partitioners.assignment import drawn_counts, equal_sizes, owners_of
 from data_partitioners.classes import checked_bins, classes_of
-from data_partitioners.dealing import drawn_counts, equal_sizes, owners_of
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from data_partitioners.assignment import Mix, drawn_counts, owners_of
 from data_partitioners.classes import Classes, checked_bins, classes_of
-from data_partitioners.dealing import Mix, drawn_counts, owners_of
-from data_partitioners.filling import checked_min_size, filled_up
+from data_partitioners.minimum_size import checked_min_size, filled_up
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 

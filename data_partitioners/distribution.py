@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from data_partitioners.assignment import apportioned, drawn_counts, owners_of
 from data_partitioners.classes import Classes, checked_bins, classes_of
-from data_partitioners.dealing import apportioned, drawn_counts, owners_of
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.assignment import Mix, drawn_counts, equal_sizes, owners_of
 from data_partitioners.classes import Classes, classes_of
 from data_partitioners.client_dirichlet import check_concentration, dirichlet_rows
-from data_partitioners.dealing import Mix, drawn_counts, equal_sizes, owners_of
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 

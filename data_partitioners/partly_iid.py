@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.assignment import apportioned, equal_sizes
 from data_partitioners.compose import as_skew
-from data_partitioners.dealing import apportioned, equal_sizes
 from data_partitioners.partition import Partition, Partitioner, Pool, Slices, by_owner, stated_number
 from data_partitioners.skew import Skew
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from data_partitioners.filling import checked_min_size
+from data_partitioners.minimum_size import checked_min_size
 from data_partitioners.size_law import sizes_of_shares
 from data_partitioners.skew import Skew
 

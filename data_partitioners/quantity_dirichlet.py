@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_partitioners.client_dirichlet import check_concentration, dirichlet_rows
-from data_partitioners.filling import checked_min_size
+from data_partitioners.minimum_size import checked_min_size
 from data_partitioners.size_law import sizes_of_shares
 from data_partitioners.skew import Skew
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.assignment import equal_sizes
 from data_partitioners.classes import checked_bins, classes_of
-from data_partitioners.dealing import equal_sizes
 from data_partitioners.partition import Partition, Pool, by_owner, numbered, stated_number
 from data_partitioners.skew import Skew
 

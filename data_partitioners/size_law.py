@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_partitioners.dealing import apportioned
-from data_partitioners.filling import check_possible
+from data_partitioners.assignment import apportioned
+from data_partitioners.minimum_size import check_possible
 
 
 def sizes_of_shares(shares: np.ndarray, total: int, min_size: int, partitioner: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from data_partitioners.dealing import apportioned
+from data_partitioners.assignment import apportioned
 from data_partitioners.skew import Skew
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_partitioners.dealing import equal_sizes
+from data_partitioners.assignment import equal_sizes
 from data_partitioners.partition import Partition, Pool, Slices, numbered, stated_number
 from data_partitioners.transform import Transform
 

@@ -15,8 +15,8 @@ from data_partitioners.classes import classes_of
 from data_partitioners.heterogeneity.label_counts import label_counts
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES, client_label_measures
 from data_partitioners.heterogeneity.sizes import size_gini, size_variation
-from data_partitioners.one_parameter import ONE_PARAMETER, OneParameter
 from data_partitioners.partition import Partition, Partitioner, Pool, stated_number
+from data_partitioners.tunable import ONE_PARAMETER, OneParameter
 
 SIZE_MEASURES: dict[str, Callable[[np.ndarray], float]] = {
     "size_gini": size_gini,

@@ -13,7 +13,7 @@ from federated.study.extent import check_number_of_seeds
 from federated.user_code.containment import contain_exits
 from flows.beginning import command_begins
 from flows.display import shown
-from flows.ending import Commands, end, end_on_sigterm, exit_code
+from flows.exit import Commands, end, end_on_sigterm, exit_code
 from flows.runtime import PrefectAway, configure
 from flows.screen import console
 

@@ -28,9 +28,9 @@ from federated.user_code.containment import contain_exits
 from flows.beginning import take_beginning
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
-from flows.news_line import Address, news_line, report_to
 from flows.process_pool import Processes, end_with_parent
 from flows.progress import Progress, notify, tell
+from flows.progress_channel import Address, progress_channel, report_to
 from flows.runtime import write_nothing_about_lost_logs
 from tasks.tracking import runs as tracking
 from tasks.tracking.comparison import StudyOutcome
@@ -142,7 +142,7 @@ def _run_several(
         return bool(found(lambda: finished_before(parent_run_id, [runs[at]])))
 
     try:
-        with news_line() as address, Processes(workers, _begin, (address, workers), died) as processes:
+        with progress_channel() as address, Processes(workers, _begin, (address, workers), died) as processes:
             states = processes.run(_run_in_process, arguments, again={"resume": True})
     except (KeyboardInterrupt, TerminationSignal):
         tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from data_partitioners import Pool
-from data_partitioners.dealing import apportioned
+from data_partitioners.assignment import apportioned
 from data_partitioners.log_normal_sizes import log_normal_sizes
 from data_partitioners.power_law_sizes import power_law_sizes
 from data_partitioners.quantity_dirichlet import quantity_dirichlet

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from federated.machine.folders import database_url
 from flows.interpreter import nearest, settled
-from flows.news_line import news_line
+from flows.progress_channel import progress_channel
 from flows.search_path import without_working_folder
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +81,7 @@ def test_a_line_of_news_needs_no_short_temporary_folder(tmp_path, monkeypatch):
     long = tmp_path / ("x" * 150)
     long.mkdir()
     monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: str(long))
-    with news_line() as address:
+    with progress_channel() as address:
         assert address[0] == "127.0.0.1"
 
 

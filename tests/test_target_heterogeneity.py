@@ -12,9 +12,9 @@ from data_partitioners import Partition, Pool
 from data_partitioners.heterogeneity import label_counts
 from data_partitioners.heterogeneity.sizes import size_gini
 from data_partitioners.iid import iid
-from data_partitioners.one_parameter import ONE_PARAMETER, OneParameter
 from data_partitioners.partition import Partitioner, numbered
 from data_partitioners.target_heterogeneity import nearest, target_heterogeneity
+from data_partitioners.tunable import ONE_PARAMETER, OneParameter
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 300))
 POOL = Pool(len(LABELS), LABELS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_partitioners.one_parameter import ONE_PARAMETER
+from data_partitioners.tunable import ONE_PARAMETER
 from federated.choices.choice import Choice
 from federated.choices.text import summands
 from federated.config.dotted_paths import as_mapping

@@ -28,10 +28,10 @@ from tasks.tracking import runs
 from tasks.tracking.failures import answered
 from tasks.tracking.forecasts import forecast_and_fact
 from tasks.tracking.limits import LONGEST_TAG
-from tasks.tracking.parents import Parent, find_parents, parent_of, results_below
 from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.search import results_of_study
 from tasks.tracking.store import comparison_url
+from tasks.tracking.studies import Parent, find_parents, parent_of, results_below
 from tasks.tracking.telling import address, tell
 from tasks.tracking.views import save_view, view_url
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from data_partitioners.heterogeneity.label_skew import DIVERGENCES
-from data_partitioners.one_parameter import ONE_PARAMETER
+from data_partitioners.tunable import ONE_PARAMETER
 from federated.metrics.names import metric_label
 from federated.report.figures.clients.fingerprint_table import in_words
 from federated.report.figures.legends import line_of

@@ -18,7 +18,7 @@ Address: TypeAlias = tuple[str, int]
 
 
 @contextmanager
-def news_line() -> Iterator[Address]:
+def progress_channel() -> Iterator[Address]:
     """The address of a line whose news are told in this process. At the end, all that was sent has been told."""
     closing = Event()
     # Not a socket file, whose path may be no longer than 107 bytes: TMPDIR may be.

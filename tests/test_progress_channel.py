@@ -8,8 +8,8 @@ from multiprocessing.connection import Client
 import pytest
 
 from flows import progress
-from flows.news_line import news_line, report_to
 from flows.progress import Progress, listen_with, tell
+from flows.progress_channel import progress_channel, report_to
 
 
 def _send(address, run, rounds):
@@ -45,7 +45,7 @@ def _together(*targets):
 
 @pytest.mark.slow
 def test_all_news_of_all_processes_have_been_told_when_the_line_closes(heard):
-    with news_line() as address:
+    with progress_channel() as address:
         _together((_send, address, "a", 100), (_send, address, "b", 50))
     for run, rounds in (("a", 100), ("b", 50)):
         assert [news.round for news in heard if news.run == run] == list(range(rounds))
@@ -54,20 +54,20 @@ def test_all_news_of_all_processes_have_been_told_when_the_line_closes(heard):
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_in_the_middle_of_a_message_stops_nobody(heard):
-    with news_line() as address:
+    with progress_channel() as address:
         _together((_die_while_sending, address), (_send, address, "a", 20))
         _together((_send, address, "b", 3))
     assert sorted(news.run for news in heard) == ["a"] * 20 + ["b"] * 3 + ["doomed"]
 
 
 def test_a_line_that_nobody_calls_closes():
-    with news_line():
+    with progress_channel():
         pass
 
 
 @pytest.mark.slow
 def test_a_stranger_without_the_key_is_turned_away_and_stops_nobody(heard):
-    with news_line() as address:
+    with progress_channel() as address:
         with pytest.raises((EOFError, OSError, multiprocessing.AuthenticationError)):
             Client(address, authkey=b"guessed")
         _together((_send, address, "a", 2))
