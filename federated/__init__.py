@@ -1,1 +1,1 @@
-"""How: federated learning in pure torch and numpy; knows neither Prefect nor MLflow."""
+"""Federated learning in pure torch and numpy; independent of Prefect and MLflow."""

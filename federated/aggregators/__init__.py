@@ -1,4 +1,4 @@
-"""Aggregators by name: how a cohort's updates become one vector. The registry is the table of contents."""
+"""Aggregators by name: rules that combine a cohort's updates into one vector. The registry is the table of contents."""
 
 from collections.abc import Callable
 

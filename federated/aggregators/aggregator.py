@@ -1,4 +1,4 @@
-"""How the updates of a cohort become one vector."""
+"""The interface of an aggregator, which combines the updates of a cohort into one vector."""
 
 from __future__ import annotations
 

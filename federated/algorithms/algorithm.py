@@ -1,4 +1,4 @@
-"""What a federated algorithm is: what its clients add to local SGD, and what its server makes of their updates."""
+"""The interface of a federated algorithm: additions to local SGD, and the server's use of the clients' updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an algorithm adds to the clients' plain steps in a round."""
+"""The terms that an algorithm adds to the clients' plain SGD steps in a round."""
 
 from __future__ import annotations
 

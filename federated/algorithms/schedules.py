@@ -1,4 +1,4 @@
-"""How the clients' learning rate changes over the rounds."""
+"""Schedules of the clients' learning rate over the rounds."""
 
 from __future__ import annotations
 

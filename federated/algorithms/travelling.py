@@ -1,4 +1,4 @@
-"""Which parameters of a model travel, and which stay with each client."""
+"""The split of a model's parameters into those that are sent and those that stay with each client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments that a study file states, against what a factory takes."""
+"""Checks of the arguments in a study file against the parameters of a factory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A choice as a person reads it in names of arms, tables and messages."""
+"""The short label of a choice in names of arms, tables and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a path in a study file means."""
+"""File paths in study files: variables, relative paths, and short labels."""
 
 from __future__ import annotations
 

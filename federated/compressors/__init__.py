@@ -1,4 +1,4 @@
-"""How an update becomes bytes. The registry is the table of contents."""
+"""Compressors by name: encodings of updates as bytes. The registry is the table of contents."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a compressor is: three pure functions on a cohort matrix, and the header every payload starts with."""
+"""The interface of a compressor, three pure functions on a cohort matrix, and the header of every payload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a payload is put together from: which numbers travel, how they become bytes, how bytes get fewer.
+"""The parts of a compressor: reduction to fewer numbers, coding of numbers as bytes, lossless compression of bytes.
 
 One client at a time: what one does to a vector of a million numbers is vectorised, and in the processor's cache
 more often than a whole cohort would be.

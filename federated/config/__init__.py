@@ -1,1 +1,1 @@
-"""What one run may state."""
+"""The config of one run, section by section."""

@@ -1,4 +1,4 @@
-"""What tells runs apart: a short hash of all that their config states."""
+"""The run key: a short hash of a config's content, which identifies a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part of a config is."""
+"""The base class of every section of a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choices of a run that are a person's own code."""
+"""The choices of a run that are the user's own code."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a model does, for whom, on which data."""
+"""Evaluation of models: on held-out data, by client, and after fine-tuning."""

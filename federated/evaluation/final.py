@@ -1,4 +1,4 @@
-"""What the end of a run says about its model: intervals of the gaps, every client, every class, calibration."""
+"""The detailed evaluation at the end of a run: intervals of the gaps, clients, classes, calibration."""
 
 from __future__ import annotations
 

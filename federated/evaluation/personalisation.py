@@ -1,4 +1,4 @@
-"""What a client gains by fine-tuning the global model on its own training examples, on its own held-out ones.
+"""The gain of each client from fine-tuning the global model on its own training examples.
 
 Wang et al. 2019, "Federated evaluation of on-device personalization" (arXiv:1910.10252): each client's training part to
 fine-tune, its held-out part to compare before and after. Yu, Bagdasaryan and Shmatikov 2020, "Salvaging federated

@@ -1,4 +1,4 @@
-"""What the model is evaluated on: the held-out sets and a sample of the training examples, by client."""
+"""The sets for evaluation: the held-out sets and a sample of the training examples, grouped by client."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every data set becomes: inputs, targets and who holds them."""
+"""Examples: inputs, targets and natural clients, the common form of every data set."""

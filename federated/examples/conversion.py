@@ -1,4 +1,4 @@
-"""What arrays of any make become: the dtype alone decides what a value means.
+"""Conversion of arrays to examples; the dtype alone decides how values are read.
 
 inputs: unsigned bytes stay (images, scaled to [0, 1] when a batch is made); floats and booleans become
     float32; every other integer is a token, int64 and >= 0 - store whole-numbered features as floats.

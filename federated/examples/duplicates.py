@@ -1,4 +1,4 @@
-"""Examples that occur more than once: on which sides of a split their copies are, and how to keep them on one.
+"""Duplicate examples: counting them across a split, and keeping each group on one side.
 
 Contents are numbers that are equal where examples have the same inputs (`Examples.contents`). Targets play no part: a
 model that has seen an example with one label has seen it.

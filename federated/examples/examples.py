@@ -1,4 +1,4 @@
-"""Examples: what every data set becomes, whoever loaded it."""
+"""Examples: the common form of every data set."""
 
 from __future__ import annotations
 

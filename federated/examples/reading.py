@@ -1,4 +1,4 @@
-"""How a data set was read: what each column became, which task was found, and what looks like a mistake."""
+"""The record of how a data set was read: columns, inferred task, and warnings about likely mistakes."""
 
 from __future__ import annotations
 

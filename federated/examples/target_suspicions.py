@@ -1,4 +1,4 @@
-"""What looks like a mistake in the column to predict."""
+"""Warnings about likely mistakes in the target column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The column to predict: classes or numbers, and a word where that could be meant otherwise."""
+"""The target column as classes or numbers, with a warning where both readings are plausible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's own data set function may return."""
+"""Conversion of the result of a user's data set function to Examples."""
 
 from __future__ import annotations
 

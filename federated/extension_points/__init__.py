@@ -1,1 +1,1 @@
-"""What a study can choose by name, what each choice must return, and which do not go together."""
+"""The extension points of a study: registries, contracts of the parts, and incompatible combinations."""

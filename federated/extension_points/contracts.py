@@ -1,4 +1,4 @@
-"""What a person's own factories return, held at every call to what its kind promises."""
+"""Contracts of user-defined parts, whose results are checked at every call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The extension points: which registry answers for which word of a study file."""
+"""The extension points: the registry behind each field of a study file."""
 
 from __future__ import annotations
 

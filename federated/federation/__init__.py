@@ -1,1 +1,1 @@
-"""Who holds what, what is held out, and how unlike the clients are."""
+"""Federations: the partition of the examples among clients, the held-out sets, and the heterogeneity of the clients."""

@@ -1,4 +1,4 @@
-"""Feature and concept skew applied: what each client does to the examples it holds."""
+"""Feature and concept skew: apply each client's transforms to the examples it holds."""
 
 from __future__ import annotations
 

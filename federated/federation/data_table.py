@@ -1,4 +1,4 @@
-"""How the data of a study were read, as a table: which task was found, and what became of each column."""
+"""A table of how the data of a study were read: the inferred task, and each column."""
 
 from __future__ import annotations
 

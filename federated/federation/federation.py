@@ -1,4 +1,4 @@
-"""Federation: the examples, who holds which, and what is held out - before any training."""
+"""Federation: the examples, their partition among clients, and the held-out sets, fixed before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is set aside before training: the central test set, whole unseen clients, each client's own share."""
+"""The held-out sets: the central test set, whole unseen clients, and a share of each client's examples."""
 
 from __future__ import annotations
 

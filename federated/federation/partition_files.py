@@ -1,4 +1,4 @@
-"""Who holds what as a file: of a federation, for another study or as an artifact of a run."""
+"""Files of a federation's partition, for reuse in another study or as an artifact of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What depends on the data and the partition alone is made once, and shared by all runs that have them."""
+"""A cache for values that depend only on the data and its partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a partitioner sees of the examples."""
+"""The pool of examples that a partitioner distributes."""
 
 from __future__ import annotations
 

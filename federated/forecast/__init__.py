@@ -1,4 +1,4 @@
-"""Before a study runs: what it will take, and what cannot work or is likely a mistake."""
+"""The forecast of a study before it runs: time, memory and bytes, and warnings about likely mistakes."""
 
 from federated.forecast.forecast import LONG_SECONDS, forecast_study
 from federated.forecast.payloads import Amount

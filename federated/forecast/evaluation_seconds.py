@@ -1,4 +1,4 @@
-"""What one evaluation takes, from evaluations of a few of the examples where all would take too long."""
+"""The time of one evaluation, extrapolated from subsets where all examples would take too long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study will take: runs, wall time, memory and bytes, arm by arm, from short probes of its settings."""
+"""The forecast of a study: runs, wall time, memory and bytes of each arm, from short probes of its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes with a run beside its rounds on this machine, kept from study to study under the home folder."""
+"""Measured overheads of a run outside its rounds, remembered between studies."""
 
 from __future__ import annotations
 

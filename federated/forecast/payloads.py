@@ -1,4 +1,4 @@
-"""How many bytes travel: sizes of payloads that were really encoded, summed over the rounds to come."""
+"""The number of bytes that a run will send: sizes of payloads encoded in a probe, summed over the rounds."""
 
 from __future__ import annotations
 

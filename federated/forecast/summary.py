@@ -1,4 +1,4 @@
-"""What a forecast says of a study and of each of its arms."""
+"""The content of a forecast, for a study and for each of its arms."""
 
 from __future__ import annotations
 

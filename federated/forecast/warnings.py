@@ -1,4 +1,4 @@
-"""What cannot work in a run, or is likely a mistake, in plain sentences that name the field and its value.
+"""Warnings about settings of a run that cannot work or are likely a mistake; each names the field and its value.
 
 Nothing is trained for it: all of it is in the config and in who holds what.
 """

@@ -1,4 +1,4 @@
-"""How much work a round is, in full batches: what a probe's measurements are scaled by."""
+"""The work of a round in full batches, by which a probe's measurements are scaled."""
 
 from __future__ import annotations
 

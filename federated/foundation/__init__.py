@@ -1,1 +1,1 @@
-"""Errors, texts, limits and keyed randomness. Knows nothing of learning."""
+"""Errors, texts, limits and keyed randomness; independent of machine learning."""

@@ -1,4 +1,4 @@
-"""Addresses as they may be shown: without the names, passwords and tokens that people put into them."""
+"""Addresses in displayable form, without user names, passwords and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors a person meets: what was asked for cannot be done, or a run left the rails."""
+"""The errors that users see: a request that cannot be met, or a run that diverged."""
 
 from __future__ import annotations
 

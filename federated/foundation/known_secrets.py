@@ -1,4 +1,4 @@
-"""The passwords, tokens and keys of this process's environment, in the ways in which a text may write them."""
+"""The passwords, tokens and keys in this process's environment, in every form in which a text may contain them."""
 
 from __future__ import annotations
 

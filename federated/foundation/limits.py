@@ -1,4 +1,4 @@
-"""How large a study may be. Whatever is larger is refused at once, with what was asked and the limit.
+"""Limits on the size of a study. A larger one is refused at once, with the requested size and the limit.
 
 docs/limits.md says why each is what it is; a test holds the two together.
 """

@@ -1,4 +1,4 @@
-"""What libraries say, without secrets: their exceptions, log records and output hold addresses, passwords and all.
+"""Removal of secrets, such as passwords in addresses, from errors, log records and output of libraries.
 
 Nobody knows where each of them puts one, so nothing is mended where it arises. There are three places by which their
 words leave this process, and each has one door: `mask_logs` for log records, `masked_errors` for what our tasks and

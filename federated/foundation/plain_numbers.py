@@ -1,4 +1,4 @@
-"""Numbers in a study that are numbers: no truth is one, and no float beyond what a float tells apart is whole."""
+"""Strict numbers in a study: booleans are not numbers, and floats too large to be exact are not integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that a model's parameters are computed with, which have 32 bits."""
+"""Checks that a number which scales a model's parameters fits in 32-bit floating point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of a person's on their way to where not every character or length is allowed.
+"""User-supplied texts adapted to places that restrict characters or length.
 
 Names come from study files, tables and error messages: of any length, in any script, with brackets, quotes, newlines
 or the escape sequences of a terminal. Each place that limits them has one function that makes them fit: here those

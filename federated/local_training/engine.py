@@ -1,4 +1,4 @@
-"""Which engine trains a run."""
+"""The choice of the engine that trains a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short race between engines, whose outcome is kept, so that a run that is resumed goes on as it began."""
+"""A short timing of candidate engines; the winner is cached, so that a resumed run uses the same one."""
 
 from __future__ import annotations
 

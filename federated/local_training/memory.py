@@ -1,4 +1,4 @@
-"""How many clients fit in memory at a time."""
+"""The number of clients that fit in memory at a time."""
 
 from __future__ import annotations
 

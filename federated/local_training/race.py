@@ -1,4 +1,4 @@
-"""Two ways to the same numbers: which of them is quicker here and now is found out while the work is done."""
+"""Choose between two equivalent trainers by timing them during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and locks on files, which the system takes from whoever dies."""
+"""Atomic file writes, and file locks that the operating system releases when a process dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everything lives that a study leaves behind."""
+"""The folder of all files that a study leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers on this machine are asked directly, whatever proxy a person's environment names."""
+"""Direct connections to servers on this machine, bypassing any proxy in the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a study needs, and how much there is; MB are 10^6 bytes, as everywhere."""
+"""The memory that a study needs, and the memory of the machine. 1 MB is 10^6 bytes, as everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to say, in one line, of a server that should be MLflow or Prefect and does not answer as it should."""
+"""One-line error messages about a server that should be MLflow or Prefect and does not answer as expected."""
 
 from __future__ import annotations
 

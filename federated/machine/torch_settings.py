@@ -1,4 +1,4 @@
-"""What is set for all of torch, which a person's own code must leave as it found it: every run computes with it."""
+"""Torch's global settings, which user code must leave unchanged because every run computes with them."""
 
 from __future__ import annotations
 

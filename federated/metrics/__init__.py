@@ -1,4 +1,4 @@
-"""What a number means, and how it is computed."""
+"""The metrics: their meaning and their computation."""
 
 Metrics = dict[str, float]
 """Metric name, as in mlflow/README.md -> value."""

@@ -1,4 +1,4 @@
-"""Whether the model's confidence can be trusted, and which classes it takes for which."""
+"""Calibration of the model's confidence, and its confusion between classes."""
 
 from __future__ import annotations
 

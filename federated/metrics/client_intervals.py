@@ -1,4 +1,4 @@
-"""Intervals over clients that hold for few of them, with sizes and gains as unequal as clients' are.
+"""Intervals over clients that are valid for few clients with very unequal sizes and gains.
 
 A percentile interval of resampled clients, which is usual, covers 84 % with 5 clients and 89 % with 10 whose gains are
 normal. Student's, with the degrees of freedom that unequal sizes leave (Bell and McCaffrey 2002; Imbens and Kolesar

@@ -1,4 +1,4 @@
-"""The unit in which lengths of time read well."""
+"""Durations in a readable unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric's name means: which metrics a run has, which way is better, and the range of their values."""
+"""The names of metrics: those that a run has, which direction is better, and the range of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is: a function of the input shape and the number of outputs that makes an untrained module."""
+"""The interface of a model: a function from input shape and number of outputs to an untrained module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch is to a model: inputs ready for it, and the loss of its outputs."""
+"""Model inputs and losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated clock: how long the measured bytes of a round would have taken on a network.
+"""The simulated clock: the time that the measured bytes of a round would have taken on a network.
 
 All it reads is in the metrics of a round, and its random numbers depend on the seed and the round alone, so
 that the time of a finished run on any other network is exactly what a run on it would have logged.

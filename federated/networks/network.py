@@ -1,4 +1,4 @@
-"""What the simulated clock knows of the clients' network."""
+"""The connections between clients and server, as the simulated clock models them."""
 
 from __future__ import annotations
 

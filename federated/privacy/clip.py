@@ -1,4 +1,4 @@
-"""Clipping: a bound on what one client can do to the model."""
+"""Clipping: a bound on the influence of one client on the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a privacy mechanism does to a cohort's updates before they are encoded."""
+"""The interface of a privacy mechanism, which changes a cohort's updates before they are encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study found: the comparison of its arms, its pictures and one page with all of it."""
+"""The report of a study: the comparison of its arms, its figures, and one page with all of it."""
 
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.other_network import on_network

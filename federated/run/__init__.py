@@ -1,1 +1,1 @@
-"""One run: what it works with, what it remembers, when it ends."""
+"""One run: its setup, its state, its clients and its end."""

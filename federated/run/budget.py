@@ -1,4 +1,4 @@
-"""What a federated run spends on its clients' examples in expectation, spent without a server.
+"""The expected training effort of a federated run, allotted to training without a server.
 
 Clients are drawn alike, so in expectation each takes part in cohort / clients of the rounds. Centralised training
 spends in every round what a cohort spends in expectation: as many examples, in batches of the mean size of the

@@ -1,4 +1,4 @@
-"""Every run of a study tried before the first starts."""
+"""A trial of every run of a study before the first one starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that are no longer finite: said with the round, who has them and what might help."""
+"""Detection of numbers that are not finite, reported with the round, their source and likely remedies."""
 
 from __future__ import annotations
 

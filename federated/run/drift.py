@@ -1,4 +1,4 @@
-"""How far clients' updates of a round go and how much they agree, in two passes over them and exact over shards."""
+"""The norms and the agreement of the clients' updates in a round, in two passes and exact over shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of a run remember: each owns one slot at the server and one at every client, and no other's.
+"""The memory of a run's parts between rounds: one slot at the server and one at every client for each owner.
 
 An owner is a part's word in a study file: "algorithm", "uplink", "downlink". A client that never took part has nothing
 in its slots yet. Nothing here is ever changed: a round returns new mappings.

@@ -1,4 +1,4 @@
-"""What a run's choices make, fitted to its model."""
+"""The parts built from a run's choices, fitted to its model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can only be refused once the data, the clients and the model are there."""
+"""Checks that need the data, the clients and the model."""
 
 from __future__ import annotations
 

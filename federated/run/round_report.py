@@ -1,4 +1,4 @@
-"""What happened in one round, and the metrics that say it."""
+"""The report of one round, and its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a run ends before its last round, and where its rounds are cut into segments."""
+"""The stopping rule of a run, and the division of its rounds into segments between evaluations."""
 
 from __future__ import annotations
 

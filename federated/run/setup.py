@@ -1,4 +1,4 @@
-"""Setup: what a run works with, built once from its config."""
+"""Setup: everything a run works with, built once from its config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RunState: all that the next round depends on, and its form on disk."""
+"""RunState: everything the next round depends on, and its form on disk."""
 
 from __future__ import annotations
 

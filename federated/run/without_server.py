@@ -1,4 +1,4 @@
-"""A round without a server: who has the turn trains on its own examples, from its own model, and sends nothing."""
+"""A round without a server: each client whose turn it is trains its own model on its own examples."""
 
 from __future__ import annotations
 

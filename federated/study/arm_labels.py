@@ -1,4 +1,4 @@
-"""What an axis says of an arm, in its name."""
+"""The label of an axis value in the name of an arm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the arms of a study are judged."""
+"""The config section on how the arms of a study are compared."""
 
 from __future__ import annotations
 

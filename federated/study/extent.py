@@ -1,4 +1,4 @@
-"""How much a study asks for, counted before any of it is made."""
+"""Limits on the size of a study, checked before any of its runs is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a study file may be: seen before it is read, and before its aliases are filled in."""
+"""Limits on a study file: its bytes before it is read, and its values before aliases are expanded."""
 
 from __future__ import annotations
 

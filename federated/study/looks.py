@@ -1,4 +1,4 @@
-"""At which numbers of seeds arms are judged, so that adding seeds and judging again errs no more often than once.
+"""The numbers of seeds at which arms are judged, with the error rate bounded over all of them.
 
 A group-sequential design (Pocock 1977; Lan and DeMets 1983): looks are taken at counts of seeds that are known in
 advance, and each has a share of the error rate, all shares together 1. By Bonferroni's inequality the rate holds over

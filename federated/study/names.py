@@ -1,4 +1,4 @@
-"""The names of studies and of their arms: what may be in them, and the one form of each that everybody else uses."""
+"""The names of studies and of their arms: the allowed characters, and the normalised form of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StudyConfig: a base run, the axes to vary, the seeds - and the runs they stand for."""
+"""StudyConfig: a base run, the axes to vary, the seeds, and the resulting runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of a study file, before any check of what it means."""
+"""The content of a study file, before any check of its meaning."""
 
 from __future__ import annotations
 

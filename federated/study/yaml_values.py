@@ -1,4 +1,4 @@
-"""YAML as a person reads it: the values of YAML 1.2's core schema, and no others.
+"""YAML by version 1.2's core schema, without the surprising values of older versions.
 
 PyYAML knows YAML 1.1, where 010 is eight, 1:30 is ninety and NO, the country, is false. Here a number is written in
 digits as everywhere else, only true and false are truths, dates are text, and no tag makes an object.

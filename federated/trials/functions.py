@@ -1,4 +1,4 @@
-"""A person's own schedule, algorithm, compressor and privacy mechanism, called once as a run calls them."""
+"""Trials of a user's schedule, algorithm, compressor and privacy mechanism, each called as a run calls it."""
 
 from __future__ import annotations
 

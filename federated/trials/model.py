@@ -1,4 +1,4 @@
-"""A person's own model, tried as a run uses it: made again, copied, as a flat vector, in training and in evaluation."""
+"""Trials of a user's model: building, copying, flattening, training and evaluation."""
 
 from __future__ import annotations
 

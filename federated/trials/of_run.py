@@ -1,4 +1,4 @@
-"""Which of a run's parts are a person's own, and their trials: of a model once for all runs that use it alike."""
+"""Trials of the user-defined parts of a run; a model is tried once for all runs that use it in the same way."""
 
 from __future__ import annotations
 

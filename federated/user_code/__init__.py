@@ -1,1 +1,1 @@
-"""A person's own code: found and read without running it, imported when allowed, contained when it fails."""
+"""User code: found and read without running it, imported when allowed, contained when it fails."""

@@ -1,4 +1,4 @@
-"""What a person's own code raises, be it an exit, becomes one error that names it; a real interrupt passes."""
+"""Containment of user code: any error or exit becomes one error that names the code; interrupts pass through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a person's modules: where they are, what is written in them, and which others they import.
+"""The files of a user's modules: their location, their content, and their imports.
 
 Nothing is imported, not even a parent package.
 """

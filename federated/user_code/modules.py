@@ -1,4 +1,4 @@
-"""A person's own modules, run: each study's under names of its own.
+"""The import of a user's modules, those of each study under separate names.
 
 Two folders may have a `nets.py` each, and one may have a `random.py`: neither becomes what others import. A module
 beside a study is executed from what was read with the study, so all of its processes run the same code, whatever

@@ -1,4 +1,4 @@
-"""What a person's own code says of itself: its types, and what went wrong in it."""
+"""Type hints of user code, and readable descriptions of its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a factory takes: from the function itself, or from its source where it is not to be run yet."""
+"""The parameters of a factory, read from the function or, before it may run, from its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's own functions and classes, `package.module:function`: found and read without running any of it.
+"""A user's functions and classes, `package.module:function`: found and read without running any of it.
 
 Whose code may run is said in docs/security.md: what is defined in a module beside the study file or in the working
 folder, and in modules that the person allowed by name. Nothing here imports a module, not even a parent package.

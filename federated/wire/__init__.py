@@ -1,1 +1,1 @@
-"""Both directions of communication, and what they weigh."""
+"""Communication in both directions, and its size in bytes."""

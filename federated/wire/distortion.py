@@ -1,4 +1,4 @@
-"""What lossy ways do to updates and models, measured on every round's own."""
+"""The compression error of each round's updates and model."""
 
 from __future__ import annotations
 

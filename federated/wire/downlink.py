@@ -1,4 +1,4 @@
-"""The downlink: the whole model to everybody, or the difference to what each client has."""
+"""The downlink: the whole model to every client, or the difference from the version that each client has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: what travelled, in bytes of payloads that exist, by part and by client."""
+"""The ledger: the bytes of the actual payloads, by part and by client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every payload of a run as a file: to look at, or to decode elsewhere."""
+"""Every payload of a run as a file, for inspection or for decoding elsewhere."""
 
 from __future__ import annotations
 

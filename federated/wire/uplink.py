@@ -1,4 +1,4 @@
-"""The uplink: updates on their way to the server, and what each weighs."""
+"""The uplink: the clients' updates on their way to the server, and the weight of each."""
 
 from __future__ import annotations
 

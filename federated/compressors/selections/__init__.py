@@ -1,1 +1,1 @@
-"""Which numbers travel."""
+"""Reductions: the numbers to send in place of an update."""

@@ -1,4 +1,4 @@
-"""What the reductions share that send some coordinates as they are and say, or let the decoder draw, which."""
+"""Helpers of the sparsifying reductions, which send some coordinates unchanged along with their positions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How numbers become bytes."""
+"""Value codings: numbers as bytes."""

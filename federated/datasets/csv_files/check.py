@@ -1,4 +1,4 @@
-"""What a file that should be CSV really is, said before a parser stumbles over it."""
+"""Checks that a file is CSV text in the stated encoding, before it is parsed."""
 
 from __future__ import annotations
 

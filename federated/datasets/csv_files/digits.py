@@ -1,4 +1,4 @@
-"""Columns that are read as numbers though their digits say that they are something else."""
+"""Warnings about columns read as numbers whose digits suggest codes or separators of thousands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a CSV file is written: its separator, encoding, header and numbers, as a study file states them."""
+"""The format of a CSV file as stated in a study file: separator, encoding, header and number marks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Columns of tables: what each became, and which look like a mistake."""
+"""Table columns: their roles, their conversion, and warnings about likely mistakes."""

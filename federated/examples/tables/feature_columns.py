@@ -1,4 +1,4 @@
-"""The feature columns of a table, each as what it is; what is wrong with several of them is said at once."""
+"""The feature columns of a table, each read by its type; errors of several columns are reported together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of a table as numbers: what each one is, and a preprocessing fitted on training rows alone."""
+"""Conversion of table columns to numbers, with a preprocessing that is fitted on training rows only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a pandas table to Examples: which column is what."""
+"""Conversion of a pandas table to Examples, by the roles of its columns."""
 
 from __future__ import annotations
 

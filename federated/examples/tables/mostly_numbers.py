@@ -1,4 +1,4 @@
-"""Columns of text that are mostly numbers: which cells are not, and what cures it."""
+"""Text columns that are mostly numbers: the cells that are not, and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the columns of a table are for."""
+"""The roles of a table's columns: target, features, client id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each column of a table became, and which of them look like a mistake."""
+"""A summary of a table's columns as they were read, and warnings about likely mistakes."""
 
 from __future__ import annotations
 

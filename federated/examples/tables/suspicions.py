@@ -1,4 +1,4 @@
-"""Feature columns that were probably not meant to be read as they are, and what cures each."""
+"""Warnings about feature columns that were probably read in an unintended way, each with its remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models are convolutions, pooling and dense layers in a row, whose gradients are written by hand."""
+"""Recognition of models that are a plain sequence of convolutions, pooling and dense layers."""
 
 from __future__ import annotations
 

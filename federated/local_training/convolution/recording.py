@@ -1,4 +1,4 @@
-"""A fixed sequence of tensor operations that runs without Python's interpreter, and without its lock.
+"""A fixed sequence of tensor operations that runs without Python's interpreter and its global lock.
 
 Two threads of a hundred short operations a step each wait for the interpreter's lock half as long as they compute:
 two threads trained a LeNet 1.3 times as fast as one. As a graph of torch's (TorchScript), recorded once and run as

@@ -1,4 +1,4 @@
-"""Which models are plain stacks of dense layers, whose gradients are written by hand."""
+"""Recognition of models that are plain stacks of dense layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same function of a model as its forward pass, with what is slow on a CPU put differently."""
+"""A forward pass with the same result and faster CPU operations."""
 
 from __future__ import annotations
 

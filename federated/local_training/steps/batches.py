@@ -1,4 +1,4 @@
-"""Which of a client's examples make up each local step."""
+"""The batches of a client: the examples of each local step."""
 
 from __future__ import annotations
 

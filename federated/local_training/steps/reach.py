@@ -1,4 +1,4 @@
-"""How far the steps of a round reach."""
+"""The distance that the local steps of a round can move a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory that is used again: to map fresh pages took as long as to train a logistic regression."""
+"""Reusable buffers: mapping fresh pages took as long as training a logistic regression."""
 
 from __future__ import annotations
 

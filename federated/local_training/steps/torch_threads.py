@@ -1,4 +1,4 @@
-"""Torch's own threads, for the calls that may have several without a change of any bit."""
+"""Torch's intra-op threads, for operations whose result does not depend on their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What local training returns, and the interfaces of an engine."""
+"""The results of local training, and the interfaces of an engine."""
 
 from __future__ import annotations
 

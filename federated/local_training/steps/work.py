@@ -1,4 +1,4 @@
-"""What an engine works with: the model, the data, who holds what, and the local options."""
+"""The inputs of an engine: the model, the data, its partition, and the local options."""
 
 from __future__ import annotations
 

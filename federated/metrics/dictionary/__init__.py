@@ -1,4 +1,4 @@
-"""The dictionary of metrics: of each, what it is, in which unit, when it is logged, and which way is better.
+"""The dictionary of metrics: definition, unit, time of logging and better direction of each.
 
 Directions, ranges, labels, what a report reads of every round and the table in mlflow/README.md come from here.
 """

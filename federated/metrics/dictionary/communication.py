@@ -1,4 +1,4 @@
-"""Metrics of what was sent, what encoding lost of it, and what privacy mechanisms did to it."""
+"""Metrics of the bytes sent, the compression error, and the effect of privacy mechanisms."""
 
 from __future__ import annotations
 

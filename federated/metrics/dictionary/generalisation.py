@@ -1,4 +1,4 @@
-"""Metrics of the model on data that it was, and was not, trained on."""
+"""Metrics of the model on training and held-out data."""
 
 from __future__ import annotations
 

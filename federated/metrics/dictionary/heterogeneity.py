@@ -1,4 +1,4 @@
-"""Metrics of who holds what, logged before the first round."""
+"""Metrics of the partition, logged before the first round."""
 
 from __future__ import annotations
 

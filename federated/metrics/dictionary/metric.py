@@ -1,4 +1,4 @@
-"""A row of the dictionary of metrics: what several metrics have in common, and what tells them apart."""
+"""A row of the dictionary of metrics: a family of metrics and the differences between them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What arms cost: bytes, seconds, and what was forecast."""
+"""The costs of arms: bytes, seconds, and the forecast against the fact."""

@@ -1,4 +1,4 @@
-"""What communication cost a study's arms: a table, its note and figures, as every place that shows them needs them."""
+"""The communication cost of a study's arms: a table, its note, and the data for figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arms are worth their price: the Pareto front over score, bytes, epsilon and worst clients, and its knee."""
+"""The Pareto front of arms over score, bytes, epsilon and worst clients, and its knee."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finished runs as if they had been on another network."""
+"""Recomputation of the simulated time of finished runs for another network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What it took every arm to reach a target: rounds, bytes and simulated time."""
+"""The cost of each arm until it reaches a target: rounds, bytes and simulated time."""
 
 from __future__ import annotations
 

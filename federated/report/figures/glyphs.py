@@ -1,4 +1,4 @@
-"""Which characters a picture can show: those of matplotlib's own font, the others in fonts of the machine."""
+"""Fonts for the characters of a figure: matplotlib's own font, and the machine's fonts for the others."""
 
 from __future__ import annotations
 

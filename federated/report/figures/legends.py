@@ -1,4 +1,4 @@
-"""Arms in groups that are drawn side by side, where there are too many for one panel."""
+"""Groups of arms drawn side by side where one panel cannot hold them all, and their legends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all figures share: colours and strokes, names of metrics, blank panels, PNG."""
+"""The style shared by all figures: panels, axes, displayable names, PNG output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Vega draws what matplotlib draws: dashes, markers, and the quiet style of all figures."""
+"""Vega equivalents of the matplotlib style: dashes, markers, and the plain look of all figures."""
 
 from __future__ import annotations
 

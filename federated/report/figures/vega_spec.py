@@ -1,4 +1,4 @@
-"""What all charts share: the two parameters that the page sets, looks of arms, ticks, tooltips."""
+"""The parts shared by all charts: the two parameters set by the page, styles of arms, ticks, tooltips."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is concluded from a study's runs; draws nothing."""
+"""The conclusions from a study's runs; draws nothing."""

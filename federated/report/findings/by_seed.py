@@ -1,4 +1,4 @@
-"""What an arm came to, seed by seed."""
+"""The results of an arm, seed by seed."""
 
 from __future__ import annotations
 

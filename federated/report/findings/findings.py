@@ -1,4 +1,4 @@
-"""Report: all that a report is made of. Its sections and figures read it, nothing changes it."""
+"""Report: everything that a report is made of. Immutable; its sections and figures read from it."""
 
 from __future__ import annotations
 

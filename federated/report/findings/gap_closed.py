@@ -1,4 +1,4 @@
-"""How far an arm gets from clients alone to all examples in one place: the share of the anchors' gap that it closes."""
+"""The share of the gap between local and centralised training that an arm closes."""
 
 from __future__ import annotations
 

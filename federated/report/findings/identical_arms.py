@@ -1,4 +1,4 @@
-"""Arms that gave identical results, and the settings between them that so had no effect."""
+"""Arms with identical results, and the settings that therefore had no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison, an interval, a share in a few words, as tables and sentences have them."""
+"""Short phrases for comparisons, intervals and shares, for tables and sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RunResult: what the report needs to know of one run."""
+"""RunResult: the data of one run that a report uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict in words: which arm is best, what differs from the baseline, by how much, how sure."""
+"""The verdict in sentences: the best arm, the differences from the baseline, and their certainty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each arm is drawn, the same in every figure and table: a colour, a line style, a marker."""
+"""The colour, line style and marker of each arm, the same in every figure and table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics by ranks, for seeds of which some fail: Wilcoxon's tests, and the intervals that belong to them.
+"""Rank statistics, for arms with failed seeds: Wilcoxon's tests, and the corresponding intervals.
 
 Student's interval assumes that differences spread over seeds about like a normal distribution; with a seed that fails
 now and then it covers 88 to 91 %. These assume only that they spread evenly about their middle, and are about the

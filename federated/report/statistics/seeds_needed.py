@@ -1,4 +1,4 @@
-"""How many seeds more would probably decide, with what few seeds do not tell about mean and spread allowed for.
+"""The number of further seeds likely to decide, allowing for the uncertainty of mean and spread.
 
 What is unknown is drawn from its posterior under the reference prior (Box and Tiao 1973): the variance of normal scores
 is (n - 1) s^2 over a chi-square number, their mean normal about the observed one. With each draw go seeds that have not

@@ -1,4 +1,4 @@
-"""Two arms against each other: paired seed by seed, or not. One set of questions, two ways to answer them."""
+"""The comparison of two arms, paired by seed or not, through one interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of two arms that share no seeds: Welch's intervals and tests, which pretend no pairing.
+"""Statistics of two arms without common seeds: Welch's intervals and tests.
 
 What a seed does to both arms does not cancel here, so intervals are wider than those of `statistics`. Where neither arm
 has any spread, Welch's tests have no error to measure by; an exact permutation test takes their place (Fisher 1935; for

@@ -1,1 +1,1 @@
-"""The clients of a round: who takes part, what each remembers, trains from and sends."""
+"""The clients of a round: sampling, memory, received models, and uploads."""

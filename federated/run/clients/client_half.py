@@ -1,4 +1,4 @@
-"""The clients of a shard: what they remember, what they train from, and what they send beside their updates."""
+"""The clients of a shard: their memory, the model they train from, and the extra data that they send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part in a round, and what each one's update counts."""
+"""The cohort of a round: sampling of clients, and the weight of each client's update."""
 
 from __future__ import annotations
 

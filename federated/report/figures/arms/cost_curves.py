@@ -1,4 +1,4 @@
-"""What the score of every arm costs on the way: bytes of both ways, and simulated time."""
+"""Each arm's score against cumulative cost: bytes in both directions, and simulated time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every arm of a study ended with, seed by seed."""
+"""The final score of every arm of a study, seed by seed."""
 
 from __future__ import annotations
 

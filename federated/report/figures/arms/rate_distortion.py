@@ -1,4 +1,4 @@
-"""What compression saves against what it leaves of the score."""
+"""The score of every arm against the compression ratio of its uplink."""
 
 from __future__ import annotations
 

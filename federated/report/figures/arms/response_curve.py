@@ -1,4 +1,4 @@
-"""The answer to heterogeneity: the main metric against how unlike the clients really were."""
+"""The main metric against the measured heterogeneity of the clients."""
 
 from __future__ import annotations
 

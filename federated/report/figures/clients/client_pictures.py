@@ -1,4 +1,4 @@
-"""For whom the model works: accuracy client by client, and class by class."""
+"""The accuracy of the model by client and by class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unequal and how unlike the clients are, against what chance alone gives."""
+"""The sizes of the clients and the divergence of their labels, against a random partition."""
 
 from __future__ import annotations
 

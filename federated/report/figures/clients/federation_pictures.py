@@ -1,4 +1,4 @@
-"""The pictures of who holds what, drawn once for each distinct partition."""
+"""Pictures of partitions, drawn once for each distinct partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run over its rounds and over the bytes that it sent."""
+"""The learning curves of one run, over its rounds and over the bytes sent."""
 
 from __future__ import annotations
 

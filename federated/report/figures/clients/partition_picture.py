@@ -1,4 +1,4 @@
-"""Who holds what: clients against labels, legible with 5 clients and with 5,000."""
+"""A picture of a partition, clients against labels, legible with 5 clients and with 5,000."""
 
 from __future__ import annotations
 

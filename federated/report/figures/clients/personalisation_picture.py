@@ -1,4 +1,4 @@
-"""Who gains by fine-tuning: every client before and after."""
+"""The gain from fine-tuning: every client before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that runs one arm again, for each of them."""
+"""The command that reruns a single arm, for each arm."""
 
 from __future__ import annotations
 

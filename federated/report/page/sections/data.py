@@ -1,4 +1,4 @@
-"""How the data were read: the task, and what became of each column."""
+"""The section on how the data were read: the task, and the role of each column."""
 
 from __future__ import annotations
 

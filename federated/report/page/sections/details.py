@@ -1,4 +1,4 @@
-"""What few look up, and then want all of: every metric, every run, settings, study file, environment."""
+"""Reference sections: every metric, every run, settings, study file, environment."""
 
 from __future__ import annotations
 

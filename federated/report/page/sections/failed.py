@@ -1,4 +1,4 @@
-"""Runs that failed, and why; and those that nobody has ended yet."""
+"""Runs that failed, with the reason, and runs that have not ended."""
 
 from __future__ import annotations
 

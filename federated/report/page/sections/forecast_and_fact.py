@@ -1,4 +1,4 @@
-"""What was foreseen before the study ran, and what it took."""
+"""The section that compares the forecast of the study with its actual cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds what, in pictures."""
+"""The section with pictures of the partitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranked table, and how to read it."""
+"""The ranked table, with a guide to reading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What it took every arm to reach a target."""
+"""The section on the cost of each arm until it reaches a target."""
 
 from __future__ import annotations
 
