@@ -1,4 +1,4 @@
-"""Who gets what: labels in, index arrays out. No torch. The registry is the table of contents."""
+"""Partitioners: labels in, index arrays out. No torch. The registry is the table of contents."""
 
 from collections.abc import Callable
 

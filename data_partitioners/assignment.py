@@ -1,4 +1,4 @@
-"""From how many of which class a client gets to which examples it gets; no loop over examples."""
+"""The assignment of examples to clients from counts per client and class; no loop over examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Natural clients: a column of the data set says who holds what."""
+"""Natural clients, given by a column of the data set."""
 
 from __future__ import annotations
 

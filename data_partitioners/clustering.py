@@ -1,4 +1,4 @@
-"""Clusters of features, by scikit-learn, and how far those of two classes are from each other."""
+"""Clusters of features, by scikit-learn, and the distance between the features of two classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several skews in one: who gets how many, which, and what happens to them."""
+"""Several skews combined in one partition: sizes, then labels, clients or clusters, then transforms."""
 
 from __future__ import annotations
 

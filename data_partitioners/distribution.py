@@ -1,4 +1,4 @@
-"""Label skew: an explicit table says which client gets how much of which class."""
+"""Label skew by an explicit table of each client's share of each class."""
 
 from __future__ import annotations
 

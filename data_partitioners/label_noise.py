@@ -1,4 +1,4 @@
-"""Concept skew: clients whose labels are wrong now and then."""
+"""Concept skew: clients with some wrong labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concept skew: clients give the classes other names."""
+"""Concept skew: clients that permute the names of the classes."""
 
 from __future__ import annotations
 

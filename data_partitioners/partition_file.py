@@ -1,4 +1,4 @@
-"""A partition as a file: which client holds which example of the data set. NPZ, or CSV for other tools."""
+"""A partition as a file that lists the client of each example. NPZ, or CSV for other tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the laws of sizes share."""
+"""The common part of the size laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partitioner in its parts: how many examples a client gets, which ones, and what happens to them."""
+"""A partitioner in its parts: the sizes of the clients, the choice of examples, and their transforms."""
 
 from __future__ import annotations
 

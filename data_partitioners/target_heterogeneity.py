@@ -1,4 +1,4 @@
-"""Aim at a heterogeneity: the parameter of another partitioner is solved for, so that skews share one axis."""
+"""Solve for the parameter of another partitioner that gives a target heterogeneity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a client's examples before anybody trains on them: noise, rotation, other labels."""
+"""Transforms of a client's examples before training: noise, rotation, permuted labels."""
 
 from __future__ import annotations
 

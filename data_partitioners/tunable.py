@@ -1,4 +1,4 @@
-"""Partitioners whose skew one parameter sets: what a search for a heterogeneity can turn. One line each."""
+"""Partitioners whose skew one parameter sets, for the search for a heterogeneity. One line each."""
 
 from __future__ import annotations
 

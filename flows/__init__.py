@@ -1,1 +1,1 @@
-"""When: the flows and the command line; orchestration, no arithmetic."""
+"""The flows and the command line: orchestration, no arithmetic."""

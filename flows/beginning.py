@@ -1,4 +1,4 @@
-"""When the command began whose study runs: what a study takes counts from there."""
+"""The start time of the command that runs a study, from which the study's duration counts."""
 
 import time
 

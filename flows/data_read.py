@@ -1,4 +1,4 @@
-"""How the data of a study were read, in the terminal."""
+"""The terminal output on how the data of a study were read."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What the terminal shows while a study runs: a live display, or plain lines where there is no terminal."""
+"""The terminal display of a running study: a live display, or plain lines without a terminal."""
 
 import time
 from collections.abc import Iterator

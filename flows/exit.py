@@ -1,4 +1,4 @@
-"""How the command line ends: with one message and an exit code, also where a signal ends it."""
+"""The exit of the command line: one message and an exit code, also after a signal."""
 
 import signal
 import sys

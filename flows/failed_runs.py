@@ -1,4 +1,4 @@
-"""Runs that a person's own code lets fail before they begin, and what is said at the end of all that failed."""
+"""Runs that user code makes fail before they start, and the final list of all failed runs."""
 
 from collections.abc import Mapping, Sequence
 

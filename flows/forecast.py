@@ -1,4 +1,4 @@
-"""`./fedstudy run --forecast`, and what is said at the top of a long study."""
+"""`./fedstudy run --forecast`, and the forecast printed before a long study."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The program of the embedded Prefect server: Prefect's own, behind a door that opens to its study alone.
+"""The program of the embedded Prefect server: Prefect's own, behind a guard that admits its study alone.
 
 Prefect's server answers whoever asks, and any web page besides (`Access-Control-Allow-Origin: *`): a page in the
 person's browser could read and delete a running study. The door asks for three things, of requests and of websockets,

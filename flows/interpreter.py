@@ -1,4 +1,4 @@
-"""What a person's environment asks of Python, and what must not reach our own files, checks and output.
+"""Interpreter settings in the user's environment that would break our files, checks and output.
 
 The interpreter reads it before any line of ours. So a process that was started with settings under which it cannot do
 its work starts again without them, as do its children.

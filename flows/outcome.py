@@ -1,4 +1,4 @@
-"""What the terminal says at the end of a study: the comparison, the verdict, and where to look further."""
+"""The terminal output at the end of a study: the comparison, the verdict, and links to details."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Prefect's settings, read before anything of Prefect's is used: in the environment, profiles and files."""
+"""Prefect's settings in environment, profiles and files, checked before Prefect is used."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""`./fedstudy preview`: what a study would run and who would hold what, without training."""
+"""`./fedstudy preview`: the runs and the partitions of a study, without training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs in processes, several at a time; a process that dies takes its own run alone with it.
+"""A pool of processes for runs; a process that dies fails only its own run.
 
 Each process is a pool of its own: Python gives up a whole pool when one of its processes dies.
 """

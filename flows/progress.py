@@ -1,4 +1,4 @@
-"""What is told of a run while it goes on, and who listens: the terminal, over a line if need be."""
+"""Progress messages of a run, and the listener that receives them."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The line on which processes of a pool tell this one of their progress.
+"""The channel on which pool processes report their progress to this process.
 
 Each process has a connection of its own. A `multiprocessing.Queue` has one lock for all who write: a process that
 is killed while it holds that lock leaves the others, and this one, waiting for ever.

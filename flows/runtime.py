@@ -1,4 +1,4 @@
-"""Prefect as the command line needs it: embedded, quiet, quick - each setting with its reason.
+"""Prefect as the command line needs it: embedded, quiet and fast, with the reason for each setting.
 
 Nothing here matters to a deployment: a worker brings its own server and settings. What a person has set in
 the environment always wins.

@@ -1,4 +1,4 @@
-"""The terminal: the one place that text is printed from.
+"""The terminal: the only module that prints.
 
 What is printed comes from study files, tables and errors, where square brackets and colons mean nothing, so nothing in
 a text is markup: a style goes with `style=`, or with a `Text` made by `styled`. Escape sequences are shown, not sent.

@@ -1,4 +1,4 @@
-"""Where Python looks for libraries: never in the working folder, where a person's own files lie.
+"""Python's search path for libraries without the working folder, where the user's own files are.
 
 `python -m` puts that folder first, so that a `random.py` in it would take the place of Python's. Only what is built
 into Python may be imported here, as this comes first.

@@ -1,1 +1,1 @@
-"""What Prefect sees: thin tasks with names and policies, and the tracking of runs in MLflow."""
+"""Prefect tasks, thin functions with names and policies, and the tracking of runs in MLflow."""

@@ -1,4 +1,4 @@
-"""What Prefect sees of a run: thin tasks around the functions of `federated`.
+"""The Prefect tasks of a run, thin wrappers of functions in `federated`.
 
 Setups and states are handed over as `Opaque`, so that Prefect neither walks into them nor hashes them. No task changes
 its arguments, so a retry meets the same objects.

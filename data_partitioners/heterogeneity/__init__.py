@@ -1,4 +1,4 @@
-"""How unlike the clients are: numbers that describe the partition actually drawn, and what chance gives."""
+"""The heterogeneity of the clients: measures of the partition actually drawn, and of random ones."""
 
 from data_partitioners.heterogeneity.fingerprint import (
     Fingerprint,

@@ -1,4 +1,4 @@
-"""How far a client's label mix is from another mix. Mixes are shares that sum to one over the last axis."""
+"""Divergences between label mixes. Mixes are shares that sum to one over the last axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fingerprint of a partition: every measure of heterogeneity beside what chance alone would give."""
+"""The fingerprint of a partition: every measure of heterogeneity with its null band."""
 
 from __future__ import annotations
 

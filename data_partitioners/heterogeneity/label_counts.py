@@ -1,4 +1,4 @@
-"""How many examples of each label each client holds: what the label measures are computed from."""
+"""The number of examples of each label at each client, from which label measures are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label skew: how unlike the pool, and how unlike each other, the clients' label mixes are."""
+"""Label skew: the divergence of the clients' label mixes from the pool and from each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chance alone does: the same measures on random partitions with the same client sizes."""
+"""The null band: the same measures on random partitions with the same client sizes."""
 
 from __future__ import annotations
 

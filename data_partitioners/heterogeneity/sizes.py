@@ -1,4 +1,4 @@
-"""How unequal the clients' sizes are. They have no null band: sizes are what a random partition keeps."""
+"""The inequality of the clients' sizes. It has no null band: a random partition keeps the sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a docstring says of each argument, apart from the rest of its text."""
+"""The separation of a docstring into its text and the meanings of its arguments."""
 
 import re
 

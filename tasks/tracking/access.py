@@ -1,4 +1,4 @@
-"""Whether the tracking store is there and lets us in, asked before anything runs."""
+"""A check, before anything runs, that the tracking store is reachable and grants access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why MLflow did not take a record."""
+"""The cause of a failed delivery: MLflow is away, or the record itself is at fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a study: its arms compared, in MLflow and in one page on disk; and studies compared with each other."""
+"""The comparison of a study's arms, in MLflow and on a page on disk; and comparisons between studies."""
 
 from __future__ import annotations
 

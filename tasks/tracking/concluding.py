@@ -1,4 +1,4 @@
-"""The end of a study: compared at once, or once MLflow is back; and all that is left to tell it, told."""
+"""The end of a study: compare it now or once MLflow is back, and deliver the pending records."""
 
 from __future__ import annotations
 

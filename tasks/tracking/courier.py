@@ -1,4 +1,4 @@
-"""Delivers a journal in its order. A record that cannot be delivered for a reason of its own holds up no other one."""
+"""The delivery of a journal in order. A record that MLflow rejects does not block the others."""
 
 from __future__ import annotations
 

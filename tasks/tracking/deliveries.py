@@ -1,4 +1,4 @@
-"""What MLflow is told of runs, kind by kind. Each may be delivered twice and has the effect of once."""
+"""The delivery of each kind of record to MLflow. Every delivery is idempotent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run ran on."""
+"""The environment of a run: versions, machine and commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow's errors mean: somebody else was quicker, the store is away or damaged, or it refuses."""
+"""The meaning of MLflow's errors: a conflict, an unreachable or damaged store, or a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forecast of a study and what it then took, on the study's run in MLflow."""
+"""The forecast of a study and its actual cost, on the study's run in MLflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's history in MLflow: written while the run goes on, in a thread of its own, and complete at its end."""
+"""The history of a run in MLflow, written by a thread during the run and complete at its end."""
 
 from __future__ import annotations
 

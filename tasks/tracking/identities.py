@@ -1,4 +1,4 @@
-"""Names of runs before MLflow has given them one: what waits in a journal is told of these."""
+"""Identities of runs before MLflow assigns an id; records in a journal refer to these."""
 
 from __future__ import annotations
 

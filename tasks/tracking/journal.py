@@ -1,4 +1,4 @@
-"""What could not be told yet, on disk: appended in order by any process of a home, delivered in order by one at a time.
+"""A journal of undelivered records on disk: any process of a home appends, one at a time delivers in order.
 
     records     one a line: a digest, and JSON; a torn last one, of a process that was killed, is cut off
     delivered   how many bytes of `records` have been delivered; both are emptied once that is all

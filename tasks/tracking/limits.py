@@ -1,4 +1,4 @@
-"""What MLflow takes of names and values: everything that goes there passes here, shortened with a digest if need be.
+"""MLflow's limits on names and values; longer ones are shortened with a digest before they are sent.
 
 The limits are those of MLflow's checks and of the columns of its databases, which SQLite does not enforce and
 PostgreSQL does. What is shortened here stands in full in `study.yaml` and `config.yaml`, artifacts of the run.

@@ -1,4 +1,4 @@
-"""Runs made in MLflow, each once, though the answer to a request may be lost on its way.
+"""The creation of runs in MLflow, each once, even if the answer to a request is lost.
 
 MLflow's client sends a request again where no answer comes, and a run that was made by the first one stays as a ghost.
 So each run is made with a name of its own, a request is sent once, and before the next one the run is looked for.

@@ -1,4 +1,4 @@
-"""Many metrics into MLflow: into the tables of an SQLite store, or in batches to a server.
+"""Bulk writes of metrics to MLflow: directly to the tables of an SQLite store, or in batches to a server.
 
 MLflow's `log_batch` makes an object of every value and reads the latest of each name: 0.07 to 0.15 ms a value. A round
 of a logistic regression has twenty values and takes 20 ms, so tracking would take a seventh of the run. The same rows

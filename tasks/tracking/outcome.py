@@ -1,4 +1,4 @@
-"""What a finished run leaves in MLflow beside its metrics: model, pictures, tables."""
+"""The results of a finished run in MLflow besides its metrics: model, pictures, tables."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The pictures of who holds what, from the runs that drew them."""
+"""Pictures of partitions, fetched from the runs that logged them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the process that runs a study still lives.
+"""A check that the process of a study is still alive.
 
 A process keeps a file under `var/processes` locked for as long as it lives; the system takes the lock from whoever
 dies, of kill -9 or a power cut too, and who ends by itself takes the file away. A process id would not do: another

@@ -1,4 +1,4 @@
-"""A study that goes on: in the same run of MLflow, with the same runs below it, as far as there are any."""
+"""The resumption of a study in its MLflow run, with the runs below it that exist."""
 
 from __future__ import annotations
 

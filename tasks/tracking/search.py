@@ -1,4 +1,4 @@
-"""Studies and runs found again in MLflow: the one source of every comparison."""
+"""Search for studies and runs in MLflow, the only source of comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where MLflow is: the server of MLFLOW_TRACKING_URI, or the embedded store under var/."""
+"""The location of the tracking store: the server of MLFLOW_TRACKING_URI, or the embedded store under var/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parent runs of studies that were run, with what they asked."""
+"""The parent run of each study in MLflow, with the study file that it ran."""
 
 from __future__ import annotations
 

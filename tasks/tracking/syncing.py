@@ -1,4 +1,4 @@
-"""What studies could not tell MLflow while it was away, delivered afterwards."""
+"""The delivery of records that studies could not send while MLflow was away."""
 
 from __future__ import annotations
 

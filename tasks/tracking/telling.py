@@ -1,4 +1,4 @@
-"""The one way by which anything reaches MLflow: told at once, or kept in a journal under `var/journal` meanwhile.
+"""The only path to MLflow: records are sent at once, or kept in a journal under `var/journal` until it is back.
 
 Where MLflow is away, training goes on. What waits is delivered in order, by a thread of this process as soon as MLflow
 is back, at the end of a study, at the start of the next, or by `./fedstudy sync`. While anything waits, all that

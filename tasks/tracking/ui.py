@@ -1,4 +1,4 @@
-"""MLflow's own UI, as a server of this command's: it ends with it, however that ends."""
+"""MLflow's own UI, run as a server that ends with the command, however the command ends."""
 
 from __future__ import annotations
 

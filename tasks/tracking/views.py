@@ -1,4 +1,4 @@
-"""What MLflow's UI shows of an experiment: its description, and a saved view with the newest study grouped by arm.
+"""The presentation of an experiment in MLflow's UI: its description, and a saved view of the newest study by arm.
 
 A saved view is a tag of the experiment that holds the state of the page of runs; the UI of MLflow 3.17 writes and reads
 them under "Views". A UI that does not know them shows its usual page.
