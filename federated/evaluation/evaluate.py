@@ -20,6 +20,7 @@ from federated.metrics.calibration import confusion, macro_f1
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.measures import (
     HEADLINE,
+    are_finite,
     distribution,
     example_measures,
     grouped_means,
@@ -47,6 +48,7 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
             sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
             if name != "training":
                 metrics |= _over_clients(name, HEADLINE[task], grouped_means(headline, part.sizes))
+        del outputs
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":
         found = personalised(state, setup)
@@ -72,9 +74,10 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
         else:
             outputs = outputs_of(setup, state.parameters, part.indices)
         targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]
-        if not torch.isfinite(outputs).all():
+        if not are_finite(outputs):
             raise Diverged(f"round {state.round}: the model's outputs on the {name} set are not finite")
         yield name, part, outputs.cpu(), targets.cpu()
+        del outputs  # of thousands of classes there is room for those of one set
 
 
 def _over_clients(name: str, measure: str, values: np.ndarray) -> Metrics:

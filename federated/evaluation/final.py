@@ -79,6 +79,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
             sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, outputs, targets, federation))
+        del outputs
     metrics = _intervals(sums, gap_sign(task), setup.config.seed)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error

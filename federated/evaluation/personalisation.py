@@ -26,6 +26,7 @@ from federated.metrics import Metrics
 from federated.metrics.gaps import mean_over_clients
 from federated.metrics.measures import (
     HEADLINE,
+    are_finite,
     distribution,
     example_measures,
     grouped_means,
@@ -63,7 +64,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
         outputs_of(setup, state.parameters, indices),
         _fine_tuned_outputs(state, setup, indices, sizes),
     )
-    if not torch.isfinite(outputs[1]).all():
+    if not are_finite(outputs[1]):
         raise Diverged(
             "evaluation.personalisation: the outputs of a fine-tuned model are not finite; "
             "a smaller evaluation.personalisation.learning_rate may help"

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from federated.evaluation.evaluate import evaluate
-from federated.evaluation.sets import evaluated_alone, evaluated_sets
+from federated.forecast.workload import num_evaluated
 from federated.run.setup import Setup
 from federated.run.state import RunState
 
@@ -33,10 +33,10 @@ def evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
         if not times or taken < _LONG * seconds:
             taken = min(taken, _timed_evaluation(part, state))
         times.append(taken)
-        counts.append(_num_evaluated(part))
+        counts.append(sum(num_evaluated(part).values()))
         if len(times) > 1 and taken > _TOO_LONG * seconds:
             break
-    rest = _num_evaluated(setup) - counts[-1]
+    rest = sum(num_evaluated(setup).values()) - counts[-1]
     slope = max(times[-1] - times[-2], 0.0) / max(counts[-1] - counts[-2], 1)
     estimate = times[-1] + rest * slope
     return _timed_evaluation(setup, state) if rest and estimate <= seconds else estimate
@@ -46,14 +46,6 @@ def _timed_evaluation(setup: Setup, state: RunState) -> float:
     started = time.perf_counter()
     evaluate(state, setup)
     return time.perf_counter() - started
-
-
-def _num_evaluated(setup: Setup) -> int:
-    """Examples that go through a model, of all sets together."""
-    config = setup.config
-    sets = evaluated_alone if setup.own_models else evaluated_sets
-    found = sets(setup.federation, config.evaluation.training_examples, config.seed)
-    return sum(len(part.indices) for part in found.values())
 
 
 def _part_of(setup: Setup, most: int) -> Setup:

@@ -14,7 +14,7 @@ from federated.forecast.payloads import downlink_bytes, total
 from federated.forecast.probe import Probe, probe
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.warnings import cautions, of_faults, with_arms
-from federated.forecast.workload import personalisation_batches, round_batches
+from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
@@ -57,12 +57,14 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
     arms: list[ArmForecast] = []
     said: dict[str, list[str]] = {}
     read: list[DataRead] = []
+    outputs = 0.0
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
             try:
                 setup = prepare(configs[0])
                 read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
+                outputs = max(outputs, evaluation_mb(setup))
                 probed = _probed(setup, probes, share)
                 arms.append(_arm(arm, configs, setup, probed, cost))
                 sentences = [*cautions(setup), *_of_costs(arms[-1], probed)]
@@ -72,7 +74,7 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
                 sentences = [f"forecast: not of this arm, because its probe failed: {explained(error)}"]
             for sentence in sentences:
                 said.setdefault(sentence, []).append(arm)
-    memory = peak_mb() + not_loaded_mb() + cost.growth_mb
+    memory = peak_mb() + not_loaded_mb() + cost.growth_mb + outputs
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
     seconds = in_all(each, workers, cost) + cost.around
@@ -87,6 +89,7 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
         around_seconds=cost.around,
         probe_seconds=time.perf_counter() - started,
         memory_mb=memory,
+        evaluation_mb=outputs,
         machine_mb=machine_mb(),
         overheads_measured=cost.measured,
         privacy=_guarantee([configs[0] for configs in by_arm.values()]),

@@ -30,7 +30,8 @@ class Forecast:
     low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
     process holds. around_seconds: of the wall time, what is before and after the runs, None in forecasts of older
     versions. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
-    unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read."""
+    unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
+    evaluation_mb: of the memory, the outputs of the largest evaluation."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -47,6 +48,7 @@ class Forecast:
     high_seconds: float | None = None
     around_seconds: float | None = None
     data: tuple[DataRead, ...] = ()
+    evaluation_mb: float = 0.0
 
     @property
     def runs(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from federated.config.run import LocalTraining
+from federated.evaluation.sets import evaluated_alone, evaluated_sets
 from federated.run.budget import centralised_training
 from federated.run.setup import Setup
 
@@ -21,6 +22,20 @@ def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
     full = local.batch_size or np.maximum(size, 1)
     per_epoch: np.ndarray = (np.ceil(size / batch) + size / full) / 2
     return float(np.mean(local.passes)) * per_epoch
+
+
+def num_evaluated(setup: Setup) -> dict[str, int]:
+    """Examples of each evaluated set that go through a model."""
+    config = setup.config
+    sets = evaluated_alone if setup.own_models else evaluated_sets
+    found = sets(setup.federation, config.evaluation.training_examples, config.seed)
+    return {name: len(part.indices) for name, part in found.items()}
+
+
+def evaluation_mb(setup: Setup) -> float:
+    """The outputs that an evaluation holds at once: of its largest set, twice, as batches are put together."""
+    each = setup.federation.examples.num_outputs * setup.model.vector.element_size()
+    return 2 * max(num_evaluated(setup).values()) * each / 1e6
 
 
 def round_batches(setup: Setup) -> float:

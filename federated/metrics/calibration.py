@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.metrics.row_blocks import row_blocks
+
 BINS = 15
 
 
@@ -26,7 +28,7 @@ class Reliability(NamedTuple):
 
 def reliability(outputs: Tensor, targets: Tensor, bins: int = BINS) -> Reliability:
     """Confidence, the largest softmax of outputs [N, classes], against accuracy, in equal bins of (0, 1]."""
-    confidence, predicted = (part.numpy() for part in torch.softmax(outputs.double(), dim=1).max(dim=1))
+    confidence, predicted = _largest(outputs)
     right = (predicted == targets.numpy()).astype(np.float64)
     at = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(at, minlength=bins)
@@ -34,6 +36,15 @@ def reliability(outputs: Tensor, targets: Tensor, bins: int = BINS) -> Reliabili
     sums = (np.bincount(at, weights=values, minlength=bins)[filled] for values in (confidence, right))
     means = [each / counts[filled] for each in sums]
     return Reliability(counts[filled] / len(confidence), *means)
+
+
+def _largest(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """(the largest softmax float64 [N], whose class it is int64 [N])."""
+    confidence = torch.empty(len(outputs), dtype=torch.float64)
+    predicted = torch.empty(len(outputs), dtype=torch.int64)
+    for rows in row_blocks(outputs):
+        confidence[rows], predicted[rows] = torch.softmax(outputs[rows].double(), dim=1).max(dim=1)
+    return confidence.numpy(), predicted.numpy()
 
 
 class Confusion(NamedTuple):
