@@ -17,7 +17,7 @@ from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.metrics import Metrics
 from federated.run.clients.client_half import received, terms_of
-from federated.run.clients.cohort import sample_cohort, weights_of
+from federated.run.clients.cohort import count_of, sample_cohort, weights_of
 from federated.run.divergence import check_model, check_updates
 from federated.run.drift import Drift, drift, drift_metrics
 from federated.run.memory import (
@@ -44,12 +44,14 @@ class Partial(NamedTuple):
     """What a shard adds to its round.
 
     update: on the CPU, its part [P] of the aggregate, float64; for a rule that must see the whole cohort, its updates,
-    float32 [c, P]. sent: its part [T] of the mean of what clients sent beside. weights: of its clients, float64 [c].
+    float32 [c, P]. sent: its part [T] of the mean of what clients sent beside. weights: of its clients, float64 [c];
+    counted: what they count together, before it is divided by what the cohort counts.
     """
 
     update: Tensor
     sent: Tensors
     weights: np.ndarray
+    counted: float
     loss: float
     uplink: Traffic
     clipped_clients: int
@@ -167,7 +169,7 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     heard = Heard(
         mean_update[:trainable],
         {name: _sum([partial.sent[name] for partial in partials]).to(state.parameters) for name in names},
-        sum(len(partial.weights) for partial in partials) / len(setup.eligible),
+        sum(partial.counted for partial in partials) / count_of(setup.eligible, setup),
     )
     server, stepped = setup.algorithm.update(
         state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
@@ -213,11 +215,14 @@ def _run_shard(
         update=setup.aggregator.reduce(weights, heard.decoded) if setup.aggregator.linear else heard.decoded,
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         weights=weights,
+        counted=count_of(clients, setup),
         loss=float(weights @ updates.losses.double().numpy()),
         uplink=heard.traffic,
         clipped_clients=heard.clipped_clients,
         distortion=heard.distortion,
-        drift=drift(updates.deltas[:, : setup.model.num_trainable]) if measured else None,
+        drift=drift(setup.travelling.of(updates.deltas[:, : setup.model.num_trainable]))
+        if measured
+        else None,
         clients={owner: by_client(rows, clients) for owner, rows in heard.memory.items()},
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,

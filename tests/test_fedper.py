@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from federated.algorithms.local_terms import LocalTerms
 from federated.compressors.compressor import HEADER_BYTES
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
@@ -132,6 +133,45 @@ def test_shards_and_a_checkpoint_in_between_change_nothing(tmp_path: Path) -> No
         assert torch.allclose(ours, theirs, rtol=0, atol=1e-7)
 
 
+def test_a_client_that_has_not_taken_part_has_the_body_and_the_initial_head() -> None:
+    setup = setup_of(cohort={"size": 1})
+    state = train_rounds(initial_state(setup), setup, 1)
+    (trained,), size = state.clients["own_model"], 8 * 10 + 10
+    for client in {0, 1, 2} - {trained}:
+        model = model_of(state, setup, client)
+        assert torch.equal(model[:-size], state.parameters[:-size])
+        assert torch.equal(model[-size:], setup.initial_parameters[-size:])
+
+
+def test_drift_and_distortion_are_of_what_travels() -> None:
+    """Of two clients after one step from the same model, by hand, without the last 90 numbers, the head."""
+    changes = {"clients": 2, "partitioner": "iid", "compression": {"downlink": "float16"}, "rounds": 1}
+    setup = setup_of(**changes)
+    state = initial_state(setup)
+    model = state.parameters.clone()
+    model[:-90] = model[:-90].half().float()
+    bodies = setup.train(model, [0, 1], 0, LocalTerms()).deltas[:, :-90].double()
+    (_, metrics) = train_rounds(state, setup, 1).history[-1]
+    mean = bodies.norm(dim=1).mean()
+    assert metrics["train/client_update_norm_mean"] == pytest.approx(float(mean), rel=1e-5)
+    cosine = torch.nn.functional.cosine_similarity(bodies[0], bodies[1], dim=0)
+    assert metrics["train/update_cosine_mean"] == pytest.approx(float(cosine), abs=1e-5)
+    sent = state.parameters[:-90].double()
+    error = (model[:-90].double() - sent).square().sum() / sent.square().sum()
+    assert metrics["communication/downlink_nmse"] == pytest.approx(float(error), rel=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
+def test_on_cuda_bodies_and_heads_are_those_of_the_cpu(downlink: str) -> None:
+    ours, theirs = (setup_of(device=device, compression={"downlink": downlink}) for device in ("cuda", "cpu"))
+    there, here = (train_rounds(initial_state(setup), setup, 2) for setup in (ours, theirs))
+    for client in range(3):
+        model = model_of(there, ours, client)
+        assert model.is_cuda
+        assert torch.allclose(model.cpu(), model_of(here, theirs, client), rtol=0, atol=1e-4)
+
+
 def test_layers_are_named_as_in_named_parameters() -> None:
     names = [name for name, _ in setup_of().model.layout]
     first = names[0].rpartition(".")[0]
@@ -143,6 +183,7 @@ def test_layers_are_named_as_in_named_parameters() -> None:
     ("changes", "message"),
     [
         ({"algorithm": {"name": "fedper", "personal": ["head"]}}, "personal: the model has no layer 'head'"),
+        ({"algorithm": {"name": "fedper", "personal": []}}, r"personal: \[\] names no layer"),
         ({"model": "logistic"}, "is the whole model, so nothing would be learnt together"),
     ],
 )

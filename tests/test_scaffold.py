@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,16 @@ def load(copies=4):
     test = np.array([False] * (1 + copies) + [True] * 2)
     return Examples("quadratics", x[:, None], y, None, client_ids=held, test=test)
 
+def three():
+    \"\"\"Three clients, a = (1, 2, 1), b = (0, 3, -1), who hold 1, 4 and 2 examples.\"\"\"
+    x, b = np.array([0.5**0.5, 1.0, 0.5**0.5], np.float32), np.array([0.0, 3.0, -1.0], np.float32)
+    held = np.array([0, 1, 1, 1, 1, 2, 2, 0, 1, 2])
+    test = np.arange(10) >= 7
+    return Examples("three", x[held][:, None], (x * b)[held], None, client_ids=held, test=test)
+
+def silent_at_first():
+    return lambda done, rounds: float(done > 0)
+
 def model(input_shape, num_outputs):
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)
@@ -42,9 +53,9 @@ def quadratics(own: Callable[[str], str]) -> Callable[..., Setup]:
     """The two clients; each takes a step for every example it holds: 1 and 4."""
     name = own(QUADRATICS)
 
-    def make(**changes: object) -> Setup:
-        content = {
-            "dataset": f"{name}:load",
+    def make(data: str = "load", schedule: str | None = None, **changes: object) -> Setup:
+        content: dict[str, Any] = {
+            "dataset": f"{name}:{data}",
             "model": f"{name}:model",
             "partitioner": "by_client",
             "algorithm": "scaffold",
@@ -53,7 +64,10 @@ def quadratics(own: Callable[[str], str]) -> Callable[..., Setup]:
             "rounds": 3,
             "engine": {"name": "loop"},
         }
-        return prepare(RunConfig.model_validate({**content, **changes}))
+        content |= changes
+        if schedule:
+            content["local"] = {**content["local"], "schedule": f"{name}:{schedule}"}
+        return prepare(RunConfig.model_validate(content))
 
     return make
 
@@ -123,6 +137,45 @@ def test_weighted_by_examples_its_limit_is_the_weighted_optimum(quadratics: Call
     setup = quadratics(cohort={"weighting": "examples"}, rounds=600)
     state = train_rounds(initial_state(setup), setup, 600)
     assert float(state.parameters[0]) == pytest.approx(8 / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize(("weighting", "optimum"), [("examples", 2.0), ("uniform", 1.25)])
+def test_whoever_is_drawn_its_limit_is_the_optimum_of_the_weights(
+    quadratics: Callable[..., Setup], weighting: str, optimum: float
+) -> None:
+    """Cohorts of two of three. (1 x 0 + 4 x 6 - 2 x 1) / (1 + 8 + 2) = 2 and (0 + 6 - 1) / (1 + 2 + 1) = 5/4."""
+    cohort = {"size": 2, "weighting": weighting}
+    setups = [quadratics("three", cohort=cohort, rounds=200, seed=seed) for seed in range(2)]
+    found = [train_rounds(initial_state(setup), setup, 200) for setup in setups]
+    assert [float(state.parameters[0]) for state in found] == pytest.approx([optimum] * 2, abs=1e-3)
+
+
+def test_the_server_s_variate_stays_the_weighted_mean_of_the_clients(
+    quadratics: Callable[..., Setup],
+) -> None:
+    setup = quadratics("three", cohort={"size": 2}, rounds=9)
+    state = train_rounds(initial_state(setup), setup, 9)
+    own = {client: float(kept["variate"]) for client, kept in state.clients["algorithm"].items()}
+    mean = sum(count / 7 * own.get(client, 0.0) for client, count in enumerate((1, 4, 2)))
+    assert float(state.server["algorithm"]["variate"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_after_one_step_a_variate_is_the_gradient_at_the_received_model_whatever_the_learning_rate(
+    quadratics: Callable[..., Setup],
+) -> None:
+    local = {"batch_size": None, "steps": 1, "learning_rate": 0.1, "schedule": "exponential(0.5)"}
+    setup = quadratics(local=local)
+    before = train_rounds(initial_state(setup), setup, 2)
+    received = float(before.parameters[0])
+    first, second, _ = variates(train_rounds(before, setup, 3))
+    assert (first, second) == pytest.approx((received, 2 * (received - 3)), abs=LIMIT)
+
+
+def test_a_round_with_a_learning_rate_of_zero_leaves_the_variates_as_they_were(
+    quadratics: Callable[..., Setup],
+) -> None:
+    setup = quadratics(schedule="silent_at_first", rounds=4)
+    assert models(setup, 4) == pytest.approx([0.0, 0.8856, 1.24940448, 1.47988776], abs=LIMIT)
 
 
 def test_a_second_vector_travels_each_way_and_is_counted(quadratics: Callable[..., Setup]) -> None:

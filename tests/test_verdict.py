@@ -310,3 +310,25 @@ def test_no_interval_that_is_shown_leaves_the_range_of_its_metric() -> None:
         for at, run in enumerate(arm("a", [0, 0]))
     ]
     assert interval_over_seeds(gaps, GAP)[1] == (-1.0, 1.0)
+
+
+def test_where_clients_have_models_of_their_own_it_is_said_on_what_they_are_scored() -> None:
+    on_own = "generalisation/client_accuracy"
+
+    def scored(name: str, test: float, own: float | None, *, alone: bool) -> list[RunResult]:
+        spread = {f"{ACCURACY}_mean": test} if alone else {}
+        known = {} if own is None else {on_own: own}
+        history = ((3, {ACCURACY: test, UP: 1.0, DOWN: 1.0, **spread, **known}),)
+        return arm(name, [test] * 3, history=history)
+
+    study = [*scored("shared", 0.6, 0.5, alone=False), *scored("heads", 0.2, 0.8, alone=True)]
+    (said,) = [line for line in sentences(study, compare_paired(study)) if "model of its own" in line]
+    assert said.startswith(
+        "heads: every client is scored with a model of its own, and test accuracy is on a part of"
+    )
+    assert said.endswith("On clients' own held-out examples (client accuracy): heads 0.800; shared 0.500.")
+    (alone,) = [line for line in sentences(study[3:], []) if "model of its own" in line]
+    assert alone.endswith("heads 0.800.")
+    blind = [*scored("shared", 0.6, None, alone=False), *scored("heads", 0.2, None, alone=True)]
+    assert any("state holdout.client" in line for line in sentences(blind, compare_paired(blind)))
+    assert not any("model of its own" in line for line in sentences(study[:3], []))

@@ -24,7 +24,8 @@ class Heard(NamedTuple):
 
     update: [T], what the aggregator made of the clients' updates, by default their weighted mean.
     sent: name -> [T], what clients sent beside their updates: the mean by the same weights.
-    share: the cohort's clients over all that can take part, in (0, 1].
+    share: the cohort's weight over that of all clients that can take part, in (0, 1]: their numbers, or with
+        `cohort.weighting: examples` their examples.
     """
 
     update: Tensor

@@ -14,11 +14,17 @@ def fedper(personal: list[str] | None = None, server_learning_rate: float = 1.0)
 
     Arivazhagan et al. 2019, "Federated Learning with Personalization Layers", algorithm 1. What stays is neither sent
     nor counted, and starts as the initial model has it. Every client is evaluated with its own model, on its own
-    held-out examples and on its part of the central test set; clients that never took part have none and are left out.
+    held-out examples and on a part of the central test set, which is not drawn from its own data. A client that has not
+    taken part yet is evaluated with the body and the initial head; unseen clients are left out. Running statistics of
+    batch normalisation are averaged, also those of layers that stay.
     """
 
     def stays(layout: Layout) -> frozenset[str]:
         names = [name for name, _ in layout]
+        if personal is not None and not personal:
+            raise ValueError(
+                "personal: [] names no layer, so nothing would stay; leave it out for the last layer"
+            )
         wanted = [names[-1].rpartition(".")[0] or names[-1]] if personal is None else personal
         for layer in wanted:
             if not any(_within(name, layer) for name in names):

@@ -17,11 +17,12 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
 
     Karimireddy et al. 2020, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", algorithm 1, option II:
     after its steps a client has c_i + (received - trained) / (rate x steps) - c, and the server adds the mean of the
-    changes times the share of clients that took part. All start at zero. With momentum we divide by how far the steps
+    changes times the cohort's share of all clients. All start at zero. With momentum we divide by how far the steps
     reach and not by their number, else c_i grows without end, as the correction is part of the gradient that momentum
-    gathers. Both means have the same weights: with `cohort.weighting: examples` the paper's plain mean of the variates
-    would lead to another optimum than the updates'. Both ways carry a second vector of 32-bit floats, which is counted
-    and is not compressed; every client that has taken part is remembered with one.
+    gathers. Means and share have the same weights: with `cohort.weighting: examples` the paper's plain mean of the
+    variates would lead to another optimum than the updates', and its plain share to one that depends on who was drawn.
+    Both ways carry a second vector of 32-bit floats, which is counted and is not compressed; every client that has
+    taken part is remembered with one.
     """
     check_scale("server_learning_rate", server_learning_rate)
 
@@ -34,6 +35,9 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
     def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
         reach = torch.from_numpy(trained.reach).to(trained.deltas)[:, None]
         after = own["variate"] - state["variate"] - trained.deltas / reach
+        after = torch.where(
+            reach > 0, after, own["variate"]
+        )  # with a learning rate of zero nothing was learnt
         return {"variate": after}, {"variate": after - own["variate"]}
 
     def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:

@@ -31,14 +31,14 @@ class Travelling:
 
     def of(self, rows: Tensor) -> Tensor:
         """What travels of rows [c, T]: [c, M]."""
-        return rows if self.moving is None else rows[:, self.moving]
+        return rows if self.moving is None else rows[:, self.moving.to(rows.device)]
 
     def back(self, moved: Tensor, others: Tensor) -> Tensor:
         """Rows [c, T] of what travelled [c, M], and for the rest of `others` [c, T] or [T]."""
         if self.moving is None:
             return moved
         rows = others.expand(len(moved), -1).clone()
-        rows[:, self.moving] = moved
+        rows[:, self.moving.to(rows.device)] = moved
         return rows
 
 

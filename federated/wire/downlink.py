@@ -42,8 +42,10 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     Whole: one payload, sent to each. As a difference: see `_differences`.
     """
     send = _differences if setup.downlink.difference else _whole
-    (model, parcels, remembered), measured = send(setup, state, cohort), setup.config.compression.quality
-    quality = downlink_distortion(setup.downlink, state.parameters, model) if measured else {}
+    model, parcels, remembered = send(setup, state, cohort)
+    quality: Metrics = {}
+    if setup.config.compression.quality:
+        quality = downlink_distortion(setup.downlink, *_moving(setup, torch.stack([state.parameters, model])))
     if beside := heard_beside(setup, state):
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
     return Broadcast(model, parcels, remembered, quality)
@@ -57,14 +59,17 @@ def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
-    trainable = setup.model.num_trainable
-    moving = torch.cat(
-        [setup.travelling.of(state.parameters[None, :trainable]), state.parameters[None, trainable:]], 1
-    )
+    moving = _moving(setup, state.parameters[None])
     fresh = setup.downlink.init(*moving.shape)
     (payload,), _ = setup.downlink.encode(fresh, moving, [numbers])
     decoded = setup.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
     return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
+
+
+def _moving(setup: Setup, models: Tensor) -> Tensor:
+    """What travels of models [n, P], running statistics included."""
+    trainable = setup.model.num_trainable
+    return torch.cat([setup.travelling.of(models[:, :trainable]), models[:, trainable:]], 1)
 
 
 def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from federated.report.statistics.paired import ROUNDING, at_once
 _FEW = 10
 """Seeds below which only a difference of several standard deviations is found among several arms."""
 
+_MOST_SCORES = 5
+
 _DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
@@ -33,8 +35,9 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: 
     of_the_gap = _gap_sentences(gap_closed(results, at_once(_rivals(results, metric))), arm)
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
-        return [alone, *of_the_gap, *_lost(results)]
+        return [alone, *of_the_gap, *_about_own_models(results), *_lost(results)]
     said = [_headline(results, pairs, *best, robust), *of_the_gap, *_picked(pairs)]
+    said += _about_own_models(results)
     if not pairs:
         why = "the baseline has no finished run, or another main metric"
         return [*said, f"Nothing is compared: {why}.", *_lost(results)]
@@ -215,3 +218,36 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
     if verdict == "no difference":
         return f"No difference larger than {delta:g} from {baseline}: {named}{more}."
     return f"Inconclusive against {baseline}{seeds_needed(pairs)}: {named}{more}."
+
+
+def _about_own_models(results: Sequence[RunResult]) -> list[str]:
+    """What arms are scored on whose clients have models of their own, and every arm's score on clients' own data.
+
+    A central test set is divided among clients, and so has a spread over them, only where each has a model of its own.
+    """
+    finished = [run for run in candidates(results) if run.finished]
+    own = [run for run in finished if run.final(f"{run.main_metric}_mean") is not None]
+    if not own:
+        return []
+    metric, arms = own[0].main_metric, arms_of(own)
+    on_own = metric.replace("/test_", "/client_")
+    said = (
+        f"{_first_few(arms)}: every client is scored with a model of its own, and {metric_label(metric)} is on a part "
+        "of the central test set, which is not drawn from the client's own data"
+    )
+    scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}
+    measured = [f"{arm} {score:.3f}" for arm, score in scores.items() if score is not None]
+    if not measured:
+        return [f"{said}. On clients' own data nothing is measured: state holdout.client, such as 0.2."]
+    return [f"{said}. On clients' own held-out examples ({metric_label(on_own)}): {_first_few(measured)}."]
+
+
+def _mean_of(results: Sequence[RunResult], arm: str, metric: str) -> float | None:
+    found = [run.final(metric) for run in results if run.arm == arm]
+    values = [value for value in found if value is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _first_few(words: Sequence[str]) -> str:
+    more = f"; and {len(words) - _MOST_SCORES} more" if len(words) > _MOST_SCORES else ""
+    return "; ".join(words[:_MOST_SCORES]) + more

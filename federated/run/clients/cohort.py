@@ -21,7 +21,16 @@ def sample_cohort(setup: Setup, done: int) -> np.ndarray:
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
     """What each client's update counts in the mean, float64 [C], summing to one."""
-    uniform = setup.config.cohort.weighting == "uniform"
-    counts = np.ones(len(cohort)) if uniform else setup.federation.sizes[cohort].astype(np.float64)
+    counts = _counts(cohort, setup)
     shares: np.ndarray = counts / counts.sum()
     return shares
+
+
+def count_of(clients: np.ndarray, setup: Setup) -> float:
+    """What these clients count together: their number, or their examples."""
+    return float(_counts(clients, setup).sum())
+
+
+def _counts(clients: np.ndarray, setup: Setup) -> np.ndarray:
+    uniform = setup.config.cohort.weighting == "uniform"
+    return np.ones(len(clients)) if uniform else setup.federation.sizes[clients].astype(np.float64)
