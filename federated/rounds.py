@@ -41,11 +41,11 @@ from federated.wire.uplink import Received, compress
 
 
 class Partial(NamedTuple):
-    """What a shard adds to its round.
+    """The contribution of a shard to its round.
 
-    update: on the CPU, its part [P] of the aggregate, float64; for a rule that must see the whole cohort, its updates,
-    float32 [c, P]. sent: its part [T] of the mean of what clients sent beside. weights: of its clients, float64 [c];
-    counted: what they count together, before it is divided by what the cohort counts.
+    update: the shard's part [P] of the aggregate, float64 on the CPU; where the aggregator needs the whole cohort, the
+    shard's updates, float32 [c, P]. sent: its part [T] of the mean of the clients' extra data. weights: float64 [c];
+    counted: the clients' total weight before the division by that of the cohort.
     """
 
     update: Tensor
@@ -63,7 +63,7 @@ class Partial(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """The stages of a round as functions, so that an orchestrator can run each as a task of its own."""
+    """The stages of a round as functions, which an orchestrator can run as separate tasks."""
 
     train: Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]
     compress: Callable[[Setup, RunState, Updates], Received]
@@ -79,7 +79,7 @@ def train_rounds(
 ) -> RunState:
     """Run rounds until `until` are done; each adds its metrics to the history.
 
-    on_round is told the state after each round, to show it. Raises Diverged, with the history so far.
+    on_round is called with the state after each round, to display it. Raises Diverged, with the history so far.
     """
     while state.round < until:
         try:
@@ -126,7 +126,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
 
 
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
-    """A round in which nothing is sent: no byte is counted, because none exists."""
+    """A round without a server. Nothing is sent, so no bytes are counted."""
     started = time.perf_counter()
     after, turn = train_alone(state, setup, stages.train)
     sizes = setup.holders.sizes[turn.holders]
@@ -162,7 +162,7 @@ def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) ->
 
 
 def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
-    """Add the shards up and step the server. Raises Diverged where the model is not finite after it."""
+    """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
     mean_update = _aggregated(setup.aggregator, partials).to(state.parameters)
     trainable = setup.model.num_trainable
     names = dict.fromkeys(name for partial in partials for name in partial.sent)
@@ -174,7 +174,7 @@ def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> Run
     server, stepped = setup.algorithm.update(
         state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
     )
-    # Running statistics are averaged, whatever the algorithm does with gradients' sums.
+    # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
     check_model(setup, state.round, parameters)
     uplink_bytes = state.uplink_bytes + sum(total_bytes(partial.uplink) for partial in partials)

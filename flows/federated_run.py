@@ -33,11 +33,11 @@ _TASK_RUN_SECONDS = 10.0  # ... of about this long
 
 @flow(name="federated-run", flow_run_name="{run.name}", validate_parameters=False)
 def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume: bool = False) -> str:
-    """Train one model under one config; the id of its MLflow run.
+    """Train one model under one config. Returns the id of its MLflow run.
 
-    resume: go on from the newest checkpoint of this config, in the MLflow run that it had, where there are such. MLflow
-    may be away meanwhile: what it should hear is kept for it. Where training fails, the
-    MLflow run is marked FAILED with the reason, its checkpoint is kept, and the error is raised.
+    resume: continue from the newest checkpoint of this config, in its MLflow run, where these exist. MLflow may be
+    away meanwhile: records are kept and delivered later. Where training fails, the MLflow run is marked FAILED with
+    the reason, its checkpoint is kept, and the error is raised.
     """
     with masked_errors():
         return _federated_run(run, study, parent_run_id, resume)
@@ -78,7 +78,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
 def _train(
     run: Run, setup: Setup, state: RunState, record: Record, keep: checkpoints.Keeper
 ) -> tuple[RunState, str]:
-    """Segments of rounds, each followed by an evaluation, up to the last round or a stop rule; why it ended."""
+    """Train and evaluate segment by segment, up to the last round or a stop rule. Returns the reason for the end."""
     segments = _Segments(run, setup, record, keep)
     if not state.history:
         state = rounds.evaluated(rounds.evaluate, state, setup, heterogeneity_metrics(setup.federation))
@@ -94,9 +94,9 @@ def _train(
 
 
 def _segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
-    """How many segments share a task run: one, unless a segment is done before Prefect has noted that it began.
+    """The number of segments in a task run: one, unless a segment is shorter than Prefect's own overhead.
 
-    A task run costs 3 ms here and 11 ms of the server's time, beside threads that train.
+    A task run costs 3 ms in this process and 11 ms in the server, while other threads train.
     """
     seconds = round_seconds * config.evaluation.every
     if seconds >= _SHORT_SEGMENT_SECONDS or config.orchestration.granularity == "stage":
@@ -105,7 +105,7 @@ def _segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
 
 
 class _Segments:
-    """The segments of one run, as task runs: the work itself, and who hears of it."""
+    """The segments of one run as task runs, with their recording and progress messages."""
 
     def __init__(self, run: Run, setup: Setup, record: Record, keep: checkpoints.Keeper) -> None:
         self._run = run
@@ -115,7 +115,7 @@ class _Segments:
         self._rule = None if run.config.stop is None else StopRule(run.config.stop)
 
     def reason_to_stop(self, state: RunState) -> str | None:
-        """Why no further segment should begin, in words."""
+        """The reason, in words, why no further segment should start."""
         config = self._run.config
         if self._rule is not None and (reason := self._rule.reason(state.history)):
             return reason
@@ -160,13 +160,13 @@ class _Segments:
 
 
 def _warn(run: Run, message: str) -> None:
-    """Say what went wrong beside a run that goes on."""
+    """Report a problem of a run that continues."""
     get_run_logger().warning(message)
     tell(Progress(run.name, "warning", 0, run.config.rounds, message=message))
 
 
 def _news(run: Run, state: RunState, status: Status, seconds: float = 0.0, message: str = "") -> Progress:
-    """What was measured in the state's round, all of it."""
+    """A progress message with all measurements of the state's round."""
     measured: Metrics = {}
     for _, metrics in takewhile(lambda entry: entry[0] == state.round, reversed(state.history)):
         measured = {**metrics, **measured}
@@ -180,7 +180,7 @@ def _where_time_went(spent: dict[str, float], seconds: float) -> str:
 
 
 def _where_time_goes(state: RunState, since: int) -> dict[str, float]:
-    """Seconds of each stage in what was measured after the first `since` entries, which a checkpoint brought along."""
+    """Seconds of each stage, from the entries after the first `since` ones, which came from a checkpoint."""
     spent: dict[str, float] = defaultdict(float)
     for _, metrics in state.history[since:]:
         for name, value in metrics.items():

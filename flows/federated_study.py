@@ -44,7 +44,7 @@ _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFai
 
 
 class StudyFailed(RuntimeError):
-    """Some runs of the study failed; `outcome` holds those that did not, if MLflow answers."""
+    """Some runs of the study failed; `outcome` covers the others, if MLflow answers."""
 
     def __init__(self, message: str, outcome: StudyOutcome | None) -> None:
         super().__init__(message)
@@ -53,11 +53,10 @@ class StudyFailed(RuntimeError):
 
 @flow(name="federated-study", flow_run_name="{study.name}")
 def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) -> StudyOutcome | None:
-    """Run a study and compare its arms; None where MLflow is away at its end, so that the comparison has to wait.
+    """Run a study and compare its arms; None where MLflow is away at the end, which postpones the comparison.
 
-    study: the study itself, or the path of its YAML file. workers: runs at a time, each in a process of its own;
-    the results do not depend on it. resume: go on in the same MLflow run, from the checkpoints of runs that did not
-    finish.
+    study: the study itself, or the path of its YAML file. workers: number of runs at a time, each in its own process;
+    the results do not depend on it. resume: continue in the same MLflow run, from the checkpoints of unfinished runs.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
     """
     contain_exits()
@@ -100,7 +99,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
 
 
 def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str) -> list[Run]:
-    """Those that did not finish before; the others are told as done."""
+    """The runs that did not finish before; the others are reported as done."""
     get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
     finished = finished_before(parent_run_id, [run for run in runs if run.name not in faults])
     for run in finished:
@@ -112,7 +111,7 @@ def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: s
 def _run_all(
     runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
-    """Run all but those with faults, whatever happens to some; the names of those that failed, and why."""
+    """Run every run without a fault, even when some fail. Returns the names of failed runs with the reasons."""
     mark_failed(runs, faults, study, parent_run_id, resume)
     for run in runs:
         if run.name in faults:
@@ -125,7 +124,7 @@ def _run_all(
 def _run_each(
     runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
-    """One after another, in this process; workers: one."""
+    """Run one after another in this process, for a single worker."""
     states = ((run, federated_run(run, study, parent_run_id, resume, return_state=True)) for run in runs)
     return {run.name: why for run, state in states if (why := _why_failed(run, state)) is not None}
 
@@ -133,7 +132,7 @@ def _run_each(
 def _run_several(
     runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
-    """Several at a time, each in a process of its own; one whose process dies is tried once more."""
+    """Run several at a time, each in its own process; a run whose process dies is tried once more."""
     arguments = [
         {"run": quote(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
     ]
@@ -153,7 +152,7 @@ def _run_several(
 
 
 def _begin(news_address: Address, workers: int) -> None:
-    """At the start of a process of a run."""
+    """Initialise a process of a run."""
     contain_exits()
     write_nothing_about_lost_logs()
     mask_logs()
@@ -165,12 +164,12 @@ def _begin(news_address: Address, workers: int) -> None:
 
 @task(name="run in a process", cache_policy=NO_CACHE)
 def _run_in_process(run: Run, study: str, parent_run_id: str, resume: bool) -> str:
-    """The subflow, in a process of the pool."""
+    """Run the subflow in a process of the pool."""
     return federated_run(run, study, parent_run_id, resume)
 
 
 def _why_failed(run: Run, state: State[str] | None) -> str | None:
-    """Why a run failed, which is said; None where it did not."""
+    """Report a failed run. Returns the reason; None where the run did not fail."""
     if state is not None and state.is_completed():
         return None
     why = "its process died" if state is None else masked(_PREFECTS.sub("", state.message or ""))
@@ -184,7 +183,7 @@ def _tell_failed(run: Run, why: str) -> None:
 
 
 def _remember_overheads(results: Sequence[RunResult], growth_mb: float, around: float, ratio: float) -> None:
-    """What these runs took beside their rounds is what the next forecast reckons with."""
+    """Remember the overheads of these runs outside their rounds, for the next forecast."""
     known = [
         (beside, len(run.curve(run.main_metric)[0]) - 1)
         for run in results

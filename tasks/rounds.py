@@ -1,7 +1,7 @@
 """The Prefect tasks of a run, thin wrappers of functions in `federated`.
 
-Setups and states are handed over as `Opaque`, so that Prefect neither walks into them nor hashes them. No task changes
-its arguments, so a retry meets the same objects.
+Setups and states are passed as `Opaque`, so that Prefect neither traverses nor hashes them. No task changes its
+arguments, so a retry gets the same objects.
 """
 
 import time
@@ -31,7 +31,7 @@ Evaluate = Callable[["Opaque[RunState]", "Opaque[Setup]", int], Metrics]
 
 
 class Opaque(Generic[T]):
-    """A value that Prefect hands over as it is: an argument or a result of a task, which it does not look into."""
+    """A task argument or result that Prefect passes on without looking inside."""
 
     def __init__(self, value: T) -> None:
         self.value = value
@@ -40,7 +40,7 @@ class Opaque(Generic[T]):
 @task(name="prepare", task_run_name="load data, hand it out, make the model", cache_policy=NO_CACHE)
 @masked_errors()
 def prepare(config: Opaque[RunConfig]) -> Opaque[Setup]:
-    """All that a run works with."""
+    """Build everything a run works with."""
     return Opaque(setup.prepare(config.value))
 
 
@@ -49,28 +49,28 @@ def prepare(config: Opaque[RunConfig]) -> Opaque[Setup]:
 def train_segment(
     state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
 ) -> Opaque[RunState]:
-    """The rounds between two evaluations, all in this one task run."""
+    """Train the rounds between two evaluations in this one task run."""
     return _trained(state, setup, last, on_round)
 
 
 def train_stages(
     state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
 ) -> Opaque[RunState]:
-    """The same rounds, every stage of each a task run of its own: for rounds that take seconds."""
+    """Train the same rounds with a task run for each stage, for rounds that take seconds."""
     return Opaque(rounds.train_rounds(state.value, setup.value, last, _STAGES, on_round))
 
 
 @task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
 @masked_errors()
 def evaluate(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
-    """Metrics of the global model on every held-out set."""
+    """Evaluate the global model on every held-out set; its metrics."""
     return evaluate_plainly(state, setup, done)
 
 
 def train_plainly(
     state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
 ) -> Opaque[RunState]:
-    """A segment that is part of a task run."""
+    """Train a segment as part of an enclosing task run."""
     return _trained(state, setup, last, on_round)
 
 
@@ -79,13 +79,13 @@ def _trained(state: Opaque[RunState], setup: Opaque[Setup], last: int, on_round:
 
 
 def evaluate_plainly(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
-    """An evaluation that is part of a task run."""
+    """Evaluate as part of an enclosing task run."""
     with own_code_named(setup.value.config):
         return evaluation.evaluate(state.value, setup.value)
 
 
 def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
-    """The state with its evaluation, the seconds that took and `more` in the history."""
+    """The state with an evaluation in its history, along with the seconds it took and the metrics `more`."""
     started = time.perf_counter()
     metrics = evaluate(Opaque(state), Opaque(setup), state.round)
     timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
@@ -97,15 +97,15 @@ def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics |
 )
 @masked_errors()
 def train_and_evaluate(first: int, last: int, work: Opaque[Callable[[], RunState]]) -> Opaque[RunState]:
-    """Segments of rounds with an evaluation after each, which are too short for task runs of their own.
+    """Train and evaluate several segments that are too short for separate task runs.
 
-    last: the last round at most; a stop rule may end the work before.
+    last: an upper limit of the last round; a stop rule may end the work earlier.
     """
     return Opaque(work.value())
 
 
 def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
-    """A stage of a round as a task of its own."""
+    """A stage of a round as a separate task."""
 
     @task(name=name, cache_policy=NO_CACHE)
     @masked_errors()

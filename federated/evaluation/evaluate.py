@@ -96,7 +96,7 @@ def measures(outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
 
 
 def _pooled(examples: dict[str, np.ndarray], outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
-    """As `measures`, of examples that are measured already: not scikit-learn, whose checks take milliseconds."""
+    """The same as `measures`, from measures of each example; scikit-learn's checks would take milliseconds."""
     means = {measure: float(values.mean()) for measure, values in examples.items()}
     if task == "classification":
         return {**means, "macro_f1": macro_f1(confusion(outputs, targets))}

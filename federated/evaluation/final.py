@@ -37,7 +37,7 @@ class Generalisation:
     """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
 
     confusion: of the central test set, and its reliability; None for regression.
-    personalised: what fine-tuning gains each participating client, where the config asks for it.
+    personalised: the gain of each participating client from fine-tuning, where the config asks for it.
     """
 
     task: Task
@@ -110,8 +110,8 @@ def clients_table(
 ) -> dict[str, list[Any]]:
     """One row a client of the set: name, whether it took part, sizes, divergence, its own measures.
 
-    training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the labels it
-    trains on (unseen: holds) from those of all training examples; None for regression and empty clients.
+    training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the client's training
+    labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
     Measures: None without held-out examples.
     """
     assert part.sizes is not None
@@ -153,7 +153,7 @@ def divergences(
 
 
 def _intervals(sums: dict[str, ClientSums], sign: int, seed: int) -> Metrics:
-    """The ends of the gaps' intervals over clients, where there are some."""
+    """The ends of the gaps' intervals over clients, where these can be computed."""
     numbers = resampling(seed)
     gaps: dict[str, Gap] = {}
     if {"training", "client"} <= sums.keys():

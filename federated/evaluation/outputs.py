@@ -29,8 +29,8 @@ def outputs_of_each(
 ) -> Tensor:
     """The outputs [n, outputs] of every client's own model [P] for its own examples.
 
-    indices: int64 [n], one client's after another's; sizes: how many are each one's, [K]. One model is in use at a
-    time: what dominates is the examples, and a model of its own for each leaves nothing to share.
+    indices: int64 [n], client after client; sizes: the number of each client's, [K]. Models are used one at a time:
+    the cost is in the examples, and different models cannot share computation.
     """
     forward, ends = lean_forward(setup.model.module.eval()), np.cumsum(sizes)
     parts = []
@@ -41,7 +41,7 @@ def outputs_of_each(
 
 
 def _forward(setup: Setup, forward: Forward, indices: np.ndarray) -> Tensor:
-    """Batch by batch, several at a time where that is safe; how many changes nothing of the outputs."""
+    """The outputs, batch by batch, several at a time where that is safe; the number does not change the outputs."""
     batches = torch.split(
         torch.from_numpy(indices).to(setup.inputs.device), setup.config.evaluation.batch_size
     )
@@ -56,7 +56,7 @@ def _forward(setup: Setup, forward: Forward, indices: np.ndarray) -> Tensor:
 
 
 def _has_no_state(module: nn.Module) -> bool:
-    """Whether a forward pass in evaluation mode only reads: layers of torch's own, with nothing hooked on."""
+    """Whether a forward pass in evaluation mode changes nothing: torch's own layers without hooks."""
     return all(
         type(part).__module__.startswith("torch.nn.") and is_plain(part, type(part))
         for part in module.modules()

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class Personalised(NamedTuple):
     """The headline measure of each participating client [K] before and after, NaN without held-out examples.
 
-    gains: how much better it became, positive for accuracy that rises and for an error that falls. sizes: held-out
-    examples of each client.
+    gains: the improvement, positive where accuracy rises or an error falls. sizes: the number of held-out examples of
+    each client.
     """
 
     before: np.ndarray
@@ -51,7 +51,7 @@ class Personalised(NamedTuple):
 
 
 def personalised(state: RunState, setup: Setup) -> Personalised:
-    """Fine-tune the global model for every client that holds something out, and evaluate both.
+    """Fine-tune the global model for every client with held-out examples, and evaluate both models.
 
     The batches are those that the client would have in the next round. Raises Diverged where a fine-tuned model's
     outputs are not finite.
@@ -76,7 +76,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
 
 
 def personalisation_metrics(found: Personalised, task: Task, numbers: np.random.Generator) -> Metrics:
-    """`generalisation/personalis...`: the fine-tuned models, the gain with its interval over clients, and who gains."""
+    """`generalisation/personalis...`: the fine-tuned models, the gain with its interval, and the share that gains."""
     name = HEADLINE[task]
     some = found.sizes > 0
     gains, sizes = found.gains[some], found.sizes[some]
@@ -122,7 +122,7 @@ def _fine_tuned_outputs(state: RunState, setup: Setup, indices: np.ndarray, size
 
 
 def _work(setup: Setup) -> LocalWork:
-    """Local training of the clients as `evaluation.personalisation` says, and where it is silent, as `local` does."""
+    """The clients' local training by `evaluation.personalisation`, with the values of `local` where it states none."""
     config, options = setup.config, setup.config.evaluation.personalisation
     assert options is not None
     local = config.local.model_copy(

@@ -20,7 +20,7 @@ class EvaluatedSet(NamedTuple):
 
 
 def evaluated_sets(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
-    """Those that are not empty: test, client (participants' own shares), unseen (clients), training.
+    """The non-empty sets among test, client (participants' own shares), unseen (clients) and training.
 
     training: at most `training_examples`, drawn without replacement from all that participating clients train
     on, the same at every evaluation.
@@ -37,11 +37,11 @@ _LEAST_TESTED = 100
 
 
 def evaluated_alone(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
-    """The same for models of the clients' own, each of which has its part of every set.
+    """The same sets for clients with their own models, each of which is evaluated on its part of every set.
 
-    The central test set is dealt: every client that trains has another part of it, in a random order and of equal
-    sizes, of 100 examples at least and such that all of it is used. Unseen clients are left out: nobody has a model
-    for them.
+    The central test set is divided: every client that trains is evaluated on a part of it, at random and of equal
+    sizes, of at least 100 examples and such that all of the set is used. Unseen clients are left out, as they have no
+    model.
     """
     sets = evaluated_sets(federation, training_examples, seed)
     sets.pop("unseen", None)
@@ -53,7 +53,7 @@ def evaluated_alone(federation: Federation, training_examples: int, seed: int) -
 
 
 def resampling(seed: int) -> np.random.Generator:
-    """The numbers for intervals over clients."""
+    """The random numbers for intervals over clients."""
     return generator(seed, Purpose.EVALUATION, _RESAMPLES)
 
 

@@ -1,8 +1,8 @@
 """The expected training effort of a federated run, allotted to training without a server.
 
-Clients are drawn alike, so in expectation each takes part in cohort / clients of the rounds. Centralised training
-spends in every round what a cohort spends in expectation: as many examples, in batches of the mean size of the
-clients' own. Local training lets clients take turns, as many in a round as a cohort has, each from its own model.
+Clients are sampled uniformly, so in expectation each takes part in cohort / clients of the rounds. In every round,
+centralised training uses as many examples as a cohort in expectation, in batches of the mean size of the clients'
+own. In local training clients take turns, as many in a round as a cohort has, each with its own model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IN_TURN = 0  # second key of Purpose.COHORT; a cohort's own is its round alone
 
 
 class _Visit(NamedTuple):
-    """What each client spends when it takes part once, in expectation, float64 [K]."""
+    """The expected effort of each client for one participation, float64 [K]."""
 
     examples: np.ndarray
     steps: np.ndarray
@@ -29,10 +29,10 @@ class _Visit(NamedTuple):
 
 
 def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohort_size: int) -> LocalTraining:
-    """What the one holder of all examples does in a round.
+    """The local options with which the single holder of all examples trains in a round.
 
-    Examples: what the cohort has in expectation. Batch: the mean of the clients' full batches over their steps,
-    which is `local.batch_size` where all clients hold as many. Everything else is as in `local`. A federation of
+    Examples: the expected number of the cohort. Batch: the mean of the clients' full batches over their steps,
+    which is `local.batch_size` where all clients hold that many. Everything else is as in `local`. A federation of
     one client gives that client's own local training.
     """
     sizes = np.array([len(held) for held in clients if len(held)])
@@ -48,8 +48,8 @@ def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohor
 def in_turn(config: RunConfig, eligible: np.ndarray, cohort_size: int, done: int) -> np.ndarray:
     """The clients that train alone in the round after `done` rounds, in rising order.
 
-    All clients with examples take turns in a random order, as many in a round as a cohort has; where the rounds are
-    too few for that to reach everybody, as many as it takes to give each one turn, which is then shorter.
+    All clients with examples take turns in a random order, as many in a round as a cohort has. Where that would not
+    reach every client, a round has enough clients to give each one turn, and the turns are shorter.
     """
     order = generator(config.seed, Purpose.COHORT, 0, _IN_TURN).permutation(eligible)
     turns = max(config.rounds * cohort_size, len(eligible))
@@ -60,7 +60,7 @@ def in_turn(config: RunConfig, eligible: np.ndarray, cohort_size: int, done: int
 def terms_in_turn(
     config: RunConfig, clients: Sequence[np.ndarray], cohort_size: int, turn: Sequence[int]
 ) -> LocalTerms:
-    """What these clients train in their turn: `local`, or their share of it where the turns are too few."""
+    """The training of these clients when it is their turn: `local`, or a share of it where there are too few turns."""
     share = config.rounds * cohort_size / sum(len(held) > 0 for held in clients)
     if share >= 1:
         return LocalTerms()

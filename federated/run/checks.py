@@ -11,10 +11,10 @@ from federated.study.study import Run
 
 
 def check_runs(runs: Iterable[Run]) -> dict[str, str]:
-    """Prepare every run and throw the result away; the runs that a person's own code lets fail: name -> why.
+    """Prepare every run and discard the result. Returns the runs that user code makes fail: name -> reason.
 
-    Of an arm whose first run fails the others are not tried. Raises BadInput, naming the run, where the study asks for
-    what cannot work, and where no run is left.
+    If the first run of an arm fails, the arm's other runs are not tried. Raises BadInput, naming the run, where the
+    study asks for the impossible, and where no run is left.
     """
     faults: dict[str, str] = {}
     tried: dict[str, str] = {}
@@ -32,9 +32,9 @@ def check_runs(runs: Iterable[Run]) -> dict[str, str]:
 
 
 def _fault(run: Run, one_data_set: bool) -> str:
-    """Why a person's own code lets a run fail; empty where it does not.
+    """The reason why user code makes a run fail; empty where it does not.
 
-    one_data_set: all runs have the same, so that what is wrong with it is of no arm in particular.
+    one_data_set: all runs share one data set, so that its errors belong to no particular arm.
     """
     try:
         prepare(run.config)

@@ -14,7 +14,7 @@ from federated.run.setup import Setup
 
 def check_updates(setup: Setup, done: int, deltas: Tensor, clients: Sequence[int], terms: LocalTerms) -> None:
     """Raise Diverged where an update is not finite. deltas [C, P]: of these clients, in the round after `done`."""
-    if deltas.sum().isfinite():  # what is not finite shows in the sum, which is quick
+    if deltas.sum().isfinite():  # a quick check: any value that is not finite shows in the sum
         return
     finite = torch.isfinite(deltas).all(dim=1).cpu()
     if not finite.all():
@@ -36,7 +36,7 @@ def check_model(setup: Setup, done: int, parameters: Tensor) -> None:
 
 
 def _cure(setup: Setup, terms: LocalTerms) -> str:
-    """A penalty w/2 ||x||^2 multiplies x by 1 - rate w in every step, which grows where rate w is above 2."""
+    """Remedies. A penalty w/2 ||x||^2 multiplies x by 1 - rate w in every step, which grows where rate w > 2."""
     rate, decay = setup.config.local.learning_rate, setup.config.local.weight_decay
     penalties = {
         "local.weight_decay": decay,

@@ -13,14 +13,14 @@ from federated.metrics import Metrics
 
 
 class Drift(NamedTuple):
-    """Of a shard: the L2 norm of every update, float64 [c], and two sums [2, P], of updates and of unit vectors."""
+    """The drift of a shard: the L2 norm of each update, float64 [c], and sums [2, P] of updates and of unit vectors."""
 
     norms: np.ndarray
     sums: Tensor
 
 
 def drift(updates: Tensor) -> Drift:
-    """What a shard's updates [c, P] add to the round's diagnostics; a client that did not move has no direction."""
+    """The contribution of a shard's updates [c, P] to the diagnostics; a client that did not move has no direction."""
     norms = torch.linalg.vector_norm(updates, dim=1).numpy(force=True).astype(np.float64)
     inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
     factors = torch.from_numpy(np.stack([np.ones_like(norms), inverse])).to(updates)
@@ -28,7 +28,7 @@ def drift(updates: Tensor) -> Drift:
 
 
 def drift_metrics(shards: Sequence[Drift]) -> Metrics:
-    """`train/...` of a round, every client alike, on updates as they were trained, before they are bounded or encoded.
+    """The metrics `train/...` of a round, unweighted, on the updates before clipping and encoding.
 
     gradient_diversity: sum of squared norms over squared norm of the sum, Yin et al. 2018, "Gradient diversity: a
     key ingredient for scalable distributed learning", with updates for gradients: 1 / C where all C

@@ -1,7 +1,7 @@
 """The memory of a run's parts between rounds: one slot at the server and one at every client for each owner.
 
-An owner is a part's word in a study file: "algorithm", "uplink", "downlink". A client that never took part has nothing
-in its slots yet. Nothing here is ever changed: a round returns new mappings.
+An owner is named by its field in a study file: "algorithm", "uplink", "downlink". The slots of a client that has not
+taken part yet are empty. Mappings are never modified: a round returns new ones.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from federated.algorithms.algorithm import Rows, Tensors
 
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
 OWN_MODEL = "own_model"
-"""What stays with a client of its model: all of it where there is no server, else the parameters that never travel."""
+"""The parameters that a client keeps: its whole model without a server, else those that are never sent."""
 
 ServerMemory = dict[str, Tensors]
-"""Owner -> what it remembers at the server. Owners that remember nothing need no slot."""
+"""Owner -> its memory at the server. Owners without memory need no slot."""
 ClientMemory = dict[str, dict[int, Tensors]]
-"""Owner -> client -> what it remembers of, or at, that client."""
+"""Owner -> client -> the owner's memory for that client."""
 
 
 def rows_of(memory: ClientMemory, owner: str, clients: Sequence[int], fresh: Tensors) -> Rows:
-    """What an owner remembers of these clients, one row each, on the device of `fresh`: of one that has nothing yet."""
+    """The memory of an owner for these clients, one row each, on the device of `fresh`, the value of an empty slot."""
     kept = memory.get(owner, {})
     rows = [kept.get(client, fresh) for client in clients]
     return {name: torch.stack([row[name].to(value.device) for row in rows]) for name, value in fresh.items()}
 
 
 def by_client(rows: Rows, clients: Sequence[int] | np.ndarray) -> dict[int, Tensors]:
-    """The rows of a shard, each a client's own; nothing for an owner that remembers nothing."""
+    """The rows of a shard as a mapping from client to its own; empty for an owner without memory."""
     if not rows:
         return {}
     return {
@@ -41,13 +41,13 @@ def by_client(rows: Rows, clients: Sequence[int] | np.ndarray) -> dict[int, Tens
 
 
 def with_server(memory: ServerMemory, owner: str, tensors: Tensors) -> ServerMemory:
-    """The memory, with what one owner remembers now at the server."""
+    """The memory, with the new server memory of one owner."""
     others = {name: kept for name, kept in memory.items() if name != owner}
     return {**others, owner: tensors} if tensors else others
 
 
 def with_clients(memory: ClientMemory, shards: Iterable[ClientMemory]) -> ClientMemory:
-    """The memory, with what owners remember now of the clients of some shards."""
+    """The memory, with the new client memory from some shards."""
     more: ClientMemory = {}
     for shard in shards:
         for owner, rows in shard.items():

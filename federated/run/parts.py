@@ -20,7 +20,7 @@ from federated.trials import Products
 def travelling_of(
     config: RunConfig, algorithm: Algorithm, model: FlatModel, device: torch.device
 ) -> Travelling:
-    """What of the model travels. Raises BadInput where the algorithm does not go with it."""
+    """The split of the model into sent and kept parameters. Raises BadInput where it does not suit the algorithm."""
     try:
         return travelling(model.layout, algorithm.client.stays(model.layout), device)
     except OwnCodeFailed:
@@ -30,7 +30,7 @@ def travelling_of(
 
 
 def products_of(config: RunConfig, algorithm: Algorithm, moves: Travelling) -> Products:
-    """What the choices make. Raises BadInput."""
+    """The objects that the choices build. Raises BadInput."""
     return Products(
         algorithm,
         _fitted("uplink", config.compression.uplink, moves.layout),
@@ -54,7 +54,7 @@ def _fitted(way: str, choice: Choice, layout: Layout) -> Compressor:
 def in_turn_if_alone(
     algorithm: Algorithm, config: RunConfig, holders: Partition, cohort_size: int
 ) -> Algorithm:
-    """The algorithm as it is; local training has no server, and its clients' turns may be cut short."""
+    """The algorithm; for local training with the terms of `terms_in_turn`, as the clients' turns may be shortened."""
     if config.training != "local":
         return algorithm
     return algorithm._replace(

@@ -23,7 +23,7 @@ def check_cohort(config: RunConfig, federation: Federation) -> None:
 
 
 def check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -> None:
-    """Raise BadInput where the rule watches what is not measured. own_models: unseen clients have none."""
+    """Raise BadInput where the rule watches a metric that is not measured. own_models: unseen clients have none."""
     sets = federation.held_out_sets()
     sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
     allowed = metric_names(federation.examples.task, sizes)
@@ -45,7 +45,7 @@ def check_personalisation(config: RunConfig, federation: Federation) -> None:
 def check_memory(
     config: RunConfig, products: Products, num_clients: int, model: FlatModel, moves: Travelling
 ) -> None:
-    """Raise BadInput where what is remembered of clients that take part would fill half of the machine's memory."""
+    """Raise BadInput where the memory of all participating clients would fill half of the machine's memory."""
     up, algorithm = config.compression.uplink.label(), config.algorithm.label()
     each = {
         f"compression.uplink: {up} keeps what it remembers": products.uplink.init(1, moves.num_moving),

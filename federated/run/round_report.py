@@ -10,7 +10,7 @@ from federated.run.state import RunState
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What happened in one round. communication, drift: metrics of both ways and of the updates, as they are logged."""
+    """The results of one round. communication, drift: metrics of both directions and of the updates, as logged."""
 
     round: int
     loss: float

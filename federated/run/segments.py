@@ -10,7 +10,7 @@ from federated.run.state import Entry
 
 
 def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
-    """The rounds after which the model is evaluated, beyond the `done` ones; the last round always is."""
+    """The rounds after the first `done` ones at which the model is evaluated; the last round is always one."""
     every = config.evaluation.every
     yield from range((done // every + 1) * every, config.rounds, every)
     if done < config.rounds:
@@ -18,12 +18,12 @@ def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
 
 
 def num_segments(config: RunConfig) -> int:
-    """How many there are from the first round to the last: counted, not listed."""
+    """The number of segments from the first round to the last, computed without listing them."""
     return -(-config.rounds // config.evaluation.every)
 
 
 class StopRule:
-    """When one run should end, asked after each evaluation. Reads each entry of its history once.
+    """The stopping rule of one run, queried after each evaluation. Reads each entry of the history once.
 
     Converged: `patience` evaluations in a row did not improve on the best value before them by more than
     `min_improvement`. The watched values are the metric's latest ones at each evaluation; an evaluation is an entry
@@ -36,7 +36,7 @@ class StopRule:
         self._forget()
 
     def reason(self, history: Sequence[Entry]) -> str | None:
-        """Why the run should end now, in words; None where it should go on."""
+        """The reason, in words, why the run should end now; None where it should continue."""
         self._read(history)
         stop, gains = self._stop, self._best
         if not gains or self._value is None:
@@ -45,7 +45,7 @@ class StopRule:
             return f"{stop.metric} reached {self._value:.6g} (target {stop.target:.6g})"
         if stop.patience is None or len(gains) <= stop.patience:
             return None
-        # The best of all so far is above that only where the best of the last ones is.
+        # The best value overall exceeds that only if the best of the latest ones does.
         if gains[-1] > gains[-1 - stop.patience] + stop.min_improvement:
             return None
         least = f"{stop.min_improvement:g}"
@@ -59,7 +59,7 @@ class StopRule:
         self._best: list[float] = []  # up to each evaluation, with the sign that makes more better
 
     def _read(self, history: Sequence[Entry]) -> None:
-        """What is new in the history; all of it where it does not continue the last one, as in a second try."""
+        """Read the new entries of the history; all of them where it does not continue the last one, as in a retry."""
         if self._done > len(history) or (self._done and history[self._done - 1] is not self._last_read):
             self._forget()
         for entry in history[self._done :]:

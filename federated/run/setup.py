@@ -42,12 +42,12 @@ from federated.user_code.containment import is_own, own_code_named
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """The parts of a run. Holds no state of the training: `work.model` is scratch space.
+    """Everything a run works with, built once from its config. `work.model` is scratch space and is overwritten.
 
-    holders: who trains on which examples: the clients, or with centralised training one holder of all of theirs.
-    eligible: the holders of at least one training example, which so can be in a cohort, int64.
-    cohort_size: holders that train in a round; shard_size: of them, how many at a time. notes: what a person should
-    know of their own model, in sentences.
+    holders: the training examples of each holder: of the clients, or in centralised training of one holder of them all.
+    eligible: the holders with at least one training example, which can be sampled into a cohort, int64.
+    cohort_size: number of holders that train in a round; shard_size: number that train at a time. notes: remarks for
+    the user about their own model, in sentences.
     """
 
     config: RunConfig
@@ -69,29 +69,29 @@ class Setup:
 
     @property
     def model(self) -> FlatModel:
-        """Scratch space: a vector is loaded into it wherever a module is needed."""
+        """The model as scratch space: parameters are loaded into it wherever a module is needed."""
         return self.work.model
 
     @property
     def inputs(self) -> Tensor:
-        """Of all examples, [N, ...]."""
+        """The inputs of all examples, [N, ...]."""
         return self.work.inputs
 
     @property
     def targets(self) -> Tensor:
-        """Of all examples, [N] or [N, outputs]."""
+        """The targets of all examples, [N] or [N, outputs]."""
         return self.work.targets
 
     @property
     def own_models(self) -> bool:
-        """Whether every client has a model, or a part of one, of its own, by which it is evaluated."""
+        """Whether each client is evaluated with its own model, or with parameters that it keeps."""
         return self.config.training == "local" or self.travelling.moving is not None
 
 
 def prepare(config: RunConfig) -> Setup:
-    """Load the data, hand it out, make the model. Raises BadInput where the config does not fit the data.
+    """Load the data, partition it and build the model. Raises BadInput where the config does not fit the data.
 
-    A person's own code has been tried then; raises OwnCodeFailed where it fails.
+    User code is tried as part of this; raises OwnCodeFailed where it fails.
     """
     with own_code_named(config):
         return _prepared(config)
@@ -160,7 +160,7 @@ def initial_state(setup: Setup) -> RunState:
 
 
 def _federation(config: RunConfig) -> Federation:
-    """Raises OwnCodeFailed where what does not fit is what a person's own data set or partitioner returned."""
+    """The federation. Raises OwnCodeFailed where the user's data set or partitioner returned unsuitable data."""
     try:
         return partition_clients(config)
     except BadInput as error:

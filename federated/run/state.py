@@ -20,7 +20,7 @@ from federated.metrics import Metrics
 from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
 
 Entry = tuple[int, Metrics]
-"""A round, and what was measured in it or after it."""
+"""A round, and the metrics measured in it or after it."""
 _LONGEST_HEADER = 10_000_000
 """Bytes of JSON; safetensors takes 100 MB, in which it has escaped every quotation mark."""
 _TEXT = "state"
@@ -28,9 +28,9 @@ _FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
 
 
 class History(Sequence[Entry]):
-    """Entries in the order they were measured. Never changed: `then` returns a longer one.
+    """Entries in the order of measurement. Immutable: `then` returns a longer history.
 
-    The two share their entries, so that a round costs the same after a million rounds as after ten.
+    Both share their entries, so that the cost of a round does not grow with the number of rounds.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
@@ -38,7 +38,7 @@ class History(Sequence[Entry]):
         self._length = len(self._shared)
 
     def then(self, entry: Entry) -> History:
-        """This history and one more entry. Where this one was continued before, the new one has entries of its own."""
+        """The history with one more entry. A history that was already extended is copied first."""
         after = History()
         after._shared = self._shared if len(self._shared) == self._length else list(self)
         after._shared.append(entry)
@@ -70,14 +70,14 @@ class History(Sequence[Entry]):
 
 @dataclass(frozen=True)
 class RunState:
-    """A run between two rounds. Never changed: a round returns a new one.
+    """The state of a run between two rounds. Immutable; each round returns a new one.
 
     round: rounds done.
     parameters: the global model [P].
-    server: what each part of the run remembers at the server.
-    clients: what each remembers of every client that has taken part.
-    uplink_bytes, downlink_bytes: sent so far, over all clients.
-    history: what was measured; round 0 is the initial model.
+    server: the memory of each part of the run at the server.
+    clients: the memory of each part for every client that has taken part.
+    uplink_bytes, downlink_bytes: bytes sent so far, over all clients.
+    history: the measurements; round 0 is the initial model.
     """
 
     round: int
@@ -90,9 +90,9 @@ class RunState:
 
 
 def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
-    """Write the state to one file, whole or not at all.
+    """Write the state to one file, atomically.
 
-    A safetensors file: tensors as they are, the rest as JSON in its header, or in a tensor of bytes where it is long
+    A safetensors file: tensors unchanged, the rest as JSON in its header, or in a tensor of bytes where it is long
     (100,000 rounds have 100 MB of history; a header has room for less), and a digest of both. `identity` (run key,
     digests) is what `load` compares. Raises OSError where the file cannot be written.
     """
@@ -117,7 +117,7 @@ def save(state: RunState, path: Path, identity: dict[str, str]) -> None:
     with whole(path) as partial:
         try:
             safetensors.torch.save_file(content, partial, {"state": text, "digest": _digest(content, text)})
-        except SafetensorError as error:  # so it calls whatever the system says
+        except SafetensorError as error:  # safetensors raises it for every error of the system
             raise OSError(str(error)) from error
 
 
@@ -147,8 +147,8 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 def load(path: Path, identity: dict[str, str], device: torch.device) -> RunState:
     """Read a state written by `save`.
 
-    Raises FileNotFoundError where there is none, and ValueError where it is damaged, cannot be read, or is of
-    another identity. Files of older versions have no digest and are read as they are.
+    Raises FileNotFoundError where there is none, and ValueError where it is damaged, cannot be read, or has
+    another identity. Files of older versions have no digest and are read without that check.
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
@@ -197,7 +197,7 @@ def _memories(tensors: Mapping[str, Tensor]) -> tuple[ServerMemory, ClientMemory
 
 
 def _of_today(name: str) -> str:
-    """The name of a tensor in a file of before there were owners: a client had residuals, or a model of its own."""
+    """The current name of a tensor in a file older than owners, where a client had residuals or its own model."""
     side, _, rest = name.partition("/")
     if side == "server":
         return f"server/{ALGORITHM}/{rest}"

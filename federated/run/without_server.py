@@ -25,7 +25,7 @@ Train = Callable[["Setup", RunState, Tensor, Sequence[int]], Updates]
 
 
 class Turn(NamedTuple):
-    """What happened: holders that trained, their losses, float64 [C], and how far their models moved."""
+    """The outcome of a round: the holders that trained, their losses, float64 [C], and the distances they moved."""
 
     holders: np.ndarray
     losses: np.ndarray
@@ -33,10 +33,10 @@ class Turn(NamedTuple):
 
 
 def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, Turn]:
-    """One round. Centralised, the one holder's model is the global one; local, each has its own in `clients`.
+    """One round. Centralised: the holder's model is the global one; local: each client's own model is in `clients`.
 
-    A model a client is kept, for clients that have trained, where error feedback keeps its residuals: so curves
-    come in as rounds go by, and a checkpoint holds all that the next round needs. Shards bound the rest.
+    The model of every client that has trained is kept in `clients`, like the residuals of error feedback. So curves
+    grow round by round, and a checkpoint holds all that the next round needs. Shards bound the remaining memory.
     """
     holders = in_turn(setup.config, setup.eligible, setup.cohort_size, state.round)
     losses, norms, models = [], [], dict[int, Tensors]()

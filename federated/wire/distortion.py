@@ -15,12 +15,12 @@ Distortion = dict[str, np.ndarray]
 
 
 def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: CohortState) -> Distortion:
-    """How far what the server decoded is from the updates [C, P], client by client.
+    """The error of the decoded updates against the true ones [C, P], for each client.
 
-    nmse: ||decoded - update||^2 / ||update||^2. cosine: of the angle between them. bias, where the compressor
-    claims none: <decoded, update> / ||update||^2 - 1, which is zero in the mean over draws. residual_norm, with error
-    feedback: the L2 norm of what has not been sent yet; nmse then counts what earlier rounds added. Four products
-    of vectors a client. An update of zeros counts as sent exactly.
+    nmse: ||decoded - update||^2 / ||update||^2. cosine: of the angle between them. bias, for compressors that claim
+    to be unbiased: <decoded, update> / ||update||^2 - 1, whose mean over draws is zero. residual_norm, with error
+    feedback: the L2 norm of the part not sent yet; nmse then includes residuals of earlier rounds. Costs four products
+    of vectors per client. An update of zeros counts as sent exactly.
     """
     if is_exact(compressor):
         exact = np.zeros(len(updates))
@@ -43,7 +43,7 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
 
 
 def bias_share(update: Tensor, first: Tensor, second: Tensor) -> np.ndarray:
-    """[1]: the share of the squared error that is the same whatever is drawn, by two draws of one update, all [P].
+    """[1]: the share of the squared error common to all draws, estimated from two draws of one update, all [P].
 
     <first - update, second - update> is the squared bias in the mean over draws, as what is random is not shared. For
     one update it is known to about 1 / sqrt(P), and may be below zero. A sum over clients averages the rest away.
@@ -63,7 +63,7 @@ def distortion_metrics(shards: Sequence[Distortion]) -> dict[str, float]:
 
 
 def downlink_distortion(compressor: Compressor, parameters: Tensor, received: Tensor) -> dict[str, float]:
-    """How far the model [P] that clients receive is from the server's; nothing where the downlink loses nothing.
+    """The error of the model [P] that clients receive; empty where the downlink is lossless.
 
     nmse: ||received - parameters||^2 / ||parameters||^2. cosine: of the angle between them. As metrics of a round.
     """
@@ -74,7 +74,7 @@ def downlink_distortion(compressor: Compressor, parameters: Tensor, received: Te
 
 
 def is_exact(compressor: Compressor) -> bool:
-    """Whether every number travels as it is."""
+    """Whether every number is sent without loss."""
     parts = compressor.parts
     return parts is not None and all(part is None for part in (parts.reduction, parts.values, parts.fit))
 

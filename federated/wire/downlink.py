@@ -24,10 +24,10 @@ _INNER = "inner."
 
 
 class Broadcast(NamedTuple):
-    """What the cohort hears of the global model.
+    """The global model as the cohort receives it.
 
-    model: [P], as every client of the cohort has it; parcels: what each was sent; remembered: for the next round;
-    quality: metrics of how far the model is from the server's, where that is measured and the downlink loses anything.
+    model: [P], as every client of the cohort has it; parcels: the payloads sent to each; remembered: the state for the
+    next round; quality: metrics of the model's error, where that is measured and the downlink is lossy.
     """
 
     model: Tensor
@@ -37,9 +37,9 @@ class Broadcast(NamedTuple):
 
 
 def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
-    """The global model on its way to the cohort, all of which then have the same model.
+    """Send the global model to the cohort, whose clients then all have the same model.
 
-    Whole: one payload, sent to each. As a difference: see `_differences`.
+    The whole model is one payload, sent to each client. For differences see `_differences`.
     """
     send = _differences if setup.downlink.difference else _whole
     model, parcels, remembered = send(setup, state, cohort)
@@ -52,7 +52,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
 
 def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
-    """What clients hear of the algorithm's state beside the model: 32-bit floats, which arrive as they were."""
+    """The algorithm's state that clients receive along with the model: 32-bit floats, without loss."""
     server, names = state.server.get(ALGORITHM, {}), setup.algorithm.client.hears
     return {name: none().encode({}, server[name].reshape(1, -1), ())[0][0] for name in names}
 
@@ -73,7 +73,7 @@ def _moving(setup: Setup, models: Tensor) -> Tensor:
 
 
 def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:
-    """The model [P] of what travelled of it and arrived; what stays with clients is as the server has it."""
+    """The model [P] with the received parameters; those that clients keep have the server's values."""
     trainable, moving = setup.model.num_trainable, setup.travelling.num_moving
     whole = setup.travelling.back(moved[None, :moving], state.parameters[:trainable])[0]
     return torch.cat([whole, moved[moving:]])
@@ -82,13 +82,13 @@ def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:
 def _differences(
     setup: Setup, state: RunState, cohort: Sequence[int]
 ) -> tuple[Tensor, list[Parcel], Tensors]:
-    """All clients that are up to date have one and the same model, the reference; what it lacks is sent compressed.
+    """Send the compressed difference from the reference, the one model that all up-to-date clients have.
 
-    A client that took part in the last round gets this round's payload alone. One that missed rounds needs every
-    payload since, in order, and gets them, or the whole reference as 32-bit floats where that is shorter; so
-    does one that has nothing yet. The server keeps the reference, the payloads that are still worth sending (no
-    more bytes than a whole model), and for each client the number of its last round. Running statistics
-    of batch normalisation travel beside it as 32-bit floats: quantised, a variance turns negative.
+    A client that took part in the last round gets only this round's payload. A client that missed rounds gets every
+    payload since then, in order, or the whole reference as 32-bit floats where that is shorter; a new client gets
+    the whole reference. The server keeps the reference, the payloads that are still worth sending (in total no
+    longer than a whole model), and the last round of each client. Running statistics of batch normalisation
+    are sent as 32-bit floats: a quantised variance could become negative.
     """
     trainable = setup.model.num_trainable
     target = setup.travelling.of(state.parameters[None, :trainable])[0]
@@ -108,7 +108,7 @@ def _differences(
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
-    """The downlink's state with this round's payload and the reference that it leads to."""
+    """The downlink's state with this round's payload and the resulting reference."""
     compressor, size = setup.downlink, target.numel()
     last = {name: value.cpu() for name, value in state.server.get(DOWNLINK, {}).items()}
     if not last:
@@ -125,10 +125,10 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
 
 
 def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:
-    """How many of the newest payloads a client needs that was last up to date in round `held` (-1: never).
+    """The number of newest payloads that a client needs whose last round was `held` (-1: never).
 
-    lengths: bytes of the payloads that the server keeps, this round's last; whole: of the whole model. None: the
-    whole model, as it has none or that is shorter.
+    lengths: bytes of the payloads that the server keeps, this round's last; whole: bytes of the whole model. None:
+    send the whole model, because the client has none or because that is shorter.
     """
     missed = now - held
     replay = lengths[len(lengths) - missed :]
@@ -136,7 +136,7 @@ def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | N
 
 
 def worth_keeping(lengths: Sequence[int], most: int) -> int:
-    """How many of the newest payloads together are shorter than `most` bytes, those of the whole model."""
+    """The number of newest payloads that are together shorter than `most` bytes, the size of the whole model."""
     total, count = 0, 0
     while count < len(lengths) and total + lengths[-1 - count] < most:
         total += lengths[-1 - count]

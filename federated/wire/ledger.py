@@ -9,15 +9,15 @@ import numpy as np
 from federated.compressors import HEADER_BYTES
 
 Parcel = Sequence[tuple[str, bytes]]
-"""What one client sends or receives in a round: (part, payload), such as ("update", ...)."""
+"""The payloads that one client sends or receives in a round: (part, payload), such as ("update", ...)."""
 Traffic = dict[str, np.ndarray]
 """Part -> bytes of each client, int64 [C]. Headers of payloads are the part "metadata"."""
 
 
 def weighed(parcels: Sequence[Parcel]) -> Traffic:
-    """The bytes of each client's parcel by part: the content of every payload, and its header apart."""
+    """The bytes of each client's parcel by part; the headers of payloads are counted separately."""
     parts = dict.fromkeys(part for parcel in parcels for part, _ in parcel)
-    # Lists, because to change an item of an array takes 100 ns.
+    # Lists, because changing an item of a numpy array takes 100 ns.
     sizes = {part: [0] * len(parcels) for part in (*parts, "metadata")}
     for client, parcel in enumerate(parcels):
         for part, payload in parcel:
@@ -27,7 +27,7 @@ def weighed(parcels: Sequence[Parcel]) -> Traffic:
 
 
 def joined(shards: Sequence[Traffic]) -> Traffic:
-    """The traffic of shards of a cohort as that of all their clients."""
+    """The traffic of a whole cohort, joined from that of its shards."""
     parts = dict.fromkeys(part for shard in shards for part in shard)
     sizes = [len(shard["metadata"]) for shard in shards]
     return {
@@ -39,14 +39,14 @@ def joined(shards: Sequence[Traffic]) -> Traffic:
 
 
 def total_bytes(traffic: Traffic) -> int:
-    """Bytes of all clients together."""
+    """The bytes of all clients together."""
     return sum(int(part.sum()) for part in traffic.values())
 
 
 def ledger_metrics(way: str, traffic: Traffic, num_parameters: int) -> Mapping[str, float]:
     """The metrics `communication/<way>_...` of a round; way is uplink or downlink.
 
-    num_parameters: of the whole vector [P], which as 32-bit floats is what the ratio compares with.
+    num_parameters: length of the whole vector [P]; its size as 32-bit floats is the reference of the ratio.
     """
     each = np.sum(list(traffic.values()), axis=0)
     parts = {f"communication/{way}/{part}_bytes": int(sizes.sum()) for part, sizes in traffic.items()}

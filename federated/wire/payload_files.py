@@ -10,7 +10,7 @@ from federated.wire.ledger import Parcel
 
 
 def dump(config: RunConfig, done: int, way: str, clients: Sequence[int], parcels: Sequence[Parcel]) -> None:
-    """Write the parcels of the round after `done` rounds under `compression.dump`, if the config says so.
+    """Write the parcels of the round after `done` rounds to `compression.dump`, where the config states that folder.
 
     Files `<run key>/round-00001/<way>-<client>-<number>-<part>.bin`; the number is the payload's place in its parcel. A
     round that is run again writes the same files again.
@@ -25,6 +25,6 @@ def dump(config: RunConfig, done: int, way: str, clients: Sequence[int], parcels
 
 
 def dump_folder(config: RunConfig) -> Path:
-    """Where the payloads of a run are."""
+    """The folder of a run's payloads."""
     assert config.compression.dump is not None
     return config.compression.dump / config.run_key()

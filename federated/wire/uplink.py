@@ -23,12 +23,12 @@ from federated.wire.payload_files import dump
 
 
 class Received(NamedTuple):
-    """What the server hears from a shard.
+    """The data that the server receives from a shard.
 
-    decoded: updates as the server reads them, float32 [c, P] on the CPU; sent: what it reads beside them, name ->
-    [c, T]; memory: owner -> what these clients remember from now on;
-    traffic: bytes by part and client; clipped_clients: how many updates were bounded before encoding;
-    distortion: how far what was decoded is from the bounded updates, where it is measured.
+    decoded: updates as the server reads them, float32 [c, P] on the CPU; sent: the extra data as the server reads it,
+    name -> [c, T]; memory: owner -> the new memory of these clients;
+    traffic: bytes by part and client; clipped_clients: the number of updates clipped before encoding;
+    distortion: the error of the decoded updates against the clipped ones, where it is measured.
     """
 
     decoded: Tensor
@@ -40,10 +40,10 @@ class Received(NamedTuple):
 
 
 def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
-    """Bound, encode, count, decode; what an algorithm sends beside the update travels as plain 32-bit floats.
+    """Clip, encode, count and decode; an algorithm's extra data is sent as plain 32-bit floats.
 
     Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
-    floats: bounded or quantised, a variance could turn negative.
+    floats: a clipped or quantised variance could become negative.
     """
     trainable = setup.model.num_trainable
     moving, clients = setup.travelling.num_moving, updates.client_ids.tolist()
@@ -75,7 +75,7 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
 
 
 _BIAS_EVERY = 10
-"""Rounds between two in which one client of a shard encodes twice, so that it costs a tenth of the uplink at most."""
+"""Interval in rounds at which one client of a shard encodes twice; this costs at most a tenth of the uplink."""
 
 
 def _quality(
@@ -86,7 +86,7 @@ def _quality(
     remembered: CohortState,
     clients: Sequence[int],
 ) -> Distortion:
-    """What the uplink lost, and in every tenth round how much of that is bias, where it claims none."""
+    """The error of the uplink, and every tenth round the share of it that is bias, where the uplink claims none."""
     found = distortion(setup.uplink, bounded, decoded, remembered)
     if state.round % _BIAS_EVERY or not setup.uplink.unbiased or is_exact(setup.uplink) or not clients:
         return found
@@ -98,7 +98,7 @@ def _quality(
 
 
 class _Plain(NamedTuple):
-    """What travels as 32-bit floats: rows [c, n] as the server reads them, and a payload of each."""
+    """Data sent as 32-bit floats: rows [c, n] as the server reads them, and a payload of each."""
 
     rows: Tensor
     payloads: list[bytes]
@@ -110,7 +110,7 @@ def _plain(rows: Tensor) -> _Plain:
 
 
 def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:
-    """The compressor's state of these clients, stacked; fresh for those that never sent anything."""
+    """The compressor's state of these clients, stacked; fresh for clients that have not sent anything yet."""
     fresh = setup.uplink.init(1, num_parameters)
     of_one = {name: value[0].to(state.parameters.device) for name, value in fresh.items()}
     return rows_of(state.clients, UPLINK, clients, of_one)

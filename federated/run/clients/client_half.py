@@ -21,13 +21,13 @@ _PARAMETERS = "parameters"
 
 
 def terms_of(setup: Setup, state: RunState, clients: Sequence[int]) -> LocalTerms:
-    """What these clients add to plain local SGD in the next round."""
+    """The terms that these clients add to plain local SGD in the next round."""
     server = state.server.get(ALGORITHM, {})
     return setup.algorithm.terms(server, clients, _own_rows(setup, state, clients))
 
 
 def received(setup: Setup, state: RunState, model: Tensor, clients: Sequence[int]) -> Tensor:
-    """What these clients train from: the model [P] that travelled; where they have parts of their own, [c, P]."""
+    """The model that these clients train from: [P] as sent, or [c, P] where clients keep parameters of their own."""
     if setup.travelling.moving is None:
         return model
     rows = model.expand(len(clients), -1).clone()
@@ -36,7 +36,7 @@ def received(setup: Setup, state: RunState, model: Tensor, clients: Sequence[int
 
 
 def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
-    """The model [P] of a holder: the global one, but for what stays with it."""
+    """The model [P] of a holder: the global model with the parameters that the holder keeps."""
     own = state.clients.get(OWN_MODEL, {}).get(holder)
     if own is None:
         return state.parameters
@@ -48,12 +48,12 @@ def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
 
 
 def own_model(parameters: Tensor) -> Tensors:
-    """How what stays with a client is remembered."""
+    """The form in which the parameters kept by a client are remembered."""
     return {_PARAMETERS: parameters}
 
 
 def finished(setup: Setup, state: RunState, updates: Updates) -> tuple[dict[str, Rows], Rows]:
-    """(owner -> what these clients remember from now on, what they send beside their updates, rows [c, T] each)."""
+    """(owner -> the new memory of these clients, the extra data that they send, rows [c, T] each)."""
     clients, trainable = updates.client_ids.tolist(), setup.model.num_trainable
     memory: dict[str, Rows] = {}
     sent: Rows = {}
@@ -75,6 +75,6 @@ def _own_rows(setup: Setup, state: RunState, clients: Sequence[int]) -> Rows:
 
 
 def _own_parts(setup: Setup, state: RunState, clients: Sequence[int]) -> Tensor:
-    """What stays with these clients, [c, S]."""
+    """The parameters kept by these clients, [c, S]."""
     fresh = own_model(setup.initial_parameters[setup.travelling.staying])
     return rows_of(state.clients, OWN_MODEL, clients, fresh)[_PARAMETERS]

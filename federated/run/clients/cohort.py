@@ -20,14 +20,14 @@ def sample_cohort(setup: Setup, done: int) -> np.ndarray:
 
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
-    """What each client's update counts in the mean, float64 [C], summing to one."""
+    """The weight of each client's update in the mean, float64 [C], summing to one."""
     counts = _counts(cohort, setup)
     shares: np.ndarray = counts / counts.sum()
     return shares
 
 
 def count_of(clients: np.ndarray, setup: Setup) -> float:
-    """What these clients count together: their number, or their examples."""
+    """The total weight of these clients before normalisation: their number, or their number of examples."""
     return float(_counts(clients, setup).sum())
 
 
