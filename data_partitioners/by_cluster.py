@@ -50,7 +50,7 @@ def by_cluster(
 
 
 def _features(pool: Pool, encoder: Encoder | None) -> np.ndarray:
-    """What is clustered, float64 [N, d]. Raises ValueError where the pool has no features, or they are no numbers."""
+    """The features to cluster, float64 [N, d]. Raises ValueError where the pool has none, or they are not numbers."""
     if pool.features is None:
         raise ValueError("partitioner: by_cluster needs the features of the examples; the pool has none")
     inputs = pool.features()

@@ -10,7 +10,7 @@ from data_partitioners.partition import Pool
 
 
 class Classes(NamedTuple):
-    """Which class each example is of, the classes numbered 0 ... C - 1 in order of first appearance.
+    """The class of each example, classes numbered 0 ... C - 1 in order of first appearance.
 
     codes: int [N]; counts: examples of each class, int64 [C]; labels: the pool's own number of each class [C].
     """

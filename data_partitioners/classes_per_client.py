@@ -65,14 +65,14 @@ _HOLDS = {"niid_bench": _niid_bench, "random": _random, "deterministic": _determ
 
 
 def _smallest(keys: np.ndarray, k: int) -> np.ndarray:
-    """Where the k smallest keys of each row are, bool [K, C]."""
+    """A mask of the k smallest keys of each row, bool [K, C]."""
     holds = np.zeros(keys.shape, bool)
     np.put_along_axis(holds, np.argpartition(keys, k - 1, axis=1)[:, :k], True, axis=1)
     return holds
 
 
 def _shared_equally(classes: Classes, holds: np.ndarray, k: int) -> np.ndarray:
-    """How many of each class each client gets, int64 [K, C]. Raises ValueError where a client would get none."""
+    """The number of each class for each client, int64 [K, C]. Raises ValueError where a client would get none."""
     holders = holds.sum(axis=0)
     if len(short := np.flatnonzero(holders > classes.counts)):
         label = int(short[0])

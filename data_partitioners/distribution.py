@@ -80,7 +80,7 @@ def _for_codes(table: np.ndarray, classes: Classes, number: int) -> np.ndarray:
 
 
 def _counts(rows: np.ndarray, classes: Classes, unit: str) -> np.ndarray:
-    """How many of each class each client gets, int64 [K, C]."""
+    """The number of each class for each client, int64 [K, C]."""
     if unit == "shares":
         return np.stack(
             [apportioned(row, int(count)) for row, count in zip(rows, classes.counts, strict=True)], axis=1

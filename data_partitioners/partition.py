@@ -13,7 +13,7 @@ from data_partitioners.transform import Transform
 
 
 class Origin(NamedTuple):
-    """Where the examples of a pool come from.
+    """The origin of a pool's examples.
 
     examples: int64 [N], the number of each in the data set. size: of the whole data set. data_digest: its
     content address.
@@ -75,7 +75,7 @@ class Slices(Sequence[np.ndarray]):
 
 
 class Partition(NamedTuple):
-    """Who holds what.
+    """The examples that each client holds.
 
     indices: one int64 array per client, into the pool; every example exactly once unless the partitioner
         says what it leaves out. A client may hold nothing.
@@ -100,7 +100,7 @@ class Partition(NamedTuple):
 
     @property
     def flat(self) -> np.ndarray:
-        """What the clients hold, one after another, int64."""
+        """The examples of all clients, one client after another, int64."""
         if isinstance(self.indices, Slices):
             return self.indices.flat
         return np.concatenate(self.indices)
@@ -131,7 +131,7 @@ def numbered(indices: Sequence[np.ndarray], moved: int = 0) -> Partition:
 
 
 def by_owner(owners: np.ndarray, number: int) -> Slices:
-    """What each of `number` clients holds, in rising order. owners: int64 [N], the client of each; -1: nobody."""
+    """The examples of each of `number` clients, in rising order. owners: int64 [N], the client of each; -1: none."""
     sizes = np.bincount(owners[owners >= 0], minlength=number)
     # One sort of (client, example) packed into an integer: nearly twice as fast as a stable argsort.
     packed = owners * len(owners) + np.arange(len(owners))
@@ -183,7 +183,7 @@ def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
 
 
 def _index_array(held: object, partitioner: str) -> np.ndarray:
-    """What one client holds as int64 [n]; an empty list is a client that holds nothing."""
+    """The examples of one client as int64 [n]; an empty list is a client without examples."""
     indices = np.asarray(held)
     if indices.size == 0:
         return np.empty(0, np.int64)

@@ -126,7 +126,7 @@ def _measure_of(measure: str, pool: Pool) -> Callable[[Partition], float]:
 
 
 def _checked(value: float, measure: str, by: str, tolerance: float, fixed: dict[str, Any]) -> OneParameter:
-    """What `by` is. Raises ValueError where an argument cannot be."""
+    """The checked value of `by`. Raises ValueError where an argument is invalid."""
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
     if by not in ONE_PARAMETER:

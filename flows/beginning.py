@@ -11,5 +11,5 @@ def command_begins() -> None:
 
 
 def take_beginning() -> float:
-    """When the command started, on the clock of `time.perf_counter`; now, for a study that no command started."""
+    """The start time of the command on the clock of `time.perf_counter`; now, for a study without a command."""
     return _began.pop() if _began else time.perf_counter()

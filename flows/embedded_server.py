@@ -116,7 +116,7 @@ class EmbeddedServer:
         return f"signal {-code}" if code < 0 else self.last_error() or f"exit code {code}"
 
     def last_error(self) -> str:
-        """What it raised last and, where that is of its database, what to do about it; "" where it raised nothing."""
+        """The server's last error and, for a database error, the remedy; "" without an error."""
         descriptor = self._said.fileno()
         new = os.fstat(descriptor).st_size - self._said_before
         errors = _ERROR.findall(os.pread(descriptor, new, self._said_before).decode(errors="replace"))

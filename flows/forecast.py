@@ -18,7 +18,7 @@ def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
 
 
 def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
-    """How the data were read, a line and the cautions; arm by arm where the study is long or the whole is asked for."""
+    """Print how the data were read, a summary and the warnings; for long studies or on request, arm by arm."""
     show_data(forecast.data, screen, whole=bool(whole))
     if forecast.seconds >= LONG_SECONDS if whole is None else whole:
         screen.print(_arms(forecast))

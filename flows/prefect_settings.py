@@ -28,7 +28,7 @@ def require_settings() -> None:
 
 
 def _complaint(error: ValidationError) -> str:
-    """What is wrong with the first setting, by the variables that state it; a value may be a secret."""
+    """The error in the first invalid setting, by the variables that state it; a value may be a secret."""
     first = error.errors(include_url=False)[0]
     field = "_".join(map(str, first["loc"])).upper()
     stated = [

@@ -80,7 +80,7 @@ def _arms(runs: Iterable[Run]) -> Table:
 
 
 def _cautions(runs: Sequence[Run]) -> list[str]:
-    """What cannot work in the first seed of each arm, or is likely a mistake."""
+    """Warnings about settings in the first seed of each arm that cannot work or are likely a mistake."""
     first = {run.arm: run for run in reversed(runs)}
     said: dict[str, list[str]] = {}
     for arm in dict.fromkeys(run.arm for run in runs):
@@ -162,7 +162,7 @@ def _write_page(
 
 
 def _files(save: Path | None, configs: Sequence[RunConfig]) -> list[tuple[Path, RunConfig]]:
-    """Where each partition goes: FILE, or FILE_0, FILE_1, ... where there are several."""
+    """The file of each partition: FILE, or FILE_0, FILE_1, ... where there are several."""
     if save is None:
         return []
     if len(configs) == 1:

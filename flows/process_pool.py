@@ -121,7 +121,7 @@ class _Process(ProcessPoolTaskRunner):
 
     @property
     def lives(self) -> bool:
-        """Whether its process runs."""
+        """Whether its process is running."""
         assert self._executor is not None
         processes = self._executor._processes
         return bool(processes) and all(process.is_alive() for process in processes.values())

@@ -59,7 +59,7 @@ def configure() -> None:
 
 
 def write_nothing_about_lost_logs() -> None:
-    """Where Prefect is away, what the study says of it is enough: each batch of logs would write lines between ours."""
+    """Silence the errors of lost logs: the study reports once that Prefect is away, not for each batch of logs."""
     logging.raiseExceptions = False
 
 

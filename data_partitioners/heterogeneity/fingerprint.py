@@ -33,13 +33,13 @@ class Measured(NamedTuple):
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the value lies outside of what random partitions give, on either side."""
+        """Whether the value lies outside the range of random partitions, on either side."""
         return self.low is not None and self.high is not None and not self.low <= self.value <= self.high
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """How unlike the clients are.
+    """The heterogeneity of the clients.
 
     measures: by their name in MLflow below `heterogeneity/`. by_client: the measures of each client, float
     [K], NaN where a client holds nothing or is not among those drawn. null_histogram: how the clients'
@@ -83,7 +83,7 @@ def label_fingerprint(counts: np.ndarray, generator: np.random.Generator) -> Fin
 
 
 def histogram_of(distances: np.ndarray) -> np.ndarray:
-    """How many distances lie in each of 100 bins from 0 to 1, int64 [100]."""
+    """The number of distances in each of 100 bins from 0 to 1, int64 [100]."""
     cells = np.minimum((distances * HISTOGRAM_BINS).astype(np.int64), HISTOGRAM_BINS - 1)
     return np.bincount(cells.ravel(), minlength=HISTOGRAM_BINS)
 

@@ -9,7 +9,7 @@ from data_partitioners.partition import Partition
 
 
 def label_counts(labels: np.ndarray, partition: Partition, num_classes: int) -> np.ndarray:
-    """How many examples of each class each client holds, int64 [K, classes]. labels: int [N] of the pool."""
+    """The number of examples of each class at each client, int64 [K, classes]. labels: int [N] of the pool."""
     cells = owners_of(partition) * num_classes + labels[partition.flat]
     number = len(partition.indices)
     return np.bincount(cells, minlength=number * num_classes).reshape(number, num_classes)

@@ -20,7 +20,7 @@ ServerState = Tensors
 
 
 class Heard(NamedTuple):
-    """What the server hears in a round.
+    """The data that the server receives in a round.
 
     update: [T], what the aggregator made of the clients' updates, by default their weighted mean.
     sent: name -> [T], what clients sent beside their updates: the mean by the same weights.
@@ -34,7 +34,7 @@ class Heard(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What local training came to at the clients of a shard.
+    """The outcome of local training at the clients of a shard.
 
     deltas: float32 [c, T], as a client itself knows them, before they are bounded or encoded.
     reach: float64 [c], how far each would have moved along a gradient of one that does not change: without momentum,
@@ -49,7 +49,7 @@ Finish = Callable[[ServerState, Rows, Trained], tuple[Rows, Rows]]
 
 
 class ClientHalf(NamedTuple):
-    """What an algorithm does at its clients beyond adding terms to their steps.
+    """The part of an algorithm that runs at its clients, beyond the terms added to their steps.
 
     init: (clients, T) -> what clients remember that never took part, rows of zeros for most.
     finish: after training, (server's state, own rows, Trained) -> (rows to remember, rows [c, T] to send beside the

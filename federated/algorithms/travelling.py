@@ -30,7 +30,7 @@ class Travelling:
         return sum(math.prod(shape) for _, shape in self.layout)
 
     def of(self, rows: Tensor) -> Tensor:
-        """What travels of rows [c, T]: [c, M]."""
+        """The sent part [c, M] of rows [c, T]."""
         return rows if self.moving is None else rows[:, self.moving.to(rows.device)]
 
     def back(self, moved: Tensor, others: Tensor) -> Tensor:

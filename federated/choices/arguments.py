@@ -46,7 +46,7 @@ def named(
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not registered."""
+    """The error message for a name that is not registered."""
     close = get_close_matches(name, list(known), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     listed = ", ".join(sorted(known))
@@ -54,7 +54,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def adapter(hint: Any) -> TypeAdapter[Any]:
-    """What reads values of a type; those of a type that pydantic cannot describe are left as they are."""
+    """The pydantic reader of a type; values of a type that pydantic cannot describe are left unchanged."""
     try:
         return TypeAdapter(hint)
     except (PydanticUserError, TypeError):  # nn.Module, torch.dtype, `callable`, `dict[str]`

@@ -83,7 +83,7 @@ class Choice(BaseModel):
         return hash(json.dumps(self.model_dump(), sort_keys=True))
 
     def build(self) -> Any:
-        """What the factory returns for these arguments. Runs a person's own code. Raises ValueError."""
+        """Call the factory with these arguments. Runs user code. Raises ValueError."""
         return self._bound().build(self)
 
     def argument(self, name: str) -> Any:
@@ -188,7 +188,7 @@ class Kind(Generic[T]):
         return find(name, self.name, self.given or (), products, roots)
 
     def signature(self, name: str, own: OwnCode | None) -> Signature:
-        """What a study file may state of a choice of this kind."""
+        """The arguments that a study file may state for a choice of this kind."""
         if name in self.factories:
             return signature_of(self.factories[name])
         return UNKNOWN if own is None else own.signature

@@ -33,7 +33,7 @@ def absolute(path: Path, folder: Path | None = None) -> Path:
 
 
 def _known(variable: re.Match[str]) -> str:
-    """What stands for a variable; the variable itself where it is none of ours."""
+    """The value of a variable; the variable itself where it is none of ours."""
     name = variable[1] or variable[2]
     known = {"HOME": lambda: str(_expanded("~")), "FEDSTUDY_HOME": lambda: str(home())}
     return known.get(name, lambda: variable[0])()

@@ -78,7 +78,7 @@ def with_header(tag: bytes, num_parameters: int, *contents: bytes | memoryview) 
 
 
 def header_of(tag: bytes, num_parameters: int) -> bytes:
-    """What every payload of a kind starts with."""
+    """The header with which every payload of a kind starts."""
     return _HEADER.pack(tag, num_parameters)
 
 

@@ -33,7 +33,7 @@ class Restorer(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """Which numbers travel in place of an update.
+    """The reduction of an update to fewer numbers, which are sent in its place.
 
     tag: one letter of the payload's header.
     reduce: (state, row float32 [P], the client's generator) -> Reduced. Never changes the row.
@@ -53,7 +53,7 @@ class Reduction(NamedTuple):
 
 
 class Values(NamedTuple):
-    """How numbers become bytes.
+    """The coding of numbers as bytes.
 
     tag: two letters of the payload's header.
     encode: (numbers float32 [n], the client's generator) -> bytes, or a view of bytes. Never changes the numbers.
@@ -73,7 +73,7 @@ class Values(NamedTuple):
 
 
 class Lossless(NamedTuple):
-    """How bytes get fewer.
+    """The lossless compression of bytes.
 
     tag: one letter of the payload's header.
     squeeze: bytes -> bytes. expand: (bytes, most) -> the bytes before; raises `PayloadError` where they would be

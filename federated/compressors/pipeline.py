@@ -117,7 +117,7 @@ def _row(state: CohortState, at: int) -> Row:
 def _coded(
     told: bytes, coded: bytes | memoryview, lossless: Lossless | None
 ) -> tuple[bytes | memoryview, ...]:
-    """What follows the header."""
+    """The content of a payload, after its header."""
     if lossless is None:
         return told, coded
     squeezed = lossless.squeeze(told)

@@ -78,7 +78,7 @@ def check_without_server(config: RunConfig) -> None:
 
 
 def anchor_overrides(anchor: Anchor, arm: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes an arm's overrides into those of its anchor: what a server does undone, the rest as it is."""
+    """The overrides that turn an arm into its anchor: those of the server are undone, the others kept."""
     kept = {path: value for path, value in arm.items() if has_effect(path)}
     if isinstance(cohort := kept.get("cohort"), Mapping):
         kept["cohort"] = {**cohort, "weighting": "examples"}

@@ -54,7 +54,7 @@ def _with_value_in_list(
 
 
 def _only(name: str, names: list[Any], path: str) -> int:
-    """Where `name` is among the names of a list of choices. Raises ValueError where it is not there exactly once."""
+    """The position of `name` in a list of choices. Raises ValueError unless it occurs exactly once."""
     if names.count(name) != 1:
         how = "more than once" if name in names else "not"
         raise ValueError(

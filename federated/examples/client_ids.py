@@ -112,7 +112,7 @@ def check_exact(what: str, numbers: np.ndarray, bad: Complaint) -> None:
 def suspicions_of_ids(
     name: str, written: Sequence[str], ids: np.ndarray, cure: str = "name it in `missing_values`"
 ) -> Iterator[Suspicion]:
-    """What looks like a mistake among the clients.
+    """Warnings about likely mistakes in the ids of clients.
 
     written: the ids before they were tidied, [N]. cure: of a word that stands for a missing id.
     """

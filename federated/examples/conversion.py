@@ -58,7 +58,7 @@ def examples_of_arrays(
 def target_warnings(
     targets: np.ndarray, classes: tuple[str, ...] | None, task: Task | None = None, options: bool = False
 ) -> tuple[str, ...]:
-    """What looks like a mistake in targets.
+    """Warnings about likely mistakes in targets.
 
     task: as it is stated; None where their dtype said what they are. options: of `arrays`, whose `task` cures.
     """

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def copies_among(contents: np.ndarray, held_out: np.ndarray, training: np.ndarray) -> int:
-    """How many of the held-out examples have a copy among the training ones. contents: int [N]; the others: indices."""
+    """The number of held-out examples with a copy in training. contents: int [N]; the others: indices."""
     seen = np.zeros(int(contents.max(initial=0)) + 1, bool)
     seen[contents[training]] = True
     return int(seen[contents[held_out]].sum())

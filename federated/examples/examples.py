@@ -79,7 +79,7 @@ class Examples:
 
     @property
     def num_outputs(self) -> int:
-        """What the model must return for each example: a score per class, or a value per target column."""
+        """The number of outputs that the model must return: a score per class, or a value per target column."""
         if self.classes is not None:
             return len(self.classes)
         return 1 if self.targets.ndim == 1 else int(self.targets.shape[1])
@@ -179,7 +179,7 @@ Complaint = Callable[[str], BadInput]
 
 
 class BadData(BadInput):
-    """What is wrong in the data of the data set `name`, in one sentence or several."""
+    """Errors in the data of the data set `name`, in one sentence or several."""
 
     def __init__(self, name: str, *faults: str) -> None:
         self.name, self.faults = name, faults
@@ -198,7 +198,7 @@ def bad_data(name: str, message: str) -> BadData:
 
 
 def gathered(attempts: Iterable[Callable[[], T]]) -> list[T]:
-    """What all of them return. Raises BadData with what is wrong in every one that raised it, said at once."""
+    """The results of all of them. Raises BadData with the errors of all that raised it, together."""
     found: list[T] = []
     errors: list[BadData] = []
     for attempt in attempts:
@@ -212,7 +212,7 @@ def gathered(attempts: Iterable[Callable[[], T]]) -> list[T]:
 
 
 def _description_of(part: Any) -> bytes:
-    """What the bytes do not tell: dtype and shape, or a table's columns."""
+    """The description that complements the bytes: dtype and shape, or a table's columns."""
     if isinstance(part, pd.DataFrame):
         return repr([(str(column), str(dtype)) for column, dtype in part.dtypes.items()]).encode()
     return repr(None if part is None else (str(part.dtype), part.shape)).encode()

@@ -42,7 +42,7 @@ NOT_DESCRIBED = Reading()
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What looks like a mistake in a column. kind: in a few words, the same for alike columns."""
+    """A likely mistake in a column. kind: in a few words, the same for similar columns."""
 
     kind: str
     column: str

@@ -43,7 +43,7 @@ def target_of(
     bad: Complaint,
     marks: Marks | None,
 ) -> Target:
-    """What a column teaches. Raises BadInput where it has gaps or is text that is mostly numbers.
+    """The target that a column gives. Raises BadInput for gaps, and for text that is mostly numbers.
 
     written: the same as the file writes it, where it is from one. marks: of the numbers in that file.
     """

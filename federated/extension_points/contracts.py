@@ -208,7 +208,7 @@ def _of_type(tensor: Tensor) -> str:
 
 
 def _found(value: Any) -> str:
-    """What came instead, in a few words."""
+    """The value that was returned instead, in a few words."""
     if isinstance(value, Tensor):
         return _of_type(value)
     if value is None:

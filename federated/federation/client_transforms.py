@@ -18,7 +18,7 @@ BLOCK_BYTES = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """What happens to which example.
+    """The transforms of each client and the examples that they change.
 
     transforms: in the order in which they are applied.
     owners: the client of each example of the data set, int [N]; -1 where nobody holds it.

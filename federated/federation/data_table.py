@@ -37,7 +37,7 @@ class DataRead:
 
 
 def data_read(label: str, examples: Examples) -> DataRead:
-    """How a data set was read. examples: ready, that is with the inputs that models see."""
+    """The record of how a data set was read. examples: with the inputs as models see them."""
     columns = examples.reading.columns
     task = task_in_words(examples.targets, examples.classes)
     rows = [row for role in _ORDER for row in _rows([each for each in columns if each.role == role])]

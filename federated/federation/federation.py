@@ -45,7 +45,7 @@ _SECONDS_TO_DEAL = (
 
 @dataclass(frozen=True, eq=False)
 class Federation:
-    """Who holds what. Every array of indices is int64, into `examples`.
+    """The examples with their partition among clients. Every array of indices is int64, into `examples`.
 
     clients: the training examples of each participating client; some may hold none.
     names: one name a participating client.

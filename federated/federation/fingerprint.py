@@ -40,7 +40,7 @@ class LabelTable(NamedTuple):
 
 
 def label_table(federation: Federation) -> LabelTable:
-    """Who holds how many of which label."""
+    """The number of examples of each label at each client."""
     examples, counts = federation.examples, federation.label_counts()
     if examples.classes is not None and counts is not None:
         return LabelTable(counts, examples.classes)

@@ -64,7 +64,7 @@ def _check_two_of_each(examples: Examples) -> None:
 
 
 def draw_unseen(num_clients: int, num_unseen: int, seed: int) -> np.ndarray:
-    """Whether each client never takes part, bool [K]."""
+    """A mask of the clients that never take part in training, bool [K]."""
     if num_unseen >= num_clients:
         raise BadInput(f"holdout.unseen_clients: {num_unseen} of {num_clients} clients leaves none to train")
     is_unseen = np.zeros(num_clients, bool)

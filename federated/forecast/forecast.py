@@ -175,7 +175,7 @@ def _guarantee(configs: Sequence[RunConfig]) -> str:
 
 
 def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:
-    """What is likely a mistake in what an arm costs."""
+    """Warnings about likely mistakes in the costs of an arm."""
     said = []
     if probed.diverged:
         said.append(f"training: a probe of a few steps did not stay finite: {probed.diverged}")

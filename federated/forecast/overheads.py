@@ -48,7 +48,7 @@ def overheads() -> Overheads:
 
 
 def range_of(expected: float, known: Overheads) -> tuple[float, float]:
-    """What a study that is foreseen to take so many seconds may take, from what earlier ones here took.
+    """The range of the actual time of a study with this predicted time, from earlier studies here.
 
     From the least to the most of the last ten, at least a fifth either way; half to twice before three are known.
     """

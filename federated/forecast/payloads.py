@@ -33,7 +33,7 @@ class Amount(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether it can be no other."""
+        """Whether the amount is certain."""
         return self.low == self.high
 
     def times(self, factor: float) -> Amount:

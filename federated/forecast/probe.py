@@ -39,7 +39,7 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class Probe:
-    """What one setting costs on this machine, as it is now. Seconds are wall time of one run with its threads.
+    """The costs of one setting on this machine now. Seconds are wall time of one run with its threads.
 
     batch_seconds: one client's local step on a full batch. client_seconds: all else that goes with a client of the
     cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
@@ -92,7 +92,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
 
 
 def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> int:
-    """How many clients the shortened rounds have: one a thread where a round of a few is too long to be repeated.
+    """The number of clients in the shortened rounds: one per thread where even a small round takes long.
 
     The first rounds warm up: imports, scratch space, the processor's cache.
     """

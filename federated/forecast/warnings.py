@@ -50,7 +50,7 @@ def cautions(setup: Setup) -> list[str]:
 
 
 def of_faults(faults: Mapping[str, str], runs: Sequence[Run]) -> list[str]:
-    """What is wrong with a person's own code, and of which arms; faults: name of a run -> why it cannot begin."""
+    """Warnings about faults of user code, with their arms; faults: name of a run -> reason why it cannot start."""
     said: dict[str, list[str]] = {}
     for run in runs:
         arms = said.setdefault(faults[run.name], []) if run.name in faults else []
@@ -129,7 +129,7 @@ def _of_outputs(setup: Setup) -> str:
 
 
 def kind_of_probabilities(outputs: Tensor) -> str:
-    """What outputs [n, classes] look like that already went through a softmax or a sigmoid; empty for scores."""
+    """The kind of probabilities that outputs [n, classes] seem to be (softmax or sigmoid); empty for scores."""
     if outputs.shape[1] < 2 or not ((outputs >= 0) & (outputs <= 1)).all():
         return ""
     if torch.allclose(outputs.sum(dim=1), torch.ones(len(outputs), dtype=outputs.dtype), atol=1e-3):

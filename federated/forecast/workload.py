@@ -11,7 +11,7 @@ from federated.run.setup import Setup
 
 
 def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
-    """How many full batches the work of clients with `size` [K] examples in a round is worth, float [K].
+    """The work of clients with `size` [K] examples in a round, in full batches, float [K].
 
     The mean of a step counted as one, whatever its batch, and of examples over the size of a batch: half of the cost
     of a step goes with its examples. The mean of a range of epochs or steps.

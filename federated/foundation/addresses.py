@@ -33,7 +33,7 @@ def without_secrets(text: str) -> str:
 
 
 def place_of(url: str) -> str:
-    """What tells the place of an address from all others, whoever asks there; not to be shown.
+    """The identity of an address regardless of the user who connects; not for display.
 
     The same for good: folders are named by it.
     """

@@ -12,7 +12,7 @@ _LONGEST_COMPLAINT = 1_000
 
 
 class BadInput(ValueError):
-    """What was asked for cannot run; the message names the field, the value and what is allowed.
+    """A request that cannot be met; the message names the field, the value and what is allowed.
 
     A message of any length is cut to `LONGEST_ERROR` characters.
     """
@@ -22,7 +22,7 @@ class BadInput(ValueError):
 
 
 class OwnCodeFailed(BadInput):
-    """A person's own code raised an error or is not what its kind asks for: the runs that use it fail, others go on."""
+    """User code raised an error or violates its contract: the runs that use it fail, others continue."""
 
 
 class Diverged(RuntimeError):

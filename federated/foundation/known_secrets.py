@@ -65,7 +65,7 @@ _ORDINARY = frozenset(
 
 
 def known_secrets() -> re.Pattern[str] | None:
-    """What finds any of them in a text; None where there are none."""
+    """A pattern that finds any of them in a text; None where there are none."""
     return _pattern(tuple(os.environ.items()))
 
 

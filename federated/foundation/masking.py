@@ -27,7 +27,7 @@ def masked(text: str) -> str:
 
 @contextmanager
 def masked_errors() -> Iterator[None]:
-    """Where an error raised within would say a secret, one of the same name with the masked words is raised for it."""
+    """Replace an error raised within that would reveal a secret by one of the same name with masked text."""
     try:
         yield
     except Exception as error:

@@ -21,7 +21,7 @@ from federated.foundation.seed_hashing import Seed, seeds
 
 @unique
 class Purpose(IntEnum):
-    """What the numbers are for. The values are part of every result: never renumber, only append."""
+    """The purposes of random numbers. The values are part of every result: never renumber, only append."""
 
     PARTITION = 0
     HELD_OUT = 1

@@ -22,7 +22,7 @@ _WORDS = 8
 
 
 class Seed(ISpawnableSeedSequence):
-    """What SeedSequence(entropy, spawn_key=key) gives PCG64, known already. It spawns as that one does."""
+    """A precomputed SeedSequence(entropy, spawn_key=key) for PCG64. It spawns in the same way."""
 
     def __init__(self, entropy: int, key: tuple[int, ...], state: np.ndarray) -> None:
         """state: four 64-bit words."""
@@ -83,5 +83,5 @@ def _powers(start: int, factor: int, count: int) -> np.ndarray:
 
 
 def _words_of(number: int) -> int:
-    """How many 32-bit words numpy takes an integer apart into."""
+    """The number of 32-bit words into which numpy splits an integer."""
     return max(1, -(-int(number).bit_length() // 32))

@@ -58,7 +58,7 @@ def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> 
 
 
 def _key(work: LocalWork, cohort_size: int) -> str:
-    """What the speed depends on, as a short hash."""
+    """A short hash of everything on which the speed depends."""
     local, device = work.local, work.inputs.device.type
     sizes = sorted(len(held) for held in work.clients)
     shape = [

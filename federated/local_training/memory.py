@@ -69,7 +69,7 @@ def _bytes_per_client(work: LocalWork) -> int:
 
 
 def _block_numbers(work: LocalWork, most: int) -> int:
-    """How many numbers the inputs of a block of at most so many examples are, for the largest client."""
+    """The size, in numbers, of the inputs of a block of this many examples, for the largest client."""
     local = work.local
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)

@@ -94,7 +94,7 @@ def _of_one_size(counts: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: int) -> list[Tensor]:
-    """What the dropout layers of these clients ask for in turn, [c, ...] each."""
+    """The masks for each dropout layer of these clients in turn, [c, ...] each."""
     if not batched.masks.rates:
         return []
     sites = batched.sites(num_examples)

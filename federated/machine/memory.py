@@ -19,7 +19,7 @@ def peak_mb(children: bool = False) -> float:
 
 
 def not_loaded_mb() -> float:
-    """What libraries that every run needs and that are not loaded yet will add."""
+    """The additional memory of libraries that every run needs and that are not loaded yet."""
     return sum(size for name, size in _LIBRARIES_MB.items() if name not in sys.modules)
 
 

@@ -41,7 +41,7 @@ PREFECT = Server(
 
 
 def unusable(server: Server, url: str, status: int, body: str) -> str:
-    """What is wrong with a server that answered with this status and body."""
+    """The error message for a server that answered with this status and body."""
     says = f"{server.name} at {url} answers {_status(status)}{_quoted(body)}"
     if status == 401:
         return f"{says}: {_credentials(server)}"
@@ -55,7 +55,7 @@ def unusable(server: Server, url: str, status: int, body: str) -> str:
 
 
 def unreachable(server: Server, url: str, error: BaseException) -> str:
-    """What is wrong with a server from which no answer came."""
+    """The error message for a server that did not answer."""
     reasons = [*chain(error)]
     said = (str(reasons[-1]).strip() or type(reasons[-1]).__name__).partition("\n")[0]
     for each in reasons:
@@ -92,7 +92,7 @@ def _status(status: int) -> str:
 
 
 def _quoted(body: str) -> str:
-    """What the server says in words: the message of JSON, a line of text; that it is a page, of a page."""
+    """The text of the server's answer: the message in JSON, or a line of text; a page is only called a page."""
     text = body.strip()
     if text.startswith("<"):
         return " with a web page"

@@ -48,7 +48,7 @@ def _largest(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Confusion(NamedTuple):
-    """How many examples of which class are taken for which: only the pairs that occur, each once.
+    """The number of examples for each pair of true and predicted class that occurs, each pair once.
 
     A table of all pairs would have the square of the number of classes.
 

@@ -97,7 +97,7 @@ def _resampled(group: Group, numbers: np.random.Generator) -> _Estimates:
 
 
 def _estimates(group: Group, times: np.ndarray) -> _Estimates:
-    """Where client k counts times[r, k] times in resample r.
+    """The estimates with client k counted times[r, k] times in resample r.
 
     The variance is that of a ratio of sums, each client's part of it divided by what the mean has taken from it, so
     that it is unbiased for clients alike in spread.

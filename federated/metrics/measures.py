@@ -73,7 +73,7 @@ def grouped_r2(outputs: np.ndarray, targets: np.ndarray, sizes: np.ndarray) -> n
 
 
 def distribution(values: np.ndarray, *, higher_is_better: bool) -> Metrics:
-    """How a measure is spread over clients; values [K], NaN for clients without examples, which do not count.
+    """The distribution of a measure over clients; values [K], NaN for clients without examples, which are ignored.
 
     mean, median, sd (divisor K - 1; 0 for one client) and gini, each client alike. worst_10_percent,
     best_10_percent: the mean over that tenth of the clients, rounded up (as in Li et al. 2020, "Fair resource

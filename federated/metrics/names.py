@@ -45,7 +45,7 @@ def main_metric(task: Task) -> str:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Which way is better. Raises ValueError for a metric of which neither way is, and for one that there is not."""
+    """The better direction of a metric. Raises ValueError for a metric without one, and for unknown metrics."""
     found = METRICS.get(metric)
     if found is None or found.better is None:
         raise ValueError(
@@ -66,7 +66,7 @@ def range_of_differences(metric: str) -> Ends:
 
 
 def gap_sign(task: Task) -> int:
-    """What makes a gap positive where the outer set is worse: 1 for accuracy, -1 for errors."""
+    """The sign that makes a gap positive where the outer set is worse: 1 for accuracy, -1 for errors."""
     return 1 if higher_is_better(f"generalisation/test_{HEADLINE[task]}") else -1
 
 

@@ -81,7 +81,7 @@ def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> 
 
 
 def tokens_hint(sample: Tensor) -> str:
-    """What may be wrong where a model fails on whole numbers, which are not what most layers take."""
+    """A hint for a model that fails on whole numbers, which most layers do not accept."""
     if sample.is_floating_point():
         return ""
     return (
@@ -97,7 +97,7 @@ def _found(value: object) -> str:
 
 
 def _cure(outputs: Tensor, expected: list[int]) -> str:
-    """What dropped a dimension, where one was dropped."""
+    """The operation that dropped a dimension, where one was dropped."""
     if list(outputs.shape) == [size for size in expected if size != 1]:
         which = "the batch" if expected[0] == 1 else "the only output"
         return f"; squeeze() drops {which}'s dimension: name the one that is to go"

@@ -20,7 +20,7 @@ def model_inputs(batch: Tensor) -> Tensor:
 
 
 def input_scale(inputs: Tensor) -> float:
-    """What inputs are to be multiplied by, or their products with weights, to be `model_inputs`."""
+    """The factor that turns inputs, or their products with weights, into `model_inputs`."""
     return 1 / 255 if inputs.dtype == torch.uint8 else 1.0
 
 

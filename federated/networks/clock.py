@@ -75,7 +75,7 @@ def round_seconds(network: Network, metrics: dict[str, float], seed: int, number
 
 
 def _megabits(metrics: dict[str, float], way: str) -> float:
-    """What the client with the largest payload sends or receives, in Mbit."""
+    """The number of Mbit that the client with the largest payload sends or receives."""
     mean = metrics[f"communication/{way}_bytes"] / metrics[_COHORT_CLIENTS]
     return metrics.get(f"communication/{way}_client_bytes_max", mean) * _BITS_PER_BYTE / _BITS_PER_MEGABIT
 

@@ -24,7 +24,7 @@ from federated.user_code.source import Roots
 
 
 class Place(NamedTuple):
-    """Where a study is read. folder: what its paths are relative to; roots: where its own modules are looked for."""
+    """The location of a study. folder: the base of relative paths; roots: the folders of its own modules."""
 
     folder: Path
     roots: Roots = ()
@@ -73,7 +73,7 @@ def anchored_override(path: Any, value: Any, stated: Sequence[Any], place: Place
 
 
 def _way(path: Any, stated: Sequence[Any], place: Place) -> Callable[[Any], Any]:
-    """What makes the paths in the values of one dotted path absolute."""
+    """The function that makes the paths in the values of one dotted path absolute."""
     parts = path.split(".") if isinstance(path, str) else []
     model: type[BaseModel] = RunConfig
     for depth, part in enumerate(parts):

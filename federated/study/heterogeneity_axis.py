@@ -46,7 +46,7 @@ def spelled_out(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
 
 
 def aimed_label(partitioner: Choice) -> str:
-    """What is aimed, without the value: `dirichlet` or `dirichlet(min_size=10)`."""
+    """The partitioner whose parameter is solved for, without the value: `dirichlet` or `dirichlet(min_size=10)`."""
     handed_on = [f"{key}={value}" for key, value in partitioner.arguments.items() if key not in _OWN]
     by = str(partitioner.arguments["by"])
     return f"{by}({', '.join(handed_on)})" if handed_on else by

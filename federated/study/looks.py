@@ -48,7 +48,7 @@ class Looks:
         return next((look for look in self._counts() if look > count), None)
 
     def share(self, look: int) -> float:
-        """Which part of the error rate a look has."""
+        """The share of the error rate that a look has."""
         if self.stated:
             return 1 / len(self.stated)
         return _SHARES.get(look) or _SHARE_OF_DOUBLED * _DOUBLED / look

@@ -162,7 +162,7 @@ class StudyConfig(Frozen):
         return [replace(run, order=at) for at, run in enumerate(made)]
 
     def arm_overrides(self) -> list[Overrides]:
-        """What each arm changes in the base; one empty entry where nothing is varied."""
+        """The overrides of the base in each arm; one empty entry where nothing varies."""
         if self.arms:
             return self.arms
         return [

@@ -38,7 +38,7 @@ _KINDS: dict[str, tuple[type[yaml.Node], str]] = {
 
 
 def values_of(text: str) -> Any:
-    """What a document says. Raises YAMLError or ValueError."""
+    """The values in a document. Raises YAMLError or ValueError."""
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:

@@ -76,7 +76,7 @@ def check_parameters(name: str, module: nn.Module) -> None:
 
 
 class _Trial:
-    """What is done with the model, and what is said where that fails."""
+    """A trial of the model, and the error message for its failure."""
 
     def __init__(self, name: str, work: LocalWork, num_outputs: int) -> None:
         self._name, self._work, self._num_outputs = f"model: {name}", work, num_outputs

@@ -39,7 +39,7 @@ _OUTCOMES: dict[tuple[object, ...], Tried | str] = {}
 
 
 class Products(NamedTuple):
-    """What a run's choices have made."""
+    """The objects built from a run's choices."""
 
     algorithm: Algorithm
     uplink: Compressor
@@ -65,7 +65,7 @@ def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torc
 
 
 def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
-    """What came of trying the run's model; nothing is done where it is one of ours. Raises OwnCodeFailed."""
+    """The outcome of a trial of the run's model; a model of ours is not tried. Raises OwnCodeFailed."""
     if not is_own(config.model):
         return Tried()
     sizes = _sizes(work, config.evaluation.batch_size)

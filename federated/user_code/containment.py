@@ -39,7 +39,7 @@ class Flat(Protocol):
 
 @contextmanager
 def contained(what: str, failed: type[ValueError] = OwnCodeFailed, hint: str = "") -> Iterator[None]:
-    """Whatever goes wrong within is raised as `failed`, in a line: `what: the error in words`, and the hint."""
+    """Raise any error within as `failed`, in a line: `what: the error in words`, and the hint."""
     try:
         yield
     except OwnCodeFailed:
@@ -52,7 +52,7 @@ def contained(what: str, failed: type[ValueError] = OwnCodeFailed, hint: str = "
 
 @contextmanager
 def own_code_named(config: Flat) -> Iterator[None]:
-    """What a person's own code raises within becomes OwnCodeFailed; what anything else raises passes.
+    """Turn errors of user code within into OwnCodeFailed; other errors pass through.
 
     Which code it was is looked up in the config by its file.
     """
@@ -85,7 +85,7 @@ def contain_exits() -> None:
 
 
 def is_own(choice: Named) -> bool:
-    """Whether a choice, or one inside its arguments, is a person's own `package.module:function`."""
+    """Whether a choice, or one inside its arguments, is user code, `package.module:function`."""
     return ":" in choice.name or any(map(_holds_own, choice.arguments.values()))
 
 

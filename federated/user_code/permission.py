@@ -56,7 +56,7 @@ def place_of(error: BaseException) -> tuple[str, int] | None:
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether something went wrong, rather than that somebody interrupts the process.
+    """Whether an exception is an error, rather than an interrupt of the process.
 
     An interrupt comes from a signal; code that raises KeyboardInterrupt by itself stands at a `raise`.
     """
@@ -69,7 +69,7 @@ def is_fault(error: BaseException) -> bool:
 
 
 def is_theirs(file: str) -> bool:
-    """Whether code is a person's own: not of this project, of a library or of Python itself."""
+    """Whether code is the user's: not of this project, of a library or of Python itself."""
     path = Path(file)
     ours = any(map(path.is_relative_to, (*(_PROJECT / room for room in _ROOMS), *_PYTHON)))
     return not (file.startswith("<") or ours or {"site-packages", "dist-packages"} & {*path.parts})

@@ -23,7 +23,7 @@ class Default(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """What a study file may state.
+    """The arguments that a study file may state.
 
     hints: the type of every parameter; Any where the signature says nothing. takes_any: any other argument may be
     stated too, as with `**kwargs` or where the source does not show what is taken.
@@ -92,7 +92,7 @@ def _is_changed(definition: ast.FunctionDef | ast.ClassDef) -> bool:
 def _constructor(
     definition: ast.ClassDef, classes: Mapping[str, ast.ClassDef], depth: int = 20
 ) -> ast.arguments | None:
-    """What making an instance takes; None where the file does not show it."""
+    """The parameters of the constructor; None where the file does not show it."""
     found = [one for one in definition.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
     if found:
         return None if found[-1].decorator_list else _without_self(found[-1].args)

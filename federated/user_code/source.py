@@ -124,7 +124,7 @@ def is_ours(module: str) -> bool:
 
 
 def is_allowed(module: str) -> bool:
-    """Whether the person or the deployment allowed this module, or a package that it is in, by name.
+    """Whether the user or the deployment allowed this module, or a package that contains it, by name.
 
     Raises ValueError where what the environment states is not names.
     """
@@ -208,7 +208,7 @@ def _read(
 
 
 def _whose(module: str) -> str | None:
-    """Whose a module is that is not the person's; None where nothing says so."""
+    """The owner of a module that is not the user's; None where it is unknown."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return "Python's own"

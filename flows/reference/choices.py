@@ -35,7 +35,7 @@ def _kind(kind: Kind[Any]) -> str:
 
 
 def _own(kind: Kind[Any]) -> str:
-    """How a function of a person's own is called."""
+    """The notation for a user's own function."""
     if kind.given is None:
         return (
             f"{article(kind.name)} {kind.name} of your own: `module:function`, a factory like those below.\n"

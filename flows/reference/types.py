@@ -15,7 +15,7 @@ _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "m
 
 
 def type_in_words(schema: Mapping[str, Any], kind: str | None = None, section: str | None = None) -> str:
-    """What a field takes.
+    """The values that a field takes.
 
     kind: the extension point whose choices it takes, if it does. section: the heading of its own fields, if it has any.
     """

@@ -55,7 +55,7 @@ def _require_settings() -> None:
 
 
 def answers_now(client: MlflowClient) -> bool:
-    """Whether MLflow answers a question within seconds."""
+    """Whether MLflow answers within seconds."""
     try:
         if not client.tracking_uri.startswith(("http://", "https://")):
             client.search_experiments(max_results=1)
@@ -121,7 +121,7 @@ def _database(uri: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the driver says at the bottom; of another version of the schema, that, and how to go on."""
+    """The driver's innermost error; for another version of the schema, a message with the remedy."""
     said = str(error)
     if "out-of-date database schema" in said or "Can't locate revision" in said:
         versions = said.partition("(")[2].partition(")")[0] or said

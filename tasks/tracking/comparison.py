@@ -42,7 +42,7 @@ _LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What a study came to: the runs that stand for it, what was found, and where to look.
+    """The outcome of a study: its runs, its findings, and links to details.
 
     parent_run_ids: one a study. report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
     foreseen: the forecast against what the study took, None where there is none.
@@ -94,7 +94,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
 
 
 def _describe(outcome: StudyOutcome, parent: Parent) -> None:
-    """What MLflow shows of the study without anybody's doing: notes, tags, and the saved view of its arms."""
+    """Describe the study in MLflow: notes, tags, and the saved view of its arms."""
     report, run_id = outcome.found, outcome.parent_run_id
     note = study_note(report, LONGEST_TAG)
     runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict)})
@@ -146,7 +146,7 @@ def _require_one_metric(results: Sequence[RunResult]) -> None:
 
 
 def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_others: bool) -> Comparison:
-    """How arms are judged: as the first study states, unless the command says otherwise. Raises BadInput."""
+    """The settings for judging arms: the first study's, unless the command overrides them. Raises BadInput."""
     stated = dict(first.stated.get("comparison", {}))
     own = stated.get("baseline")
     if among_others and own not in (None, BEST):

@@ -67,7 +67,7 @@ class _Passed:
 
     @property
     def bytes(self) -> int:
-        """How much of the file they are."""
+        """The length of their part of the file."""
         return sum(len(each.line) for each in self.records)
 
 

@@ -37,7 +37,7 @@ def deliver(told: Told, files: Path | None, journal: Path, again: bool = False) 
 
 
 def answers() -> bool:
-    """Whether MLflow answers a question."""
+    """Whether MLflow answers a request."""
     return answers_now(connect())
 
 
@@ -125,7 +125,7 @@ def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path 
 
 
 def _conclude(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    """What a study compares at its end, where it could not read its results then."""
+    """Compare a study whose results could not be read at its end."""
     from tasks.tracking.concluding import conclude_later  # which tells what it finds
 
     conclude_later(run_id, content)

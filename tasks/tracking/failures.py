@@ -54,7 +54,7 @@ _LATER = frozenset({401, 403, 407, 408, 425, 429})
 
 
 def tried_again(call: Callable[[], T]) -> T:
-    """What the call gives, made again where another process wrote the same at the same time."""
+    """The result of the call, which is repeated where another process wrote the same at the same time."""
     for seconds in _SECONDS_BEFORE_TRYING_AGAIN:
         try:
             return call()
@@ -66,7 +66,7 @@ def tried_again(call: Callable[[], T]) -> T:
 
 
 def found(search: Callable[[], list[T]]) -> list[T]:
-    """What the search finds; nothing where the store is away."""
+    """The results of the search; nothing where the store is away."""
     try:
         return search()
     except Exception as error:
@@ -104,7 +104,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_gone(error: BaseException) -> bool:
-    """Whether what the call is about was deleted from MLflow: a run, or its experiment."""
+    """Whether the run or experiment of the call was deleted from MLflow."""
     return any(
         isinstance(each, MlflowException)
         and (each.error_code == "RESOURCE_DOES_NOT_EXIST" or "must be in the 'active' state" in str(each))
@@ -165,7 +165,7 @@ def refusal(error: BaseException) -> tuple[int, str] | None:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong at the bottom of it, in a line that holds no secret."""
+    """The innermost cause of an error, in a line that holds no secret."""
     said = masked(str([*chain(error)][-1])).strip() or type(error).__name__
     return said.partition("\n")[0].partition("(Caused by ")[2].rstrip(")") or said.partition("\n")[0]
 

@@ -18,7 +18,7 @@ _FACTS = ("system/study_seconds", "system/runs_seconds", "system/peak_memory_mb"
 
 
 def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
-    """What is foreseen: the whole as an artifact, the sums as metrics."""
+    """Log the forecast: all of it as an artifact, the sums as metrics."""
     runs.log_files(parent_run_id, {_FILE: forecast.as_json()})
     sums = {
         "system/forecast_seconds": forecast.seconds,
@@ -30,7 +30,7 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
 
 
 def log_fact(parent_run_id: str, took: Took) -> None:
-    """What the study took, as far as it is known."""
+    """Log the actual cost of the study, as far as it is known."""
     known = {name: value for name, value in zip(_FACTS, took, strict=True) if value is not None}
     log_history(parent_run_id, [(0, known)])
 

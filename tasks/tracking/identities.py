@@ -24,7 +24,7 @@ def known(run: str, folder: Path) -> str:
 
 
 def is_known(run: str, folder: Path) -> bool:
-    """Whether MLflow has been told of the run."""
+    """Whether MLflow has assigned an id to the run."""
     return not known(run, folder).startswith(_LOCAL)
 
 

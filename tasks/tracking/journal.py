@@ -42,7 +42,7 @@ class Journal:
 
     @property
     def waits(self) -> bool:
-        """Whether anything is left to deliver."""
+        """Whether any record is left to deliver."""
         try:
             return self._records.stat().st_size > 0
         except OSError:
@@ -129,7 +129,7 @@ class Journal:
         return name
 
     def files_of(self, told: Told) -> Path | None:
-        """Where the files of a record are."""
+        """The folder of a record's files."""
         return self.folder / "files" / told.files if told.files else None
 
     def drop_files(self, told: Told) -> None:

@@ -84,7 +84,7 @@ def dataset_of(
 
 
 def _few(classes: Sequence[str]) -> dict[str, Any]:
-    """How many classes there are, and the names of the first."""
+    """The number of classes, and the names of the first ones."""
     return {
         "number_of_classes": len(classes),
         "classes": [shortened(name, _LONGEST_CLASS) for name in classes[:_FIRST_CLASSES]],

@@ -21,7 +21,7 @@ _TRIES = 4
 
 
 class NewRun(NamedTuple):
-    """What a run begins with. own_name: no other run has it. start_time: milliseconds since 1970."""
+    """The initial content of a run. own_name: unique to it. start_time: milliseconds since 1970."""
 
     experiment: str
     own_name: str

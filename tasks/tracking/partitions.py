@@ -41,7 +41,7 @@ def partition_pictures(results: Sequence[RunResult]) -> PartitionPictures:
 
 
 def _left_out(holders: Sequence[Sequence[RunResult]], among: int, seed: int) -> str:
-    """How many partitions have no picture here, whose they are, and how to see them."""
+    """The number of partitions without a picture here, their runs, and how to see them."""
     if not holders:
         return ""
     arms = "; ".join((candidates(runs) or runs)[0].arm for runs in holders[:_MOST])

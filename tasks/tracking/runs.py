@@ -95,7 +95,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
 
 
 def describe_run(run_id: str, run: Run) -> None:
-    """What it runs, as parameters and a file."""
+    """Log the config of a run, as parameters and a file."""
     _log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
     log_files(
         run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
@@ -217,7 +217,7 @@ def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
 
 
 def code_tag(config: RunConfig) -> dict[str, str]:
-    """Which state of the person's own code a run ran: a digest of its source by name."""
+    """The version of the user code that a run ran: a digest of its source by name."""
     found = own_code(config)
     return tags_of(
         {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
@@ -234,7 +234,7 @@ def _source_tags() -> dict[str, str]:
 
 
 def _command() -> str:
-    """How this process was started, so that a person can start it again; the program alone where that is too long."""
+    """The command that started this process, for a rerun; only the program where the command is too long."""
     program = Path(sys.argv[0])
     start = "./fedstudy" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
     stated = without_secrets(shlex.join([*start.split(), *sys.argv[1:]]))

@@ -116,7 +116,7 @@ class Aside:
         return identities.known(run, self._folder)
 
     def _changes(self, told: Told, files: Path | None = None) -> set[str]:
-        """What it overwrites in its run; metrics and parameters are only added."""
+        """The values of its run that it overwrites; metrics and parameters are only added."""
         folder = files or (self._folder / "files" / told.files if told.files else None)
         return {
             *_OVERWRITES.get(told.kind, ()),

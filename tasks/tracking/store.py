@@ -86,13 +86,13 @@ def _is_made(file: Path) -> bool:
 
 
 def _database_file(uri: str) -> Path:
-    """Where an SQLite database is, whether its URL has the path or SQLite's own URI of it."""
+    """The file of an SQLite database, whether its URL has the path or SQLite's own URI of it."""
     database = make_url(uri).database or str(home() / EMBEDDED_DATABASE)
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
 def ui_address() -> str:
-    """Where a person looks at the runs: the server, or how to start one on the embedded store."""
+    """The address of the runs in the UI: the server, or the command that serves the embedded store."""
     server = without_secrets(tracking_uri())
     return server if server.startswith("http") else "./fedstudy ui, then http://127.0.0.1:5000"
 
@@ -109,7 +109,7 @@ def embedded_uri() -> str:
 
 
 def artifact_root() -> Path:
-    """Where the embedded store keeps artifacts."""
+    """The folder of the embedded store's artifacts."""
     return home() / "artifacts"
 
 
@@ -147,5 +147,5 @@ def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
 
 
 def server_address() -> str:
-    """Where the UI is; of the embedded store, where `./fedstudy ui` serves it."""
+    """The address of the UI; for the embedded store, the one at which `./fedstudy ui` serves it."""
     return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"

@@ -50,7 +50,7 @@ def decode_positions(content: memoryview, count: int, size: int) -> tuple[np.nda
 
 
 def _gaps(rising: np.ndarray) -> np.ndarray:
-    """How many numbers lie between neighbours, the first beside -1; numpy.diff with a number before takes longer."""
+    """The number of skipped positions before each one, from -1 on; numpy.diff with a prepended number takes longer."""
     gaps: np.ndarray = rising.copy()
     gaps[1:] -= rising[:-1] + 1
     return gaps

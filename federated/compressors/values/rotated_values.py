@@ -94,7 +94,7 @@ def _filled(part: np.ndarray, number: int, width: int) -> np.ndarray:
 
 
 def _wide(width: int, share: float) -> int:
-    """How many of a block's rotated numbers have the one bit more of a fraction."""
+    """The number of a block's rotated numbers that get the extra bit of a fractional bit rate."""
     return round(width * share)
 
 

@@ -79,7 +79,7 @@ def _refuse_other_kinds(head: bytes) -> None:
 
 
 def _refuse_utf16(head: bytes) -> None:
-    """Where every other byte is NUL, as in UTF-16 of Latin letters, and no mark says so."""
+    """Refuse UTF-16 of Latin letters without a byte order mark: every other byte is NUL."""
     first = head[:_LOOKED_AT]
     for name, zeros in (("utf-16-le", first[1::2]), ("utf-16-be", first[::2])):
         if zeros.count(0) > len(zeros) * 0.7:

@@ -27,7 +27,7 @@ Opened = Callable[[], AbstractContextManager[Any]]
 def suspicions_of_digits(
     read: Callable[..., Any], opened: Opened, frame: pd.DataFrame, form: CsvFormat, stated: Collection[str]
 ) -> Iterator[Suspicion]:
-    """What looks like a mistake among the numbers of columns that nobody named, in all rows.
+    """Warnings about the numbers of columns without a stated role, over all rows.
 
     read: pandas' reader of the same file, as text. opened: the file itself, as text. stated: columns with a role.
     """

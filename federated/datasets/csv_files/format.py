@@ -69,7 +69,7 @@ class CsvFormat:
 
     @property
     def marks(self) -> Marks:
-        """How numbers are written."""
+        """The marks with which numbers are written."""
         return Marks(self.decimal, self.thousands)
 
     def stated(self) -> list[str]:

@@ -29,7 +29,7 @@ class Header(NamedTuple):
 def check_header(
     where: str, lines: Sequence[tuple[int, list[str]]], form: CsvFormat, wanted: Sequence[tuple[str, str]]
 ) -> Header:
-    """Where the names are and what they are.
+    """Check the position of the header and the names in it.
 
     lines: (number, cells) from the header on, or the first rows where there is none; empty ones are left out.
 

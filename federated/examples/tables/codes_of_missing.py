@@ -83,7 +83,7 @@ def written(value: float) -> str:
 
 
 def _run(values: np.ndarray, counts: np.ndarray) -> int:
-    """How many numbers from the start on are written as codes are."""
+    """The length of the leading run of numbers that look like codes."""
     for at, (value, count) in enumerate(zip(values[:_MOST_AT_AN_END], counts, strict=False)):
         text = written(value)
         like_one = bool(_NINES.fullmatch(text)) or text in _ENDS or abs(value) >= _FILLING

@@ -117,7 +117,7 @@ def categories_of(column: pd.Series[Any], bad: Complaint, marks: Marks | None = 
 
 
 def _cure(column: pd.Series[Any], marks: Marks | None) -> str:
-    """How a column that is mostly numbers becomes one of numbers; empty for any other."""
+    """The conversion of a column that is mostly numbers into one of numbers; empty for any other."""
     codes, values = pd.factorize(text_of(column))
     texts = [str(value) for value in values]
     numbers = mostly_numbers(texts, np.bincount(codes[codes >= 0], minlength=len(texts)), marks)

@@ -50,7 +50,7 @@ class Numbers:
 def mostly_numbers(
     texts: list[str], counts: np.ndarray, marks: Marks | None, units: bool = True
 ) -> Numbers | None:
-    """What is known of a column of text at least half of which are numbers; None for any other.
+    """The facts about a text column with at least half numbers; None for any other column.
 
     marks: how the file writes numbers; None where it is no text file.
     """
@@ -76,7 +76,7 @@ def cells_in_words(codes: np.ndarray, texts: list[str], numbers: Numbers) -> str
 
 
 def cure(numbers: Numbers, options: bool = True) -> str:
-    """What to do about it: in the study file, where the data set is CSV with these options, or in the data."""
+    """The remedy: in the study file, where the data set is CSV with these options, or in the data."""
     if not numbers.strange:
         return (
             "name it in `numeric`" if options else "store it as numbers (`numeric` of a `table` reads it so)"
@@ -103,7 +103,7 @@ def _bound(numbers: Numbers) -> str:
 
 
 def _marks(numbers: Numbers, styles: set[str]) -> str:
-    """What to do about numbers that are written with other marks than those that are stated."""
+    """The remedy for numbers written with other marks than the stated ones."""
     marks = numbers.marks
     if "decimal point" in styles:
         return _points(numbers)

@@ -28,7 +28,7 @@ _MINUSES = str.maketrans({"\u2212": "-", "\u2013": "-"})
 
 
 class Marks(NamedTuple):
-    """How a CSV file writes numbers, as its options state it."""
+    """The marks in the numbers of a CSV file, as its options state them."""
 
     decimal: str = "."
     thousands: str | None = None
@@ -58,7 +58,7 @@ def could_be_decimals(text: str, marks: Marks) -> bool:
 
 
 def number_like(text: str, marks: Marks = Marks()) -> NumberLike | None:  # noqa: B008 - immutable
-    """How a text is a number; None where it is none. `1,234` counts as thousands, `12,5` as a decimal comma."""
+    """The way in which a text is a number; None for no number. `1,234` has thousands, `12,5` a decimal comma."""
     text = text.strip()
     if (number := number_read(text, marks)) is not None:
         return NumberLike("plain", number)

@@ -10,7 +10,7 @@ from federated.examples.examples import Task
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns of a table are for, as `table` documents. Raises ValueError on contradictions."""
+    """The roles of a table's columns, as `table` documents them. Raises ValueError on contradictions."""
 
     target: str | None
     client: str | None = None

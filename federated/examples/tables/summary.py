@@ -22,7 +22,7 @@ def feature_suspicions(
     kinds: Mapping[str, ColumnKind],
     marks: Marks | None = None,
 ) -> Iterator[Suspicion]:
-    """What looks like a mistake among the feature columns, cleaned.
+    """Warnings about likely mistakes in the cleaned feature columns.
 
     stated: columns that somebody calls categorical. marks: of the numbers in the CSV file that they are from, if any.
     """

@@ -51,7 +51,7 @@ def unfolding(convolution: Convolution, rows: Tensor, num_parameters: int) -> Un
 
 
 def output_rows(convolution: Convolution) -> Tensor:
-    """Where the features of the outputs, in torch's order, lie among their rows, int64 [features].
+    """The positions among their rows of the outputs' features in torch's order, int64 [features].
 
     As they are where a tile is a window of the pooling; else by (column in the tile, row in it, channel, tile).
     """

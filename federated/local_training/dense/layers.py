@@ -61,7 +61,7 @@ class Stack:
         self._values = [hidden[..., : layer.dense.inputs] for hidden, layer in above]
 
     def forward(self, outputs: Tensor, masks: Masks) -> Tensor:
-        """What the last layer makes of the first one's outputs [c, B, outputs]; masks: of each layer's inputs."""
+        """The outputs of the last layer from those of the first [c, B, outputs]; masks: of each layer's inputs."""
         self._activated: list[Tensor] = []
         for depth, layer in enumerate(self.layers[1:]):
             activation, values, mask = (

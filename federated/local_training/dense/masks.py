@@ -44,7 +44,7 @@ class StackedMasks:
 
 
 def _runs(counts: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
-    """Where the real examples lie among S x width, as few pieces as possible; counts int [S]."""
+    """The positions of the real examples among S x width, in as few pieces as possible; counts int [S]."""
     low = high = 0
     for step, count in enumerate(counts.tolist()):
         if high < step * width:

@@ -89,7 +89,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def does_nothing(module: nn.Module) -> bool:
-    """Whether a module hands on what it gets."""
+    """Whether a module returns its input unchanged."""
     return type(module) is nn.Identity or (type(module) is nn.Dropout and module.p == 0)
 
 
@@ -106,7 +106,7 @@ def _dense(module: nn.Linear, offset: int, dropout: float) -> Dense:
 
 
 def size_of(layer: Dense) -> int:
-    """How many parameters a layer has."""
+    """The number of parameters of a layer."""
     return layer.outputs * layer.inputs + (0 if layer.bias is None else layer.outputs)
 
 

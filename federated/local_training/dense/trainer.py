@@ -91,7 +91,7 @@ def _as_slice(rows: Sequence[int]) -> slice | None:
 
 
 def turns(threads: int) -> AbstractContextManager[object]:
-    """What lets half of the threads at a time take the steps of a block, while the others gather and multiply.
+    """A semaphore by which half of the threads take the steps of a block, while the others gather and multiply.
 
     Every small kernel of a step hands Python's lock over; two threads that both take steps wait for each other
     longer than the kernels are. The wide products of the dual form hold no lock and are half of the work.

@@ -98,7 +98,7 @@ def _spread(weight: Tensor, windows: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _places(shape: tuple[int, int, int, int], windows: int) -> Tensor:
-    """Where the numbers of the kernel lie in `_spread`, flat: [4q x numbers of the kernel]."""
+    """The flat positions of the kernel's numbers in `_spread`: [4q x numbers of the kernel]."""
     channels, inputs, height, width = shape
     tile_width = width + 2 * windows - 1
     a, b, w, c, i, u, v = torch.meshgrid(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Length(NamedTuple):
-    """How long a client trains in a round: epochs, or steps where they are not None."""
+    """The length of a client's training in a round: epochs, or steps where these are not None."""
 
     epochs: int
     steps: int | None
@@ -30,7 +30,7 @@ class Length(NamedTuple):
 
 
 def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: int | None) -> Length:
-    """How long this client trains: the given steps, else what the config says, drawn anew where it says a range."""
+    """The length of this client's training: the given steps, else the config's, drawn anew from a range."""
     if steps is not None:
         return Length(1, int(steps))
     amount = local.passes if local.steps is None else local.steps

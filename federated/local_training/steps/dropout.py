@@ -51,7 +51,7 @@ class KeyedDropout(nn.Dropout):
 
 
 class Masks:
-    """Where the dropout layers of a model have their masks from. `draw` is set before each call of the model.
+    """The source of the masks of a model's dropout layers. `draw` is set before each call of the model.
 
     rates: of dropout, one a layer.
     """

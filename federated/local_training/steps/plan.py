@@ -63,7 +63,7 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
 
 
 def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
-    """How long each client of the cohort trains."""
+    """The length of training of each client in the cohort."""
     steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
     return [
         length_of(work.local, work.seed, done, client, own) for client, own in zip(cohort, steps, strict=True)

@@ -12,7 +12,7 @@ from federated.local_training.steps.work import LocalWork
 
 
 def reach(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> np.ndarray:
-    """How far each client would move along a gradient of one that does not change in the round, float64 [C].
+    """The distance that each client would move along a constant gradient of norm one in a round, float64 [C].
 
     Its learning rate times its steps K; with heavy-ball momentum r, each of them counts for all that follow:
     (K - r (1 - r^K) / (1 - r)) / (1 - r), as in Wang et al. 2020, "Tackling the Objective Inconsistency Problem in

@@ -39,14 +39,14 @@ class LocalTrainer(Protocol):
 
 
 def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tensor:
-    """What some of the clients received: the same [P] as all, or their rows of [C, P]."""
+    """The part received by some of the clients: the same [P] for all, or their rows of [C, P]."""
     if received.dim() == 1:
         return received
     return received[torch.as_tensor(np.asarray(positions), device=received.device)]
 
 
 class Slots(NamedTuple):
-    """Where the results of some clients go: the rows, int64 [c], of deltas [C, P] and losses [C]."""
+    """The places for the results of some clients: the rows, int64 [c], of deltas [C, P] and losses [C]."""
 
     deltas: Tensor
     losses: Tensor

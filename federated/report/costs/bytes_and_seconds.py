@@ -24,7 +24,7 @@ class Costs:
 
 
 def costs(results: Sequence[RunResult], target: float | None = None) -> Costs:
-    """What every arm needed until the target; `target` is one of the main metric, instead of the study's own."""
+    """The cost of each arm until the target; `target` replaces the study's own and is one of the main metric."""
     rows = to_target(results, target)
     header, text = target_text(rows)
     note = " ".join(part for part in (target_note(rows) if rows else "", _networks(results)) if part)

@@ -22,7 +22,7 @@ HEADER = ("", "forecast", "fact", "fact / forecast")
 
 
 class Took(NamedTuple):
-    """What a study took; None is what is not known, as of one that did not end.
+    """The actual cost of a study; None where it is unknown, as for an unfinished one.
 
     seconds: wall time from the command's start until the report is written. runs_seconds: of these, from the start of
     the first run to the end of the last. memory_mb: the most that a process held.

@@ -82,7 +82,7 @@ def _places(summaries: Sequence[ArmSummary]) -> dict[str, Place]:
 
 
 def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
-    """What every arm is judged by, the smaller the better: score, MB, and what else was measured; and its uncertainty.
+    """The objectives of each arm, lower is better: score, MB, and further measured ones; with their uncertainty.
 
     Both [A, objectives]; the second is half the width of the 95 % interval, infinite where the seeds give none, and 0
     of counts and of what is not known at all.

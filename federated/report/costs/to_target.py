@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ToTarget:
-    """What an arm's runs needed until the target. Spreads are over the `reached` finished runs alone.
+    """The cost of an arm's runs until the target. Spreads are over the `reached` finished runs only.
 
     runs: all runs of the arm, failed ones too. running: those not ended yet. rounds: until the first evaluation that
     is as good as the target.
@@ -193,7 +193,7 @@ def _target_cell(target: Target) -> str:
 
 
 def target_note(rows: Sequence[ToTarget]) -> str:
-    """Where the targets come from and how to read the table."""
+    """A note on the origin of the targets and on how to read the table."""
     origins = "; ".join(dict.fromkeys(row.target.origin for row in rows))
     running = sum(row.running for row in rows)
     missed = sum(row.runs - row.reached for row in rows) - running

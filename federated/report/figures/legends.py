@@ -89,7 +89,7 @@ def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stro
 
 
 def line_of(looks: Sequence[Stroke]) -> Stroke | None:
-    """How something is drawn that stands for several arms: as they are, grey where only colours differ; else None."""
+    """The line that stands for several arms: their common one, grey where only colours differ; else None."""
     if len({(str(look.line), look.marker) for look in looks}) > 1:
         return None
     return looks[0] if len({look.colour for look in looks}) == 1 else looks[0]._replace(colour=GREY)

@@ -60,7 +60,7 @@ def colour_by_arm(looks: Mapping[str, Stroke]) -> Spec:
 
 
 def tooltip(amounts: Sequence[str]) -> list[Spec]:
-    """What a mark says when it is pointed at: arm, score with its ends, and these fields."""
+    """The tooltip of a mark: arm, score with its ends, and these fields."""
     ends = [{"field": "low", "format": ".4~f"}, {"field": "high", "format": ".4~f"}]
     score = [{"field": "score", "format": ".4~f"}, *ends]
     return [
@@ -79,5 +79,5 @@ def ticks(values: Sequence[float]) -> Spec:
 
 
 def plain_number(value: Any) -> float | None:
-    """What JSON can hold."""
+    """The number in a form that JSON can hold."""
     return None if value is None or not np.isfinite(value) else float(value)

@@ -26,7 +26,7 @@ class BySeed(NamedTuple):
 
 
 def outcomes_of(results: Sequence[RunResult], arm: str) -> BySeed:
-    """What the finished runs of an arm came to."""
+    """The results of the finished runs of an arm."""
     runs = {run.seed: run for run in results if run.arm == arm and run.finished}
     return BySeed(_scores(results, arm), curves_by_seed(results, arm), runs)
 

@@ -25,7 +25,7 @@ MOST_ARMS_DRAWN = 40
 
 @dataclass(frozen=True)
 class Report:
-    """What a study asked and found.
+    """The question and the findings of a study.
 
     question: text of the study file. baseline, delta, looks_taken, robust: how arms are judged, see `compare_paired`.
     target: of the main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
@@ -57,7 +57,7 @@ class Report:
 
     @property
     def commands(self) -> list[str]:
-        """What runs each study again."""
+        """The commands that run each study again."""
         return [study_command(study, self.stated_commands.get(study, "")) for study in self.studies]
 
     @cached_property
@@ -87,7 +87,7 @@ class Report:
 
     @cached_property
     def costs(self) -> Costs:
-        """What each arm needed until the target."""
+        """The cost of each arm until the target."""
         return costs(self.results, self.target)
 
     @cached_property
@@ -116,7 +116,7 @@ class Report:
 
     @property
     def not_drawn(self) -> str:
-        """Which arms the pictures leave out, in words; empty where they show all."""
+        """The arms that the figures leave out, in words; empty where they show all."""
         shown, every = len(arms_of(self.drawn.results)), len(arms_of(self.results))
         return (
             ""

@@ -21,7 +21,7 @@ FEW_SEEDS_GAP = 0.01
 
 
 class GapClosed(NamedTuple):
-    """What an arm closes of the gap between its anchors, over the `seeds` that all three finished.
+    """The share of the gap between its anchors that an arm closes, over the `seeds` that all three finished.
 
     share: (arm - local) / (centralised - local), each the mean over the seeds; None where the anchors do not differ by
     more than noise. sd: of the share over seeds, linearised: of arm - local - share * (centralised - local), over the

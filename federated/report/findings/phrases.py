@@ -43,7 +43,7 @@ def _verdict_text(pair: Paired) -> str:
 
 
 def _no_hope(pair: Paired) -> str:
-    """What lies ahead where no look up to 200 seeds would probably decide."""
+    """The outlook where no look up to 200 seeds is likely to decide."""
     if pair.last_look is not None:
         return f"and so probably with {pair.last_look} seeds"
     return _beyond(pair)
@@ -58,7 +58,7 @@ def _beyond(pair: Paired) -> str:
 
 
 def _sameness(pair: Paired) -> str:
-    """What was seen where every seed has the same difference, though the models are not the same."""
+    """The observation that every seed has the same difference, though the models differ."""
     if not pair.steady or pair.estimate is None or pair.verdict == "no effect":
         return ""
     return (
@@ -83,7 +83,7 @@ def seeds_needed(pairs: Sequence[Paired]) -> str:
 
 
 def looks_text(pairs: Sequence[Paired], looks: Looks, *, robust: bool = False) -> str:
-    """When verdicts are taken, what that guards against, and what it costs where most were judged.
+    """The timing of verdicts, the error that it guards against, and its cost where most arms were judged.
 
     robust: by ranks, where Student's price holds to a twentieth from ten seeds on (simulated, see the test), and where
     few seeds cannot decide, however clear they are.
@@ -108,7 +108,7 @@ def looks_text(pairs: Sequence[Paired], looks: Looks, *, robust: bool = False) -
 
 
 def _price(share: float, seeds: int) -> float:
-    """How many times as large a difference has to be as it would for a look with all of the error rate."""
+    """The factor by which a difference must be larger than for a look with the whole error rate."""
     from scipy.stats import t
 
     return float(t.isf(RATE * share / 2, seeds - 1) / t.isf(RATE / 2, seeds - 1))

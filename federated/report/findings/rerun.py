@@ -15,7 +15,7 @@ _OF_ONE_TIME = {"--arm": 2, "--resume": 1}
 
 
 def study_command(study: str, stated: str = "") -> str:
-    """What ran the study, where that was our command line; else the command for a file of the study's name."""
+    """The command that ran the study, if it was our command line; else a command for a file of the study's name."""
     words = _words(stated)
     ours = any(words[: len(start)] == start for start in _STARTS)
     return stated if ours else shlex.join([*_RUN, f"{study}.yaml"])

@@ -54,17 +54,17 @@ class RunResult:
 
     @property
     def finished(self) -> bool:
-        """Whether the run reached its end, so that its last numbers stand for its arm."""
+        """Whether the run completed, so that its last values count for its arm."""
         return self.status == "FINISHED"
 
     @property
     def running(self) -> bool:
-        """Whether nobody has ended it yet: it is at work, or its process died without a word."""
+        """Whether MLflow has no end for it: still training, or killed without cleanup."""
         return self.status in ("RUNNING", "SCHEDULED")
 
     @property
     def failed(self) -> bool:
-        """Whether it ended too early: by an error, or killed."""
+        """Whether it ended early, by an error or a kill."""
         return not self.finished and not self.running
 
     @property

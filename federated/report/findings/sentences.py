@@ -27,7 +27,7 @@ _DECIDED: tuple[Verdict, ...] = ("better", "worse", "no difference")
 
 
 def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: bool = False) -> list[str]:
-    """What a person with two minutes should know, the most important first; where nothing finished, what still runs."""
+    """The main findings, the most important first; where nothing finished, the runs still in progress."""
     best = best_arm(results, robust=robust)
     if best is None:
         return _running(results)
@@ -91,7 +91,7 @@ def _outliers(pairs: Sequence[Paired]) -> list[str]:
 
 
 def _few_seeds(inconclusive: Sequence[Paired]) -> list[str]:
-    """What few seeds cannot tell, and that some were not judged yet."""
+    """The limits of few seeds, and a note that some arms were not judged yet."""
     if not inconclusive:
         return []
     said, least = [], min(pair.count for pair in inconclusive)
@@ -153,7 +153,7 @@ def _named(some: Sequence[RunResult], results: Sequence[RunResult]) -> str:
 
 
 def _gap_sentences(closed: dict[str, GapClosed], best: str) -> list[str]:
-    """What the best arm closes of the gap between the anchors, and for whom there is no such gap."""
+    """The share of the anchors' gap that the best arm closes, and the arms without such a gap."""
     said = []
     if best in closed and closed[best].share is not None:
         share, gap = share_text(closed[best]), closed[best].gap

@@ -27,7 +27,7 @@ AXIS_SEPARATOR = " · "
 
 
 class Stroke(NamedTuple):
-    """How one arm is drawn, the same in every figure."""
+    """The drawing style of one arm, the same in every figure."""
 
     colour: str
     line: Any

@@ -85,6 +85,6 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """What Markdown or HTML would take for a sign stands for itself; a line stays a line."""
+    """The text with special characters of Markdown and HTML escaped; a line stays a line."""
     escaped = "".join(_ENTITIES.get(sign, f"\\{sign}" if sign in _SIGNS else sign) for sign in text)
     return " ".join(escaped.split())

@@ -22,7 +22,7 @@ def vega() -> str:
 
 
 def glue() -> str:
-    """What puts charts into the page and lets arms be picked."""
+    """The script that embeds the charts into the page and lets the reader select arms."""
     return _GLUE.read_text(encoding="utf-8")
 
 

@@ -77,7 +77,7 @@ def _draw(row: Sequence[Axes], group: Facet, looks: dict[str, Stroke], unit: flo
 
 
 def _line(panel: Axes, cost: np.ndarray, curve: MeanCurve, look: Stroke, *, banded: bool) -> None:
-    """What cost nothing, the initial model, has no place on a logarithmic axis."""
+    """A line. The initial model cost nothing and so has no place on a logarithmic axis."""
     sent = cost > 0
     if banded and curve.num_seeds > 1:
         panel.fill_between(

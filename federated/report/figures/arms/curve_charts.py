@@ -97,7 +97,7 @@ def _score_axis(metric: str, rows: Rows) -> Spec:
 
 
 def _anchor_lines(report: Report, metric: str, up: Spec) -> list[Spec]:
-    """What centralised and local training end with, as lines across the chart."""
+    """The final values of centralised and local training, as lines across the chart."""
     arms = dict.fromkeys(run.arm for run in report.results if run.anchor and run.main_metric == metric)
     ends = {
         arm: interval_over_seeds([run for run in report.results if run.arm == arm], metric)[0] for arm in arms

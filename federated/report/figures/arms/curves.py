@@ -118,7 +118,7 @@ def mean_curves(results: Sequence[RunResult]) -> dict[str, MeanCurve]:
 
 
 def _mean_curve(runs: Sequence[RunResult]) -> MeanCurve:
-    """Where seeds stop at different rounds, the curve ends with the first: no seed's end enters twice."""
+    """The mean curve, up to the first round at which a seed stops: no seed's end enters twice."""
     curves = [run.curve(run.main_metric) for run in runs]
     rounds = functools.reduce(np.intersect1d, (rounds for rounds, _ in curves))
     values = np.stack([finite(values[np.isin(logged, rounds)]) for logged, values in curves])

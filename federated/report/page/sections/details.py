@@ -56,7 +56,7 @@ def environment(report: Report, drawings: Drawings) -> dict[str, Any] | None:
 
 
 def _run_row(run: RunResult) -> dict[str, str]:
-    """What the table of runs says of one; the last numbers of a failed run are shown, as they are its own."""
+    """The row of a run in the table of runs; for a failed run, with its last measured values."""
     return {
         "arm": run.arm,
         "seed": str(run.seed),

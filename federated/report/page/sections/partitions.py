@@ -9,7 +9,7 @@ from federated.report.page.sections.section import Drawings
 
 
 def partitions(report: Report, drawings: Drawings) -> dict[str, Any] | None:
-    """What a picture shows -> PNG, and a note on those that are not shown."""
+    """Pictures by their captions -> PNG, and a note on partitions without a picture."""
     if not (report.partitions or report.partitions_note):
         return None
     return {"partitions": report.partitions, "note": report.partitions_note}

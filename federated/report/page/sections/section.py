@@ -17,7 +17,7 @@ Pictures = Mapping[str, bytes]
 
 
 class Drawings(NamedTuple):
-    """What was drawn of a report. charts: name -> specification of the interactive charts, see `charts.CHARTS`."""
+    """The drawings of a report. charts: name -> specification of the interactive charts, see `charts.CHARTS`."""
 
     pictures: Pictures
     charts: Mapping[str, Spec]
