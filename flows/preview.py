@@ -1,6 +1,6 @@
 """`./fedstudy preview`: the runs and the partitions of a study, without training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,8 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
     screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
     if study.description:
         screen.print(study.description.strip())
+    screen.print(_arms(runs, faults))
     runs = [run for run in runs if run.name not in faults]
-    screen.print(_arms(runs))
     every = _distinct_partitions(runs)
     partitions = every[:_MOST_PARTITIONS]
     data = distinct_data(_data_read(config) for config in partitions)
@@ -65,12 +65,17 @@ def _data_read(config: RunConfig) -> DataRead:
     return data_read(config.dataset.label(), partition_clients(config).examples)
 
 
-def _arms(runs: Iterable[Run]) -> Table:
-    shown, caption = few({run.arm: run for run in runs}.values(), "arms")
+def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
+    """Every arm; of one of which no run can begin, its rounds alone. faults: name of a run -> why it cannot begin."""
+    every = {run.arm: run for run in runs} | {run.arm: run for run in runs if run.name not in faults}
+    shown, caption = few(every.values(), "arms")
     table = Table(title="What would run", title_justify="left", caption=caption, caption_justify="left")
     for column in ("arm", "rounds", "clients a round", "parameters", "float32 model, MB"):
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
     for run in shown:
+        if run.name in faults:
+            table.add_row(run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–")
+            continue
         setup = prepare(run.config)
         size = setup.initial_parameters.numel()
         table.add_row(

@@ -263,6 +263,24 @@ def test_a_preview_warns_too(command, study):
     assert "warning: local.batch_size: 5 of 5 clients hold fewer than 500 training examples" in out
 
 
+def test_a_preview_lists_arms_that_cannot_run_too(command, study, tmp_path, home):
+    """285 to 287 examples a client: batches of 286 leave one example over, and not those of 32."""
+    base = BAD["batch of one under batch normalisation"][0](tmp_path)
+    code, out, _ = command(
+        "preview", study({"axes": {"local.batch_size": [286, 32]}}, model=base["model"], rounds=7)
+    )
+    assert code == 0
+    shown = [line for line in out.split("How unlike")[0].splitlines() if line.startswith("│")]
+    cannot, can = (
+        next(line for line in shown if line.startswith(f"│ batch_size={size} ")) for size in (286, 32)
+    )
+    assert [cell.strip() for cell in cannot.split("│")[2:4]] == ["7", "cannot run: see the warnings"]
+    assert [cell.strip() for cell in can.split("│")[2:4]] == ["7", "5"]
+    assert "[batch_size=286]" in next(line for line in out.splitlines() if line.startswith("warning: model:"))
+    page = (home / "previews" / "small" / "preview.html").read_text(encoding="utf-8")
+    assert "Model inputs of a column" not in page  # images have no columns
+
+
 def test_a_forecast_is_shown_and_leaves_nothing(command, study, home):
     path = study({"axes": {"compression.uplink": ["none", "sign"]}}, local={"batch_size": 500})
     code, out, _ = command("run", path, "--forecast")

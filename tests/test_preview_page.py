@@ -38,6 +38,14 @@ def test_side_by_side_sizes_have_one_axis() -> None:
     assert divergence_picture(made, sizes, 10_000).axes[0].get_ylim()[1] == pytest.approx(10_500)
 
 
+@pytest.mark.parametrize("clients", [5, 11, 20, 36, 210])
+def test_clients_are_counted_in_whole_numbers(clients: int) -> None:
+    """Ticks at 2.5 and 7.5 would be written 2 and 8."""
+    made, sizes = fingerprint(clients)
+    left = divergence_picture(made, sizes).axes[0]
+    assert all(float(tick).is_integer() for tick in left.get_xticks())
+
+
 def test_sizes_alone_have_no_divergences() -> None:
     figure = divergence_picture(size_fingerprint(np.array([3, 4])), np.array([3, 4]))
     assert [text.get_text() for text in figure.axes[1].texts] == ["no labels"]
