@@ -331,6 +331,25 @@ def test_the_verdict_says_what_the_best_arm_closes() -> None:
     assert share == "a closes 0.50 of the gap between local and centralised training (0.400)."
 
 
+def test_the_verdict_names_what_a_constant_would_beat() -> None:
+    """R² is 0 for the mean of the targets: a's is -0.1 in the mean over its seeds, b's +0.05, local's -4."""
+    r2 = "generalisation/test_r2"
+    scored = {"a": [-0.3, 0.1], "b": [-0.1, 0.2], "centralised": [0.2, 0.2], "local": [-4, -4]}
+    study = [
+        run
+        for name, scores in scored.items()
+        for run in arm(name, scores, name if name in ("centralised", "local") else "", main_metric=r2)
+    ]
+    worse = "Worse than predicting the mean of the held-out targets for every example (test R² below 0): "
+    assert f"{worse}a; local." in sentences(study, compare_paired(study))
+    assert f"{worse}a." in sentences(study[:2], [])
+    many = [run for name in "acdef" for run in arm(name, [-0.3, 0.1], main_metric=r2)]
+    assert f"{worse}a; c; d; and 2 more." in sentences(many, compare_paired(many))
+    assert not any(said.startswith("Worse than predicting") for said in sentences(study[2:6], []))
+    accuracies = around(arm("a", [-0.3, 0.1]))
+    assert not any(said.startswith("Worse than predicting") for said in sentences(accuracies, []))
+
+
 def test_the_tables_have_the_share_and_anchors_come_last() -> None:
     columns = table(compare(STUDY))
     assert columns["arm"] == ["a", "b", "centralised", "local"]

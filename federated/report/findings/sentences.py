@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 
 from federated.metrics.names import higher_is_better, metric_label
+from federated.report.findings.below_the_mean import below_the_mean
 from federated.report.findings.by_seed import interval_over_seeds, outcomes_of
 from federated.report.findings.gap_closed import GapClosed, gap_closed
 from federated.report.findings.identical_arms import identical_arms
@@ -33,6 +34,7 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: 
         return _running(results)
     arm, mean, metric = best
     of_the_gap = _gap_sentences(gap_closed(results, at_once(_rivals(results, metric))), arm)
+    of_the_gap += below_the_mean(results, metric)
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} ends at {metric_label(metric)} {mean:.3f}; there is no other arm to compare it with."
         return [alone, *of_the_gap, *_about_own_models(results), *_lost(results)]
