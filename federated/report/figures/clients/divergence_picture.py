@@ -41,7 +41,7 @@ def _draw_sizes(panel: Axes, sizes: np.ndarray, largest: int | None) -> None:
     if len(sizes) <= 10:
         panel.set_xticks(range(1, len(sizes) + 1))
     else:
-        panel.xaxis.get_major_locator().set_params(integer=True)  # clients are counted: no tick at 2.5
+        panel.locator_params(axis="x", integer=True)  # clients are counted: no tick at 2.5
     panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.yaxis.set_major_formatter("{x:,.0f}")
     panel.set_xlabel("clients, largest first (dashed: mean)")
