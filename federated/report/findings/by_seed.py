@@ -9,11 +9,12 @@ import numpy as np
 
 from federated.metrics import Metrics
 from federated.metrics.dictionary import METRICS
-from federated.metrics.names import range_of, range_of_differences
-from federated.report.findings.results import RunResult
+from federated.metrics.names import metric_label, range_of, range_of_differences
+from federated.report.findings.results import RunResult, arms_of
 from federated.report.statistics.by_ranks import centre, rank_interval
 from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
 
+_MOST_NAMED = 3
 _OF_THE_MODEL = ("generalisation/", "train/loss")
 
 
@@ -71,3 +72,18 @@ def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tup
         for run in results
         if run.arm == arm and run.finished
     }
+
+
+def below_the_mean(results: Sequence[RunResult], metric: str) -> list[str]:
+    """One sentence on the arms and anchors whose R² is below 0 in the mean over seeds; none where `metric` is no R²."""
+    if not metric.endswith("_r2"):
+        return []
+    runs = [run for run in results if run.main_metric == metric]
+    scores = {arm: list(outcomes_of(runs, arm).scores.values()) for arm in arms_of(runs)}
+    below = [arm for arm, found in scores.items() if found and sum(found) < 0]
+    if not below:
+        return []
+    more = f"; and {len(below) - _MOST_NAMED} more" if len(below) > _MOST_NAMED else ""
+    named = "; ".join(below[:_MOST_NAMED]) + more
+    constant = f"the mean of the held-out targets for every example ({metric_label(metric)} below 0)"
+    return [f"Worse than predicting {constant}: {named}."]

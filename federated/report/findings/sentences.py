@@ -9,8 +9,7 @@ from typing import get_args
 import numpy as np
 
 from federated.metrics.names import higher_is_better, metric_label
-from federated.report.findings.below_the_mean import below_the_mean
-from federated.report.findings.by_seed import interval_over_seeds, outcomes_of
+from federated.report.findings.by_seed import below_the_mean, interval_over_seeds, outcomes_of
 from federated.report.findings.gap_closed import GapClosed, gap_closed
 from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.phrases import difference_text, interval_text, seeds_needed, share_text, signed
