@@ -35,7 +35,7 @@ def equal_sizes(total: int, number: int) -> np.ndarray:
 def drawn_counts(
     sizes: np.ndarray, stock: np.ndarray, mix: Mix, generator: np.random.Generator
 ) -> np.ndarray:
-    """How many of each class each client gets, int64 [K, C]: rows add up to `sizes`, columns to at most `stock`.
+    """The number of each class for each client, int64 [K, C]: rows sum to `sizes`, columns to at most `stock`.
 
     All clients draw what they are owed at once, each from its own mix. Where a class is asked for more often
     than it is there, who gets it is drawn without preference, and the others draw again from their mix of the

@@ -1,4 +1,4 @@
-"""Feature skew: clients are clusters of examples that look alike."""
+"""Feature skew: each client gets clusters of similar examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partition that was made before, here or elsewhere: a trace, another tool, an earlier run."""
+"""A partition read from a file: a trace, another tool's output, or an earlier run's."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def filled_up(
 
 
 def _gifts(sizes: np.ndarray, total: int, generator: np.random.Generator) -> np.ndarray:
-    """How many each client gives so that the largest end up level, within one, and `total` is given, int64 [K]."""
+    """The number that each client gives so that the largest become equal within one, `total` in all, int64 [K]."""
     falling = np.sort(sizes)[::-1]
     # given[i]: what the i + 1 largest give when they come down to the size of the next one.
     given = np.cumsum(falling) - np.arange(1, len(sizes) + 1) * np.append(falling[1:], 0)

@@ -1,4 +1,4 @@
-"""A partition as CSV, for spreadsheets and other tools: a line an example."""
+"""A partition as CSV, one line per example, for spreadsheets and other tools."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _cell(row: list[str], at: int) -> str:
 
 
 def _has_example(rows: list[list[str]], columns: dict[str, int], with_places: bool) -> np.ndarray:
-    """Which rows are of an example, bool [n]; one without is a client that holds nothing, where it has a place."""
+    """A mask of the rows with an example, bool [n]; other rows are clients without examples, if they have a place."""
     return np.array([not with_places or _cell(row, columns["example"]).strip() != "" for row in rows], bool)
 
 

@@ -31,7 +31,7 @@ _LONGEST_NAME = 60
 
 
 class Display:
-    """Listens to the runs of one study and shows them."""
+    """A listener that shows the runs of one study."""
 
     def __init__(self, name: str, runs: "list[Run]", screen: Screen) -> None:
         self._screen = screen
@@ -132,7 +132,7 @@ class Display:
 
 @contextmanager
 def shown(name: str, runs: "list[Run]", screen: Screen) -> Iterator[None]:
-    """Show the runs of a study while the block lasts."""
+    """Show the runs of a study during the block."""
     display = Display(name, runs, screen)
     listen_with(display)
     try:

@@ -15,10 +15,10 @@ Status = Literal["started", "running", "finished", "failed", "warning"]
 
 @dataclass(frozen=True)
 class Progress:
-    """One piece of news about a run.
+    """A progress message of a run.
 
-    metrics: what was measured in its round; message: why it failed, why it ended early, or what went
-    wrong beside it, though it goes on (a warning, whose round means nothing).
+    metrics: the metrics of its round; message: the reason why it failed or ended early, or a warning while it
+    continues, whose round has no meaning.
     """
 
     run: str
@@ -32,18 +32,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class Notice:
-    """A line for the person."""
+    """A line for the user."""
 
     text: str
 
 
 News: TypeAlias = "Progress | Forecast | Notice"
-"""Of a run while it goes on; of a study before its first run; of what a person should know."""
+"""The progress of a run; the forecast of a study before its first run; a line for the user."""
 Listener = Callable[[News], None]
 
 
 def _nobody(news: News) -> None:
-    """Outside the command line nobody watches; Prefect and MLflow have it all, but for lines for a person."""
+    """The listener outside the command line. Logs only lines for the user; Prefect and MLflow have the rest."""
     if isinstance(news, Notice):
         _LOG.warning(news.text)
 
@@ -52,16 +52,16 @@ _listener: Listener = _nobody
 
 
 def listen_with(listener: Listener | None) -> None:
-    """From now on, tell this listener of every run in this process; None: tell nobody."""
+    """Set the listener for every run in this process; None: no listener."""
     global _listener
     _listener = listener or _nobody
 
 
 def notify(line: str) -> None:
-    """Tell the person."""
+    """Show a line to the user."""
     tell(Notice(line))
 
 
 def tell(news: News) -> None:
-    """Pass a piece of news on."""
+    """Pass on a progress message."""
     _listener(news)

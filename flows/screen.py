@@ -32,7 +32,7 @@ def console(*, stderr: bool = False) -> Screen:
 
 
 def few(rows: Iterable[T], what: str) -> tuple[list[T], str | None]:
-    """As many rows as are read in a terminal, and a caption that counts the others; None where there are none."""
+    """The rows that fit in a terminal, and a caption with the number of the others; None where there are none."""
     every = list(rows)
     left_out = len(every) - _MOST_ROWS
     return every[:_MOST_ROWS], f"and {left_out:,} more {what}" if left_out > 0 else None

@@ -1,1 +1,1 @@
-"""A name and arguments in a study file become a product."""
+"""Choices: a name and arguments in a study file, and the object that they build."""

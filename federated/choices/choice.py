@@ -1,4 +1,4 @@
-"""Choice: which factory, with which arguments - `dirichlet(alpha=0.1)` in a study file.
+"""Choice: a factory by name with its arguments, `dirichlet(alpha=0.1)` in a study file.
 
 A `Choice` is checked where it is read: `Kind.bind` looks the name up, names every argument, coerces each
 to the type in the factory's signature and calls the factory once, so that a typo or a bad value fails

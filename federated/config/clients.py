@@ -1,4 +1,4 @@
-"""The parts of a config that say who takes part, and what is held out."""
+"""The sections of a config on cohorts and on held-out examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a config that says how the work is computed and cut up."""
+"""The sections of a config on the engine and on the division of the work."""
 
 from __future__ import annotations
 

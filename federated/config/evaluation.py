@@ -1,4 +1,4 @@
-"""The part of a config that says when and on what the model is evaluated."""
+"""The section of a config on evaluation: its rounds and its sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a config that says what a client does in a round."""
+"""The section of a config on local training."""
 
 from __future__ import annotations
 

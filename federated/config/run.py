@@ -1,4 +1,4 @@
-"""RunConfig: all that one federated run depends on, checked when it is read."""
+"""RunConfig: everything that one federated run depends on, checked when it is read."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ def load_examples(dataset: Choice) -> Examples:
 
 
 def stamp(choice: Choice) -> Stamp:
-    """What tells that the files behind a data set or partitioner, or the choices within it, changed, so that a
-    long-lived process reads them anew."""
+    """A stamp that changes with the files behind a data set or partitioner, and with the choices within it, so that a
+    long-lived process reloads them."""
     paths = [Path(text) for text in _texts(choice.arguments) if os.path.isabs(text) and os.path.exists(text)]
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()]

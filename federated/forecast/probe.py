@@ -92,7 +92,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
 
 
 def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> int:
-    """The number of clients in the shortened rounds: one per thread where even a small round takes long.
+    """The number of clients in the shortened rounds; as many as threads where a round of a few clients takes long.
 
     The first rounds warm up: imports, scratch space, the processor's cache.
     """

@@ -146,7 +146,7 @@ def _argument(kind: Kind[Any], leaves: Sequence[Leaf], name: str, place: Place, 
 
 
 def _leaves(kind: Kind[Any], choice: Any, parts: Sequence[str], place: Place) -> Iterator[Leaf]:
-    """What the choices state and take that a dotted path within a choice leads to."""
+    """The arguments and signatures of the choices at a dotted path within a choice."""
     if kind.several is not None and (several := summands(choice)) is not None:
         choice = {"name": kind.several[0], kind.several[1]: several}
     if (stated := _stated(kind, choice, place)) is None:
@@ -181,7 +181,7 @@ def _stated(kind: Kind[Any], value: Any, place: Place) -> tuple[str, dict[str, A
 
 
 def _at(content: Any, parts: Sequence[str]) -> Iterator[Any]:
-    """What a section of a run, or an override `{dotted path: value}`, says of the field at a dotted path."""
+    """The values of the field at a dotted path in a section of a run, or in an override `{dotted path: value}`."""
     if not isinstance(content, Mapping):
         return
     for key, value in content.items():

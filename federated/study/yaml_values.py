@@ -62,7 +62,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """What a node is. A tag may claim what it is not: `!!map [1]`, `!!null x`."""
+        """The value of a node. Refuses tags that contradict the node: `!!map [1]`, `!!null x`."""
         kind = _KINDS.get(node.tag.removeprefix(_TAG), (yaml.Node, ""))
         if not isinstance(node, kind[0]):
             found = next(word for made, word in _KINDS.values() if isinstance(node, made))

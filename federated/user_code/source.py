@@ -74,7 +74,7 @@ class OwnCode:
 
 
 def roots_of(context: object) -> Roots:
-    """What a study is validated with, where it was read from a file; nothing where it arrived filled in."""
+    """The validation context of a study that was read from a file; empty for one that arrived filled in."""
     return context if isinstance(context, tuple) else ()
 
 

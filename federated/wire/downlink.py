@@ -67,7 +67,7 @@ def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor
 
 
 def _moving(setup: Setup, models: Tensor) -> Tensor:
-    """What travels of models [n, P], running statistics included."""
+    """The sent part of models [n, P], running statistics included."""
     trainable = setup.model.num_trainable
     return torch.cat([setup.travelling.of(models[:, :trainable]), models[:, trainable:]], 1)
 

@@ -1,1 +1,1 @@
-"""The only place that knows MLflow."""
+"""Tracking in MLflow; the only package that imports MLflow."""

@@ -67,7 +67,7 @@ def answers_now(client: MlflowClient) -> bool:
 
 
 def _ask(uri: str, retries: int) -> Response:
-    """Whatever the server says of when to ask again."""
+    """The server's answer. A Retry-After header is ignored."""
     answer: Response = http_request(  # type: ignore[no-untyped-call]
         get_default_host_creds(uri),  # type: ignore[no-untyped-call]
         _QUESTION,

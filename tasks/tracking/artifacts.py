@@ -1,4 +1,4 @@
-"""Texts among the artifacts of a run."""
+"""Text artifacts of a run."""
 
 from __future__ import annotations
 

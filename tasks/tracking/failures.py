@@ -92,7 +92,7 @@ def answered(address: str) -> Iterator[None]:
 
 
 def is_conflict(error: MlflowException) -> bool:
-    """Whether somebody else made what the call would make. Servers pass on their database's words."""
+    """Whether another process made the same object first. Servers pass on their database's words."""
     return error.error_code in _CONFLICTS or any(words in str(error) for words in _DATABASES_SAY)
 
 
@@ -113,7 +113,7 @@ def is_gone(error: BaseException) -> bool:
 
 
 def cause_of(error: Exception, answers: Callable[[], bool]) -> Cause:
-    """Whether a record could not be delivered because MLflow is away, or for a reason of its own.
+    """The cause of a failed delivery: MLflow is away, or the record itself is at fault.
 
     answers: whether MLflow answers another question now.
     """

@@ -52,7 +52,7 @@ class Record:
         self._due = time.monotonic()
 
     def __call__(self, history: Sequence[Entry]) -> None:
-        """This is the history now. Raises what an earlier write raised."""
+        """Set the current history. Re-raises the error of an earlier write."""
         self._history = history
         self._times += [now()] * (len(history) - len(self._times))
         if self._writing is not None and self._writing.done():
@@ -62,7 +62,7 @@ class Record:
             self._writing = self._thread.submit(self._write, history)
 
     def close(self) -> None:
-        """Everything told is in MLflow afterwards. Raises what a write raised."""
+        """Write all pending entries to MLflow. Re-raises the error of a failed write."""
         with self._thread:
             try:
                 self._wait()
@@ -75,7 +75,7 @@ class Record:
             writing.result()
 
     def _write(self, history: Sequence[Entry]) -> None:
-        """Write what is not in MLflow yet. Changes nothing where it fails."""
+        """Write the pending entries. Changes nothing on failure."""
         fresh, elapsed = self._on_the_clock(history[self._written :])
         log_history(self._run_id, fresh, self._times[self._written : len(history)])
         self._written, self._elapsed = len(history), elapsed

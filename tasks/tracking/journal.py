@@ -33,7 +33,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Journal:
-    """The journal in this folder, which is made when something is appended."""
+    """The journal in this folder, which is created by the first append."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Journal:
             return False
 
     def reserve(self) -> None:
-        """Keep some space for the day when the disk is full; all of it, or an OSError is raised."""
+        """Reserve space for the case of a full disk: all of it, or an OSError is raised."""
         file = self.folder / "reserve"
         if file.exists() and file.stat().st_size >= _RESERVE_BYTES:
             return
@@ -74,11 +74,11 @@ class Journal:
                     kept.unlink(missing_ok=True)
 
     def append(self, told: Told, files: Path | None = None) -> bool:
-        """Keep a record and a copy of its files; whether it is the first that waits. Raises OSError where it cannot."""
+        """Append a record and a copy of its files; whether it is the first pending one. Raises OSError."""
         return self._with_reserve(partial(self._keep, self._append, told, files))
 
     def set_aside(self, told: Told, files: Path | None, why: str) -> None:
-        """The same for one that cannot be delivered for a reason of its own."""
+        """The same for a record that cannot be delivered through its own fault."""
         add = partial(self.aside.add, why=bounded(why))
         self._with_reserve(partial(self._keep, add, told, files))
 
@@ -133,12 +133,12 @@ class Journal:
         return self.folder / "files" / told.files if told.files else None
 
     def drop_files(self, told: Told) -> None:
-        """A record is delivered; nobody needs its files."""
+        """Delete the files of a delivered record."""
         if told.files:
             shutil.rmtree(self.folder / "files" / told.files, ignore_errors=True)
 
     def next(self, after: int) -> bytes | None:
-        """The first record that is not delivered, with its line's end; None, and an empty file, after the last.
+        """The first undelivered record, with its line's end; None, and an empty file, after the last.
 
         after: how many bytes of such records to leave out; then the file stays.
         """
@@ -161,14 +161,14 @@ class Journal:
             return file.readline()
 
     def _mark(self) -> int:
-        """Bytes delivered; where nobody knows, none: delivering twice has the effect of once."""
+        """The number of bytes delivered; zero where it is unknown, because delivering twice is harmless."""
         try:
             return int(self._delivered.read_bytes())
         except (FileNotFoundError, ValueError):
             return 0
 
     def note(self, length: int) -> None:
-        """So many more bytes of the file are delivered."""
+        """Mark this many more bytes of the file as delivered."""
         mark = self._mark() + length
         with whole(self._delivered) as file:
             file.write_text(str(mark))
@@ -180,7 +180,7 @@ def _line(told: Told) -> bytes:
 
 
 def read(line: bytes) -> Told | None:
-    """The record of a line; None where it is not what was written."""
+    """The record of a line; None where the line is damaged."""
     digest, _, content = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
     return Told(**json.loads(content)) if digest == _digest(content) else None
 

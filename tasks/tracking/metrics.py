@@ -61,7 +61,7 @@ def unless_known(client: MlflowClient, run_id: str, metrics: Sequence[Measured])
 
 
 def goes_on(run_id: str) -> None:
-    """What MLflow has of the run is to be read again."""
+    """Forget the cached values of a run, so that they are read from MLflow again."""
     _BEFORE.pop(run_id, None)
 
 

@@ -41,7 +41,7 @@ def partition_pictures(results: Sequence[RunResult]) -> PartitionPictures:
 
 
 def _left_out(holders: Sequence[Sequence[RunResult]], among: int, seed: int) -> str:
-    """The number of partitions without a picture here, their runs, and how to see them."""
+    """The number of partitions without a picture here, their arms, and how to see them."""
     if not holders:
         return ""
     arms = "; ".join((candidates(runs) or runs)[0].arm for runs in holders[:_MOST])

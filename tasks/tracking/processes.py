@@ -50,7 +50,7 @@ def is_dead(process: str) -> bool:
 
 
 def others_live() -> bool:
-    """Whether another process of this home may live; True where nobody knows."""
+    """Whether another process of this home may be alive; True where that is unknown."""
     if "." not in this_process():
         return True
     ours = {Path(file.name) for file in _HELD}

@@ -1,4 +1,4 @@
-"""The resumption of a study in its MLflow run, with the runs below it that exist."""
+"""Resuming a study in its MLflow run, with the runs below it that exist."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Parent:
 
     @property
     def command(self) -> str:
-        """What ran it."""
+        """The command that ran it."""
         return str(self.run.data.tags.get("mlflow.source.name", ""))
 
 

@@ -39,18 +39,18 @@ _starting = Lock()
 
 
 def say_with(listener: Callable[[str], None]) -> None:
-    """From now on a line for the person goes here."""
+    """Set the function that shows lines to the user."""
     global _listener
     _listener = listener
 
 
 def say(line: str) -> None:
-    """A line for the person."""
+    """Show a line to the user."""
     _listener(line)
 
 
 def tell(kind: str, run: str, files: Path | None = None, **content: Any) -> None:
-    """Tell MLflow, or the journal where MLflow is away. Raises what MLflow refuses, OSError where neither can write.
+    """Send a record to MLflow, or to the journal while MLflow is away. Raises MLflow's refusal, and OSError.
 
     kind, content: see `deliveries`. run: its id, or its name before it has one. files: a folder, which is only read.
     """
@@ -58,7 +58,7 @@ def tell(kind: str, run: str, files: Path | None = None, **content: Any) -> None
 
 
 def tell_first(kind: str, run: str, **content: Any) -> None:
-    """As `tell`, of what comes before anything is trained. Raises BadInput where MLflow does not let us do it."""
+    """The same as `tell`, before any training. Raises BadInput where MLflow denies access."""
     _tell(Told(kind, run, content), None, first=True)
 
 
@@ -104,7 +104,7 @@ def _set_aside(told: Told, files: Path | None, error: Exception) -> None:
 
 
 def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
-    """Make a run; MLflow's id, or the run's own name where MLflow is away.
+    """Create a run. Returns MLflow's id, or the run's own name while MLflow is away.
 
     parent: the run that it is below; where there is none, a BadInput is raised if MLflow does not let us make it.
     """
@@ -121,7 +121,7 @@ def goes_on(run: str) -> None:
 
 
 def settle(patience: float = 0.0) -> bool:
-    """Deliver all that waits; whether that is done. patience: seconds to try for."""
+    """Deliver all pending records; whether that succeeded. patience: seconds to keep trying."""
     until = time.monotonic() + patience
     while True:
         try:
@@ -158,7 +158,7 @@ def tidy() -> None:
 
 
 def deliver_all(wait: bool = True) -> int:
-    """Deliver all that waits; how many records. Raises what says that MLflow is away.
+    """Deliver all pending records. Returns their number. Raises the error that shows that MLflow is away.
 
     What MLflow does not take, though it takes other records, is set aside, and that is said.
     """
@@ -207,7 +207,7 @@ def _cause(error: Exception) -> Cause:
 
 
 def the_journal() -> Journal:
-    """Of the MLflow of now."""
+    """The journal of the current MLflow."""
     every = home() / "journal"
     now, older = (
         every / _hashed(text) for text in (place_of(tracking_uri()), place_shown_before(tracking_uri()))
@@ -223,12 +223,12 @@ def _hashed(text: str) -> str:
 
 
 def address() -> str:
-    """Of the MLflow of now, without a user's name and password."""
+    """The address of the current MLflow, without a user's name and password."""
     return without_secrets(tracking_uri())
 
 
 def now() -> int:
-    """Milliseconds since 1970."""
+    """The current time in milliseconds since 1970."""
     return int(time.time() * 1000)
 
 
@@ -249,7 +249,7 @@ def _deliver_in_background(journal: Journal) -> None:
 
 
 def _deliver_until_done(journal: Journal) -> None:
-    """Try again and again, as long as this process lives."""
+    """Keep trying to deliver, for the lifetime of this process."""
     while journal.waits:
         time.sleep(_SECONDS_BETWEEN_TRIES)
         try:

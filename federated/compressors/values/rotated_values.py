@@ -117,7 +117,7 @@ def _quantised(spun: np.ndarray, narrow: int, split: int, unbiased: bool) -> tup
 
 
 def _nearest(centroids: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Which centroid is nearest to each number, uint8: how many borders lie below; quicker than a binary search."""
+    """The nearest centroid of each number, uint8: the number of borders below it; quicker than a binary search."""
     codes = np.zeros(numbers.shape, np.uint8)
     for border in (centroids[1:] + centroids[:-1]) / 2:
         codes += numbers > border

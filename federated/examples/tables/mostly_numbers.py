@@ -135,7 +135,7 @@ def _points(numbers: Numbers) -> str:
 
 
 def _words(numbers: Numbers) -> list[str]:
-    """What to do about texts that are no numbers. One with a digit in it says more than that a value is missing."""
+    """The remedies for texts that are not numbers. A text with a digit may hold more than a missing value."""
     words = [text for text in numbers.strange if numbers.found[text] is None]
     values = [text for text in words if any(character.isdigit() for character in text)]
     cures = []

@@ -21,7 +21,7 @@ def pooled(held_out: str) -> tuple[Names, ...]:
 
 
 def errors_over_clients(held_out: str) -> tuple[Names, ...]:
-    """How the mean squared error of one set is distributed over clients."""
+    """The names of metrics of the distribution over clients of one set's mean squared error."""
     return (
         lower(f"generalisation/{held_out}_mse_{{mean,median,sd,worst_10_percent,best_10_percent}}"),
         lower(f"generalisation/{held_out}_mse_gini", SHARE),
@@ -29,7 +29,7 @@ def errors_over_clients(held_out: str) -> tuple[Names, ...]:
 
 
 def over_clients(held_out: str) -> tuple[Names, ...]:
-    """How accuracy, or the mean squared error, of one set is distributed over clients."""
+    """The names of metrics of the distribution over clients of one set's accuracy, or mean squared error."""
     return (
         higher(f"generalisation/{held_out}_accuracy_{{mean,median,worst_10_percent,best_10_percent}}"),
         lower(f"generalisation/{held_out}_accuracy_{{sd,gini}}", SHARE),

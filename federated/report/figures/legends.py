@@ -71,10 +71,10 @@ def _is_compression(runs: Sequence[RunResult], part: int) -> bool:
 
 
 def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stroke]:
-    """What a legend of all facets names, and how: the labels where each always has the same line and marker, in grey
-    where its arms have other colours in other facets; else the arms.
+    """The entries of a legend for all facets: the labels, if each always has the same line and marker (grey where its
+    arms have different colours in other facets); otherwise the arms.
 
-    looks: arm -> how it is drawn in every figure of the report.
+    looks: arm -> its stroke in every figure of the report.
     """
     by_label: dict[str, list[Stroke]] = {}
     for group in groups:

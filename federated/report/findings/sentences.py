@@ -222,7 +222,7 @@ def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
 
 
 def _about_own_models(results: Sequence[RunResult]) -> list[str]:
-    """What arms are scored on whose clients have models of their own, and every arm's score on clients' own data.
+    """The test data of arms whose clients have their own models, and every arm's score on the clients' own data.
 
     A central test set is divided among clients, and so has a spread over them, only where each has a model of its own.
     """

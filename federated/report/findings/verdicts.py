@@ -1,4 +1,4 @@
-"""Every arm against a baseline, seed by seed, with a verdict that says how sure it is."""
+"""Every arm against a baseline, seed by seed, with a verdict and its certainty."""
 
 from __future__ import annotations
 

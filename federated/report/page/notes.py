@@ -1,4 +1,4 @@
-"""A report in a few lines of Markdown: what MLflow shows beside a study and beside each of its runs."""
+"""A report in a few lines of Markdown, which MLflow shows next to a study and each of its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a study as one HTML file that needs nothing else: no network, images inside."""
+"""The report of a study as one self-contained HTML file: no network, images inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The partitions of a study side by side, as one HTML file that needs nothing else."""
+"""The partitions of a study side by side, as one self-contained HTML file."""
 
 from __future__ import annotations
 

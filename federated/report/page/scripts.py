@@ -1,4 +1,4 @@
-"""The scripts that a page carries, so that its charts work without a network."""
+"""The scripts embedded in a page, so that its charts work without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The templates of pages: all text in them is escaped, and nothing in it is invisible."""
+"""The templates of pages, in which all text is escaped and invisible characters are written out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def templates() -> Environment:
 
 
 def _seen(value: object) -> object:
-    """What a template writes: what is escaped already as it is, of other text what is invisible written out."""
+    """The value for a template: escaped text unchanged, other text with invisible characters written out."""
     return visible(value) if type(value) is str else value
 
 

@@ -119,7 +119,7 @@ def _all_differences(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def _too_rare(mine: int, theirs: int, rate: float) -> int:
-    """How many of the least numbers of pairs in which mine [n] is above theirs [m] are together no likelier than rate.
+    """The number of smallest counts of pairs with mine [n] above theirs [m] whose total probability is at most rate.
 
     Counted, in whole numbers; with more than 2,500 pairs by the normal law of their number.
     """
