@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dis
 import inspect
+import os
 import re
 import sysconfig
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_type_hints
@@ -15,6 +17,7 @@ from typing import Any, get_type_hints
 _PROJECT = Path(__file__).parents[2]
 _ROOMS = ("flows", "tasks", "federated", "data_partitioners", "benchmarks", "tests")
 _PYTHON = [Path(sysconfig.get_path(which)) for which in ("stdlib", "platstdlib")]
+_NOT_THEIRS = tuple(f"{folder}{os.sep}" for folder in (*(_PROJECT / room for room in _ROOMS), *_PYTHON))
 
 
 PRIVATE = "fedstudy_own_"
@@ -68,11 +71,13 @@ def is_fault(error: BaseException) -> bool:
     return trace is not None and _raises(trace) and is_theirs(trace.tb_frame.f_code.co_filename)
 
 
+@cache  # of all modules of the process it is asked for each model that is saved
 def is_theirs(file: str) -> bool:
     """Whether code is the user's: not of this project, of a library or of Python itself."""
     path = Path(file)
-    ours = any(map(path.is_relative_to, (*(_PROJECT / room for room in _ROOMS), *_PYTHON)))
-    return not (file.startswith("<") or ours or {"site-packages", "dist-packages"} & {*path.parts})
+    return not (
+        str(path).startswith(("<", *_NOT_THEIRS)) or {"site-packages", "dist-packages"} & {*path.parts}
+    )
 
 
 def _text(error: BaseException) -> str:
