@@ -14,6 +14,7 @@ from federated.user_code.containment import contain_exits
 from flows.beginning import command_begins
 from flows.display import shown
 from flows.exit import Commands, end, end_on_sigterm, exit_code
+from flows.imports_kept import imports_kept
 from flows.runtime import PrefectAway, configure
 from flows.screen import console
 
@@ -78,13 +79,14 @@ def run(
         return
     require_home()
     with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
-        config = _study(study, settings, seeds, arm)
-        runs = config.runs()
-        screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
-        from federated.run.checks import check_runs
-        from flows.federated_study import StudyFailed, federated_study
-        from flows.outcome import show_outcome
-        from tasks.tracking.access import require_store
+        with imports_kept():
+            config = _study(study, settings, seeds, arm)
+            runs = config.runs()
+            screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
+            from federated.run.checks import check_runs
+            from flows.federated_study import StudyFailed, federated_study
+            from flows.outcome import show_outcome
+            from tasks.tracking.access import require_store
 
         check_runs(runs)
         require_store()
