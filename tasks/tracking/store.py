@@ -54,14 +54,20 @@ def connect() -> MlflowClient:
     for name, value in _QUIET_AND_QUICK.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # It logs the traceback of what it raises.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        _quieten(name, logging.ERROR)
+    _quieten("mlflow.store.db.utils", logging.CRITICAL)  # it logs the traceback of what it raises
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     if uri.startswith("sqlite:"):
         _make_tables(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+def _quieten(name: str, level: int) -> None:
+    """Let a logger be at this level, which MLflow may have changed; setting it empties a cache of every logger."""
+    logger = logging.getLogger(name)
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 @cache

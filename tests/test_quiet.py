@@ -1,0 +1,29 @@
+"""MLflow and its libraries say nothing of their own, and are told so only where they are not."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tasks.tracking.store import connect
+
+
+def test_loggers_are_told_only_where_their_level_is_another(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    told: list[tuple[str, int]] = []
+    set_level = logging.Logger.setLevel
+
+    def noted(logger: logging.Logger, level: int) -> None:
+        told.append((logger.name, level))
+        set_level(logger, level)
+
+    monkeypatch.setattr(logging.Logger, "setLevel", noted)
+    connect()
+    assert told == []
+    logging.getLogger("alembic").level = logging.INFO  # as a migration leaves it
+    connect()
+    assert told == [("alembic", logging.ERROR)]
+    assert logging.getLogger("alembic").level == logging.ERROR
+    assert logging.getLogger("mlflow.store.db.utils").level == logging.CRITICAL
