@@ -1,9 +1,9 @@
 """The program of the embedded Prefect server: Prefect's own, behind a guard that admits its study alone.
 
-Prefect's server answers whoever asks, and any web page besides (`Access-Control-Allow-Origin: *`): a page in the
-person's browser could read and delete a running study. The door asks for three things, of requests and of websockets,
+Prefect's server answers every client, including any web page (`Access-Control-Allow-Origin: *`): a page in the
+user's browser could read and delete a running study. The guard requires three things of requests and of websockets,
 on every path: the secret of this server, a Host that is this machine's (a page whose name was pointed at this machine
-says its own), and no Origin, which only browsers send.
+sends its own), and no Origin, which only browsers send.
 
 Started by `flows.embedded_server` with the descriptor of a bound socket and the path of a lock; the secret is in the
 environment. Servers of one home that start at once make and migrate its database one after another, each holding the

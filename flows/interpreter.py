@@ -1,7 +1,7 @@
 """Interpreter settings in the user's environment that would break our files, checks and output.
 
-The interpreter reads it before any line of ours. So a process that was started with settings under which it cannot do
-its work starts again without them, as do its children.
+The interpreter reads them before any of our code runs. So a process that was started with settings under which it
+cannot do its work starts again without them, as do its children.
 """
 
 import codecs

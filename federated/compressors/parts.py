@@ -1,7 +1,7 @@
 """The parts of a compressor: reduction to fewer numbers, coding of numbers as bytes, lossless compression of bytes.
 
-One client at a time: what one does to a vector of a million numbers is vectorised, and in the processor's cache
-more often than a whole cohort would be.
+Clients are encoded one at a time: operations on a vector of a million numbers are vectorised already, and one vector
+fits in the processor's cache more often than a whole cohort does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Warnings about settings of a run that cannot work or are likely a mistake; each names the field and its value.
 
-Nothing is trained for it: all of it is in the config and in who holds what.
+They need no training, only the config and the partition.
 """
 
 from __future__ import annotations

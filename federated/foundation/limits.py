@@ -1,6 +1,6 @@
 """Limits on the size of a study. A larger one is refused at once, with the requested size and the limit.
 
-docs/limits.md says why each is what it is; a test holds the two together.
+docs/limits.md explains each value; a test keeps the two consistent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Removal of secrets, such as passwords in addresses, from errors, log records and output of libraries.
 
-Nobody knows where each of them puts one, so nothing is mended where it arises. There are three places by which their
-words leave this process, and each has one door: `mask_logs` for log records, `masked_errors` for what our tasks and
-flows raise (Prefect stores it), `mask_output` for what is written to the terminal. What we say of an error ourselves
-goes through `masked` in `federated.foundation.errors.bounded`.
+Libraries may put a secret into any text, so texts are masked where they leave this process, in three places:
+`mask_logs` for log records, `masked_errors` for errors of our tasks and flows (Prefect stores them), and `mask_output`
+for the terminal. Our own messages about an error go through `masked` in `federated.foundation.errors.bounded`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The creation of runs in MLflow, each once, even if the answer to a request is lost.
 
-MLflow's client sends a request again where no answer comes, and a run that was made by the first one stays as a ghost.
-So each run is made with a name of its own, a request is sent once, and before the next one the run is looked for.
+MLflow's client repeats a request that gets no answer, and a run created by the first request would remain as a ghost.
+So each run is created under a unique name, a request is sent once, and the run is looked up before the next request.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A check that the process of a study is still alive.
 
-A process keeps a file under `var/processes` locked for as long as it lives; the system takes the lock from whoever
-dies, of kill -9 or a power cut too, and who ends by itself takes the file away. A process id would not do: another
-process may have it by now, or it is one of another machine. Where the file is not there, the process has ended if it
-was one of this machine and home, and nobody knows otherwise.
+A process keeps a file under `var/processes` locked for as long as it lives. The operating system releases the lock of
+a process that dies, even by kill -9 or a power cut; a process that ends normally removes the file. A process id would
+not do: it may be reused by now, or belong to another machine. Where the file is missing, a process of this machine
+and home has ended; for any other process the answer is unknown.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The only path to MLflow: records are sent at once, or kept in a journal under `var/journal` until it is back.
 
-Where MLflow is away, training goes on. What waits is delivered in order, by a thread of this process as soon as MLflow
-is back, at the end of a study, at the start of the next, or by `./fedstudy sync`. While anything waits, all that
-is told joins the end of the journal.
+While MLflow is away, training continues. Pending records are delivered in order, by a thread of this process as soon
+as MLflow is back, at the end of a study, at the start of the next, or by `./fedstudy sync`. While any record is
+pending, new ones are appended to the journal.
 """
 
 from __future__ import annotations
