@@ -409,6 +409,152 @@ def test_an_algorithm_is_held_to_its_promises(what, own):
     assert str(raised.value).startswith(f"algorithm: {name}:mine")
 
 
+CLIENT = """
+import torch
+from federated.algorithms import Algorithm, ClientHalf
+from federated.algorithms.local_terms import LocalTerms
+
+def mine():
+    def finish(state, own, trained):
+        {finish}
+    def terms(state, clients, own):
+        {terms}
+    client = {client}
+    return Algorithm(
+        init=lambda p: {{"v": torch.zeros_like(p)}},
+        update=lambda state, parameters, heard: (state, parameters + heard.update),
+        terms=terms,
+        client=client,
+    )
+"""
+_HALF = "ClientHalf(lambda c, t: {'v': torch.zeros(c, t)}, finish, ('v',), ('v',))"
+
+CLIENTS = {
+    "hears what there is not": (
+        {"client": "ClientHalf(hears=('c',))"},
+        r"client.hears names 'c', which is not in the server's state; it has: v",
+    ),
+    "hears a text": ({"client": "ClientHalf(hears='v')"}, r"client.hears must be a tuple of names"),
+    "hears a number": ({"client": "ClientHalf(hears=(3,))"}, r"client.hears must be a tuple of names"),
+    "sends what nothing makes": (
+        {"client": "ClientHalf(sends=('v',))"},
+        r"client.sends names v, and there is no client.finish",
+    ),
+    "sends an update besides": (
+        {"client": "ClientHalf(finish=finish, sends=('update',))"},
+        r"client.sends: 'update' cannot be the name of what travels",
+    ),
+    "sends a path": (
+        {"client": "ClientHalf(finish=finish, sends=('a/b',))"},
+        r"client.sends: 'a/b' cannot be the name",
+    ),
+    "sends more than it says": (
+        {"finish": "return {'v': own['v']}, {'v': own['v'], 'w': own['v']}"},
+        r"client.finish must send what client.sends names, v, got v, w",
+    ),
+    "sends numbers without rows": (
+        {"finish": "return own, {'v': torch.zeros(len(trained.deltas))}"},
+        r"client.finish must send v as floats \[1, n\], a row for each client, got float32 \[1\]",
+    ),
+    "sends integers": (
+        {"finish": "return own, {'v': torch.zeros(len(trained.deltas), 2, dtype=torch.int64)}"},
+        r"client.finish must send v as floats .* got int64 \[1, 2\]",
+    ),
+    "sends NaN": (
+        {"finish": "return own, {'v': trained.deltas / 0 - trained.deltas / 0}"},
+        r"client.finish returns v with numbers that are not finite",
+    ),
+    "remembers another shape": (
+        {"finish": "return {'v': own['v'][:, :3]}, own"},
+        r"client.finish must keep v as client.init makes it, float32 \[1, \d+\], got float32 \[1, 3\]",
+    ),
+    "remembers other rows": (
+        {"finish": "return {'w': own['v']}, own"},
+        r"client.finish must keep the rows that client.init makes, v, got w",
+    ),
+    "in place of its own": (
+        {"finish": "return {'v': own['v'].add_(1)}, own"},
+        r"client.finish changes the client's own v in place",
+    ),
+    "in place of the state": (
+        {"finish": "return {'v': own['v'] + state['v'].add_(1)}, own"},
+        r"client.finish changes the state's v in place",
+    ),
+    "in place of the update": (
+        {"finish": "return own, {'v': trained.deltas.mul_(2)}"},
+        r"client.finish changes the update's deltas in place",
+    ),
+    "drawn": (
+        {"finish": "return {'v': torch.randn_like(own['v'])}, own"},
+        r"client.finish returns something else when it is called again",
+    ),
+    "terms in place": (
+        {"terms": "return LocalTerms(correction=own['v'].add_(1))"},
+        r"terms changes the client's own v in place",
+    ),
+    "a short correction": (
+        {"terms": "return LocalTerms(correction=torch.zeros(3))"},
+        r"terms must give a correction float32 \[\d+\] for all clients, or a row for each, got float32 \[3\]",
+    ),
+    "a correction of doubles": (
+        {"terms": "return LocalTerms(correction=own['v'].double())"},
+        r"terms must give a correction float32 .* got float64",
+    ),
+    "factors of another library": (
+        {"terms": "return LocalTerms(rate_factors=torch.ones(len(clients)))"},
+        r"terms must give rate_factors as a NumPy array \[1\]",
+    ),
+    "stays what there is not": (
+        {"client": "ClientHalf(stays=lambda layout: ['neck'])"},
+        r"client.stays: the model has no parameter 'neck'; its parameters: ",
+    ),
+    "stays a text": (
+        {"client": "ClientHalf(stays=lambda layout: 'head')"},
+        r"client.stays must return names of parameters in a list, got 'head'",
+    ),
+    "everything stays": (
+        {"client": "ClientHalf(stays=lambda layout: [name for name, _ in layout])"},
+        r"client.stays names all parameters, so nothing would be learnt together",
+    ),
+    "no client half": ({"client": "None"}, r"client must be a ClientHalf\(...\), got nothing"),
+    "its class": ({"client": "ClientHalf"}, r"client must be a ClientHalf\(...\), got a type"),
+}
+
+
+def _client_half(**parts):
+    good = {"finish": "return {'v': own['v'] + 1}, own", "terms": "return LocalTerms()", "client": _HALF}
+    return CLIENT.format(**{**good, **parts})
+
+
+@pytest.mark.parametrize("what", CLIENTS)
+def test_a_client_half_is_held_to_its_promises(what, own):
+    parts, message = CLIENTS[what]
+    name = own(_client_half(**parts))
+    with pytest.raises(OwnCodeFailed, match=message) as raised:
+        prepare(config_of(algorithm=f"{name}:mine"))
+    assert str(raised.value).startswith(f"algorithm: {name}:mine")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_client_half_that_keeps_its_promises_is_run_counted_and_remembered(own):
+    setup = prepare(config_of(algorithm=f"{own(_client_half())}:mine"))
+    state = train_rounds(initial_state(setup), setup, 2)
+    (_, metrics) = state.history[0]
+    sent = 4 * setup.model.num_trainable * int(metrics["train/cohort_clients"])
+    assert metrics["communication/uplink/v_bytes"] == metrics["communication/downlink/v_bytes"] == sent
+    rows = [kept["v"] for kept in state.clients["algorithm"].values()]
+    assert rows
+    assert all(float(row.min()) == float(row.max()) >= 1 for row in rows)
+
+
+def test_what_only_remembers_goes_with_a_median_and_what_shares_the_model_with_fine_tuning(own):
+    half = "ClientHalf(lambda c, t: {'v': torch.zeros(c, t)}, finish)"
+    name = own(_client_half(finish="return {'v': own['v'] + 1}, {}", client=half))
+    prepare(config_of(algorithm=f"{name}:mine", aggregator="median"))
+    tuned = {"holdout": {"client": 0.3}, "evaluation": {"personalisation": {"epochs": 1}}}
+    prepare(config_of(algorithm=f"{name}:mine", **tuned))
+
+
 def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
     name = own(
         "import torch\nfrom federated.compressors import COMPRESSORS\nfrom federated.privacy import Privacy\n"

@@ -280,6 +280,10 @@ def test_more_models_than_memory_are_refused_before_anything_runs(monkeypatch: p
         with pytest.raises(BadInput, match=f"{who}.* keeps what it remembers for each of 6 clients"):
             prepare(config_of(**changes))
     prepare(config_of(algorithm="fedper"))
+    with pytest.raises(
+        BadInput, match="aggregator: median sees an update and a copy of it for each of 3 clients"
+    ):
+        prepare(config_of(aggregator="median"))
 
 
 def test_both_have_the_data_of_the_federated_run() -> None:

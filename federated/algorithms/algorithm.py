@@ -54,12 +54,14 @@ class ClientHalf(NamedTuple):
     init: (clients, T) -> what clients remember that never took part, rows of zeros for most.
     finish: after training, (server's state, own rows, Trained) -> (rows to remember, rows [c, T] to send beside the
         update, as 32-bit floats); None: nothing of either.
+    sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
     hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
     stays: layout -> names of the parameters that never leave a client: each has its own.
     """
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
     finish: Finish | None = None
+    sends: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()
 

@@ -44,5 +44,5 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
         variate = state["variate"] + heard.share * heard.sent["variate"]
         return {"variate": variate}, parameters + server_learning_rate * heard.update
 
-    client = ClientHalf(lambda c, t: {"variate": torch.zeros(c, t)}, finish, hears=("variate",))
+    client = ClientHalf(lambda c, t: {"variate": torch.zeros(c, t)}, finish, ("variate",), ("variate",))
     return Algorithm(init, update, terms, client=client)

@@ -64,7 +64,8 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
 def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet, Tensor, Tensor]]:
     """(name, set, outputs [n, outputs], targets) of every evaluated set, on the CPU. Raises Diverged as above.
 
-    The outputs are those of the global model; with local training, of the model of the client that has the example.
+    The outputs are those of the global model; where clients have models of their own, of the model of the client that
+    has the example.
     """
     config, own = setup.config, setup.own_models
     make = evaluated_alone if own else evaluated_sets

@@ -52,7 +52,7 @@ class _Built(NamedTuple):
     @property
     def sends_more(self) -> bool:
         """Whether clients send something beside their updates."""
-        return self.algorithm.client.finish is not None
+        return bool(self.algorithm.client.sends)
 
 
 class _Clash(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf, Heard, Rows, ServerState, Trained
+from federated.algorithms import Algorithm, Heard, Rows, ServerState
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import CohortState, Compressor
-from federated.compressors.parts import Layout
+from federated.extension_points.client_contract import check_hears, held_client
+from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
 from federated.privacy import Privacy
 from federated.user_code.containment import contained
@@ -26,14 +27,16 @@ def held_schedule(name: str, schedule: Any) -> Schedule:
     """A schedule whose factors are finite numbers >= 0. Raises OwnCodeFailed, here where it is no function."""
     what = f"schedule: {name}"
     if not callable(schedule):
-        raise OwnCodeFailed(f"{what} must return a function of (rounds done, rounds), got {_found(schedule)}")
+        raise OwnCodeFailed(
+            f"{what} must return a function of (rounds done, rounds), got {found_text(schedule)}"
+        )
 
     def factor(done: int, rounds: int) -> float:
         with contained(f"{what} fails before round {done + 1} of {rounds}"):
             value: Any = schedule(done, rounds)
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise OwnCodeFailed(
-                f"{what} must return a finite number >= 0, got {_found(value)} before round {done + 1} of {rounds}"
+                f"{what} must return a finite number >= 0, got {found_text(value)} before round {done + 1} of {rounds}"
             )
         return float(value)
 
@@ -43,67 +46,38 @@ def held_schedule(name: str, schedule: Any) -> Schedule:
 def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
     """An algorithm whose functions return what `Algorithm` says. They raise OwnCodeFailed otherwise."""
     what = f"algorithm: {name}"
+    client = held_client(name, algorithm.client)
 
     def init(parameters: Tensor) -> ServerState:
         with contained(f"{what}: init fails"):
-            state = algorithm.init(parameters)
-        return _tensors(state, f"{what}: init must return a mapping of tensors")
+            state = tensors(algorithm.init(parameters), f"{what}: init must return a mapping of tensors")
+        check_hears(what, state, client.hears)
+        return state
 
     def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
         with contained(f"{what}: update fails"):
             found: Any = algorithm.update(state, parameters, heard)
         if not isinstance(found, tuple) or len(found) != 2:
-            raise OwnCodeFailed(f"{what}: update must return (state, parameters), got {_found(found)}")
+            raise OwnCodeFailed(f"{what}: update must return (state, parameters), got {found_text(found)}")
         after, stepped = found
-        _check_tensor(stepped, parameters, f"{what}: update must return parameters")
-        return _tensors(after, f"{what}: update must return a state that is a mapping of tensors"), stepped
+        check_tensor(stepped, parameters, f"{what}: update must return parameters")
+        after = tensors(after, f"{what}: update must return a state that is a mapping of tensors")
+        check_hears(what, after, client.hears)
+        return after, stepped
 
     def terms(state: ServerState, clients: Sequence[int], own: Rows) -> LocalTerms:
         with contained(f"{what}: terms fails"):
             found: Any = algorithm.terms(state, clients, own)
         if not isinstance(found, LocalTerms):
-            raise OwnCodeFailed(f"{what}: terms must return LocalTerms, got {_found(found)}")
+            raise OwnCodeFailed(f"{what}: terms must return LocalTerms, got {found_text(found)}")
         for field in ("rate_factors", "steps"):
             value = getattr(found, field)
-            if value is not None and np.shape(value) != (len(clients),):
-                shapes = f"[{len(clients)}], one for each client, got {list(np.shape(value))}"
+            if value is not None and (not isinstance(value, np.ndarray) or value.shape != (len(clients),)):
+                shapes = f"as a NumPy array [{len(clients)}], one for each client, got {found_text(value)}"
                 raise OwnCodeFailed(f"{what}: terms must give {field} {shapes}")
         return found
 
-    return algorithm._replace(
-        init=init, update=update, terms=terms, client=_held_client(what, algorithm.client)
-    )
-
-
-def _held_client(what: str, client: ClientHalf) -> ClientHalf:
-    def init(num_clients: int, num_parameters: int) -> Rows:
-        with contained(f"{what}: client.init fails"):
-            rows = client.init(num_clients, num_parameters)
-        return _rows(rows, num_clients, f"{what}: client.init must return a mapping of tensors")
-
-    def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
-        assert client.finish is not None
-        with contained(f"{what}: client.finish fails"):
-            found: Any = client.finish(state, own, trained)
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise OwnCodeFailed(
-                f"{what}: client.finish must return (rows to keep, rows to send), got {_found(found)}"
-            )
-        kept, sent = (
-            _rows(rows, len(trained.deltas), f"{what}: client.finish must return mappings of tensors")
-            for rows in found
-        )
-        if kept.keys() != own.keys():
-            raise OwnCodeFailed(
-                f"{what}: client.finish must keep the rows that client.init makes, {_names(own)}, got {_names(kept)}"
-            )
-        return kept, sent
-
-    def stays(layout: Layout) -> frozenset[str]:
-        with contained(f"{what} cannot work with this model"):
-            return frozenset(client.stays(layout))
-
-    return client._replace(init=init, finish=None if client.finish is None else finish, stays=stays)
+    return algorithm._replace(init=init, update=update, terms=terms, client=client)
 
 
 def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:
@@ -115,7 +89,7 @@ def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:
             found: Any = aggregator.reduce(weights, decoded)
         if not isinstance(found, Tensor) or found.shape != decoded.shape[1:] or not found.is_floating_point():
             raise OwnCodeFailed(
-                f"{what}: reduce must return one vector {list(decoded.shape[1:])}, got {_found(found)}"
+                f"{what}: reduce must return one vector {list(decoded.shape[1:])}, got {found_text(found)}"
             )
         return found
 
@@ -132,18 +106,16 @@ def held_compressor(name: str, compressor: Compressor) -> Compressor:
         with contained(f"{what}: encode fails"):
             found: Any = compressor.encode(state, deltas, generators)
         if not isinstance(found, tuple) or len(found) != 2:
-            raise OwnCodeFailed(f"{what}: encode must return (payloads, state), got {_found(found)}")
+            raise OwnCodeFailed(f"{what}: encode must return (payloads, state), got {found_text(found)}")
         payloads, after = found
         if len(payloads) != len(deltas) or not all(isinstance(payload, bytes) for payload in payloads):
             raise OwnCodeFailed(f"{what}: encode must return bytes for each of {len(deltas)} clients")
-        return payloads, _tensors(after, f"{what}: encode must return a state that is a mapping of tensors")
+        return payloads, tensors(after, f"{what}: encode must return a state that is a mapping of tensors")
 
     def decode(payloads: Sequence[bytes], num_parameters: int) -> Tensor:
         with contained(f"{what}: decode fails"):
             found = compressor.decode(payloads, num_parameters)
-        _check_tensor(
-            found, torch.empty(len(payloads), num_parameters), f"{what}: decode must return updates"
-        )
+        check_tensor(found, torch.empty(len(payloads), num_parameters), f"{what}: decode must return updates")
         return found
 
     fit = compressor.fit
@@ -164,9 +136,9 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
         with contained(f"{what}: clip fails"):
             found: Any = privacy.clip(deltas)
         if not isinstance(found, tuple) or len(found) != 2:
-            raise OwnCodeFailed(f"{what}: clip must return (updates, clipped), got {_found(found)}")
-        _check_tensor(found[0], deltas, f"{what}: clip must return updates")
-        _check_tensor(
+            raise OwnCodeFailed(f"{what}: clip must return (updates, clipped), got {found_text(found)}")
+        check_tensor(found[0], deltas, f"{what}: clip must return updates")
+        check_tensor(
             found[1], torch.empty(len(deltas), dtype=torch.bool), f"{what}: clip must say who was clipped,"
         )
         return found
@@ -175,45 +147,3 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
 
 
 Held = Callable[[str, Any], Any]
-
-
-def _tensors(state: object, must: str) -> dict[str, Tensor]:
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise OwnCodeFailed(f"{must}, got {_found(state)}")
-    return dict(state)
-
-
-def _rows(found: object, num_clients: int, must: str) -> Rows:
-    rows = _tensors(found, must)
-    for name, value in rows.items():
-        if not value.dim() or len(value) != num_clients:
-            raise OwnCodeFailed(
-                f"{must} with a row for each of {num_clients} clients, got {name}: {_found(value)}"
-            )
-    return rows
-
-
-def _names(rows: Rows) -> str:
-    return ", ".join(rows) or "none"
-
-
-def _check_tensor(found: Any, like: Tensor, must: str) -> None:
-    """Raise OwnCodeFailed where something is no tensor of this shape and type."""
-    if not isinstance(found, Tensor) or found.shape != like.shape or found.dtype != like.dtype:
-        raise OwnCodeFailed(f"{must} {_of_type(like)}, got {_found(found)}")
-
-
-def _of_type(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-
-
-def _found(value: Any) -> str:
-    """The value that was returned instead, in a few words."""
-    if isinstance(value, Tensor):
-        return _of_type(value)
-    if value is None:
-        return "nothing (is a return missing?)"
-    if isinstance(value, tuple):
-        return f"a tuple of {len(value)}"
-    shown = repr(value) if isinstance(value, Real | str) else ""
-    return shown if 0 < len(shown) < 80 else f"a {type(value).__name__}"

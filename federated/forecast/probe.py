@@ -171,7 +171,7 @@ class _Watch:
         rows = self._updates[-1][:1] if self._updates else setup.initial_parameters[None]
         moving = setup.travelling.of(rows[:, :trainable])
         found = lengths(setup.uplink, torch.cat([moving, unlike(setup.uplink, moving[0])]))
-        has_more = setup.model.vector.numel() > trainable or setup.algorithm.client.finish is not None
+        has_more = setup.model.vector.numel() > trainable or bool(setup.algorithm.client.sends)
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 

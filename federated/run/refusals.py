@@ -43,9 +43,17 @@ def check_personalisation(config: RunConfig, federation: Federation) -> None:
 
 
 def check_memory(
-    config: RunConfig, products: Products, num_clients: int, model: FlatModel, moves: Travelling
+    config: RunConfig,
+    products: Products,
+    num_clients: int,
+    cohort_size: int,
+    model: FlatModel,
+    moves: Travelling,
 ) -> None:
-    """Raise BadInput where the memory of all participating clients would fill half of the machine's memory."""
+    """Raise BadInput where the memory of all participating clients would fill half of the machine's memory.
+
+    Or where an aggregator that sees the whole cohort would, which works on a copy.
+    """
     up, algorithm = config.compression.uplink.label(), config.algorithm.label()
     each = {
         f"compression.uplink: {up} keeps what it remembers": products.uplink.init(1, moves.num_moving),
@@ -62,10 +70,16 @@ def check_memory(
         what: num_clients * sum(t.numel() * t.element_size() for t in rows.values())
         for what, rows in each.items()
     }
+    clients = dict.fromkeys(sizes, num_clients)
+    if not products.aggregator.linear:
+        at_once = f"aggregator: {config.aggregator.label()} sees an update and a copy of it"
+        clients[at_once] = cohort_size
+        sizes[at_once] = 2 * cohort_size * model.vector.numel() * model.vector.element_size()
+        instead += ", or a smaller cohort"
     what = max(sizes, key=lambda name: sizes[name])
     if sum(sizes.values()) > (machine := machine_bytes()) // 2:
         raise BadInput(
-            f"{what} for each of {num_clients:,} clients, {sizes[what] / 1e9:,.1f} GB in all, and this machine has "
+            f"{what} for each of {clients[what]:,} clients, {sizes[what] / 1e9:,.1f} GB in all, and this machine has "
             f"{machine / 1e9:,.1f} GB; {instead}"
         )
 

@@ -125,7 +125,7 @@ def _prepared(config: RunConfig) -> Setup:
     products = products_of(config, algorithm, moves)
     check_stop(config, federation, own_models=config.training == "local" or moves.moving is not None)
     taking_turns = len(eligible) if config.training == "local" else cohort_size * config.rounds
-    check_memory(config, products, min(len(eligible), taking_turns), model, moves)
+    check_memory(config, products, min(len(eligible), taking_turns), cohort_size, model, moves)
     try_products(config, products, model.vector[: model.num_trainable])
     return Setup(
         config=config,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, Heard, Trained
+from federated.algorithms import Algorithm, Heard, Rows, Tensors, Trained
+from federated.algorithms.algorithm import Finish
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
@@ -43,26 +44,62 @@ def try_schedule(name: str, make: Callable[[], Schedule], rounds: int) -> None:
 
 
 def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: Sequence[int]) -> None:
-    """One round of the server with small updates. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
+    """One round of clients and server with small updates. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
     what = f"algorithm: {name}"
     updates, given = _updates(parameters)[: len(clients)], parameters.clone()
     state, client = algorithm.init(given), algorithm.client
-    own = client.init(len(clients), parameters.numel())
-    terms = algorithm.terms(state, clients, own)
+    own = {key: rows.to(given.device) for key, rows in client.init(len(clients), given.numel()).items()}
+    _try_terms(
+        what,
+        lambda: algorithm.terms(state, clients, own),
+        given,
+        {"the state's": state, "the client's own": own},
+    )
     trained = Trained(updates, np.full(len(clients), _SIZE))
-    sent = {} if client.finish is None else client.finish(state, own, trained)[1]
+    sent = {} if client.finish is None else _try_finish(what, client.finish, state, own, trained)
     mean = updates[0]
     heard = Heard(mean, {name: rows.mean(dim=0) for name, rows in sent.items()}, 1.0)
-    kept = {key: value.clone() for key, value in state.items()}
+    remembered = {"the state's": state, "the mean of": heard.sent}
+    kept = _copied(remembered)
     arguments = {"the parameters": (given, parameters), "the mean update": (mean, mean.clone())}
     after, stepped = algorithm.update(state, given, heard)
-    arguments |= {f"the state's {key}": (state[key], value) for key, value in kept.items()}
-    _check_unchanged(f"{what}: update", arguments)
+    _check_unchanged(f"{what}: update", arguments | _each(remembered, kept))
     if not torch.isfinite(stepped).all():
         raise OwnCodeFailed(f"{what}: update returns numbers that are not finite for small finite updates")
     later, again = algorithm.update(state, given, heard)
     _check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
-    _check_pure(f"{what}: terms", _tensors(terms), _tensors(algorithm.terms(state, clients, own)))
+
+
+def _try_terms(what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: _Given) -> None:
+    before = _copied(given)
+    found = terms()
+    _check_unchanged(f"{what}: terms", _each(given, before))
+    correction = found.correction
+    if correction is not None and (
+        correction.dim() not in (1, 2)
+        or correction.shape[-1] != parameters.numel()
+        or correction.dtype != parameters.dtype
+    ):
+        raise OwnCodeFailed(
+            f"{what}: terms must give a correction {_type(parameters)} for all clients, or a row for each, "
+            f"got {_type(correction)}"
+        )
+    _check_pure(f"{what}: terms", _tensors(found), _tensors(terms()))
+
+
+def _try_finish(what: str, finish: Finish, state: Tensors, own: Rows, trained: Trained) -> Rows:
+    """What is sent."""
+    given = {"the state's": state, "the client's own": own, "the update's": {"deltas": trained.deltas}}
+    before = _copied(given)
+    (kept, sent), (later, again) = finish(state, own, trained), finish(state, own, trained)
+    _check_unchanged(f"{what}: client.finish", _each(given, before))
+    for name, rows in {**kept, **sent}.items():
+        if rows.is_floating_point() and not torch.isfinite(rows).all():
+            raise OwnCodeFailed(
+                f"{what}: client.finish returns {name} with numbers that are not finite for small finite updates"
+            )
+    _check_pure(f"{what}: client.finish", _both(kept, sent), _both(later, again))
+    return sent
 
 
 def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> None:
@@ -135,6 +172,34 @@ def _check_pure(what: str, first: Mapping[str, Tensor], again: Mapping[str, Tens
     )
     if not same:
         raise OwnCodeFailed(f"{what} {_IMPURE}")
+
+
+_Given = Mapping[str, Tensors]
+"""What -> its tensors by name."""
+
+
+def _copied(given: _Given) -> dict[str, Tensors]:
+    return {what: {name: value.clone() for name, value in each.items()} for what, each in given.items()}
+
+
+def _each(now: _Given, before: _Given) -> dict[str, tuple[Tensor, Tensor]]:
+    return {
+        f"{what} {name}": (value, before[what][name])
+        for what, each in now.items()
+        for name, value in each.items()
+    }
+
+
+def _both(kept: Rows, sent: Rows) -> Tensors:
+    return {
+        f"{which} {name}": rows
+        for which, each in (("kept", kept), ("sent", sent))
+        for name, rows in each.items()
+    }
+
+
+def _type(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _tensors(terms: LocalTerms) -> dict[str, Tensor]:

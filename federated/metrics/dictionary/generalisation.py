@@ -156,8 +156,8 @@ ROWS: tuple[Row, ...] = (
         unit="as above",
         when=EACH_EVALUATION,
         meaning=(
-            "with `training: local`: over the clients' own models, each on its part of the central test set; "
-            "`test_accuracy` and the like are then means over the clients"
+            "with `training: local` and `fedper`: over the clients' own models, each on its part of the central test "
+            "set; `test_accuracy` and the like are then means over the clients"
         ),
     ),
     row(

@@ -1,0 +1,131 @@
+"""The contract of the client half of a person's own algorithm: names and returned rows are as `ClientHalf` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from federated.algorithms import ClientHalf, Rows, ServerState, Trained
+from federated.compressors.parts import Layout
+from federated.extension_points.returned import check_tensor, found_text, tensors
+from federated.foundation.errors import OwnCodeFailed
+from federated.user_code.containment import contained
+
+_TAKEN = ("update", "statistics", "metadata", "model", "difference")
+"""Names in the ledger of what travels anyway."""
+
+
+def held_client(name: str, client: Any) -> ClientHalf:
+    """A client half whose functions return what it says. They raise OwnCodeFailed if not, this where a name is none."""
+    what = f"algorithm: {name}"
+    if not isinstance(client, ClientHalf):
+        raise OwnCodeFailed(f"{name}: client must be a ClientHalf(...), got {found_text(client)}")
+    _check_names(f"{name}: client.hears", client.hears)
+    _check_names(f"{name}: client.sends", client.sends)
+    if client.sends and client.finish is None:
+        raise OwnCodeFailed(
+            f"{name}: client.sends names {_listed(client.sends)}, and there is no client.finish to make it"
+        )
+
+    def init(num_clients: int, num_parameters: int) -> Rows:
+        with contained(f"{what}: client.init fails"):
+            rows = client.init(num_clients, num_parameters)
+        return _rows(rows, num_clients, f"{what}: client.init must return a mapping of tensors")
+
+    def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
+        return _finished(what, client, state, own, trained)
+
+    def stays(layout: Layout) -> frozenset[str]:
+        with contained(f"{what} cannot work with this model"):
+            found: Any = client.stays(layout)
+            names = found if isinstance(found, str) else list(found)
+        return _parameters(what, names, layout)
+
+    everything_travels = client.stays is ClientHalf().stays
+    return client._replace(
+        init=init,
+        finish=None if client.finish is None else finish,
+        stays=client.stays if everything_travels else stays,
+    )
+
+
+def _finished(
+    what: str, client: ClientHalf, state: ServerState, own: Rows, trained: Trained
+) -> tuple[Rows, Rows]:
+    assert client.finish is not None
+    with contained(f"{what}: client.finish fails"):
+        found: Any = client.finish(state, own, trained)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise OwnCodeFailed(
+            f"{what}: client.finish must return (rows to keep, rows to send), got {found_text(found)}"
+        )
+    must = f"{what}: client.finish must return mappings of tensors"
+    kept, sent = (_rows(rows, len(trained.deltas), must) for rows in found)
+    if kept.keys() != own.keys():
+        raise OwnCodeFailed(
+            f"{what}: client.finish must keep the rows that client.init makes, {_listed(own)}, got {_listed(kept)}"
+        )
+    for name, rows in kept.items():
+        check_tensor(rows, own[name], f"{what}: client.finish must keep {name} as client.init makes it,")
+    if sent.keys() != set(client.sends):
+        raise OwnCodeFailed(
+            f"{what}: client.finish must send what client.sends names, {_listed(client.sends)}, got {_listed(sent)}"
+        )
+    for name, rows in sent.items():
+        if rows.dim() != 2 or not rows.is_floating_point():
+            raise OwnCodeFailed(
+                f"{what}: client.finish must send {name} as floats [{len(trained.deltas)}, n], a row for each client, "
+                f"got {found_text(rows)}"
+            )
+    return kept, sent
+
+
+def _check_names(what: str, names: Any) -> None:
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise OwnCodeFailed(f'{what} must be a tuple of names, such as ("variate",), got {found_text(names)}')
+    for name in names:
+        if not name.isidentifier() or not name.isascii() or name in _TAKEN:
+            raise OwnCodeFailed(
+                f"{what}: {name!r} cannot be the name of what travels: letters, digits and _, and not one of "
+                f"{_listed(_TAKEN)}"
+            )
+
+
+def _parameters(what: str, names: Any, layout: Layout) -> frozenset[str]:
+    """The names, which are of some of the model's parameters and not of all."""
+    known = [name for name, _ in layout]
+    if isinstance(names, str):
+        raise OwnCodeFailed(f"{what}: client.stays must return names of parameters in a list, got {names!r}")
+    for name in names:
+        if name not in known:
+            raise OwnCodeFailed(
+                f"{what}: client.stays: the model has no parameter {name!r}; its parameters: {_listed(known)}"
+            )
+    if set(known) == set(names):
+        raise OwnCodeFailed(f"{what}: client.stays names all parameters, so nothing would be learnt together")
+    return frozenset(names)
+
+
+def _rows(found: object, num_clients: int, must: str) -> Rows:
+    rows = tensors(found, must)
+    for name, value in rows.items():
+        if not value.dim() or len(value) != num_clients:
+            raise OwnCodeFailed(
+                f"{must} with a row for each of {num_clients} clients, got {name}: {found_text(value)}"
+            )
+    return rows
+
+
+def _listed(names: Sequence[str] | Rows) -> str:
+    return ", ".join(names) or "none"
+
+
+def check_hears(what: str, state: dict[str, Tensor], hears: Sequence[str]) -> None:
+    """Raise OwnCodeFailed where clients should hear of something that the server does not remember."""
+    for name in hears:
+        if name not in state:
+            raise OwnCodeFailed(
+                f"{what}: client.hears names {name!r}, which is not in the server's state; it has: {_listed(state)}"
+            )
