@@ -162,12 +162,15 @@ def compare(
     from flows.outcome import show_outcome
     from tasks.tracking.access import require_store
     from tasks.tracking.comparison import compare_again
+    from tasks.tracking.telling import say_with
 
+    screen = console()
+    say_with(screen.print)
     require_store()
     outcome = compare_again(
         studies, None if network is None else _network(network), _target(target), baseline, delta
     )
-    show_outcome(outcome, console())
+    show_outcome(outcome, screen)
 
 
 @app.command()

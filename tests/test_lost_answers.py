@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import runs, syncing, telling
+from tasks.tracking import curves, runs, syncing, telling
+from tasks.tracking.curves import curves_of
 from tasks.tracking.history import log_history
 from tasks.tracking.telling import settle, the_journal
 from tests.conftest import Answer, config_of, forwarded, serving
@@ -194,3 +195,38 @@ def test_a_connection_that_breaks_on_one_artifact_is_of_that_artifact(server, ga
     gateway.clear()
     assert syncing.deliver_what_waits()
     assert _of("breaks", server) == WHOLE
+
+
+@pytest.mark.parametrize("way", ["at once", "not answered", "too many for an answer"])
+def test_curves_of_many_runs_are_those_of_each_run_asked_for_alone(gateway, monkeypatch, way):
+    """With a password a server takes long over each request: 280 of them for forty runs."""
+    asked = []
+    gateway["get-history"] = lambda request: asked.append(request.path.partition("?")[0].rpartition("/")[2])
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.create_experiment(f"curves, {way}")
+    made = [client.create_run(experiment).info.run_id for _ in range(3)]
+    logged = {
+        run_id: {0: {"a": 1.5 + at}, 1: {"a": float("inf") if at else -2.0, "b": 3.0}, 7: {"a": 4.0}}
+        for at, run_id in enumerate(made)
+    }
+    logged[made[0]][7] = {}
+    for run_id, by_round in logged.items():
+        for step, metrics in by_round.items():
+            for name, value in metrics.items():
+                client.log_metric(run_id, name, value, step=step)
+    if way == "not answered":
+        gateway["get-history-bulk"] = lambda request: Answer(404, b"not here")
+    if way == "too many for an answer":
+        monkeypatch.setattr(curves, "_MOST_VALUES", 4)
+    runs_now = [client.get_run(run_id) for run_id in made]
+    found = curves_of(client, [(run, sorted(run.data.metrics)) for run in runs_now])
+    alone = {run_id: {} for run_id in made}
+    for run in runs_now:
+        for name in run.data.metrics:
+            for metric in client.get_metric_history(run.info.run_id, name):
+                alone[run.info.run_id].setdefault(metric.step, {})[name] = metric.value
+    assert found == alone
+    assert [alone[made[1]][step]["a"] > 1 for step in (0, 1, 7)] == [True] * 3
+    if way == "at once":
+        assert asked[:2] == ["get-history-bulk"] * 2
+        assert len(asked) == 2 + 6  # the six are the test's own

@@ -32,7 +32,7 @@ from tasks.tracking.partitions import partition_pictures
 from tasks.tracking.search import results_of_study
 from tasks.tracking.store import comparison_url
 from tasks.tracking.studies import Parent, find_parents, parent_of, results_below
-from tasks.tracking.telling import address, tell
+from tasks.tracking.telling import address, say, tell
 from tasks.tracking.views import save_view, view_url
 
 _NOTE = "mlflow.note.content"
@@ -124,7 +124,9 @@ def compare_again(
     """
     several = len(names) > 1
     with answered(address()):
+        say(f"looking for {' and '.join(names)} in MLflow at {address()}")
         parents = find_parents(names)
+        say(f"reading the runs of {' and '.join(parent.label for parent in parents)} from MLflow")
         results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
         _require_one_metric(results)
         report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))

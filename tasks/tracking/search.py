@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.store.entities.paged_list import PagedList
 
@@ -15,6 +14,7 @@ from federated.metrics.dictionary import EVERY_ROUND
 from federated.metrics.names import main_metric
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
+from tasks.tracking.curves import curves_of
 from tasks.tracking.making import standing
 from tasks.tracking.store import connect
 
@@ -115,8 +115,9 @@ def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: An
 
 def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
     """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
-    client = connect()
-    return [_result(run, _history(client, run, more)) for run in runs_below(parent_run_id)]
+    runs = runs_below(parent_run_id)
+    curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
+    return [_result(run, _history(run, curves[run.info.run_id])) for run in runs]
 
 
 def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
@@ -151,15 +152,17 @@ def _partition(tags: dict[str, str]) -> str:
     return ":".join(digest for digest in digests if digest) if all(digests) else ""
 
 
-def _history(client: MlflowClient, run: MlflowRun, more: Sequence[str]) -> tuple[tuple[int, Metrics], ...]:
-    by_round: dict[int, Metrics] = defaultdict(dict)
+def _names_of_curves(run: MlflowRun, more: Sequence[str]) -> list[str]:
+    """The metrics of a run of which a report needs more than the last value."""
     wanted = {*more, run.data.params.get("stop.metric")}  # the way to its target is asked for
-    for name in run.data.metrics:
-        if name in EVERY_ROUND or name in wanted:
-            for metric in client.get_metric_history(run.info.run_id, name):
-                by_round[metric.step][name] = metric.value
-        elif name.startswith("heterogeneity/"):  # logged once, before the first round
-            by_round[0][name] = run.data.metrics[name]
+    return [name for name in run.data.metrics if name in EVERY_ROUND or name in wanted]
+
+
+def _history(run: MlflowRun, curves: dict[int, Metrics]) -> tuple[tuple[int, Metrics], ...]:
+    by_round: dict[int, Metrics] = defaultdict(dict, curves)
+    for name, value in run.data.metrics.items():
+        if name.startswith("heterogeneity/"):  # logged once, before the first round
+            by_round[0][name] = value
     last = max(by_round, default=0)
     others = {
         name: value for name, value in run.data.metrics.items() if not name.startswith("heterogeneity/")
