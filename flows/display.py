@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from federated.study.study import Run
 
 _FIGURES = {
-    "train/loss": "loss {:.4f}",
-    "generalisation/test_accuracy": "accuracy {:.3f}",
-    "generalisation/test_mse": "MSE {:.4f}",
-    "generalisation/test_r2": "R2 {:.3f}",
+    "train/loss": "training loss {:.4f}",
+    "generalisation/test_accuracy": "test accuracy {:.3f}",
+    "generalisation/test_mse": "test MSE {:.4f}",
+    "generalisation/test_r2": "test R2 {:.3f}",
 }
 
 
