@@ -13,7 +13,7 @@ from federated.study.extent import check_number_of_seeds
 from federated.user_code.containment import contain_exits
 from flows.beginning import command_begins
 from flows.display import shown
-from flows.exit import Commands, end, end_on_sigterm, exit_code
+from flows.exit import Commands, end, end_if_disk_is_full, end_on_sigterm, exit_code
 from flows.imports_kept import imports_kept
 from flows.runtime import PrefectAway, configure
 from flows.screen import console
@@ -212,6 +212,9 @@ def main() -> None:
         sys.exit(error.exit_code)  # help instead of a message, which has been shown
     except (typer.Abort, KeyboardInterrupt) as interrupt:
         end("interrupted", exit_code(interrupt))
+    except Exception as error:
+        end_if_disk_is_full(error)
+        raise
 
 
 def _study(

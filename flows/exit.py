@@ -1,5 +1,6 @@
 """The exit of the command line: one message and an exit code, also after a signal."""
 
+import errno
 import signal
 import sys
 from typing import Any, NoReturn
@@ -7,7 +8,11 @@ from typing import Any, NoReturn
 import typer.core
 
 from federated.foundation.errors import bounded
+from federated.machine.folders import home
+from federated.machine.servers import chain
 from flows.screen import console
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def end(message: str, code: int) -> NoReturn:
@@ -24,6 +29,17 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _hang_up)
+
+
+def end_if_disk_is_full(error: BaseException) -> None:
+    """Exit where an error says that there is no space left, or no more of what this user may have."""
+    full = (
+        (isinstance(each, OSError) and each.errno in _FULL) or "database or disk is full" in str(each)
+        for each in chain(error)
+    )
+    if any(full):
+        why = str(error).partition("\n")[0]
+        end(f"no space left to write in {home()}: {why}; free some, then `run ... --resume` goes on", 1)
 
 
 def exit_code(interrupt: BaseException) -> int:

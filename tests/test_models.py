@@ -6,6 +6,7 @@ from torch import nn
 
 from federated.foundation.errors import BadInput
 from federated.models import MODELS, initial_module
+from federated.models import model as model_module
 from federated.models.flat_model import FlatModel
 
 # One row a registered model: arguments, input shape, outputs, parameters worked out by hand.
@@ -132,3 +133,28 @@ class _Broken(_Typo):
 def test_models_that_could_not_be_trained_are_refused_at_once(model, message):
     with pytest.raises(BadInput, match=message):
         initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
+
+
+def test_a_model_that_the_machine_cannot_hold_is_refused_before_it_is_made(monkeypatch):
+    monkeypatch.setattr(model_module, "machine_mb", lambda: 24_000.0)
+    # 64 x 10^8 weights, 10^8 biases, 3 x 10^8 weights, 3 biases, of four bytes
+    with pytest.raises(BadInput, match=r"model: mlp has 6,800,000,003 parameters, 27.2 GB, .* has 24.0 GB"):
+        _make("mlp", {"hidden": (10**8,)}, (64,))
+
+
+def test_a_model_and_its_copy_may_fill_the_machine(monkeypatch):
+    monkeypatch.setattr(
+        model_module, "machine_mb", lambda: 2 * 4 * 18 / 1e6
+    )  # 5 x 3 weights and 3 biases, twice
+    _make("logistic", {}, (5,))
+    monkeypatch.setattr(model_module, "machine_mb", lambda: 2 * 4 * 18 / 1e6 - 1e-6)
+    with pytest.raises(BadInput, match="has 18 parameters"):
+        _make("logistic", {}, (5,))
+
+
+def test_the_size_of_a_model_is_found_without_drawing_numbers():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    model_module._check_size(MODELS["mlp"](), "mlp", (4,), 2)
+    assert torch.equal(torch.rand(1), expected)

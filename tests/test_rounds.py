@@ -351,3 +351,17 @@ def test_batches_larger_than_any_data_are_full_batches():
         setup = prepare(_config(local={"batch_size": size}, engine={"name": "loop"}))
         after.append(train_rounds(initial_state(setup), setup, 2).parameters)
     assert torch.equal(*after)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rates"),
+    [
+        ({}, ["local.learning_rate (now 0.1)", "server_learning_rate of algorithm fedavg (now 1e+30)"]),
+        ({"algorithm": "scaffold", "local": {"learning_rate": 1e30}}, ["local.learning_rate (now 1e+30)"]),
+    ],
+)
+def test_what_diverges_names_the_rates_of_the_clients_and_of_the_server(changes, rates):
+    setup = prepare(_config(**{"algorithm": "fedavg(1e30)", **changes}))
+    with pytest.raises(Diverged) as caught:
+        train_rounds(initial_state(setup), setup, 6)
+    assert all(rate in str(caught.value) for rate in rates)

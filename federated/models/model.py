@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Purpose, torch_seeded
+from federated.machine.memory import machine_mb
 from federated.user_code.containment import contained
 
 _SHOWN = 5
@@ -24,9 +25,11 @@ def initial_module(model: Model, name: str, sample: Tensor, num_outputs: int, se
 
     name: as `package.module:function` where the model is a person's own, whose faults are OwnCodeFailed. sample: a few
     ready inputs [B, ...], on which the module is tried; what lazy layers are to be is found on them. Raises BadInput
-    where it is no module or its outputs are not [B, outputs].
+    where it is too large for the machine, is no module, or its outputs are not [B, outputs].
     """
     failed, shape = _failed(name), list(sample.shape[1:])
+    if failed is BadInput:
+        _check_size(model, name, tuple(shape), num_outputs)
     with torch_seeded(seed, Purpose.INITIAL_PARAMETERS), torch.no_grad():
         with contained(f"model: {name} cannot be made for inputs {shape}", failed):
             module = model(tuple(shape), num_outputs)
@@ -52,6 +55,24 @@ def check_outputs(outputs: object, given: str, size: int, num_outputs: int, fail
     if not outputs.is_floating_point() or not torch.isfinite(outputs).all():
         found = f"{str(outputs.dtype).removeprefix('torch.')} {outputs[0].tolist()[:_SHOWN]}"
         raise failed(f"{given} must return finite floating-point outputs, got {found}")
+
+
+def _check_size(model: Model, name: str, shape: tuple[int, ...], num_outputs: int) -> None:
+    """Raise BadInput where the machine cannot hold a model of ours and the flat copy of it, before it is made.
+
+    Not of a person's own, which may keep what it makes here, without numbers, for the next time.
+    """
+    try:
+        with torch.device("meta"):
+            parameters = [*model(shape, num_outputs).parameters()]
+    except (RuntimeError, ValueError):
+        return  # what is wrong with it is said where it is really made
+    size, there = sum(each.numel() * each.element_size() for each in parameters) / 1e6, machine_mb()
+    if 2 * size > there:
+        raise BadInput(
+            f"model: {name} has {sum(each.numel() for each in parameters):,} parameters, {size / 1e3:,.1f} GB, and a "
+            f"run holds two copies of it at least; this machine has {there / 1e3:,.1f} GB: use a smaller model"
+        )
 
 
 def _failed(name: str) -> type[BadInput]:

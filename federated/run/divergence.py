@@ -11,6 +11,8 @@ from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.errors import Diverged
 from federated.run.setup import Setup
 
+_SERVER_RATE = "server_learning_rate"
+
 
 def check_updates(setup: Setup, done: int, deltas: Tensor, clients: Sequence[int], terms: LocalTerms) -> None:
     """Raise Diverged where an update is not finite. deltas [C, P]: of these clients, in the round after `done`."""
@@ -30,9 +32,17 @@ def check_model(setup: Setup, done: int, parameters: Tensor) -> None:
         return
     raise Diverged(
         f"round {done + 1}: the model is not finite after the server's step, algorithm: "
-        f"{setup.config.algorithm.label()}; a smaller step of the server, or a smaller local.learning_rate (now "
-        f"{setup.config.local.learning_rate}), may help"
+        f"{setup.config.algorithm.label()}; {_smaller_steps(setup)}"
     )
+
+
+def _smaller_steps(setup: Setup) -> str:
+    """Which steps may be too large: the clients', and the server's where the algorithm states a rate for it."""
+    rates = [f"local.learning_rate (now {setup.config.local.learning_rate})"]
+    server = setup.config.algorithm.arguments.get(_SERVER_RATE)
+    if setup.config.training == "federated" and server is not None:
+        rates.append(f"{_SERVER_RATE} of algorithm {setup.config.algorithm.name} (now {server})")
+    return f"a smaller {' or a smaller '.join(rates)} may help"
 
 
 def _cure(setup: Setup, terms: LocalTerms) -> str:
@@ -47,4 +57,4 @@ def _cure(setup: Setup, terms: LocalTerms) -> str:
         for name, value in penalties.items()
         if value * rate > 2
     ]
-    return "; ".join(too_strong) or f"a smaller local.learning_rate (now {rate}) may help"
+    return "; ".join(too_strong) or _smaller_steps(setup)
