@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,6 +166,13 @@ def test_random_numbers_come_from_one_place(path: Path) -> None:
 def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST
     assert ast.get_docstring(tree_of(path))
+
+
+def test_titles_of_modules_name_their_subject_first() -> None:
+    """A title such as "Who trains in a round" is a riddle to whoever does not know the answer."""
+    headless = re.compile(r"(What|Whatever|Who|Whoever|Whom|Whose|Whether|Which|How|Where|When)\b")
+    titles = {short(path): ast.get_docstring(tree_of(path)) or "" for path in files(*LAYERS)}
+    assert [path for path, title in titles.items() if headless.match(title)] == []
 
 
 def test_no_python_lies_outside_the_rooms() -> None:
