@@ -62,7 +62,8 @@ unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PIP_
 # `make TORCH=cpu` takes torch's build without CUDA, by uv, which knows where torch's builds are.
 TORCH ?=
 BEGUN := $(VENV)/.begun
-LOCKED := -r requirements.lock -c requirements-cuda.lock
+# The lock is its own constraint too: for sqlalchemy[asyncio], which Prefect asks for, pip else tries the newest versions first.
+LOCKED := -r requirements.lock -c requirements.lock -c requirements-cuda.lock
 
 # The environment is made again only when the lock changed. requirements-cuda.lock only pins what a CUDA build of
 # torch asks for; a CPU build asks for none of it. One whose installation was cut off is made anew: half a package can

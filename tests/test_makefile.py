@@ -75,7 +75,8 @@ def test_an_installation_that_was_cut_off_begins_anew_and_no_setting_of_a_person
     assert "The installation did not finish (free in this folder: " in first.stdout
     asked = (make.folder / "asked").read_text(encoding="utf-8").strip()
     assert asked == (
-        "pip install --python .venv/bin/python --torch-backend cpu -r requirements.lock -c requirements-cuda.lock"
+        "pip install --python .venv/bin/python --torch-backend cpu "
+        "-r requirements.lock -c requirements.lock -c requirements-cuda.lock"
     )
     assert not (make.folder / ".venv" / ".installed").exists()
     uv.unlink()
