@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_a_checkpoint_of_another_version_of_the_run_is_said_too(setup, two, monk
 def test_a_checkpoint_of_an_older_version_is_read(setup, two):
     """It has neither a digest nor a format."""
     with safe_open(two[0], "pt") as file:
-        text = file.metadata()["state"].replace('"format": 2, ', "")
+        text = re.sub(r'"format": \d+, ', "", file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     safetensors.torch.save_file(tensors, two[0], {"state": text})
     assert '"format"' not in text

@@ -90,7 +90,7 @@ for done in range(config.rounds):
     decoded = [setup.uplink.decode([file.read_bytes()], size)[0] for file in files]
     weights = weights_of(cohort, setup)
     total = weighted_sum(weights, torch.stack(decoded))
-    partial = Partial(total, {}, weights, 0.0, {}, 0, {}, {}, 0.0, 0.0)
+    partial = Partial(total, {}, weights, 1.0, 0.0, {}, 0, {}, {}, 0.0, 0.0)
     state = aggregate(setup, state, [partial])
 save_file({"model": state.parameters}, sys.argv[2])
 """
