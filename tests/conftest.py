@@ -124,6 +124,18 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]
     return write
 
 
+def runs_of(client: Any, study: str) -> list[Any]:
+    """MLflow's runs of a study, in the order in which they began: the study's own first."""
+    experiment = client.get_experiment_by_name(study).experiment_id
+    return list(client.search_runs([experiment], order_by=["attributes.start_time ASC"]))
+
+
+def outcome_of(client: Any, run: Any) -> tuple[str, dict[str, float], list[str]]:
+    """(status, newest metrics, names of its files) of one of MLflow's runs."""
+    files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
+    return run.info.status, dict(run.data.metrics), files
+
+
 def codec(text: str) -> Compressor:
     """The compressor of a study file's text."""
     return COMPRESSOR.bind(text).build()

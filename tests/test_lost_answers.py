@@ -15,7 +15,7 @@ from tasks.tracking import curves, runs, syncing, telling
 from tasks.tracking.curves import curves_of
 from tasks.tracking.history import log_history
 from tasks.tracking.telling import settle, the_journal
-from tests.conftest import Answer, config_of, forwarded, serving
+from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving
 
 pytestmark = pytest.mark.slow
 
@@ -87,19 +87,10 @@ def _track(name):
 def _of(name, server):
     """(status, metrics, names of its files) of each run of a study."""
     client = MlflowClient(server)
-    found = client.search_runs(
-        [client.get_experiment_by_name(name).experiment_id], order_by=["attributes.start_time ASC"]
-    )
+    found = runs_of(client, name)
     assert [("mlflow.parentRunId" in run.data.tags) for run in found] == [False, True]
     assert found[1].data.tags["mlflow.parentRunId"] == found[0].info.run_id
-    return [
-        (
-            run.info.status,
-            dict(run.data.metrics),
-            sorted(file.path for file in client.list_artifacts(run.info.run_id)),
-        )
-        for run in found
-    ]
+    return [outcome_of(client, run) for run in found]
 
 
 WHOLE = [

@@ -14,7 +14,7 @@ from tasks.tracking.journal import Journal
 from tasks.tracking.set_aside import Told
 from tasks.tracking.store import connect
 from tasks.tracking.telling import begin, settle, the_journal
-from tests.conftest import config_of
+from tests.conftest import config_of, outcome_of, runs_of
 
 
 class Away(Exception):
@@ -178,16 +178,7 @@ def _track(name):
 def _of(study):
     """What MLflow has of the runs of a study: (status, metrics, files), the study's own first."""
     client = connect()
-    experiment = client.get_experiment_by_name(study).experiment_id
-    found = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
-    return [
-        (
-            run.info.status,
-            dict(run.data.metrics),
-            sorted(file.path for file in client.list_artifacts(run.info.run_id)),
-        )
-        for run in found
-    ]
+    return [outcome_of(client, run) for run in runs_of(client, study)]
 
 
 WHOLE = [
