@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy import stats
 
-from federated.compressors import COMPRESSORS, HEADER_BYTES, Compressor, Layout, PayloadError
+from federated.compressors import COMPRESSORS, HEADER_BYTES, Compressor, Layout, PayloadError, Trait
 from federated.extension_points.kinds import COMPRESSOR
 from tests.conftest import deltas, generators, sent
 
@@ -247,7 +247,7 @@ def test_state_has_a_row_a_client_or_nothing_at_all(row: Row) -> None:
 
 @every_compressor
 def test_only_a_compressor_that_keeps_every_coordinate_may_carry_a_whole_model(row: Row) -> None:
-    assert row.make(200).whole_model == row.whole_model
+    assert (Trait.WHOLE_MODEL in row.make(200).traits) == row.whole_model
     if row.whole_model:
         updates = deltas(1, 200)
         assert torch.allclose(sent(row.make(200), updates), updates, rtol=2**-8, atol=2**-25)

@@ -321,16 +321,17 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
         ),
         (
             {"compression": {"downlink": "top_k(0.1)"}},
-            "compression: downlink: top_k(fraction=0.1) would damage",
+            "compression.downlink: top_k(fraction=0.1): it would damage",
         ),
         (
             {"compression": {"downlink": "qsgd(8)"}},
-            "downlink: qsgd(bits=8) would damage a whole model, which is what the server broadcasts; "
+            "downlink: qsgd(bits=8): it would damage a whole model, which is what the server broadcasts; "
             "use none, float16, bfloat16 or difference(...)",
         ),
         (
             {"compression": {"uplink": "difference(qsgd(8))"}},
-            "uplink: an update is a difference already; difference is for the downlink",
+            "compression.uplink: difference(qsgd(bits=8)): an update is a difference already; difference is for the "
+            "downlink",
         ),
         (
             {"compression": {"downlink": "difference(error_feedback(top_k(0.1)))"}},
@@ -363,7 +364,7 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
         ({"algorithm": "sign_majority(0.01)"}, "with compression.uplink: none: the votes of sign(scale=one)"),
         (
             {"compression": {"downlink": "error_feedback(none)"}},
-            "compression: downlink: error_feedback(none) would",
+            "compression.downlink: error_feedback(none): it would",
         ),
         (
             {"compression": {"uplink": "top_k(0)"}},

@@ -482,7 +482,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 from federated.algorithms import ALGORITHMS, Algorithm
-from federated.compressors import COMPRESSORS, Compressor
+from federated.compressors import COMPRESSORS, Compressor, Trait
 from federated.foundation.errors import BadInput
 from federated.networks import NETWORKS
 from federated.privacy import PRIVACY
@@ -501,7 +501,8 @@ def schedule(width: Width = 1):
 def algorithm(votes: Width = 1) -> Algorithm:
     return ALGORITHMS["fedavg"]()._replace(votes=votes > 1)
 def compressor(width: Width = 1) -> Compressor:
-    return COMPRESSORS["none"]()._replace(difference=width > 1)
+    codec = COMPRESSORS["none"]()
+    return codec._replace(traits=codec.traits | {Trait.DIFFERENCE}) if width > 1 else codec
 def privacy(width: Width = 1):
     return PRIVACY["none"]()
 def network(width: Width = 1):

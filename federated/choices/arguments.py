@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -70,3 +71,15 @@ def coerced(hint: Any, value: Any, field: str) -> Any:
         raise ValueError(readable(error, field)) from error
     except ValueError as error:
         raise ValueError(f"{field}: {error}") from error
+
+
+@contextmanager
+def fields_renamed(renamed: Mapping[str, str]) -> Iterator[None]:
+    """Add to an error within that names a former field how to write it now. renamed: former field -> new form."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        for former, now in renamed.items():
+            if f"'{former}'" in str(error):
+                error.args = (f"{error}; write {now}",)
+        raise

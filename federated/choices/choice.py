@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from federated.choices.arguments import adapter, coerced, named, unknown_name
+from federated.choices.arguments import adapter, coerced, fields_renamed, named, unknown_name
 from federated.choices.label import label_of, paths_of
 from federated.choices.schema import schema_of
 from federated.choices.study_paths import absolute_within
@@ -126,6 +126,7 @@ class Kind(Generic[T]):
     several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
     held: holds what a user's own factory (its name, what it returned) made to what the kind promises, at every call.
     others: types that mark a parameter as a nested choice of another kind.
+    renamed: fields that the product once had -> how to write them now, for the error of a user's own factory.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Kind(Generic[T]):
     several: tuple[str, str] | None = None
     held: Callable[[str, Any], T] | None = None
     others: tuple[Kind[Any], ...] = field(default=())
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def bind(self, value: Any, roots: Roots = ()) -> Choice:
         """The choice with every argument named, coerced and checked; nothing of a person's own is run.
@@ -172,7 +174,7 @@ class Kind(Generic[T]):
         if choice._own is not None and self.given is not None:
             return partial(function, **arguments)  # type: ignore[return-value]
         own = name not in self.factories
-        with contained(name, OwnCodeFailed if own else ValueError):
+        with contained(name, OwnCodeFailed if own else ValueError), fields_renamed(self.renamed):
             made: T = function(**arguments)
             if self.product is not None and not isinstance(made, self.product):
                 raise ValueError(f"must return {self.product.__name__}, got {type(made).__name__}")
@@ -227,8 +229,7 @@ class Kind(Generic[T]):
             return tuple(self.bind(each, roots).build() for each in plain)
         if (inner := self.nested(hint, plain)) is not None:
             return inner.bind(plain, roots).build()
-        # Null was allowed when the choice was bound.
-        return None if plain is None else coerced(hint, plain, field)
+        return None if plain is None else coerced(hint, plain, field)  # null was allowed when it was bound
 
     def _function(self, choice: Choice) -> Callable[..., Any]:
         if choice.name in self.factories:

@@ -19,6 +19,7 @@ from federated.compressors.selections.sketch import sketch
 from federated.compressors.selections.stc import stc
 from federated.compressors.selections.threshold import threshold
 from federated.compressors.selections.top_k import top_k
+from federated.compressors.traits import Trait
 from federated.compressors.values.bfloat16 import bfloat16
 from federated.compressors.values.drive import drive
 from federated.compressors.values.eden import eden
@@ -59,4 +60,4 @@ COMPRESSORS: dict[str, Callable[..., Compressor]] = {
     "difference": difference,
 }
 
-__all__ = ["COMPRESSORS", "HEADER_BYTES", "CohortState", "Compressor", "Layout", "PayloadError"]
+__all__ = ["COMPRESSORS", "HEADER_BYTES", "CohortState", "Compressor", "Layout", "PayloadError", "Trait"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from federated.compressors.coding.payload import PayloadError
 from federated.compressors.parts import Layout, Parts
+from federated.compressors.traits import NO_TRAITS, Traits
 
 CohortState = dict[str, Tensor]
 """What a compressor remembers of each client of a cohort: name -> [C, ...]. Empty for most compressors."""
@@ -26,31 +27,18 @@ class Compressor(NamedTuple):
     encode: (state, deltas float32 [C, P], one generator a client) -> (one payload a client, new state).
     decode: (payloads, P) -> float32 [C, P], from the bytes alone. P is what the server expects of its own
         model; a payload that says otherwise raises `PayloadError`, before anything is allocated.
-    whole_model: may also carry whole parameters (the downlink), not only updates. A compressor that drops
-        or coarsely rounds coordinates may not.
-    unbiased: the mean of what is decoded, over draws, is the update.
+    traits: what may be assumed of it.
     parts: what a chain joins; None where the compressor is no part of one.
     fit: makes the compressor for a model's layout, where it needs one; raises ValueError where the two cannot
         work together. Use `fitted`.
-    feedback: what it loses it sends later.
-    expands: what it loses may be larger than the update, so that feedback would grow without end.
-    corrected: its momentum is accumulated before what it loses is.
-    difference: sends models as differences to what the clients have; for the downlink alone.
-    votes: sends signs of size one, which only a vote can use.
     """
 
     init: Callable[[int, int], CohortState]
     encode: Encode
     decode: Decode
-    whole_model: bool = False
-    unbiased: bool = False
+    traits: Traits = NO_TRAITS
     parts: Parts | None = None
     fit: Callable[[Layout], Compressor] | None = None
-    feedback: bool = False
-    expands: bool = False
-    corrected: bool = False
-    difference: bool = False
-    votes: bool = False
 
     def fitted(self, layout: Layout) -> Compressor:
         """The compressor for a model. Raises ValueError where it cannot work with that model."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from federated.compressors.coding.payload import expect_bytes
 from federated.compressors.parts import Values
+from federated.compressors.traits import Trait
 
 
 def _encode(numbers: np.ndarray, generator: np.random.Generator) -> memoryview:
@@ -23,7 +24,7 @@ def _decode(content: memoryview, count: int) -> np.ndarray:
     return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
 
 
-FLOAT32 = Values(b"f4", _encode, _decode, unbiased=True, whole_model=True)
+FLOAT32 = Values(b"f4", _encode, _decode, frozenset({Trait.UNBIASED, Trait.WHOLE_MODEL}))
 """Four bytes a number, little-endian."""
 
 

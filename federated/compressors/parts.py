@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from federated.compressors.traits import NO_TRAITS, Traits
+
 Layout = Sequence[tuple[str, tuple[int, ...]]]
 """(name, shape) of every tensor in a flat update, in order."""
 Row = dict[str, np.ndarray]
@@ -40,15 +42,14 @@ class Reduction(NamedTuple):
     read: (content that starts with what was told, P) -> (Restorer, the rest of the content); raises
         `PayloadError` where no encoder wrote it.
     init: P -> the state of a client that has never sent anything, where there is any.
-    unbiased, expands: as of a `Compressor`. random: draws from the generator; a client's costs 20 us to make.
+    traits: UNBIASED, EXPANDS or neither. random: draws from the generator; a client's costs 20 us to make.
     """
 
     tag: bytes
     reduce: Callable[[Row, np.ndarray, np.random.Generator], Reduced]
     read: Callable[[memoryview, int], tuple[Restorer, memoryview]]
     init: Callable[[int], Row] = lambda num_parameters: {}
-    unbiased: bool = False
-    expands: bool = False
+    traits: Traits = NO_TRAITS
     random: bool = False
 
 
@@ -58,16 +59,14 @@ class Values(NamedTuple):
     tag: two letters of the payload's header.
     encode: (numbers float32 [n], the client's generator) -> bytes, or a view of bytes. Never changes the numbers.
     decode: (bytes, n) -> float32 [n], finite; raises `PayloadError` where no encoder wrote the bytes.
-    unbiased, whole_model, votes: as of a `Compressor`. random: draws from the generator.
+    traits: some of UNBIASED, WHOLE_MODEL and VOTES. random: draws from the generator.
     aligned: the same with no code across the border of two bytes, which entropy coding needs; None: it is so.
     """
 
     tag: bytes
     encode: Callable[[np.ndarray, np.random.Generator], bytes | memoryview]
     decode: Callable[[memoryview, int], np.ndarray]
-    unbiased: bool = False
-    whole_model: bool = False
-    votes: bool = False
+    traits: Traits = NO_TRAITS
     random: bool = False
     aligned: Values | None = None
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from federated.compressors.coding.payload import PayloadError, taken
 from federated.compressors.compressor import CohortState, Compressor, content_of, header_of
 from federated.compressors.float32 import FLOAT32, decode_rows, encode_rows
-from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row
+from federated.compressors.parts import Layout, Lossless, Parts, Reduced, Reduction, Restorer, Row, Values
+from federated.compressors.traits import Trait, Traits
 from federated.foundation.randomness import seeded
 
 _NO_NUMBERS = seeded(b"")
@@ -24,7 +25,7 @@ def _every_number() -> Reduction:
         tag=b"-",
         reduce=lambda state, row, generator: Reduced(row, b"", state),
         read=lambda content, num_parameters: (Restorer(num_parameters, lambda numbers: numbers), content),
-        unbiased=True,
+        traits=frozenset({Trait.UNBIASED}),
     )
 
 
@@ -88,12 +89,18 @@ def pipeline(parts: Parts) -> Compressor:
         init=init,
         encode=encode,
         decode=decode,
-        whole_model=parts.reduction is None and values.whole_model,
-        unbiased=reduction.unbiased and values.unbiased,
+        traits=_traits(parts, reduction, values),
         parts=parts,
-        expands=reduction.expands or values.votes,
-        votes=values.votes,
     )
+
+
+def _traits(parts: Parts, reduction: Reduction, values: Values) -> Traits:
+    """The traits of the whole: unbiased where both parts are; votes lose more than small updates have."""
+    found = reduction.traits & values.traits & {Trait.UNBIASED}
+    found |= (reduction.traits & {Trait.EXPANDS}) | (values.traits & {Trait.VOTES})
+    if parts.reduction is None:
+        found |= values.traits & {Trait.WHOLE_MODEL}
+    return found | {Trait.EXPANDS} if Trait.VOTES in found else found
 
 
 def _unfitted(parts: Parts) -> Compressor:

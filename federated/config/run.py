@@ -18,7 +18,7 @@ from federated.config.flat import flat
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
-from federated.extension_points.compatibility import PartsOfRun, check_together, check_ways
+from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
     AggregatorChoice,
     AlgorithmChoice,
@@ -44,11 +44,6 @@ class Compression(Frozen):
     dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
         None, description="Folder for a file of every payload of every round; null: no files"
     )
-
-    @model_validator(mode="after")
-    def _each_way_can_be_gone(self) -> Compression:
-        check_ways(self.uplink, self.downlink)
-        return self
 
     def label(self, tails: Mapping[str, str] | None = None) -> str:
         """Both ways as short calls; the downlink only where it is compressed. tails: what of a path is shown."""
@@ -187,12 +182,16 @@ class RunConfig(Frozen):
             stated["local"]["epochs"] = 1
         return stated
 
-    def parts(self) -> PartsOfRun:
-        """The parts of which not all go together."""
-        personalised = self.evaluation.personalisation is not None
-        return PartsOfRun(
-            self.algorithm, self.aggregator, self.compression.uplink, self.privacy, personalised
-        )
+    def parts(self) -> dict[str, Any]:
+        """The parts of which not all go together, by field."""
+        return {
+            "algorithm": self.algorithm,
+            "aggregator": self.aggregator,
+            "compression.uplink": self.compression.uplink,
+            "compression.downlink": self.compression.downlink,
+            "privacy": self.privacy,
+            "evaluation.personalisation": self.evaluation.personalisation,
+        }
 
     def flat(self) -> dict[str, Any]:
         """Every field by its dotted path; a choice gives its name and, below it, its arguments."""

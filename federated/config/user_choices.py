@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from federated.choices.choice import Choice
 from federated.config.run import RunConfig
-from federated.extension_points.compatibility import check_together, check_ways
+from federated.extension_points.compatibility import check_together
 from federated.foundation.errors import OwnCodeFailed
 
 
@@ -31,7 +31,6 @@ def check_own_code(config: RunConfig) -> None:
                 raise OwnCodeFailed(f"{field}: {error}") from error
     if own_code(config):
         try:
-            check_ways(config.compression.uplink, config.compression.downlink, run_own_code=True)
             check_together(config.parts(), run_own_code=True)
         except ValueError as error:
             raise OwnCodeFailed(str(error)) from error

@@ -1,127 +1,138 @@
-"""Combinations of parts that cannot work, checked when a config is read."""
+"""Combinations of parts that do not work: statements of each part, the table of clashes, and one check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, ClientHalf
 from federated.choices.choice import Choice
-from federated.compressors import Compressor
+from federated.compressors import Compressor, Trait
+from federated.privacy import Privacy
+
+ALGORITHM, AGGREGATOR, PRIVACY = "algorithm", "aggregator", "privacy"
+UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
+PERSONALISATION = "evaluation.personalisation"
 
 
-def check_ways(uplink: Choice, downlink: Choice, *, run_own_code: bool = False) -> None:
-    """Raise ValueError where a compressor cannot carry what goes its way.
+class States(Enum):
+    """What a part may state, beside the traits of a compressor."""
 
-    What is a person's own is looked at only with `run_own_code`.
-    """
-    down: Compressor | None = _built(downlink, run_own_code)
-    if down is not None and not down.whole_model and not down.difference:
-        raise ValueError(
-            f"downlink: {downlink.label()} would damage a whole model, which is what the server broadcasts; "
-            f"use none, float16, bfloat16 or difference(...)"
-        )
-    up: Compressor | None = _built(uplink, run_own_code)
-    if up is not None and up.difference:
-        raise ValueError("uplink: an update is a difference already; difference is for the downlink")
+    VOTES = "an algorithm: the updates must be votes"
+    SENDS_BESIDE = "an algorithm: clients send more than their updates"
+    KEEPS_PARAMETERS = "an algorithm: each client has parameters of its own"
+    LINEAR = "an aggregator: the shards of a cohort can be added up"
+    BOUNDS = "a privacy mechanism: it bounds the updates"
+    ASKED_FOR = "a section: the study states it"
 
 
-class PartsOfRun(NamedTuple):
-    """The choices of a run of which not all go together.
+class Side(NamedTuple):
+    """A part, by its field, that states something; has False: that does not state it."""
 
-    personalised: whether `evaluation.personalisation` is stated.
-    """
-
-    algorithm: Choice
-    aggregator: Choice
-    uplink: Choice
-    privacy: Choice
-    personalised: bool
+    field: str
+    stated: States | Trait
+    has: bool = True
 
 
-class _Built(NamedTuple):
-    """The same parts, made."""
+class Clash(NamedTuple):
+    """Sides that do not go together, and why."""
 
-    algorithm: Algorithm
-    aggregator: Aggregator
-    uplink: Compressor
-    hides: bool
-    personalised: bool
-
-    @property
-    def sends_more(self) -> bool:
-        """Whether clients send something beside their updates."""
-        return bool(self.algorithm.client.sends)
-
-
-class _Clash(NamedTuple):
-    """Two parts, by their fields; when they do not go together; and why."""
-
-    first: str
-    second: str
-    clashes: Callable[[_Built], bool]
+    sides: tuple[Side, ...]
     why: str
 
 
-_CLASHES = (
-    _Clash(
-        "algorithm",
-        "compression.uplink",
-        lambda parts: parts.algorithm.votes != parts.uplink.votes,
+CLASHES = (
+    Clash(
+        (Side(DOWNLINK, Trait.WHOLE_MODEL, False), Side(DOWNLINK, Trait.DIFFERENCE, False)),
+        "it would damage a whole model, which is what the server broadcasts; use none, float16, bfloat16 or "
+        "difference(...)",
+    ),
+    Clash(
+        (Side(UPLINK, Trait.DIFFERENCE),),
+        "an update is a difference already; difference is for the downlink",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(UPLINK, Trait.VOTES, False)),
         "the votes of sign(scale=one) are for sign_majority, which takes nothing else",
     ),
-    _Clash(
-        "algorithm",
-        "aggregator",
-        lambda parts: parts.algorithm.votes and not parts.aggregator.linear,
+    Clash(
+        (Side(ALGORITHM, States.VOTES, False), Side(UPLINK, Trait.VOTES)),
+        "the votes of sign(scale=one) are for sign_majority, which takes nothing else",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(AGGREGATOR, States.LINEAR, False)),
         "votes are counted by their sum, so only mean goes with them",
     ),
-    _Clash(
-        "algorithm",
-        "aggregator",
-        lambda parts: parts.sends_more and not parts.aggregator.linear,
+    Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(AGGREGATOR, States.LINEAR, False)),
         "what its clients send beside their updates is averaged, so a single client could still move the model at will",
     ),
-    _Clash(
-        "algorithm",
-        "privacy",
-        lambda parts: parts.sends_more and parts.hides,
+    Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(PRIVACY, States.BOUNDS)),
         "its clients send more than their updates, and the mechanism bounds the updates alone",
     ),
+    Clash(
+        (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
+        "each client has its own model already: leave evaluation.personalisation out",
+    ),
 )
-"""What a table of pairs would mark, with the first of each pair that is found said."""
+"""A row for each; the first that is found is reported."""
 
 
-def check_together(parts: PartsOfRun, *, run_own_code: bool = False) -> None:
-    """Raise ValueError where two parts of a run do not go together.
+def _of_algorithm(algorithm: Algorithm) -> dict[States, bool]:
+    return {
+        States.VOTES: algorithm.votes,
+        States.SENDS_BESIDE: bool(algorithm.client.sends),
+        States.KEEPS_PARAMETERS: algorithm.client.stays is not ClientHalf().stays,
+    }
+
+
+def _of_aggregator(aggregator: Aggregator) -> dict[States, bool]:
+    return {States.LINEAR: aggregator.linear}
+
+
+def _of_compressor(compressor: Compressor) -> dict[Trait, bool]:
+    return dict.fromkeys(compressor.traits, True)
+
+
+def _of_privacy(privacy: Privacy) -> dict[States, bool]:
+    return {States.BOUNDS: privacy.clip is not None}
+
+
+_STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
+    ALGORITHM: _of_algorithm,
+    AGGREGATOR: _of_aggregator,
+    UPLINK: _of_compressor,
+    DOWNLINK: _of_compressor,
+    PRIVACY: _of_privacy,
+    PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
+}
+
+
+def check_together(parts: Mapping[str, Any], *, run_own_code: bool = False) -> None:
+    """Raise ValueError where parts of a run do not go together. parts: field -> its choice, or its section or None.
 
     What is a person's own is looked at only with `run_own_code`.
     """
-    made = [_built(choice, run_own_code) for choice in parts[:3]]
-    if None in made or (parts.privacy.own_code() and not run_own_code):
-        return
-    built = _Built(made[0], made[1], made[2], parts.privacy.name != "none", parts.personalised)
-    labels = {
-        "algorithm": parts.algorithm,
-        "aggregator": parts.aggregator,
-        "compression.uplink": parts.uplink,
+    known = {
+        field: _stated(field, part)
+        for field, part in parts.items()
+        if run_own_code or not (isinstance(part, Choice) and part.own_code())
     }
-    labels["privacy"] = parts.privacy
-    for clash in _CLASHES:
-        if clash.clashes(built):
-            first, second = labels[clash.first].label(), labels[clash.second].label()
-            raise ValueError(f"{clash.first}: {first} with {clash.second}: {second}: {clash.why}")
-    if parts.personalised and not _shares_all(built.algorithm):
-        raise ValueError(
-            f"algorithm: {parts.algorithm.label()} gives each client its own model: "
-            "leave evaluation.personalisation out"
-        )
+    for clash in CLASHES:
+        if all(
+            side.field in known and (side.stated in known[side.field]) is side.has for side in clash.sides
+        ):
+            fields = dict.fromkeys(side.field for side in clash.sides)
+            raise ValueError(f"{' with '.join(_shown(field, parts[field]) for field in fields)}: {clash.why}")
 
 
-def _shares_all(algorithm: Algorithm) -> bool:
-    return algorithm.client.stays is ClientHalf().stays
+def _stated(field: str, part: Any) -> Collection[States | Trait]:
+    made = part.build() if isinstance(part, Choice) else part
+    return {what for what, holds in _STATED[field](made).items() if holds}
 
 
-def _built(choice: Choice, run_own_code: bool) -> Any:
-    return choice.build() if run_own_code or not choice.own_code() else None
+def _shown(field: str, part: Any) -> str:
+    return f"{field}: {part.label()}" if isinstance(part, Choice) else field

@@ -15,7 +15,7 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, Heard, Rows, ServerState
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
-from federated.compressors import CohortState, Compressor
+from federated.compressors import CohortState, Compressor, Trait
 from federated.extension_points.client_contract import check_hears, held_client
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
@@ -99,6 +99,12 @@ def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:
 def held_compressor(name: str, compressor: Compressor) -> Compressor:
     """A compressor whose functions return what `Compressor` says. They raise OwnCodeFailed otherwise."""
     what = f"compressor: {name}"
+    if not isinstance(compressor.traits, frozenset | set) or not all(
+        isinstance(trait, Trait) for trait in compressor.traits
+    ):
+        raise OwnCodeFailed(
+            f"{what}: traits must be a frozenset of Trait, such as Trait.UNBIASED, got {found_text(compressor.traits)}"
+        )
 
     def encode(
         state: CohortState, deltas: Tensor, generators: Sequence[np.random.Generator]
@@ -130,11 +136,13 @@ def held_compressor(name: str, compressor: Compressor) -> Compressor:
 
 def held_privacy(name: str, privacy: Privacy) -> Privacy:
     """A mechanism whose `clip` returns what `Privacy` says. It raises OwnCodeFailed otherwise."""
-    what = f"privacy: {name}"
+    what, bound = f"privacy: {name}", privacy.clip
+    if bound is None:
+        return privacy
 
     def clip(deltas: Tensor) -> tuple[Tensor, Tensor]:
         with contained(f"{what}: clip fails"):
-            found: Any = privacy.clip(deltas)
+            found: Any = bound(deltas)
         if not isinstance(found, tuple) or len(found) != 2:
             raise OwnCodeFailed(f"{what}: clip must return (updates, clipped), got {found_text(found)}")
         check_tensor(found[0], deltas, f"{what}: clip must return updates")

@@ -14,7 +14,7 @@ from federated.algorithms import ALGORITHMS, Algorithm
 from federated.algorithms.schedules import SCHEDULES, Schedule
 from federated.choices.choice import Choice, Kind, choice_of
 from federated.choices.schema import schema_of
-from federated.compressors import COMPRESSORS, Compressor
+from federated.compressors import COMPRESSORS, Compressor, Trait
 from federated.datasets import DATASETS
 from federated.extension_points.contracts import (
     held_aggregator,
@@ -41,7 +41,16 @@ PARTITIONER: Kind[Partitioner] = Kind(
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
 AGGREGATOR: Kind[Aggregator] = Kind("aggregator", AGGREGATORS, product=Aggregator, held=held_aggregator)
-COMPRESSOR: Kind[Compressor] = Kind("compressor", COMPRESSORS, product=Compressor, held=held_compressor)
+COMPRESSOR: Kind[Compressor] = Kind(
+    "compressor",
+    COMPRESSORS,
+    product=Compressor,
+    held=held_compressor,
+    renamed={
+        trait.name.lower(): f"traits=frozenset({{Trait.{trait.name}}}), with Trait from federated.compressors"
+        for trait in Trait
+    },
+)
 PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.compressors import Compressor
+from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.run.clients.cohort import sample_cohort
@@ -91,7 +91,7 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
     models_sent = torch.stack(list(models))
     moving = setup.travelling.of(models_sent[:, :trainable])
     rows = torch.cat([moving, models_sent[:, trainable:]], dim=1).cpu()
-    if setup.downlink.difference:
+    if Trait.DIFFERENCE in setup.downlink.traits:
         rows = torch.diff(moving.cpu(), dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
     others = unlike(setup.downlink, rows[-1])
@@ -106,7 +106,7 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
     """
     times = setup.cohort_size * setup.config.rounds
     heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
-    if not setup.downlink.difference:
+    if Trait.DIFFERENCE not in setup.downlink.traits:
         return Amount(*(each + heard for each in payload)).times(times)
     size, trainable = setup.model.vector.numel(), setup.model.num_trainable
     (whole,) = lengths(none(), torch.zeros(1, setup.travelling.num_moving))

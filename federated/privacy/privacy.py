@@ -11,7 +11,8 @@ from torch import Tensor
 class Privacy(NamedTuple):
     """A mechanism on the clients' side, pure.
 
-    clip: updates [C, P] -> (bounded updates [C, P], whether each client's update was changed, bool [C]).
+    clip: updates [C, P] -> (bounded updates [C, P], whether each client's update was changed, bool [C]); None: updates
+        leave the client as they are.
     """
 
-    clip: Callable[[Tensor], tuple[Tensor, Tensor]]
+    clip: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None

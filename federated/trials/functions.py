@@ -128,6 +128,8 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
     """Small updates of as many parameters [P] as the run's through `clip`. Raises OwnCodeFailed."""
     updates = _updates(parameters)
     before = updates.clone()
+    if privacy.clip is None:
+        return
     bounded, _ = privacy.clip(updates)
     _check_unchanged(f"privacy: {name}: clip", {"the updates": (updates, before)})
     if not torch.isfinite(bounded).all():

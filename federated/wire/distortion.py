@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.compressors import CohortState, Compressor
+from federated.compressors import CohortState, Compressor, Trait
 
 Distortion = dict[str, np.ndarray]
 """Measure -> its value for each client, float64 [C]."""
@@ -33,7 +33,7 @@ def distortion(compressor: Compressor, updates: Tensor, decoded: Tensor, state: 
         "nmse": np.where(any_update, of_error / safe, 0),
         "cosine": np.where(any_update, inner / np.where(lengths > 0, lengths, 1), 1),
     }
-    if compressor.unbiased:
+    if Trait.UNBIASED in compressor.traits:
         measures["bias"] = np.where(any_update, inner / safe - 1, 0)
     if "residual" in (names := {name.rpartition(".")[2]: name for name in state}):
         measures["residual_norm"] = torch.linalg.vector_norm(state[names["residual"]], dim=1).numpy(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.algorithm import Tensors
+from federated.compressors import Trait
 from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
@@ -41,7 +42,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
     The whole model is one payload, sent to each client. For differences see `_differences`.
     """
-    send = _differences if setup.downlink.difference else _whole
+    send = _differences if Trait.DIFFERENCE in setup.downlink.traits else _whole
     model, parcels, remembered = send(setup, state, cohort)
     quality: Metrics = {}
     if setup.config.compression.quality:

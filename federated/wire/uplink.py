@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Rows
-from federated.compressors import CohortState
+from federated.compressors import CohortState, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
@@ -48,7 +48,10 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     trainable = setup.model.num_trainable
     moving, clients = setup.travelling.num_moving, updates.client_ids.tolist()
     memory, sending = finished(setup, state, updates)
-    bounded, clipped = setup.privacy.clip(setup.travelling.of(updates.deltas[:, :trainable]))
+    bounded, clipped_clients = setup.travelling.of(updates.deltas[:, :trainable]), 0
+    if setup.privacy.clip is not None:
+        bounded, clipped = setup.privacy.clip(bounded)
+        clipped_clients = int(clipped.sum())
     numbers = Generators(setup.config.seed, Purpose.COMPRESSION, state.round, clients)
     payloads, remembered = setup.uplink.encode(_remembered(setup, state, clients, moving), bounded, numbers)
     decoded = setup.uplink.decode(payloads, moving).to("cpu", torch.float32)
@@ -69,7 +72,7 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
         sent={name: beside[name].rows for name in sending},
         memory={**memory, UPLINK: remembered},
         traffic=weighed(parcels),
-        clipped_clients=int(clipped.sum()),
+        clipped_clients=clipped_clients,
         distortion=_quality(setup, state, bounded, decoded, remembered, clients) if measured else {},
     )
 
@@ -88,7 +91,8 @@ def _quality(
 ) -> Distortion:
     """The error of the uplink, and every tenth round the share of it that is bias, where the uplink claims none."""
     found = distortion(setup.uplink, bounded, decoded, remembered)
-    if state.round % _BIAS_EVERY or not setup.uplink.unbiased or is_exact(setup.uplink) or not clients:
+    unbiased = Trait.UNBIASED in setup.uplink.traits and not is_exact(setup.uplink)
+    if state.round % _BIAS_EVERY or not unbiased or not clients:
         return found
     update = bounded[:1]
     again = generator(setup.config.seed, Purpose.COMPRESSION, state.round, clients[0], 1)

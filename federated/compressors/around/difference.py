@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from federated.compressors.compressor import Compressor
+from federated.compressors.traits import Trait
 
 
 def difference(inner: Compressor) -> Compressor:
@@ -12,15 +13,15 @@ def difference(inner: Compressor) -> Compressor:
     difference, so no error feedback is needed (Tang et al. 2019, "DoubleSqueeze", keep the same error at the
     server). Raises ValueError where `inner` keeps what it lost as well, or loses more than it is given.
     """
-    if inner.feedback or inner.difference:
+    if inner.traits & {Trait.FEEDBACK, Trait.DIFFERENCE}:
         raise ValueError("inner must not be error_feedback or difference: what was lost would be sent twice")
-    if inner.expands:
+    if Trait.EXPANDS in inner.traits:
         raise ValueError(
             "inner must lose less than the whole difference, or clients drift away from the model: "
             "use random_k(..., unbiased=false)"
         )
     return inner._replace(
-        difference=True,
+        traits=inner.traits | {Trait.DIFFERENCE},
         parts=None,
         fit=inner.fit and (lambda layout: difference(inner.fitted(layout))),
     )

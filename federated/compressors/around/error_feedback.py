@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors.compressor import CohortState, Compressor, nested, under
+from federated.compressors.traits import Trait
 
 _INNER = "inner."
 
@@ -21,14 +22,14 @@ def error_feedback(inner: Compressor) -> Compressor:
     residual until its next turn. Raises ValueError where `inner` is error feedback itself (both would send the
     same loss again) or loses more than the whole update (the residual would grow without end).
     """
-    if inner.feedback:
+    if Trait.FEEDBACK in inner.traits:
         raise ValueError("inner must not be error_feedback itself: what was lost would be sent twice")
-    if inner.expands:
+    if Trait.EXPANDS in inner.traits:
         raise ValueError(
             "inner must lose less than the whole update, or the residual grows without end: "
             "use random_k(..., unbiased=false), or sign with its mean scale"
         )
-    if inner.difference:
+    if Trait.DIFFERENCE in inner.traits:
         raise ValueError("inner must not be difference, which sends what was lost by itself")
 
     def init(num_clients: int, num_parameters: int) -> CohortState:
@@ -47,6 +48,6 @@ def error_feedback(inner: Compressor) -> Compressor:
         init,
         encode,
         inner.decode,
+        frozenset({Trait.FEEDBACK}),
         fit=inner.fit and (lambda layout: error_feedback(inner.fitted(layout))),
-        feedback=True,
     )

@@ -21,9 +21,12 @@ from federated.compressors.compressor import (
 )
 from federated.compressors.none import none
 from federated.compressors.parts import Layout
+from federated.compressors.traits import Trait
 
 _TAG = b"layr"
 _LENGTH = struct.Struct("<I")
+_KEPT = {Trait.UNBIASED, Trait.EXPANDS}
+"""The traits of the inner compressor that hold of the whole."""
 
 
 def layer_wise(inner: Compressor) -> Compressor:
@@ -46,16 +49,15 @@ def layer_wise(inner: Compressor) -> Compressor:
         refuse,  # type: ignore[arg-type]
         refuse,  # type: ignore[arg-type]
         refuse,  # type: ignore[arg-type]
+        inner.traits & _KEPT,
         fit=fit,
-        expands=inner.expands,
-        unbiased=inner.unbiased,
     )
 
 
 def _refuse_wrappers(inner: Compressor) -> None:
-    if inner.feedback or inner.difference:
+    if inner.traits & {Trait.FEEDBACK, Trait.DIFFERENCE}:
         raise ValueError("inner must not be error_feedback or difference: put it around layer_wise")
-    if inner.votes:
+    if Trait.VOTES in inner.traits:
         raise ValueError("inner must not be sign(scale=one): biases would be sent as numbers, not as votes")
 
 
@@ -93,7 +95,7 @@ def _fitted(layout: Layout, inner: Compressor) -> Compressor:
             decoded[:, place] = compressor.decode([part[at] for part in parts], sizes[at])
         return decoded
 
-    return Compressor(init, encode, decode, unbiased=inner.unbiased, expands=inner.expands)
+    return Compressor(init, encode, decode, inner.traits & _KEPT)
 
 
 def _assigned(layout: Layout, inner: Compressor) -> tuple[list[Compressor], list[slice | Tensor], list[int]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.compressors.compressor import CohortState, Compressor, nested, under
+from federated.compressors.traits import Trait
 
 _INNER = "inner."
 
@@ -24,7 +25,7 @@ def momentum_correction(inner: Compressor, momentum: float = 0.9) -> Compressor:
     """
     if not 0 < momentum < 1:
         raise ValueError(f"momentum must be between 0 and 1, got {momentum}")
-    if not inner.feedback or inner.corrected:
+    if Trait.FEEDBACK not in inner.traits or Trait.CORRECTED in inner.traits:
         raise ValueError(
             "inner must be error_feedback: without it, what is not sent is lost and there is nothing to correct"
         )
@@ -45,7 +46,6 @@ def momentum_correction(inner: Compressor, momentum: float = 0.9) -> Compressor:
         init,
         encode,
         inner.decode,
+        frozenset({Trait.FEEDBACK, Trait.CORRECTED}),
         fit=inner.fit and (lambda layout: momentum_correction(inner.fitted(layout), momentum)),
-        feedback=True,
-        corrected=True,
     )

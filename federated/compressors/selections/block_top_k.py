@@ -9,6 +9,7 @@ from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.pipeline import pipeline
 from federated.compressors.selections.selection import checked_fraction, largest, scattered, share_of
+from federated.compressors.traits import Trait
 from federated.compressors.values.quantisation import in_buckets
 
 
@@ -36,7 +37,9 @@ def block_top_k(fraction: float, block_size: int = 64) -> Compressor:
         chosen, rest = decode_positions(content, share_of(fraction, num_blocks), num_blocks)
         return scattered(_members(chosen, width, num_parameters), num_parameters), rest
 
-    return pipeline(Parts(Reduction(b"b", reduce, read, unbiased=fraction == 1)))
+    return pipeline(
+        Parts(Reduction(b"b", reduce, read, traits=frozenset({Trait.UNBIASED} if fraction == 1 else ())))
+    )
 
 
 def _members(blocks: np.ndarray, width: int, num_parameters: int) -> np.ndarray:

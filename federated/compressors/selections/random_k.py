@@ -9,6 +9,7 @@ from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.pipeline import pipeline
 from federated.compressors.selections.selection import checked_fraction, scattered, share_of
+from federated.compressors.traits import NO_TRAITS, Trait, Traits
 from federated.foundation.randomness import seeded
 
 _SEED_BYTES = 8
@@ -36,10 +37,13 @@ def random_k(fraction: float, unbiased: bool = True) -> Compressor:
         seed, rest = taken(content, _SEED_BYTES)
         return scattered(_drawn(bytes(seed), fraction, num_parameters), num_parameters), rest
 
-    expands = unbiased and fraction < 1
-    return pipeline(
-        Parts(Reduction(b"r", reduce, read, unbiased=unbiased or fraction == 1, expands=expands, random=True))
-    )
+    return pipeline(Parts(Reduction(b"r", reduce, read, traits=_traits(fraction, unbiased), random=True)))
+
+
+def _traits(fraction: float, unbiased: bool) -> Traits:
+    if fraction == 1:
+        return frozenset({Trait.UNBIASED})
+    return frozenset({Trait.UNBIASED, Trait.EXPANDS}) if unbiased else NO_TRAITS
 
 
 def _drawn(seed: bytes, fraction: float, num_parameters: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Reduced, Reduction, Restorer, Row
 from federated.compressors.pipeline import pipeline
 from federated.compressors.selections.selection import checked_fraction, largest, scattered, share_of
+from federated.compressors.traits import Trait
 
 
 def top_k(fraction: float) -> Compressor:
@@ -34,4 +35,4 @@ def top_k_reduction(fraction: float) -> Reduction:
         positions, rest = decode_positions(content, share_of(fraction, num_parameters), num_parameters)
         return scattered(positions, num_parameters), rest
 
-    return Reduction(b"t", reduce, read, unbiased=fraction == 1)
+    return Reduction(b"t", reduce, read, traits=frozenset({Trait.UNBIASED} if fraction == 1 else ()))

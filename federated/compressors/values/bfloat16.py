@@ -8,6 +8,7 @@ from federated.compressors.coding.payload import expect_bytes
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 
 _LARGEST = np.uint32(0x7F7F)
 
@@ -18,7 +19,7 @@ def bfloat16() -> Compressor:
     Deterministic; relative error at most 2**-8. Magnitudes that would round to infinity become the largest
     finite one, 3.39e38.
     """
-    return pipeline(Parts(values=Values(b"b2", _encode, _decode, whole_model=True)))
+    return pipeline(Parts(values=Values(b"b2", _encode, _decode, frozenset({Trait.WHOLE_MODEL}))))
 
 
 def _encode(numbers: np.ndarray, generator: np.random.Generator) -> bytes:

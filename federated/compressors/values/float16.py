@@ -9,6 +9,7 @@ from federated.compressors.coding.payload import expect_bytes
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -19,7 +20,7 @@ def float16() -> Compressor:
     Deterministic; relative error at most 2**-11 for magnitudes in the normal range [6.1e-5, 65504]. Larger
     magnitudes are clamped to 65504 instead of becoming infinite.
     """
-    return pipeline(Parts(values=Values(b"f2", _encode, _decode, whole_model=True)))
+    return pipeline(Parts(values=Values(b"f2", _encode, _decode, frozenset({Trait.WHOLE_MODEL}))))
 
 
 def _encode(numbers: np.ndarray, generator: np.random.Generator) -> bytes:

@@ -9,6 +9,7 @@ from federated.compressors.coding.payload import PayloadError, expect_bytes, tak
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 
 _BLOCK = 2**16
 
@@ -20,7 +21,7 @@ def natural() -> Compressor:
     E||Q(x) - x||^2 <= ||x||^2 / 8 (theorem 1). Payload: one bit of sign and eight of exponent a number, all signs
     first. Exponents are few: `chain(natural, entropy)` needs about half. Magnitudes above 2**127 stay there.
     """
-    return pipeline(Parts(values=Values(b"na", _encode, _decode, unbiased=True, random=True)))
+    return pipeline(Parts(values=Values(b"na", _encode, _decode, frozenset({Trait.UNBIASED}), random=True)))
 
 
 def _encode(numbers: np.ndarray, generator: np.random.Generator) -> bytes:

@@ -11,6 +11,7 @@ from federated.compressors.coding.payload import PayloadError, expect_bytes, sca
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 from federated.compressors.values.quantisation import Norm, codes_of, in_buckets, norms_of, values_of
 
 
@@ -49,4 +50,4 @@ def _values(levels: int, width: int, bucket_size: int, norm: Norm) -> Values:
             raise PayloadError("payload holds a code that no encoder writes")
         return values_of(codes, norms, levels, bucket_size)
 
-    return Values(b"qs", encode, decode, unbiased=True, random=True)
+    return Values(b"qs", encode, decode, frozenset({Trait.UNBIASED}), random=True)

@@ -10,6 +10,7 @@ import numpy as np
 from federated.compressors.coding.bits import pack, packed_bytes, unpack
 from federated.compressors.coding.payload import expect_bytes, scales_of, taken
 from federated.compressors.parts import Values
+from federated.compressors.traits import Trait
 from federated.compressors.values.rotation import block_sizes, turn
 from federated.foundation.randomness import seeded
 
@@ -73,7 +74,7 @@ def rotated_values(bits: float, unbiased: bool) -> Values:
         return numbers
 
     tag = b"R" + bytes([ord("0") + math.ceil(bits)])  # with a small r, one rotation
-    return Values(tag, encode, decode, unbiased=unbiased, random=True)
+    return Values(tag, encode, decode, frozenset({Trait.UNBIASED} if unbiased else ()), random=True)
 
 
 def _blocks(numbers: np.ndarray) -> Iterator[np.ndarray]:

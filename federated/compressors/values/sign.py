@@ -11,6 +11,7 @@ from federated.compressors.coding.payload import PayloadError, expect_bytes, sca
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 
 
 def sign(scale: Literal["mean", "one"] = "mean") -> Compressor:
@@ -45,7 +46,9 @@ def sign_values(scale: Literal["mean", "one"]) -> Values:
         negative = np.unpackbits(np.frombuffer(packed, np.uint8), count=count)
         return np.take(np.array([size[0], -size[0]], np.float32), negative)
 
-    return Values(b"s1" if votes else b"sg", encode, decode, votes=votes, random=True)
+    return Values(
+        b"s1" if votes else b"sg", encode, decode, frozenset({Trait.VOTES} if votes else ()), random=True
+    )
 
 
 def _mean_magnitude(numbers: np.ndarray) -> np.float32:

@@ -10,6 +10,7 @@ from federated.compressors.coding.payload import PayloadError, expect_bytes, sca
 from federated.compressors.compressor import Compressor
 from federated.compressors.parts import Parts, Values
 from federated.compressors.pipeline import pipeline
+from federated.compressors.traits import Trait
 from federated.compressors.values.quantisation import codes_of, in_buckets, norms_of, values_of
 
 _POWERS = np.array([81, 27, 9, 3, 1], np.uint8)
@@ -44,7 +45,8 @@ def terngrad(clip: float | None = None) -> Compressor:
         scale, packed = scales_of(content, 1)
         return values_of(_unpack_ternary(packed, count), scale, 1, max(count, 1))
 
-    return pipeline(Parts(values=Values(b"te", encode, decode, unbiased=clip is None, random=True)))
+    traits = frozenset({Trait.UNBIASED} if clip is None else ())
+    return pipeline(Parts(values=Values(b"te", encode, decode, traits, random=True)))
 
 
 def _pack_ternary(codes: np.ndarray) -> bytes:

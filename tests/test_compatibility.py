@@ -1,0 +1,130 @@
+"""The table of what does not go together: a run for every row, refused by that row, and its repair accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from federated.config.run import RunConfig
+from federated.extension_points.compatibility import CLASHES, States
+from federated.extension_points.kinds import COMPRESSOR
+from federated.foundation.errors import OwnCodeFailed
+
+CONTENT: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1}
+VOTES = {"uplink": "sign(scale=one)"}
+
+
+class Row(NamedTuple):
+    """A run that clashes, by what it states; what else must be stated for it to be right; the error's start."""
+
+    stated: dict[str, Any]
+    repair: dict[str, Any]
+    begins: str
+
+
+ROWS = (
+    Row(
+        {"compression": {"downlink": "top_k(0.1)"}},
+        {"compression": {"downlink": "difference(top_k(0.1))"}},
+        "compression.downlink: top_k(fraction=0.1): ",
+    ),
+    Row(
+        {"compression": {"uplink": "difference(float16)"}},
+        {"compression": {"uplink": "float16"}},
+        "compression.uplink: difference(",
+    ),
+    Row(
+        {"algorithm": "sign_majority(0.1)"},
+        {"compression": VOTES},
+        "algorithm: sign_majority(server_learning_rate=0.1) with compression.uplink: none: ",
+    ),
+    Row(
+        {"compression": VOTES},
+        {"algorithm": "sign_majority(0.1)"},
+        "algorithm: fedavg with compression.uplink: sign(scale=one): ",
+    ),
+    Row(
+        {"algorithm": "sign_majority(0.1)", "compression": VOTES, "aggregator": "median"},
+        {"aggregator": "mean"},
+        "algorithm: sign_majority(server_learning_rate=0.1) with aggregator: median: ",
+    ),
+    Row(
+        {"algorithm": "scaffold", "aggregator": "median"},
+        {"aggregator": "mean"},
+        "algorithm: scaffold with aggregator: median: ",
+    ),
+    Row(
+        {"algorithm": "scaffold", "privacy": "clip(1)"},
+        {"privacy": "none"},
+        "algorithm: scaffold with privacy: clip(norm=1.0): ",
+    ),
+    Row(
+        {
+            "algorithm": {"name": "fedper", "personal": ["1"]},
+            "evaluation": {"personalisation": {"epochs": 1}},
+        },
+        {"evaluation": {}},
+        "with evaluation.personalisation: ",
+    ),
+)
+
+
+def test_every_clash_has_a_row() -> None:
+    assert len(ROWS) == len(CLASHES)
+
+
+@pytest.mark.parametrize(("row", "clash"), zip(ROWS, CLASHES, strict=True), ids=lambda each: str(each)[:60])
+def test_what_clashes_is_refused_with_both_fields_and_why(row: Row, clash: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(clash.why)) as raised:
+        RunConfig.model_validate({**CONTENT, **row.stated})
+    assert row.begins in str(raised.value)
+    RunConfig.model_validate({**CONTENT, **row.stated, **row.repair})
+
+
+def test_every_statement_is_part_of_a_clash() -> None:
+    used = {side.stated for clash in CLASHES for side in clash.sides}
+    assert set(States) <= used
+
+
+OWN = """
+from federated.compressors import COMPRESSORS, Compressor, Trait
+from federated.compressors.parts import Parts, Values
+from federated.compressors.pipeline import pipeline
+def keyword() -> Compressor:
+    codec = COMPRESSORS["none"]()
+    return Compressor(codec.init, codec.encode, codec.decode, whole_model=True)
+def position() -> Compressor:
+    codec = COMPRESSORS["none"]()
+    return Compressor(codec.init, codec.encode, codec.decode, True)
+def replaced() -> Compressor:
+    return COMPRESSORS["none"]()._replace(votes=True)
+def values() -> Compressor:
+    return pipeline(Parts(values=Values(b"zz", None, None, unbiased=True)))
+def today() -> Compressor:
+    codec = COMPRESSORS["none"]()
+    return Compressor(codec.init, codec.encode, codec.decode, frozenset({Trait.WHOLE_MODEL}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("keyword", "write traits=frozenset({Trait.WHOLE_MODEL})"),
+        ("position", "traits must be a frozenset of Trait, such as Trait.UNBIASED, got True"),
+        ("replaced", "write traits=frozenset({Trait.VOTES})"),
+        ("values", "write traits=frozenset({Trait.UNBIASED})"),
+    ],
+)
+def test_own_compressors_in_the_former_form_are_told_the_new_one(
+    factory: str, message: str, own: Callable[[str], str]
+) -> None:
+    with pytest.raises(OwnCodeFailed, match=re.escape(message)):
+        COMPRESSOR.bind(f"{own(OWN)}:{factory}").build()
+
+
+def test_own_compressors_state_traits(own: Callable[[str], str]) -> None:
+    module = own(OWN)
+    assert RunConfig.model_validate({**CONTENT, "compression": {"downlink": f"{module}:today"}}).compression
