@@ -44,4 +44,4 @@ def share_of_rounds(workload: str, codec: str, folder: Path, rounds: int = ROUND
         return statistics.median(metrics[name] for metrics in later)
 
     training, compression = median("system/training_seconds"), median("system/compression_seconds")
-    return Share(workload, codec, setup.cohort_size, training, compression, is_real(folder))
+    return Share(workload, codec, setup.trainers.cohort_size, training, compression, is_real(folder))

@@ -61,8 +61,7 @@ def work_of(setup: Setup) -> Work:
 
 def initial_module_of(setup: Setup) -> nn.Module:
     """The model before the first round, a module of its own."""
-    setup.model.load(setup.initial_parameters)
-    return setup.model.independent_module()
+    return setup.model.independent_module(setup.initial_parameters)
 
 
 def _order(setup: Setup, done: int, client: int) -> np.ndarray:

@@ -94,7 +94,7 @@ def train_rounds(
 
 def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
     """One round of federated learning, or of training without a server."""
-    if setup.config.training != "federated":
+    if not setup.config.kind.has_server:
         return _round_alone(state, setup, stages)
     cohort = sample_cohort(setup, state.round)
     weights = weights_of(cohort, setup)
@@ -129,13 +129,13 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
     """A round without a server. Nothing is sent, so no bytes are counted."""
     started = time.perf_counter()
     after, turn = train_alone(state, setup, stages.train)
-    sizes = setup.holders.sizes[turn.holders]
+    sizes = setup.trainers.holders.sizes[turn.holders]
     return after, RoundReport(
         round=after.round,
         loss=float(sizes / sizes.sum() @ turn.losses),
         cohort_clients=len(turn.holders),
         cohort_examples=int(sizes.sum()),
-        update_norm=float(turn.norms[0]) if setup.config.training == "centralised" else None,
+        update_norm=None if setup.config.kind.own_models else float(turn.norms[0]),
         drift={},
         communication={"communication/uplink_bytes": 0, "communication/downlink_bytes": 0},
         clipped_clients=0,
@@ -156,22 +156,22 @@ def _communication(partials: Sequence[Partial], downlink: Traffic, num_parameter
 def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
     """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
     terms = terms_of(setup, state, shard)
-    updates = setup.train(received(setup, state, model, shard), shard, state.round, terms)
+    updates = setup.worker.train(received(setup, state, model, shard), shard, state.round, terms)
     check_updates(setup, state.round, updates.deltas, shard, terms)
     return updates
 
 
 def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
     """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
-    mean_update = _aggregated(setup.aggregator, partials).to(state.parameters)
+    mean_update = _aggregated(setup.parts.aggregator, partials).to(state.parameters)
     trainable = setup.model.num_trainable
     names = dict.fromkeys(name for partial in partials for name in partial.sent)
     heard = Heard(
         mean_update[:trainable],
         {name: _sum([partial.sent[name] for partial in partials]).to(state.parameters) for name in names},
-        sum(partial.counted for partial in partials) / count_of(setup.eligible, setup),
+        sum(partial.counted for partial in partials) / count_of(setup.trainers.eligible, setup),
     )
-    server, stepped = setup.algorithm.update(
+    server, stepped = setup.parts.algorithm.update(
         state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
     )
     # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
@@ -212,7 +212,9 @@ def _run_shard(
     heard = stages.compress(setup, state, updates)
     measured = setup.config.evaluation.drift
     return Partial(
-        update=setup.aggregator.reduce(weights, heard.decoded) if setup.aggregator.linear else heard.decoded,
+        update=setup.parts.aggregator.reduce(weights, heard.decoded)
+        if setup.parts.aggregator.linear
+        else heard.decoded,
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         weights=weights,
         counted=count_of(clients, setup),
@@ -220,7 +222,7 @@ def _run_shard(
         uplink=heard.traffic,
         clipped_clients=heard.clipped_clients,
         distortion=heard.distortion,
-        drift=drift(setup.travelling.of(updates.deltas[:, : setup.model.num_trainable]))
+        drift=drift(setup.parts.travelling.of(updates.deltas[:, : setup.model.num_trainable]))
         if measured
         else None,
         clients={owner: by_client(rows, clients) for owner, rows in heard.memory.items()},

@@ -79,7 +79,11 @@ def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
         setup = prepare(run.config)
         size = setup.initial_parameters.numel()
         table.add_row(
-            run.arm, str(run.config.rounds), str(setup.cohort_size), f"{size:,}", f"{4 * size / 1e6:.3f}"
+            run.arm,
+            str(run.config.rounds),
+            str(setup.trainers.cohort_size),
+            f"{size:,}",
+            f"{4 * size / 1e6:.3f}",
         )
     return table
 

@@ -41,7 +41,7 @@ class Client:
             if part == "model":
                 self.model = none().decode([payload], size)[0]
             elif part == "difference":
-                self.model = self.model + self.setup.downlink.decode([payload], size)[0]
+                self.model = self.model + self.setup.parts.downlink.decode([payload], size)[0]
 
 
 COHORTS = [[0, 1, 2], [0, 1], [0, 3], [1, 2, 3], [0, 4], [2], [0, 1, 2, 3, 4, 5]]

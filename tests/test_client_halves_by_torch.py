@@ -64,7 +64,7 @@ def by_torch(setup: Setup, scaffold: bool) -> list[dict[str, torch.Tensor]]:
 
 
 def train(setup: Setup, module: nn.Module, client: int, correction: dict[str, torch.Tensor]) -> None:
-    held = torch.from_numpy(setup.holders.indices[client])
+    held = torch.from_numpy(setup.trainers.holders.indices[client])
     inputs, targets = model_inputs(setup.inputs[held]), setup.targets[held]
     for _ in range(STEPS):
         module.zero_grad()

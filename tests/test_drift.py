@@ -86,7 +86,7 @@ def test_a_round_measures_its_own_updates_and_any_shards_agree() -> None:
     setup = prepare(config_of())
     state = train_rounds(initial_state(setup), setup, 1)
     cohort = [k for k in range(6) if k in _cohort(setup)]
-    updates = setup.train(setup.initial_parameters, cohort, 0).deltas
+    updates = setup.worker.train(setup.initial_parameters, cohort, 0).deltas
     ((_, metrics),) = state.history
     measured = {name: metrics[name] for name in NAMES}
     assert measured == pytest.approx(by_pairs(updates.numpy()), rel=1e-4)

@@ -51,7 +51,7 @@ def by_torch(setup: Setup, rounds: int) -> tuple[Tensor, list[Tensor]]:
             module = copy.deepcopy(first).train()
             for parameter, value in zip(module.parameters(), [*body, *heads[client]], strict=True):
                 parameter.data = value.detach().clone()
-            held = torch.from_numpy(setup.holders.indices[client])
+            held = torch.from_numpy(setup.trainers.holders.indices[client])
             inputs, targets = model_inputs(setup.inputs[held]), setup.targets[held]
             optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
             for _ in range(2):
@@ -105,10 +105,10 @@ def test_every_client_is_evaluated_with_its_own_model() -> None:
     state = train_rounds(initial_state(setup), setup, 3)
     right = []
     for client, held in enumerate(setup.federation.own_held_out):
-        setup.model.load(model_of(state, setup, client))
+        model = setup.model.independent_module(model_of(state, setup, client))
         at = torch.from_numpy(held)
         with torch.inference_mode():
-            outputs = setup.model.module.eval()(model_inputs(setup.inputs[at]))
+            outputs = model(model_inputs(setup.inputs[at]))
         right += (outputs.argmax(dim=1) == setup.targets[at]).tolist()
     assert evaluate(state, setup)["generalisation/client_accuracy"] == pytest.approx(np.mean(right))
 
@@ -150,7 +150,7 @@ def test_drift_and_distortion_are_of_what_travels() -> None:
     state = initial_state(setup)
     model = state.parameters.clone()
     model[:-90] = model[:-90].half().float()
-    bodies = setup.train(model, [0, 1], 0, LocalTerms()).deltas[:, :-90].double()
+    bodies = setup.worker.train(model, [0, 1], 0, LocalTerms()).deltas[:, :-90].double()
     (_, metrics) = train_rounds(state, setup, 1).history[-1]
     mean = bodies.norm(dim=1).mean()
     assert metrics["train/client_update_norm_mean"] == pytest.approx(float(mean), rel=1e-5)
@@ -176,7 +176,7 @@ def test_layers_are_named_as_in_named_parameters() -> None:
     names = [name for name, _ in setup_of().model.layout]
     first = names[0].rpartition(".")[0]
     setup = setup_of(algorithm={"name": "fedper", "personal": [first]})
-    assert [name for name, _ in setup.travelling.layout] == names[2:]
+    assert [name for name, _ in setup.parts.travelling.layout] == names[2:]
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,9 @@ def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_
 
     model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
     images = (setup.federation.examples.inputs[:5] / 255).astype(np.float32)
-    setup.model.load(state.parameters)
+    trained = setup.model.independent_module(state.parameters)
     with torch.inference_mode():
-        outputs = setup.model.module.eval()(torch.from_numpy(images)).numpy()
+        outputs = trained(torch.from_numpy(images)).numpy()
     assert model.predict(images) == pytest.approx(outputs, abs=1e-6)
     assert model.metadata.signature is not None
     assert connect().get_run(result.run_id).data.tags["model_format"] == "pt2"

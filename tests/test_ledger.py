@@ -87,7 +87,7 @@ state, size = initial_state(setup), setup.model.num_trainable
 for done in range(config.rounds):
     cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
     files = [file for client in cohort for file in folder.glob(f"uplink-{client}-*.bin")]
-    decoded = [setup.uplink.decode([file.read_bytes()], size)[0] for file in files]
+    decoded = [setup.parts.uplink.decode([file.read_bytes()], size)[0] for file in files]
     weights = weights_of(cohort, setup)
     total = weighted_sum(weights, torch.stack(decoded))
     partial = Partial(total, {}, weights, 1.0, 0.0, {}, 0, {}, {}, 0.0, 0.0)

@@ -212,3 +212,58 @@ def test_scalars_and_empty_parameters_have_their_place() -> None:
     assert model.module.nothing.shape == (0, 3)
     names = OrderedDict(model.module.named_parameters())
     assert list(names) == ["scale", "nothing", "shift"]
+
+
+def with_frozen_trunk() -> nn.Module:
+    torch.manual_seed(2)
+    trunk = nn.Sequential(nn.Linear(3, 50), nn.BatchNorm1d(50)).requires_grad_(False)
+    return nn.Sequential(trunk, nn.Linear(50, 2), nn.BatchNorm1d(2))
+
+
+def memory_of(models: list[FlatModel]) -> int:
+    """Bytes of the distinct memory behind all parameters and buffers."""
+    tensors = [t for m in models for t in (*m.module.parameters(), *m.module.buffers())]
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_a_twin_shares_frozen_parameters_and_nothing_else() -> None:
+    model = FlatModel(with_frozen_trunk())
+    twin = model.twin()
+    theirs = dict(twin.module.named_parameters())
+    shared = [name for name, parameter in model.module.named_parameters() if theirs[name] is parameter]
+    assert shared == ["0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias"]
+    before = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+    twin.load(torch.full_like(model.vector, 7.0))
+    for buffer in twin.module.buffers():
+        buffer.add_(1)
+    twin.module(torch.randn(8, 3))
+    assert all(torch.equal(model.module.state_dict()[name], tensor) for name, tensor in before.items())
+    assert torch.equal(model.twin().vector, model.vector)
+    assert model.module[0][1].training  # modes are the twin's own
+
+
+def test_many_twins_hold_a_frozen_trunk_once() -> None:
+    model = FlatModel(with_frozen_trunk())
+    trunk = 4 * (3 * 50 + 50 + 2 * 50)
+    one = memory_of([model])
+    twins = [model.twin() for _ in range(4)]
+    assert memory_of([model, *twins]) == trunk + 5 * (one - trunk)
+
+
+def test_a_twin_keeps_tied_weights_and_trains_alike() -> None:
+    model = FlatModel(Tied())
+    twin = model.twin()
+    assert twin.module.again.weight is twin.module.encode.weight
+    inputs = torch.ones(2, 3)
+    gradients = [m.gradient(m.module(inputs).square().sum()) for m in (model, twin)]
+    assert torch.equal(*gradients)
+
+
+def test_an_independent_module_of_given_parameters_shares_nothing() -> None:
+    model = FlatModel(with_frozen_trunk())
+    module = model.independent_module(torch.full_like(model.vector, 0.5))
+    assert not {t.data_ptr() for t in module.parameters()} & {t.data_ptr() for t in model.module.parameters()}
+    assert module[1].weight[0, 0].item() == 0.5
+    assert model.module[1].weight[0, 0].item() != 0.5
+    assert torch.equal(module[0][0].weight, model.module[0][0].weight)

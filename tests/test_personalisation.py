@@ -64,8 +64,7 @@ def test_the_gain_is_that_of_a_hand_written_loop(engine: str) -> None:
         if not len(own):
             assert np.isnan(found.gains[client])
             continue
-        setup.model.load(state.parameters)
-        model = setup.model.independent_module()
+        model = setup.model.independent_module(state.parameters)
         before = _accuracy(model, setup, own)
         optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
         numbers = generator(seed, Purpose.BATCHES, state.round, client)

@@ -12,6 +12,7 @@ from federated.aggregators import weighted_sum
 from federated.compressors import HEADER_BYTES
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
+from federated.evaluation.final import generalisation
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
@@ -162,8 +163,9 @@ def test_counted_bytes_are_those_of_the_payloads():
         sent.extend(payloads)
         return payloads, state
 
-    original = setup.uplink
-    watched = replace(setup, uplink=original._replace(encode=encode))
+    original = setup.parts.uplink
+    parts = setup.parts._replace(uplink=original._replace(encode=encode))
+    watched = replace(setup, worker=replace(setup.worker, parts=parts))
     state = train_rounds(initial_state(watched), watched, config.rounds)
     assert len(sent) == config.rounds * 4
     assert state.uplink_bytes == sum(map(len, sent))
@@ -183,7 +185,7 @@ def test_cohorts_are_drawn_without_replacement_anew_and_shared_by_arms():
     cohorts = [sample_cohort(even, done) for done in range(50)]
     for done, cohort in enumerate(cohorts):
         assert len(set(cohort.tolist())) == 4
-        if len(skewed.eligible) == 10:
+        if len(skewed.trainers.eligible) == 10:
             assert np.array_equal(cohort, sample_cohort(skewed, done))
     assert len({tuple(cohort) for cohort in cohorts}) > 25
     times = np.bincount(np.concatenate(cohorts), minlength=10)
@@ -193,8 +195,8 @@ def test_cohorts_are_drawn_without_replacement_anew_and_shared_by_arms():
 
 def test_clients_without_examples_are_never_in_a_cohort():
     setup = prepare(_config(partitioner="dirichlet(0.01)", clients=50, cohort={"size": 50}))
-    assert 0 < len(setup.eligible) < 50
-    assert sample_cohort(setup, 0).tolist() == setup.eligible.tolist()
+    assert 0 < len(setup.trainers.eligible) < 50
+    assert sample_cohort(setup, 0).tolist() == setup.trainers.eligible.tolist()
 
 
 def test_weights_are_by_examples_or_uniform():
@@ -272,7 +274,7 @@ def test_batch_normalisation_passes_nothing_from_client_to_client(own, tmp_path,
     config = _config(model=model, clients=4, partitioner="iid")
     setup = prepare(config)
     start = initial_state(setup).parameters
-    forwards, backwards = setup.train(start, [0, 1, 2], 0), setup.train(start, [2, 1, 0], 0)
+    forwards, backwards = setup.worker.train(start, [0, 1, 2], 0), setup.worker.train(start, [2, 1, 0], 0)
     assert torch.equal(forwards.deltas, backwards.deltas.flip(0))
     whole, _ = _trained(config)
     half, _ = _trained(config, until=3)
@@ -294,6 +296,29 @@ def test_only_the_head_of_a_frozen_trunk_travels_and_the_trunk_stays_as_it_is(ow
     statistics = setup.model.module[0][2]
     assert torch.equal(statistics.running_mean, torch.zeros(8))
     assert int(statistics.num_batches_tracked) == 0
+
+
+def test_nothing_writes_to_a_setup(own):
+    """Training, evaluation, fine-tuning, and the detailed evaluation work on twins of the model."""
+    model = own(
+        "from torch import nn\n"
+        "def make(input_shape, num_outputs):\n"
+        "    layers = nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, num_outputs)\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    options = {"holdout": {"client": 0.2}, "evaluation": {"personalisation": {}}, "partitioner": "iid"}
+    config = _config(model=f"{model}:make", **options)
+    setup = prepare(config)
+    module, vector = setup.model.module, setup.model.vector.clone()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    modes = [part.training for part in module.modules()]
+    state = train_rounds(initial_state(setup), setup, 1)
+    evaluate(state, setup)
+    generalisation(state, setup)
+    assert torch.equal(setup.model.vector, vector)
+    assert not torch.equal(state.parameters, vector)
+    assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in before.items())
+    assert [part.training for part in module.modules()] == modes
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,13 @@ HOSTILE = {
         _more("self.outs = []; self.head.register_forward_hook(lambda m, i, o: self.outs.append(o))"),
         r" cannot be copied: RuntimeError: Only Tensors created explicitly by the user",
     ),
+    "writes to a frozen parameter": (
+        _more(
+            "self.seen = nn.Parameter(torch.zeros(1), requires_grad=False)",
+            "self.seen.add_(1); return self.head(self.body(x))",
+        ),
+        r" writes to seen, which is frozen .*: make it a buffer",
+    ),
     "exit when made": (_more("sys.exit()"), r"cannot be made .*: SystemExit \(own_"),
     "exit in forward": (_forward("sys.exit('enough')"), r"fails on inputs .*: SystemExit: enough \(own_"),
     "interrupt of its own": (_forward("raise KeyboardInterrupt"), r"fails .*: KeyboardInterrupt \(own_"),

@@ -21,8 +21,8 @@ from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
 from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
-from federated.run.budget import centralised_training, in_turn, terms_in_turn
 from federated.run.clients.client_half import model_of
+from federated.run.preparing.budget import centralised_training, in_turn, terms_in_turn
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState, load, save
 from tests.conftest import config_of
@@ -72,12 +72,12 @@ def test_local_training_of_one_client_is_a_federation_of_that_client_alone(
 def test_every_client_alone_is_a_federation_of_that_client() -> None:
     """Six clients that take turns, against the engine's loop over one client at a time, from its own model."""
     state, setup = trained(training="local", rounds=5)
-    work = (setup.model, setup.work.loss, setup.inputs, setup.targets, setup.federation.clients)
+    work = (setup.model, setup.worker.work.loss, setup.inputs, setup.targets, setup.federation.clients)
     train = loop_trainer(*work, setup.config.local, setup.config.rounds, setup.config.seed)
     for client in range(6):
         model = setup.initial_parameters
         for done in range(5):
-            if client in in_turn(setup.config, setup.eligible, 3, done):
+            if client in in_turn(setup.config, setup.trainers.eligible, 3, done):
                 model = model + train(model, [client], done).deltas[0]
         assert torch.equal(model, model_of(state, setup, client))
 
@@ -109,7 +109,7 @@ def test_resumed_in_the_middle_is_bit_identical(tmp_path: Path, training: str) -
     save(half, tmp_path / "half.safetensors", {})
     resumed = load(tmp_path / "half.safetensors", {}, torch.device("cpu"))
     finished = train_rounds(resumed, setup, setup.config.rounds)
-    for client in range(len(setup.holders.indices)):
+    for client in range(len(setup.trainers.holders.indices)):
         assert torch.equal(model_of(whole, setup, client), model_of(finished, setup, client))
     assert [m["train/loss"] for _, m in whole.history] == [m["train/loss"] for _, m in finished.history]
 
@@ -172,12 +172,12 @@ def test_an_empty_client_stays_out(training: str) -> None:
 def test_models_of_their_own_are_evaluated_each_on_its_own_examples() -> None:
     state, setup = trained(training="local", holdout={"client": 0.2, "unseen_clients": 2}, clients=6)
     metrics = evaluate(state, setup)
-    module, federation = setup.model.module, setup.federation
+    federation = setup.federation
 
     def predicted(client: int, indices: np.ndarray) -> np.ndarray:
-        setup.model.load(model_of(state, setup, client))
+        module = setup.model.independent_module(model_of(state, setup, client))
         with torch.no_grad():
-            return module.eval()(model_inputs(setup.inputs[indices])).argmax(dim=1).numpy()
+            return module(model_inputs(setup.inputs[indices])).argmax(dim=1).numpy()
 
     truth = federation.examples.targets
     own = [accuracy_score(truth[mine], predicted(k, mine)) for k, mine in enumerate(federation.own_held_out)]
@@ -213,9 +213,9 @@ def test_r2_of_local_training_is_the_mean_over_clients_where_each_has_the_whole_
     federation = setup.federation
     scores = []
     for client in range(4):
-        setup.model.load(model_of(state, setup, client))
+        module = setup.model.independent_module(model_of(state, setup, client))
         with torch.no_grad():
-            outputs = setup.model.module(setup.inputs[federation.test])
+            outputs = module(setup.inputs[federation.test])
         scores.append(r2_score(setup.targets[federation.test], outputs))
     assert evaluate(state, setup)["generalisation/test_r2"] == pytest.approx(np.mean(scores), abs=1e-6)
 
@@ -269,7 +269,7 @@ def test_what_needs_a_server_is_refused_without_one(changes: dict[str, object], 
 
 
 def test_more_models_than_memory_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federated.run.refusals.machine_bytes", lambda: 20_000)
+    monkeypatch.setattr("federated.run.preparing.refusals.machine_bytes", lambda: 20_000)
     with pytest.raises(BadInput, match=r"training: local keeps a model for each of 6 clients, 0\.0 GB"):
         prepare(config_of(training="local"))
     prepare(config_of(training="centralised"))

@@ -7,16 +7,14 @@ its own examples. Neither sends anything, so nothing that a server does or that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from federated.config.training import ANCHORS, TRAINING_KINDS, Anchor
+
 if TYPE_CHECKING:
     from federated.config.run import RunConfig
-
-Anchor = Literal["centralised", "local"]
-
-ANCHORS: tuple[Anchor, ...] = get_args(Anchor)
 
 
 def _named_anchors(value: Any) -> Any:
@@ -54,7 +52,7 @@ _WITHOUT_EFFECT = ("evaluation", "cohort.weighting", "training", "name", *OF_A_S
 
 def check_without_server(config: RunConfig) -> None:
     """Raise ValueError where training without a server is to do what only a server can."""
-    if config.training == "federated":
+    if config.kind.has_server:
         return
     stated = {
         "algorithm": config.algorithm.label() != "fedavg",
@@ -71,9 +69,9 @@ def check_without_server(config: RunConfig) -> None:
             f"training: {config.training} has no server and sends nothing, so {', '.join(found)} would have no "
             "effect; leave it out, or write `anchors: true` beside seeds, which adds such runs to any study"
         )
-    if config.training == "local" and config.evaluation.personalisation is not None:
+    if config.kind.own_models and config.evaluation.personalisation is not None:
         raise ValueError(
-            "training: local gives each client its own model: leave evaluation.personalisation out"
+            f"training: {config.training} gives each client its own model: leave evaluation.personalisation out"
         )
 
 
@@ -82,7 +80,7 @@ def anchor_overrides(anchor: Anchor, arm: Mapping[str, Any]) -> dict[str, Any]:
     kept = {path: value for path, value in arm.items() if has_effect(path)}
     if isinstance(cohort := kept.get("cohort"), Mapping):
         kept["cohort"] = {**cohort, "weighting": "examples"}
-    own = {"evaluation.personalisation": None} if anchor == "local" else {}
+    own = {"evaluation.personalisation": None} if TRAINING_KINDS[anchor].own_models else {}
     weighting = {} if "cohort" in kept else {"cohort.weighting": "examples"}
     return {**kept, **_NEUTRAL, **own, **weighting, "training": anchor}
 

@@ -18,6 +18,7 @@ from federated.config.flat import flat
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
+from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
 from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
     AggregatorChoice,
@@ -96,7 +97,7 @@ class RunConfig(Frozen):
         None, description="The clients' network, for simulated time; null: no simulated time"
     )
     privacy: PrivacyChoice = Field("none", description="What limits how much one client's update can reveal")
-    training: Literal["federated", "centralised", "local"] = Field(
+    training: TrainingName = Field(
         "federated",
         description="federated: through the server; centralised: one model on the examples of all clients; local: each "
         "client alone. `anchors` beside seeds adds the last two to a study",
@@ -130,6 +131,11 @@ class RunConfig(Frozen):
     def _nothing_without_effect(self) -> RunConfig:
         check_without_server(self)
         return self
+
+    @property
+    def kind(self) -> TrainingKind:
+        """What the kind of training decides."""
+        return TRAINING_KINDS[self.training]
 
     def run_key(self) -> str:
         """A short hash of all that changes the training, stable over versions of Python.
@@ -167,7 +173,7 @@ class RunConfig(Frozen):
         exclude = {**_WITHOUT_EFFECT, **fields}
         if self.aggregator.label() == "mean":
             exclude |= {"aggregator": True}
-        if self.training == "federated":
+        if self.kind.has_server:
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}

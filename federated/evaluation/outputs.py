@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def outputs_of(setup: Setup, model: Tensor, indices: np.ndarray) -> Tensor:
     """The outputs [n, outputs] of one model [P] for some examples."""
-    setup.model.load(model)
-    return _forward(setup, lean_forward(setup.model.module.eval()), indices)
+    scratch = setup.model.twin()
+    scratch.load(model)
+    return _forward(setup, lean_forward(scratch.module.eval()), indices)
 
 
 def outputs_of_each(
@@ -32,10 +33,11 @@ def outputs_of_each(
     indices: int64 [n], client after client; sizes: the number of each client's, [K]. Models are used one at a time:
     the cost is in the examples, and different models cannot share computation.
     """
-    forward, ends = lean_forward(setup.model.module.eval()), np.cumsum(sizes)
+    scratch, ends = setup.model.twin(), np.cumsum(sizes)
+    forward = lean_forward(scratch.module.eval())
     parts = []
     for client in np.flatnonzero(sizes).tolist():
-        setup.model.load(model_of(client))
+        scratch.load(model_of(client))
         parts.append(_forward(setup, forward, indices[ends[client] - sizes[client] : ends[client]]))
     return torch.cat(parts)
 

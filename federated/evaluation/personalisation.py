@@ -135,7 +135,7 @@ def _work(setup: Setup) -> LocalWork:
     )
     return LocalWork(
         setup.model,
-        setup.work.loss,
+        setup.worker.work.loss,
         setup.inputs,
         setup.targets,
         setup.federation.clients,

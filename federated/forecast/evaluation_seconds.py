@@ -25,7 +25,7 @@ def evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
     largest for which there is time; the first of all is done twice, as its first time warms up.
     """
     evaluation = setup.config.evaluation.model_copy(update={"personalisation": None})
-    setup = replace(setup, config=setup.config.model_copy(update={"evaluation": evaluation}))
+    setup = setup.with_config(setup.config.model_copy(update={"evaluation": evaluation}))
     times, counts = list[float](), list[int]()
     for most in _EVALUATED:
         part = _part_of(setup, most)
@@ -60,4 +60,5 @@ def _part_of(setup: Setup, most: int) -> Setup:
         own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
         unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
     )
-    return replace(setup, federation=part, config=setup.config.model_copy(update={"evaluation": few}))
+    config = setup.config.model_copy(update={"evaluation": few})
+    return replace(setup, federation=part).with_config(config)

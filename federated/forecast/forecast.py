@@ -133,15 +133,15 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (
-        config.rounds * probed.seconds_of_round(setup.cohort_size, batches)
+        config.rounds * probed.seconds_of_round(setup.trainers.cohort_size, batches)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + segments * cost.segment
         + cost.run
     )
-    sent = config.training == "federated"
-    uplink = probed.uplink.times(setup.cohort_size * config.rounds * runs * sent)
-    downlink = total(downlink_bytes(replace(setup, config=each), probed.downlink) for each in configs)
+    sent = config.kind.has_server
+    uplink = probed.uplink.times(setup.trainers.cohort_size * config.rounds * runs * sent)
+    downlink = total(downlink_bytes(setup.with_config(each), probed.downlink) for each in configs)
     return ArmForecast(
         arm=arm,
         runs=runs,
@@ -156,7 +156,7 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
 
 def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | None:
     """The simulated seconds of a round on the stated network."""
-    config, clients = setup.config, setup.cohort_size
+    config, clients = setup.config, setup.trainers.cohort_size
     if config.network is None:
         return None
     metrics = {

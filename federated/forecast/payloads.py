@@ -89,14 +89,14 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
     """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
     trainable = setup.model.num_trainable
     models_sent = torch.stack(list(models))
-    moving = setup.travelling.of(models_sent[:, :trainable])
+    moving = setup.parts.travelling.of(models_sent[:, :trainable])
     rows = torch.cat([moving, models_sent[:, trainable:]], dim=1).cpu()
-    if Trait.DIFFERENCE in setup.downlink.traits:
+    if Trait.DIFFERENCE in setup.parts.downlink.traits:
         rows = torch.diff(moving.cpu(), dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
-    others = unlike(setup.downlink, rows[-1])
-    of_others = lengths(setup.downlink, others) if len(others) else []
-    return sizes(lengths(setup.downlink, rows), of_others, margin)
+    others = unlike(setup.parts.downlink, rows[-1])
+    of_others = lengths(setup.parts.downlink, others) if len(others) else []
+    return sizes(lengths(setup.parts.downlink, rows), of_others, margin)
 
 
 def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
@@ -104,12 +104,12 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
-    times = setup.cohort_size * setup.config.rounds
+    times = setup.trainers.cohort_size * setup.config.rounds
     heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
-    if Trait.DIFFERENCE not in setup.downlink.traits:
+    if Trait.DIFFERENCE not in setup.parts.downlink.traits:
         return Amount(*(each + heard for each in payload)).times(times)
     size, trainable = setup.model.vector.numel(), setup.model.num_trainable
-    (whole,) = lengths(none(), torch.zeros(1, setup.travelling.num_moving))
+    (whole,) = lengths(none(), torch.zeros(1, setup.parts.travelling.num_moving))
     beside = heard + (lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0)
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.config.rounds, _MOST_REPLAYED)

@@ -66,14 +66,14 @@ def probe(setup: Setup, seconds: float) -> Probe:
     What takes long is measured once: with a model whose steps take seconds, five steps of a client a thread and
     evaluations of a few examples are all.
     """
-    setup = replace(setup, config=_without_dump(setup.config))
+    setup = setup.with_config(_without_dump(setup.config))
     state, watch = initial_state(setup), _Watch()
     costs, diverged = (0.0, 0.0, 0.0), ""
     try:
         few = _warmed_up(setup, state, watch, seconds)
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
-        whole += single.rest / single.clients * setup.cohort_size
+        whole += single.rest / single.clients * setup.trainers.cohort_size
         watch = _Watch()
         costs = (
             _whole_rounds(setup, watch, seconds)
@@ -96,7 +96,7 @@ def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> 
 
     The first rounds warm up: imports, scratch space, the processor's cache.
     """
-    few = min(setup.cohort_size, _FEW_CLIENTS)
+    few = min(setup.trainers.cohort_size, _FEW_CLIENTS)
     least = min(few, threads_of(setup.config.orchestration.threads))
     watch.round(setup, state, least, 1)
     if least == few:
@@ -136,7 +136,7 @@ class _Watch:
 
     def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
-        smaller = replace(setup, cohort_size=clients)
+        smaller = replace(setup, trainers=replace(setup.trainers, cohort_size=clients))
         self.margin = MARGIN if steps is None else MARGIN_OF_SHORT_ROUNDS
         started = time.perf_counter()
         after, report = run_round(
@@ -156,7 +156,7 @@ class _Watch:
 
     def _batches(self, setup: Setup, done: int) -> float:
         """Full batches of the round after `done` rounds."""
-        if setup.config.training != "federated":
+        if not setup.config.kind.has_server:
             return round_batches(setup)
         sizes_of_cohort = setup.federation.sizes[sample_cohort(setup, done)]
         return float(batches_of(setup.config.local, sizes_of_cohort).sum())
@@ -169,9 +169,9 @@ class _Watch:
         """Bytes of a client's update, and of what it sends beside it."""
         trainable = setup.model.num_trainable
         rows = self._updates[-1][:1] if self._updates else setup.initial_parameters[None]
-        moving = setup.travelling.of(rows[:, :trainable])
-        found = lengths(setup.uplink, torch.cat([moving, unlike(setup.uplink, moving[0])]))
-        has_more = setup.model.vector.numel() > trainable or bool(setup.algorithm.client.sends)
+        moving = setup.parts.travelling.of(rows[:, :trainable])
+        found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
+        has_more = setup.model.vector.numel() > trainable or bool(setup.parts.algorithm.client.sends)
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 
@@ -180,8 +180,9 @@ class _Watch:
             if steps is None:
                 return train(setup, state, model, shard)
             terms = replace(terms_of(setup, state, shard), steps=np.full(len(shard), steps))
-            short = setup.algorithm._replace(terms=lambda server, clients, own: terms)
-            return train(replace(setup, algorithm=short), state, model, shard)
+            short = setup.parts.algorithm._replace(terms=lambda server, clients, own: terms)
+            parts = setup.parts._replace(algorithm=short)
+            return train(replace(setup, worker=replace(setup.worker, parts=parts)), state, model, shard)
 
         return limited
 
@@ -197,7 +198,7 @@ def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, f
     state, rounds = initial_state(setup), list[_Timed]()
     started = time.perf_counter()
     while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
-        rounds.append(watch.round(setup, state, setup.cohort_size, None))
+        rounds.append(watch.round(setup, state, setup.trainers.cohort_size, None))
         state = rounds[-1].state
     quick = rounds[1:]  # the first of them sees memory that nobody has touched
     batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))

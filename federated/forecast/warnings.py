@@ -101,11 +101,11 @@ def _of_schedule(config: RunConfig) -> str:
 
 def _of_momentum(setup: Setup) -> str:
     """Momentum, which starts at zero in every round, where no client has a second step in one."""
-    local, training = setup.config.local, setup.config.training
+    local, kind = setup.config.local, setup.config.kind
     longest = longest_of(local)
-    sizes = setup.holders.sizes[setup.holders.sizes > 0].tolist()
+    sizes = setup.trainers.holders.sizes[setup.trainers.holders.sizes > 0].tolist()
     steps = max((longest.num_steps(size, local.batch_size) for size in sizes), default=0)
-    if not local.momentum or training == "centralised" or steps > 1:
+    if not local.momentum or kind.pools_examples or steps > 1:
         return ""
     return (
         f"local.momentum: {local.momentum:g} has no effect: it starts at zero in every round, and each client takes "

@@ -6,7 +6,7 @@ import numpy as np
 
 from federated.config.run import LocalTraining
 from federated.evaluation.sets import evaluated_alone, evaluated_sets
-from federated.run.budget import centralised_training
+from federated.run.preparing.budget import centralised_training
 from federated.run.setup import Setup
 
 
@@ -41,12 +41,12 @@ def evaluation_mb(setup: Setup) -> float:
 def round_batches(setup: Setup) -> float:
     """Full batches of a round, all clients together: the mean over those that hold examples, times those that train.
 
-    Without a server too, where a round spends what one of a federation does in expectation (`federated.run.budget`).
+    Without a server too, where a round spends what one of a federation does in expectation (`run.preparing.budget`).
     """
     config, federation = setup.config, setup.federation
     holding = federation.sizes[federation.sizes > 0]
     cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
-    if config.training == "centralised":
+    if config.kind.pools_examples:
         steps = centralised_training(config, federation.clients, cohort).steps
         return float(np.mean([steps or 0]))
     return float(batches_of(config.local, holding).mean()) * cohort

@@ -66,7 +66,7 @@ def loop_trainer(
 
 def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     """The loop over some clients. seeded: torch's own generator is a function of (seed, round, client)."""
-    model = FlatModel(work.model.module)
+    model = work.model.twin()
     work, masks, schedule = work._replace(model=model), Masks(model.module), work.local.schedule.build()
     objective = _objective(work)
 

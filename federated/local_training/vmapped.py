@@ -17,7 +17,6 @@ from federated.local_training.steps.plan import Plan, gathered, planned
 from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
 from federated.local_training.steps.work import LocalWork, Precision
-from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 
 # How far a gradient may be from autograd's, as a share of its norm: rounding, which is coarse in bfloat16.
@@ -108,7 +107,7 @@ def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: i
 def _batched(work: LocalWork) -> Batched:
     from torch.func import functional_call, grad_and_value, vmap  # imports torch._dynamo: more than a second
 
-    module = FlatModel(work.model.module).module.train()  # its own: functional_call swaps parameters in place
+    module = work.model.twin().module.train()  # its own: functional_call swaps parameters in place
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     sources = Masks(module)
     forward = in_precision(work, partial(functional_call, module))
@@ -161,7 +160,7 @@ def _try_out(work: LocalWork, batched: Batched) -> None:
 
 def _by_autograd(work: LocalWork, inputs: Tensor, targets: Tensor) -> Tensor:
     """The gradient [P] on one client's batch, with nothing dropped."""
-    model = FlatModel(work.model.module)
+    model = work.model.twin()
     Masks(model.module).draw = lambda layer, like: torch.ones_like(like)
     model.train()
     return model.gradient(work.loss(in_precision(work, model.module)(inputs), targets))

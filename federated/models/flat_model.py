@@ -22,7 +22,19 @@ class FlatModel:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = copy.deepcopy(module)
+        self._take(copy.deepcopy(module))
+
+    def twin(self) -> FlatModel:
+        """Another model with a vector, buffers and layers of its own; frozen parameters are the same tensors.
+
+        Scratch space for a thread or an evaluation: however many there are, a frozen trunk is in memory once.
+        """
+        other = FlatModel.__new__(FlatModel)
+        other._take(copied(self.module))
+        return other
+
+    def _take(self, module: nn.Module) -> None:
+        self.module = module
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         if not self.trainable:
             raise ValueError("the model has no parameter that requires a gradient: there is nothing to train")
@@ -50,9 +62,11 @@ class FlatModel:
         parts = torch.autograd.grad(loss, self.trainable, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(-1) for part in parts])
 
-    def independent_module(self) -> nn.Module:
-        """A copy of the module on the CPU, in evaluation mode, whose tensors no longer share one vector."""
-        module = copy.deepcopy(self.module)
+    def independent_module(self, vector: Tensor | None = None) -> nn.Module:
+        """A module with these parameters [P], by default the model's, on the CPU, to evaluate; it shares no tensor."""
+        other = FlatModel(self.module)
+        other.load(self.vector if vector is None else vector)
+        module = other.module
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.data = tensor.data.to("cpu", copy=True)
         return module.eval()
@@ -62,6 +76,12 @@ class FlatModel:
         self.vector.copy_(vector)
         for owner, name, first in self._staying:
             owner._buffers[name] = first.clone()
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a module that shares its frozen parameters, which nothing may write to, and nothing else."""
+    frozen = {id(parameter): parameter for parameter in module.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(module, frozen)
 
 
 def _is_trained(layer: _NormBase) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Purpose, torch_seeded
 from federated.machine.memory import machine_mb
+from federated.models.flat_model import copied
 from federated.user_code.containment import contained
 
 _SHOWN = 5
@@ -90,7 +90,7 @@ def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> 
     """One step forward, as in training and as in evaluation, on a copy; what it returns must be trainable."""
     failed = _failed(name)
     with contained(f"model: {name} cannot be copied", failed):
-        trial = copy.deepcopy(module)
+        trial = copied(module)
     for mode in (True, False):
         what = f"model: {name} fails on inputs {list(sample.shape)}"
         with contained(what, failed, tokens_hint(sample)), torch.enable_grad():

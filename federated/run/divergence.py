@@ -20,7 +20,7 @@ def check_updates(setup: Setup, done: int, deltas: Tensor, clients: Sequence[int
         return
     finite = torch.isfinite(deltas).all(dim=1).cpu()
     if not finite.all():
-        client = setup.holders.names[clients[int((~finite).nonzero()[0])]]
+        client = setup.trainers.holders.names[clients[int((~finite).nonzero()[0])]]
         raise Diverged(
             f"round {done + 1}: the update of client {client} is not finite; {_cure(setup, terms)}"
         )
@@ -40,7 +40,7 @@ def _smaller_steps(setup: Setup) -> str:
     """Which steps may be too large: the clients', and the server's where the algorithm states a rate for it."""
     rates = [f"local.learning_rate (now {setup.config.local.learning_rate})"]
     server = setup.config.algorithm.arguments.get(_SERVER_RATE)
-    if setup.config.training == "federated" and server is not None:
+    if setup.config.kind.has_server and server is not None:
         rates.append(f"{_SERVER_RATE} of algorithm {setup.config.algorithm.name} (now {server})")
     return f"a smaller {' or a smaller '.join(rates)} may help"
 

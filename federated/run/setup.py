@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from data_partitioners import Partition
-from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm
-from federated.algorithms.travelling import Travelling
-from federated.compressors import Compressor
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
@@ -24,68 +18,68 @@ from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
 from federated.models.flat_model import FlatModel
 from federated.models.objective import loss_of
-from federated.privacy import Privacy
-from federated.run.budget import centralised_training
 from federated.run.memory import ALGORITHM, with_server
-from federated.run.parts import in_turn_if_alone, products_of, travelling_of
-from federated.run.refusals import (
-    check_cohort,
-    check_memory,
-    check_no_batch_of_one,
-    check_personalisation,
-    check_stop,
-)
+from federated.run.preparing.parts import parts_of
+from federated.run.preparing.refusals import check_run
+from federated.run.preparing.trainers import Trainers, who_trains
 from federated.run.state import RunState
-from federated.trials import flat_model, tried_model, try_products
+from federated.run.worker import Worker
+from federated.trials import Parts, flat_model, tried_model, try_parts
 from federated.user_code.containment import is_own, own_code_named
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """Everything a run works with, built once from its config. `work.model` is scratch space and is overwritten.
+    """Everything a run works with, built once from its config and never changed.
 
-    holders: the training examples of each holder: of the clients, or in centralised training of one holder of them all.
-    eligible: the holders with at least one training example, which can be sampled into a cohort, int64.
-    cohort_size: number of holders that train in a round; shard_size: number that train at a time. notes: remarks for
-    the user about their own model, in sentences.
+    shard_size: the number of holders that train at a time. notes: remarks for the user about their own model, in
+    sentences.
     """
 
-    config: RunConfig
     federation: Federation
-    holders: Partition
-    eligible: np.ndarray
-    cohort_size: int
+    trainers: Trainers
+    worker: Worker
     shard_size: int
-    initial_parameters: Tensor
-    work: LocalWork
-    travelling: Travelling
-    train: LocalTrainer
-    uplink: Compressor
-    downlink: Compressor
-    privacy: Privacy
-    algorithm: Algorithm
-    aggregator: Aggregator
     notes: tuple[str, ...] = ()
 
     @property
+    def config(self) -> RunConfig:
+        """The config of the run."""
+        return self.worker.config
+
+    @property
+    def parts(self) -> Parts:
+        """What a round does besides local training."""
+        return self.worker.parts
+
+    @property
     def model(self) -> FlatModel:
-        """The model as scratch space: parameters are loaded into it wherever a module is needed."""
-        return self.work.model
+        """The model before the first round."""
+        return self.worker.model
+
+    @property
+    def initial_parameters(self) -> Tensor:
+        """The parameters [P] before the first round."""
+        return self.worker.model.vector
 
     @property
     def inputs(self) -> Tensor:
         """The inputs of all examples, [N, ...]."""
-        return self.work.inputs
+        return self.worker.work.inputs
 
     @property
     def targets(self) -> Tensor:
         """The targets of all examples, [N] or [N, outputs]."""
-        return self.work.targets
+        return self.worker.work.targets
 
     @property
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
-        return self.config.training == "local" or self.travelling.moving is not None
+        return self.trainers.kind.own_models or self.parts.travelling.moving is not None
+
+    def with_config(self, config: RunConfig) -> Setup:
+        """The same setup under another config; nothing is built anew."""
+        return replace(self, worker=replace(self.worker, config=config))
 
 
 def prepare(config: RunConfig) -> Setup:
@@ -101,52 +95,36 @@ def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     check_own_code(config)
     federation = _federation(config)
-    check_cohort(config, federation)
-    check_personalisation(config, federation)
-    clients = Partition(federation.clients, federation.names)
-    taking_part = np.flatnonzero(federation.sizes)
-    cohort_size = min(config.cohort.size_among(len(federation.clients)), len(taking_part))
-    holders, local, eligible = clients, config.local, taking_part
-    if config.training == "centralised":
-        holders = Partition((federation.training,), ("everybody",))
-        local = centralised_training(config, federation.clients, cohort_size)
-        cohort_size, eligible = 1, np.zeros(1, np.int64)
+    trainers = who_trains(config, federation)
+    work = _work(config, federation, trainers, device)
+    tried = tried_model(config, work, federation.examples.num_outputs)
+    parts = parts_of(config, trainers, work.model, device)
+    check_run(config, federation, trainers, work.model, parts, takes_one=tried.takes_one)
+    try_parts(config, parts, work.model.vector[: work.model.num_trainable])
+    worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
+    return Setup(federation, trainers, worker, shard_size(work, config.engine), tried.notes)
+
+
+def _work(config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device) -> LocalWork:
+    """The model and the examples on which the trainers train it."""
+    examples = federation.examples
     inputs, targets = federation.tensors(device)
-    examples, seed = federation.examples, config.seed
-    model, loss = flat_model(config, inputs, examples.num_outputs, device), loss_of(examples.task)
-    work = LocalWork(
-        model, loss, inputs, targets, holders.indices, local, config.rounds, seed, config.engine.precision
+    return LocalWork(
+        flat_model(config, inputs, examples.num_outputs, device),
+        loss_of(examples.task),
+        inputs,
+        targets,
+        trainers.holders.indices,
+        trainers.local,
+        config.rounds,
+        config.seed,
+        config.engine.precision,
     )
-    tried = tried_model(config, work, examples.num_outputs)
-    if not tried.takes_one:
-        check_no_batch_of_one(config, holders, local)
-    algorithm = config.algorithm.build()
-    moves = travelling_of(config, algorithm, model, device)
-    products = products_of(config, algorithm, moves)
-    check_stop(config, federation, own_models=config.training == "local" or moves.moving is not None)
-    taking_turns = len(eligible) if config.training == "local" else cohort_size * config.rounds
-    check_memory(config, products, min(len(eligible), taking_turns), cohort_size, model, moves)
-    try_products(config, products, model.vector[: model.num_trainable])
-    return Setup(
-        config=config,
-        federation=federation,
-        holders=holders,
-        eligible=eligible,
-        cohort_size=cohort_size,
-        shard_size=shard_size(work, config.engine),
-        initial_parameters=model.vector.clone(),
-        work=work,
-        travelling=moves,
-        train=local_trainer(
-            work, config.engine, eligible[:cohort_size].tolist(), threads_of(config.orchestration.threads)
-        ),
-        uplink=products.uplink,
-        downlink=products.downlink,
-        privacy=products.privacy,
-        algorithm=in_turn_if_alone(products.algorithm, config, holders, cohort_size),
-        aggregator=products.aggregator,
-        notes=tried.notes,
-    )
+
+
+def _engine(config: RunConfig, trainers: Trainers, work: LocalWork) -> LocalTrainer:
+    cohort = trainers.eligible[: trainers.cohort_size].tolist()
+    return local_trainer(work, config.engine, cohort, threads_of(config.orchestration.threads))
 
 
 def initial_state(setup: Setup) -> RunState:
@@ -155,7 +133,9 @@ def initial_state(setup: Setup) -> RunState:
     return RunState(
         round=0,
         parameters=parameters,
-        server=with_server({}, ALGORITHM, setup.algorithm.init(parameters[: setup.model.num_trainable])),
+        server=with_server(
+            {}, ALGORITHM, setup.parts.algorithm.init(parameters[: setup.model.num_trainable])
+        ),
     )
 
 

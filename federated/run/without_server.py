@@ -12,9 +12,9 @@ from torch import Tensor
 
 from federated.algorithms.algorithm import Tensors
 from federated.local_training import Updates
-from federated.run.budget import in_turn
 from federated.run.clients.client_half import model_of, own_model
 from federated.run.memory import OWN_MODEL, with_clients
+from federated.run.preparing.budget import in_turn
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     The model of every client that has trained is kept in `clients`, like the residuals of error feedback. So curves
     grow round by round, and a checkpoint holds all that the next round needs. Shards bound the remaining memory.
     """
-    holders = in_turn(setup.config, setup.eligible, setup.cohort_size, state.round)
+    holders = in_turn(setup.config, setup.trainers.eligible, setup.trainers.cohort_size, state.round)
     losses, norms, models = [], [], dict[int, Tensors]()
     parameters = state.parameters
     for start in range(0, len(holders), setup.shard_size):
@@ -48,10 +48,10 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
         losses.append(updates.losses.double().numpy())
         norms.append(torch.linalg.vector_norm(updates.deltas, dim=1).double().numpy(force=True))
         trained = received.add_(updates.deltas)
-        if setup.config.training == "centralised":
-            parameters = trained[0]
-        else:
+        if setup.trainers.kind.own_models:
             models |= {holder: own_model(row.clone()) for holder, row in zip(shard, trained, strict=True)}
+        else:
+            parameters = trained[0]
     clients = with_clients(state.clients, [{OWN_MODEL: models}])
     after = replace(state, round=state.round + 1, parameters=parameters, clients=clients)
     return after, Turn(holders, np.concatenate(losses), np.concatenate(norms))

@@ -128,7 +128,7 @@ class StudyConfig(Frozen):
                 f"base.seed: {self.base.seed} has no effect, as a study runs with its seeds; leave it out, or write "
                 f"seeds: [{self.base.seed}]"
             )
-        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.training == "federated"))
+        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.kind.has_server))
         if self.comparison.baseline not in (None, "best", *arms):
             raise ValueError(
                 f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"

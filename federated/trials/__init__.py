@@ -1,5 +1,6 @@
 """Trials of user code, before any run starts, in every way in which the run will use it."""
 
-from federated.trials.of_run import Products, flat_model, tried_model, try_products
+from federated.trials.of_run import flat_model, tried_model, try_parts
+from federated.trials.parts import Parts
 
-__all__ = ["Products", "flat_model", "tried_model", "try_products"]
+__all__ = ["Parts", "flat_model", "tried_model", "try_parts"]

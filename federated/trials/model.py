@@ -48,9 +48,11 @@ def try_model(
     """
     trial = _Trial(name, work, num_outputs)
     trial.check_made_alike(make())
-    trial.evaluate(work.model, sizes.evaluation)
-    copied = FlatModel(work.model.module)  # as the engines do it, after the first evaluation
+    evaluated = work.model.twin()
+    trial.evaluate(evaluated, sizes.evaluation)
+    copied = evaluated.twin()
     first, second = (trial.trained(copied, sizes.training) for _ in range(2))
+    trial.check_frozen()
     trial.check_same(
         first, second, f"trained twice from the same parameters ends with different ones: {_KEEPS}"
     )
@@ -81,6 +83,7 @@ class _Trial:
     def __init__(self, name: str, work: LocalWork, num_outputs: int) -> None:
         self._name, self._work, self._num_outputs = f"model: {name}", work, num_outputs
         self._start = work.model.vector.clone()
+        self._frozen = [(name, p, p._version) for name, p in _frozen(work.model.module)]
         self.takes_one, self.notes = True, list[str]()
 
     def check_made_alike(self, again: nn.Module) -> None:
@@ -117,6 +120,15 @@ class _Trial:
                 self._step(model, size)
         self._check_names(model)
         return model.vector.clone()
+
+    def check_frozen(self) -> None:
+        """Raise where the model writes to a frozen parameter, which all copies of it share."""
+        for name, parameter, version in self._frozen:
+            if parameter._version != version:
+                raise OwnCodeFailed(
+                    f"{self._name} writes to {name}, which is frozen (requires_grad is False) and therefore one tensor "
+                    "for all copies of the model: make it a buffer, with register_buffer"
+                )
 
     def check_same(self, first: Tensor, second: Tensor, what: str) -> None:
         """Raise where two results that should be the same are not."""
@@ -195,6 +207,10 @@ _DRAWS = (
     "returns something else each time for the same inputs in evaluation mode: it draws random numbers (functional "
     "dropout needs training=self.training) or keeps something from one batch to the next"
 )
+
+
+def _frozen(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, p) for name, p in module.named_parameters() if not p.requires_grad)
 
 
 def _batch(size: int) -> str:

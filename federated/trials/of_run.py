@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm
 from federated.choices.choice import Choice
 from federated.compressors import Compressor
 from federated.config.run import RunConfig
@@ -19,7 +15,6 @@ from federated.machine.torch_settings import torch_kept
 from federated.models import initial_module
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
-from federated.privacy import Privacy
 from federated.trials.functions import (
     try_aggregator,
     try_algorithm,
@@ -28,6 +23,7 @@ from federated.trials.functions import (
     try_schedule,
 )
 from federated.trials.model import Sizes, Tried, check_parameters, try_model
+from federated.trials.parts import Parts
 from federated.user_code.containment import is_own, title
 from federated.user_code.permission import explained
 
@@ -36,16 +32,6 @@ _SAMPLE = 2
 
 _OUTCOMES: dict[tuple[object, ...], Tried | str] = {}
 """What came of the models that this process has tried: what is to be said of one, or why it failed."""
-
-
-class Products(NamedTuple):
-    """The objects built from a run's choices."""
-
-    algorithm: Algorithm
-    uplink: Compressor
-    downlink: Compressor
-    privacy: Privacy
-    aggregator: Aggregator
 
 
 def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torch.device) -> FlatModel:
@@ -80,23 +66,23 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
     return outcome
 
 
-def try_products(config: RunConfig, products: Products, parameters: Tensor) -> None:
+def try_parts(config: RunConfig, parts: Parts, parameters: Tensor) -> None:
     """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
     if is_own(config.local.schedule):
         try_schedule(title(config.local.schedule), config.local.schedule.build, config.rounds)
     if is_own(config.algorithm):
-        try_algorithm(title(config.algorithm), products.algorithm, parameters, [0])
+        try_algorithm(title(config.algorithm), parts.algorithm, parameters, [0])
     ways: tuple[tuple[Choice, Compressor], ...] = (
-        (config.compression.uplink, products.uplink),
-        (config.compression.downlink, products.downlink),
+        (config.compression.uplink, parts.uplink),
+        (config.compression.downlink, parts.downlink),
     )
     for choice, compressor in ways:
         if is_own(choice):
             try_compressor(title(choice), compressor, parameters)
     if is_own(config.privacy):
-        try_privacy(title(config.privacy), products.privacy, parameters)
+        try_privacy(title(config.privacy), parts.privacy, parameters)
     if is_own(config.aggregator):
-        try_aggregator(title(config.aggregator), products.aggregator, parameters)
+        try_aggregator(title(config.aggregator), parts.aggregator, parameters)
 
 
 def _module(config: RunConfig, inputs: Tensor, num_outputs: int) -> nn.Module:

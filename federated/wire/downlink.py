@@ -42,11 +42,13 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
     The whole model is one payload, sent to each client. For differences see `_differences`.
     """
-    send = _differences if Trait.DIFFERENCE in setup.downlink.traits else _whole
+    send = _differences if Trait.DIFFERENCE in setup.parts.downlink.traits else _whole
     model, parcels, remembered = send(setup, state, cohort)
     quality: Metrics = {}
     if setup.config.compression.quality:
-        quality = downlink_distortion(setup.downlink, *_moving(setup, torch.stack([state.parameters, model])))
+        quality = downlink_distortion(
+            setup.parts.downlink, *_moving(setup, torch.stack([state.parameters, model]))
+        )
     if beside := heard_beside(setup, state):
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
     return Broadcast(model, parcels, remembered, quality)
@@ -54,29 +56,29 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
 def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
     """The algorithm's state that clients receive along with the model: 32-bit floats, without loss."""
-    server, names = state.server.get(ALGORITHM, {}), setup.algorithm.client.hears
+    server, names = state.server.get(ALGORITHM, {}), setup.parts.algorithm.client.hears
     return {name: none().encode({}, server[name].reshape(1, -1), ())[0][0] for name in names}
 
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     moving = _moving(setup, state.parameters[None])
-    fresh = setup.downlink.init(*moving.shape)
-    (payload,), _ = setup.downlink.encode(fresh, moving, [numbers])
-    decoded = setup.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
+    fresh = setup.parts.downlink.init(*moving.shape)
+    (payload,), _ = setup.parts.downlink.encode(fresh, moving, [numbers])
+    decoded = setup.parts.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
     return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
 
 
 def _moving(setup: Setup, models: Tensor) -> Tensor:
     """The sent part of models [n, P], running statistics included."""
     trainable = setup.model.num_trainable
-    return torch.cat([setup.travelling.of(models[:, :trainable]), models[:, trainable:]], 1)
+    return torch.cat([setup.parts.travelling.of(models[:, :trainable]), models[:, trainable:]], 1)
 
 
 def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:
     """The model [P] with the received parameters; those that clients keep have the server's values."""
-    trainable, moving = setup.model.num_trainable, setup.travelling.num_moving
-    whole = setup.travelling.back(moved[None, :moving], state.parameters[:trainable])[0]
+    trainable, moving = setup.model.num_trainable, setup.parts.travelling.num_moving
+    whole = setup.parts.travelling.back(moved[None, :moving], state.parameters[:trainable])[0]
     return torch.cat([whole, moved[moving:]])
 
 
@@ -92,7 +94,7 @@ def _differences(
     are sent as 32-bit floats: a quantised variance could become negative.
     """
     trainable = setup.model.num_trainable
-    target = setup.travelling.of(state.parameters[None, :trainable])[0]
+    target = setup.parts.travelling.of(state.parameters[None, :trainable])[0]
     statistics = state.parameters[trainable:]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
@@ -110,7 +112,7 @@ def _differences(
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
     """The downlink's state with this round's payload and the resulting reference."""
-    compressor, size = setup.downlink, target.numel()
+    compressor, size = setup.parts.downlink, target.numel()
     last = {name: value.cpu() for name, value in state.server.get(DOWNLINK, {}).items()}
     if not last:
         nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)

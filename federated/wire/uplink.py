@@ -46,16 +46,18 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
     floats: a clipped or quantised variance could become negative.
     """
     trainable = setup.model.num_trainable
-    moving, clients = setup.travelling.num_moving, updates.client_ids.tolist()
+    moving, clients = setup.parts.travelling.num_moving, updates.client_ids.tolist()
     memory, sending = finished(setup, state, updates)
-    bounded, clipped_clients = setup.travelling.of(updates.deltas[:, :trainable]), 0
-    if setup.privacy.clip is not None:
-        bounded, clipped = setup.privacy.clip(bounded)
+    bounded, clipped_clients = setup.parts.travelling.of(updates.deltas[:, :trainable]), 0
+    if setup.parts.privacy.clip is not None:
+        bounded, clipped = setup.parts.privacy.clip(bounded)
         clipped_clients = int(clipped.sum())
     numbers = Generators(setup.config.seed, Purpose.COMPRESSION, state.round, clients)
-    payloads, remembered = setup.uplink.encode(_remembered(setup, state, clients, moving), bounded, numbers)
-    decoded = setup.uplink.decode(payloads, moving).to("cpu", torch.float32)
-    whole = setup.travelling.back(decoded, decoded.new_zeros(trainable))
+    payloads, remembered = setup.parts.uplink.encode(
+        _remembered(setup, state, clients, moving), bounded, numbers
+    )
+    decoded = setup.parts.uplink.decode(payloads, moving).to("cpu", torch.float32)
+    whole = setup.parts.travelling.back(decoded, decoded.new_zeros(trainable))
     beside = {name: _plain(rows) for name, rows in sending.items()}
     if updates.deltas.shape[1] > trainable:
         statistics = _plain(updates.deltas[:, trainable:])
@@ -90,14 +92,14 @@ def _quality(
     clients: Sequence[int],
 ) -> Distortion:
     """The error of the uplink, and every tenth round the share of it that is bias, where the uplink claims none."""
-    found = distortion(setup.uplink, bounded, decoded, remembered)
-    unbiased = Trait.UNBIASED in setup.uplink.traits and not is_exact(setup.uplink)
+    found = distortion(setup.parts.uplink, bounded, decoded, remembered)
+    unbiased = Trait.UNBIASED in setup.parts.uplink.traits and not is_exact(setup.parts.uplink)
     if state.round % _BIAS_EVERY or not unbiased or not clients:
         return found
     update = bounded[:1]
     again = generator(setup.config.seed, Purpose.COMPRESSION, state.round, clients[0], 1)
-    payloads, _ = setup.uplink.encode(setup.uplink.init(1, update.shape[1]), update, [again])
-    second = setup.uplink.decode(payloads, update.shape[1]).to("cpu", torch.float32)
+    payloads, _ = setup.parts.uplink.encode(setup.parts.uplink.init(1, update.shape[1]), update, [again])
+    second = setup.parts.uplink.decode(payloads, update.shape[1]).to("cpu", torch.float32)
     return {**found, "bias_share": bias_share(update[0].cpu(), decoded[0], second[0])}
 
 
@@ -115,6 +117,6 @@ def _plain(rows: Tensor) -> _Plain:
 
 def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:
     """The compressor's state of these clients, stacked; fresh for clients that have not sent anything yet."""
-    fresh = setup.uplink.init(1, num_parameters)
+    fresh = setup.parts.uplink.init(1, num_parameters)
     of_one = {name: value[0].to(state.parameters.device) for name, value in fresh.items()}
     return rows_of(state.clients, UPLINK, clients, of_one)

@@ -84,7 +84,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "arm_key": run.config.arm_key(),
         "anchor_key": run.config.anchor_key(),
         **code_tag(run.config),
-        **({"anchor": run.config.training} if run.config.training != "federated" else {}),
+        **({} if run.config.kind.has_server else {"anchor": run.config.training}),
         **({} if parent_run_id else {"process": this_process()}),
         **_source_tags(),
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federated.config.anchors import ANCHORS, Anchor
+from federated.config.training import ANCHORS, Anchor
 from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.statistics.paired import LEVEL, Interval, all_the_same, t_interval, within

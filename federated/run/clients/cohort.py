@@ -16,7 +16,7 @@ def sample_cohort(setup: Setup, done: int) -> np.ndarray:
     """
     order = generator(setup.config.seed, Purpose.COHORT, done).permutation(len(setup.federation.clients))
     eligible = order[setup.federation.sizes[order] > 0]
-    return np.sort(eligible[: setup.cohort_size])
+    return np.sort(eligible[: setup.trainers.cohort_size])
 
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:

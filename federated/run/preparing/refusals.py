@@ -1,28 +1,46 @@
-"""Checks that need the data, the clients and the model."""
+"""The refusals of a run that need its data, clients and model, in the order in which a user sees them."""
 
 from __future__ import annotations
 
-from data_partitioners import Partition
-from federated.algorithms.travelling import Travelling
-from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.memory import machine_bytes
 from federated.metrics.names import metric_names
 from federated.models.flat_model import FlatModel
-from federated.trials import Products
+from federated.run.preparing.trainers import Trainers
+from federated.trials import Parts
 from federated.user_code.containment import title
 
 
-def check_cohort(config: RunConfig, federation: Federation) -> None:
+def check_run(
+    config: RunConfig,
+    federation: Federation,
+    trainers: Trainers,
+    model: FlatModel,
+    parts: Parts,
+    *,
+    takes_one: bool,
+) -> None:
+    """Raise BadInput where the config asks for the impossible. takes_one: the model can train on a batch of one."""
+    _check_cohort(config, federation)
+    _check_personalisation(config, federation)
+    if not takes_one:
+        _check_no_batch_of_one(config, trainers)
+    _check_stop(
+        config, federation, own_models=trainers.kind.own_models or parts.travelling.moving is not None
+    )
+    _check_memory(config, trainers, parts, model)
+
+
+def _check_cohort(config: RunConfig, federation: Federation) -> None:
     """Raise BadInput where a cohort would be larger than the federation."""
     size, available = config.cohort.size, len(federation.clients)
     if size is not None and size > available:
         raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
 
 
-def check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -> None:
+def _check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -> None:
     """Raise BadInput where the rule watches a metric that is not measured. own_models: unseen clients have none."""
     sets = federation.held_out_sets()
     sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
@@ -33,7 +51,7 @@ def check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -
         )
 
 
-def check_personalisation(config: RunConfig, federation: Federation) -> None:
+def _check_personalisation(config: RunConfig, federation: Federation) -> None:
     """Raise BadInput where fine-tuned models have nothing to be evaluated on."""
     if config.evaluation.personalisation is not None and not any(map(len, federation.own_held_out)):
         raise BadInput(
@@ -42,36 +60,29 @@ def check_personalisation(config: RunConfig, federation: Federation) -> None:
         )
 
 
-def check_memory(
-    config: RunConfig,
-    products: Products,
-    num_clients: int,
-    cohort_size: int,
-    model: FlatModel,
-    moves: Travelling,
-) -> None:
+def _check_memory(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatModel) -> None:
     """Raise BadInput where the memory of all participating clients would fill half of the machine's memory.
 
     Or where an aggregator that sees the whole cohort would, which works on a copy.
     """
     up, algorithm = config.compression.uplink.label(), config.algorithm.label()
+    num_clients, cohort_size, moves = trainers.most_in(config.rounds), trainers.cohort_size, parts.travelling
+    remembered = parts.algorithm.client.init(1, model.num_trainable)
     each = {
-        f"compression.uplink: {up} keeps what it remembers": products.uplink.init(1, moves.num_moving),
-        f"algorithm: {algorithm} keeps what it remembers": products.algorithm.client.init(
-            1, model.num_trainable
-        ),
+        f"compression.uplink: {up} keeps what it remembers": parts.uplink.init(1, moves.num_moving),
+        f"algorithm: {algorithm} keeps what it remembers": remembered,
         f"algorithm: {algorithm} keeps a part of the model": {"parameters": model.vector[moves.staying]},
     }
     instead = "use fewer clients or a smaller model"
-    if config.training == "local":
-        each = {"training: local keeps a model": {"parameters": model.vector}}
+    if trainers.kind.own_models:
+        each = {f"training: {config.training} keeps a model": {"parameters": model.vector}}
         instead += ", or anchors: [centralised]"
     sizes = {
         what: num_clients * sum(t.numel() * t.element_size() for t in rows.values())
         for what, rows in each.items()
     }
     clients = dict.fromkeys(sizes, num_clients)
-    if not products.aggregator.linear:
+    if not parts.aggregator.linear:
         at_once = f"aggregator: {config.aggregator.label()} sees an update and a copy of it"
         clients[at_once] = cohort_size
         sizes[at_once] = 2 * cohort_size * model.vector.numel() * model.vector.element_size()
@@ -84,8 +95,9 @@ def check_memory(
         )
 
 
-def check_no_batch_of_one(config: RunConfig, holders: Partition, local: LocalTraining) -> None:
+def _check_no_batch_of_one(config: RunConfig, trainers: Trainers) -> None:
     """Raise OwnCodeFailed where a client would have to train on a single example and the model cannot."""
+    holders, local = trainers.holders, trainers.local
     for name, size in zip(holders.names, holders.sizes.tolist(), strict=True):
         if size and 1 in (size, size % (local.batch_size or size), local.batch_size):
             raise OwnCodeFailed(

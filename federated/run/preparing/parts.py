@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from data_partitioners import Partition
 from federated.algorithms import Algorithm
 from federated.algorithms.travelling import Travelling, travelling
 from federated.choices.choice import Choice
@@ -13,11 +12,26 @@ from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.models.flat_model import FlatModel
-from federated.run.budget import terms_in_turn
-from federated.trials import Products
+from federated.run.preparing.budget import terms_in_turn
+from federated.run.preparing.trainers import Trainers
+from federated.trials import Parts
 
 
-def travelling_of(
+def parts_of(config: RunConfig, trainers: Trainers, model: FlatModel, device: torch.device) -> Parts:
+    """The parts that the choices build. Raises BadInput where one does not suit the model."""
+    algorithm = config.algorithm.build()
+    moves = _travelling(config, algorithm, model, device)
+    return Parts(
+        algorithm=_in_turn_if_alone(algorithm, config, trainers),
+        aggregator=config.aggregator.build(),
+        privacy=config.privacy.build(),
+        uplink=_fitted("uplink", config.compression.uplink, moves.layout),
+        downlink=_fitted("downlink", config.compression.downlink, moves.layout),
+        travelling=moves,
+    )
+
+
+def _travelling(
     config: RunConfig, algorithm: Algorithm, model: FlatModel, device: torch.device
 ) -> Travelling:
     """The split of the model into sent and kept parameters. Raises BadInput where it does not suit the algorithm."""
@@ -27,17 +41,6 @@ def travelling_of(
         raise
     except ValueError as error:
         raise BadInput(f"algorithm: {config.algorithm.label()}: {error}") from error
-
-
-def products_of(config: RunConfig, algorithm: Algorithm, moves: Travelling) -> Products:
-    """The objects that the choices build. Raises BadInput."""
-    return Products(
-        algorithm,
-        _fitted("uplink", config.compression.uplink, moves.layout),
-        _fitted("downlink", config.compression.downlink, moves.layout),
-        config.privacy.build(),
-        config.aggregator.build(),
-    )
 
 
 def _fitted(way: str, choice: Choice, layout: Layout) -> Compressor:
@@ -51,12 +54,9 @@ def _fitted(way: str, choice: Choice, layout: Layout) -> Compressor:
         raise BadInput(f"compression.{way}: {choice.label()}: {error}") from error
 
 
-def in_turn_if_alone(
-    algorithm: Algorithm, config: RunConfig, holders: Partition, cohort_size: int
-) -> Algorithm:
-    """The algorithm; for local training with the terms of `terms_in_turn`, as the clients' turns may be shortened."""
-    if config.training != "local":
+def _in_turn_if_alone(algorithm: Algorithm, config: RunConfig, trainers: Trainers) -> Algorithm:
+    """The algorithm; for clients with own models, whose turns may be shortened, with the terms of `terms_in_turn`."""
+    if not trainers.kind.own_models:
         return algorithm
-    return algorithm._replace(
-        terms=lambda state, turn, own: terms_in_turn(config, holders.indices, cohort_size, turn)
-    )
+    held, size = trainers.holders.indices, trainers.cohort_size
+    return algorithm._replace(terms=lambda state, turn, own: terms_in_turn(config, held, size, turn))

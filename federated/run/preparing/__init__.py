@@ -1,0 +1,1 @@
+"""The steps of preparing a run: trainers and their budget, parts, refusals."""

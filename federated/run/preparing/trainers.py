@@ -1,0 +1,47 @@
+"""The trainers of a run: the holders of examples, how many train in a round, and with which options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_partitioners import Partition
+from federated.config.local import LocalTraining
+from federated.config.run import RunConfig
+from federated.config.training import TrainingKind
+from federated.federation.federation import Federation
+from federated.run.preparing.budget import centralised_training
+
+
+@dataclass(frozen=True, eq=False)
+class Trainers:
+    """The holders of training examples and their part in a round.
+
+    holders: the training examples of each: of the clients, or of one holder of them all.
+    eligible: the holders with at least one training example, int64; cohort_size: the number that train in a round.
+    local: what each does in a round.
+    """
+
+    kind: TrainingKind
+    holders: Partition
+    eligible: np.ndarray
+    cohort_size: int
+    local: LocalTraining
+
+    def most_in(self, rounds: int) -> int:
+        """The most holders that can have trained after so many rounds; with own models all of them take turns."""
+        every = len(self.eligible)
+        return every if self.kind.own_models else min(every, self.cohort_size * rounds)
+
+
+def who_trains(config: RunConfig, federation: Federation) -> Trainers:
+    """The trainers of a run: its clients, or one holder of all their examples with a budget like theirs."""
+    eligible = np.flatnonzero(federation.sizes)
+    size = min(config.cohort.size_among(len(federation.clients)), len(eligible))
+    if config.kind.pools_examples:
+        everybody = Partition((federation.training,), ("everybody",))
+        local = centralised_training(config, federation.clients, size)
+        return Trainers(config.kind, everybody, np.zeros(1, np.int64), 1, local)
+    clients = Partition(federation.clients, federation.names)
+    return Trainers(config.kind, clients, eligible, size, config.local)

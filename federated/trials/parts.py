@@ -1,0 +1,22 @@
+"""The parts of a run, built from its choices and fitted to its model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from federated.aggregators import Aggregator
+from federated.algorithms import Algorithm
+from federated.algorithms.travelling import Travelling
+from federated.compressors import Compressor
+from federated.privacy import Privacy
+
+
+class Parts(NamedTuple):
+    """What a round does besides local training. travelling: which parameters are sent, and which a client keeps."""
+
+    algorithm: Algorithm
+    aggregator: Aggregator
+    privacy: Privacy
+    uplink: Compressor
+    downlink: Compressor
+    travelling: Travelling
