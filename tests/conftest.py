@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from federated.compressors import CohortState, Compressor
 from federated.config.run import LocalTraining, RunConfig
-from federated.examples.examples import Task
 from federated.extension_points.kinds import COMPRESSOR
 from federated.local_training.steps.work import LocalWork, Precision
+from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
-from federated.models.objective import loss_of
 
 # Each test process keeps to one core, and so do its children. Two threads inside one product, beside another busy
 # process, wait for each other more than they work.
@@ -82,7 +81,7 @@ def local_work() -> Callable[..., LocalWork]:
 
     def make(
         model: nn.Module | str,
-        task: Task = "classification",
+        task: str = "classification",
         dtype: torch.dtype = torch.float64,
         shape: tuple[int, ...] = (4,),
         sizes: tuple[int, ...] = (7, 1, 12, 5, 1, 30),
@@ -103,7 +102,7 @@ def local_work() -> Callable[..., LocalWork]:
                 nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1)
         flat = FlatModel(module.to(dtype))
         return LocalWork(
-            flat, loss_of(task), inputs, targets, clients, LocalTraining(**local), 10, 3, precision
+            flat, TASKS[task].loss, inputs, targets, clients, LocalTraining(**local), 10, 3, precision
         )
 
     return make

@@ -9,6 +9,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import divergences, generalisation
 from federated.evaluation.sets import evaluated_sets
 from federated.metrics.names import higher_is_better, metric_names
+from federated.metrics.tasks import CLASSIFICATION
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.run.setup import Setup, initial_state, prepare
 
@@ -56,8 +57,8 @@ def test_the_training_sample_is_training_examples_client_by_client_and_drawn_by_
 def test_gaps_and_distribution_agree_with_pooled_metrics_and_the_table(content: dict[str, object]) -> None:
     setup = setup_of(content)
     state, task = initial_state(setup), setup.federation.examples.task
-    name = "accuracy" if task == "classification" else "mse"
-    sign = 1 if task == "classification" else -1
+    name = "accuracy" if task == CLASSIFICATION else "mse"
+    sign = 1 if task == CLASSIFICATION else -1
     measured = {
         metric.removeprefix("generalisation/"): value for metric, value in evaluate(state, setup).items()
     }
@@ -143,6 +144,6 @@ def test_which_way_is_better(metric: str, better: bool) -> None:
 
 
 def test_without_held_out_clients_there_are_no_gaps_to_watch() -> None:
-    assert not [name for name in metric_names("classification", {"test": 9}) if name.endswith("gap")]
-    both = metric_names("classification", {"test": 9, "client": 5, "unseen": 5})
+    assert not [name for name in metric_names(CLASSIFICATION, {"test": 9}) if name.endswith("gap")]
+    both = metric_names(CLASSIFICATION, {"test": 9, "client": 5, "unseen": 5})
     assert {"generalisation/out_of_sample_gap", "generalisation/participation_gap"} <= {*both}

@@ -243,7 +243,7 @@ def test_float_labels_of_arrays_are_said(tmp_path: Path) -> None:
     inputs, labels = np.ones((60, 2)), np.arange(60.0) % 3
     np.savez(tmp_path / "a.npz", inputs=inputs, targets=labels)
     found = DATASETS["arrays"](tmp_path / "a.npz")()
-    assert found.task == "regression"
+    assert found.task.name == "regression"
     assert "only 3 different whole numbers (0 to 2), read as regression" in found.reading.warnings[0]
     assert DATASETS["arrays"](tmp_path / "a.npz", task="regression")().reading.warnings == ()
     own = as_examples((inputs, labels), "my.module:load").reading.warnings

@@ -115,10 +115,10 @@ def test_targets_are_class_numbers_or_floats(load: Callable[[], Examples]) -> No
     examples = load()
     assert examples.targets.flags.writeable  # else torch.from_numpy warns
     if examples.classes is None:
-        assert examples.task == "regression"
+        assert examples.task.name == "regression"
         assert examples.targets.dtype == np.float32
     else:
-        assert examples.task == "classification"
+        assert examples.task.name == "classification"
         assert examples.targets.dtype == np.int64
         assert set(examples.targets) == set(range(examples.num_outputs))
 

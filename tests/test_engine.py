@@ -24,9 +24,9 @@ from federated.local_training.steps.side_by_side import dealt, side_by_side
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
 from federated.machine import cores
+from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
-from federated.models.objective import loss_of
 
 SIZES = (7, 1, 12, 5, 1, 30, 12, 2)
 COHORT = [3, 5, 0, 1, 2, 7, 4, 6]
@@ -43,7 +43,7 @@ def _work(
         y = torch.from_numpy(numbers.standard_normal((total, outputs) if outputs > 1 else total)).to(dtype)
     clients = np.split(numbers.permutation(total), np.cumsum(sizes)[:-1])
     model = FlatModel(module.to(dtype))
-    return LocalWork(model, loss_of(task), x, y, clients, LocalTraining(**local), rounds, 3)
+    return LocalWork(model, TASKS[task].loss, x, y, clients, LocalTraining(**local), rounds, 3)
 
 
 def _start(work):

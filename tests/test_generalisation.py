@@ -29,11 +29,11 @@ from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import out_of_sample_gap, participation_gap
 from federated.metrics.measures import (
     distribution,
-    example_measures,
     gini,
     grouped_means,
     grouped_r2,
 )
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION
 from federated.report.figures.clients.client_pictures import class_picture
 
 SIZES = np.array([3, 0, 40, 1, 16])
@@ -53,7 +53,7 @@ def by_client(values: np.ndarray) -> list[np.ndarray]:
 
 def test_grouping_gives_what_scikit_learn_gives_client_by_client() -> None:
     outputs, targets = scores()
-    measured = example_measures(outputs, targets, "classification")
+    measured = CLASSIFICATION.each(outputs, targets)
     accuracy, loss = (grouped_means(measured[name], SIZES) for name in ("accuracy", "loss"))
     parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
     for at, (mine, true) in enumerate(parts):
@@ -69,7 +69,7 @@ def test_grouping_gives_what_scikit_learn_gives_client_by_client() -> None:
 def test_regression_is_grouped_as_scikit_learn_measures_it() -> None:
     outputs, _ = scores(classes=2)
     targets = outputs + scores(classes=2)[0].flip(0)
-    measured = example_measures(outputs, targets, "regression")
+    measured = REGRESSION.each(outputs, targets)
     mae, r2 = grouped_means(measured["mae"], SIZES), grouped_r2(outputs.numpy(), targets.numpy(), SIZES)
     parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
     for at, (mine, true) in enumerate(parts):
@@ -169,12 +169,12 @@ def test_a_confusion_of_many_classes_needs_no_square_of_them() -> None:
     assert macro_f1(found) == pytest.approx((4 / 6 + 8 / 9 + 0) / 3)
     assert class_accuracy(found)[[0, 3, classes - 1]] == pytest.approx([2 / 3, 1, 0])
     names = tuple(f"c{at}" for at in range(classes))
-    table = Generalisation("classification", {}, {}, names, found, None).classes_table()
+    table = Generalisation(CLASSIFICATION, {}, {}, names, found, None).classes_table()
     assert set(table) == {"class", "test_examples", "accuracy", "taken for"}
     assert [table["taken for"][at] for at in (0, 1, classes - 1)] == ['{"c0": 2, "c3": 1}', "{}", '{"c0": 1}']
     assert table["test_examples"][:4] == [3, 0, 0, 4]
     picture = class_picture(
-        Generalisation("classification", {}, {}, names, found, Reliability(*[np.array([1.0])] * 3))
+        Generalisation(CLASSIFICATION, {}, {}, names, found, Reliability(*[np.array([1.0])] * 3))
     )
     assert picture is not None
     assert not picture.axes[0].images

@@ -19,9 +19,9 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.work import LocalWork
+from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
-from federated.models.objective import loss_of
 
 COHORT = [3, 5, 0, 1, 2, 4]
 SIZES = (7, 1, 12, 5, 100, 9)
@@ -95,7 +95,7 @@ def _work(make, shape, dtype=torch.float64, task="classification", **local):
         y = torch.from_numpy(numbers.standard_normal((sum(SIZES), 3))).to(dtype)
     clients = np.split(numbers.permutation(sum(SIZES)), np.cumsum(SIZES)[:-1])
     options = LocalTraining(**{"batch_size": 4, "learning_rate": 0.02, **local})
-    return LocalWork(FlatModel(make().to(dtype)), loss_of(task), x, y, clients, options, 10, 3)
+    return LocalWork(FlatModel(make().to(dtype)), TASKS[task].loss, x, y, clients, options, 10, 3)
 
 
 def _im2col(work, threads=1):

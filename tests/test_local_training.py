@@ -10,9 +10,9 @@ from federated.config.run import LocalTraining
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.batches import epoch_orders
+from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
-from federated.models.objective import loss_of
 
 SEED = 3
 
@@ -27,7 +27,9 @@ def _federation(seed=0, sizes=(7, 12, 5), inputs=4, classes=3, dtype=torch.float
 
 
 def _trainer(model, x, y, clients, rounds=10, **local):
-    return loop_trainer(model, loss_of("classification"), x, y, clients, LocalTraining(**local), rounds, SEED)
+    return loop_trainer(
+        model, TASKS["classification"].loss, x, y, clients, LocalTraining(**local), rounds, SEED
+    )
 
 
 def _by_torch_optim(module, x, y, held, local, rate, done, client):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from federated.examples.conversion import examples_of_arrays
-from federated.examples.examples import Examples, Task, bad_data
+from federated.examples.examples import Examples, bad_data
+from federated.metrics.tasks import TaskName, targets_of
 
 _OPTIONAL = ("client_ids", "test", "classes")
 
@@ -21,7 +22,7 @@ def arrays(
     inputs: str = "inputs",
     targets: str = "targets",
     client_ids: str | None = None,
-    task: Task | None = None,
+    task: TaskName | None = None,
 ) -> Callable[[], Examples]:
     """The arrays of an .npz file, as `numpy.savez` writes it.
 
@@ -46,7 +47,8 @@ def arrays(
                     raise bad_data("arrays", f"there is no array {name!r} in {path.name}; it has: {has}")
             implied = {name: name for name in _OPTIONAL if name in archive.files}
             found = {field: _member(archive, name, path) for field, name in (implied | stated).items()}
-        return examples_of_arrays("arrays", **found, task=task, source=str(path))
+        examples = examples_of_arrays("arrays", **found, task=targets_of(task), source=str(path))
+        return examples.as_stated(task)
 
     return load
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
-from federated.examples.examples import Examples, Task, bad_data
+from federated.examples.examples import Examples, bad_data
 from federated.examples.tables.frame import examples_of_frame
 from federated.examples.tables.roles import Roles
+from federated.metrics.tasks import TaskName, targets_of
 
 ADDED_LATER: dict[str, Any] = {
     "missing_values": [],
@@ -31,7 +32,7 @@ def table(
     path: Path,
     target: str,
     client: str | None = None,
-    task: Task | None = None,
+    task: TaskName | None = None,
     numeric: tuple[str, ...] | None = None,
     categorical: tuple[str, ...] | None = None,
     drop: tuple[str, ...] = (),
@@ -71,7 +72,7 @@ def table(
     """
     if not path.is_file():
         raise ValueError(f"path {path} is not a file; a CSV or Parquet file is needed")
-    roles = Roles(target, client, task, numeric, categorical, drop, missing)
+    roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing)
     form = CsvFormat(separator, tuple(map(str, missing_values)), decimal, thousands, encoding, header, names)
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     if is_parquet and (stated := form.stated()):
@@ -79,9 +80,10 @@ def table(
 
     def load() -> Examples:
         if is_parquet:
-            return examples_of_frame(_parquet(path), roles, "table", path.name, str(path))
+            return examples_of_frame(_parquet(path), roles, "table", path.name, str(path)).as_stated(task)
         frame, written, notes = _csv(path, form, roles)
-        return examples_of_frame(frame, roles, "table", path.name, str(path), written, notes, form.marks)
+        examples = examples_of_frame(frame, roles, "table", path.name, str(path), written, notes, form.marks)
+        return examples.as_stated(task)
 
     return load
 

@@ -13,21 +13,17 @@ from torch import Tensor
 from federated.evaluation.outputs import outputs_of, outputs_of_each
 from federated.evaluation.personalisation import personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, evaluated_alone, evaluated_sets, resampling
-from federated.examples.examples import Task
 from federated.foundation.errors import Diverged
 from federated.metrics import Metrics
-from federated.metrics.calibration import confusion, macro_f1
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.measures import (
-    HEADLINE,
     are_finite,
     distribution,
-    example_measures,
     grouped_means,
-    grouped_r2,
     grouped_sums,
 )
-from federated.metrics.names import GAPS, gap_sign, higher_is_better
+from federated.metrics.names import GAPS, higher_is_better
+from federated.metrics.tasks import Task
 from federated.run.clients.client_half import model_of
 from federated.run.state import RunState
 
@@ -40,24 +36,23 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     task, metrics = setup.federation.examples.task, Metrics()
     sums: dict[str, ClientSums] = {}
     for name, part, outputs, targets in evaluated(state, setup):
-        examples = example_measures(outputs, targets, task)
+        examples = task.each(outputs, targets)
         pooled = _pooled(examples, outputs, targets, task)
         metrics |= {f"{name}_{measure}": value for measure, value in pooled.items()}
         if part.sizes is not None:
-            headline = examples[HEADLINE[task]]
+            headline = examples[task.headline]
             sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
             if name != "training":
-                metrics |= _over_clients(name, HEADLINE[task], grouped_means(headline, part.sizes))
+                metrics |= _over_clients(name, task.headline, grouped_means(headline, part.sizes))
         del outputs
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":
         found = personalised(state, setup)
         more = personalisation_metrics(found, task, resampling(setup.config.seed))
         metrics |= {name.removeprefix("generalisation/"): value for name, value in more.items()}
-    sign = gap_sign(task)
     for gap, (inner, outer) in GAPS.items():
         if inner in sums and outer in sums:
-            metrics[gap] = sign * (sums[inner].mean() - sums[outer].mean())
+            metrics[gap] = task.sign * (sums[inner].mean() - sums[outer].mean())
     return {f"generalisation/{name}": value for name, value in metrics.items()}
 
 
@@ -87,21 +82,11 @@ def _over_clients(name: str, measure: str, values: np.ndarray) -> Metrics:
 
 
 def measures(outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
-    """The quality of outputs [N, outputs] against targets [N] or [N, outputs].
-
-    Classification: loss (mean cross-entropy, nats), accuracy, macro_f1 (over the classes that occur in
-    targets or predictions; 0 for one that is never predicted). Regression: mse, mae, r2 (averaged over outputs;
-    left out below 2 examples, where it is undefined).
-    """
-    return _pooled(example_measures(outputs, targets, task), outputs, targets, task)
+    """The quality of outputs [N, outputs] against targets [N] or [N, outputs], by the measures of the task."""
+    return _pooled(task.each(outputs, targets), outputs, targets, task)
 
 
 def _pooled(examples: dict[str, np.ndarray], outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
     """The same as `measures`, from measures of each example; scikit-learn's checks would take milliseconds."""
     means = {measure: float(values.mean()) for measure, values in examples.items()}
-    if task == "classification":
-        return {**means, "macro_f1": macro_f1(confusion(outputs, targets))}
-    if len(outputs) < 2:
-        return means
-    true = targets.reshape(outputs.shape).double().numpy()
-    return {**means, "r2": float(grouped_r2(outputs.double().numpy(), true, np.array([len(true)]))[0])}
+    return {**means, **task.whole(outputs, targets)}

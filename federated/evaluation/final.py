@@ -11,7 +11,6 @@ from torch import Tensor
 from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, resampling
-from federated.examples.examples import Task
 from federated.federation.count_columns import count_columns
 from federated.federation.federation import Federation
 from federated.metrics import Metrics
@@ -19,13 +18,10 @@ from federated.metrics.calibration import Confusion, Reliability, class_accuracy
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.metrics.measures import (
-    HEADLINE,
-    example_measures,
     grouped_means,
-    grouped_r2,
     grouped_sums,
 )
-from federated.metrics.names import gap_sign
+from federated.metrics.tasks import Task
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
 class Generalisation:
     """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
 
-    confusion: of the central test set, and its reliability; None for regression.
+    confusion: of the central test set, and its reliability; None without classes.
     personalised: the gain of each participating client from fine-tuning, where the config asks for it.
     """
 
@@ -72,22 +68,23 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
     clients: list[dict[str, list[Any]]] = []
     counts, table = None, None
     for name, part, outputs, targets in evaluated(state, setup):
-        if name == "test" and task == "classification":
-            counts, table = confusion(outputs, targets), reliability(outputs, targets)
+        if name == "test" and task.scores is not None:
+            scores = task.scores(outputs)
+            counts, table = confusion(scores, targets), reliability(scores, targets)
         if part.sizes is not None:
-            headline = example_measures(outputs, targets, task)[HEADLINE[task]]
+            headline = task.each(outputs, targets)[task.headline]
             sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, outputs, targets, federation))
         del outputs
-    metrics = _intervals(sums, gap_sign(task), setup.config.seed)
+    metrics = _intervals(sums, task.sign, setup.config.seed)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
     fine_tuned = personalised(state, setup) if setup.config.evaluation.personalisation else None
     if fine_tuned is not None:
         metrics |= personalisation_metrics(fine_tuned, task, resampling(setup.config.seed))
-        rows |= _fine_tuned_columns(fine_tuned, HEADLINE[task], len(rows["client"]))
+        rows |= _fine_tuned_columns(fine_tuned, task.headline, len(rows["client"]))
     return Generalisation(
         task=task,
         metrics=metrics,
@@ -116,14 +113,12 @@ def clients_table(
     """
     assert part.sizes is not None
     examples, takes_part = federation.examples, name == "client"
+    task = examples.task
     held = federation.clients if takes_part else federation.unseen
     measured = {
-        measure: grouped_means(values, part.sizes)
-        for measure, values in example_measures(outputs, targets, examples.task).items()
+        measure: grouped_means(values, part.sizes) for measure, values in task.each(outputs, targets).items()
     }
-    if examples.task == "regression":
-        true = targets.reshape(outputs.shape).double().numpy()
-        measured["r2"] = grouped_r2(outputs.double().numpy(), true, part.sizes)
+    measured |= task.by_client(outputs, targets, part.sizes)
     divergence = np.full(len(held), np.nan)
     if examples.classes is not None:
         divergence = divergences(held, federation.training, examples.targets, len(examples.classes))

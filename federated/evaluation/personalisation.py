@@ -16,7 +16,6 @@ from torch import Tensor
 
 from federated.config.local import LocalTraining
 from federated.evaluation.outputs import outputs_of, outputs_of_each
-from federated.examples.examples import Task
 from federated.foundation.errors import Diverged
 from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
@@ -25,12 +24,11 @@ from federated.machine.cores import threads_of
 from federated.metrics import Metrics
 from federated.metrics.gaps import mean_over_clients
 from federated.metrics.measures import (
-    HEADLINE,
     are_finite,
     distribution,
-    example_measures,
     grouped_means,
 )
+from federated.metrics.tasks import Task
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -69,18 +67,16 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
             "evaluation.personalisation: the outputs of a fine-tuned model are not finite; "
             "a smaller evaluation.personalisation.learning_rate may help"
         )
-    before, after = (
-        grouped_means(example_measures(out.cpu(), targets, task)[HEADLINE[task]], sizes) for out in outputs
-    )
-    return Personalised(before, after, after - before if task == "classification" else before - after, sizes)
+    before, after = (grouped_means(task.each(out.cpu(), targets)[task.headline], sizes) for out in outputs)
+    return Personalised(before, after, after - before if task.sign > 0 else before - after, sizes)
 
 
 def personalisation_metrics(found: Personalised, task: Task, numbers: np.random.Generator) -> Metrics:
     """`generalisation/personalis...`: the fine-tuned models, the gain with its interval, and the share that gains."""
-    name = HEADLINE[task]
+    name = task.headline
     some = found.sizes > 0
     gains, sizes = found.gains[some], found.sizes[some]
-    spread = distribution(found.after, higher_is_better=task == "classification")
+    spread = distribution(found.after, higher_is_better=task.sign > 0)
     gained = distribution(gains, higher_is_better=True)
     gain = mean_over_clients(gains, numbers)
     return {

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from federated.examples.client_ids import as_client_ids
-from federated.examples.examples import Complaint, Examples, Task, bad_data
+from federated.examples.examples import Complaint, Examples, bad_data
 from federated.examples.plain_arrays import as_float32, owned, plain_array
 from federated.examples.reading import Reading, said
 from federated.examples.tables.codes_of_missing import suspicion_of_codes
 from federated.examples.target_suspicions import near_classes, suspicions_of_regression
 from federated.examples.targets import refuse_dates
 from federated.foundation.texts import quoted
+from federated.metrics.tasks import Targets
 
 
 def examples_of_arrays(
@@ -30,7 +31,7 @@ def examples_of_arrays(
     client_ids: Any = None,
     test: Any = None,
     classes: Any = None,
-    task: Task | None = None,
+    task: Targets | None = None,
     source: str = "",
 ) -> Examples:
     """Examples of numpy arrays, torch tensors, lists or pandas columns. Raises BadInput.
@@ -56,7 +57,7 @@ def examples_of_arrays(
 
 
 def target_warnings(
-    targets: np.ndarray, classes: tuple[str, ...] | None, task: Task | None = None, options: bool = False
+    targets: np.ndarray, classes: tuple[str, ...] | None, task: Targets | None = None, options: bool = False
 ) -> tuple[str, ...]:
     """Warnings about likely mistakes in targets.
 
@@ -97,7 +98,7 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
 
 
 def as_targets(
-    values: Any, bad: Complaint, classes: Any = None, task: Task | None = None
+    values: Any, bad: Complaint, classes: Any = None, task: Targets | None = None
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """(int64 [N], names of the classes), or (float32 [N] or [N, outputs], None) for regression."""
     array = plain_array("targets", values, bad)
@@ -119,7 +120,7 @@ def _class_names(classes: Any, bad: Complaint) -> tuple[str, ...]:
 
 
 def _class_numbers(
-    array: np.ndarray, classes: tuple[str, ...] | None, bad: Complaint, task: Task | None
+    array: np.ndarray, classes: tuple[str, ...] | None, bad: Complaint, task: Targets | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if array.ndim != 1:
         raise bad(f"class targets must be [N], got {list(array.shape)}; of one-hot targets take the argmax")

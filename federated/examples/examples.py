@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ import pandas as pd
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import MOST_COMPLAINTS
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
 
-Task = Literal["classification", "regression"]
 T = TypeVar("T")
 
 
@@ -35,6 +35,7 @@ class Examples:
     source: where the data came from (a path, a URL, "scikit-learn"), for MLflow.
     properties: a table [N, columns] of what is known of the examples, features or not; partitioners may look
         at it, models never do.
+    learnt_as: the task; None: classification where there are classes, else regression.
 
     Raises BadInput where these promises are broken. Two Examples are equal where they are the same object;
     compare their digests to compare what they hold.
@@ -50,6 +51,7 @@ class Examples:
     source: str = ""
     properties: pd.DataFrame | None = None
     reading: Reading = NOT_DESCRIBED
+    learnt_as: Task | None = None
 
     def __post_init__(self) -> None:
         for field, column in {
@@ -71,18 +73,19 @@ class Examples:
             self._check_numbers("targets", self.targets)
         else:
             self._check_classes(self.classes)
+        if (self.task.targets == "classification") != (self.classes is not None):
+            form = "names of classes" if self.task.targets == "classification" else "numbers without classes"
+            raise self._bad(f"the task {self.task.name} needs {form}")
 
     @property
     def task(self) -> Task:
-        """Classification where there are classes, else regression."""
-        return "regression" if self.classes is None else "classification"
+        """The task that is stated, else classification where there are classes, else regression."""
+        return self.learnt_as or (REGRESSION if self.classes is None else CLASSIFICATION)
 
     @property
     def num_outputs(self) -> int:
         """The number of outputs that the model must return: a score per class, or a value per target column."""
-        if self.classes is not None:
-            return len(self.classes)
-        return 1 if self.targets.ndim == 1 else int(self.targets.shape[1])
+        return self.task.num_outputs(self.classes, self.targets)
 
     def with_values(self, inputs: np.ndarray | None = None, targets: np.ndarray | None = None) -> Examples:
         """The same examples with other inputs [N, ...], or other targets [N], or both."""
@@ -91,6 +94,10 @@ class Examples:
             inputs=self.inputs if inputs is None else inputs,
             targets=self.targets if targets is None else targets,
         )
+
+    def as_stated(self, task: TaskName | None) -> Examples:
+        """The same examples with the task of this name; as they are where none is stated. Raises BadInput."""
+        return self if task is None else replace(self, learnt_as=TASKS[task])
 
     @cached_property
     def digest(self) -> str:

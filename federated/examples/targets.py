@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from federated.examples.client_ids import MISSING_WORDS, tidied_column
-from federated.examples.examples import Complaint, Task
+from federated.examples.examples import Complaint
 from federated.examples.plain_arrays import as_float32
 from federated.examples.reading import Suspicion, counted, named
 from federated.examples.tables.codes_of_missing import suspicion_of_codes
@@ -24,6 +24,7 @@ from federated.examples.target_suspicions import (
     suspicions_of_regression,
     whole_numbers_as_classes,
 )
+from federated.metrics.tasks import Targets
 
 _DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 
@@ -39,7 +40,7 @@ class Target(NamedTuple):
 def target_of(
     column: pd.Series[Any],
     written: pd.Series[Any] | None,
-    task: Task | None,
+    task: Targets | None,
     bad: Complaint,
     marks: Marks | None,
 ) -> Target:
@@ -63,7 +64,7 @@ def target_of(
     return _of_numbers(column, numbers_of(column, bad, marks).to_numpy(), task, bad)
 
 
-def _of_numbers(column: pd.Series[Any], numbers: np.ndarray, task: Task | None, bad: Complaint) -> Target:
+def _of_numbers(column: pd.Series[Any], numbers: np.ndarray, task: Targets | None, bad: Complaint) -> Target:
     """numbers: the column as float64, none missing."""
     what = named(column.name, "target ")
     codes_of_missing = tuple(suspicion_of_codes(str(column.name), what, numbers, "remove these rows"))
@@ -113,7 +114,7 @@ def refuse_dates(
 def _labels(
     column: pd.Series[Any],
     written: pd.Series[Any],
-    task: Task | None,
+    task: Targets | None,
     bad: Complaint,
     marks: Marks | None,
 ) -> pd.Series[Any] | None:
@@ -165,7 +166,7 @@ def _refuse_numbers(texts: pd.Series[Any], bad: Complaint, marks: Marks | None) 
     )
 
 
-def _classes_of_texts(column: pd.Series[Any], task: Task | None, bad: Complaint) -> Target:
+def _classes_of_texts(column: pd.Series[Any], task: Targets | None, bad: Complaint) -> Target:
     texts, codes = np.unique(column.to_numpy().astype(str), return_inverse=True)
     if task is None and len(texts) > MOST_CATEGORIES:
         raise bad(

@@ -116,7 +116,7 @@ def _of_momentum(setup: Setup) -> str:
 def _of_outputs(setup: Setup) -> str:
     """A model of a person's own that returns probabilities, of which cross-entropy takes the softmax once more."""
     federation, label = setup.federation, setup.config.model.label()
-    if ":" not in setup.config.model.name or federation.examples.task != "classification":
+    if ":" not in setup.config.model.name or federation.examples.task.scores is None:
         return ""
     outputs = outputs_of(setup, setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
     found = kind_of_probabilities(outputs)

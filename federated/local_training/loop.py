@@ -21,8 +21,9 @@ from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.steps.work import LocalWork, Precision
+from federated.metrics.tasks import Loss
 from federated.models.flat_model import FlatModel
-from federated.models.objective import Loss, model_inputs
+from federated.models.objective import model_inputs
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining

@@ -8,40 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.examples.examples import Task
 from federated.metrics import Metrics
 from federated.metrics.row_blocks import row_blocks
 
-MEASURES: dict[Task, tuple[str, ...]] = {"classification": ("loss", "accuracy"), "regression": ("mse", "mae")}
-"""What is known of every single example and so can be averaged over any group of them."""
-
-HEADLINE: dict[Task, str] = {"classification": "accuracy", "regression": "mse"}
-"""The measure whose distribution over clients and whose gaps are metrics."""
-
 STATISTICS = ("mean", "median", "worst_10_percent", "best_10_percent", "sd", "gini")
-
-
-def example_measures(outputs: Tensor, targets: Tensor, task: Task) -> dict[str, np.ndarray]:
-    """Each measure of each example, float64 [N]. outputs [N, outputs], targets [N] or [N, outputs].
-
-    loss: cross-entropy in nats. accuracy: 1 where the largest output is the target's. mse, mae: over outputs.
-    """
-    if task == "classification":
-        losses = torch.empty(len(outputs), dtype=torch.float64)
-        for rows in row_blocks(outputs):
-            losses[rows] = _cross_entropies(outputs[rows], targets[rows])
-        return {"loss": losses.numpy(), "accuracy": (outputs.argmax(dim=1) == targets).double().numpy()}
-    errors = (outputs.double() - targets.reshape(outputs.shape).double()).reshape(len(outputs), -1)
-    return {"mse": errors.square().mean(dim=1).numpy(), "mae": errors.abs().mean(dim=1).numpy()}
 
 
 def are_finite(outputs: Tensor) -> bool:
     """Whether all of outputs [N, outputs] are."""
     return all(bool(torch.isfinite(outputs[rows]).all()) for rows in row_blocks(outputs))
-
-
-def _cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
-    return torch.nn.functional.cross_entropy(outputs.double(), targets, reduction="none")
 
 
 def grouped_sums(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from federated.examples.examples import Task
-from federated.metrics.dictionary import METRICS, Ends
-from federated.metrics.measures import HEADLINE, STATISTICS
-
-_MEASURES: dict[Task, tuple[str, ...]] = {
-    "classification": ("loss", "accuracy", "macro_f1"),
-    "regression": ("mse", "mae", "r2"),
-}
-
+from federated.metrics.dictionary import METRICS
+from federated.metrics.measures import STATISTICS
+from federated.metrics.ranges import Ends
+from federated.metrics.tasks import TASKS, Task
 
 GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
 """Name -> the two sets whose pooled measures are subtracted."""
@@ -24,13 +19,13 @@ def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
     held_out_sizes: examples of each set; R2 is undefined on a single one.
     """
     measured = [
-        f"{name}_{measure}"
+        f"{name}_{measure.name}"
         for name, size in {"training": 2, **held_out_sizes}.items()
-        for measure in _MEASURES[task]
-        if measure != "r2" or size > 1
+        for measure in task.measures
+        if size >= measure.least
     ]
     measured += [
-        f"{name}_{HEADLINE[task]}_{statistic}"
+        f"{name}_{task.headline}_{statistic}"
         for name in ("client", "unseen")
         if name in held_out_sizes
         for statistic in STATISTICS
@@ -40,8 +35,8 @@ def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
 
 
 def main_metric(task: Task) -> str:
-    """The one number by which arms are compared: accuracy, or R2, on the central test set."""
-    return "generalisation/test_accuracy" if task == "classification" else "generalisation/test_r2"
+    """The one number by which arms are compared, on the central test set: accuracy, or R2."""
+    return f"generalisation/test_{task.main}"
 
 
 def higher_is_better(metric: str) -> bool:
@@ -65,19 +60,7 @@ def range_of_differences(metric: str) -> Ends:
     return low - high, high - low
 
 
-def gap_sign(task: Task) -> int:
-    """The sign that makes a gap positive where the outer set is worse: 1 for accuracy, -1 for errors."""
-    return 1 if higher_is_better(f"generalisation/test_{HEADLINE[task]}") else -1
-
-
-_WORDS = {
-    "accuracy": "accuracy",
-    "loss": "loss",
-    "macro_f1": "macro F1",
-    "mse": "MSE",
-    "mae": "MAE",
-    "r2": "R²",
-}
+_LABELS = {measure.name: measure.label for task in TASKS.values() for measure in task.measures}
 
 
 def metric_label(metric: str) -> str:
@@ -86,6 +69,6 @@ def metric_label(metric: str) -> str:
         return "training loss"
     family, _, name = metric.rpartition("/")
     held_out, _, measure = name.partition("_")
-    if family == "generalisation" and measure in _WORDS:
-        return f"{held_out} {_WORDS[measure]}"
+    if family == "generalisation" and measure in _LABELS:
+        return f"{held_out} {_LABELS[measure]}"
     return name.replace("_", " ")

@@ -17,7 +17,6 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
 from federated.models.flat_model import FlatModel
-from federated.models.objective import loss_of
 from federated.run.memory import ALGORITHM, with_server
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
@@ -111,7 +110,7 @@ def _work(config: RunConfig, federation: Federation, trainers: Trainers, device:
     inputs, targets = federation.tensors(device)
     return LocalWork(
         flat_model(config, inputs, examples.num_outputs, device),
-        loss_of(examples.task),
+        examples.task.loss,
         inputs,
         targets,
         trainers.holders.indices,

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from federated.metrics.dictionary import OF_A_RUN, OF_A_STUDY
-from federated.metrics.dictionary.metric import Ends, Names, Row
+from federated.metrics.dictionary.metric import Names, Row
+from federated.metrics.ranges import Ends
 from flows.reference.types import in_a_cell
 
 _INTRODUCTION = """# Metrics

@@ -172,7 +172,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "partition_digest": federation.partition_digest,
     }
     schema = {
-        "task": examples.task,
+        "task": examples.task.name,
         "input_shape": list(examples.inputs.shape[1:]),
         "input_type": str(examples.inputs.dtype),
         "classes": examples.classes,

@@ -12,6 +12,7 @@ from mlflow.store.entities.paged_list import PagedList
 from federated.metrics import Metrics
 from federated.metrics.dictionary import EVERY_ROUND
 from federated.metrics.names import main_metric
+from federated.metrics.tasks import CLASSIFICATION
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
 from tasks.tracking.curves import curves_of
@@ -128,7 +129,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         status=run.info.status,
         parameters=dict(run.data.params),
         history=history,
-        main_metric=run.data.tags.get("main_metric", main_metric("classification")),
+        main_metric=run.data.tags.get("main_metric", main_metric(CLASSIFICATION)),
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
         partition=_partition(run.data.tags),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from federated.examples.examples import Task
+from federated.metrics.tasks import Targets
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Roles:
 
     target: str | None
     client: str | None = None
-    task: Task | None = None
+    task: Targets | None = None
     numeric: tuple[str, ...] | None = None
     categorical: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from federated.local_training.convolution.layers import (
 )
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.convolution.recording import Recordings
-from federated.local_training.dense.criterion import Criterion, criterion_of
+from federated.local_training.dense.criterion import CRITERIA, Criterion
 from federated.local_training.steps.dropout import DropoutGenerators, as_mask
 from federated.local_training.steps.work import LocalWork
 
@@ -32,7 +32,7 @@ class ConvolutionalNetwork:
 
     def __init__(self, work: LocalWork, stack: ConvolutionStack) -> None:
         self.parameters = Parameters(work.model.vector)
-        self.criterion: Criterion = criterion_of(work.loss)
+        self.criterion: Criterion = CRITERIA[work.loss]
         self.num_outputs = stack.dense[-1].outputs
         self._scale = self.criterion.scale(self.num_outputs)
         self._rates = [c.dropout for c in stack.convolutions] + [d.dropout for d in stack.dense]

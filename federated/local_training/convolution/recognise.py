@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import nn
 
 from federated.local_training.dense.activations import ACTIVATIONS, Activation
+from federated.local_training.dense.criterion import CRITERIA
 from federated.local_training.dense.recognise import (
     Dense,
     dense_layers,
@@ -21,7 +22,6 @@ from federated.local_training.dense.recognise import (
 from federated.local_training.forward.fast_forward import is_plain
 from federated.local_training.steps.dropout import is_keyed
 from federated.local_training.steps.work import LocalWork
-from federated.models.objective import loss_of
 
 Pair = tuple[int, int]
 
@@ -98,7 +98,7 @@ def convolution_stack(work: LocalWork) -> ConvolutionStack | None:
     if not dense or dense[0].inputs != math.prod(convolutions[-1].outputs):
         return None
     whole = offset + sum(map(size_of, dense)) == work.model.vector.numel()
-    known = work.loss in (loss_of("classification"), loss_of("regression"))
+    known = work.loss in CRITERIA
     if not (whole and known) or len(set(map(id, leaves))) < len(leaves):
         return None
     return ConvolutionStack(convolutions, dense) if all(map(_pays, convolutions)) else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from federated.models.objective import Loss, loss_of
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION, Loss
 
 
 class Criterion(NamedTuple):
@@ -22,11 +22,6 @@ class Criterion(NamedTuple):
     aims: Callable[[Tensor, Tensor, int], Tensor]
     losses: Callable[[Tensor, Tensor], Tensor]
     scale: Callable[[int], float]
-
-
-def criterion_of(loss: Loss) -> Criterion:
-    """The criterion of a known loss."""
-    return CROSS_ENTROPY if loss is loss_of("classification") else SQUARED_ERROR
 
 
 def _softmax(outputs: Tensor) -> Tensor:
@@ -60,3 +55,6 @@ CROSS_ENTROPY = Criterion(_softmax, _at_classes, _cross_entropies, lambda num_ou
 SQUARED_ERROR = Criterion(
     lambda outputs: outputs, _values, _squared_errors, lambda num_outputs: 2.0 / num_outputs
 )
+
+CRITERIA: dict[Loss, Criterion] = {CLASSIFICATION.loss: CROSS_ENTROPY, REGRESSION.loss: SQUARED_ERROR}
+"""The criterion of every loss that the kernels know."""

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from torch import nn
 
 from federated.local_training.dense.activations import ACTIVATIONS, Activation
+from federated.local_training.dense.criterion import CRITERIA
 from federated.local_training.forward.fast_forward import is_plain
 from federated.local_training.steps.dropout import is_keyed
 from federated.local_training.steps.work import LocalWork
-from federated.models.objective import loss_of, model_inputs
+from federated.models.objective import model_inputs
 
 
 class Dense(NamedTuple):
@@ -47,7 +48,7 @@ def linear_stack(work: LocalWork) -> list[Dense] | None:
     layers = dense_layers(leaves_of(work.model.module))
     if not layers or not _fits_inputs(work, layers[0]):
         return None
-    known = work.loss in (loss_of("classification"), loss_of("regression"))
+    known = work.loss in CRITERIA
     return layers if known and sum(map(size_of, layers)) == work.model.vector.numel() else None
 
 

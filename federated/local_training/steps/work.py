@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from federated.metrics.tasks import Loss
 from federated.models.flat_model import FlatModel
-from federated.models.objective import Loss
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from federated.metrics.dictionary import communication, generalisation, heterogeneity, study, system, training
-from federated.metrics.dictionary.metric import Better, Ends, Names, Row, lower, row
+from federated.metrics.dictionary.metric import Better, Names, Row, lower, row
 
 OF_A_RUN: tuple[Row, ...] = (
     *heterogeneity.ROWS,
@@ -50,4 +50,4 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "Ends", "table"]
+__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "table"]

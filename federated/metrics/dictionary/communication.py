@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary.metric import ANY, COUNT, Row, higher, lower, neither, row
+from federated.metrics.dictionary.metric import Row, higher, lower, neither, row
+from federated.metrics.ranges import ANY, COUNT
 
 EACH_ROUND, EACH_TENTH_ROUND = "each round", "each tenth round"
 COSINE = (-1.0, 1.0)

@@ -2,77 +2,71 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-from federated.metrics.dictionary.metric import ANY, SHARE, Names, Row, higher, lower, row
+from federated.metrics.dictionary.metric import Names, Row, higher, lower, row
+from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
+from federated.metrics.tasks import TASKS, Measure, Task
 
 EACH_EVALUATION, END = "each evaluation", "at the end"
-UP_TO_ONE = (-math.inf, 1.0)
+MEASURES: dict[str, tuple[Measure, Task]] = {}
+"""Name -> the measure and the first task that has it."""
+for _task in TASKS.values():
+    for _measure in _task.measures:
+        MEASURES.setdefault(_measure.name, (_measure, _task))
+HEADLINES = tuple(dict.fromkeys(task.headline for task in TASKS.values()))
+
+
+def of_better(better: str, pattern: str, ends: Ends, *, every_round: bool = False) -> Names:
+    """Metrics of which more, or less, is better."""
+    return (higher if better == "higher" else lower)(pattern, ends, every_round=every_round)
 
 
 def pooled(held_out: str) -> tuple[Names, ...]:
     """All measures of the examples of one set."""
-    return (
-        lower(f"generalisation/{held_out}_loss"),
-        higher(f"generalisation/{held_out}_{{accuracy,macro_f1}}"),
-        lower(f"generalisation/{held_out}_{{mse,mae}}"),
-        higher(f"generalisation/{held_out}_r2", UP_TO_ONE),
+    alike = groupby(
+        (measure for measure, _ in MEASURES.values()), lambda measure: (measure.better, measure.ends)
+    )
+    return tuple(
+        of_better(better, f"generalisation/{held_out}_{_any_of(measure.name for measure in group)}", ends)
+        for (better, ends), group in alike
     )
 
 
-def errors_over_clients(held_out: str) -> tuple[Names, ...]:
-    """The names of metrics of the distribution over clients of one set's mean squared error."""
-    return (
-        lower(f"generalisation/{held_out}_mse_{{mean,median,sd,worst_10_percent,best_10_percent}}"),
-        lower(f"generalisation/{held_out}_mse_gini", SHARE),
-    )
+def _any_of(names: Iterable[str]) -> str:
+    several = ",".join(names)
+    return f"{{{several}}}" if "," in several else several
 
 
-def over_clients(held_out: str) -> tuple[Names, ...]:
-    """The names of metrics of the distribution over clients of one set's accuracy, or mean squared error."""
+def over_clients(held_out: str, headlines: Sequence[str] = HEADLINES) -> tuple[Names, ...]:
+    """The names of metrics of the distribution over clients of one set's headline measures."""
+    return tuple(name for headline in headlines for name in _spread(held_out, MEASURES[headline][0]))
+
+
+def _spread(held_out: str, measure: Measure) -> tuple[Names, ...]:
+    stem, ends = f"generalisation/{held_out}_{measure.name}", measure.ends
     return (
-        higher(f"generalisation/{held_out}_accuracy_{{mean,median,worst_10_percent,best_10_percent}}"),
-        lower(f"generalisation/{held_out}_accuracy_{{sd,gini}}", SHARE),
-        *errors_over_clients(held_out),
+        of_better(measure.better, stem + "_{mean,median,worst_10_percent,best_10_percent}", ends),
+        lower(f"{stem}_sd", ends if ends == SHARE else COUNT),
+        lower(f"{stem}_gini", SHARE),
     )
 
 
 ROWS: tuple[Row, ...] = (
-    row(
-        lower("generalisation/test_loss"),
-        unit="nats",
-        when=EACH_EVALUATION,
-        meaning="mean cross-entropy on the central test set (classification)",
-    ),
-    row(
-        higher("generalisation/test_accuracy", every_round=True),
-        unit="0 to 1",
-        when=EACH_EVALUATION,
-        meaning="share of the central test set that is right (classification)",
-    ),
-    row(
-        higher("generalisation/test_macro_f1"),
-        unit="0 to 1",
-        when=EACH_EVALUATION,
-        meaning="unweighted mean of the classes' F1 on the central test set (classification)",
-    ),
-    row(
-        lower("generalisation/test_mse"),
-        unit="squared target units",
-        when=EACH_EVALUATION,
-        meaning="mean squared error on the central test set (regression)",
-    ),
-    row(
-        lower("generalisation/test_mae"),
-        unit="target units",
-        when=EACH_EVALUATION,
-        meaning="mean absolute error on the central test set (regression)",
-    ),
-    row(
-        higher("generalisation/test_r2", UP_TO_ONE, every_round=True),
-        unit="up to 1",
-        when=EACH_EVALUATION,
-        meaning="coefficient of determination on the central test set (regression)",
+    *(
+        row(
+            of_better(
+                measure.better,
+                f"generalisation/test_{measure.name}",
+                measure.ends,
+                every_round=measure.name == task.main,
+            ),
+            unit=measure.unit,
+            when=EACH_EVALUATION,
+            meaning=f"{measure.meaning.format(set='the central test set')} ({task.name})",
+        )
+        for measure, task in MEASURES.values()
     ),
     row(
         *pooled("client"),
@@ -111,11 +105,14 @@ ROWS: tuple[Row, ...] = (
         when=EACH_EVALUATION,
         meaning="mean accuracy of the worst and the best tenth of these clients, rounded up to whole clients",
     ),
-    row(
-        *errors_over_clients("client"),
-        unit="squared target units; Gini 0 to 1",
-        when=EACH_EVALUATION,
-        meaning="the same of the clients' mean squared errors (regression)",
+    *(
+        row(
+            *over_clients("client", (headline,)),
+            unit=f"{MEASURES[headline][0].unit}; Gini 0 to 1",
+            when=EACH_EVALUATION,
+            meaning=f"the same of the clients' {MEASURES[headline][0].label} ({MEASURES[headline][1].name})",
+        )
+        for headline in HEADLINES[1:]
     ),
     row(
         *over_clients("unseen"),
@@ -161,8 +158,10 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
-        higher("generalisation/personalised_accuracy"),
-        lower("generalisation/personalised_mse"),
+        *(
+            of_better(MEASURES[name][0].better, f"generalisation/personalised_{name}", MEASURES[name][0].ends)
+            for name in HEADLINES
+        ),
         unit="as above",
         when="at the end (`evaluation.personalisation`)",
         meaning=(

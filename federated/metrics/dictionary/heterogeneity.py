@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary.metric import ANY, SHARE, Row, neither, row
+from federated.metrics.dictionary.metric import Row, neither, row
+from federated.metrics.ranges import ANY, SHARE
 
 START = "step 0"
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from typing import Literal, NamedTuple
 
-Ends = tuple[float, float]
-SHARE: Ends = (0.0, 1.0)
-COUNT: Ends = (0.0, math.inf)
-ANY: Ends = (-math.inf, math.inf)
+from federated.metrics.ranges import COUNT, SHARE, Ends
 
 Better = Literal["higher", "lower"] | None
 _BRACES = re.compile(r"\{([^{}]*)\}")

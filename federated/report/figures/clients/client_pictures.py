@@ -8,7 +8,6 @@ import numpy as np
 
 from federated.evaluation.final import Generalisation
 from federated.metrics.calibration import Confusion, class_accuracy
-from federated.metrics.measures import HEADLINE
 from federated.report.figures.style import Margins, blank, plain, say
 from federated.report.findings.strokes import GREY, OKABE_ITO
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOOKS = {True: ("takes part", OKABE_ITO[0], "o"), False: ("never took part", OKABE_ITO[1], "^")}
-_NAMES = {"accuracy": "accuracy", "mse": "MSE"}
 _MOST_NAMED = 30
 _MOST_COUNTED = 12
 _MOST_DRAWN = 1000
@@ -30,16 +28,16 @@ def client_picture(found: Generalisation) -> Figure | None:
 
     For regression, against the size of its held-out part. None where no client holds anything out.
     """
-    values = np.array([np.nan if v is None else v for v in found.clients.get(HEADLINE[found.task], [])])
+    values = np.array([np.nan if v is None else v for v in found.clients.get(found.task.headline, [])])
     if not np.isfinite(values).any():
         return None
     margins = Margins(between=0.15)
     figure, panels = blank(9.5, 3.6, columns=2, margins=margins, sharey=True, width_ratios=[1, 2])
     takes_part = np.array(found.clients["takes_part"])
     _strip(panels[0, 0], values, takes_part)
-    name = _NAMES[HEADLINE[found.task]]
+    name = found.task.measure(found.task.headline).label
     panels[0, 0].set_ylabel(f"{name} on the client's held-out examples")
-    if found.task == "classification":
+    if found.task.scores is not None:
         _scatter(panels[0, 1], found.clients["label_divergence_bits"], values, takes_part)
         panels[0, 1].set_xlabel("divergence of the client's labels from the pool, bits")
     else:

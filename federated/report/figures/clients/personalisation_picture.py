@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from federated.evaluation.final import Generalisation
-from federated.metrics.measures import HEADLINE
 from federated.report.figures.style import Margins, blank
 from federated.report.findings.strokes import GREY, OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_NAMES = {"accuracy": "accuracy", "mse": "MSE"}
 
 
 def personalisation_picture(found: Generalisation) -> Figure | None:
@@ -28,8 +25,9 @@ def personalisation_picture(found: Generalisation) -> Figure | None:
     some = found.personalised.sizes > 0
     before, after, gains = (part[some] for part in found.personalised[:3])
     figure, panels = blank(9.5, 3.9, columns=2, margins=Margins(between=0.75), width_ratios=[1, 1.4])
-    _before_and_after(panels[0, 0], before, after, gains, _NAMES[HEADLINE[found.task]])
-    _gains(panels[0, 1], gains, found.metrics, _NAMES[HEADLINE[found.task]])
+    name = found.task.measure(found.task.headline).label
+    _before_and_after(panels[0, 0], before, after, gains, name)
+    _gains(panels[0, 1], gains, found.metrics, name)
     return figure
 
 

@@ -1,0 +1,35 @@
+"""Tasks by name: losses and measures for each form of targets. The registry is the table of contents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from federated.metrics.tasks.classification import CLASSIFICATION
+from federated.metrics.tasks.regression import REGRESSION
+from federated.metrics.tasks.task import Loss, Measure, Targets, Task
+
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION)}
+
+if TYPE_CHECKING:
+    TaskName = str
+else:
+    TaskName = Literal[tuple(TASKS)]
+"""The name of a task in a study file."""
+
+
+def targets_of(task: TaskName | None) -> Targets | None:
+    """The form of the targets of a task; None where none is stated."""
+    return None if task is None else TASKS[task].targets
+
+
+__all__ = [
+    "CLASSIFICATION",
+    "REGRESSION",
+    "TASKS",
+    "Loss",
+    "Measure",
+    "Targets",
+    "Task",
+    "TaskName",
+    "targets_of",
+]

@@ -1,0 +1,135 @@
+"""Tasks are values: one that this project does not have is trained, evaluated and reported on by its value alone."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from torch import Tensor
+from torch.nn import functional as F
+
+from federated.config.run import RunConfig
+from federated.datasets import DATASETS
+from federated.evaluation.evaluate import evaluate
+from federated.evaluation.final import generalisation
+from federated.evaluation.outputs import outputs_of
+from federated.examples.examples import BadData, Examples
+from federated.metrics.dictionary import METRICS
+from federated.metrics.measures import STATISTICS
+from federated.metrics.names import main_metric, metric_names
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task
+from federated.rounds import train_rounds
+from federated.run.setup import initial_state, prepare
+
+
+def scores_of(outputs: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(outputs), outputs], dim=1)
+
+
+BINARY = CLASSIFICATION._replace(
+    name="binary",
+    num_outputs=lambda classes, targets: 1,
+    loss=lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs[:, 0], targets.float()),
+    each=lambda outputs, targets: CLASSIFICATION.each(scores_of(outputs), targets),
+    whole=lambda outputs, targets: CLASSIFICATION.whole(scores_of(outputs), targets),
+    scores=scores_of,
+)
+COUNTS = REGRESSION._replace(
+    name="counts",
+    loss=lambda outputs, targets: F.poisson_nll_loss(outputs[:, 0], targets),
+    each=lambda outputs, targets: REGRESSION.each(outputs.exp(), targets),
+    whole=lambda outputs, targets: REGRESSION.whole(outputs.exp(), targets),
+    by_client=lambda outputs, targets, sizes: REGRESSION.by_client(outputs.exp(), targets, sizes),
+)
+
+
+def examples_of(task: Task) -> Examples:
+    """Examples that a linear model of one output can learn."""
+    numbers = np.random.default_rng(0)
+    inputs = numbers.normal(size=(300, 3)).astype(np.float32)
+    signal = inputs @ np.array([1.0, -1.0, 0.5], np.float32)
+    if task.targets == "classification":
+        return Examples("made", inputs, (signal > 0).astype(np.int64), ("no", "yes"), learnt_as=task)
+    counts = numbers.poisson(np.exp(signal / 2)).astype(np.float32)
+    return Examples("made", inputs, counts, None, learnt_as=task)
+
+
+@pytest.fixture
+def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], RunConfig]:
+    def made(task: Task) -> RunConfig:
+        monkeypatch.setitem(DATASETS, f"made_{task.name}", lambda: lambda: examples_of(task))
+        return RunConfig.model_validate(
+            {
+                "dataset": f"made_{task.name}",
+                "clients": 6,
+                "model": "linear",
+                "rounds": 30,
+                "local": {"learning_rate": 0.1},
+                "holdout": {"client": 0.2, "unseen_clients": 2},
+                "evaluation": {"personalisation": {"epochs": 1}},
+            }
+        )
+
+    return made
+
+
+@pytest.mark.parametrize("task", [BINARY, COUNTS], ids=lambda task: task.name)
+def test_a_task_that_is_not_registered_runs_through(
+    task: Task, config_of: Callable[[Task], RunConfig]
+) -> None:
+    setup = prepare(config_of(task))
+    assert setup.federation.examples.num_outputs == 1
+    before = evaluate(initial_state(setup), setup)
+    state = train_rounds(initial_state(setup), setup, setup.config.rounds)
+    after, found = evaluate(state, setup), generalisation(state, setup)
+    assert after[main_metric(task)] > before[main_metric(task)] + 0.2
+    sizes = {name: len(each) for name, each in setup.federation.held_out_sets().items()}
+    assert set(metric_names(task, sizes)) - {"train/loss"} == set(after)
+    assert {*after, *found.metrics} <= set(METRICS)
+    assert (found.confusion is None) == (task.scores is None)
+    assert {measure.name for measure in task.measures} - {"macro_f1"} <= set(found.clients)
+
+
+def test_one_output_for_two_classes_is_measured_as_scikit_learn_does(
+    config_of: Callable[[Task], RunConfig],
+) -> None:
+    setup = prepare(config_of(BINARY))
+    state = train_rounds(initial_state(setup), setup, 5)
+    test = setup.federation.test
+    outputs, true = (
+        outputs_of(setup, state.parameters, test)[:, 0].double(),
+        examples_of(BINARY).targets[test],
+    )
+    shares, metrics = torch.sigmoid(outputs).numpy(), evaluate(state, setup)
+    assert metrics["generalisation/test_loss"] == pytest.approx(log_loss(true, shares))
+    assert metrics["generalisation/test_accuracy"] == accuracy_score(true, shares > 0.5)
+    assert metrics["generalisation/test_macro_f1"] == pytest.approx(
+        f1_score(true, shares > 0.5, average="macro")
+    )
+    assert generalisation(state, setup).confusion.table().sum() == len(test)
+
+
+def test_targets_of_another_form_are_refused() -> None:
+    with pytest.raises(BadData, match="the task binary needs names of classes"):
+        Examples("made", np.ones((3, 1), np.float32), np.ones(3, np.float32), None, learnt_as=BINARY)
+    with pytest.raises(BadData, match="the task counts needs numbers without classes"):
+        Examples("made", np.ones((2, 1), np.float32), np.arange(2), ("a", "b"), learnt_as=COUNTS)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_every_registered_task_measures_what_it_states_and_the_dictionary_knows_it(task: Task) -> None:
+    outputs = torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = outputs.argmax(1) if task.targets == "classification" else outputs + 1
+    each, whole = task.each(outputs, targets), task.whole(outputs, targets)
+    assert tuple({**each, **whole}) == tuple(measure.name for measure in task.measures)
+    assert all(values.shape == (9,) and values.dtype == np.float64 for values in each.values())
+    assert task.headline in each
+    for held_out in ("test", "client", "unseen", "training"):
+        assert {f"generalisation/{held_out}_{name}" for name in {**each, **whole}} <= set(METRICS)
+    assert {f"generalisation/unseen_{task.headline}_{statistic}" for statistic in STATISTICS} <= set(METRICS)
+    assert METRICS[main_metric(task)].every_round
+    assert pickle.loads(pickle.dumps(task)) == task
