@@ -11,63 +11,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators import Aggregator, weighted_sum
-from federated.algorithms import Heard, Tensors
+from federated.aggregators import Aggregator
+from federated.algorithms import Heard
 from federated.foundation.errors import Diverged
-from federated.local_training import Updates
 from federated.metrics import Metrics
-from federated.run.clients.client_half import received, terms_of
 from federated.run.clients.cohort import count_of, sample_cohort, weights_of
-from federated.run.divergence import check_model, check_updates
-from federated.run.drift import Drift, drift, drift_metrics
-from federated.run.memory import (
-    ALGORITHM,
-    DOWNLINK,
-    ClientMemory,
-    by_client,
-    with_clients,
-    with_server,
-)
+from federated.run.clients.order import order_of
+from federated.run.divergence import check_model
+from federated.run.drift import drift_metrics
+from federated.run.memory import ALGORITHM, DOWNLINK, with_clients, with_server
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
+from federated.shards import ShardReport, ShardRunner, in_this_process, train
+from federated.shards.shard import Train
 from federated.user_code.containment import own_code_named
-from federated.wire.distortion import Distortion, distortion_metrics
+from federated.wire.distortion import distortion_metrics
 from federated.wire.downlink import broadcast
 from federated.wire.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
 from federated.wire.payload_files import dump
-from federated.wire.uplink import Received, compress
-
-
-class Partial(NamedTuple):
-    """The contribution of a shard to its round.
-
-    update: the shard's part [P] of the aggregate, float64 on the CPU; where the aggregator needs the whole cohort, the
-    shard's updates, float32 [c, P]. sent: its part [T] of the mean of the clients' extra data. weights: float64 [c];
-    counted: the clients' total weight before the division by that of the cohort.
-    """
-
-    update: Tensor
-    sent: Tensors
-    weights: np.ndarray
-    counted: float
-    loss: float
-    uplink: Traffic
-    clipped_clients: int
-    distortion: Distortion
-    clients: ClientMemory
-    training_seconds: float
-    compression_seconds: float
-    drift: Drift | None = None
 
 
 class Stages(NamedTuple):
-    """The stages of a round as functions, which an orchestrator can run as separate tasks."""
+    """The stages of a round as functions, which an orchestrator can run elsewhere or as separate tasks.
 
-    train: Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]
-    compress: Callable[[Setup, RunState, Updates], Received]
-    aggregate: Callable[[Setup, RunState, Sequence[Partial]], RunState]
+    train is what a round without a server has of a shard; `run_shards` has all of it.
+    """
+
+    train: Train
+    run_shards: ShardRunner
+    aggregate: Callable[[Setup, RunState, Sequence[ShardReport]], RunState]
 
 
 def train_rounds(
@@ -102,9 +76,10 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     dump(setup.config, state.round, "downlink", cohort.tolist(), parcels)
     downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
-    partials = [_run_shard(state, setup, stages, model, cohort[shard], weights[shard]) for shard in shards]
+    orders = [order_of(state, model, cohort[shard], weights[shard]) for shard in shards]
+    reports = list(stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
-    after = stages.aggregate(setup, state, partials)
+    after = stages.aggregate(setup, state, reports)
     after = replace(
         after,
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
@@ -112,15 +87,15 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     )
     return after, RoundReport(
         round=after.round,
-        loss=sum(partial.loss for partial in partials),
+        loss=sum(report.loss for report in reports),
         cohort_clients=len(cohort),
         cohort_examples=int(setup.federation.sizes[cohort].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
-        drift=drift_metrics([partial.drift for partial in partials if partial.drift is not None]),
-        communication={**_communication(partials, downlink, state.parameters.numel()), **quality},
-        clipped_clients=sum(partial.clipped_clients for partial in partials),
-        training_seconds=sum(partial.training_seconds for partial in partials),
-        compression_seconds=sum(partial.compression_seconds for partial in partials),
+        drift=drift_metrics([report.drift for report in reports if report.drift is not None]),
+        communication={**_communication(reports, downlink, state.parameters.numel()), **quality},
+        clipped_clients=sum(report.clipped_clients for report in reports),
+        training_seconds=sum(report.training_seconds for report in reports),
+        compression_seconds=sum(report.compression_seconds for report in reports),
         aggregation_seconds=time.perf_counter() - started,
     )
 
@@ -145,90 +120,55 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
     )
 
 
-def _communication(partials: Sequence[Partial], downlink: Traffic, num_parameters: int) -> Metrics:
+def _communication(reports: Sequence[ShardReport], downlink: Traffic, num_parameters: int) -> Metrics:
     return {
-        **ledger_metrics("uplink", joined([partial.uplink for partial in partials]), num_parameters),
+        **ledger_metrics("uplink", joined([report.uplink for report in reports]), num_parameters),
         **ledger_metrics("downlink", downlink, num_parameters),
-        **distortion_metrics([partial.distortion for partial in partials]),
+        **distortion_metrics([report.distortion for report in reports]),
     }
 
 
-def train(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
-    """Local training of a shard of the cohort. Raises Diverged where an update is not finite."""
-    terms = terms_of(setup, state, shard)
-    updates = setup.worker.train(received(setup, state, model, shard), shard, state.round, terms)
-    check_updates(setup, state.round, updates.deltas, shard, terms)
-    return updates
-
-
-def aggregate(setup: Setup, state: RunState, partials: Sequence[Partial]) -> RunState:
+def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> RunState:
     """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
-    mean_update = _aggregated(setup.parts.aggregator, partials).to(state.parameters)
+    mean_update = _aggregated(setup.parts.aggregator, reports).to(state.parameters)
     trainable = setup.model.num_trainable
-    names = dict.fromkeys(name for partial in partials for name in partial.sent)
+    cohort = np.concatenate([report.clients for report in reports])
+    names = dict.fromkeys(name for report in reports for name in report.sent)
     heard = Heard(
         mean_update[:trainable],
-        {name: _sum([partial.sent[name] for partial in partials]).to(state.parameters) for name in names},
-        sum(partial.counted for partial in partials) / count_of(setup.trainers.eligible, setup),
+        {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names},
+        count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
     )
     server, stepped = setup.parts.algorithm.update(
         state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
     )
     # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
-    check_model(setup, state.round, parameters)
-    uplink_bytes = state.uplink_bytes + sum(total_bytes(partial.uplink) for partial in partials)
+    check_model(setup.config, state.round, parameters)
+    uplink_bytes = state.uplink_bytes + sum(total_bytes(report.uplink) for report in reports)
     return replace(
         state,
         round=state.round + 1,
         parameters=parameters,
         server=with_server(state.server, ALGORITHM, server),
-        clients=with_clients(state.clients, [partial.clients for partial in partials]),
+        clients=with_clients(state.clients, [report.memory for report in reports]),
         uplink_bytes=uplink_bytes,
     )
 
 
-def _aggregated(aggregator: Aggregator, partials: Sequence[Partial]) -> Tensor:
+def _aggregated(aggregator: Aggregator, reports: Sequence[ShardReport]) -> Tensor:
     """The update [P] of the whole cohort."""
     if aggregator.linear:
-        return _sum([partial.update for partial in partials])
-    weights = np.concatenate([partial.weights for partial in partials])
-    return aggregator.reduce(weights, torch.cat([partial.update for partial in partials]))
+        return _sum([report.update for report in reports])
+    weights = np.concatenate([report.weights for report in reports])
+    return aggregator.reduce(weights, torch.cat([report.update for report in reports]))
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(parts)).sum(dim=0)
 
 
-STAGES = Stages(train, compress, aggregate)
-
-
-def _run_shard(
-    state: RunState, setup: Setup, stages: Stages, model: Tensor, clients: np.ndarray, weights: np.ndarray
-) -> Partial:
-    started = time.perf_counter()
-    updates = stages.train(setup, state, model, clients.tolist())
-    trained = time.perf_counter()
-    heard = stages.compress(setup, state, updates)
-    measured = setup.config.evaluation.drift
-    return Partial(
-        update=setup.parts.aggregator.reduce(weights, heard.decoded)
-        if setup.parts.aggregator.linear
-        else heard.decoded,
-        sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
-        weights=weights,
-        counted=count_of(clients, setup),
-        loss=float(weights @ updates.losses.double().numpy()),
-        uplink=heard.traffic,
-        clipped_clients=heard.clipped_clients,
-        distortion=heard.distortion,
-        drift=drift(setup.parts.travelling.of(updates.deltas[:, : setup.model.num_trainable]))
-        if measured
-        else None,
-        clients={owner: by_client(rows, clients) for owner, rows in heard.memory.items()},
-        training_seconds=trained - started,
-        compression_seconds=time.perf_counter() - trained,
-    )
+STAGES = Stages(train, in_this_process, aggregate)
 
 
 def _shards(num_clients: int, size: int) -> list[slice]:

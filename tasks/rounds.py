@@ -7,7 +7,8 @@ arguments, so a retry gets the same objects.
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +22,7 @@ from federated.rounds import Stages
 from federated.run import setup
 from federated.run.setup import Setup
 from federated.run.state import RunState
+from federated.shards import in_this_process, train
 from federated.user_code.containment import own_code_named
 from federated.wire import uplink as wire
 
@@ -105,19 +107,20 @@ def train_and_evaluate(first: int, last: int, work: Opaque[Callable[[], RunState
 
 
 def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
-    """A stage of a round as a separate task."""
+    """A stage of a round as a separate task. Its first argument knows the run's config."""
 
     @task(name=name, cache_policy=NO_CACHE)
     @masked_errors()
-    def run(setup: Opaque[Setup], arguments: Opaque[tuple[object, ...]]) -> Opaque[T]:
-        with own_code_named(setup.value.config):
-            return Opaque(function(setup.value, *arguments.value))
+    def run(arguments: Opaque[tuple[Any, ...]]) -> Opaque[T]:
+        with own_code_named(arguments.value[0].config):
+            return Opaque(function(*arguments.value))
 
-    return lambda setup, *arguments: run(Opaque(setup), Opaque(arguments)).value
+    return lambda *arguments: run(Opaque(arguments)).value
 
 
+_train = _stage(train, "local training")
 _STAGES = Stages(
-    train=_stage(rounds.train, "local training"),
-    compress=_stage(wire.compress, "compress"),
+    train=_train,
+    run_shards=partial(in_this_process, train=_train, compress=_stage(wire.compress, "compress")),
     aggregate=_stage(rounds.aggregate, "aggregate"),
 )

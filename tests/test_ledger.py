@@ -77,7 +77,8 @@ from safetensors.torch import save_file
 from federated.config.run import RunConfig
 from federated.wire.payload_files import dump_folder
 from federated.aggregators import weighted_sum
-from federated.rounds import Partial, aggregate
+from federated.rounds import aggregate
+from federated.shards import ShardReport
 from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.setup import initial_state, prepare
 
@@ -90,8 +91,8 @@ for done in range(config.rounds):
     decoded = [setup.parts.uplink.decode([file.read_bytes()], size)[0] for file in files]
     weights = weights_of(cohort, setup)
     total = weighted_sum(weights, torch.stack(decoded))
-    partial = Partial(total, {}, weights, 1.0, 0.0, {}, 0, {}, {}, 0.0, 0.0)
-    state = aggregate(setup, state, [partial])
+    report = ShardReport(total, {}, cohort, weights, 0.0, {}, 0, {}, {}, 0.0, 0.0)
+    state = aggregate(setup, state, [report])
 save_file({"model": state.parameters}, sys.argv[2])
 """
 

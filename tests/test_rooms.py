@@ -33,6 +33,7 @@ ROOMS = (
     "trials",
     "run",
     "wire",
+    "shards",
     "rounds",
     "evaluation",
     "forecast",

@@ -349,8 +349,8 @@ def test_a_servers_step_that_leaves_the_numbers_names_the_algorithm():
     with pytest.raises(
         Diverged, match=r"round 3: the model is not finite after the server's step, algorithm: fedavg\("
     ):
-        check_model(setup, 2, state.parameters * 2)
-    check_model(setup, 2, state.parameters)  # whose sum is not finite, and they are
+        check_model(setup.config, 2, state.parameters * 2)
+    check_model(setup.config, 2, state.parameters)  # whose sum is not finite, and they are
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,11 +25,13 @@ from federated.forecast.workload import batches_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
-from federated.rounds import STAGES, Stages, run_round, train
+from federated.rounds import STAGES, Stages, run_round
 from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import sample_cohort
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
+from federated.run.worker import Worker
+from federated.shards import ShardOrder, in_this_process, train
 from federated.wire.uplink import Received, compress
 
 _FEW_CLIENTS = 4
@@ -139,9 +141,7 @@ class _Watch:
         smaller = replace(setup, trainers=replace(setup.trainers, cohort_size=clients))
         self.margin = MARGIN if steps is None else MARGIN_OF_SHORT_ROUNDS
         started = time.perf_counter()
-        after, report = run_round(
-            state, smaller, Stages(self._train(steps), self._compress, STAGES.aggregate)
-        )
+        after, report = run_round(state, smaller, self._stages(steps))
         seconds = time.perf_counter() - started
         self.state = after
         self._models += [state.parameters, after.parameters]
@@ -175,22 +175,24 @@ class _Watch:
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 
-    def _train(self, steps: int | None) -> Callable[[Setup, RunState, Tensor, Sequence[int]], Updates]:
-        def limited(setup: Setup, state: RunState, model: Tensor, shard: Sequence[int]) -> Updates:
-            if steps is None:
-                return train(setup, state, model, shard)
-            terms = replace(terms_of(setup, state, shard), steps=np.full(len(shard), steps))
-            short = setup.parts.algorithm._replace(terms=lambda server, clients, own: terms)
-            parts = setup.parts._replace(algorithm=short)
-            return train(replace(setup, worker=replace(setup.worker, parts=parts)), state, model, shard)
+    def _stages(self, steps: int | None) -> Stages:
+        """Those of a round, shortened to so many steps, whose payloads are kept."""
+        shortened = train if steps is None else partial(_train_shortly, steps)
+        return STAGES._replace(
+            train=shortened, run_shards=partial(in_this_process, train=shortened, compress=self._compress)
+        )
 
-        return limited
-
-    def _compress(self, setup: Setup, state: RunState, updates: Updates) -> Received:
-        received = compress(setup, state, updates)
+    def _compress(self, worker: Worker, order: ShardOrder, updates: Updates) -> Received:
+        received = compress(worker, order, updates)
         self._updates.append(updates.deltas[:1].clone())
         self._sent += np.sum(list(received.traffic.values()), axis=0).tolist()
         return received
+
+
+def _train_shortly(steps: int, worker: Worker, order: ShardOrder) -> Updates:
+    terms = replace(terms_of(worker, order), steps=np.full(len(order.clients), steps))
+    short = worker.parts.algorithm._replace(terms=lambda server, clients, own: terms)
+    return train(replace(worker, parts=worker.parts._replace(algorithm=short)), order)
 
 
 def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, float, float]:

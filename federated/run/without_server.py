@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from federated.algorithms.algorithm import Tensors
 from federated.local_training import Updates
 from federated.run.clients.client_half import model_of, own_model
+from federated.run.clients.order import ShardOrder, order_of
 from federated.run.memory import OWN_MODEL, with_clients
 from federated.run.preparing.budget import in_turn
 from federated.run.state import RunState
+from federated.run.worker import Worker
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
 
-Train = Callable[["Setup", RunState, Tensor, Sequence[int]], Updates]
-"""The stage of a round that trains: (setup, state, models [c, P], holders) -> updates."""
+Train = Callable[[Worker, ShardOrder], Updates]
+"""The stage of a round that trains."""
 
 
 class Turn(NamedTuple):
@@ -44,7 +45,7 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     for start in range(0, len(holders), setup.shard_size):
         shard = holders[start : start + setup.shard_size].tolist()
         received = torch.stack([model_of(state, setup, holder) for holder in shard])
-        updates = train(setup, state, received, shard)
+        updates = train(setup.worker, order_of(state, received, shard, np.ones(len(shard))))
         losses.append(updates.losses.double().numpy())
         norms.append(torch.linalg.vector_norm(updates.deltas, dim=1).double().numpy(force=True))
         trained = received.add_(updates.deltas)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,9 +13,9 @@ from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
 from federated.run.clients.client_half import finished
+from federated.run.clients.order import ShardOrder
 from federated.run.memory import UPLINK, rows_of
-from federated.run.setup import Setup
-from federated.run.state import RunState
+from federated.run.worker import Worker
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
 from federated.wire.payload_files import dump
@@ -39,25 +38,23 @@ class Received(NamedTuple):
     distortion: Distortion
 
 
-def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
+def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     """Clip, encode, count and decode; an algorithm's extra data is sent as plain 32-bit floats.
 
     Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
     floats: a clipped or quantised variance could become negative.
     """
-    trainable = setup.model.num_trainable
-    moving, clients = setup.parts.travelling.num_moving, updates.client_ids.tolist()
-    memory, sending = finished(setup, state, updates)
-    bounded, clipped_clients = setup.parts.travelling.of(updates.deltas[:, :trainable]), 0
-    if setup.parts.privacy.clip is not None:
-        bounded, clipped = setup.parts.privacy.clip(bounded)
+    trainable, parts = worker.model.num_trainable, worker.parts
+    moving, clients = parts.travelling.num_moving, order.clients.tolist()
+    memory, sending = finished(worker, order, updates)
+    bounded, clipped_clients = parts.travelling.of(updates.deltas[:, :trainable]), 0
+    if parts.privacy.clip is not None:
+        bounded, clipped = parts.privacy.clip(bounded)
         clipped_clients = int(clipped.sum())
-    numbers = Generators(setup.config.seed, Purpose.COMPRESSION, state.round, clients)
-    payloads, remembered = setup.parts.uplink.encode(
-        _remembered(setup, state, clients, moving), bounded, numbers
-    )
-    decoded = setup.parts.uplink.decode(payloads, moving).to("cpu", torch.float32)
-    whole = setup.parts.travelling.back(decoded, decoded.new_zeros(trainable))
+    numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
+    payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
+    decoded = parts.uplink.decode(payloads, moving).to("cpu", torch.float32)
+    whole = parts.travelling.back(decoded, decoded.new_zeros(trainable))
     beside = {name: _plain(rows) for name, rows in sending.items()}
     if updates.deltas.shape[1] > trainable:
         statistics = _plain(updates.deltas[:, trainable:])
@@ -67,15 +64,15 @@ def compress(setup: Setup, state: RunState, updates: Updates) -> Received:
         [("update", payload), *((part, plain.payloads[at]) for part, plain in beside.items())]
         for at, payload in enumerate(payloads)
     ]
-    dump(setup.config, state.round, "uplink", clients, parcels)
-    measured = setup.config.compression.quality
+    dump(worker.config, order.done, "uplink", clients, parcels)
+    measured = worker.config.compression.quality
     return Received(
         decoded=whole,
         sent={name: beside[name].rows for name in sending},
         memory={**memory, UPLINK: remembered},
         traffic=weighed(parcels),
         clipped_clients=clipped_clients,
-        distortion=_quality(setup, state, bounded, decoded, remembered, clients) if measured else {},
+        distortion=_quality(worker, order, bounded, decoded, remembered) if measured else {},
     )
 
 
@@ -84,22 +81,17 @@ _BIAS_EVERY = 10
 
 
 def _quality(
-    setup: Setup,
-    state: RunState,
-    bounded: Tensor,
-    decoded: Tensor,
-    remembered: CohortState,
-    clients: Sequence[int],
+    worker: Worker, order: ShardOrder, bounded: Tensor, decoded: Tensor, remembered: CohortState
 ) -> Distortion:
     """The error of the uplink, and every tenth round the share of it that is bias, where the uplink claims none."""
-    found = distortion(setup.parts.uplink, bounded, decoded, remembered)
-    unbiased = Trait.UNBIASED in setup.parts.uplink.traits and not is_exact(setup.parts.uplink)
-    if state.round % _BIAS_EVERY or not unbiased or not clients:
+    found = distortion(worker.parts.uplink, bounded, decoded, remembered)
+    unbiased = Trait.UNBIASED in worker.parts.uplink.traits and not is_exact(worker.parts.uplink)
+    if order.done % _BIAS_EVERY or not unbiased or not len(order.clients):
         return found
     update = bounded[:1]
-    again = generator(setup.config.seed, Purpose.COMPRESSION, state.round, clients[0], 1)
-    payloads, _ = setup.parts.uplink.encode(setup.parts.uplink.init(1, update.shape[1]), update, [again])
-    second = setup.parts.uplink.decode(payloads, update.shape[1]).to("cpu", torch.float32)
+    again = generator(worker.config.seed, Purpose.COMPRESSION, order.done, int(order.clients[0]), 1)
+    payloads, _ = worker.parts.uplink.encode(worker.parts.uplink.init(1, update.shape[1]), update, [again])
+    second = worker.parts.uplink.decode(payloads, update.shape[1]).to("cpu", torch.float32)
     return {**found, "bias_share": bias_share(update[0].cpu(), decoded[0], second[0])}
 
 
@@ -115,8 +107,8 @@ def _plain(rows: Tensor) -> _Plain:
     return _Plain(none().decode(payloads, rows.shape[1]), payloads)
 
 
-def _remembered(setup: Setup, state: RunState, clients: Sequence[int], num_parameters: int) -> CohortState:
+def _remembered(worker: Worker, order: ShardOrder, num_parameters: int) -> CohortState:
     """The compressor's state of these clients, stacked; fresh for clients that have not sent anything yet."""
-    fresh = setup.parts.uplink.init(1, num_parameters)
-    of_one = {name: value[0].to(state.parameters.device) for name, value in fresh.items()}
-    return rows_of(state.clients, UPLINK, clients, of_one)
+    fresh = worker.parts.uplink.init(1, num_parameters)
+    of_one = {name: value[0].to(order.model.device) for name, value in fresh.items()}
+    return rows_of(order.own, UPLINK, order.clients.tolist(), of_one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -11,8 +10,10 @@ from federated.algorithms import Rows, Tensors, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
 from federated.local_training.steps.reach import reach
+from federated.run.clients.order import ShardOrder
 from federated.run.memory import ALGORITHM, OWN_MODEL, rows_of
 from federated.run.state import RunState
+from federated.run.worker import Worker
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
 _PARAMETERS = "parameters"
 
 
-def terms_of(setup: Setup, state: RunState, clients: Sequence[int]) -> LocalTerms:
+def terms_of(worker: Worker, order: ShardOrder) -> LocalTerms:
     """The terms that these clients add to plain local SGD in the next round."""
-    server = state.server.get(ALGORITHM, {})
-    return setup.parts.algorithm.terms(server, clients, _own_rows(setup, state, clients))
+    server, clients = order.server.get(ALGORITHM, {}), order.clients.tolist()
+    return worker.parts.algorithm.terms(server, clients, _own_rows(worker, order))
 
 
-def received(setup: Setup, state: RunState, model: Tensor, clients: Sequence[int]) -> Tensor:
-    """The model that these clients train from: [P] as sent, or [c, P] where clients keep parameters of their own."""
-    if setup.parts.travelling.moving is None:
-        return model
-    rows = model.expand(len(clients), -1).clone()
-    rows[:, setup.parts.travelling.staying] = _own_parts(setup, state, clients)
+def received(worker: Worker, order: ShardOrder) -> Tensor:
+    """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own."""
+    if worker.parts.travelling.moving is None:
+        return order.model
+    rows = order.model.expand(len(order.clients), -1).clone()
+    rows[:, worker.parts.travelling.staying] = _own_parts(worker, order)
     return rows
 
 
@@ -52,29 +53,28 @@ def own_model(parameters: Tensor) -> Tensors:
     return {_PARAMETERS: parameters}
 
 
-def finished(setup: Setup, state: RunState, updates: Updates) -> tuple[dict[str, Rows], Rows]:
+def finished(worker: Worker, order: ShardOrder, updates: Updates) -> tuple[dict[str, Rows], Rows]:
     """(owner -> the new memory of these clients, the extra data that they send, rows [c, T] each)."""
-    clients, trainable = updates.client_ids.tolist(), setup.model.num_trainable
+    trainable, moves = worker.model.num_trainable, worker.parts.travelling
     memory: dict[str, Rows] = {}
     sent: Rows = {}
-    if setup.parts.travelling.moving is not None:
-        moved = updates.deltas[:, setup.parts.travelling.staying]
-        memory[OWN_MODEL] = own_model(_own_parts(setup, state, clients) + moved)
-    finish = setup.parts.algorithm.client.finish
+    if moves.moving is not None:
+        memory[OWN_MODEL] = own_model(_own_parts(worker, order) + updates.deltas[:, moves.staying])
+    finish = worker.parts.algorithm.client.finish
     if finish is not None:
-        server, own = state.server.get(ALGORITHM, {}), _own_rows(setup, state, clients)
-        reached = reach(setup.worker.work, clients, state.round, terms_of(setup, state, clients))
+        server, own = order.server.get(ALGORITHM, {}), _own_rows(worker, order)
+        reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
         memory[ALGORITHM], sent = finish(server, own, Trained(updates.deltas[:, :trainable], reached))
     return memory, sent
 
 
-def _own_rows(setup: Setup, state: RunState, clients: Sequence[int]) -> Rows:
-    fresh = setup.parts.algorithm.client.init(1, setup.model.num_trainable)
-    of_one = {name: rows[0].to(state.parameters.device) for name, rows in fresh.items()}
-    return rows_of(state.clients, ALGORITHM, clients, of_one)
+def _own_rows(worker: Worker, order: ShardOrder) -> Rows:
+    fresh = worker.parts.algorithm.client.init(1, worker.model.num_trainable)
+    of_one = {name: rows[0].to(order.model.device) for name, rows in fresh.items()}
+    return rows_of(order.own, ALGORITHM, order.clients.tolist(), of_one)
 
 
-def _own_parts(setup: Setup, state: RunState, clients: Sequence[int]) -> Tensor:
+def _own_parts(worker: Worker, order: ShardOrder) -> Tensor:
     """The parameters kept by these clients, [c, S]."""
-    fresh = own_model(setup.initial_parameters[setup.parts.travelling.staying])
-    return rows_of(state.clients, OWN_MODEL, clients, fresh)[_PARAMETERS]
+    fresh = own_model(worker.model.vector[worker.parts.travelling.staying])
+    return rows_of(order.own, OWN_MODEL, order.clients.tolist(), fresh)[_PARAMETERS]

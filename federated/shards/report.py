@@ -1,0 +1,36 @@
+"""The report of a shard: its contribution to a round."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from federated.algorithms import Tensors
+from federated.run.drift import Drift
+from federated.run.memory import ClientMemory
+from federated.wire.distortion import Distortion
+from federated.wire.ledger import Traffic
+
+
+class ShardReport(NamedTuple):
+    """Plain values, which can be sent to another process.
+
+    update: the shard's part [P] of the aggregate, float64 on the CPU; where the aggregator needs the whole cohort, the
+    shard's updates, float32 [c, P]. sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
+    weights: of their updates, float64 [c]. loss: its part of the mean. memory: what these clients now remember.
+    """
+
+    update: Tensor
+    sent: Tensors
+    clients: np.ndarray
+    weights: np.ndarray
+    loss: float
+    uplink: Traffic
+    clipped_clients: int
+    distortion: Distortion
+    memory: ClientMemory
+    training_seconds: float
+    compression_seconds: float
+    drift: Drift | None = None

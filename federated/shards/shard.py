@@ -1,0 +1,73 @@
+"""A shard of a cohort: local training, then the uplink, then its part of the aggregate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from federated.aggregators import weighted_sum
+from federated.local_training import Updates
+from federated.run.clients.client_half import received, terms_of
+from federated.run.clients.order import ShardOrder
+from federated.run.divergence import check_updates
+from federated.run.drift import Drift, drift
+from federated.run.memory import by_client
+from federated.run.worker import Worker
+from federated.shards.report import ShardReport
+from federated.wire.uplink import Received, compress
+
+Train = Callable[[Worker, ShardOrder], Updates]
+Compress = Callable[[Worker, ShardOrder, Updates], Received]
+ShardRunner = Callable[[Worker, Sequence[ShardOrder]], Iterator[ShardReport]]
+"""Runs the shards of a round, here or elsewhere, and yields their reports in the orders' order.
+
+The worker is that of this process; a runner of other processes has one prepared from the same config in each.
+"""
+
+
+def train(worker: Worker, order: ShardOrder) -> Updates:
+    """Local training of a shard. Raises Diverged where an update is not finite."""
+    terms = terms_of(worker, order)
+    updates = worker.train(received(worker, order), order.clients.tolist(), order.done, terms)
+    check_updates(worker, order, updates.deltas, terms)
+    return updates
+
+
+def run_shard(
+    worker: Worker, order: ShardOrder, train: Train = train, compress: Compress = compress
+) -> ShardReport:
+    """A shard from its order to its report. Raises Diverged as `train` does."""
+    started = time.perf_counter()
+    updates = train(worker, order)
+    trained = time.perf_counter()
+    heard = compress(worker, order, updates)
+    parts, weights = worker.parts, order.weights
+    return ShardReport(
+        update=parts.aggregator.reduce(weights, heard.decoded) if parts.aggregator.linear else heard.decoded,
+        sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
+        clients=order.clients,
+        weights=weights,
+        loss=float(weights @ updates.losses.double().numpy()),
+        uplink=heard.traffic,
+        clipped_clients=heard.clipped_clients,
+        distortion=heard.distortion,
+        drift=_drift(worker, updates),
+        memory={owner: by_client(rows, order.clients) for owner, rows in heard.memory.items()},
+        training_seconds=trained - started,
+        compression_seconds=time.perf_counter() - trained,
+    )
+
+
+def _drift(worker: Worker, updates: Updates) -> Drift | None:
+    """How far the clients moved, of what they send; None where that is not measured."""
+    if not worker.config.evaluation.drift:
+        return None
+    return drift(worker.parts.travelling.of(updates.deltas[:, : worker.model.num_trainable]))
+
+
+def in_this_process(
+    worker: Worker, orders: Sequence[ShardOrder], train: Train = train, compress: Compress = compress
+) -> Iterator[ShardReport]:
+    """Run the shards one after another."""
+    for order in orders:
+        yield run_shard(worker, order, train, compress)
