@@ -63,7 +63,7 @@ def start_up(folder: Path) -> float:
 @contextmanager
 def _prefect() -> Iterator[None]:
     """Prefect and its server, as the command line has them."""
-    from flows.runtime import configure, prefect_api
+    from flows.prefect_runtime.runtime import configure, prefect_api
 
     configure()
     with prefect_api() as wait_for_api:
@@ -102,9 +102,9 @@ def _as_a_run(config: RunConfig) -> tuple[float, float]:
     from federated.evaluation import evaluate as evaluation
     from federated.run import setup
     from federated.study.study import Run
-    from flows.display import shown
     from flows.federated_run import federated_run
-    from flows.screen import Screen
+    from flows.terminal.display import shown
+    from flows.terminal.screen import Screen
 
     spent, run = [0.0], Run("W5", config)
     # run_round and not train_rounds, which tells the display of each round.

@@ -11,12 +11,12 @@ from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.study.extent import check_number_of_seeds
 from federated.user_code.containment import contain_exits
-from flows.beginning import command_begins
-from flows.display import shown
-from flows.exit import Commands, end, end_if_disk_is_full, end_on_sigterm, exit_code
-from flows.imports_kept import imports_kept
-from flows.runtime import PrefectAway, configure
-from flows.screen import console
+from flows.prefect_runtime.runtime import PrefectAway, configure
+from flows.startup.beginning import command_begins
+from flows.startup.exit import Commands, end, end_if_disk_is_full, end_on_sigterm, exit_code
+from flows.startup.imports_kept import imports_kept
+from flows.terminal.display import shown
+from flows.terminal.screen import console
 
 if TYPE_CHECKING:
     from federated.choices.choice import Choice
@@ -68,12 +68,12 @@ def run(
     """Run a study: every arm with every seed, then the comparison."""
     command_begins()
     from federated.user_code.source import allow
-    from flows.runtime import prefect_api
+    from flows.prefect_runtime.runtime import prefect_api
 
     screen, failure = console(), None
     allow(allow_code or [], study.parent)
     if forecast:
-        from flows.forecast import show_forecast
+        from flows.terminal.forecast import show_forecast
 
         show_forecast(_study(study, settings, seeds, arm), workers, screen)
         return
@@ -85,8 +85,8 @@ def run(
             screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
             from federated.run.checks import check_runs
             from flows.federated_study import StudyFailed, federated_study
-            from flows.outcome import show_outcome
-            from tasks.tracking.access import require_store
+            from flows.terminal.outcome import show_outcome
+            from tasks.tracking.server.access import require_store
 
         check_runs(runs)
         require_store()
@@ -120,7 +120,7 @@ def preview(
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
     from federated.user_code.source import allow
-    from flows.preview import show_preview
+    from flows.terminal.preview import show_preview
 
     allow(allow_code or [], study.parent)
     show_preview(_study(study, settings, seeds), console(), save)
@@ -133,7 +133,7 @@ def list_(
     ] = None,
 ) -> None:
     """List data sets, partitioners, models, compressors, ... with their parameters."""
-    from flows.catalogue import show_catalogue
+    from flows.reference.catalogue import show_catalogue
 
     show_catalogue(what, console())
 
@@ -159,10 +159,10 @@ def compare(
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
     """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
-    from flows.outcome import show_outcome
-    from tasks.tracking.access import require_store
-    from tasks.tracking.comparison import compare_again
-    from tasks.tracking.telling import say_with
+    from flows.terminal.outcome import show_outcome
+    from tasks.tracking.delivery.telling import say_with
+    from tasks.tracking.server.access import require_store
+    from tasks.tracking.studies.comparison import compare_again
 
     screen = console()
     say_with(screen.print)
@@ -176,7 +176,7 @@ def compare(
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
     """Serve the MLflow UI of the embedded store (or of a database in MLFLOW_TRACKING_URI) until interrupted."""
-    from tasks.tracking.ui import serve_ui
+    from tasks.tracking.server.ui import serve_ui
 
     sys.exit(serve_ui(port))
 
@@ -187,8 +187,8 @@ def sync() -> None:
 
     Exit code 0: everything is delivered, or nothing waited. 1: something still waits or is set aside, and is said.
     """
-    from tasks.tracking.syncing import deliver_what_waits
-    from tasks.tracking.telling import say_with
+    from tasks.tracking.delivery.telling import say_with
+    from tasks.tracking.studies.syncing import deliver_what_waits
 
     screen = console()
     say_with(lambda line: screen.print(line, soft_wrap=True))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from federated.foundation.errors import OwnCodeFailed
 from federated.study.study import Run
-from tasks.tracking import runs as tracking
-from tasks.tracking.resuming import go_on_with_run
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.studies.resuming import go_on_with_run
 
 _MOST_NAMED = 10
 

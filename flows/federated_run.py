@@ -18,14 +18,14 @@ from federated.run.segments import StopRule, segment_ends
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.study.study import Run
-from flows.progress import Progress, Status, notify, tell
+from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import Opaque
-from tasks.tracking import runs as tracking
-from tasks.tracking.history import Record, log_history, recording
-from tasks.tracking.outcome import log_outcome
-from tasks.tracking.resuming import go_on_with_run
-from tasks.tracking.telling import say_with
+from tasks.tracking.delivery.telling import say_with
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.runs.history import Record, log_history, recording
+from tasks.tracking.runs.outcome import log_outcome
+from tasks.tracking.studies.resuming import go_on_with_run
 
 _SHORT_SEGMENT_SECONDS = 1.0  # below that, segments share a task run ...
 _TASK_RUN_SECONDS = 10.0  # ... of about this long

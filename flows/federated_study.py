@@ -25,20 +25,20 @@ from federated.report.costs.forecast_against_fact import Took
 from federated.run.checks import check_runs
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
-from flows.beginning import take_beginning
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
-from flows.process_pool import Processes, end_with_parent
-from flows.progress import Progress, notify, tell
-from flows.progress_channel import Address, progress_channel, report_to
-from flows.runtime import write_nothing_about_lost_logs
-from tasks.tracking import runs as tracking
-from tasks.tracking.comparison import StudyOutcome
-from tasks.tracking.concluding import conclude_when_possible
-from tasks.tracking.failures import found
-from tasks.tracking.forecasts import log_fact, log_forecast
-from tasks.tracking.resuming import finished_before, go_on_with_study
-from tasks.tracking.telling import begin, say_with
+from flows.prefect_runtime.process_pool import Processes, end_with_parent
+from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
+from flows.startup.beginning import take_beginning
+from flows.terminal.progress import Progress, notify, tell
+from flows.terminal.progress_channel import Address, progress_channel, report_to
+from tasks.tracking.delivery.telling import begin, say_with
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.server.failures import found
+from tasks.tracking.studies.comparison import StudyOutcome
+from tasks.tracking.studies.concluding import conclude_when_possible
+from tasks.tracking.studies.forecasts import log_fact, log_forecast
+from tasks.tracking.studies.resuming import finished_before, go_on_with_study
 
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 

@@ -53,7 +53,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PREFECT_HOME", str(folder / "prefect"))
         database = f"sqlite+aiosqlite:///{folder / 'prefect.db'}"
         patch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", database)
-        from flows.runtime import configure, prefect_api
+        from flows.prefect_runtime.runtime import configure, prefect_api
 
         configure()
         with prefect_api() as wait_for_api:

@@ -8,9 +8,11 @@ import pytest
 
 from federated.foundation.addresses import place_of, place_shown_before, without_login, without_secrets
 from federated.foundation.errors import BadInput, bounded
-from tasks.tracking import runs, store, telling
-from tasks.tracking.journal import Journal
-from tasks.tracking.set_aside import Told
+from tasks.tracking.delivery import telling
+from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.runs import runs
+from tasks.tracking.server import store
 
 SHOWN = {
     "http://anna:geheim@host:5000": "http://host:5000",
@@ -107,7 +109,7 @@ def test_prefect_gets_a_password_in_its_address_where_its_websockets_take_it_too
 ) -> None:
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from flows import runtime
+    from flows.prefect_runtime import runtime
 
     asked: list[str] = []
     monkeypatch.setattr(runtime, "_require_api", asked.append)

@@ -11,12 +11,12 @@ from federated.metrics import Metrics
 from federated.report import Report, RunResult, page_html
 from federated.study.study import StudyConfig
 from flows.command_line import main
-from tasks.tracking import runs
-from tasks.tracking.comparison import StudyOutcome, compare_again, conclude
-from tasks.tracking.history import log_history
-from tasks.tracking.partitions import partition_pictures
-from tasks.tracking.search import results_of_study, study_names
-from tasks.tracking.store import connect
+from tasks.tracking.reading.partitions import partition_pictures
+from tasks.tracking.reading.search import results_of_study, study_names
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies.comparison import StudyOutcome, compare_again, conclude
 
 pytestmark = pytest.mark.usefixtures("home")
 ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"

@@ -18,15 +18,16 @@ from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, t
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
 from federated.study.study import StudyConfig
-from flows import embedded_server
 from flows import federated_study as flows_of_study
-from tasks.tracking import resuming, syncing, telling
-from tasks.tracking.access import require_store
-from tasks.tracking.comparison import compare_again
-from tasks.tracking.failures import answered, is_away
-from tasks.tracking.search import study_names
-from tasks.tracking.store import connect, experiment_id
-from tasks.tracking.ui import serve_ui
+from flows.prefect_runtime import embedded_server
+from tasks.tracking.delivery import telling
+from tasks.tracking.reading.search import study_names
+from tasks.tracking.server.access import require_store
+from tasks.tracking.server.failures import answered, is_away
+from tasks.tracking.server.store import connect, experiment_id
+from tasks.tracking.server.ui import serve_ui
+from tasks.tracking.studies import resuming, syncing
+from tasks.tracking.studies.comparison import compare_again
 from tests.conftest import Answer, Request, serving
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +196,7 @@ import os, sqlalchemy
 def die(connection, cursor, statement, *_):
     if "CREATE TABLE secrets" in statement:
         os._exit(9)
-from tasks.tracking.store import connect
+from tasks.tracking.server.store import connect
 connect()
 """
 

@@ -13,8 +13,8 @@ from tempfile import TemporaryFile
 import pytest
 
 from federated.foundation.errors import BadInput
-from flows import embedded_server
-from flows.embedded_server import EmbeddedServer
+from flows.prefect_runtime import embedded_server
+from flows.prefect_runtime.embedded_server import EmbeddedServer
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -108,7 +108,7 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
 
 def test_the_server_ends_with_a_process_that_is_killed():
     """A kill -9 leaves nobody who could stop it."""
-    start = "import time; from flows.embedded_server import embedded_server\n"
+    start = "import time; from flows.prefect_runtime.embedded_server import embedded_server\n"
     start += "with embedded_server() as server: print(server._process.pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
     server = int(parent.stdout.readline())

@@ -6,7 +6,7 @@ from federated.config.run import RunConfig
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks.checkpoints import checkpoint_path
-from tasks.tracking.store import connect
+from tasks.tracking.server.store import connect
 
 pytestmark = [
     pytest.mark.slow,

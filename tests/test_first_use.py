@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
-from tasks.tracking import store
-from tasks.tracking.failures import is_conflict, tried_again
+from tasks.tracking.server import store
+from tasks.tracking.server.failures import is_conflict, tried_again
 
 ROOT = Path(__file__).parent.parent
 

@@ -20,9 +20,9 @@ from federated.run.setup import initial_state, prepare
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints
-from tasks.tracking.comparison import compare_again
-from tasks.tracking.search import newest_study, results_of_study
-from tasks.tracking.store import connect
+from tasks.tracking.reading.search import newest_study, results_of_study
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies.comparison import compare_again
 from tests.conftest import NORMALISED
 
 pytestmark = [
@@ -270,7 +270,8 @@ def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_th
 def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
     from mlflow.exceptions import MlflowException
 
-    from tasks.tracking import deliveries, history
+    from tasks.tracking.delivery import deliveries
+    from tasks.tracking.runs import history
 
     study = _study(name="refused", seeds=[0], rounds=200)
     original, failing = deliveries.log_metrics, [MlflowException("the value is not allowed")]

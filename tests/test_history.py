@@ -8,11 +8,11 @@ import time
 import pytest
 from mlflow.entities import Metric
 
-from tasks.tracking import history as histories
-from tasks.tracking import metrics as tables
-from tasks.tracking.history import Record, log_history, recording
-from tasks.tracking.metrics import Measured, log_metrics
-from tasks.tracking.store import connect, experiment_id
+from tasks.tracking.delivery import metrics as tables
+from tasks.tracking.delivery.metrics import Measured, log_metrics
+from tasks.tracking.runs import history as histories
+from tasks.tracking.runs.history import Record, log_history, recording
+from tasks.tracking.server.store import connect, experiment_id
 from tests.conftest import config_of
 
 pytestmark = pytest.mark.usefixtures("home")

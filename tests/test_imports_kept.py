@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.imports_kept import imports_kept
+from flows.startup.imports_kept import imports_kept
 
 
 class Node:

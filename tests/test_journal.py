@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.cause import Cause
-from tasks.tracking.courier import deliver
-from tasks.tracking.journal import Journal
-from tasks.tracking.set_aside import Told
+from tasks.tracking.delivery.courier import deliver
+from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.server.cause import Cause
 
 
 class Away(Exception):
@@ -200,10 +200,10 @@ def test_files_are_kept_until_they_are_delivered(journal, tmp_path):
 APPENDS = """
 import sys
 from pathlib import Path
-from tasks.tracking.cause import Cause
-from tasks.tracking.courier import deliver, deliver_aside
-from tasks.tracking.journal import Journal
-from tasks.tracking.set_aside import Told
+from tasks.tracking.server.cause import Cause
+from tasks.tracking.delivery.courier import deliver, deliver_aside
+from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.set_aside import Told
 for at in range(200):
     Journal(Path(sys.argv[1])).append(Told("tags", sys.argv[2], {"at": at, "long": "x" * 500}))
 """
@@ -264,7 +264,7 @@ def test_a_record_that_a_full_disk_does_not_take_leaves_no_files(journal, tmp_pa
 
     (journal.folder).mkdir()
     (journal.folder / "records").touch()
-    monkeypatch.setattr("tasks.tracking.journal._to_disk", lambda file: None)
+    monkeypatch.setattr("tasks.tracking.delivery.journal._to_disk", lambda file: None)
     monkeypatch.setattr(os, "fsync", no_space)
     for keep in (journal.append, lambda told, files: journal.set_aside(told, files, "no")):
         with pytest.raises(OSError, match="No space left"):

@@ -135,7 +135,7 @@ def reads_markup(tree: ast.AST) -> bool:
 
 @every_file
 def test_one_place_prints_and_takes_no_text_for_markup(path: Path) -> None:
-    assert reads_markup(tree_of(path)) == (short(path) == "flows/screen.py")
+    assert reads_markup(tree_of(path)) == (short(path) == "flows/terminal/screen.py")
     assert "print" not in {dotted(n.func) for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)}
 
 

@@ -11,10 +11,13 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import curves, runs, syncing, telling
-from tasks.tracking.curves import curves_of
-from tasks.tracking.history import log_history
-from tasks.tracking.telling import settle, the_journal
+from tasks.tracking.delivery import telling
+from tasks.tracking.delivery.telling import settle, the_journal
+from tasks.tracking.reading import curves
+from tasks.tracking.reading.curves import curves_of
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.studies import syncing
 from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving
 
 pytestmark = pytest.mark.slow

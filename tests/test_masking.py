@@ -17,11 +17,11 @@ import pytest
 
 from federated.foundation.errors import BadInput, Diverged, bounded
 from federated.foundation.masking import kind_of, mask_logs, masked, masked_errors
-from tasks.tracking.cause import Cause
-from tasks.tracking.courier import deliver
-from tasks.tracking.failures import reason
-from tasks.tracking.journal import Journal
-from tasks.tracking.set_aside import Told
+from tasks.tracking.delivery.courier import deliver
+from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.server.cause import Cause
+from tasks.tracking.server.failures import reason
 
 ROOT = Path(__file__).parents[1]
 
@@ -206,11 +206,11 @@ def test_a_prefect_that_refuses_in_the_middle_is_said_in_a_line_without_its_pass
     url = "http://ward:geh%40im7@127.0.0.1:9/api"
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_API_URL", url)
-    monkeypatch.setattr("flows.runtime._require_api", lambda url: None)
+    monkeypatch.setattr("flows.prefect_runtime.runtime._require_api", lambda url: None)
     from httpx import HTTPStatusError, Request, Response
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.runtime import PrefectAway, prefect_api
+    from flows.prefect_runtime.runtime import PrefectAway, prefect_api
 
     request = Request("POST", f"{url}/flows/")
     with (

@@ -10,8 +10,8 @@ import pytest
 
 from federated.report import Report, RunResult
 from federated.report.page.notes import _code, run_notes, study_note
-from tasks.tracking.store import connect
-from tasks.tracking.views import VIEW, save_view, view_url
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies.views import VIEW, save_view, view_url
 
 ACCURACY = "generalisation/test_accuracy"
 

@@ -12,13 +12,15 @@ from mlflow.utils.rest_utils import verify_rest_response
 
 from federated.report.costs.forecast_against_fact import Took
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import deliveries, metrics, runs, syncing, telling
-from tasks.tracking.failures import is_away
-from tasks.tracking.forecasts import log_fact
-from tasks.tracking.history import log_history
-from tasks.tracking.set_aside import Told
-from tasks.tracking.store import connect
-from tasks.tracking.telling import settle, the_journal
+from tasks.tracking.delivery import deliveries, metrics, telling
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.telling import settle, the_journal
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.server.failures import is_away
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies import syncing
+from tasks.tracking.studies.forecasts import log_fact
 from tests.conftest import Answer, config_of, serving
 
 NOWHERE = "http://127.0.0.1:9"

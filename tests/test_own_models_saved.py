@@ -14,10 +14,10 @@ import yaml
 from federated.models.objective import model_inputs
 from federated.run.setup import initial_state, prepare
 from federated.study.study import read_study
-from tasks.tracking import runs as tracking
-from tasks.tracking.model import log_model
-from tasks.tracking.store import connect
-from tasks.tracking.telling import settle
+from tasks.tracking.delivery.telling import settle
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.runs.model import log_model
+from tasks.tracking.server.store import connect
 
 FILES = {
     "plain.py": """

@@ -9,7 +9,7 @@ import pytest
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.process_pool import Processes
+from flows.prefect_runtime.process_pool import Processes
 
 pytestmark = [
     pytest.mark.slow,

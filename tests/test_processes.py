@@ -8,8 +8,10 @@ import pytest
 
 from federated.study.study import Run, StudyConfig
 from flows.federated_study import federated_study
-from tasks.tracking import processes, runs, telling
-from tasks.tracking.store import connect
+from tasks.tracking.delivery import telling
+from tasks.tracking.runs import runs
+from tasks.tracking.server import processes
+from tasks.tracking.server.store import connect
 from tests.conftest import config_of
 
 ROOT = Path(__file__).parent.parent
@@ -109,7 +111,10 @@ def test_what_another_process_may_need_is_not_cleaned(opened, home):
 
 
 def test_a_process_that_ends_by_itself_leaves_no_file(home):
-    source = "from tasks.tracking.processes import *; print(this_process(), this_process(), is_dead(this_process()))"
+    source = (
+        "from tasks.tracking.server.processes import *; "
+        "print(this_process(), this_process(), is_dead(this_process()))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -7,9 +7,9 @@ from multiprocessing.connection import Client
 
 import pytest
 
-from flows import progress
-from flows.progress import Progress, listen_with, tell
-from flows.progress_channel import progress_channel, report_to
+from flows.terminal import progress
+from flows.terminal.progress import Progress, listen_with, tell
+from flows.terminal.progress_channel import progress_channel, report_to
 
 
 def _send(address, run, rounds):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.store import connect
+from tasks.tracking.server.store import connect
 
 
 def test_loggers_are_told_only_where_their_level_is_another(

@@ -7,12 +7,13 @@ from mlflow import MlflowClient
 
 from federated.foundation.errors import BadInput
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import deliveries, runs, telling
-from tasks.tracking.failures import answered, complaint, is_away, refusal
-from tasks.tracking.resuming import go_on_with_study
-from tasks.tracking.store import connect
-from tasks.tracking.syncing import deliver_what_waits
-from tasks.tracking.telling import begin, settle, the_journal
+from tasks.tracking.delivery import deliveries, telling
+from tasks.tracking.delivery.telling import begin, settle, the_journal
+from tasks.tracking.runs import runs
+from tasks.tracking.server.failures import answered, complaint, is_away, refusal
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies.resuming import go_on_with_study
+from tasks.tracking.studies.syncing import deliver_what_waits
 from tests.conftest import Answer, config_of, serving
 
 STUDY = StudyConfig(name="s", base=config_of().model_dump(), seeds=[0])

@@ -8,11 +8,12 @@ from mlflow import MlflowClient
 from federated import rounds
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
-from flows.progress import listen_with
-from tasks.tracking import concluding, deliveries, metrics, syncing, telling
-from tasks.tracking.search import results_of_study
-from tasks.tracking.store import connect
-from tasks.tracking.telling import the_journal
+from flows.terminal.progress import listen_with
+from tasks.tracking.delivery import deliveries, metrics, telling
+from tasks.tracking.delivery.telling import the_journal
+from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies import concluding, syncing
 from tests.conftest import config_of
 
 pytestmark = [

@@ -19,9 +19,9 @@ from urllib.request import urlopen
 import pytest
 
 from federated.foundation.errors import BadInput
-from flows.runtime import prefect_api
-from tasks.tracking.access import require_store
-from tasks.tracking.store import connect
+from flows.prefect_runtime.runtime import prefect_api
+from tasks.tracking.server.access import require_store
+from tasks.tracking.server.store import connect
 from tests.conftest import Answer, Request, serving
 
 ROOT = Path(__file__).parents[1]
@@ -127,8 +127,8 @@ def test_where_no_answer_comes(kind, url, expected, serve, ask):
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_server_that_hangs_is_given_up(kind, ask, monkeypatch):
-    monkeypatch.setattr("tasks.tracking.access.SECONDS_TO_ANSWER", 0.2)
-    monkeypatch.setattr("flows.runtime.SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr("tasks.tracking.server.access.SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr("flows.prefect_runtime.runtime.SECONDS_TO_ANSWER", 0.2)
     with create_server(("127.0.0.1", 0)) as deaf:
         caught = ask(kind, f"http://127.0.0.1:{deaf.getsockname()[1]}")
     assert caught.match("does not answer: nothing within 10 s")

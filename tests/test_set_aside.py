@@ -6,14 +6,16 @@ import pytest
 from mlflow import MlflowClient
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import deliveries, runs, syncing, telling
-from tasks.tracking.cause import Cause
-from tasks.tracking.courier import deliver, deliver_aside
-from tasks.tracking.history import log_history
-from tasks.tracking.journal import Journal
-from tasks.tracking.set_aside import Told
-from tasks.tracking.store import connect
-from tasks.tracking.telling import begin, settle, the_journal
+from tasks.tracking.delivery import deliveries, telling
+from tasks.tracking.delivery.courier import deliver, deliver_aside
+from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.telling import begin, settle, the_journal
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.server.cause import Cause
+from tasks.tracking.server.store import connect
+from tasks.tracking.studies import syncing
 from tests.conftest import config_of, outcome_of, runs_of
 
 

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from federated.machine.folders import database_url
-from flows.interpreter import nearest, settled
-from flows.progress_channel import progress_channel
-from flows.search_path import without_working_folder
+from flows.startup.interpreter import nearest, settled
+from flows.startup.search_path import without_working_folder
+from flows.terminal.progress_channel import progress_channel
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,8 +17,8 @@ from federated.foundation.limits import LONGEST_ARM, LONGEST_ERROR
 from federated.foundation.texts import distinct, file_name, in_a_line, listed, quoted, shortened, visible
 from federated.study.names import arm_name, is_study_name, study_name
 from federated.study.study import StudyConfig
-from flows.screen import Screen, console, few, styled
-from tasks.tracking.limits import dataset_of, key_of, name_of, parameters_of, tag_of
+from flows.terminal.screen import Screen, console, few, styled
+from tasks.tracking.server.limits import dataset_of, key_of, name_of, parameters_of, tag_of
 
 NASTY = (
     "slow [baseline]",

@@ -3,9 +3,9 @@
 import pytest
 
 from federated.foundation.errors import BadInput
-from tasks.tracking import store
-from tasks.tracking.access import require_store
-from tasks.tracking.comparison import report_name
+from tasks.tracking.server import store
+from tasks.tracking.server.access import require_store
+from tasks.tracking.studies.comparison import report_name
 
 
 def test_embedded_store_is_made_at_first_use(home):

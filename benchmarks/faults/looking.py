@@ -14,7 +14,7 @@ from benchmarks.faults.fault import Place
 _LOOK = """
 import json, sys
 from collections import Counter
-from tasks.tracking.store import connect
+from tasks.tracking.server.store import connect
 client = connect()
 found = []
 for run in client.search_runs([one.experiment_id for one in client.search_experiments()]):

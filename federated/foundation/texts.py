@@ -2,7 +2,7 @@
 
 Names come from study files, tables and error messages: of any length, in any script, with brackets, quotes, newlines
 or the escape sequences of a terminal. Each place that limits them has one function that makes them fit: here those
-that several places share, `flows.screen` for the terminal, `tasks.tracking.limits` for MLflow.
+that several places share, `flows.terminal.screen` for the terminal, `tasks.tracking.server.limits` for MLflow.
 """
 
 from __future__ import annotations

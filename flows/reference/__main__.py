@@ -1,7 +1,7 @@
 """`make docs`: write the reference."""
 
 from flows.reference import FOLDER, pages
-from flows.screen import console
+from flows.terminal.screen import console
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)

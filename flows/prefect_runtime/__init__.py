@@ -1,0 +1,1 @@
+"""Prefect as studies need it: settings, embedded server, pool of processes."""

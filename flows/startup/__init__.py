@@ -1,0 +1,1 @@
+"""The start and the exit of a command: interpreter, search path, exit code."""

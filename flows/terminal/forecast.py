@@ -1,0 +1,67 @@
+"""`./fedstudy run --forecast`, and the forecast printed before a long study."""
+
+from rich.table import Table
+
+from federated.forecast import LONG_SECONDS, Forecast, forecast_study
+from federated.metrics.durations import between, duration
+from federated.report.costs.forecast_against_fact import amount_text
+from federated.run.checks import check_runs
+from federated.study.study import StudyConfig
+from flows.terminal.data_read import show_data
+from flows.terminal.screen import Screen, few
+
+
+def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
+    """Predict a study and stop; nothing is logged."""
+    runs = study.runs()
+    show(forecast_study(runs, workers, check_runs(runs)), screen, whole=True)
+
+
+def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
+    """Print how the data were read, a summary and the warnings; for long studies or on request, arm by arm."""
+    show_data(forecast.data, screen, whole=bool(whole))
+    if forecast.seconds >= LONG_SECONDS if whole is None else whole:
+        screen.print(_arms(forecast))
+    if forecast.arms:
+        screen.print(_in_a_line(forecast), soft_wrap=True)
+    if whole:
+        for line in _details(forecast):
+            screen.print(line, style="dim", soft_wrap=True)
+    for caution in forecast.cautions:
+        screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
+
+
+def _in_a_line(forecast: Forecast) -> str:
+    runs = f"{forecast.runs} run{'' if forecast.runs == 1 else 's'}"
+    runs += f" of {forecast.runs + forecast.unforeseen}" if forecast.unforeseen else ""
+    at_most = "at most " if any(arm.stops for arm in forecast.arms) else ""
+    ends = between(forecast.low_seconds, forecast.high_seconds)
+    within = f" ({ends})" if ends else ""
+    return (
+        f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}{within}, "
+        f"{forecast.memory_mb:,.0f} MB of memory, "
+        f"{amount_text(forecast.uplink)} MB up, {amount_text(forecast.downlink)} MB down"
+    )
+
+
+def _details(forecast: Forecast) -> list[str]:
+    source = "as the last study on this machine measured it" if forecast.overheads_measured else "an estimate"
+    return [
+        f"{forecast.workers} at a time, {forecast.threads} threads each; from {forecast.probe_seconds:.1f} s of "
+        f"probes; what goes with a run beside its rounds (Prefect, MLflow, pictures): {source}",
+        f"memory is of {'each' if forecast.workers > 1 else 'the'} process that trains, without Prefect's server; this "
+        f"machine has {forecast.machine_mb:,.0f} MB",
+        forecast.privacy,
+    ]
+
+
+def _arms(forecast: Forecast) -> Table:
+    arms, caption = few(forecast.arms, "arms")
+    table = Table(title="Forecast", title_justify="left", caption=caption, caption_justify="left")
+    for column in ("arm", "runs", "rounds", "time of its runs", "MB up", "MB down"):
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for arm in arms:
+        rounds = f"{'at most ' if arm.stops else ''}{arm.rounds}"
+        cells = (arm.arm, str(arm.runs), rounds, duration(arm.seconds))
+        table.add_row(*cells, amount_text(arm.uplink), amount_text(arm.downlink))
+    return table

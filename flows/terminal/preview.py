@@ -1,0 +1,179 @@
+"""`./fedstudy preview`: the runs and the partitions of a study, without training."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from federated.config.run import RunConfig
+from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.federation.federation import Federation, partition_clients
+from federated.federation.fingerprint import fingerprint_of
+from federated.federation.partition_files import check_partition_file, save_partition
+from federated.forecast import cautions, of_faults, with_arms
+from federated.foundation.texts import file_name
+from federated.machine.folders import home
+from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
+from federated.run.checks import check_runs
+from federated.run.setup import prepare
+from federated.study.study import Run, StudyConfig
+from flows.terminal.data_read import show_data
+from flows.terminal.screen import Screen, few, styled
+
+_PARTITIONS_A_TABLE = 4
+_MOST_PARTITIONS = 12
+
+
+def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> None:
+    """The arms, the partitions of the first seed, their fingerprints, and a page of pictures under var/previews.
+
+    save: write the partition to this file, numbered where there are several. Raises BadInput.
+    """
+    if save is not None:
+        check_partition_file(save)
+    runs = study.runs()
+    faults = check_runs(runs)
+    arms = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
+    screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
+    if study.description:
+        screen.print(study.description.strip())
+    screen.print(_arms(runs, faults))
+    runs = [run for run in runs if run.name not in faults]
+    every = _distinct_partitions(runs)
+    partitions = every[:_MOST_PARTITIONS]
+    data = distinct_data(_data_read(config) for config in partitions)
+    show_data(data, screen, whole=True)
+    screen.print(_partitions(partitions, study.seeds[0]))
+    for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
+        screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
+    if every[_MOST_PARTITIONS:]:
+        screen.print(
+            f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
+        )
+    said = [*of_faults(faults, study.runs()), *_cautions(runs)]
+    for caution in said:
+        screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
+    page = _write_page(study, partitions, data, said)
+    screen.print(f"pictures     {page}", soft_wrap=True)
+    for path, config in _files(save, every):
+        save_partition(path, partition_clients(config))
+        screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
+
+
+def _data_read(config: RunConfig) -> DataRead:
+    return data_read(config.dataset.label(), partition_clients(config).examples)
+
+
+def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
+    """Every arm; of one of which no run can begin, its rounds alone. faults: name of a run -> why it cannot begin."""
+    every = {run.arm: run for run in runs} | {run.arm: run for run in runs if run.name not in faults}
+    shown, caption = few(every.values(), "arms")
+    table = Table(title="What would run", title_justify="left", caption=caption, caption_justify="left")
+    for column in ("arm", "rounds", "clients a round", "parameters", "float32 model, MB"):
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for run in shown:
+        if run.name in faults:
+            table.add_row(run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–")
+            continue
+        setup = prepare(run.config)
+        size = setup.initial_parameters.numel()
+        table.add_row(
+            run.arm,
+            str(run.config.rounds),
+            str(setup.trainers.cohort_size),
+            f"{size:,}",
+            f"{4 * size / 1e6:.3f}",
+        )
+    return table
+
+
+def _cautions(runs: Sequence[Run]) -> list[str]:
+    """Warnings about settings in the first seed of each arm that cannot work or are likely a mistake."""
+    first = {run.arm: run for run in reversed(runs)}
+    said: dict[str, list[str]] = {}
+    for arm in dict.fromkeys(run.arm for run in runs):
+        for sentence in cautions(prepare(first[arm].config)):
+            said.setdefault(sentence, []).append(arm)
+    return with_arms(said, len(first))
+
+
+def _distinct_partitions(runs: Iterable[Run]) -> list[RunConfig]:
+    """One config for each partition of the first seed."""
+    runs = list(runs)
+    first_seed = [run.config for run in runs if run.config.seed == runs[0].config.seed]
+    return list({_digests(partition_clients(config)): config for config in first_seed}.values())
+
+
+def _digests(federation: Federation) -> tuple[str, str]:
+    return federation.data_digest, federation.partition_digest
+
+
+def _partitions(configs: Iterable[RunConfig], seed: int) -> Table:
+    table = Table(title=f"Who would hold what (seed {seed})", title_justify="left")
+    columns = ("data set", "partitioner", "clients", "empty", "examples: least / median / most")
+    for column in (*columns, "held out: test / client / unseen", "what the partitioner did"):
+        table.add_column(column, overflow="fold")
+    for config in configs:
+        federation = partition_clients(config)
+        table.add_row(
+            config.dataset.label(), config.partitioner.label(), *_figures(federation), _notes(federation)
+        )
+    return table
+
+
+def _figures(federation: Federation) -> list[str]:
+    sizes, held_out = federation.sizes, federation.held_out_sets()
+    return [
+        str(len(sizes)),
+        str(int((sizes == 0).sum())),
+        f"{sizes.min()} / {np.median(sizes):g} / {sizes.max()}",
+        " / ".join(str(len(held_out.get(name, ()))) for name in ("test", "client", "unseen")),
+    ]
+
+
+def _notes(federation: Federation) -> str:
+    """`aim value 0.4, aim reached 0.403, ...`"""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.4g}" for name, value in federation.whole.notes.items()
+    )
+
+
+def _fingerprints(configs: Sequence[RunConfig]) -> Table:
+    title = "How unlike the clients are [IID null band: 95 % of random partitions with the same sizes; * outside it]"
+    table = Table("measure", title=title, title_justify="left")
+    for config in configs:
+        table.add_column(config.partitioner.label(), justify="right", overflow="fold")
+    for row in fingerprint_table([fingerprint_of(partition_clients(config)) for config in configs]):
+        table.add_row(*row)
+    return table
+
+
+def _write_page(
+    study: StudyConfig, configs: Sequence[RunConfig], data: Sequence[DataRead], cautions: Sequence[str]
+) -> Path:
+    """The page and its pictures, under var/previews; the address of the page."""
+    folder = home() / "previews" / file_name(study.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    federations = [partition_clients(config) for config in configs]
+    shown, several = [], len({config.dataset for config in configs}) > 1
+    for at, (config, federation) in enumerate(zip(configs, federations, strict=True)):
+        alike = [other.sizes.max() for other in federations if len(other.clients) == len(federation.clients)]
+        pictures = federation_pictures(federation, int(max(alike)))
+        for name, picture in pictures.items():
+            (folder / f"{at}_{name}").write_bytes(picture)
+        title = config.partitioner.label() + (f" · {config.dataset.label()}" if several else "")
+        shown.append(PreviewedPartition(title, _notes(federation), fingerprint_of(federation), pictures))
+    page = folder / "preview.html"
+    html = preview_html(study.name, study.description, study.seeds[0], shown, data, cautions)
+    page.write_text(html, encoding="utf-8")
+    return page
+
+
+def _files(save: Path | None, configs: Sequence[RunConfig]) -> list[tuple[Path, RunConfig]]:
+    """The file of each partition: FILE, or FILE_0, FILE_1, ... where there are several."""
+    if save is None:
+        return []
+    if len(configs) == 1:
+        return [(save, configs[0])]
+    return [(save.with_name(f"{save.stem}_{at}{save.suffix}"), config) for at, config in enumerate(configs)]

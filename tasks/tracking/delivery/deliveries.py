@@ -1,0 +1,147 @@
+"""The delivery of each kind of record to MLflow. Every delivery is idempotent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+from tasks.tracking.delivery import identities
+from tasks.tracking.delivery.logged_model import deliver_model
+from tasks.tracking.delivery.making import NewRun, drop_twins, make_once
+from tasks.tracking.delivery.metrics import Measured, log_metrics, unless_known
+from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.server.access import answers_now
+from tasks.tracking.server.failures import tried_again
+from tasks.tracking.server.store import connect, experiment_id
+
+_PARAMETER_BATCH = 100  # what MLflow takes in one call
+_TABLES = "mlflow.loggedArtifacts"
+
+Content = dict[str, Any]
+
+
+def deliver(told: Told, files: Path | None, journal: Path, again: bool = False) -> None:
+    """Tell MLflow. journal: its folder. again: this may be the second time. Raises what MLflow raises."""
+    if told.kind == "create":
+        tried_again(lambda: _create(told, journal, again))
+        return
+    if not identities.is_known(told.run, journal):
+        raise ValueError(f"MLflow has refused to make the run {told.run}")
+    run_id = identities.known(told.run, journal)
+    tried_again(lambda: _KINDS[told.kind](connect(), run_id, told.content, files))
+
+
+def answers() -> bool:
+    """Whether MLflow answers a request."""
+    return answers_now(connect())
+
+
+def _create(told: Told, journal: Path, again: bool) -> None:
+    client, content = connect(), told.content
+    experiment = experiment_id(client, content["experiment"])
+    parent = content["parent"] and identities.known(content["parent"], journal)
+    tags = {**content["tags"], **({"mlflow.parentRunId": parent} if parent else {})}
+    wanted = NewRun(experiment, told.run, content["name"], content["start_time"], tags)
+    identities.note(told.run, make_once(client, wanted, again), journal if again else None)
+
+
+def _reopen(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.update_run(run_id, status="RUNNING")
+    _tags(client, run_id, content, files)
+    if "failure" in client.get_run(run_id).data.tags:
+        client.delete_tag(run_id, "failure")
+
+
+def _parameters(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Those of a run that goes on stay as they are: what does not change results may differ."""
+    known = client.get_run(run_id).data.params if content.get("continued") else {}
+    every = [Param(name, value) for name, value in content["parameters"].items() if name not in known]
+    for start in range(0, len(every), _PARAMETER_BATCH):
+        client.log_batch(run_id, params=every[start : start + _PARAMETER_BATCH])
+
+
+def _metrics(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    rows = [Measured(*row) for row in content["rows"]]
+    log_metrics(run_id, unless_known(client, run_id, rows) if content.get("continued") else rows)
+
+
+def _tags(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in content["tags"].items()])
+
+
+def _experiment_tag(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Of the experiment that the run is in."""
+    experiment = client.get_run(run_id).info.experiment_id
+    client.set_experiment_tag(experiment, content["name"], content["value"])
+
+
+def _inputs(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    data = Dataset(**content["dataset"])
+    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+
+def _files(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    client.log_artifacts(run_id, str(files))
+
+
+def _table(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """As `log_table`, which would append to a table that is there already."""
+    client.log_artifacts(run_id, str(files))
+    table = {"path": content["name"], "type": "table"}
+    listed = json.loads(client.get_run(run_id).data.tags.get(_TABLES, "[]"))
+    if table not in listed:
+        client.set_tag(run_id, _TABLES, json.dumps([*listed, table]))
+
+
+def _model(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    assert files is not None
+    deliver_model(client, run_id, files, content["step"])
+
+
+def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """if_running: not of a run that has ended by itself, which may have waited in the journal to be said."""
+    run = client.get_run(run_id)
+    if content.get("if_running") and run.info.status != "RUNNING":
+        return
+    if why := content.get("failure"):
+        client.set_tag(run_id, "failure", why)
+    client.set_terminated(run_id, content["status"], content["end_time"])
+    drop_twins(client, run)
+
+
+def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """End the runs below that nobody has ended; all, or the one of an order."""
+    experiment = client.get_run(run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    if (order := content.get("order")) is not None:
+        below += f" and tags.`order` = '{order}'"
+    for lost in client.search_runs([experiment], below):
+        _end(client, lost.info.run_id, content, None)
+
+
+def _conclude(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Compare a study whose results could not be read at its end."""
+    from tasks.tracking.studies.concluding import conclude_later  # which tells what it finds
+
+    conclude_later(run_id, content)
+
+
+_KINDS: dict[str, Callable[[MlflowClient, str, Content, Path | None], None]] = {
+    "reopen": _reopen,
+    "parameters": _parameters,
+    "metrics": _metrics,
+    "tags": _tags,
+    "experiment tag": _experiment_tag,
+    "inputs": _inputs,
+    "files": _files,
+    "table": _table,
+    "model": _model,
+    "end": _end,
+    "end below": _end_below,
+    "conclude": _conclude,
+}

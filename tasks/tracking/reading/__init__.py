@@ -1,0 +1,1 @@
+"""Studies and runs read back from MLflow."""

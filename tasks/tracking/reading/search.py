@@ -1,0 +1,172 @@
+"""Search for studies and runs in MLflow, the only source of comparisons."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.store.entities.paged_list import PagedList
+
+from federated.metrics import Metrics
+from federated.metrics.dictionary import EVERY_ROUND
+from federated.metrics.names import main_metric
+from federated.metrics.tasks import CLASSIFICATION
+from federated.report import RunResult
+from federated.study.names import is_study_name, study_name
+from tasks.tracking.delivery.making import standing
+from tasks.tracking.reading.curves import curves_of
+from tasks.tracking.server.store import connect
+
+
+def newest_study(name: str) -> MlflowRun | None:
+    """The newest parent run of a study; of `NAME@RUN`, the one whose id starts with RUN. None where there is none."""
+    study, _, start = study_name(name).partition("@")
+    if not is_study_name(study):  # nothing is called that, and a query could not say it
+        return None
+    for run in _studies(f" and tags.study = '{study}'"):
+        if run.info.run_id.startswith(start):
+            return run
+    return None
+
+
+def running_on_their_own() -> list[MlflowRun]:
+    """All that nobody has ended and that no study ends: parent runs of studies, and runs of no study."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    running = "attributes.status = 'RUNNING' and tags.process != ''"
+    return list(_pages(client.search_runs, experiments, running))
+
+
+def left_below_ended_studies() -> list[tuple[MlflowRun, MlflowRun]]:
+    """Runs that nobody has ended, below studies that have ended; each with its study's parent run."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    below = "attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` != ''"
+    running = list(_pages(client.search_runs, experiments, below))
+    wanted = {run.data.tags["mlflow.parentRunId"] for run in running}
+    ended = "tags.`fedstudy.kind` = 'study' and attributes.status != 'RUNNING'"
+    found = _pages(client.search_runs, experiments, ended) if wanted else ()
+    parents = {run.info.run_id: run for run in found if run.info.run_id in wanted}
+    every = ((run, parents.get(run.data.tags["mlflow.parentRunId"])) for run in running)
+    return [(run, parent) for run, parent in every if parent is not None]
+
+
+def study_of(key: str) -> MlflowRun | None:
+    """The newest parent run with this `study_key`; None where there is none."""
+    return next(_studies(f" and tags.study_key = '{key}'"), None)
+
+
+def studies_with_arms(key: str) -> Iterator[MlflowRun]:
+    """Parent runs with this `arms_key`, newest first."""
+    return _studies(f" and tags.arms_key = '{key}'")
+
+
+def runs_of_no_study(run_key: str) -> list[MlflowRun]:
+    """Runs of this config that were started without a study and that have ended, newest first."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    ended = f"tags.run_key = '{run_key}' and tags.process != '' and attributes.status != 'RUNNING'"
+    return list(_pages(client.search_runs, experiments, ended, order_by=["attributes.start_time DESC"]))
+
+
+def runs_below(parent_run_id: str) -> list[MlflowRun]:
+    """The runs of a study, in the study's order. Where one was begun again, the later one; of twins that a lost answer
+    left, the one that finished.
+    """
+    children = all_below(parent_run_id)
+    by_order = {
+        int(run.data.tags["order"]): run
+        for run in sorted(children, key=lambda run: (run.info.start_time, *standing(run)))
+    }
+    return [run for _, run in sorted(by_order.items())]
+
+
+def all_below(parent_run_id: str) -> list[MlflowRun]:
+    """Every run below a study, those that were begun again too."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    return list(_pages(client.search_runs, [experiment], below))
+
+
+def study_names() -> list[str]:
+    """The names of all studies that were ever run."""
+    return sorted({str(run.data.tags["study"]) for run in _studies()})
+
+
+def _studies(condition: str = "") -> Iterator[MlflowRun]:
+    """Parent runs of studies, newest first, whatever experiment they are in."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    query = f"tags.`fedstudy.kind` = 'study'{condition}"
+    newest = ["attributes.start_time DESC", "attributes.status ASC"]  # of twins, the one that does not run
+    yield from _pages(client.search_runs, experiments, query, order_by=newest)
+
+
+def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: Any) -> Iterator[Any]:
+    """All that a search finds, page by page."""
+    token: str | None = ""
+    while token is not None:
+        page = search(*arguments, **options, page_token=token or None)
+        yield from page
+        token = page.token or None
+
+
+def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
+    """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
+    runs = runs_below(parent_run_id)
+    curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
+    return [_result(run, _history(run, curves[run.info.run_id])) for run in runs]
+
+
+def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
+    return RunResult(
+        study=run.data.tags["study"],
+        arm=run.data.tags["arm"],
+        seed=int(run.data.tags["seed"]),
+        status=run.info.status,
+        parameters=dict(run.data.params),
+        history=history,
+        main_metric=run.data.tags.get("main_metric", main_metric(CLASSIFICATION)),
+        run_id=run.info.run_id,
+        message=run.data.tags.get("failure", ""),
+        partition=_partition(run.data.tags),
+        seconds=_seconds(run),
+        data_digest=run.data.tags.get("data_digest", ""),
+        anchor=run.data.tags.get("anchor", ""),
+        anchor_key=run.data.tags.get("anchor_key", ""),
+        resumed_from=int(run.data.tags.get("resumed_from", 0)),
+    )
+
+
+def _seconds(run: MlflowRun) -> float | None:
+    """From its start, or from when it last went on, to its end."""
+    if not run.info.end_time:
+        return None
+    return float(run.info.end_time - int(run.data.tags.get("continued_at", run.info.start_time))) / 1000
+
+
+def _partition(tags: dict[str, str]) -> str:
+    digests = tags.get("data_digest"), tags.get("partition_digest")
+    return ":".join(digest for digest in digests if digest) if all(digests) else ""
+
+
+def _names_of_curves(run: MlflowRun, more: Sequence[str]) -> list[str]:
+    """The metrics of a run of which a report needs more than the last value."""
+    wanted = {*more, run.data.params.get("stop.metric")}  # the way to its target is asked for
+    return [name for name in run.data.metrics if name in EVERY_ROUND or name in wanted]
+
+
+def _history(run: MlflowRun, curves: dict[int, Metrics]) -> tuple[tuple[int, Metrics], ...]:
+    by_round: dict[int, Metrics] = defaultdict(dict, curves)
+    for name, value in run.data.metrics.items():
+        if name.startswith("heterogeneity/"):  # logged once, before the first round
+            by_round[0][name] = value
+    last = max(by_round, default=0)
+    others = {
+        name: value for name, value in run.data.metrics.items() if not name.startswith("heterogeneity/")
+    }
+    by_round[last] = {**others, **by_round[last]}  # of these, the last value is enough
+    return tuple(sorted(by_round.items()))

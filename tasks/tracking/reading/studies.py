@@ -1,0 +1,112 @@
+"""The parent run of each study in MLflow, with the study file that it ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import yaml
+from mlflow.entities import Run as MlflowRun
+
+from federated.choices.choice import Choice
+from federated.foundation.errors import BadInput
+from federated.foundation.texts import listed
+from federated.networks import CLOCK_INPUTS
+from federated.report import RunResult, on_network
+from federated.report.findings.rerun import within
+from tasks.tracking.reading.artifacts import text_of
+from tasks.tracking.reading.search import newest_study, results_of_study, study_names
+from tasks.tracking.server.store import connect, tracking_uri
+
+_STUDY_FILE = "study.yaml"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """One run of a study. label: as it was asked for, `NAME` or `NAME@RUN`. question: its study file, resolved."""
+
+    label: str
+    run: MlflowRun
+    question: str
+
+    @cached_property
+    def stated(self) -> dict[str, Any]:
+        """The study file as a dictionary."""
+        content: dict[str, Any] = yaml.safe_load(self.question)
+        return content
+
+    @property
+    def description(self) -> str:
+        """The question in a sentence or two."""
+        return str(self.stated.get("description") or "").strip()
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The versions and the machine that ran it, not those that read it; {} where nobody noted them."""
+        noted = text_of(self.run.info.run_id, "environment.json")
+        if noted is None:
+            return {}
+        return {str(name): str(value) for name, value in json.loads(noted).items()}
+
+    @property
+    def command(self) -> str:
+        """The command that ran it."""
+        return str(self.run.data.tags.get("mlflow.source.name", ""))
+
+
+def parent_of(run_id: str, question: str) -> Parent:
+    """The parent run of this id."""
+    run = connect().get_run(run_id)
+    return Parent(run.data.tags["study"], run, question)
+
+
+def find_parents(names: Sequence[str]) -> list[Parent]:
+    """The newest run of each study. Raises BadInput for those that MLflow does not know, or whose file is gone."""
+    if repeated := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise BadInput(f"{repeated[0]!r} is named twice; {repeated[0]}@RUN is another run of it")
+    found = {name: newest_study(name) for name in names}
+    if unknown := [name for name, run in found.items() if run is None]:
+        known = listed(study_names()) or "none yet"
+        which = " or ".join(repr(name) for name in unknown)
+        raise BadInput(f"there is no study {which} in MLflow at {tracking_uri()}; known: {known}")
+    parents = [Parent(name, run, _question(name, run)) for name, run in found.items() if run is not None]
+    by_run: dict[str, list[str]] = {}
+    for parent in parents:
+        by_run.setdefault(parent.run.info.run_id, []).append(parent.label)
+    if same := [labels for labels in by_run.values() if len(labels) > 1]:
+        raise BadInput(
+            f"{' and '.join(map(repr, same[0]))} are the same run of a study; name two different ones"
+        )
+    return parents
+
+
+def results_below(
+    parent: Parent, network: Choice | None = None, *, among_others: bool = False
+) -> list[RunResult]:
+    """The runs of a study, timed on `network` where one is given. Raises BadInput where it has none yet.
+
+    among_others: name the study with every arm, `study: arm`.
+    """
+    results = results_of_study(parent.run.info.run_id, more=CLOCK_INPUTS if network else ())
+    if not results:
+        raise BadInput(f"the newest run of the study {parent.label!r} has no runs yet")
+    results = on_network(results, network) if network else results
+    if not among_others:
+        return results
+    return [replace(run, study=parent.label, arm=within(parent.label, run.arm)) for run in results]
+
+
+def _question(label: str, run: MlflowRun) -> str:
+    """The study file of a run; raises BadInput where somebody deleted it from MLflow."""
+    run_id = run.info.run_id
+    question = text_of(run_id, _STUDY_FILE)
+    if question is None:
+        raise BadInput(
+            f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
+            f"{tracking_uri()}, so nobody knows what it asked; put the file back, or name another run of the study as "
+            f"{label.partition('@')[0]}@RUN"
+        )
+    return question

@@ -1,0 +1,1 @@
+"""One run in MLflow: opened, fed and closed."""

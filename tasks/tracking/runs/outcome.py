@@ -1,0 +1,78 @@
+"""The results of a finished run in MLflow besides its metrics: model, pictures, tables."""
+
+import json
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from federated.evaluation.final import generalisation
+from federated.federation.fingerprint import client_table
+from federated.federation.partition_files import partition_npz
+from federated.foundation.masking import masked_errors
+from federated.metrics.names import main_metric
+from federated.report import RunResult, federation_pictures, learning_curves, png
+from federated.report.figures.clients.client_pictures import class_picture, client_picture
+from federated.report.figures.clients.personalisation_picture import personalisation_picture
+from federated.run.setup import Setup
+from federated.run.state import RunState
+from federated.study.study import Run
+from federated.user_code.containment import own_code_named
+from tasks.rounds import Opaque
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.runs.model import log_model
+
+_READABLE_PARAMETERS = 100
+
+
+@task(name="track outcome", cache_policy=NO_CACHE)
+@masked_errors()
+def log_outcome(run_id: str, outcome: Opaque[tuple[Run, RunState, Setup]], ended_by: str) -> None:
+    """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
+    run, state, setup = outcome.value
+    with own_code_named(setup.config):
+        _log_outcome(run_id, run, state, setup, ended_by)
+
+
+def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
+    # Where clients have models of their own there is no one model that stands for the run.
+    saved_as = "none" if setup.own_models else log_model(run_id, state, setup)
+    pictures = {
+        **federation_pictures(setup.federation),
+        "learning_curves.png": png(learning_curves(_so_far(run, state, setup))),
+    }
+    partition = {"partition.npz": partition_npz(setup.federation)}
+    runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
+    runs.log_table(run_id, client_table(setup.federation), "clients.json")
+    _log_generalisation(run_id, state, setup)
+    runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+def _so_far(run: Run, state: RunState, setup: Setup) -> RunResult:
+    """The run as it is now, without asking MLflow."""
+    metric = main_metric(setup.federation.examples.task)
+    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(state.history), metric)
+
+
+def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
+    """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
+    found = generalisation(state, setup)
+    log_history(run_id, [(state.round, found.metrics)])
+    figures = {
+        "generalisation.png": client_picture(found),
+        "classes.png": class_picture(found),
+        "personalisation.png": personalisation_picture(found),
+    }
+    runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
+    for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
+        if table:
+            runs.log_table(run_id, table, name)
+
+
+def _small_model(setup: Setup, state: RunState) -> dict[str, str]:
+    """The parameters by name, as a file to read, where there are few enough for that."""
+    if state.parameters.numel() > _READABLE_PARAMETERS or setup.own_models:
+        return {}
+    module = setup.model.independent_module(state.parameters)
+    named = {name: value.tolist() for name, value in module.named_parameters()}
+    return {"parameters.json": json.dumps(named, indent=2)}

@@ -1,0 +1,241 @@
+"""Runs in MLflow: opened, fed and closed by explicit id, never through the thread's active run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from pandas import DataFrame
+from pydantic import BaseModel
+
+from federated.config.run import RunConfig
+from federated.config.user_choices import own_code
+from federated.federation.federation import Federation
+from federated.foundation.addresses import without_secrets
+from federated.foundation.errors import bounded
+from federated.metrics.names import main_metric
+from federated.study.study import Run, StudyConfig
+from federated.study.yaml_values import text_of_values
+from tasks.tracking.delivery.telling import create, now, say, tell
+from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
+from tasks.tracking.runs.environment import environment
+from tasks.tracking.server.failures import found
+from tasks.tracking.server.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
+from tasks.tracking.server.processes import is_dead, this_process
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+def open_study(study: StudyConfig) -> str:
+    """Open the parent run of a study; its id."""
+    tags = {
+        "fedstudy.kind": "study",
+        "study": study.name,
+        "study_key": study_key(study),
+        "arms_key": arms_key(study),
+        "process": this_process(),
+        "mlflow.note.content": study.description,
+        **_source_tags(),
+    }
+    run_id = create(study.name, name_of(study.name), tags_of(tags), None)
+    with ended_if_it_fails(run_id):
+        _describe_study(run_id, study)
+    return run_id
+
+
+def study_key(study: StudyConfig) -> str:
+    """Equal for studies of the same runs: what compares and describes them may differ."""
+    return _key([study.name, *(f"{run.order} {run.arm} {run.config.run_key()}" for run in study.runs())])
+
+
+def arms_key(study: StudyConfig) -> str:
+    """Equal for studies of the same arms, in the same order: their seeds may differ."""
+    arms = dict.fromkeys(f"{run.arm} {run.config.arm_key()}" for run in study.runs())
+    return _key([study.name, *arms])
+
+
+def _key(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _describe_study(run_id: str, study: StudyConfig) -> None:
+    parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
+    parameters |= {"anchors": ", ".join(study.anchors)} if study.anchors else {}
+    _log_parameters(run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()})
+    log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": json.dumps(environment(), indent=2)})
+
+
+def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
+    """Open the MLflow run of one federated run, below its study's where there is one; its id."""
+    tags = {
+        "fedstudy.kind": "run",
+        "study": study,
+        "arm": run.arm,
+        "seed": str(run.config.seed),
+        "order": str(run.order),
+        "run_key": run.config.run_key(),
+        "arm_key": run.config.arm_key(),
+        "anchor_key": run.config.anchor_key(),
+        **code_tag(run.config),
+        **({} if run.config.kind.has_server else {"anchor": run.config.training}),
+        **({} if parent_run_id else {"process": this_process()}),
+        **_source_tags(),
+    }
+    run_id = create(study, name_of(run.name), tags_of(tags), parent_run_id)
+    with ended_if_it_fails(run_id):
+        describe_run(run_id, run)
+    return run_id
+
+
+def describe_run(run_id: str, run: Run) -> None:
+    """Log the config of a run, as parameters and a file."""
+    _log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
+    log_files(
+        run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
+    )
+
+
+@contextmanager
+def ended_if_it_fails(run_id: str) -> Iterator[None]:
+    """A run that has just been made and whose block does not end well is ended, so that none is left running."""
+    try:
+        yield
+    except BaseException as error:
+        _end_for(run_id, error)
+        raise
+
+
+@contextmanager
+def closing(run_id: str) -> Iterator[None]:
+    """End the run when the block ends: FINISHED, FAILED with the reason, or KILLED where a signal ended it."""
+    with ended_if_it_fails(run_id):
+        yield
+    end_run(run_id, "FINISHED")
+
+
+def _end_for(run_id: str, error: BaseException) -> None:
+    if isinstance(error, Exception | SystemExit):
+        end_run(run_id, "FAILED", f"{type(error).__name__}: {bounded(str(error))}")
+    else:  # KeyboardInterrupt, and what Prefect makes of SIGTERM
+        end_run(run_id, "KILLED")
+
+
+def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = False) -> None:
+    """End it. Where neither MLflow nor the journal can be written, whoever comes next ends it.
+
+    if_running: unless it has ended by then, as its own process may have told a journal, and MLflow has not heard.
+    """
+    end = {"status": status, "end_time": now(), "failure": tag_of(failure), "if_running": if_running}
+    try:
+        tell("end", run_id, None, **end)
+    except OSError as error:
+        say(f"{run_id} is {status}, which nobody could note: {error}")
+
+
+def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | None = None) -> None:
+    """End the runs below a study that nobody works on any more; all, or the one of this order."""
+    tell("end below", parent_run_id, status=status, end_time=now(), failure=why, order=order)
+
+
+def end_dead_studies() -> None:
+    """End what dead processes have left running in MLflow: studies with the runs below them, runs of no study, and
+    runs below a study that has ended, such as one that was made while an interrupt arrived.
+    """
+    for left in found(running_on_their_own):
+        if is_dead(left.data.tags.get("process", "")):
+            run_id, why = left.info.run_id, "the process of its study was killed"
+            end_lost_runs(run_id, "KILLED", why)
+            end_run(
+                run_id, "KILLED", why, if_running=True
+            )  # last: where we are killed here, the next try finds it again
+    for run, parent in found(left_below_ended_studies):
+        if is_dead(parent.data.tags.get("process", "")):
+            end_run(run.info.run_id, "KILLED", "its study ended without it", if_running=True)
+
+
+def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
+    """The data set as a logged input with its digest, and the digest of who holds what."""
+    examples = federation.examples
+    profile = {
+        "examples": len(examples.targets),
+        "training_examples": int(federation.sizes.sum()),
+        "clients": len(federation.clients),
+        "unseen_clients": len(federation.unseen),
+        **{f"{name}_examples": len(indices) for name, indices in federation.held_out_sets().items()},
+        "partition_digest": federation.partition_digest,
+    }
+    schema = {
+        "task": examples.task.name,
+        "input_shape": list(examples.inputs.shape[1:]),
+        "input_type": str(examples.inputs.dtype),
+        "classes": examples.classes,
+    }
+    data = dataset_of(
+        config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
+    )
+    tell("inputs", run_id, dataset=dict(data))
+    digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
+    set_tags(run_id, {**digests, "main_metric": main_metric(examples.task)})
+
+
+def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
+    """Texts and bytes as artifacts, by file name, in one call."""
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            Path(folder, name).write_bytes(data)
+        tell("files", run_id, Path(folder))
+
+
+def log_table(run_id: str, table: Mapping[str, Sequence[Any]], name: str) -> None:
+    """A table, column by column, as a JSON artifact that MLflow shows as a table."""
+    with TemporaryDirectory() as folder:
+        DataFrame(dict(table)).to_json(Path(folder, name), orient="split", index=False, date_format="iso")
+        tell("table", run_id, Path(folder), name=name)
+
+
+def as_yaml(config: BaseModel) -> str:
+    """A resolved config as a study file would state it."""
+    return text_of_values(config.model_dump(mode="json"))
+
+
+def set_tags(run_id: str, tags: dict[str, str]) -> None:
+    """Tags that only the end of a run knows."""
+    tell("tags", run_id, tags=tags_of(tags))
+
+
+def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
+    every = {parameter.key: parameter.value for parameter in parameters_of(parameters)}
+    tell("parameters", run_id, parameters=every)
+
+
+def code_tag(config: RunConfig) -> dict[str, str]:
+    """The version of the user code that a run ran: a digest of its source by name."""
+    found = own_code(config)
+    return tags_of(
+        {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
+    )
+
+
+def _source_tags() -> dict[str, str]:
+    commit = environment()["git_commit"]
+    return {
+        "mlflow.source.name": _command(),
+        "mlflow.source.type": "LOCAL",
+        **({"mlflow.source.git.commit": commit} if commit else {}),
+    }
+
+
+def _command() -> str:
+    """The command that started this process, for a rerun; only the program where the command is too long."""
+    program = Path(sys.argv[0])
+    start = "./fedstudy" if program.parts[-2:] == ("flows", "__main__.py") else str(program.name)
+    stated = without_secrets(shlex.join([*start.split(), *sys.argv[1:]]))
+    return stated if stated == tag_of(stated) else start

@@ -1,0 +1,157 @@
+"""The location of the tracking store: the server of MLFLOW_TRACKING_URI, or the embedded store under var/."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
+
+from federated.foundation.addresses import without_secrets
+from federated.foundation.texts import file_name
+from federated.machine.files import alone, whole
+from federated.machine.folders import database_url, home
+from federated.machine.loopback import ask_loopback_directly
+from tasks.tracking.server.failures import tried_again
+from tasks.tracking.server.limits import name_of
+
+EMBEDDED_DATABASE = "mlflow.db"
+_QUIET = (
+    "alembic",
+    "urllib3.connectionpool",
+    "mlflow.utils.environment",
+    "mlflow.models.model",
+    "mlflow.pytorch",
+)
+
+# A server that is down should fail a call in seconds; MLflow's own defaults retry for four minutes.
+_QUIET_AND_QUICK = {
+    # Lines about each run on a server, with its address as it is, password and all.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # For the answer to one request; a server that hangs should not hold up a run for MLflow's two minutes, four times.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+# The UI opens an experiment of this kind with its runs and charts, not with traces of language models.
+_SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking store; the embedded one is created at first use."""
+    ask_loopback_directly()
+    os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"  # a run is ended when all of it has been written
+    for name, value in _QUIET_AND_QUICK.items():
+        os.environ.setdefault(name, value)
+    for name in _QUIET:
+        _quieten(name, logging.ERROR)
+    _quieten("mlflow.store.db.utils", logging.CRITICAL)  # it logs the traceback of what it raises
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    if uri.startswith("sqlite:"):
+        _make_tables(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _quieten(name: str, level: int) -> None:
+    """Let a logger be at this level, which MLflow may have changed; setting it empties a cache of every logger."""
+    logger = logging.getLogger(name)
+    if logger.level != level:
+        logger.setLevel(level)
+
+
+@cache
+def _make_tables(uri: str) -> None:
+    """The tables of an SQLite store, made by one process at a time: two at once break each other's.
+
+    All of them, or none: a process that is killed between two of MLflow's migrations would leave a database that no
+    later one can use.
+    """
+    file = _database_file(uri)
+    with alone(Path(f"{file}.lock")):
+        if not _is_made(file):
+            with whole(file) as partial:
+                made = partial.absolute().with_name("made.db")
+                MlflowClient(tracking_uri=database_url(str(made))).search_experiments(max_results=1)
+                shutil.copyfile(made, partial)  # MLflow keeps the one it made open
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _is_made(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def _database_file(uri: str) -> Path:
+    """The file of an SQLite database, whether its URL has the path or SQLite's own URI of it."""
+    database = make_url(uri).database or str(home() / EMBEDDED_DATABASE)
+    return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
+
+
+def ui_address() -> str:
+    """The address of the runs in the UI: the server, or the command that serves the embedded store."""
+    server = without_secrets(tracking_uri())
+    return server if server.startswith("http") else "./fedstudy ui, then http://127.0.0.1:5000"
+
+
+def tracking_uri() -> str:
+    """The URI of the tracking store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+
+
+def embedded_uri() -> str:
+    """The URI of the embedded store; its folder exists afterwards."""
+    home().mkdir(parents=True, exist_ok=True)
+    return database_url(EMBEDDED_DATABASE)
+
+
+def artifact_root() -> Path:
+    """The folder of the embedded store's artifacts."""
+    return home() / "artifacts"
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of this name; made, or brought back from the bin, where needed.
+
+    Others may be about to do the same.
+    """
+    return tried_again(lambda: _experiment_now(client, name_of(name)))
+
+
+def _experiment_now(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        embedded = tracking_uri() == embedded_uri()
+        location = (artifact_root() / file_name(name)).as_uri() if embedded else None
+        return client.create_experiment(name, artifact_location=location, tags=_SHOWN_AS_TRAINING)
+    if found.lifecycle_stage == "deleted":
+        _bring_back(client, found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _bring_back(client: MlflowClient, experiment: str) -> None:
+    try:
+        client.restore_experiment(experiment)
+    except MlflowException:
+        if client.get_experiment(experiment).lifecycle_stage == "deleted":
+            raise  # nobody else did
+
+
+def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
+    """The URL of MLflow's own comparison of runs; of the embedded store, once `./fedstudy ui` serves it."""
+    runs = quote(json.dumps(list(run_ids), separators=(",", ":")))
+    return f"{server_address()}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
+
+
+def server_address() -> str:
+    """The address of the UI; for the embedded store, the one at which `./fedstudy ui` serves it."""
+    return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"

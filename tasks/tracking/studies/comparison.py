@@ -1,0 +1,214 @@
+"""The comparison of a study's arms, in MLflow and on a page on disk; and comparisons between studies."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from federated.choices.choice import Choice
+from federated.forecast import Forecast
+from federated.foundation.errors import BadInput, readable
+from federated.foundation.texts import file_name
+from federated.machine.folders import home
+from federated.metrics.names import metric_label
+from federated.report import Report, RunResult, as_files, drawn, table, write_page
+from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from federated.report.findings.rerun import within
+from federated.report.findings.verdicts import BEST, paired_table
+from federated.report.page.notes import run_notes, study_note
+from federated.study.comparison import Comparison
+from federated.study.looks import Looks
+from federated.study.study import StudyConfig
+from tasks.tracking.delivery.telling import address, say, tell
+from tasks.tracking.reading.partitions import partition_pictures
+from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
+from tasks.tracking.runs import runs
+from tasks.tracking.server.failures import answered
+from tasks.tracking.server.limits import LONGEST_TAG
+from tasks.tracking.server.store import comparison_url
+from tasks.tracking.studies.forecasts import forecast_and_fact
+from tasks.tracking.studies.views import save_view, view_url
+
+_NOTE = "mlflow.note.content"
+_MOST_IN_A_URL = 100  # runs; MLflow's page draws them all at once
+_LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """The outcome of a study: its runs, its findings, and links to details.
+
+    parent_run_ids: one a study. report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
+    foreseen: the forecast against what the study took, None where there is none.
+    """
+
+    parent_run_ids: tuple[str, ...]
+    found: Report
+    report: Path
+    url: str
+    pictures: dict[str, bytes]
+    foreseen: Foreseen | None
+
+    def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
+        """The outcome with the time that making the report took, which the report itself cannot say."""
+        return replace(self, foreseen=foreseen(forecast, self.results, took))
+
+    @property
+    def parent_run_id(self) -> str:
+        """Of the first study."""
+        return self.parent_run_ids[0]
+
+    @property
+    def results(self) -> Sequence[RunResult]:
+        """Every run, in the order of the studies."""
+        return self.found.results
+
+
+def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult]) -> StudyOutcome:
+    """Compare the arms and log tables, plots, report and the verdict on the study's parent run."""
+    return _conclude(parent_of(parent_run_id, runs.as_yaml(study)), study.comparison, results)
+
+
+def conclude_from(parent_run_id: str, question: str, judged: Comparison) -> StudyOutcome:
+    """The same for a study that has ended, from what MLflow has; question: its study file, resolved."""
+    return _conclude(parent_of(parent_run_id, question), judged, results_of_study(parent_run_id))
+
+
+def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> StudyOutcome:
+    outcome = _written(_report([parent], results, judged), [parent])
+    report, run_id = outcome.found, outcome.parent_run_id
+    tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.table}
+    if report.pairs:
+        tables["paired.json"] = paired_table(report.pairs, robust=report.robust)
+    for name, content in tables.items():
+        runs.log_table(run_id, content, name)
+    runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
+    _describe(outcome, parent)
+    return outcome
+
+
+def _describe(outcome: StudyOutcome, parent: Parent) -> None:
+    """Describe the study in MLflow: notes, tags, and the saved view of its arms."""
+    report, run_id = outcome.found, outcome.parent_run_id
+    note = study_note(report, LONGEST_TAG)
+    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict)})
+    for child_id, run_note in run_notes(report).items():
+        runs.set_tags(child_id, {_NOTE: run_note})
+    for result in report.results:
+        if result.arm in report.places:
+            runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
+    tell("experiment tag", run_id, name=_NOTE, value=note)
+    if report.results:
+        save_view(run_id, report.results[0].main_metric, parent.run.info.start_time)
+
+
+def compare_again(
+    names: Sequence[str],
+    network: Choice | None = None,
+    target: float | None = None,
+    baseline: str | None = None,
+    delta: float | None = None,
+) -> StudyOutcome:
+    """The newest run of each study compared, from MLflow alone. Raises BadInput where that is not possible.
+
+    names: of studies, `NAME@RUN` for another run than the newest. network: time the finished rounds on it, instead of
+    what the runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first
+    study's. Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's
+    own under a name that says what.
+    """
+    several = len(names) > 1
+    with answered(address()):
+        say(f"looking for {' and '.join(names)} in MLflow at {address()}")
+        parents = find_parents(names)
+        say(f"reading the runs of {' and '.join(parent.label for parent in parents)} from MLflow")
+        results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
+        _require_one_metric(results)
+        report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
+    asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
+    return _written(replace(report, target=target), parents, report_name(asked))
+
+
+def _require_one_metric(results: Sequence[RunResult]) -> None:
+    """Studies are laid side by side by their main metric; each alone may have several."""
+    by_study: dict[str, set[str]] = {}
+    for run in results:
+        by_study.setdefault(run.study, set()).add(run.main_metric)
+    if len({frozenset(metrics) for metrics in by_study.values()}) > 1:
+        said = "; ".join(
+            f"{study} by {' and '.join(sorted(metric_label(name) for name in metrics))}"
+            for study, metrics in by_study.items()
+        )
+        raise BadInput(f"these studies are not judged by the same metric: {said}; compare them one at a time")
+
+
+def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_others: bool) -> Comparison:
+    """The settings for judging arms: the first study's, unless the command overrides them. Raises BadInput."""
+    stated = dict(first.stated.get("comparison", {}))
+    own = stated.get("baseline")
+    if among_others and own not in (None, BEST):
+        stated["baseline"] = within(first.label, own)
+    wanted = {
+        name: value for name, value in {"baseline": baseline, "delta": delta}.items() if value is not None
+    }
+    try:
+        return Comparison.model_validate({**stated, **wanted})
+    except ValidationError as error:
+        raise BadInput(readable(error)) from error
+
+
+def report_name(asked: Mapping[str, object]) -> str:
+    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
+
+    What a file name cannot hold becomes a dash; what makes it too long, a digest.
+    """
+    told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
+    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
+    return f"report-{file_name(plain)}.html" if plain else "report.html"
+
+
+def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
+    """The report of one study, or of several side by side."""
+    experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
+    url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
+    alone = len(parents) == 1
+    pictures = partition_pictures(results)
+    return Report(
+        name=" and ".join(parent.label for parent in parents),
+        results=tuple(results),
+        description="\n".join(
+            parent.description if alone else f"{parent.label}: {parent.description}" for parent in parents
+        ),
+        question="---\n".join(parent.question for parent in parents),
+        baseline=judged.baseline,
+        delta=judged.delta,
+        looks_taken=Looks(judged.looks),
+        robust=judged.interval == "robust",
+        links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
+        environment={
+            name if alone else within(parent.label, name): value
+            for parent in parents
+            for name, value in parent.environment.items()
+        },
+        partitions=pictures.shown,
+        partitions_note=pictures.note,
+        foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
+        stated_commands={parent.label: parent.command for parent in parents},
+    )
+
+
+def _written(report: Report, parents: Sequence[Parent], file: str = "report.html") -> StudyOutcome:
+    """The report under var/reports as `file`, the study file beside it."""
+    ids = tuple(parent.run.info.run_id for parent in parents)
+    names = file_name("+".join(parent.label for parent in parents))
+    which = ids[0][:8] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()[:8]
+    path = home() / "reports" / f"{names}-{which}" / file
+    pictures = drawn(report)
+    write_page(path, report, pictures)
+    path.with_name("study.yaml").write_text(report.question, encoding="utf-8")
+    return StudyOutcome(ids, report, path, report.links[_LINK], pictures, report.foreseen)

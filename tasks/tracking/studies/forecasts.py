@@ -1,0 +1,49 @@
+"""The forecast of a study and its actual cost, on the study's run in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.forecast import Forecast, forecast_of_json
+from federated.report import RunResult
+from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from tasks.tracking.reading.artifacts import text_of
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.server.store import connect
+
+_FILE = "forecast.json"
+_FACTS = ("system/study_seconds", "system/runs_seconds", "system/peak_memory_mb")
+"""The names of what `Took` holds."""
+
+
+def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
+    """Log the forecast: all of it as an artifact, the sums as metrics."""
+    runs.log_files(parent_run_id, {_FILE: forecast.as_json()})
+    sums = {
+        "system/forecast_seconds": forecast.seconds,
+        "system/forecast_memory_mb": forecast.memory_mb,
+        "system/forecast_uplink_bytes": forecast.uplink.expected,
+        "system/forecast_downlink_bytes": forecast.downlink.expected,
+    }
+    log_history(parent_run_id, [(0, sums)])
+
+
+def log_fact(parent_run_id: str, took: Took) -> None:
+    """Log the actual cost of the study, as far as it is known."""
+    known = {name: value for name, value in zip(_FACTS, took, strict=True) if value is not None}
+    log_history(parent_run_id, [(0, known)])
+
+
+def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:
+    """The one against the other, from what MLflow holds; None for a study that had no forecast."""
+    run = connect().get_run(parent_run_id)
+    if "system/forecast_seconds" not in run.data.metrics:
+        return None
+    stated = text_of(parent_run_id, _FILE)
+    if stated is None:
+        return None  # somebody deleted the artifact; the metrics alone are no table
+    forecast = forecast_of_json(stated)
+    if not forecast.arms:
+        return None
+    return foreseen(forecast, results, Took(*(run.data.metrics.get(name) for name in _FACTS)))

@@ -1,0 +1,147 @@
+"""Resuming a study in its MLflow run, with the runs below it that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlflow.entities import Run as MlflowRun
+
+from federated.foundation.errors import BadInput
+from federated.run.setup import prepare
+from federated.study.study import Run, StudyConfig
+from tasks.tracking.delivery.telling import address, goes_on, now, say, tell, tell_first
+from tasks.tracking.reading.search import (
+    all_below,
+    newest_study,
+    runs_below,
+    runs_of_no_study,
+    studies_with_arms,
+    study_of,
+)
+from tasks.tracking.runs import runs
+from tasks.tracking.server.failures import answered, found
+from tasks.tracking.server.limits import tag_of, tags_of
+from tasks.tracking.server.processes import this_process
+
+
+def go_on_with_study(study: StudyConfig) -> str:
+    """The newest parent run of a study with these runs, or with fewer seeds, running again; a new one where none has
+    ended.
+
+    Raises BadInput where MLflow is away: nobody else knows.
+    """
+    before = _ended_before(study)
+    if before is None:
+        return runs.open_study(study)
+    run_id = str(before.info.run_id)
+    goes_on(run_id)
+    tell_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
+    runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
+    if before.data.tags.get("study_key") != runs.study_key(study):
+        _take_places(run_id, study)
+    return run_id
+
+
+def _take_places(run_id: str, study: StudyConfig) -> None:
+    """Give the runs below a study the places that they have beside those of more seeds. Killed, it is done again."""
+    places = {(tag_of(run.arm), str(run.config.seed)): str(run.order) for run in study.runs()}
+    below = all_below(run_id)
+    for child in below:
+        place = places[child.data.tags["arm"], child.data.tags["seed"]]
+        if child.data.tags["order"] != place:
+            tell_first("tags", child.info.run_id, tags={"order": place})
+    seeds = ", ".join(map(str, study.seeds))
+    tell_first("tags", run_id, tags=tags_of({"study_key": runs.study_key(study), "seeds": seeds}))
+    had = {child.data.tags["seed"] for child in below}
+    added = ", ".join(str(seed) for seed in study.seeds if str(seed) not in had)
+    say(f"{study.name} goes on in its run of MLflow with more seeds: {added}")
+
+
+def _ended_before(study: StudyConfig) -> MlflowRun | None:
+    """The newest parent run with these runs, where it has ended; where it has not, or there is none, that is said."""
+    with answered(address()):
+        before = study_of(runs.study_key(study)) or _with_fewer_seeds(study)
+        if before is not None and before.info.status != "RUNNING":
+            return before
+        _say_why(study.name, before)
+    return None
+
+
+def _with_fewer_seeds(study: StudyConfig) -> MlflowRun | None:
+    """The newest parent run whose seeds are some of the study's, with the same arms."""
+    wanted = {str(seed) for seed in study.seeds}
+    for before in studies_with_arms(runs.arms_key(study)):
+        if {run.data.tags["seed"] for run in all_below(before.info.run_id)} < wanted:
+            return before
+    return None
+
+
+def _say_why(name: str, before: MlflowRun | None) -> None:
+    if before is not None:
+        say(
+            f"the run {before.info.run_id} of {name} has not ended, so this one begins a run of its own in MLflow"
+        )
+    elif newest_study(name) is not None:
+        say(f"the runs of {name} are not those of its last time, so it begins a new run in MLflow")
+
+
+def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
+    """Those of these runs that MLflow has as finished below the study, with the data of now.
+
+    Raises BadInput where MLflow is away: nobody else knows.
+    """
+    with answered(address()):
+        by_order = {run.data.tags["order"]: run for run in runs_below(parent_run_id)}
+    return [
+        run
+        for run in wanted
+        if (before := by_order.get(str(run.order))) is not None
+        and before.info.status == "FINISHED"
+        and _is_the_same(before, run)
+    ]
+
+
+def go_on_with_run(run: Run, study: str, parent_run_id: str | None) -> str:
+    """The MLflow run of a training that did not finish, running again; a new one where there is none."""
+    before = _begun(run, parent_run_id)
+    if before is None:
+        return runs.open_run(run, study, parent_run_id)
+    run_id = str(before.info.run_id)
+    goes_on(run_id)
+    own = {} if parent_run_id else {"process": this_process()}
+    tell("reopen", run_id, tags={"continued_at": str(now()), **own})
+    with runs.ended_if_it_fails(run_id):
+        runs.describe_run(run_id, run)
+    return run_id
+
+
+def _begun(run: Run, parent_run_id: str | None) -> MlflowRun | None:
+    def search() -> list[MlflowRun]:
+        return runs_below(parent_run_id) if parent_run_id else runs_of_no_study(run.config.run_key())
+
+    for before in found(search):  # MLflow may come to have two, of which the later one stands
+        same_place = before.data.tags.get("order") == str(run.order)
+        if same_place and before.info.status != "FINISHED" and _is_the_same(before, run):
+            return before
+    return None
+
+
+def _is_the_same(before: MlflowRun, run: Run) -> bool:
+    """Whether it was a training of the same config, by the same code and on the same data, as far as it is known."""
+    tags = before.data.tags
+    if tags.get("run_key") != run.config.run_key():
+        return False
+    code = runs.code_tag(run.config).get("own_code", "")
+    if (was := tags.get("own_code", code)) != code:
+        say(f"{run.name} begins anew, in a run of its own in MLflow: the code was {was} and is {code}")
+        return False
+    if "data_digest" not in tags:
+        return True  # it ended before it had any
+    try:
+        now_held = prepare(run.config).federation
+    except BadInput:
+        return False
+    return (tags["data_digest"], tags.get("partition_digest")) == (
+        now_held.data_digest,
+        now_held.partition_digest,
+    )
