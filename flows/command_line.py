@@ -160,12 +160,12 @@ def compare(
 ) -> None:
     """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
     from flows.terminal.outcome import show_outcome
-    from tasks.tracking.delivery.telling import say_with
+    from tasks.tracking.delivery.messages import show_with
     from tasks.tracking.server.access import require_store
     from tasks.tracking.studies.comparison import compare_again
 
     screen = console()
-    say_with(screen.print)
+    show_with(screen.print)
     require_store()
     outcome = compare_again(
         studies, None if network is None else _network(network), _target(target), baseline, delta
@@ -187,12 +187,12 @@ def sync() -> None:
 
     Exit code 0: everything is delivered, or nothing waited. 1: something still waits or is set aside, and is said.
     """
-    from tasks.tracking.delivery.telling import say_with
-    from tasks.tracking.studies.syncing import deliver_what_waits
+    from tasks.tracking.delivery.messages import show_with
+    from tasks.tracking.studies.syncing import deliver_pending
 
     screen = console()
-    say_with(lambda line: screen.print(line, soft_wrap=True))
-    sys.exit(0 if deliver_what_waits() else 1)
+    show_with(lambda line: screen.print(line, soft_wrap=True))
+    sys.exit(0 if deliver_pending() else 1)
 
 
 def main() -> None:

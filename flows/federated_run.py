@@ -21,9 +21,9 @@ from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
 from tasks.rounds import Opaque
-from tasks.tracking.delivery.telling import say_with
+from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.runs import runs as tracking
-from tasks.tracking.runs.history import Record, log_history, recording
+from tasks.tracking.runs.history import HistoryWriter, log_history, recording
 from tasks.tracking.runs.outcome import log_outcome
 from tasks.tracking.studies.resuming import go_on_with_run
 
@@ -45,7 +45,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
 
 def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool) -> str:
     started = time.perf_counter()
-    say_with(notify)
+    show_with(notify)
     begin = go_on_with_run if resume else tracking.open_run
     run_id = begin(run, study, parent_run_id)
     warn = partial(_warn, run)
@@ -76,7 +76,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
 
 
 def _train(
-    run: Run, setup: Setup, state: RunState, record: Record, keep: checkpoints.Keeper
+    run: Run, setup: Setup, state: RunState, record: HistoryWriter, keep: checkpoints.Keeper
 ) -> tuple[RunState, str]:
     """Train and evaluate segment by segment, up to the last round or a stop rule. Returns the reason for the end."""
     segments = _Segments(run, setup, record, keep)
@@ -107,7 +107,7 @@ def _segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
 class _Segments:
     """The segments of one run as task runs, with their recording and progress messages."""
 
-    def __init__(self, run: Run, setup: Setup, record: Record, keep: checkpoints.Keeper) -> None:
+    def __init__(self, run: Run, setup: Setup, record: HistoryWriter, keep: checkpoints.Keeper) -> None:
         self._run = run
         self._setup = setup
         self._record = record

@@ -32,7 +32,8 @@ from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
 from flows.startup.beginning import take_beginning
 from flows.terminal.progress import Progress, notify, tell
 from flows.terminal.progress_channel import Address, progress_channel, report_to
-from tasks.tracking.delivery.telling import begin, say_with
+from tasks.tracking.delivery.messages import show_with
+from tasks.tracking.delivery.sending import begin
 from tasks.tracking.runs import runs as tracking
 from tasks.tracking.server.failures import found
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -72,7 +73,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     forecast = forecast_study(runs, workers, faults)
     before = peak_mb()
     tell(forecast)
-    say_with(notify)
+    show_with(notify)
     begin()
     tracking.end_dead_studies()
     parent_run_id = go_on_with_study(study) if resume else tracking.open_study(study)

@@ -8,9 +8,9 @@ import pytest
 
 from federated.foundation.addresses import place_of, place_shown_before, without_login, without_secrets
 from federated.foundation.errors import BadInput, bounded
-from tasks.tracking.delivery import telling
+from tasks.tracking.delivery import sending
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.runs import runs
 from tasks.tracking.server import store
 
@@ -75,7 +75,7 @@ def test_links_and_addresses_of_the_store_have_none(monkeypatch: pytest.MonkeyPa
         store.ui_address(),
         store.server_address(),
         store.comparison_url(["1"], ["a"]),
-        telling.address(),
+        sending.address(),
     ):
         assert "host:5000" in shown
         assert "anna" not in shown
@@ -152,7 +152,7 @@ def test_an_at_sign_in_a_path_makes_no_two_stores_one(
     folders = []
     for uri in paths:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        folders.append(telling.the_journal().folder)
+        folders.append(sending.the_journal().folder)
     assert folders[0] != folders[1]
 
 
@@ -160,7 +160,7 @@ def test_the_journal_of_an_older_version_is_found(home: Path, monkeypatch: pytes
     uri = "sqlite:////home/anna@work/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     before = Journal(home / "journal" / hashlib.sha256(b"sqlite://work/mlflow.db").hexdigest()[:16])
-    before.append(Told("metrics", "a", {}))
-    assert telling.the_journal().waits
-    assert telling.the_journal().folder != before.folder
+    before.append(Record("metrics", "a", {}))
+    assert sending.the_journal().waits
+    assert sending.the_journal().folder != before.folder
     assert not before.folder.exists()

@@ -20,7 +20,7 @@ from federated.report import RunResult
 from federated.study.study import StudyConfig
 from flows import federated_study as flows_of_study
 from flows.prefect_runtime import embedded_server
-from tasks.tracking.delivery import telling
+from tasks.tracking.delivery import sending
 from tasks.tracking.reading.search import study_names
 from tasks.tracking.server.access import require_store
 from tasks.tracking.server.failures import answered, is_away
@@ -42,7 +42,7 @@ STUDY = {
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(telling, "_listener", lines.append)
+    monkeypatch.setattr(sending, "_listener", lines.append)
     return lines
 
 
@@ -136,10 +136,10 @@ def test_sync_says_in_one_line_that_the_database_cannot_be_used(home, said, cont
         monkeypatch.delenv("MLFLOW_TRACKING_URI")  # where MLflow keeps what it was told
         with sqlite3.connect(other / "mlflow.db") as database:
             database.execute("UPDATE alembic_version SET version_num = ?", (content,))
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     assert len(said) == 1
     assert expected in said[0]
-    assert "what it should hear stays in" in said[0]
+    assert "pending records stay in" in said[0]
 
 
 def test_a_server_is_no_database_whose_ui_can_be_served(home, fails):

@@ -270,11 +270,11 @@ def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_th
 def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
     from mlflow.exceptions import MlflowException
 
-    from tasks.tracking.delivery import deliveries
+    from tasks.tracking.delivery import record_kinds
     from tasks.tracking.runs import history
 
     study = _study(name="refused", seeds=[0], rounds=200)
-    original, failing = deliveries.log_metrics, [MlflowException("the value is not allowed")]
+    original, failing = record_kinds.log_metrics, [MlflowException("the value is not allowed")]
 
     def fails_once(run_id, rows):
         if failing and rows[-1].step > 2:
@@ -282,7 +282,7 @@ def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monk
         original(run_id, rows)
 
     monkeypatch.setattr(history, "_SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(deliveries, "log_metrics", fails_once)
+    monkeypatch.setattr(record_kinds, "log_metrics", fails_once)
     with pytest.raises(StudyFailed, match="1 of 1 runs failed") as caught:
         federated_study(study)
     (result,) = caught.value.outcome.results

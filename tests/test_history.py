@@ -11,7 +11,7 @@ from mlflow.entities import Metric
 from tasks.tracking.delivery import metrics as tables
 from tasks.tracking.delivery.metrics import Measured, log_metrics
 from tasks.tracking.runs import history as histories
-from tasks.tracking.runs.history import Record, log_history, recording
+from tasks.tracking.runs.history import HistoryWriter, log_history, recording
 from tasks.tracking.server.store import connect, experiment_id
 from tests.conftest import config_of
 
@@ -98,7 +98,7 @@ def test_short_rounds_are_written_once_a_second_and_training_does_not_wait(monke
         writes.append([step for step, _ in fresh])
 
     monkeypatch.setattr(histories, "log_history", slow)
-    record = Record(run_id, config_of())
+    record = HistoryWriter(run_id, config_of())
     for told in range(1, 31):
         record(_history(told))
     all_told.set()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.delivery.courier import deliver
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.ordered_delivery import deliver
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.server.cause import Cause
 
 
@@ -29,7 +29,7 @@ def _cause(error):
 
 
 def _told(at, **content):
-    return Told("metrics", "run", {"at": at, **content})
+    return Record("metrics", "run", {"at": at, **content})
 
 
 @pytest.fixture
@@ -201,11 +201,11 @@ APPENDS = """
 import sys
 from pathlib import Path
 from tasks.tracking.server.cause import Cause
-from tasks.tracking.delivery.courier import deliver, deliver_aside
+from tasks.tracking.delivery.ordered_delivery import deliver, deliver_set_aside
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.set_aside import Record
 for at in range(200):
-    Journal(Path(sys.argv[1])).append(Told("tags", sys.argv[2], {"at": at, "long": "x" * 500}))
+    Journal(Path(sys.argv[1])).append(Record("tags", sys.argv[2], {"at": at, "long": "x" * 500}))
 """
 
 
@@ -276,8 +276,8 @@ def test_a_record_that_a_full_disk_does_not_take_leaves_no_files(journal, tmp_pa
 def test_what_no_record_needs_is_cleaned(journal, tmp_path):
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.txt").write_text("kept")
-    journal.append(Told("files", "local-waits", {}), tmp_path / "given")
-    journal.set_aside(Told("files", "local-aside", {}), tmp_path / "given", "no")
+    journal.append(Record("files", "local-waits", {}), tmp_path / "given")
+    journal.set_aside(Record("files", "local-aside", {}), tmp_path / "given", "no")
     needed = sorted(file.name for file in (journal.folder / "files").iterdir())
     (journal.folder / "files" / "orphan").mkdir()
     (journal.folder / "files" / "orphan" / "a.txt").touch()

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import telling
-from tasks.tracking.delivery.telling import settle, the_journal
+from tasks.tracking.delivery import sending
+from tasks.tracking.delivery.sending import settle, the_journal
 from tasks.tracking.reading import curves
 from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.runs import runs
@@ -63,7 +63,7 @@ def gateway(server, home, monkeypatch):
                 return given
         return forwarded(request, server)
 
-    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+    monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     with serving(answer) as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
@@ -73,7 +73,7 @@ def gateway(server, home, monkeypatch):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(telling, "_listener", lines.append)
+    monkeypatch.setattr(sending, "_listener", lines.append)
     return lines
 
 
@@ -167,11 +167,11 @@ def test_artifacts_that_a_gateway_does_not_let_through_are_kept_and_all_else_is_
     assert _of(name, server) == without
     assert _of(f"other {name}", server) == without
     assert not the_journal().waits
-    assert {each.told.kind for each in the_journal().aside.records()} == {"files"}
-    assert any("does not take" in line and str(status) in line for line in said)
-    assert not syncing.deliver_what_waits()
+    assert {each.record.kind for each in the_journal().aside.records()} == {"files"}
+    assert any("rejects" in line and str(status) in line for line in said)
+    assert not syncing.deliver_pending()
     gateway.clear()
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()
     assert _of(name, server) == WHOLE
     assert _of(f"other {name}", server) == WHOLE
 
@@ -187,7 +187,7 @@ def test_a_connection_that_breaks_on_one_artifact_is_of_that_artifact(server, ga
     assert _of("breaks", server)[1][:2] == WHOLE[1][:2]
     assert not the_journal().waits
     gateway.clear()
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()
     assert _of("breaks", server) == WHOLE
 
 

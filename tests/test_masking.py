@@ -17,9 +17,9 @@ import pytest
 
 from federated.foundation.errors import BadInput, Diverged, bounded
 from federated.foundation.masking import kind_of, mask_logs, masked, masked_errors
-from tasks.tracking.delivery.courier import deliver
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.ordered_delivery import deliver
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.server.cause import Cause
 from tasks.tracking.server.failures import reason
 
@@ -157,9 +157,9 @@ def test_other_errors_pass_as_they_are(secret):
 
 def test_what_the_journal_sets_aside_and_says_holds_none(secret, tmp_path):
     journal = Journal(tmp_path)
-    journal.append(Told("tags", "run", {}))
+    journal.append(Record("tags", "run", {}))
 
-    def refuse(told: Told, files: Path | None) -> None:
+    def refuse(told: Record, files: Path | None) -> None:
         raise LibraryError(f"http://u:{secret}@host")
 
     deliver(journal, refuse, lambda error: Cause.ITS_OWN)

@@ -12,9 +12,9 @@ from mlflow.utils.rest_utils import verify_rest_response
 
 from federated.report.costs.forecast_against_fact import Took
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import deliveries, metrics, telling
-from tasks.tracking.delivery.set_aside import Told
-from tasks.tracking.delivery.telling import settle, the_journal
+from tasks.tracking.delivery import metrics, record_kinds, sending
+from tasks.tracking.delivery.sending import settle, the_journal
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.failures import is_away
@@ -29,7 +29,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(telling, "_listener", lines.append)
+    monkeypatch.setattr(sending, "_listener", lines.append)
     return lines
 
 
@@ -37,11 +37,11 @@ def said(monkeypatch):
 def away(home, monkeypatch):
     """While the context lasts, what goes to MLflow goes where nobody answers."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+    monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
 
     def leave():
         patch = pytest.MonkeyPatch()
-        patch.setattr(deliveries, "connect", lambda: MlflowClient(NOWHERE))
+        patch.setattr(record_kinds, "connect", lambda: MlflowClient(NOWHERE))
         patch.setattr(metrics, "connect", lambda: MlflowClient(NOWHERE))
         patch.setattr(metrics, "tracking_uri", lambda: NOWHERE)
         return patch
@@ -158,15 +158,15 @@ def test_what_fails_between_making_and_guarding_a_run_leaves_none_running(home, 
 def test_what_mlflow_refuses_is_raised_at_once_and_later_set_aside(home, away, said):
     run_id = runs.open_run(Run("arm", config_of()), "s", None)
     with pytest.raises(mlflow.exceptions.MlflowException, match="Invalid"):
-        telling.tell("tags", run_id, tags={"not//allowed": "v"})
+        sending.send("tags", run_id, tags={"not//allowed": "v"})
     leave = away()
     (the_journal().folder).mkdir(parents=True)
-    the_journal().append(Told("tags", run_id, {"tags": {"not//allowed": "v"}}))
-    telling.tell("tags", run_id, tags={"k": "v"})
+    the_journal().append(Record("tags", run_id, {"tags": {"not//allowed": "v"}}))
+    sending.send("tags", run_id, tags={"k": "v"})
     leave.undo()
     settle()
     assert connect().get_run(run_id).data.tags["k"] == "v"
-    assert "does not take one record (tags of" in said[-1]
+    assert "rejects one record (tags of" in said[-1]
 
 
 def test_every_record_is_plain_json_with_a_digest(home, away, said):
@@ -214,19 +214,19 @@ def no_mlflow(home, monkeypatch):
 
     with serving(lambda request: Answer(404, b"no\n")) as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+        monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
         yield
 
 
 def test_something_else_at_mlflows_address_costs_no_record_and_no_file(no_mlflow, tmp_path, said):
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "weights.bin").write_bytes(b"x" * 1000)
-    run = telling.create("exp", "run", {}, None)
-    telling.tell("files", run, tmp_path / "given")
+    run = sending.create("exp", "run", {}, None)
+    sending.send("files", run, tmp_path / "given")
     journal = the_journal()
     before = (journal.folder / "records").read_bytes()
     assert not settle()  # as the start and the end of a study deliver
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     assert (journal.folder / "records").read_bytes() == before
     assert journal.aside.records() == []
     assert len([*(journal.folder / "files").rglob("weights.bin")]) == 1
@@ -234,6 +234,6 @@ def test_something_else_at_mlflows_address_costs_no_record_and_no_file(no_mlflow
 
 
 def test_sync_says_that_mlflow_cannot_be_used_though_nothing_waits(no_mlflow, said):
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     assert "404" in said[-1]
-    assert "nothing waits" not in said[-1]
+    assert "no records are pending" not in said[-1]

@@ -14,7 +14,7 @@ import yaml
 from federated.models.objective import model_inputs
 from federated.run.setup import initial_state, prepare
 from federated.study.study import read_study
-from tasks.tracking.delivery.telling import settle
+from tasks.tracking.delivery.sending import settle
 from tasks.tracking.runs import runs as tracking
 from tasks.tracking.runs.model import log_model
 from tasks.tracking.server.store import connect

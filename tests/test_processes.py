@@ -8,7 +8,7 @@ import pytest
 
 from federated.study.study import Run, StudyConfig
 from flows.federated_study import federated_study
-from tasks.tracking.delivery import telling
+from tasks.tracking.delivery import sending
 from tasks.tracking.runs import runs
 from tasks.tracking.server import processes
 from tasks.tracking.server.store import connect
@@ -97,16 +97,16 @@ def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
 
 def test_what_another_process_may_need_is_not_cleaned(opened, home):
     process, _ = opened("same")
-    kept = telling.the_journal().folder / "ids" / "local-name"
+    kept = sending.the_journal().folder / "ids" / "local-name"
     kept.parent.mkdir(parents=True)
     kept.write_text("0" * 32)
     assert processes.others_live()
-    telling.begin()
+    sending.begin()
     assert kept.exists()
     process.kill()
     process.wait()
     assert not processes.others_live()
-    telling.begin()
+    sending.begin()
     assert not kept.exists()
 
 

@@ -7,13 +7,13 @@ from mlflow import MlflowClient
 
 from federated.foundation.errors import BadInput
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import deliveries, telling
-from tasks.tracking.delivery.telling import begin, settle, the_journal
+from tasks.tracking.delivery import record_kinds, sending
+from tasks.tracking.delivery.sending import begin, settle, the_journal
 from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import answered, complaint, is_away, refusal
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.resuming import go_on_with_study
-from tasks.tracking.studies.syncing import deliver_what_waits
+from tasks.tracking.studies.syncing import deliver_pending
 from tests.conftest import Answer, config_of, serving
 
 STUDY = StudyConfig(name="s", base=config_of().model_dump(), seeds=[0])
@@ -35,13 +35,13 @@ def refusing(request, home, monkeypatch):
 
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "l3sen-nur")
-    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+    monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
 
     with serving(lambda request: Answer(status, body.encode())) as url:
 
         def refuse():
             patch = pytest.MonkeyPatch()
-            patch.setattr(deliveries, "connect", lambda: MlflowClient(url))
+            patch.setattr(record_kinds, "connect", lambda: MlflowClient(url))
             return patch
 
         yield refuse, status
@@ -50,7 +50,7 @@ def refusing(request, home, monkeypatch):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(telling, "_listener", lines.append)
+    monkeypatch.setattr(sending, "_listener", lines.append)
     return lines
 
 
@@ -97,9 +97,9 @@ def test_who_loses_the_right_in_the_middle_loses_nothing_and_is_told_at_every_st
     assert len(said) == 2
     for line in said:
         assert_is_a_refusal(line, status)
-        assert "training goes on" in line
+        assert "training continues" in line
         assert str(the_journal().folder) in line
-    assert not deliver_what_waits()
+    assert not deliver_pending()
     assert_is_a_refusal(said[-1], status)
     patch.undo()
     assert settle()
@@ -113,7 +113,7 @@ def test_who_reads_is_told_the_same(refusing):
     refuse, status = refusing
     patch = refuse()
     with pytest.raises(BadInput) as caught, answered("http://here"):
-        deliveries.connect().search_experiments()
+        record_kinds.connect().search_experiments()
     patch.undo()
     assert_is_a_refusal(str(caught.value), status)
     assert str(caught.value).startswith("MLflow at http://here answers")

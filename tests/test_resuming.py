@@ -9,8 +9,8 @@ from federated import rounds
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from flows.terminal.progress import listen_with
-from tasks.tracking.delivery import deliveries, metrics, telling
-from tasks.tracking.delivery.telling import the_journal
+from tasks.tracking.delivery import metrics, record_kinds, sending
+from tasks.tracking.delivery.sending import the_journal
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies import concluding, syncing
@@ -146,13 +146,13 @@ def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
 def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch, news):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(concluding, "_SECONDS_OF_PATIENCE", 0.0)
-    monkeypatch.setattr(telling, "_SECONDS_BETWEEN_TRIES", 600.0)
+    monkeypatch.setattr(sending, "_SECONDS_BETWEEN_TRIES", 600.0)
     whole = federated_study(_study("whole"))
     original, patch = rounds.run_round, pytest.MonkeyPatch()
 
     def goes_away(state, setup, stages):
         if (setup.config.seed, state.round) == (0, 2):
-            for module in (deliveries, metrics):
+            for module in (record_kinds, metrics):
                 patch.setattr(module, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
             patch.setattr(metrics, "tracking_uri", lambda: "http://127.0.0.1:9")
         return original(state, setup, stages)
@@ -164,9 +164,9 @@ def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch,
     assert "does not answer" in notices[0]
     assert "the comparison of away waits" in notices[1]
     assert the_journal().waits
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     patch.undo()
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()
     (parent,) = [run for run in _all_runs("away") if "mlflow.parentRunId" not in run.data.tags]
     assert parent.info.status == "FINISHED"
     assert "verdict" in parent.data.tags

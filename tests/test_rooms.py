@@ -58,7 +58,7 @@ LOOSE = {
     "tasks.tracking": set(),
     "flows": {"failed_runs", "federated_run", "federated_study", "command_line", "__main__"},
 }
-CALLED_BACK = {("tasks.tracking.delivery.deliveries", "tasks.tracking.studies.concluding")}
+CALLED_BACK = {("tasks.tracking.delivery.record_kinds", "tasks.tracking.studies.concluding")}
 """Imports within functions that climb: a comparison that waited is made by the delivery of its record."""
 MOST_FILES = 12
 
@@ -165,7 +165,7 @@ def test_rooms_are_small() -> None:
         ("federated.run.state", "federated.models.cnn", False),
         ("federated.rounds", "federated.evaluation.final", True),
         ("federated.report.page.page", "federated.report.figures.style", False),
-        ("tasks.tracking.server.store", "tasks.tracking.delivery.telling", True),
+        ("tasks.tracking.server.store", "tasks.tracking.delivery.sending", True),
         ("flows.federated_study", "flows.command_line", True),
         ("flows.command_line", "federated.rounds", False),
     ],

@@ -6,11 +6,11 @@ import pytest
 from mlflow import MlflowClient
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import deliveries, telling
-from tasks.tracking.delivery.courier import deliver, deliver_aside
+from tasks.tracking.delivery import record_kinds, sending
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Told
-from tasks.tracking.delivery.telling import begin, settle, the_journal
+from tasks.tracking.delivery.ordered_delivery import deliver, deliver_set_aside
+from tasks.tracking.delivery.sending import begin, settle, the_journal
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.cause import Cause
@@ -40,7 +40,7 @@ def _records(journal, *stated):
     """`a metrics`: of the run a; `a create`, `b create below a`."""
     for text in stated:
         run, kind, *below = text.split()
-        journal.append(Told(kind, run, {"parent": below[1] if below else None, "said": text}))
+        journal.append(Record(kind, run, {"parent": below[1] if below else None, "said": text}))
 
 
 def _hearing(heard, fails):
@@ -53,7 +53,7 @@ def _hearing(heard, fails):
 
 
 def _aside(journal):
-    return [kept.told.content["said"] for kept in journal.aside.records()]
+    return [kept.record.content["said"] for kept in journal.aside.records()]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), Either("413")])
@@ -67,9 +67,9 @@ def test_a_record_of_its_own_fault_holds_up_no_other(journal, error, at):
     assert heard == [each for each in stated if each != stated[at]]
     assert (journal.waits, _aside(journal)) == (False, [stated[at]])
     assert str(error) in journal.aside.records()[0].why
-    assert deliver_aside(journal, _hearing(heard, fails), _cause) == 0
+    assert deliver_set_aside(journal, _hearing(heard, fails), _cause) == 0
     assert _aside(journal) == [stated[at]]
-    assert deliver_aside(journal, _hearing(heard, {}), _cause) == 1
+    assert deliver_set_aside(journal, _hearing(heard, {}), _cause) == 1
     assert (sorted(heard), _aside(journal)) == (sorted(stated), [])
 
 
@@ -106,11 +106,11 @@ def test_what_has_to_come_after_it_is_kept_with_it_in_order(journal, error):
     assert heard == ["b create", "d create below b", "b end"]
     assert _aside(journal) == ["a create", "a metrics", "c create below a", "c end"]
     heard.clear()
-    deliver_aside(journal, _hearing(heard, {"a create": error}), _cause)
+    deliver_set_aside(journal, _hearing(heard, {"a create": error}), _cause)
     assert heard == []
-    deliver_aside(journal, _hearing(heard, {"c create below a": error}), _cause)
+    deliver_set_aside(journal, _hearing(heard, {"c create below a": error}), _cause)
     assert heard == ["a create", "a metrics"]
-    deliver_aside(journal, _hearing(heard, {}), _cause)
+    deliver_set_aside(journal, _hearing(heard, {}), _cause)
     assert heard[2:] == ["c create below a", "c end"]
 
 
@@ -119,46 +119,46 @@ def test_only_what_would_be_overwritten_comes_after_it(journal, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
     told = {
-        "files": Told("files", "a", {}),
-        "tags": Told("tags", "a", {"tags": {"k": "1", "l": "1"}}),
-        "end": Told("end", "a", {"status": "FINISHED"}),
+        "files": Record("files", "a", {}),
+        "tags": Record("tags", "a", {"tags": {"k": "1", "l": "1"}}),
+        "end": Record("end", "a", {"status": "FINISHED"}),
     }
     journal.set_aside(told["files"], tmp_path / "one", "no")
     journal.set_aside(told["tags"], None, "no")
-    assert journal.aside.held_up(told["end"]) is None
-    assert journal.aside.held_up(Told("metrics", "a", {})) is None
-    assert journal.aside.held_up(told["files"], tmp_path / "two") is None
-    assert journal.aside.held_up(told["files"], tmp_path / "one").told.kind == "files"
-    assert journal.aside.held_up(Told("tags", "a", {"tags": {"l": "2"}})).told.kind == "tags"
-    assert journal.aside.held_up(Told("tags", "a", {"tags": {"m": "2"}})) is None
-    assert journal.aside.held_up(Told("files", "b", {}), tmp_path / "one") is None
+    assert journal.aside.blocking(told["end"]) is None
+    assert journal.aside.blocking(Record("metrics", "a", {})) is None
+    assert journal.aside.blocking(told["files"], tmp_path / "two") is None
+    assert journal.aside.blocking(told["files"], tmp_path / "one").record.kind == "files"
+    assert journal.aside.blocking(Record("tags", "a", {"tags": {"l": "2"}})).record.kind == "tags"
+    assert journal.aside.blocking(Record("tags", "a", {"tags": {"m": "2"}})) is None
+    assert journal.aside.blocking(Record("files", "b", {}), tmp_path / "one") is None
     journal.set_aside(told["end"], None, "no")
-    assert journal.aside.held_up(Told("reopen", "a", {"tags": {}})).told.kind == "end"
+    assert journal.aside.blocking(Record("reopen", "a", {"tags": {}})).record.kind == "end"
 
 
 def test_where_the_store_goes_away_while_it_is_tried_again_nothing_is_lost(journal):
     for name in "abc":
-        journal.set_aside(Told("metrics", name, {"said": name}), None, "no")
+        journal.set_aside(Record("metrics", name, {"said": name}), None, "no")
     heard = []
     with pytest.raises(Away):
-        deliver_aside(journal, _hearing(heard, {"a": ValueError("still not"), "b": Away()}), _cause)
+        deliver_set_aside(journal, _hearing(heard, {"a": ValueError("still not"), "b": Away()}), _cause)
     assert (heard, _aside(journal)) == ([], ["a", "b", "c"])
     assert "still not" in journal.aside.records()[0].why
 
 
 def test_what_an_older_version_set_aside_is_found(journal):
-    journal.set_aside(Told("metrics", "a", {"said": "a"}), None, "no")
+    journal.set_aside(Record("metrics", "a", {"said": "a"}), None, "no")
     (journal.folder / "aside").rename(journal.folder / "refused")
     assert _aside(Journal(journal.folder)) == ["a"]
-    journal.set_aside(Told("metrics", "b", {"said": "b"}), None, "no")
+    journal.set_aside(Record("metrics", "b", {"said": "b"}), None, "no")
     assert _aside(journal) == ["a", "b"]
 
 
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(telling, "_listener", lines.append)
-    monkeypatch.setattr(telling, "_deliver_in_background", lambda journal: None)
+    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
     return lines
 
 
@@ -199,7 +199,7 @@ def test_artifacts_that_cannot_be_written_are_kept_and_all_else_is_delivered(
     if while_away:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         outage = pytest.MonkeyPatch()
-        outage.setattr(deliveries, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
+        outage.setattr(record_kinds, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
     _track("moved")
     _track("other")
     if while_away:
@@ -210,11 +210,11 @@ def test_artifacts_that_cannot_be_written_are_kept_and_all_else_is_delivered(
     assert [(status, metrics) for status, metrics, _ in _of("moved")] == [
         (status, metrics) for status, metrics, _ in WHOLE
     ]
-    assert any("does not take" in line and "Not a directory" in line for line in said)
-    assert not syncing.deliver_what_waits()
+    assert any("rejects" in line and "Not a directory" in line for line in said)
+    assert not syncing.deliver_pending()
     assert str(the_journal().folder / "aside") in said[-1]
     (tmp_path / "place").unlink()
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()
     assert _of("moved") == WHOLE
     assert the_journal().aside.records() == []
     assert [*(the_journal().folder / "files").iterdir()] == []
@@ -226,7 +226,7 @@ def test_a_study_that_ended_while_mlflow_could_only_be_read_is_not_killed(home, 
     child = runs.open_run(Run("arm", config_of()), "s", parent)
     lost = runs.open_study(_study("lost"))
     outage = pytest.MonkeyPatch()
-    outage.setattr(deliveries, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
+    outage.setattr(record_kinds, "connect", lambda: MlflowClient("http://127.0.0.1:9"))
     runs.end_run(child, "FINISHED")
     runs.end_run(parent, "FINISHED")
     monkeypatch.setattr(runs, "is_dead", lambda process: True)
@@ -260,10 +260,10 @@ def test_runs_deleted_in_the_middle_are_said_once_and_the_study_goes_on(home, sa
         f"the run {each}" for each in sorted(deleted, key=[child, parent].index)
     ]
     assert connect().get_run(after).info.status == "FINISHED"
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     for each in deleted:
         connect().restore_run(each)
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()
     assert [connect().get_run(each).info.status for each in (parent, child)] == ["FINISHED"] * 2
     assert connect().get_run(parent).data.tags["verdict"] == "none"
     assert connect().get_run(child).data.tags["main_metric"] == "train/loss"
@@ -271,9 +271,9 @@ def test_runs_deleted_in_the_middle_are_said_once_and_the_study_goes_on(home, sa
 
 def test_sync_says_what_is_set_aside_for_another_mlflow(home, said, tmp_path):
     other = Journal(home / "journal" / "0123456789abcdef")
-    other.set_aside(Told("metrics", "a", {}), None, "no")
+    other.set_aside(Record("metrics", "a", {}), None, "no")
     (other.folder / "address").write_text("http://elsewhere")
-    assert not syncing.deliver_what_waits()
+    assert not syncing.deliver_pending()
     assert "http://elsewhere" in said[-1]
     shutil.rmtree(other.folder)
-    assert syncing.deliver_what_waits()
+    assert syncing.deliver_pending()

@@ -1,12 +1,12 @@
-"""A journal of undelivered records on disk: any process of a home appends, one at a time delivers in order.
+"""A journal of undelivered records on disk. All processes of a home append to it; one at a time delivers, in order.
 
     records     one a line: a digest, and JSON; a torn last one, of a process that was killed, is cut off
     delivered   how many bytes of `records` have been delivered; both are emptied once that is all
     files/      what belongs to a record: a folder each, which stays where the record is set aside
-    ids/        MLflow's id of each run that was made from a record
-    aside       records that cannot be delivered for a reason of their own, with the reason: they hold up no others
+    ids/        MLflow's id of each run that was created from a record
+    aside       records that MLflow rejects, with the reason: they do not block the others
 
-Delivering may stop anywhere and begin again with the last record, so whoever delivers must be able to do it twice.
+A delivery may stop anywhere and start again with the last record, so every delivery must be idempotent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from federated.foundation.errors import bounded
 from federated.machine.files import alone, whole
-from tasks.tracking.delivery.set_aside import Aside, Told
+from tasks.tracking.delivery.set_aside import Record, SetAsideRecords
 
 T = TypeVar("T")
 
@@ -38,11 +38,11 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._records, self._delivered = folder / "records", folder / "delivered"
-        self.aside = Aside(folder, read)
+        self.aside = SetAsideRecords(folder, read)
 
     @property
     def waits(self) -> bool:
-        """Whether any record is left to deliver."""
+        """Whether any record is pending."""
         try:
             return self._records.stat().st_size > 0
         except OSError:
@@ -62,28 +62,28 @@ class Journal:
             raise
 
     def clean(self) -> None:
-        """Remove files and ids that no record needs. Not while another process may be about to name one."""
+        """Remove files and ids that no record refers to. Call it only while no other process may append a record."""
         with alone(self.folder / "append.lock"):
-            said = [file.read_bytes() for file in (self._records, self.aside.file) if file.exists()]
+            contents = [file.read_bytes() for file in (self._records, self.aside.file) if file.exists()]
             for kept in (*(self.folder / "files").glob("*"), *(self.folder / "ids").glob("*")):
-                if any(kept.name.encode() in each for each in said):
+                if any(kept.name.encode() in content for content in contents):
                     continue
                 if kept.is_dir():
                     shutil.rmtree(kept, ignore_errors=True)
                 else:
                     kept.unlink(missing_ok=True)
 
-    def append(self, told: Told, files: Path | None = None) -> bool:
-        """Append a record and a copy of its files; whether it is the first pending one. Raises OSError."""
-        return self._with_reserve(partial(self._keep, self._append, told, files))
+    def append(self, record: Record, files: Path | None = None) -> bool:
+        """Append a record and a copy of its files. Returns whether it is the first pending one. Raises OSError."""
+        return self._with_reserve(partial(self._keep, self._append, record, files))
 
-    def set_aside(self, told: Told, files: Path | None, why: str) -> None:
-        """The same for a record that cannot be delivered through its own fault."""
+    def set_aside(self, record: Record, files: Path | None, why: str) -> None:
+        """Keep a record that MLflow rejects, and a copy of its files, apart from the journal. Raises OSError."""
         add = partial(self.aside.add, why=bounded(why))
-        self._with_reserve(partial(self._keep, add, told, files))
+        self._with_reserve(partial(self._keep, add, record, files))
 
     def _with_reserve(self, keep: Callable[[], T]) -> T:
-        """Do it, on a full disk with the space in reserve."""
+        """Call `keep`; on a full disk, free the reserve and call it again."""
         try:
             return keep()
         except OSError as error:
@@ -92,10 +92,10 @@ class Journal:
         (self.folder / "reserve").unlink(missing_ok=True)
         return keep()
 
-    def _keep(self, write: Callable[[bytes], T], told: Told, files: Path | None) -> T:
-        """Write the record, beside a copy of its files; where that fails, there is neither."""
+    def _keep(self, write: Callable[[bytes], T], record: Record, files: Path | None) -> T:
+        """Write the record and a copy of its files, or neither."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = told._replace(files=self._copied(files)) if files is not None else told
+        kept = record._replace(files=self._copied(files)) if files is not None else record
         try:
             return write(_line(kept))
         except OSError:
@@ -128,19 +128,19 @@ class Journal:
             _to_disk(file)
         return name
 
-    def files_of(self, told: Told) -> Path | None:
+    def files_of(self, record: Record) -> Path | None:
         """The folder of a record's files."""
-        return self.folder / "files" / told.files if told.files else None
+        return self.folder / "files" / record.files if record.files else None
 
-    def drop_files(self, told: Told) -> None:
+    def drop_files(self, record: Record) -> None:
         """Delete the files of a delivered record."""
-        if told.files:
-            shutil.rmtree(self.folder / "files" / told.files, ignore_errors=True)
+        if record.files:
+            shutil.rmtree(self.folder / "files" / record.files, ignore_errors=True)
 
     def next(self, after: int) -> bytes | None:
-        """The first undelivered record, with its line's end; None, and an empty file, after the last.
+        """The first pending record, with its newline; None after the last one, when the file is emptied.
 
-        after: how many bytes of such records to leave out; then the file stays.
+        after: the number of bytes of pending records to skip; the file is then kept.
         """
         line = self._line_at_mark(after)
         if line.endswith(b"\n"):
@@ -161,7 +161,7 @@ class Journal:
             return file.readline()
 
     def _mark(self) -> int:
-        """The number of bytes delivered; zero where it is unknown, because delivering twice is harmless."""
+        """The number of bytes delivered; zero if unknown, as delivering twice is harmless."""
         try:
             return int(self._delivered.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -174,15 +174,15 @@ class Journal:
             file.write_text(str(mark))
 
 
-def _line(told: Told) -> bytes:
-    content = json.dumps(told._asdict())
+def _line(record: Record) -> bytes:
+    content = json.dumps(record._asdict())
     return f"{_digest(content)} {content}\n".encode()
 
 
-def read(line: bytes) -> Told | None:
+def read(line: bytes) -> Record | None:
     """The record of a line; None where the line is damaged."""
     digest, _, content = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
-    return Told(**json.loads(content)) if digest == _digest(content) else None
+    return Record(**json.loads(content)) if digest == _digest(content) else None
 
 
 def _digest(content: str) -> str:

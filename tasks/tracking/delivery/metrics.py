@@ -60,7 +60,7 @@ def unless_known(client: MlflowClient, run_id: str, metrics: Sequence[Measured])
     return [measured for measured in metrics if (measured.name, measured.step) not in _BEFORE[run_id]]
 
 
-def goes_on(run_id: str) -> None:
+def mark_continued(run_id: str) -> None:
     """Forget the cached values of a run, so that they are read from MLflow again."""
     _BEFORE.pop(run_id, None)
 

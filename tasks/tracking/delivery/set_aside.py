@@ -1,8 +1,7 @@
-"""Records that cannot be delivered for a reason of their own: kept in order beside the journal, where they hold up no
-others, until somebody tries them again.
+"""Records that MLflow rejects, kept in order beside the journal until they are retried. They do not block the others.
 
-Whatever has to come after one of them is kept with it: all of a run that could not be made, and what would overwrite,
-or be overwritten by, what waits.
+Records that depend on one of them are kept with it: all records of a run that could not be created, and records that
+overwrite the same values.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from federated.machine.files import alone, whole
-from tasks.tracking.delivery import identities
+from tasks.tracking.delivery import run_ids
 
 _ENDED = ("status", "tag failure")
 _OVERWRITES = {
@@ -26,8 +25,8 @@ _OVERWRITES = {
 }
 
 
-class Told(NamedTuple):
-    """Something told of a run. kind: which of the deliveries; files: the name of a folder of files, "" for none."""
+class Record(NamedTuple):
+    """One record of a run. kind: see `record_kinds`; files: the name of a folder of files, "" for none."""
 
     kind: str
     run: str
@@ -35,23 +34,23 @@ class Told(NamedTuple):
     files: str = ""
 
 
-class Kept(NamedTuple):
-    """A record that was set aside. line: as it stood in the journal, told: what it says, None where it is damaged."""
+class SetAside(NamedTuple):
+    """A record that was set aside, and why. line: its line in the journal; record: its content, None if damaged."""
 
     why: str
     line: bytes
-    told: Told | None
+    record: Record | None
 
 
-class Aside:
-    """The records set aside in a folder of a journal. read: what a line of the journal says."""
+class SetAsideRecords:
+    """The records set aside in the folder of a journal. read: parses a line of the journal."""
 
-    def __init__(self, folder: Path, read: Callable[[bytes], Told | None]) -> None:
+    def __init__(self, folder: Path, read: Callable[[bytes], Record | None]) -> None:
         self._folder, self._read = folder, read
         self.file = folder / "aside"
-        self._known: tuple[bytes, list[Kept]] = b"", []
+        self._known: tuple[bytes, list[SetAside]] = b"", []
 
-    def records(self) -> list[Kept]:
+    def records(self) -> list[SetAside]:
         """All of them, in their order."""
         content = self._content()
         if content != self._known[0]:
@@ -59,8 +58,8 @@ class Aside:
         return self._known[1]
 
     def add(self, line: bytes, why: str) -> None:
-        """Keep a line of the journal."""
-        self._content()  # under the name of now
+        """Add a line of the journal."""
+        self._content()  # which renames a file of an older version
         row = _row(line, why)
         with alone(self._folder / "append.lock"), self.file.open("ab", buffering=0) as file:
             end = file.tell()
@@ -72,14 +71,14 @@ class Aside:
                 file.truncate(end)
                 raise
 
-    def retry(self, attempt: Callable[[Told], str | None]) -> int:
-        """Try them all again, in order; how many were delivered.
+    def retry(self, attempt: Callable[[Record], str | None]) -> int:
+        """Retry all records in order. Returns the number delivered.
 
-        attempt: deliver it, and give the reason where it still cannot be; what it raises ends this, and all that has
-        not been tried stays.
+        attempt: delivers a record, or returns the reason why it cannot be. An error that it raises ends the retry;
+        the records not tried yet are kept.
         """
         before = self._content()
-        left: list[Kept] = []
+        left: list[SetAside] = []
         untried = deque(self._kept(line) for line in before.splitlines())
         done = 0
         try:
@@ -93,17 +92,19 @@ class Aside:
             self._keep([*left, *untried], len(before))
         return done
 
-    def _why_still(self, kept: Kept, left: list[Kept], attempt: Callable[[Told], str | None]) -> str | None:
-        if kept.told is None or any(self.must_follow(kept.told, other.told) for other in left):
+    def _why_still(
+        self, kept: SetAside, left: list[SetAside], attempt: Callable[[Record], str | None]
+    ) -> str | None:
+        if kept.record is None or any(self.must_follow(kept.record, other.record) for other in left):
             return kept.why
-        return attempt(kept.told)
+        return attempt(kept.record)
 
-    def held_up(self, told: Told, files: Path | None = None) -> Kept | None:
-        """The record that has to be delivered before this one; None where there is none."""
-        return next((each for each in self.records() if self.must_follow(told, each.told, files)), None)
+    def blocking(self, record: Record, files: Path | None = None) -> SetAside | None:
+        """The first record set aside on which this one depends; None if there is none."""
+        return next((each for each in self.records() if self.must_follow(record, each.record, files)), None)
 
-    def must_follow(self, later: Told, earlier: Told | None, files: Path | None = None) -> bool:
-        """Whether one record has to wait for another that waits. files: of the later one, where they are elsewhere."""
+    def must_follow(self, later: Record, earlier: Record | None, files: Path | None = None) -> bool:
+        """Whether a record depends on an earlier undelivered one. files: the later one's, if not in the journal."""
         if earlier is None:
             return False
         if earlier.kind == "create":
@@ -113,19 +114,19 @@ class Aside:
         return bool(self._changes(later, files) & self._changes(earlier))
 
     def _id(self, run: str) -> str:
-        return identities.known(run, self._folder)
+        return run_ids.known(run, self._folder)
 
-    def _changes(self, told: Told, files: Path | None = None) -> set[str]:
-        """The values of its run that it overwrites; metrics and parameters are only added."""
-        folder = files or (self._folder / "files" / told.files if told.files else None)
+    def _changes(self, record: Record, files: Path | None = None) -> set[str]:
+        """The values of its run that a record overwrites. Metrics and parameters are only added."""
+        folder = files or (self._folder / "files" / record.files if record.files else None)
         return {
-            *_OVERWRITES.get(told.kind, ()),
-            *(f"tag {name}" for name in told.content.get("tags", ())),
-            *(_names_in(folder) if folder and told.kind != "model" else ()),
+            *_OVERWRITES.get(record.kind, ()),
+            *(f"tag {name}" for name in record.content.get("tags", ())),
+            *(_names_in(folder) if folder and record.kind != "model" else ()),
         }
 
     def _content(self) -> bytes:
-        older = self._folder / "refused"  # its name when nobody tried again
+        older = self._folder / "refused"  # the file's name in older versions
         if older.exists() and not self.file.exists():
             older.rename(self.file)
         try:
@@ -133,16 +134,16 @@ class Aside:
         except FileNotFoundError:
             return b""
 
-    def _kept(self, row: bytes) -> Kept:
+    def _kept(self, row: bytes) -> SetAside:
         try:
             content = json.loads(row)
         except ValueError:  # torn by a kill
-            return Kept("damaged", row, None)
+            return SetAside("damaged", row, None)
         line = f"{content['record']}\n".encode()
-        return Kept(content["why"], line, self._read(line))
+        return SetAside(content["why"], line, self._read(line))
 
-    def _keep(self, left: Iterable[Kept], before: int) -> None:
-        """before: how many bytes there were; what was added since stays."""
+    def _keep(self, left: Iterable[SetAside], before: int) -> None:
+        """Rewrite the file. before: its length when it was read; rows added since are kept."""
         with alone(self._folder / "append.lock"):
             content = b"".join(_row(each.line, each.why) for each in left) + self._content()[before:]
             if not content:

@@ -15,7 +15,7 @@ from federated.metrics.names import main_metric
 from federated.metrics.tasks import CLASSIFICATION
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
-from tasks.tracking.delivery.making import standing
+from tasks.tracking.delivery.run_creation import standing
 from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.server.store import connect
 

@@ -11,7 +11,7 @@ from federated.config.run import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
 from federated.run.state import Entry
 from tasks.tracking.delivery.metrics import Measured
-from tasks.tracking.delivery.telling import now, tell
+from tasks.tracking.delivery.sending import now, send
 from tasks.tracking.server.limits import key_of
 
 _SECONDS_BETWEEN_WRITES = 1.0
@@ -26,10 +26,10 @@ def log_history(run_id: str, history: Sequence[Entry], times: Sequence[int] | No
         for (step, metrics), at in entries
         for name, value in metrics.items()
     ]
-    tell("metrics", run_id, rows=rows)
+    send("metrics", run_id, rows=rows)
 
 
-class Record:
+class HistoryWriter:
     """Keeps MLflow up to date with a history that grows: at once, or for short rounds once a second.
 
     One thread writes, one write at a time, in the history's order. What a write raises is raised at the next call or in
@@ -89,9 +89,9 @@ class Record:
 
 
 @contextmanager
-def recording(run_id: str, config: RunConfig) -> Iterator[Record]:
+def recording(run_id: str, config: RunConfig) -> Iterator[HistoryWriter]:
     """A record that is complete at the end, also when the run fails."""
-    record = Record(run_id, config)
+    record = HistoryWriter(run_id, config)
     try:
         yield record
     finally:

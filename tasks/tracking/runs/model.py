@@ -25,7 +25,7 @@ from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.user_code.modules import package_of
 from federated.user_code.permission import is_theirs
-from tasks.tracking.delivery.telling import tell
+from tasks.tracking.delivery.sending import send
 
 # Trying takes a tenth of a second; a study saves many models of one kind.
 _EXPORTABLE: dict[tuple[object, ...], bool] = {}
@@ -58,7 +58,7 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
             **({"serialization_format": "pt2", "input_example": example} if exportable else _pickled(module)),
         )
-        tell("model", run_id, Path(folder, "model"), step=state.round)
+        send("model", run_id, Path(folder, "model"), step=state.round)
     return "pt2" if exportable else "pickle"
 
 

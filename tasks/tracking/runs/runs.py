@@ -23,7 +23,8 @@ from federated.foundation.errors import bounded
 from federated.metrics.names import main_metric
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
-from tasks.tracking.delivery.telling import create, now, say, tell
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
 from tasks.tracking.runs.environment import environment
 from tasks.tracking.server.failures import found
@@ -134,14 +135,14 @@ def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = F
     """
     end = {"status": status, "end_time": now(), "failure": tag_of(failure), "if_running": if_running}
     try:
-        tell("end", run_id, None, **end)
+        send("end", run_id, None, **end)
     except OSError as error:
-        say(f"{run_id} is {status}, which nobody could note: {error}")
+        show(f"{run_id} is {status}, which nobody could note: {error}")
 
 
 def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | None = None) -> None:
     """End the runs below a study that nobody works on any more; all, or the one of this order."""
-    tell("end below", parent_run_id, status=status, end_time=now(), failure=why, order=order)
+    send("end below", parent_run_id, status=status, end_time=now(), failure=why, order=order)
 
 
 def end_dead_studies() -> None:
@@ -180,7 +181,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     data = dataset_of(
         config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
     )
-    tell("inputs", run_id, dataset=dict(data))
+    send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
     set_tags(run_id, {**digests, "main_metric": main_metric(examples.task)})
 
@@ -191,14 +192,14 @@ def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
             data = content.encode() if isinstance(content, str) else content
             Path(folder, name).write_bytes(data)
-        tell("files", run_id, Path(folder))
+        send("files", run_id, Path(folder))
 
 
 def log_table(run_id: str, table: Mapping[str, Sequence[Any]], name: str) -> None:
     """A table, column by column, as a JSON artifact that MLflow shows as a table."""
     with TemporaryDirectory() as folder:
         DataFrame(dict(table)).to_json(Path(folder, name), orient="split", index=False, date_format="iso")
-        tell("table", run_id, Path(folder), name=name)
+        send("table", run_id, Path(folder), name=name)
 
 
 def as_yaml(config: BaseModel) -> str:
@@ -208,12 +209,12 @@ def as_yaml(config: BaseModel) -> str:
 
 def set_tags(run_id: str, tags: dict[str, str]) -> None:
     """Tags that only the end of a run knows."""
-    tell("tags", run_id, tags=tags_of(tags))
+    send("tags", run_id, tags=tags_of(tags))
 
 
 def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
     every = {parameter.key: parameter.value for parameter in parameters_of(parameters)}
-    tell("parameters", run_id, parameters=every)
+    send("parameters", run_id, parameters=every)
 
 
 def code_tag(config: RunConfig) -> dict[str, str]:

@@ -24,7 +24,8 @@ from federated.report.page.notes import run_notes, study_note
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
 from federated.study.study import StudyConfig
-from tasks.tracking.delivery.telling import address, say, tell
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.sending import address, send
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
@@ -103,7 +104,7 @@ def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     for result in report.results:
         if result.arm in report.places:
             runs.set_tags(result.run_id, {"pareto": report.places[result.arm]})
-    tell("experiment tag", run_id, name=_NOTE, value=note)
+    send("experiment tag", run_id, name=_NOTE, value=note)
     if report.results:
         save_view(run_id, report.results[0].main_metric, parent.run.info.start_time)
 
@@ -124,9 +125,9 @@ def compare_again(
     """
     several = len(names) > 1
     with answered(address()):
-        say(f"looking for {' and '.join(names)} in MLflow at {address()}")
+        show(f"looking for {' and '.join(names)} in MLflow at {address()}")
         parents = find_parents(names)
-        say(f"reading the runs of {' and '.join(parent.label for parent in parents)} from MLflow")
+        show(f"reading the runs of {' and '.join(parent.label for parent in parents)} from MLflow")
         results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
         _require_one_metric(results)
         report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))

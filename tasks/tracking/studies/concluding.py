@@ -6,8 +6,9 @@ from typing import Any
 
 from federated.study.comparison import Comparison
 from federated.study.study import StudyConfig
-from tasks.tracking.delivery import identities
-from tasks.tracking.delivery.telling import say, settle, tell, the_journal
+from tasks.tracking.delivery import run_ids
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.sending import send, settle, the_journal
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import is_away, is_gone
@@ -19,15 +20,15 @@ _SECONDS_OF_PATIENCE = 20.0  # a server that is started anew is back by then
 def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutcome | None:
     """Compare the arms; None where MLflow, which has the results, is away: then that comparison waits as well."""
     try:
-        if settle(_SECONDS_OF_PATIENCE) and identities.is_known(parent_run_id, the_journal().folder):
-            run_id = identities.known(parent_run_id, the_journal().folder)
+        if settle(_SECONDS_OF_PATIENCE) and run_ids.is_known(parent_run_id, the_journal().folder):
+            run_id = run_ids.known(parent_run_id, the_journal().folder)
             return conclude(run_id, study, results_of_study(run_id))
     except Exception as error:
         if not is_away(error) and not is_gone(error):
             raise
     judged = study.comparison.model_dump(mode="json")
-    tell("conclude", parent_run_id, name=study.name, question=runs.as_yaml(study), judged=judged)
-    say(f"the comparison of {study.name} waits for MLflow: `./fedstudy sync` makes it once MLflow answers")
+    send("conclude", parent_run_id, name=study.name, question=runs.as_yaml(study), judged=judged)
+    show(f"the comparison of {study.name} waits for MLflow: `./fedstudy sync` makes it once MLflow answers")
     return None
 
 
@@ -35,4 +36,4 @@ def conclude_later(run_id: str, content: dict[str, Any]) -> None:
     """The comparison that has waited."""
     judged = Comparison.model_validate(content["judged"])
     outcome = conclude_from(run_id, content["question"], judged)
-    say(f"{content['name']} is compared: {outcome.report}")
+    show(f"{content['name']} is compared: {outcome.report}")

@@ -9,7 +9,8 @@ from mlflow.entities import Run as MlflowRun
 from federated.foundation.errors import BadInput
 from federated.run.setup import prepare
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery.telling import address, goes_on, now, say, tell, tell_first
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.sending import address, mark_continued, now, send, send_first
 from tasks.tracking.reading.search import (
     all_below,
     newest_study,
@@ -34,8 +35,8 @@ def go_on_with_study(study: StudyConfig) -> str:
     if before is None:
         return runs.open_study(study)
     run_id = str(before.info.run_id)
-    goes_on(run_id)
-    tell_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
+    mark_continued(run_id)
+    send_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
     if before.data.tags.get("study_key") != runs.study_key(study):
         _take_places(run_id, study)
@@ -49,12 +50,12 @@ def _take_places(run_id: str, study: StudyConfig) -> None:
     for child in below:
         place = places[child.data.tags["arm"], child.data.tags["seed"]]
         if child.data.tags["order"] != place:
-            tell_first("tags", child.info.run_id, tags={"order": place})
+            send_first("tags", child.info.run_id, tags={"order": place})
     seeds = ", ".join(map(str, study.seeds))
-    tell_first("tags", run_id, tags=tags_of({"study_key": runs.study_key(study), "seeds": seeds}))
+    send_first("tags", run_id, tags=tags_of({"study_key": runs.study_key(study), "seeds": seeds}))
     had = {child.data.tags["seed"] for child in below}
     added = ", ".join(str(seed) for seed in study.seeds if str(seed) not in had)
-    say(f"{study.name} goes on in its run of MLflow with more seeds: {added}")
+    show(f"{study.name} goes on in its run of MLflow with more seeds: {added}")
 
 
 def _ended_before(study: StudyConfig) -> MlflowRun | None:
@@ -78,11 +79,11 @@ def _with_fewer_seeds(study: StudyConfig) -> MlflowRun | None:
 
 def _say_why(name: str, before: MlflowRun | None) -> None:
     if before is not None:
-        say(
+        show(
             f"the run {before.info.run_id} of {name} has not ended, so this one begins a run of its own in MLflow"
         )
     elif newest_study(name) is not None:
-        say(f"the runs of {name} are not those of its last time, so it begins a new run in MLflow")
+        show(f"the runs of {name} are not those of its last time, so it begins a new run in MLflow")
 
 
 def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
@@ -107,9 +108,9 @@ def go_on_with_run(run: Run, study: str, parent_run_id: str | None) -> str:
     if before is None:
         return runs.open_run(run, study, parent_run_id)
     run_id = str(before.info.run_id)
-    goes_on(run_id)
+    mark_continued(run_id)
     own = {} if parent_run_id else {"process": this_process()}
-    tell("reopen", run_id, tags={"continued_at": str(now()), **own})
+    send("reopen", run_id, tags={"continued_at": str(now()), **own})
     with runs.ended_if_it_fails(run_id):
         runs.describe_run(run_id, run)
     return run_id
@@ -133,7 +134,7 @@ def _is_the_same(before: MlflowRun, run: Run) -> bool:
         return False
     code = runs.code_tag(run.config).get("own_code", "")
     if (was := tags.get("own_code", code)) != code:
-        say(f"{run.name} begins anew, in a run of its own in MLflow: the code was {was} and is {code}")
+        show(f"{run.name} begins anew, in a run of its own in MLflow: the code was {was} and is {code}")
         return False
     if "data_digest" not in tags:
         return True  # it ended before it had any

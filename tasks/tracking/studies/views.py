@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from federated.metrics.names import higher_is_better
-from tasks.tracking.delivery.telling import tell
+from tasks.tracking.delivery.sending import send
 from tasks.tracking.server.store import server_address
 
 VIEW = "fedstudy-arms"
@@ -48,7 +48,7 @@ def save_view(parent_run_id: str, main_metric: str, created_at: int) -> None:
     }
     packed = f"deflate;{base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()}"
     view = {"name": _NAME, "createdAt": created_at, "updatedAt": created_at, "state": packed}
-    tell("experiment tag", parent_run_id, name=_TAG, value=json.dumps(view))
+    send("experiment tag", parent_run_id, name=_TAG, value=json.dumps(view))
 
 
 def view_url(experiment: str) -> str:

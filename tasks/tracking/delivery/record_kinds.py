@@ -10,11 +10,11 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
-from tasks.tracking.delivery import identities
+from tasks.tracking.delivery import run_ids
 from tasks.tracking.delivery.logged_model import deliver_model
-from tasks.tracking.delivery.making import NewRun, drop_twins, make_once
 from tasks.tracking.delivery.metrics import Measured, log_metrics, unless_known
-from tasks.tracking.delivery.set_aside import Told
+from tasks.tracking.delivery.run_creation import NewRun, create_once, drop_duplicates
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.server.access import answers_now
 from tasks.tracking.server.failures import tried_again
 from tasks.tracking.server.store import connect, experiment_id
@@ -25,15 +25,15 @@ _TABLES = "mlflow.loggedArtifacts"
 Content = dict[str, Any]
 
 
-def deliver(told: Told, files: Path | None, journal: Path, again: bool = False) -> None:
+def deliver(record: Record, files: Path | None, journal: Path, again: bool = False) -> None:
     """Tell MLflow. journal: its folder. again: this may be the second time. Raises what MLflow raises."""
-    if told.kind == "create":
-        tried_again(lambda: _create(told, journal, again))
+    if record.kind == "create":
+        tried_again(lambda: _create(record, journal, again))
         return
-    if not identities.is_known(told.run, journal):
-        raise ValueError(f"MLflow has refused to make the run {told.run}")
-    run_id = identities.known(told.run, journal)
-    tried_again(lambda: _KINDS[told.kind](connect(), run_id, told.content, files))
+    if not run_ids.is_known(record.run, journal):
+        raise ValueError(f"MLflow has refused to make the run {record.run}")
+    run_id = run_ids.known(record.run, journal)
+    tried_again(lambda: _KINDS[record.kind](connect(), run_id, record.content, files))
 
 
 def answers() -> bool:
@@ -41,13 +41,13 @@ def answers() -> bool:
     return answers_now(connect())
 
 
-def _create(told: Told, journal: Path, again: bool) -> None:
-    client, content = connect(), told.content
+def _create(record: Record, journal: Path, again: bool) -> None:
+    client, content = connect(), record.content
     experiment = experiment_id(client, content["experiment"])
-    parent = content["parent"] and identities.known(content["parent"], journal)
+    parent = content["parent"] and run_ids.known(content["parent"], journal)
     tags = {**content["tags"], **({"mlflow.parentRunId": parent} if parent else {})}
-    wanted = NewRun(experiment, told.run, content["name"], content["start_time"], tags)
-    identities.note(told.run, make_once(client, wanted, again), journal if again else None)
+    wanted = NewRun(experiment, record.run, content["name"], content["start_time"], tags)
+    run_ids.note(record.run, create_once(client, wanted, again), journal if again else None)
 
 
 def _reopen(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
@@ -111,7 +111,7 @@ def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None
     if why := content.get("failure"):
         client.set_tag(run_id, "failure", why)
     client.set_terminated(run_id, content["status"], content["end_time"])
-    drop_twins(client, run)
+    drop_duplicates(client, run)
 
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:

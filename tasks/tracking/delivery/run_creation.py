@@ -30,7 +30,7 @@ class NewRun(NamedTuple):
     tags: dict[str, str]
 
 
-def make_once(client: MlflowClient, wanted: NewRun, again: bool) -> str:
+def create_once(client: MlflowClient, wanted: NewRun, again: bool) -> str:
     """MLflow's id of the run, which is made unless it was. Raises what MLflow raises.
 
     again: it may have been made before.
@@ -79,7 +79,7 @@ def standing(run: MlflowRun) -> tuple[bool, int]:
     return run.info.status == "FINISHED", len(run.data.metrics)
 
 
-def drop_twins(client: MlflowClient, run: MlflowRun) -> None:
+def drop_duplicates(client: MlflowClient, run: MlflowRun) -> None:
     """Delete what a lost answer left beside a run: one of the same name, with nothing in it.
 
     A request may be carried out after the run was looked for.

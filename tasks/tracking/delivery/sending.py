@@ -8,9 +8,8 @@ pending, new ones are appended to the journal.
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -20,113 +19,101 @@ from federated.foundation.addresses import place_of, place_shown_before, without
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import masked
 from federated.machine.folders import home
-from tasks.tracking.delivery import courier, deliveries, identities, metrics
-from tasks.tracking.delivery.courier import said
+from tasks.tracking.delivery import metrics, ordered_delivery, record_kinds, run_ids
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.set_aside import Kept, Told
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.ordered_delivery import reason_of
+from tasks.tracking.delivery.set_aside import Record, SetAside
 from tasks.tracking.server.cause import Cause
 from tasks.tracking.server.failures import cause_of, complaint, is_away, is_gone, reason, refusal
 from tasks.tracking.server.processes import others_live
 from tasks.tracking.server.store import tracking_uri
 
 _SECONDS_BETWEEN_TRIES = 5.0
-_LOG = logging.getLogger(__name__)
 _CONTINUED: set[str] = set()
 _GONE: set[str] = set()
-_listener: Callable[[str], None] = _LOG.warning
-_courier: Thread | None = None
+_background: Thread | None = None
 _starting = Lock()
 
 
-def say_with(listener: Callable[[str], None]) -> None:
-    """Set the function that shows lines to the user."""
-    global _listener
-    _listener = listener
+def send(kind: str, run: str, files: Path | None = None, **content: Any) -> None:
+    """Send a record to MLflow, or append it to the journal while MLflow is away. Raises MLflow's refusal, and OSError.
 
-
-def say(line: str) -> None:
-    """Show a line to the user."""
-    _listener(line)
-
-
-def tell(kind: str, run: str, files: Path | None = None, **content: Any) -> None:
-    """Send a record to MLflow, or to the journal while MLflow is away. Raises MLflow's refusal, and OSError.
-
-    kind, content: see `deliveries`. run: its id, or its name before it has one. files: a folder, which is only read.
+    kind, content: see `record_kinds`. run: its id, or its name before it has one. files: a folder, which is only read.
     """
-    _tell(Told(kind, run, content), files)
+    _send(Record(kind, run, content), files)
 
 
-def tell_first(kind: str, run: str, **content: Any) -> None:
+def send_first(kind: str, run: str, **content: Any) -> None:
     """The same as `tell`, before any training. Raises BadInput where MLflow denies access."""
-    _tell(Told(kind, run, content), None, first=True)
+    _send(Record(kind, run, content), None, first=True)
 
 
-def _tell(told: Told, files: Path | None, first: bool = False) -> None:
+def _send(record: Record, files: Path | None, first: bool = False) -> None:
     journal = the_journal()
-    if told.run in _CONTINUED:
-        told.content["continued"] = True
-    why = f"MLflow at {address()} has not heard earlier news yet"
+    if record.run in _CONTINUED:
+        record.content["continued"] = True
+    why = f"earlier records are still pending for MLflow at {address()}"
     if not journal.waits:
-        if (before := journal.aside.held_up(told, files)) is not None:
-            journal.set_aside(told, files, before.why)
+        if (before := journal.aside.blocking(record, files)) is not None:
+            journal.set_aside(record, files, before.why)
             return
-        if told.kind == "create" or identities.is_known(told.run, journal.folder):
+        if record.kind == "create" or run_ids.is_known(record.run, journal.folder):
             try:
-                deliveries.deliver(told, files, journal.folder)
+                record_kinds.deliver(record, files, journal.folder)
                 return
             except Exception as error:
                 why = complaint(address(), error)
                 if first and refusal(error) is not None:
                     raise BadInput(why) from error
-                if cause_of(error, deliveries.answers) is Cause.ITS_OWN:
-                    _set_aside(told, files, error)
+                if cause_of(error, record_kinds.answers) is Cause.ITS_OWN:
+                    _set_aside(record, files, error)
                     return
-    if journal.append(told, files):
+    if journal.append(record, files):
         _announce(journal, why)
     _deliver_in_background(journal)
 
 
-def _set_aside(told: Told, files: Path | None, error: Exception) -> None:
-    """Raises what MLflow refuses, unless somebody has deleted what it is about."""
+def _set_aside(record: Record, files: Path | None, error: Exception) -> None:
+    """Set a record aside if MLflow rejects it or its run was deleted; raise any other error."""
     if not is_gone(error) and not is_away(error):
         raise error
     journal = the_journal()
-    journal.set_aside(told, files, said(error))
+    journal.set_aside(record, files, reason_of(error))
     if is_gone(error):
-        if told.run in _GONE:
+        if record.run in _GONE:
             return
-        _GONE.add(told.run)
-        what = f"the run {told.run} was deleted from MLflow; restored there, it gets what it should hear"
+        _GONE.add(record.run)
+        what = f"the run {record.run} was deleted from MLflow; if it is restored, its pending records can be delivered"
     else:
-        what = f"MLflow at {address()} does not take the {told.kind} of {told.run} ({reason(error)})"
-    say(f"{what}; all else goes on. {_kept_in(journal)}")
+        what = f"MLflow at {address()} rejects the {record.kind} of {record.run} ({reason(error)})"
+    show(f"{what}; everything else continues. {_kept_in(journal)}")
 
 
 def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
     """Create a run. Returns MLflow's id, or the run's own name while MLflow is away.
 
-    parent: the run that it is below; where there is none, a BadInput is raised if MLflow does not let us make it.
+    parent: the run above it. Raises BadInput if there is none and MLflow denies access.
     """
-    run = identities.new()
-    begins = tell if parent else tell_first
+    run = run_ids.new()
+    begins = send if parent else send_first
     begins("create", run, experiment=experiment, name=name, tags=tags, parent=parent, start_time=now())
-    return identities.known(run, the_journal().folder)
+    return run_ids.known(run, the_journal().folder)
 
 
-def goes_on(run: str) -> None:
-    """From now on the run is one that MLflow knows parts of: values of rounds that it has are not told again."""
+def mark_continued(run: str) -> None:
+    """Mark a run that MLflow already has in part: rounds that it has are not sent again."""
     _CONTINUED.add(run)
-    metrics.goes_on(run)
+    metrics.mark_continued(run)
 
 
 def settle(patience: float = 0.0) -> bool:
-    """Deliver all pending records; whether that succeeded. patience: seconds to keep trying."""
+    """Deliver all pending records. Returns whether that succeeded. patience: seconds to keep trying."""
     until = time.monotonic() + patience
     while True:
         try:
             deliver_all()
-            try_aside_again()
+            retry_set_aside()
             return True
         except Exception as error:
             if not is_away(error):
@@ -137,22 +124,22 @@ def settle(patience: float = 0.0) -> bool:
 
 
 def begin() -> None:
-    """At the start of a study: deliver what earlier ones have left, or say why not; keep space for a full disk."""
+    """Start a study: deliver records left by earlier ones, or show why not, and reserve space for a full disk."""
     try:
         deliver_all()
     except Exception as error:
         if not is_away(error):
             raise
         _announce(the_journal(), complaint(address(), error))
-    if line := what_is_aside(the_journal()):
-        say(line)
+    if line := summary_of_set_aside(the_journal()):
+        show(line)
     tidy()
     with suppress(OSError):  # as well as it goes: the day may be today
         the_journal().reserve()
 
 
 def tidy() -> None:
-    """Remove from the journal what no record needs, where no other process may need it."""
+    """Remove unused files from the journal, unless another process may need them."""
     if the_journal().folder.exists() and not others_live():
         the_journal().clean()
 
@@ -160,36 +147,40 @@ def tidy() -> None:
 def deliver_all(wait: bool = True) -> int:
     """Deliver all pending records. Returns their number. Raises the error that shows that MLflow is away.
 
-    What MLflow does not take, though it takes other records, is set aside, and that is said.
+    Records that MLflow rejects while it accepts others are set aside, and the user is told.
     """
     journal = the_journal()
     before = len(journal.aside.records())
     try:
-        done = courier.deliver(journal, _deliver_again, _cause, wait)
+        done = ordered_delivery.deliver(journal, _deliver_again, _cause, wait)
     finally:
         if new := journal.aside.records()[before:]:
-            say(f"MLflow at {address()} does not take {_stated(new)}; all else goes on. {_kept_in(journal)}")
+            show(
+                f"MLflow at {address()} rejects {_stated(new)}; everything else continues. {_kept_in(journal)}"
+            )
     if done:
         with suppress(OSError):
             journal.reserve()
     return done
 
 
-def try_aside_again() -> int:
-    """Deliver what was set aside, as far as MLflow takes it now; how many records. Raises as `deliver_all`."""
-    return courier.deliver_aside(the_journal(), _deliver_again, _cause)
+def retry_set_aside() -> int:
+    """Retry the records set aside. Returns the number delivered. Raises as `deliver_all`."""
+    return ordered_delivery.deliver_set_aside(the_journal(), _deliver_again, _cause)
 
 
-def what_is_aside(journal: Journal) -> str:
-    """In a line, what was set aside and where it is; "" where nothing is."""
+def summary_of_set_aside(journal: Journal) -> str:
+    """One line on the records set aside and where they are kept; "" if there are none."""
     every = journal.aside.records()
-    return f"MLflow does not take {_stated(every)}. {_kept_in(journal)}" if every else ""
+    return f"MLflow rejects {_stated(every)}. {_kept_in(journal)}" if every else ""
 
 
-def _stated(records: Sequence[Kept]) -> str:
-    """`3 records (files of RUN: PermissionError: ...)`: how many, and what is wrong with the first."""
-    told = records[0].told
-    first = f"{told.kind} of {identities.known(told.run, the_journal().folder)}: " if told is not None else ""
+def _stated(records: Sequence[SetAside]) -> str:
+    """`3 records (files of RUN: PermissionError: ...)`: their number, and the first error."""
+    record = records[0].record
+    first = (
+        f"{record.kind} of {run_ids.known(record.run, the_journal().folder)}: " if record is not None else ""
+    )
     number = "one record" if len(records) == 1 else f"{len(records)} records"
     return f"{number} ({first}{masked(records[0].why)})"
 
@@ -198,12 +189,12 @@ def _kept_in(journal: Journal) -> str:
     return f"It is kept in {journal.folder / 'aside'}, and `./fedstudy sync` tries it again"
 
 
-def _deliver_again(told: Told, files: Path | None) -> None:
-    deliveries.deliver(told, files, the_journal().folder, again=True)
+def _deliver_again(record: Record, files: Path | None) -> None:
+    record_kinds.deliver(record, files, the_journal().folder, again=True)
 
 
 def _cause(error: Exception) -> Cause:
-    return cause_of(error, deliveries.answers)
+    return cause_of(error, record_kinds.answers)
 
 
 def the_journal() -> Journal:
@@ -234,18 +225,18 @@ def now() -> int:
 
 def _announce(journal: Journal, why: str) -> None:
     (journal.folder / "address").write_text(address(), encoding="utf-8")
-    say(
-        f"{why}; training goes on. What it should hear is kept in "
-        f"{journal.folder} and delivered when it is back; `./fedstudy sync` delivers what is left"
+    show(
+        f"{why}; training continues. Pending records are kept in "
+        f"{journal.folder} and delivered when it is back; `./fedstudy sync` delivers the rest"
     )
 
 
 def _deliver_in_background(journal: Journal) -> None:
-    global _courier
+    global _background
     with _starting:
-        if _courier is None or not _courier.is_alive():
-            _courier = Thread(target=_deliver_until_done, args=(journal,), daemon=True, name="journal")
-            _courier.start()
+        if _background is None or not _background.is_alive():
+            _background = Thread(target=_deliver_until_done, args=(journal,), daemon=True, name="journal")
+            _background.start()
 
 
 def _deliver_until_done(journal: Journal) -> None:
