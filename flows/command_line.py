@@ -3,13 +3,12 @@
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
-from federated.study.extent import check_number_of_seeds
 from federated.user_code.containment import contain_exits
 from flows.prefect_runtime.runtime import PrefectAway, configure
 from flows.startup.beginning import command_begins
@@ -75,8 +74,7 @@ def run(
     if forecast:
         from flows.terminal.forecast import show_forecast
 
-        show_forecast(_study(study, settings, seeds, arm), workers, screen)
-        return
+        _end_with(show_forecast(_study(study, settings, seeds, arm), workers, screen))
     require_home()
     with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
         with imports_kept():
@@ -123,7 +121,7 @@ def preview(
     from flows.terminal.preview import show_preview
 
     allow(allow_code or [], study.parent)
-    show_preview(_study(study, settings, seeds), console(), save)
+    _end_with(show_preview(_study(study, settings, seeds), console(), save))
 
 
 @app.command("list")
@@ -217,31 +215,22 @@ def main() -> None:
         raise
 
 
+def _end_with(faults: str) -> NoReturn:
+    """Exit with code 1 where some arms cannot run, as `run` does once it has run the others; else with 0."""
+    if faults:
+        end(faults, 1)
+    sys.exit(0)
+
+
 def _study(
     file: Path, settings: list[str] | None, seeds: str | None, arms: list[str] | None = None
 ) -> "StudyConfig":
     """The study as the options change it."""
+    from federated.study.seeds import seeds_in
     from federated.study.study import read_study
 
-    config = read_study(file, settings or [], _seeds(seeds))
+    config = read_study(file, settings or [], None if seeds is None else seeds_in(seeds))
     return config.only(arms) if arms else config
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    """`0,1,2` or `0-9` or both -> seeds."""
-    if text is None:
-        return None
-    try:
-        ranges = [[int(end) for end in part.split("-")] for part in text.split(",")]
-        if any(len(ends) > 2 or ends[0] > ends[-1] for ends in ranges):
-            raise ValueError(text)
-    except ValueError as error:
-        raise BadInput(f"--seeds {text!r}: write whole numbers like 0,1,2 or a range like 0-9") from error
-    try:
-        check_number_of_seeds(sum(ends[-1] - ends[0] + 1 for ends in ranges))
-    except ValueError as error:
-        raise BadInput(f"--seeds {text}: {error}") from error
-    return [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
 
 
 def _network(text: str) -> "Choice":

@@ -1,5 +1,6 @@
 """The command line: what a person types, what they see, and every bad input with one clear error."""
 
+import csv
 import os
 import signal
 import sqlite3
@@ -74,8 +75,11 @@ LABELS = np.arange(30) % 3
 
 # What is wrong -> (base or a function of the folder that makes it, what the message must say)
 BAD = {
-    "unknown key": ({"epochs": 3}, "base.epochs: there is no such field"),
-    "unknown key below": ({"local": {"lr": 0.1}}, "base.local.lr: there is no such field"),
+    "unknown key": ({"epochs": 3}, "base.epochs: there is no such field; did you mean 'base.local.epochs'?"),
+    "unknown key below": (
+        {"local": {"lr": 0.1}},
+        "base.local.lr: there is no such field; fields here: epochs, steps, batch_size,",
+    ),
     "unknown partitioner": (
         {"partitioner": "dirichlett(1)"},
         "no partitioner 'dirichlett'; did you mean 'dirichlet'",
@@ -172,7 +176,8 @@ BAD = {
     ),
     "metric that is not measured": (
         {"stop": {"metric": "generalisation/client_accuracy", "target": 0.5}},
-        "stop.metric: 'generalisation/client_accuracy' is not measured here; allowed: train/loss",
+        "stop.metric: 'generalisation/client_accuracy' is not measured here; "
+        "did you mean 'generalisation/test_accuracy'? allowed: train/loss",
     ),
     "unseen clients that are all": (
         lambda folder: {
@@ -266,10 +271,13 @@ def test_a_preview_warns_too(command, study):
 def test_a_preview_lists_arms_that_cannot_run_too(command, study, tmp_path, home):
     """285 to 287 examples a client: batches of 286 leave one example over, and not those of 32."""
     base = BAD["batch of one under batch normalisation"][0](tmp_path)
-    code, out, _ = command(
-        "preview", study({"axes": {"local.batch_size": [286, 32]}}, model=base["model"], rounds=7)
+    path = study({"axes": {"local.batch_size": [286, 32]}}, model=base["model"], rounds=7)
+    code, out, err = command("preview", path)
+    assert code == 1  # as `run` ends once it has run the other arm
+    assert err == (
+        "error: 1 of 2 arms cannot run: batch_size=286; `run` would run the others and end with exit code 1 too\n"
     )
-    assert code == 0
+    assert command("run", path, "--forecast")[::2] == (1, err)
     shown = [line for line in out.split("How unlike")[0].splitlines() if line.startswith("│")]
     cannot, can = (
         next(line for line in shown if line.startswith(f"│ batch_size={size} ")) for size in (286, 32)
@@ -279,6 +287,31 @@ def test_a_preview_lists_arms_that_cannot_run_too(command, study, tmp_path, home
     assert "[batch_size=286]" in next(line for line in out.splitlines() if line.startswith("warning: model:"))
     page = (home / "previews" / "small" / "preview.html").read_text(encoding="utf-8")
     assert "Model inputs of a column" not in page  # images have no columns
+
+
+def test_a_preview_writes_every_column_where_it_shows_a_few(command, study, tmp_path, home):
+    narrow = study(dataset=_table(tmp_path), clients=3)
+    assert "all columns" not in command("preview", narrow)[1]
+    features = {f"feature {at}": np.arange(40) + at for at in range(20)}
+    code, out, _ = command("preview", study(dataset=_table(tmp_path, **features), clients=3))
+    file = home / "previews" / "small" / "columns.csv"
+    assert code == 0
+    assert "and 10 more" in out  # of age, site and 20 features, beside the target; twelve are shown
+    assert f"all columns  {file}" in out
+    with file.open(encoding="utf-8", newline="") as opened:
+        header, *rows = csv.reader(opened)
+    assert header == ["column", "read as", "values", "missing", "model inputs"]
+    assert [row[0] for row in rows] == ["age", "site", "ill", *features]
+    assert rows[-1] == ["feature 19", "number", "19 to 58", "", "1"]
+
+
+def test_a_preview_counts_running_statistics_apart(command, study, tmp_path):
+    """Batch normalisation of 64 values has 128 parameters and 128 statistics; 64 x 10 + 10 of the layer."""
+    base = BAD["batch of one under batch normalisation"][0](tmp_path)
+    code, out, _ = command("preview", study(model=base["model"]))
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("│ small "))
+    assert [cell.strip() for cell in row.split("│")[4:6]] == ["778 + 128 running statistics", "0.004"]
 
 
 def test_a_forecast_is_shown_and_leaves_nothing(command, study, home):

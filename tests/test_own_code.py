@@ -372,7 +372,11 @@ def test_another_process_finds_the_code_in_what_it_is_sent(folder: Path) -> None
             "it takes input_shape, num_outputs, and is called",
         ),
         ("def f(s, n, width): ...", "nets:f", "the argument 'width' is required"),
-        ("def f(s, n, width=1): ...", "nets:f(depth=2)", "there is no argument 'depth'; allowed: width"),
+        (
+            "def f(s, n, width=1): ...",
+            "nets:f(depth=2)",
+            "there is no argument 'depth'; did you mean 'width'? allowed: width",
+        ),
         (
             "def f(s, n, width: int = 1): ...",
             "nets:f(width=x)",

@@ -223,7 +223,7 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
             {"axes": {"clients": [8, 2]}, "base": {**BASE, "cohort": {"size": 4}}},
             "arm clients=2: cohort.size: 4 is larger",
         ),
-        ({"axes": {"rounds": 5}}, "axes.rounds: input should be a valid list, got 5"),
+        ({"axes": {"rounds": 5}}, "axes.rounds: must be a list, such as [a, b], got 5"),
         ({"axes": {"rounds": [1]}, "arms": [{"rounds": 2}]}, "state axes or arms, not both"),
         ({"axes": {"rounds": [4, 4]}}, "duplicate arms: 'rounds=4' and 'rounds=4' are the same run"),
         ({"axes": {"partitioner": ["iid", "iid()"]}}, "duplicate arms: 'iid' and 'iid' are the same run"),
@@ -243,14 +243,14 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
             {"base": {**BASE, "seed": 5}},
             "base.seed: 5 has no effect, as a study runs with its seeds; leave it out, or write seeds: [5]",
         ),
-        ({"seeds": []}, "seeds: list should have at least 1 item"),
+        ({"seeds": []}, "seeds: must be a list of whole numbers from 0 on, such as [0, 1, 2], got []"),
         ({"seeds": [0, 1, 0]}, "seeds: [0, 1, 0] repeats a seed"),
-        ({"seeds": [-1]}, "seed: input should be greater than or equal to 0, got -1"),
+        ({"seeds": [-1]}, "seeds: must be a list of whole numbers from 0 on, such as [0, 1, 2], got [-1]"),
         ({"name": "a/b"}, "name: letters, digits, spaces and"),
         ({"name": ""}, "name: letters, digits, spaces and"),
         ({"base": {**BASE, "roundz": 3}}, "base.roundz: there is no such field"),
         ({"sedes": [1]}, "sedes: there is no such field"),
-        ({"base": None}, "base: input should be"),
+        ({"base": None}, "base: must be a mapping, got None; fields here: dataset"),
     ],
     ids=str,
 )
@@ -353,8 +353,8 @@ def test_an_argument_of_a_choice_without_named_arguments_cannot_be_set(file: Stu
         ("other: 1", "other: there is no such field"),
         ("base: [1, 2]", "there is no field 'rounds': what is above it is [1, 2]"),
         ("base: 3", "there is no field 'rounds': what is above it is 3"),
-        ("base: {rounds: 1}\naxes:", "axes: input should be a valid dictionary, got None"),
-        ("base: {rounds: 1}\naxes: 5", "axes: input should be a valid dictionary, got 5"),
+        ("base: {rounds: 1}\naxes:", "axes: must be a mapping, such as {name: value}, got None"),
+        ("base: {rounds: 1}\naxes: 5", "axes: must be a mapping, such as {name: value}, got 5"),
     ],
 )
 def test_a_setting_does_not_hide_what_is_wrong_with_the_file(
@@ -385,7 +385,7 @@ def test_stated_seeds_replace_those_of_the_file(file: StudyFile) -> None:
         ("just text\n", "must be a mapping with name and base, got a str"),
         ("{}", "name: this field is required\nbase: this field is required"),
         ("name: s\nbase: {}\n", "base.dataset: this field is required\nbase.model: this field is required"),
-        (HEAD + "axes:\n", "axes: input should be a valid dictionary, got None"),
+        (HEAD + "axes:\n", "axes: must be a mapping, such as {name: value}, got None"),
     ],
 )
 def test_a_file_that_is_no_study_says_why(file: StudyFile, text: str, message: str) -> None:

@@ -298,6 +298,26 @@ def test_batch_normalisation_is_refused_where_a_client_has_a_batch_of_one_and_on
         prepare(config_of(model=model, local={"batch_size": 1}))
 
 
+def test_the_batch_sizes_that_batch_normalisation_can_use_are_named(own):
+    source = "def Net(s, k):\n    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, k))\n"
+    config = {"model": f"{own(HEAD + source)}:Net"}
+    sizes = prepare(config_of(**config)).federation.sizes
+    too_small = int(sizes.max()) - 1  # of the largest client one example is left over
+    with pytest.raises(OwnCodeFailed) as refused:
+        prepare(config_of(**config, local={"batch_size": too_small}))
+    named = re.search(r"; with ([0-9, ]+) or null", str(refused.value))
+    assert named is not None
+    for size in map(int, named[1].split(",")):
+        assert abs(size - too_small) < 10
+        assert not ((sizes % size) == 1).any()
+        prepare(config_of(**config, local={"batch_size": size}))
+    prepare(config_of(**config, local={"batch_size": None}))
+    with pytest.raises(
+        OwnCodeFailed, match=r"no batch size helps a client with a single example.*nn\.GroupNorm"
+    ):
+        prepare(config_of(**config, partitioner={"name": "sizes", "law": [1, 20, 30]}, clients=3))
+
+
 def test_a_model_is_tried_once_for_all_seeds(own):
     module = own(HEAD + "made = []\n" + _more("made.append(1)"))
     for seed in range(3):

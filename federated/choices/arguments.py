@@ -30,7 +30,9 @@ def named(
     by_position = dict(zip(known, positional, strict=False))
     unknown = [argument for argument in arguments if argument not in known]
     if unknown and not signature.takes_any:
-        raise ValueError(f"{name}: there is no argument {unknown[0]!r}; allowed: {allowed}")
+        close = get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"{name}: there is no argument {unknown[0]!r}; {hint}allowed: {allowed}")
     if twice := sorted(set(by_position) & set(arguments)):
         raise ValueError(f"{name}: the argument {twice[0]!r} is given twice")
     given = {**by_position, **arguments}
@@ -48,7 +50,8 @@ def named(
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The error message for a name that is not registered."""
-    close = get_close_matches(name, list(known), n=1)
+    known = list(known)
+    close = get_close_matches(name, known, n=1) or [each for each in known if name.partition(" ")[0] == each]
     hint = f"did you mean {close[0]!r}? " if close else ""
     listed = ", ".join(sorted(known))
     return f"there is no {kind} {name!r}; {hint}known: {listed}, or your own package.module:function"

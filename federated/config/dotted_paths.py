@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
 from federated.choices.choice import Choice
 from federated.choices.study_paths import path_texts
+from federated.config.field_names import suggestion
+from federated.config.flat import flat
 
 
 def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -22,12 +23,7 @@ def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, An
         is_last = depth == len(parts) - 1
         # What arguments a choice takes is for the choice to say, once it is bound.
         if part not in place and not (is_last and "name" in place):
-            close = get_close_matches(part, place, n=1)
-            hint = (
-                f"did you mean {'.'.join([*parts[:depth], close[0]])!r}?"
-                if close
-                else f"fields here: {', '.join(place)}"
-            )
+            hint = suggestion(".".join(parts[depth:]), place, flat(config), parts[:depth])
             raise ValueError(f"there is no field {path!r}; {hint}")
         if is_last:
             place[part] = value

@@ -36,6 +36,11 @@ class DataRead:
     rows: tuple[tuple[str, ...], ...]
 
 
+def every_column(examples: Examples) -> tuple[tuple[str, ...], ...]:
+    """A line for every column of a table, with whole names, in the order of the file."""
+    return tuple(_row(column, column.name) for column in examples.reading.columns)
+
+
 def data_read(label: str, examples: Examples) -> DataRead:
     """The record of how a data set was read. examples: with the inputs as models see them."""
     columns = examples.reading.columns
@@ -63,16 +68,7 @@ def _inputs(examples: Examples) -> str:
 def _rows(columns: Sequence[ColumnRead]) -> list[tuple[str, ...]]:
     """A line a column; where there are many, the first ones and a line for the rest."""
     kept = columns if len(columns) <= _MOST_OF_A_ROLE + 1 else columns[:_MOST_OF_A_ROLE]
-    rows: list[tuple[str, ...]] = [
-        (
-            shortened(each.name, _LONGEST_NAME),
-            _WORDS[each.role],
-            each.values,
-            _percent(each.missing),
-            f"{each.inputs:,}" if each.inputs else "",
-        )
-        for each in kept
-    ]
+    rows = [_row(each, shortened(each.name, _LONGEST_NAME)) for each in kept]
     if rest := columns[len(kept) :]:
         most = max(each.missing for each in rest)
         inputs = sum(each.inputs for each in rest)
@@ -81,6 +77,11 @@ def _rows(columns: Sequence[ColumnRead]) -> list[tuple[str, ...]]:
             (f"and {len(rest):,} more", _WORDS[rest[0].role], "", missing, f"{inputs:,}" if inputs else "")
         )
     return rows
+
+
+def _row(column: ColumnRead, name: str) -> tuple[str, ...]:
+    inputs = f"{column.inputs:,}" if column.inputs else ""
+    return name, _WORDS[column.role], column.values, _percent(column.missing), inputs
 
 
 def _percent(share: float) -> str:

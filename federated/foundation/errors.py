@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from pydantic import ValidationError
 
 from federated.foundation.limits import LONGEST_ERROR, MOST_COMPLAINTS
@@ -51,23 +53,42 @@ def bounded(message: str, longest: int = LONGEST_ERROR) -> str:
     return visible(message)
 
 
-def readable(error: ValidationError, field: str = "") -> str:
-    """The first complaints of a pydantic error, each on a line of its own: `field: what is wrong, got value`."""
+def readable(
+    error: ValidationError, field: str = "", no_such: Callable[[Sequence[str]], str] | None = None
+) -> str:
+    """The first complaints of a pydantic error, each on a line of its own: `field: what is wrong, got value`.
+
+    no_such: what is to be said besides of a path of fields that does not exist.
+    """
     complaints = error.errors(include_url=False)
     lines = [
-        bounded(_line(complaint, field), _LONGEST_COMPLAINT) for complaint in complaints[:MOST_COMPLAINTS]
+        bounded(_line(complaint, field, no_such), _LONGEST_COMPLAINT)
+        for complaint in complaints[:MOST_COMPLAINTS]
     ]
     more = len(complaints) - len(lines)
     return "\n".join([*lines, *([f"and {more:,} more"] if more else [])])
 
 
-def _line(complaint: object, field: str) -> str:
+_SHAPES = {
+    "list_type": "must be a list, such as [a, b]",
+    "tuple_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping, such as {name: value}",
+}
+"""What a value must look like in YAML, by pydantic's name of the fault; its own words are Python's."""
+
+
+def _line(complaint: object, field: str, no_such: Callable[[Sequence[str]], str] | None) -> str:
     assert isinstance(complaint, dict)
-    path = ".".join(str(part) for part in ([field] if field else []) + list(complaint["loc"]))
-    if complaint["type"] == "value_error":
+    parts = [str(part) for part in ([field] if field else []) + list(complaint["loc"])]
+    path, kind = ".".join(parts), complaint["type"]
+    if kind == "value_error":
         return f"{path}: {complaint['ctx']['error']}" if path else str(complaint["ctx"]["error"])
-    if complaint["type"] == "extra_forbidden":
-        return f"{path}: there is no such field"
-    if complaint["type"] == "missing":
+    if kind == "extra_forbidden":
+        return f"{path}: there is no such field{f'; {no_such(parts)}' if no_such else ''}"
+    if kind == "missing":
         return f"{path}: this field is required"
-    return f"{path}: {complaint['msg'][0].lower()}{complaint['msg'][1:]}, got {quoted(complaint['input'])}"
+    if kind == "model_type":
+        allowed = f"; {no_such([*parts, ''])}" if no_such else ""
+        return f"{path}: must be a mapping, got {quoted(complaint['input'])}{allowed}"
+    said = _SHAPES.get(kind, f"{complaint['msg'][0].lower()}{complaint['msg'][1:]}")
+    return f"{path}: {said}, got {quoted(complaint['input'])}"

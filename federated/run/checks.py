@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from federated.examples.examples import BadData
 from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.foundation.texts import listed
 from federated.run.setup import prepare
 from federated.study.study import Run
 
@@ -29,6 +30,22 @@ def check_runs(runs: Iterable[Run]) -> dict[str, str]:
     if faults and all(tried.values()):
         raise OwnCodeFailed("\n".join(dict.fromkeys(faults.values())))
     return faults
+
+
+def cannot_run(runs: Sequence[Run], faults: Mapping[str, str]) -> str:
+    """The sentence on the arms of which no run can begin; empty where all can. faults: name of a run -> reason."""
+    if not faults:
+        return ""
+    arms = dict.fromkeys(run.arm for run in runs)
+    failing = [arm for arm in arms if all(run.name in faults for run in runs if run.arm == arm)]
+    some = [
+        arm
+        for arm in arms
+        if arm not in failing and any(run.name in faults for run in runs if run.arm == arm)
+    ]
+    parts = [f"{len(failing)} of {len(arms)} arms cannot run: {listed(failing, 10)}"] if failing else []
+    parts += [f"some seeds cannot run: {listed(some, 10)}"] if some else []
+    return f"{'; '.join(parts)}; `run` would run the others and end with exit code 1 too"
 
 
 def _fault(run: Run, one_data_set: bool) -> str:

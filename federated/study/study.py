@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 
 from federated.config.anchors import Anchors, anchor_overrides, has_effect
 from federated.config.dotted_paths import with_value
+from federated.config.field_names import no_such_field
 from federated.config.run import RunConfig
 from federated.config.section import Frozen
 from federated.foundation.errors import BadInput, readable
@@ -33,6 +34,7 @@ from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name
+from federated.study.seeds import Seeds
 from federated.study.study_file import apply_setting, content_of
 from federated.user_code.source import Roots, roots_of
 
@@ -71,7 +73,7 @@ class StudyConfig(Frozen):
         default_factory=list,
         description="Instead of axes: an explicit list of arms, each {dotted path: value}",
     )
-    seeds: list[int] = Field([0], min_length=1, description="Each arm runs once for each seed")
+    seeds: Seeds = Field([0], description="Each arm runs once for each seed")
     anchors: Anchors = Field(
         (),
         description="Also train without a server, on the same data and budget: true, or a list of centralised "
@@ -225,7 +227,11 @@ class StudyConfig(Frozen):
             return RunConfig.model_validate(config, context=self._roots)
         except ValueError as error:
             where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
-            what = readable(error) if isinstance(error, ValidationError) else str(error)
+            what = (
+                readable(error, no_such=no_such_field(RunConfig))
+                if isinstance(error, ValidationError)
+                else str(error)
+            )
             raise ValueError(f"arm {where}: {what}" if where else what) from error
 
 
@@ -241,8 +247,8 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
         if seeds is not None:
             content["seeds"] = list(seeds)
         for setting in settings:
-            apply_setting(content, setting)
+            apply_setting(content, setting, StudyConfig.model_fields.keys() - RunConfig.model_fields.keys())
         place = Place.of_file(path)
         return StudyConfig.model_validate(anchored(content, place), context=place.roots)
     except ValidationError as error:
-        raise BadInput(f"{path}:\n{readable(error)}") from error
+        raise BadInput(f"{path}:\n{readable(error, no_such=no_such_field(StudyConfig))}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,20 @@ def content_of(path: Path) -> dict[str, Any]:
     return content
 
 
-def apply_setting(content: dict[str, Any], setting: str) -> None:
-    """Put one `dotted.path=value` into the base of a study file's content. Raises BadInput."""
+def apply_setting(content: dict[str, Any], setting: str, beside_base: Collection[str] = ()) -> None:
+    """Put one `dotted.path=value` into the base of a study file's content. Raises BadInput.
+
+    beside_base: the fields of a study that are none of the base.
+    """
     path, equals, text = setting.partition("=")
     path = path.strip().removeprefix("base.")
     if not equals or not path:
         raise BadInput(f"--set {setting!r}: write dotted.path=value, such as local.learning_rate=0.05")
+    if (first := path.partition(".")[0]) in beside_base:
+        instead = (
+            "state --seeds 0-4, or change it in the file" if first == "seeds" else "change it in the file"
+        )
+        raise BadInput(f"--set {setting!r}: {first} is no field of the base run; {instead}")
     axes = content.get("axes")
     for axis in axes if isinstance(axes, dict) else ():
         if f"{path}.".startswith(f"{axis}."):

@@ -5,16 +5,18 @@ from rich.table import Table
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import between, duration
 from federated.report.costs.forecast_against_fact import amount_text
-from federated.run.checks import check_runs
+from federated.run.checks import cannot_run, check_runs
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
 
 
-def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> None:
-    """Predict a study and stop; nothing is logged."""
+def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> str:
+    """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can."""
     runs = study.runs()
-    show(forecast_study(runs, workers, check_runs(runs)), screen, whole=True)
+    faults = check_runs(runs)
+    show(forecast_study(runs, workers, faults), screen, whole=True)
+    return cannot_run(runs, faults)
 
 
 def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:

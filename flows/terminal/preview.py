@@ -1,5 +1,6 @@
 """`./fedstudy preview`: the runs and the partitions of a study, without training."""
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from federated.config.run import RunConfig
-from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.federation.data_table import HEADER, DataRead, data_read, distinct_data, every_column
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
@@ -15,8 +16,8 @@ from federated.forecast import cautions, of_faults, with_arms
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
-from federated.run.checks import check_runs
-from federated.run.setup import prepare
+from federated.run.checks import cannot_run, check_runs
+from federated.run.setup import Setup, prepare
 from federated.study.study import Run, StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few, styled
@@ -25,10 +26,11 @@ _PARTITIONS_A_TABLE = 4
 _MOST_PARTITIONS = 12
 
 
-def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> None:
+def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> str:
     """The arms, the partitions of the first seed, their fingerprints, and a page of pictures under var/previews.
 
-    save: write the partition to this file, numbered where there are several. Raises BadInput.
+    save: write the partition to this file, numbered where there are several. Raises BadInput. Returns which arms
+    cannot run; empty where all can.
     """
     if save is not None:
         check_partition_file(save)
@@ -56,9 +58,12 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
     page = _write_page(study, partitions, data, said)
     screen.print(f"pictures     {page}", soft_wrap=True)
+    for file in _write_columns(page.parent, partitions):
+        screen.print(f"all columns  {file}", soft_wrap=True)
     for path, config in _files(save, every):
         save_partition(path, partition_clients(config))
         screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
+    return cannot_run(study.runs(), faults)
 
 
 def _data_read(config: RunConfig) -> DataRead:
@@ -77,15 +82,17 @@ def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
             table.add_row(run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–")
             continue
         setup = prepare(run.config)
-        size = setup.initial_parameters.numel()
-        table.add_row(
-            run.arm,
-            str(run.config.rounds),
-            str(setup.trainers.cohort_size),
-            f"{size:,}",
-            f"{4 * size / 1e6:.3f}",
-        )
+        rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
+        size = f"{4 * setup.initial_parameters.numel() / 1e6:.3f}"
+        table.add_row(run.arm, rounds, cohort, _parameters(setup), size)
     return table
+
+
+def _parameters(setup: Setup) -> str:
+    """`1,089`, or `1,071 + 18 running statistics`, which travel with them."""
+    trained = setup.model.num_trainable
+    statistics = setup.initial_parameters.numel() - trained
+    return f"{trained:,}" + (f" + {statistics:,} running statistics" if statistics else "")
 
 
 def _cautions(runs: Sequence[Run]) -> list[str]:
@@ -168,6 +175,19 @@ def _write_page(
     html = preview_html(study.name, study.description, study.seeds[0], shown, data, cautions)
     page.write_text(html, encoding="utf-8")
     return page
+
+
+def _write_columns(folder: Path, configs: Iterable[RunConfig]) -> list[Path]:
+    """columns.csv, numbered where there are several, of each data set of which `show_data` leaves columns out."""
+    every = {config.dataset.label(): partition_clients(config).examples for config in configs}
+    tables = [
+        rows for each in every.values() if len(rows := every_column(each)) > len(data_read("", each).rows)
+    ]
+    files = [folder / f"columns{f'_{at}' if len(tables) > 1 else ''}.csv" for at in range(len(tables))]
+    for file, rows in zip(files, tables, strict=True):
+        with file.open("w", encoding="utf-8", newline="") as opened:
+            csv.writer(opened).writerows([HEADER, *rows])
+    return files
 
 
 def _files(save: Path | None, configs: Sequence[RunConfig]) -> list[tuple[Path, RunConfig]]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
@@ -11,6 +16,9 @@ from federated.models.flat_model import FlatModel
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 from federated.user_code.containment import title
+
+_MOST_TRIED = 1024
+_SIZES_NAMED = 5
 
 
 def check_run(
@@ -46,8 +54,10 @@ def _check_stop(config: RunConfig, federation: Federation, *, own_models: bool) 
     sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
     allowed = metric_names(federation.examples.task, sizes)
     if config.stop is not None and config.stop.metric not in allowed:
+        close = get_close_matches(config.stop.metric, allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
         raise BadInput(
-            f"stop.metric: {config.stop.metric!r} is not measured here; allowed: {', '.join(allowed)}"
+            f"stop.metric: {config.stop.metric!r} is not measured here; {hint}allowed: {', '.join(allowed)}"
         )
 
 
@@ -98,10 +108,33 @@ def _check_memory(config: RunConfig, trainers: Trainers, parts: Parts, model: Fl
 def _check_no_batch_of_one(config: RunConfig, trainers: Trainers) -> None:
     """Raise OwnCodeFailed where a client would have to train on a single example and the model cannot."""
     holders, local = trainers.holders, trainers.local
+    sizes = np.unique(holders.sizes[holders.sizes > 0])
     for name, size in zip(holders.names, holders.sizes.tolist(), strict=True):
-        if size and 1 in (size, size % (local.batch_size or size), local.batch_size):
+        if size and _leaves_one(np.array([size]), local.batch_size):
             raise OwnCodeFailed(
                 f"model: {title(config.model)} cannot train on a batch of one example (batch normalisation?), and "
-                f"client {name} with {size} examples would have one; change local.batch_size "
-                f"(now {local.batch_size}), the partitioner, or the normalisation"
+                f"client {name} with {size} examples would have one with local.batch_size {local.batch_size}; "
+                f"{_instead(sizes, local.batch_size)}"
             )
+
+
+def _leaves_one(sizes: NDArray[np.int64], batch_size: int | None) -> bool:
+    """Whether a client of one of these sizes has a batch of one example."""
+    return batch_size == 1 or bool(((sizes if batch_size is None else sizes % batch_size) == 1).any())
+
+
+def _instead(sizes: NDArray[np.int64], batch_size: int | None) -> str:
+    """The batch sizes next to the stated one that leave no client a batch of one; what else to do without any."""
+    if 1 in sizes:
+        return (
+            "no batch size helps a client with a single example: choose a partitioner that gives each more, or "
+            "normalise each example by itself, as nn.GroupNorm does"
+        )
+    tried = range(2, min(int(sizes.max()), _MOST_TRIED) + 1)
+    fit = [size for size in tried if not _leaves_one(sizes, size)]
+    near = sorted(sorted(fit, key=lambda size: abs(size - (batch_size or size)))[:_SIZES_NAMED])
+    named = f"{', '.join(map(str, near))} or null" if near else "null"
+    return (
+        f"with {named} (null: all examples of a client in each step) no client has one with this seed; or change the "
+        "partitioner or the normalisation"
+    )
