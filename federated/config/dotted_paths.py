@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from federated.choices.choice import Choice
 from federated.choices.study_paths import path_texts
 from federated.config.field_names import suggestion
-from federated.config.flat import flat
 
 
 def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -99,3 +98,26 @@ def _part(value: Any, name: str) -> Any:
     if isinstance(value, Choice):
         return value.name if name == "name" else value.argument(name)
     return value[name] if isinstance(value, Mapping) else getattr(value, name)
+
+
+def flat(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field by its dotted path; a choice gives its name and, below it, its arguments."""
+    return dict(_flattened("", content))
+
+
+def _is_choice(value: Any) -> bool:
+    """Whether an element of a list is a choice, rather than a mapping that a person's own code takes."""
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
+def _flattened(path: str, content: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        here = path if key == "name" and path else f"{path}.{key}".lstrip(".")
+        if isinstance(value, list) and value and all(map(_is_choice, value)):
+            flat.append((here, [each["name"] for each in value]))
+            for each in value:
+                flat += _flattened(f"{here}.{each['name']}", {k: v for k, v in each.items() if k != "name"})
+        else:
+            flat += _flattened(here, value) if isinstance(value, dict) and value else [(here, value)]
+    return flat

@@ -12,9 +12,9 @@ from federated.choices.choice import Choice
 from federated.choices.study_paths import absolute
 from federated.config.anchors import OF_A_SERVER, check_without_server
 from federated.config.clients import Cohort, Holdout
+from federated.config.dotted_paths import flat
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation
-from federated.config.flat import flat
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
