@@ -6,10 +6,11 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import ours
 from benchmarks.data import is_real
 from benchmarks.workloads import WORKLOADS
-from federated.run.setup import prepare
+from federated.run.course import Course
+from federated.run.setup import initial_state, prepare
+from federated.segments import train
 
 ROUNDS = 12
 CODECS = ("none", "top_k(0.01)", "qsgd(4)")
@@ -37,8 +38,7 @@ def share_of_rounds(workload: str, codec: str, folder: Path, rounds: int = ROUND
         folder, rounds, compression={"uplink": codec}, orchestration={"threads": 1}
     )
     setup = prepare(config)
-    state, _ = ours.train(setup)
-    later = [metrics for _, metrics in state.history[1:]]
+    _, *later = (metrics for _, metrics in train(Course(initial_state(setup)), setup, rounds).history)
 
     def median(name: str) -> float:
         return statistics.median(metrics[name] for metrics in later)

@@ -140,8 +140,8 @@ def _bare(config: RunConfig) -> float:
 
     from federated.evaluation.evaluate import evaluate
     from federated.rounds import train_rounds
-    from federated.run.segments import segment_ends
     from federated.run.setup import initial_state, prepare
+    from federated.segments.ends import segment_ends
 
     torch.set_num_threads(config.orchestration.threads or 1)
     started = time.perf_counter()

@@ -28,6 +28,6 @@ def train(setup: Setup) -> tuple[RunState, list[float]]:
         initial_state(setup),
         setup,
         setup.config.rounds,
-        on_round=lambda state: times.append(time.perf_counter()),
+        measured=lambda state, metrics: times.append(time.perf_counter()),
     )
     return state, [after - before for before, after in pairwise(times)]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from federated.aggregators import Aggregator
 from federated.algorithms import Heard
-from federated.foundation.errors import Diverged
 from federated.metrics import Metrics
 from federated.run.clients.cohort import count_of, sample_cohort, weights_of
 from federated.run.clients.order import order_of
@@ -49,20 +48,16 @@ def train_rounds(
     setup: Setup,
     until: int,
     stages: Stages | None = None,
-    on_round: Callable[[RunState], None] = lambda state: None,
+    measured: Callable[[RunState, Metrics], None] = lambda state, metrics: None,
 ) -> RunState:
-    """Run rounds until `until` are done; each adds its metrics to the history.
+    """Run rounds until `until` are done. Raises Diverged.
 
-    on_round is called with the state after each round, to display it. Raises Diverged, with the history so far.
+    measured: told the state after each round, and what was measured in that round.
     """
     while state.round < until:
-        try:
-            with own_code_named(setup.config):
-                state, report = run_round(state, setup, stages or STAGES)
-        except Diverged as error:
-            raise Diverged(str(error), tuple(state.history)) from error
-        state = replace(state, history=state.history.then((report.round, report.metrics(state))))
-        on_round(state)
+        with own_code_named(setup.config):
+            state, report = run_round(state, setup, stages or STAGES)
+        measured(state, report.metrics(state))
     return state
 
 

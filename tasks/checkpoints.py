@@ -9,9 +9,9 @@ from pathlib import Path
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
 from federated.machine.folders import home
-from federated.run import state as states
+from federated.run import checkpoint
+from federated.run.course import Course
 from federated.run.setup import Setup, initial_state
-from federated.run.state import RunState
 
 Say = Callable[[str], None]
 """Says one sentence to whoever watches the run."""
@@ -35,24 +35,24 @@ def _unfinished_path(config: RunConfig) -> Path:
     return checkpoint_path(config).with_suffix(".newest.safetensors")
 
 
-def save_checkpoint(state: RunState, setup: Setup) -> None:
+def save_checkpoint(course: Course, setup: Setup) -> None:
     """Write the run's checkpoint; the one before it stays. Raises OSError where that is not possible.
 
     Whenever this is interrupted, one of the two is whole: the new one is, before the one before it is moved.
     """
     path, earlier = checkpoint_path(setup.config), earlier_path(setup.config)
     newest = _unfinished_path(setup.config)
-    states.save(state, newest, _identity(setup))
+    checkpoint.save(course, newest, _identity(setup))
     if path.is_file():
         path.replace(earlier)
     newest.replace(path)
 
 
 class Keeper:
-    """Saves a run's states, one after each evaluation, but not so often that it costs the run.
+    """Saves the course of a run after each evaluation, but not so often that it costs the run.
 
     A crash loses what was done in the last ten seconds, or in fifty times as long as the last save took if that is
-    longer, and the rounds since the last evaluation. An error or an interrupt loses only the latter. Where a state
+    longer, and the rounds since the last evaluation. An error or an interrupt loses only the latter. Where it
     cannot be saved (the disk is full, say), that is said, once, and training goes on.
     """
 
@@ -60,17 +60,17 @@ class Keeper:
         self._setup = setup
         self._say = say
         self._failing = False
-        self._unsaved: RunState | None = None
+        self._unsaved: Course | None = None
         self._due = time.monotonic()
 
-    def __call__(self, state: RunState) -> None:
-        """This is the state now."""
-        self._unsaved = state
+    def __call__(self, course: Course) -> None:
+        """Set what is to be saved."""
+        self._unsaved = course
         if time.monotonic() >= self._due:
             self.save()
 
     def save(self) -> None:
-        """Save the newest state where it is not saved yet."""
+        """Save the newest where it is not saved yet."""
         if self._unsaved is None:
             return
         started = time.monotonic()
@@ -78,13 +78,13 @@ class Keeper:
         self._unsaved, ended = None, time.monotonic()
         self._due = ended + max(_SECONDS_BETWEEN_SAVES, (ended - started) / _LARGEST_SHARE)
 
-    def _try_to_save(self, state: RunState) -> None:
+    def _try_to_save(self, course: Course) -> None:
         try:
-            save_checkpoint(state, self._setup)
+            save_checkpoint(course, self._setup)
         except OSError as error:
             if not self._failing:
                 self._say(
-                    f"no checkpoint of round {state.round}, {error}; training goes on, the checkpoint before stays"
+                    f"no checkpoint of round {course.round}, {error}; training goes on, the checkpoint before stays"
                 )
             self._failing = True
         else:
@@ -93,7 +93,7 @@ class Keeper:
 
 @contextmanager
 def keeping(setup: Setup, say: Say) -> Iterator[Keeper]:
-    """A keeper whose newest state is saved at the end, also when the run fails."""
+    """A keeper whose newest course is saved at the end, also when the run fails."""
     keeper = Keeper(setup, say)
     try:
         yield keeper
@@ -101,28 +101,28 @@ def keeping(setup: Setup, say: Say) -> Iterator[Keeper]:
         keeper.save()
 
 
-def first_state(setup: Setup, resume: bool, say: Say) -> RunState:
-    """The state of the newest checkpoint that is whole and fits, where it is wanted, else the initial state.
+def first_course(setup: Setup, resume: bool, say: Say) -> Course:
+    """The course in the newest checkpoint that is whole and fits, where it is wanted, else one of the initial state.
 
     What is wrong with a checkpoint that is there is said.
     """
     if not resume:
-        return initial_state(setup)
+        return Course(initial_state(setup))
     faults: list[str] = []
     for path in (checkpoint_path(setup.config), earlier_path(setup.config)):
         try:
-            state = states.load(path, _identity(setup), setup.inputs.device)
+            course = checkpoint.load(path, _identity(setup), setup.inputs.device)
         except FileNotFoundError:
             continue
         except ValueError as error:
             faults.append(str(error))
         else:
             if faults:
-                say(f"{'; '.join(faults)}; it goes on from the checkpoint before, of round {state.round}")
-            return state
+                say(f"{'; '.join(faults)}; it goes on from the checkpoint before, of round {course.round}")
+            return course
     if faults:
         say(f"{'; '.join(faults)}; it starts afresh")
-    return initial_state(setup)
+    return Course(initial_state(setup))
 
 
 def drop_checkpoint(config: RunConfig, say: Say) -> None:

@@ -1,35 +1,34 @@
 """The Prefect tasks of a run, thin wrappers of functions in `federated`.
 
-Setups and states are passed as `Opaque`, so that Prefect neither traverses nor hashes them. No task changes its
-arguments, so a retry gets the same objects.
+Setups, courses and orders are passed as `Opaque`, so that Prefect neither traverses nor hashes them. No task changes
+its arguments, so a retry gets the same objects.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from federated import rounds
+from federated import rounds, segments
 from federated.config.run import RunConfig
-from federated.evaluation import evaluate as evaluation
 from federated.foundation.masking import masked_errors
 from federated.metrics import Metrics
 from federated.rounds import Stages
-from federated.run import setup
+from federated.run import setup as setups
+from federated.run.course import Course
 from federated.run.setup import Setup
-from federated.run.state import RunState
-from federated.shards import in_this_process, train
+from federated.segments import Ended, Observers, OnCourse, Steps
+from federated.shards import in_this_process
+from federated.shards.shard import train as train_shard
 from federated.user_code.containment import own_code_named
-from federated.wire import uplink as wire
+from federated.wire import uplink
 
 T = TypeVar("T")
-OnRound = Callable[[RunState], None]
-Train = Callable[["Opaque[RunState]", "Opaque[Setup]", int, int, OnRound], "Opaque[RunState]"]
-Evaluate = Callable[["Opaque[RunState]", "Opaque[Setup]", int], Metrics]
+
+_SHORT_SEGMENT_SECONDS = 1.0  # below that, segments share a task run ...
+_TASK_RUN_SECONDS = 10.0  # ... of about this long
 
 
 class Opaque(Generic[T]):
@@ -43,67 +42,66 @@ class Opaque(Generic[T]):
 @masked_errors()
 def prepare(config: Opaque[RunConfig]) -> Opaque[Setup]:
     """Build everything a run works with."""
-    return Opaque(setup.prepare(config.value))
+    return Opaque(setups.prepare(config.value))
 
 
-@task(name="train", task_run_name="train rounds {first}-{last}", cache_policy=NO_CACHE)
-@masked_errors()
-def train_segment(
-    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
-) -> Opaque[RunState]:
-    """Train the rounds between two evaluations in this one task run."""
-    return _trained(state, setup, last, on_round)
+def advance(course: Course, setup: Setup, ends: Sequence[int], observers: Observers, ended: Ended) -> Course:
+    """Train and evaluate segments: one by task runs of its steps or stages, several, which are short, in one."""
+    work = (course, setup, ends, observers, ended)
+    if len(ends) > 1:
+        return _train_and_evaluate(course.round + 1, ends[-1], Opaque(work)).value
+    return segments.advance(*work, _steps(setup))
 
 
-def train_stages(
-    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
-) -> Opaque[RunState]:
-    """Train the same rounds with a task run for each stage, for rounds that take seconds."""
-    return Opaque(rounds.train_rounds(state.value, setup.value, last, _STAGES, on_round))
+def begun(course: Course, setup: Setup, observers: Observers) -> Course:
+    """The course with an evaluation of the initial model, a task run, where it has none yet."""
+    return segments.begun(course, setup, observers, _steps(setup))
 
 
-@task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
-@masked_errors()
-def evaluate(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
-    """Evaluate the global model on every held-out set; its metrics."""
-    return evaluate_plainly(state, setup, done)
+def segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
+    """The number of segments in a task run: one, unless a segment is shorter than Prefect's own overhead.
 
-
-def train_plainly(
-    state: Opaque[RunState], setup: Opaque[Setup], first: int, last: int, on_round: OnRound
-) -> Opaque[RunState]:
-    """Train a segment as part of an enclosing task run."""
-    return _trained(state, setup, last, on_round)
-
-
-def _trained(state: Opaque[RunState], setup: Opaque[Setup], last: int, on_round: OnRound) -> Opaque[RunState]:
-    return Opaque(rounds.train_rounds(state.value, setup.value, last, on_round=on_round))
-
-
-def evaluate_plainly(state: Opaque[RunState], setup: Opaque[Setup], done: int) -> Metrics:
-    """Evaluate as part of an enclosing task run."""
-    with own_code_named(setup.value.config):
-        return evaluation.evaluate(state.value, setup.value)
-
-
-def evaluated(evaluate: Evaluate, state: RunState, setup: Setup, more: Metrics | None = None) -> RunState:
-    """The state with an evaluation in its history, along with the seconds it took and the metrics `more`."""
-    started = time.perf_counter()
-    metrics = evaluate(Opaque(state), Opaque(setup), state.round)
-    timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
-    return replace(state, history=state.history.then((state.round, timed)))
+    A task run costs 3 ms in this process and 11 ms in the server, while other threads train.
+    """
+    seconds = round_seconds * config.evaluation.every
+    if seconds >= _SHORT_SEGMENT_SECONDS or config.orchestration.granularity == "stage":
+        return 1
+    return max(1, round(_TASK_RUN_SECONDS / seconds))
 
 
 @task(
     name="train and evaluate", task_run_name="train and evaluate rounds {first}-{last}", cache_policy=NO_CACHE
 )
 @masked_errors()
-def train_and_evaluate(first: int, last: int, work: Opaque[Callable[[], RunState]]) -> Opaque[RunState]:
-    """Train and evaluate several segments that are too short for separate task runs.
+def _train_and_evaluate(first: int, last: int, work: Opaque[tuple[Any, ...]]) -> Opaque[Course]:
+    """last: an upper limit of the last round; a stop rule may end the work earlier."""
+    return Opaque(segments.advance(*work.value))
 
-    last: an upper limit of the last round; a stop rule may end the work earlier.
-    """
-    return Opaque(work.value())
+
+@task(name="train", task_run_name="train rounds {first}-{last}", cache_policy=NO_CACHE)
+@masked_errors()
+def _train(first: int, last: int, work: Opaque[tuple[Any, ...]]) -> Opaque[Course]:
+    return Opaque(segments.train(*work.value))
+
+
+@task(name="evaluate", task_run_name="evaluate round {done}", cache_policy=NO_CACHE)
+@masked_errors()
+def _evaluate(done: int, work: Opaque[tuple[Course, Setup]]) -> Metrics:
+    return segments.evaluate(*work.value)
+
+
+def _steps(setup: Setup) -> Steps:
+    """The steps of a segment as task runs; of training the stages instead, where those are to be task runs."""
+    by_stage = setup.config.orchestration.granularity == "stage"
+    return Steps(partial(segments.train, stages=_STAGES) if by_stage else _as_a_task, _evaluated)
+
+
+def _as_a_task(course: Course, setup: Setup, last: int, display: OnCourse) -> Course:
+    return _train(course.round + 1, last, Opaque((course, setup, last, display))).value
+
+
+def _evaluated(course: Course, setup: Setup) -> Metrics:
+    return _evaluate(course.round, Opaque((course, setup)))
 
 
 def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
@@ -118,9 +116,9 @@ def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
     return lambda *arguments: run(Opaque(arguments)).value
 
 
-_train = _stage(train, "local training")
+_train_shard = _stage(train_shard, "local training")
 _STAGES = Stages(
-    train=_train,
-    run_shards=partial(in_this_process, train=_train, compress=_stage(wire.compress, "compress")),
+    train=_train_shard,
+    run_shards=partial(in_this_process, train=_train_shard, compress=_stage(uplink.compress, "compress")),
     aggregate=_stage(rounds.aggregate, "aggregate"),
 )

@@ -13,8 +13,11 @@ import torch
 from federated.compressors.none import none
 from federated.config.run import RunConfig
 from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
+from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
-from federated.run.state import RunState, load, save
+from federated.run.state import RunState
+from federated.segments import train
 from federated.wire.downlink import broadcast
 from tests.conftest import NORMALISED, config_of
 
@@ -123,8 +126,8 @@ def test_nothing_is_changed_and_a_checkpoint_goes_on_with_the_same_numbers(tmp_p
     setup = prepare(config)
     whole = train_rounds(initial_state(setup), setup, 5)
     half = train_rounds(initial_state(setup), setup, 2)
-    save(half, tmp_path / "x", {})
-    resumed = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")), prepare(config), 5)
+    save(Course(half), tmp_path / "x", {})
+    resumed = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")).state, prepare(config), 5)
     assert torch.equal(whole.parameters, resumed.parameters)
     assert whole.downlink_bytes == resumed.downlink_bytes
     for name, value in whole.server["downlink"].items():
@@ -148,11 +151,12 @@ def test_differences_train_as_whole_models_do_and_what_they_lose_does_not_add_up
     for downlink in ("none", "difference(qsgd(4))"):
         setup = prepare(config_of(rounds=15, cohort={"size": 6}, compression={"downlink": downlink}))
         before = train_rounds(initial_state(setup), setup, 14)
-        after[downlink] = train_rounds(before, setup, 15)
+        last = train(Course(before), setup, 15)
+        after[downlink] = last.state
     way = after["none"].parameters - setup.initial_parameters
     apart = after["difference(qsgd(4))"].parameters - after["none"].parameters
     assert float(apart.norm()) < 0.05 * float(way.norm())
     assert torch.equal(before.server["downlink"]["held"], torch.full((6,), 13))
     lacking = broadcast(setup, before, range(6)).model - before.parameters
-    metrics = after["difference(qsgd(4))"].history[-1][1]
+    metrics = last.history[-1][1]
     assert 0 < float(lacking.norm()) < 0.5 * metrics["train/update_norm"]

@@ -14,11 +14,17 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from tasks import checkpoints
 from tests.conftest import config_of
 
 pytestmark = pytest.mark.usefixtures("home")
+
+
+def _at(setup, done):
+    """A course after so many rounds."""
+    return Course(replace(initial_state(setup), round=done))
 
 
 @pytest.fixture
@@ -39,8 +45,8 @@ def saved(monkeypatch, clock):
     """The rounds of the states that were saved; saving takes `cost` seconds."""
     rounds = []
 
-    def save(state, setup):
-        rounds.append(state.round)
+    def save(course, setup):
+        rounds.append(course.round)
         clock[0] += save.cost
 
     save.cost = 0.0
@@ -56,25 +62,24 @@ def test_states_are_saved_every_ten_seconds_or_fifty_times_what_saving_takes(
     save.cost = cost
     with checkpoints.keeping(setup, print) as keep:
         for at in range(1, 31):
-            keep(replace(initial_state(setup), round=at))
+            keep(_at(setup, at))
             clock[0] += 1.0
     assert rounds == expected
 
 
 def test_an_error_or_an_interrupt_loses_no_evaluated_round(setup):
     keeper = checkpoints.keeping(setup, print)
-    state = initial_state(setup)
 
     def train():
         with keeper as keep:
             for at in (2, 4, 6):
-                keep(replace(state, round=at))
+                keep(_at(setup, at))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train()
-    assert checkpoints.first_state(setup, resume=True, say=print).round == 6
-    assert checkpoints.first_state(setup, resume=False, say=print).round == 0
+    assert checkpoints.first_course(setup, resume=True, say=print).round == 6
+    assert checkpoints.first_course(setup, resume=False, say=print).round == 0
 
 
 def test_nothing_is_saved_where_nothing_was_done(setup):
@@ -87,14 +92,14 @@ def test_nothing_is_saved_where_nothing_was_done(setup):
 def two(setup):
     """The files of two generations, of rounds 2 and 1."""
     for at in (1, 2):
-        checkpoints.save_checkpoint(replace(initial_state(setup), round=at), setup)
+        checkpoints.save_checkpoint(_at(setup, at), setup)
     return checkpoints.checkpoint_path(setup.config), checkpoints.earlier_path(setup.config)
 
 
 def _resumed(setup):
     """The round from which a run goes on, and what is said of it."""
     said = []
-    return checkpoints.first_state(setup, resume=True, say=said.append).round, said
+    return checkpoints.first_course(setup, resume=True, say=said.append).round, said
 
 
 def _flip(path, at):
@@ -143,17 +148,17 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(setup, tw
 def test_every_flipped_bit_is_either_seen_or_changes_nothing(setup, two):
     """Every 97th byte of the file, header and tensors."""
     path, content = two[0], two[0].read_bytes()
-    whole = checkpoints.first_state(setup, resume=True, say=print)
+    whole = checkpoints.first_course(setup, resume=True, say=print)
     unseen = 0
     for at in range(0, len(content), 97):
         path.write_bytes(content)
         _flip(path, at)
         said = []
-        state = checkpoints.first_state(setup, resume=True, say=said.append)
+        course = checkpoints.first_course(setup, resume=True, say=said.append)
         if not said:
             unseen += 1
-            assert state.round == whole.round
-            assert torch.equal(state.parameters, whole.parameters)
+            assert course.round == whole.round
+            assert torch.equal(course.state.parameters, whole.state.parameters)
     assert unseen == 0
 
 
@@ -184,7 +189,7 @@ def test_a_checkpoint_whose_digest_was_taken_away_is_damaged(setup, two):
 
 def test_saving_where_the_newest_is_damaged_keeps_a_good_one(setup, two):
     _flip(two[0], -3)
-    checkpoints.save_checkpoint(replace(initial_state(setup), round=3), setup)
+    checkpoints.save_checkpoint(_at(setup, 3), setup)
     assert _resumed(setup) == (3, [])
 
 
@@ -199,12 +204,12 @@ def test_a_full_disk_stops_no_training_is_said_once_and_leaves_what_was_there(se
 
             patch.setattr(safetensors.torch, "save_file", full)
             for at in (3, 4, 5):
-                keep(replace(initial_state(setup), round=at))
+                keep(_at(setup, at))
                 clock[0] += 100.0
         assert len(said) == 1
         assert "no checkpoint of round 3, [Errno 28] No space left on device; training goes on" in said[0]
         assert _resumed(setup) == (2, [])
-        keep(replace(initial_state(setup), round=6))
+        keep(_at(setup, 6))
     assert _resumed(setup) == (6, [])
     assert sorted(path.name for path in two[0].parent.iterdir()) == sorted(path.name for path in two)
 
@@ -216,10 +221,10 @@ def test_a_really_full_disk_is_an_error_of_the_system(setup):
     source = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); "
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "from dataclasses import replace; from federated.run.setup import initial_state, prepare; "
+        "from federated.run.course import Course; from federated.run.setup import initial_state, prepare; "
         "from tasks import checkpoints; from tests.conftest import config_of\n"
         "setup = prepare(config_of())\n"
-        "with checkpoints.keeping(setup, lambda said: print('SAID', said)) as keep: keep(initial_state(setup))"
+        "with checkpoints.keeping(setup, lambda said: print('SAID', said)) as keep: keep(Course(initial_state(setup)))"
     )
     # -B: Python would cut off the byte code of what it imports too, and others could not import it any more.
     done = subprocess.run(
@@ -238,13 +243,15 @@ def test_a_folder_in_the_place_of_the_checkpoints_stops_no_training(setup):
     folder.write_text("a file where the folder should be")
     said = []
     with checkpoints.keeping(setup, said.append) as keep:
-        keep(replace(initial_state(setup), round=1))
+        keep(_at(setup, 1))
     assert len(said) == 1
     checkpoints.drop_checkpoint(setup.config, said.append)
 
 
 SAVES = """
 from dataclasses import replace
+from federated.run.course import Course
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from tasks import checkpoints
 from tests.conftest import config_of
@@ -252,7 +259,7 @@ setup = prepare(config_of())
 state, at = initial_state(setup), 0
 while True:
     at += 1
-    checkpoints.save_checkpoint(replace(state, round=at), setup)
+    checkpoints.save_checkpoint(Course(replace(state, round=at)), setup)
     print(at, flush=True)
 """
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import train
 from federated.wire.distortion import bias_share, distortion, distortion_metrics, downlink_distortion
 from federated.wire.downlink import broadcast
 from tests.conftest import codec, config_of, normal, sent
@@ -38,7 +40,7 @@ def test_a_run_says_how_much_of_the_loss_is_bias_in_every_tenth_round() -> None:
 
     def found(uplink: str) -> dict[int, float]:
         setup = prepare(config_of(compression={"uplink": uplink}, rounds=12))
-        history = train_rounds(initial_state(setup), setup, 12).history
+        history = train(Course(initial_state(setup)), setup, 12).history
         return {at: metrics[name] for at, metrics in history if name in metrics}
 
     drive, quantised = found("drive"), found("qsgd(2)")
@@ -84,8 +86,7 @@ def test_a_run_measures_unless_told_not_to() -> None:
     for quality in (True, False):
         compression = {"uplink": "error_feedback(top_k(0.1))", "quality": quality}
         setup = prepare(config_of(compression=compression, rounds=1))
-        state = train_rounds(initial_state(setup), setup, 1)
-        names[quality] = set(state.history[0][1])
+        names[quality] = set(train(Course(initial_state(setup)), setup, 1).history[0][1])
     assert names[True] - names[False] == {
         "communication/uplink_nmse",
         "communication/uplink_cosine",
@@ -113,8 +114,8 @@ def test_a_round_says_how_far_the_model_that_clients_have_is_from_the_servers(do
     state = initial_state(setup)
     for done in range(3):
         received, exact = broadcast(setup, state, [0, 1]).model.double(), state.parameters.double()
-        state = train_rounds(state, setup, done + 1)
-        metrics = state.history[-1][1]
+        course = train(Course(state), setup, done + 1)
+        state, (_, metrics) = course.state, course.history[-1]
         nmse = float((received - exact).square().sum() / exact.square().sum())
         assert metrics["communication/downlink_nmse"] == pytest.approx(nmse, rel=1e-4)
         cosine = torch.nn.functional.cosine_similarity(received, exact, dim=0)
@@ -124,5 +125,5 @@ def test_a_round_says_how_far_the_model_that_clients_have_is_from_the_servers(do
 
 def test_the_downlink_is_not_measured_where_the_config_says_so() -> None:
     setup = prepare(config_of(compression={"downlink": "float16", "quality": False}, rounds=1))
-    state = train_rounds(initial_state(setup), setup, 1)
-    assert not [name for name in state.history[0][1] if name.endswith(("nmse", "cosine"))]
+    course = train(Course(initial_state(setup)), setup, 1)
+    assert not [name for name in course.history[0][1] if name.endswith(("nmse", "cosine"))]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.drift import drift, drift_metrics
 from federated.run.setup import initial_state, prepare
+from federated.segments import train
 from tests.conftest import config_of, deltas, normal
 
 NAMES = {
@@ -84,21 +85,21 @@ def test_shards_join_to_the_whole(size: int) -> None:
 
 def test_a_round_measures_its_own_updates_and_any_shards_agree() -> None:
     setup = prepare(config_of())
-    state = train_rounds(initial_state(setup), setup, 1)
+    course = train(Course(initial_state(setup)), setup, 1)
     cohort = [k for k in range(6) if k in _cohort(setup)]
     updates = setup.worker.train(setup.initial_parameters, cohort, 0).deltas
-    ((_, metrics),) = state.history
+    ((_, metrics),) = course.history
     measured = {name: metrics[name] for name in NAMES}
     assert measured == pytest.approx(by_pairs(updates.numpy()), rel=1e-4)
     cut = replace(setup, shard_size=1)
-    ((_, again),) = train_rounds(initial_state(cut), cut, 1).history
+    ((_, again),) = train(Course(initial_state(cut)), cut, 1).history
     assert {name: again[name] for name in NAMES} == pytest.approx(measured, rel=1e-5)
 
 
 def test_it_can_be_left_out_and_changes_nothing_of_the_training() -> None:
     on, off = (prepare(config_of(evaluation={"drift": wanted})) for wanted in (True, False))
-    with_it, without = (train_rounds(initial_state(setup), setup, 2) for setup in (on, off))
-    assert torch.equal(with_it.parameters, without.parameters)
+    with_it, without = (train(Course(initial_state(setup)), setup, 2) for setup in (on, off))
+    assert torch.equal(with_it.state.parameters, without.state.parameters)
     assert not NAMES & without.history[-1][1].keys()
     assert with_it.history[-1][1].keys() - without.history[-1][1].keys() == NAMES
 

@@ -18,9 +18,11 @@ from federated.evaluation.evaluate import evaluate
 from federated.foundation.errors import BadInput
 from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
 from federated.run.clients.client_half import model_of
+from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
-from federated.run.state import load, save
+from federated.segments import train
 
 CONTENT = {
     "dataset": "digits",
@@ -125,8 +127,8 @@ def test_shards_and_a_checkpoint_in_between_change_nothing(tmp_path: Path) -> No
     setup = setup_of()
     whole = train_rounds(initial_state(setup), setup, 3)
     cut = replace(setup, shard_size=2)
-    save(train_rounds(initial_state(cut), cut, 2), tmp_path / "x", {})
-    again = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")), cut, 3)
+    save(train(Course(initial_state(cut)), cut, 2), tmp_path / "x", {})
+    again = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")).state, cut, 3)
     assert torch.allclose(whole.parameters, again.parameters, rtol=0, atol=1e-7)
     for client in range(3):
         ours, theirs = (model_of(state, setup, client) for state in (whole, again))
@@ -151,7 +153,7 @@ def test_drift_and_distortion_are_of_what_travels() -> None:
     model = state.parameters.clone()
     model[:-90] = model[:-90].half().float()
     bodies = setup.worker.train(model, [0, 1], 0, LocalTerms()).deltas[:, :-90].double()
-    (_, metrics) = train_rounds(state, setup, 1).history[-1]
+    (_, metrics) = train(Course(state), setup, 1).history[-1]
     mean = bodies.norm(dim=1).mean()
     assert metrics["train/client_update_norm_mean"] == pytest.approx(float(mean), rel=1e-5)
     cosine = torch.nn.functional.cosine_similarity(bodies[0], bodies[1], dim=0)

@@ -15,8 +15,9 @@ from federated.forecast import forecast_of_json
 from federated.forecast.overheads import overheads
 from federated.foundation.errors import BadInput
 from federated.metrics.dictionary import FORESEEN, METRICS
-from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import train
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from tasks import checkpoints
@@ -158,14 +159,14 @@ def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_
     outcome = federated_study(study)
     (result,) = outcome.results
     setup = prepare(study.runs()[0].config)
-    state = train_rounds(initial_state(setup), setup, 4)
-    expected = {at: metrics["train/loss"] for at, metrics in state.history}
+    course = train(Course(initial_state(setup)), setup, 4)
+    expected = {at: metrics["train/loss"] for at, metrics in course.history}
     assert dict(zip(*map(list, result.curve("train/loss")), strict=True)) == expected
     assert list(result.curve("generalisation/test_accuracy")[0]) == [0, 2, 4]
 
     model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
     images = (setup.federation.examples.inputs[:5] / 255).astype(np.float32)
-    trained = setup.model.independent_module(state.parameters)
+    trained = setup.model.independent_module(course.state.parameters)
     with torch.inference_mode():
         outputs = trained(torch.from_numpy(images)).numpy()
     assert model.predict(images) == pytest.approx(outputs, abs=1e-6)

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from federated.config.run import RunConfig
 from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
-from federated.run.state import RunState
+from federated.segments import train
 from federated.wire.ledger import joined, ledger_metrics, total_bytes, weighed
 from federated.wire.payload_files import dump_folder
 from tests.conftest import NORMALISED, config_of
@@ -23,9 +24,9 @@ from tests.conftest import NORMALISED, config_of
 ROOT = Path(__file__).parent.parent
 
 
-def trained(config: RunConfig) -> RunState:
+def trained(config: RunConfig) -> Course:
     setup = prepare(config)
-    return train_rounds(initial_state(setup), setup, config.rounds)
+    return train(Course(initial_state(setup)), setup, config.rounds)
 
 
 def test_two_parts_are_weighed_by_hand() -> None:
@@ -54,13 +55,13 @@ def test_metrics_of_a_way_are_worked_by_hand() -> None:
 
 
 def test_running_statistics_are_a_part_of_their_own(own: Callable[[str], str]) -> None:
-    state = trained(config_of(model=f"{own(NORMALISED)}:model", compression={"uplink": "qsgd(4)"}))
-    for _, metrics in state.history:
+    course = trained(config_of(model=f"{own(NORMALISED)}:model", compression={"uplink": "qsgd(4)"}))
+    for _, metrics in course.history:
         parts = {k: v for k, v in metrics.items() if k.startswith("communication/uplink/")}
         assert parts["communication/uplink/statistics_bytes"] == 3 * 4 * 16
         assert parts["communication/uplink/metadata_bytes"] == 3 * 2 * 8
         assert sum(parts.values()) == metrics["communication/uplink_bytes"]
-    assert state.uplink_bytes == sum(m["communication/uplink_bytes"] for _, m in state.history)
+    assert course.state.uplink_bytes == sum(m["communication/uplink_bytes"] for _, m in course.history)
 
 
 WAYS = [
@@ -102,7 +103,7 @@ def test_payloads_on_disk_weigh_what_the_ledger_says_and_make_the_same_model_in_
     compression: dict[str, str], tmp_path: Path
 ) -> None:
     config = config_of(compression={**compression, "dump": str(tmp_path / "payloads")})
-    state = trained(config)
+    state = trained(config).state
     for way, counted in (("uplink", state.uplink_bytes), ("downlink", state.downlink_bytes)):
         files = list(dump_folder(config).glob(f"round-*/{way}-*.bin"))
         assert sum(len(file.read_bytes()) for file in files) == counted

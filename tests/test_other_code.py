@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import train
 from federated.study.study import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +102,7 @@ def test_a_study_whose_code_was_changed_is_resumed_with_runs_of_that_code_alone(
     for (run_id, *_), run in zip(runs[3:], read_study(study).runs(), strict=True):
         setup = prepare(run.config)
         expected = {
-            at: each["train/loss"] for at, each in train_rounds(initial_state(setup), setup, 3).history
+            at: each["train/loss"] for at, each in train(Course(initial_state(setup)), setup, 3).history
         }
         assert sorted(losses[run_id]) == list(range(1, 151))
         assert {at: losses[run_id][at] for at in (1, 2, 3)} == pytest.approx(expected, rel=1e-6)

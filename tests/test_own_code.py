@@ -19,11 +19,12 @@ from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code, own_code
 from federated.extension_points.kinds import COMPRESSOR, MODEL, PARTITIONER
 from federated.foundation.errors import BadInput
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.study.study import StudyConfig, read_study
 from federated.user_code.permission import PRIVATE
 from federated.user_code.source import allow
-from tasks.checkpoints import first_state, save_checkpoint
+from tasks.checkpoints import first_course, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 NET = """
@@ -562,10 +563,10 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(folder: Path, home: Path
 
     def resumed() -> int:
         said.clear()
-        return first_state(prepare(read_study(path).base), True, said.append).round
+        return first_course(prepare(read_study(path).base), True, said.append).round
 
     first = prepare(read_study(path).base)
-    save_checkpoint(replace(initial_state(first), round=1), first)
+    save_checkpoint(Course(replace(initial_state(first), round=1)), first)
     assert (resumed(), said) == (1, [])
     write(folder, nets=source.replace("return self.body(x)", "return self.body(x).sin()"))
     assert resumed() == 0

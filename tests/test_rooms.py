@@ -36,6 +36,7 @@ HOUSES = {
         "shards",
         "rounds",
         "evaluation",
+        "segments",
         "forecast",
         "report",
     ),

@@ -17,10 +17,12 @@ from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.steps.batches import epoch_orders
 from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort
+from federated.run.course import Course
 from federated.run.divergence import check_model
 from federated.run.setup import initial_state, prepare
-from federated.run.state import load, save
+from federated.segments import train
 from federated.wire.downlink import broadcast
 
 
@@ -38,8 +40,13 @@ def _config(**changes):
 
 
 def _trained(config, until=None):
+    course, setup = _measured(config, until)
+    return course.state, setup
+
+
+def _measured(config, until=None):
     setup = prepare(config)
-    return train_rounds(initial_state(setup), setup, until or config.rounds), setup
+    return train(Course(initial_state(setup)), setup, until or config.rounds), setup
 
 
 def _without_times(history):
@@ -80,23 +87,23 @@ def test_loop_is_federated_averaging():
 
 
 def test_two_runs_are_bit_identical():
-    first, _ = _trained(_config(compression={"uplink": "qsgd(4)"}))
-    second, _ = _trained(_config(compression={"uplink": "qsgd(4)"}))
-    assert torch.equal(first.parameters, second.parameters)
+    first, _ = _measured(_config(compression={"uplink": "qsgd(4)"}))
+    second, _ = _measured(_config(compression={"uplink": "qsgd(4)"}))
+    assert torch.equal(first.state.parameters, second.state.parameters)
     assert _without_times(first.history) == _without_times(second.history)
 
 
 @pytest.mark.parametrize("uplink", ["none", "error_feedback(top_k(0.1))", "qsgd(4)"])
 def test_saved_and_loaded_in_the_middle_is_bit_identical(tmp_path, uplink):
     config = _config(compression={"uplink": uplink})
-    whole, _ = _trained(config)
-    half, _ = _trained(config, until=3)
+    whole, _ = _measured(config)
+    half, _ = _measured(config, until=3)
     save(half, tmp_path / "half.safetensors", {"run_key": config.run_key()})
     resumed = load(tmp_path / "half.safetensors", {"run_key": config.run_key()}, torch.device("cpu"))
-    finished = train_rounds(resumed, prepare(config), config.rounds)
-    assert torch.equal(finished.parameters, whole.parameters)
+    finished = train(resumed, prepare(config), config.rounds)
+    assert torch.equal(finished.state.parameters, whole.state.parameters)
     assert _without_times(finished.history) == _without_times(whole.history)
-    assert finished.uplink_bytes == whole.uplink_bytes
+    assert finished.state.uplink_bytes == whole.state.uplink_bytes
 
 
 def test_the_weighted_sum_is_that_of_one_update_after_another():
@@ -138,19 +145,20 @@ def test_arguments_are_not_changed():
 
 def test_float32_uplink_and_downlink_are_four_bytes_a_parameter_and_the_header():
     config = _config()
-    state, setup = _trained(config)
+    course, setup = _measured(config)
+    state = course.state
     expected = config.rounds * 4 * (4 * setup.initial_parameters.numel() + HEADER_BYTES)
     assert state.uplink_bytes == state.downlink_bytes == expected
-    per_round = [metrics["communication/uplink_bytes"] for _, metrics in state.history]
+    per_round = [metrics["communication/uplink_bytes"] for _, metrics in course.history]
     assert sum(per_round) == expected
-    assert state.history[-1][1]["communication/uplink_bytes_total"] == expected
+    assert course.history[-1][1]["communication/uplink_bytes_total"] == expected
 
 
 def test_ratios_compare_what_was_sent_with_32_bit_floats():
-    state, setup = _trained(_config(compression={"downlink": "float16"}), until=1)
+    course, setup = _measured(_config(compression={"downlink": "float16"}), until=1)
     plain = 4 * setup.initial_parameters.numel()
-    assert state.history[0][1]["communication/uplink_ratio"] == plain / (plain + HEADER_BYTES)
-    assert state.history[0][1]["communication/downlink_ratio"] == plain / (plain / 2 + HEADER_BYTES)
+    assert course.history[0][1]["communication/uplink_ratio"] == plain / (plain + HEADER_BYTES)
+    assert course.history[0][1]["communication/downlink_ratio"] == plain / (plain / 2 + HEADER_BYTES)
 
 
 def test_counted_bytes_are_those_of_the_payloads():
@@ -211,15 +219,16 @@ def test_weights_are_by_examples_or_uniform():
 def test_clipping_bounds_what_a_round_can_move():
     config = _config(privacy="clip(norm=0.01)", cohort={"size": 4})
     setup = prepare(config)
-    state = train_rounds(initial_state(setup), setup, 1)
-    assert float(torch.linalg.vector_norm(state.parameters - setup.initial_parameters)) <= 0.01 + 1e-6
-    assert state.history[-1][1]["privacy/clipped_clients"] == 4
+    course = train(Course(initial_state(setup)), setup, 1)
+    moved = course.state.parameters - setup.initial_parameters
+    assert float(torch.linalg.vector_norm(moved)) <= 0.01 + 1e-6
+    assert course.history[-1][1]["privacy/clipped_clients"] == 4
 
 
 def test_divergence_names_the_round_and_keeps_the_history():
     setup = prepare(_config(local={"epochs": 1, "batch_size": 16, "learning_rate": 1e30}))
     with pytest.raises(Diverged, match=r"round [12]: the update of client") as caught:
-        train_rounds(initial_state(setup), setup, 6)
+        train(Course(initial_state(setup)), setup, 6)
     assert all(at >= 1 for at, _ in caught.value.history)
 
 
@@ -278,9 +287,11 @@ def test_batch_normalisation_passes_nothing_from_client_to_client(own, tmp_path,
     assert torch.equal(forwards.deltas, backwards.deltas.flip(0))
     whole, _ = _trained(config)
     half, _ = _trained(config, until=3)
-    save(half, tmp_path / "half.safetensors", {})
+    save(Course(half), tmp_path / "half.safetensors", {})
     resumed = load(tmp_path / "half.safetensors", {}, torch.device("cpu"))
-    assert torch.equal(train_rounds(resumed, prepare(config), config.rounds).parameters, whole.parameters)
+    assert torch.equal(
+        train_rounds(resumed.state, prepare(config), config.rounds).parameters, whole.parameters
+    )
 
 
 def test_only_the_head_of_a_frozen_trunk_travels_and_the_trunk_stays_as_it_is(own):

@@ -13,9 +13,12 @@ import torch
 from federated.config.run import RunConfig
 from federated.foundation.errors import readable
 from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort
+from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
-from federated.run.state import RunState, load, save
+from federated.run.state import RunState
+from federated.segments import train
 
 QUADRATICS = """
 import numpy as np
@@ -180,8 +183,8 @@ def test_a_round_with_a_learning_rate_of_zero_leaves_the_variates_as_they_were(
 
 def test_a_second_vector_travels_each_way_and_is_counted(quadratics: Callable[..., Setup]) -> None:
     setup = quadratics(rounds=1)
-    state = train_rounds(initial_state(setup), setup, 1)
-    (_, metrics), two_clients = state.history[0], 2
+    course = train(Course(initial_state(setup)), setup, 1)
+    (_, metrics), two_clients = course.history[0], 2
     for way, part in (("uplink", "update"), ("downlink", "model")):
         assert metrics[f"communication/{way}/{part}_bytes"] == 4 * two_clients
         assert metrics[f"communication/{way}/variate_bytes"] == 4 * two_clients
@@ -195,8 +198,8 @@ def test_shards_and_a_checkpoint_in_between_change_nothing(
     whole = train_rounds(initial_state(setup), setup, 3)
     cut = replace(setup, shard_size=1)
     halfway = train_rounds(initial_state(cut), cut, 1)
-    save(halfway, tmp_path / "x", {})
-    again = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")), cut, 3)
+    save(Course(halfway), tmp_path / "x", {})
+    again = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")).state, cut, 3)
     assert torch.equal(whole.parameters, again.parameters)
     assert variates(whole) == variates(again)
 

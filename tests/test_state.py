@@ -1,4 +1,4 @@
-"""RunState on disk: bit for bit, whole or not at all, and only for the run it belongs to."""
+"""The course of a run on disk: bit for bit, whole or not at all, and only for the run it belongs to."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import pytest
 import safetensors.torch
 import torch
 
-from federated.run.state import History, RunState, load, save
+from federated.run.checkpoint import load, save
+from federated.run.course import Course
+from federated.run.history import History
+from federated.run.state import RunState
 
 IDENTITY = {"run_key": "abc", "data_digest": "123"}
 CPU = torch.device("cpu")
 
 
-def some_state() -> RunState:
+def some_course() -> Course:
     numbers = torch.Generator().manual_seed(4)
-    return RunState(
+    state = RunState(
         round=7,
         parameters=torch.tensor([1e-45, -0.0, math.pi, 3.4e38, -1.5]),
         server={
@@ -40,17 +43,18 @@ def some_state() -> RunState:
         },
         uplink_bytes=2**60 + 1,
         downlink_bytes=12,
-        history=History(
-            [
-                (0, {"generalisation/test_loss": 0.1 + 0.2}),
-                (7, {"train/loss": 1 / 3, "train/cohort_clients": 4}),
-            ]
-        ),
     )
+    history = [
+        (0, {"generalisation/test_loss": 0.1 + 0.2}),
+        (7, {"train/loss": 1 / 3, "train/cohort_clients": 4}),
+    ]
+    return Course(state, History(history))
 
 
-def assert_identical(left: RunState, right: RunState) -> None:
-    def bits(state: RunState) -> object:
+def assert_identical(left: Course, right: Course) -> None:
+    def bits(course: Course) -> object:
+        state = course.state
+
         def of(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[object, ...]]:
             return {name: (t.dtype, t.shape, t.numpy().tobytes()) for name, t in tensors.items()}
 
@@ -64,25 +68,25 @@ def assert_identical(left: RunState, right: RunState) -> None:
             },
             state.uplink_bytes,
             state.downlink_bytes,
-            repr(state.history),
+            repr(course.history),
         )
 
     assert bits(left) == bits(right)
 
 
 def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    save(some_state(), tmp_path / "new" / "folder" / "x.safetensors", IDENTITY)
-    assert_identical(load(tmp_path / "new" / "folder" / "x.safetensors", IDENTITY, CPU), some_state())
+    save(some_course(), tmp_path / "new" / "folder" / "x.safetensors", IDENTITY)
+    assert_identical(load(tmp_path / "new" / "folder" / "x.safetensors", IDENTITY, CPU), some_course())
 
 
 def test_a_bare_state_comes_back_too(tmp_path: Path) -> None:
-    bare = RunState(round=0, parameters=torch.zeros(3))
+    bare = Course(RunState(round=0, parameters=torch.zeros(3)))
     save(bare, tmp_path / "x", {})
     assert_identical(load(tmp_path / "x", {}, CPU), bare)
 
 
 def test_other_floating_point_types_come_back(tmp_path: Path) -> None:
-    state = RunState(round=1, parameters=torch.tensor([0.1, 0.2], dtype=torch.float64))
+    state = Course(RunState(round=1, parameters=torch.tensor([0.1, 0.2], dtype=torch.float64)))
     save(state, tmp_path / "x", {})
     assert_identical(load(tmp_path / "x", {}, CPU), state)
 
@@ -95,34 +99,34 @@ def test_tensors_that_share_memory_or_are_not_contiguous_are_saved(tmp_path: Pat
         server={"algorithm": {"previous": matrix[0], "all": matrix, "column": matrix[:, 1]}},
         clients={"uplink": {0: {"residual": matrix.T}}},
     )
-    save(state, tmp_path / "x", IDENTITY)
-    assert_identical(load(tmp_path / "x", IDENTITY, CPU), state)
+    save(Course(state), tmp_path / "x", IDENTITY)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), Course(state))
 
 
 def test_a_loaded_state_does_not_change_with_the_file(tmp_path: Path) -> None:
-    save(some_state(), tmp_path / "x", IDENTITY)
+    save(some_course(), tmp_path / "x", IDENTITY)
     loaded = load(tmp_path / "x", IDENTITY, CPU)
-    save(RunState(round=9, parameters=torch.zeros(5)), tmp_path / "x", IDENTITY)
-    assert_identical(loaded, some_state())
+    save(Course(RunState(round=9, parameters=torch.zeros(5))), tmp_path / "x", IDENTITY)
+    assert_identical(loaded, some_course())
 
 
 def test_saving_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    save(RunState(round=1, parameters=torch.zeros(2)), tmp_path / "x", IDENTITY)
-    save(some_state(), tmp_path / "x", IDENTITY)
+    save(Course(RunState(round=1, parameters=torch.zeros(2))), tmp_path / "x", IDENTITY)
+    save(some_course(), tmp_path / "x", IDENTITY)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert load(tmp_path / "x", IDENTITY, CPU).round == 7
 
 
 def test_saving_changes_nothing_in_the_state(tmp_path: Path) -> None:
-    state = some_state()
-    save(state, tmp_path / "x", IDENTITY)
-    assert_identical(state, some_state())
+    course = some_course()
+    save(course, tmp_path / "x", IDENTITY)
+    assert_identical(course, some_course())
 
 
 def test_a_save_that_dies_half_way_leaves_the_file_from_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(some_state(), tmp_path / "x", IDENTITY)
+    save(some_course(), tmp_path / "x", IDENTITY)
 
     def die(tensors: object, path: Path, metadata: object) -> None:
         path.write_bytes(b"half of")
@@ -131,15 +135,15 @@ def test_a_save_that_dies_half_way_leaves_the_file_from_before(
     with monkeypatch.context() as patched:
         patched.setattr(safetensors.torch, "save_file", die)
         with pytest.raises(KeyboardInterrupt):
-            save(RunState(round=8, parameters=torch.zeros(5)), tmp_path / "x", IDENTITY)
-    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_state())
+            save(Course(RunState(round=8, parameters=torch.zeros(5))), tmp_path / "x", IDENTITY)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_course())
 
 
 def test_what_an_earlier_save_left_behind_does_not_matter(tmp_path: Path) -> None:
     for pid in (os.getpid(), 1):
         (tmp_path / f"x.{pid}.partial").write_bytes(b"half of a file")
-    save(some_state(), tmp_path / "x", IDENTITY)
-    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_state())
+    save(some_course(), tmp_path / "x", IDENTITY)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_course())
 
 
 @pytest.mark.parametrize(
@@ -157,14 +161,14 @@ def test_what_an_earlier_save_left_behind_does_not_matter(tmp_path: Path) -> Non
 def test_a_state_of_another_run_is_refused_and_says_in_what_it_differs(
     tmp_path: Path, other: dict[str, str], said: str
 ) -> None:
-    save(some_state(), tmp_path / "x", IDENTITY)
+    save(some_course(), tmp_path / "x", IDENTITY)
     with pytest.raises(ValueError, match="the checkpoint") as error:
         load(tmp_path / "x", other, CPU)
     assert str(error.value).endswith(said)
 
 
 def test_a_truncated_file_is_refused_at_every_length(tmp_path: Path) -> None:
-    save(some_state(), tmp_path / "whole", IDENTITY)
+    save(some_course(), tmp_path / "whole", IDENTITY)
     whole = (tmp_path / "whole").read_bytes()
     for length in {0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 100, len(whole) - 1}:
         (tmp_path / "x").write_bytes(whole[:length])
@@ -239,18 +243,18 @@ def test_a_file_of_before_memory_had_owners_is_read(tmp_path: Path) -> None:
         uplink_bytes=6,
         downlink_bytes=7,
     )
-    assert_identical(load(tmp_path / "x", IDENTITY, CPU), read)
+    assert_identical(load(tmp_path / "x", IDENTITY, CPU), Course(read))
 
 
 def test_a_history_longer_than_a_header_takes_is_saved_and_read(tmp_path: Path) -> None:
     """safetensors refuses a header of more than 100 MB, which 100,000 rounds have."""
     text = "x" * 60
     entries = [(at, {f"{text}{name}": at / 7 for name in range(12)}) for at in range(100_000)]
-    state = RunState(round=100_000, parameters=torch.arange(3.0), history=History(entries))
-    save(state, tmp_path / "x", IDENTITY)
+    course = Course(RunState(round=100_000, parameters=torch.arange(3.0)), History(entries))
+    save(course, tmp_path / "x", IDENTITY)
     read = load(tmp_path / "x", IDENTITY, CPU)
-    assert read.history == state.history
-    assert read.server == {}
+    assert read.history == course.history
+    assert read.state.server == {}
     with (tmp_path / "x").open("r+b") as file:
         file.seek(-1_000_000, 2)
         file.write(b"9")

@@ -8,8 +8,9 @@ import pytest
 
 from federated.config.run import RunConfig, Stop
 from federated.metrics import Metrics
-from federated.run.segments import StopRule, segment_ends
-from federated.run.state import History
+from federated.run.history import History
+from federated.segments.ends import segment_ends
+from federated.segments.stopping import StopRule
 
 ACCURACY, LOSS, TRAINING = "generalisation/test_accuracy", "generalisation/test_loss", "train/loss"
 

@@ -3,8 +3,9 @@
 import pytest
 
 from federated.foundation.errors import OwnCodeFailed
-from federated.rounds import train_rounds
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import train
 from tests.conftest import config_of
 
 SCHEDULES = {
@@ -247,8 +248,8 @@ def test_a_client_half_is_held_to_its_promises(what, own):
 
 def test_a_client_half_that_keeps_its_promises_is_run_counted_and_remembered(own):
     setup = prepare(config_of(algorithm=f"{own(_client_half())}:mine"))
-    state = train_rounds(initial_state(setup), setup, 2)
-    (_, metrics) = state.history[0]
+    course = train(Course(initial_state(setup)), setup, 2)
+    state, (_, metrics) = course.state, course.history[0]
     sent = 4 * setup.model.num_trainable * int(metrics["train/cohort_clients"])
     assert metrics["communication/uplink/v_bytes"] == metrics["communication/downlink/v_bytes"] == sent
     rows = [kept["v"] for kept in state.clients["algorithm"].values()]

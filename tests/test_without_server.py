@@ -21,16 +21,24 @@ from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
 from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
 from federated.run.clients.client_half import model_of
+from federated.run.course import Course
 from federated.run.preparing.budget import centralised_training, in_turn, terms_in_turn
 from federated.run.setup import Setup, initial_state, prepare
-from federated.run.state import RunState, load, save
+from federated.run.state import RunState
+from federated.segments import train
 from tests.conftest import config_of
 
 
 def trained(**changes: object) -> tuple[RunState, Setup]:
+    course, setup = measured(**changes)
+    return course.state, setup
+
+
+def measured(**changes: object) -> tuple[Course, Setup]:
     setup = prepare(config_of(**changes))
-    return train_rounds(initial_state(setup), setup, setup.config.rounds), setup
+    return train(Course(initial_state(setup)), setup, setup.config.rounds), setup
 
 
 def held(*sizes: int) -> list[np.ndarray]:
@@ -51,10 +59,10 @@ def test_centralised_training_is_fedavg_with_one_client_that_holds_everything(
     local: dict[str, object], engine: str
 ) -> None:
     changes = {"clients": 1, "cohort": {}, "local": local, "engine": {"name": engine}}
-    together, _ = trained(**changes)
-    centralised, _ = trained(**changes, training="centralised")
-    assert torch.equal(centralised.parameters, together.parameters)
-    losses = [[metrics["train/loss"] for _, metrics in state.history] for state in (together, centralised)]
+    together, _ = measured(**changes)
+    centralised, _ = measured(**changes, training="centralised")
+    assert torch.equal(centralised.state.parameters, together.state.parameters)
+    losses = [[metrics["train/loss"] for _, metrics in each.history] for each in (together, centralised)]
     assert losses[0] == losses[1]
 
 
@@ -92,9 +100,9 @@ def test_shards_change_nothing_of_training_alone() -> None:
 
 @pytest.mark.parametrize("training", ["centralised", "local"])
 def test_nothing_is_sent_and_clients_do_not_drift_from_a_server(training: str) -> None:
-    state, _ = trained(training=training)
-    assert (state.uplink_bytes, state.downlink_bytes) == (0, 0)
-    _, metrics = state.history[-1]
+    course, _ = measured(training=training)
+    assert (course.state.uplink_bytes, course.state.downlink_bytes) == (0, 0)
+    _, metrics = course.history[-1]
     sent = {name: value for name, value in metrics.items() if name.startswith("communication/")}
     assert len(sent) == 4
     assert not any(sent.values())
@@ -104,13 +112,13 @@ def test_nothing_is_sent_and_clients_do_not_drift_from_a_server(training: str) -
 
 @pytest.mark.parametrize("training", ["centralised", "local"])
 def test_resumed_in_the_middle_is_bit_identical(tmp_path: Path, training: str) -> None:
-    whole, setup = trained(training=training)
-    half = train_rounds(initial_state(setup), setup, 2)
+    whole, setup = measured(training=training)
+    half = train(Course(initial_state(setup)), setup, 2)
     save(half, tmp_path / "half.safetensors", {})
     resumed = load(tmp_path / "half.safetensors", {}, torch.device("cpu"))
-    finished = train_rounds(resumed, setup, setup.config.rounds)
+    finished = train(resumed, setup, setup.config.rounds)
     for client in range(len(setup.trainers.holders.indices)):
-        assert torch.equal(model_of(whole, setup, client), model_of(finished, setup, client))
+        assert torch.equal(model_of(whole.state, setup, client), model_of(finished.state, setup, client))
     assert [m["train/loss"] for _, m in whole.history] == [m["train/loss"] for _, m in finished.history]
 
 

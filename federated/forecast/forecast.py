@@ -18,8 +18,8 @@ from federated.forecast.workload import evaluation_mb, personalisation_batches, 
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
-from federated.run.segments import num_segments
 from federated.run.setup import Setup, prepare
+from federated.segments.ends import num_segments
 from federated.study.looks import FEWEST_SEEDS
 from federated.study.study import Run
 from federated.user_code.permission import explained, is_fault

@@ -17,8 +17,8 @@ from federated.federation.federation import Federation
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.client_intervals import FEWEST_CLIENTS
 from federated.metrics.names import main_metric, range_of
-from federated.run.segments import num_segments
 from federated.run.setup import Setup
+from federated.segments.ends import num_segments
 from federated.study.study import Run
 
 _MOST_NAMED = 3

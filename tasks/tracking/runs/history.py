@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from federated.config.run import RunConfig
 from federated.networks import SECONDS_TOTAL, timed
-from federated.run.state import Entry
+from federated.run.history import Entry
 from tasks.tracking.delivery.metrics import Measured
 from tasks.tracking.delivery.sending import now, send
 from tasks.tracking.server.limits import key_of

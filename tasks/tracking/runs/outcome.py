@@ -13,6 +13,7 @@ from federated.metrics.names import main_metric
 from federated.report import RunResult, federation_pictures, learning_curves, png
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.report.figures.clients.personalisation_picture import personalisation_picture
+from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.study.study import Run
@@ -27,19 +28,20 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 @masked_errors()
-def log_outcome(run_id: str, outcome: Opaque[tuple[Run, RunState, Setup]], ended_by: str) -> None:
+def log_outcome(run_id: str, outcome: Opaque[tuple[Run, Course, Setup]], ended_by: str) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
-    run, state, setup = outcome.value
+    run, course, setup = outcome.value
     with own_code_named(setup.config):
-        _log_outcome(run_id, run, state, setup, ended_by)
+        _log_outcome(run_id, run, course, setup, ended_by)
 
 
-def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by: str) -> None:
+def _log_outcome(run_id: str, run: Run, course: Course, setup: Setup, ended_by: str) -> None:
+    state = course.state
     # Where clients have models of their own there is no one model that stands for the run.
     saved_as = "none" if setup.own_models else log_model(run_id, state, setup)
     pictures = {
         **federation_pictures(setup.federation),
-        "learning_curves.png": png(learning_curves(_so_far(run, state, setup))),
+        "learning_curves.png": png(learning_curves(_so_far(run, course, setup))),
     }
     partition = {"partition.npz": partition_npz(setup.federation)}
     runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
@@ -48,10 +50,10 @@ def _log_outcome(run_id: str, run: Run, state: RunState, setup: Setup, ended_by:
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
 
 
-def _so_far(run: Run, state: RunState, setup: Setup) -> RunResult:
+def _so_far(run: Run, course: Course, setup: Setup) -> RunResult:
     """The run as it is now, without asking MLflow."""
     metric = main_metric(setup.federation.examples.task)
-    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(state.history), metric)
+    return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(course.history), metric)
 
 
 def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:

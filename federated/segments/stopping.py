@@ -1,25 +1,28 @@
-"""The stopping rule of a run, and the division of its rounds into segments between evaluations."""
+"""The end of a run: its stopping rule, or its last round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from federated.config.run import RunConfig, Stop
 from federated.metrics.names import higher_is_better
-from federated.run.state import Entry
+from federated.run.course import Course
+from federated.run.history import Entry
+
+Ended = Callable[[Course], str | None]
+"""Course after an evaluation -> the reason, in words, why no further segment should start; None to go on."""
 
 
-def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
-    """The rounds after the first `done` ones at which the model is evaluated; the last round is always one."""
-    every = config.evaluation.every
-    yield from range((done // every + 1) * every, config.rounds, every)
-    if done < config.rounds:
-        yield config.rounds
+def ending(config: RunConfig) -> Ended:
+    """The test for the end of one run, to be asked about each of its courses in turn."""
+    rule = None if config.stop is None else StopRule(config.stop)
 
+    def ended(course: Course) -> str | None:
+        if rule is not None and (reason := rule.reason(course.history)):
+            return reason
+        return None if course.round < config.rounds else f"the last round, {config.rounds}"
 
-def num_segments(config: RunConfig) -> int:
-    """The number of segments from the first round to the last, computed without listing them."""
-    return -(-config.rounds // config.evaluation.every)
+    return ended
 
 
 class StopRule:

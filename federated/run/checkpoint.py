@@ -1,0 +1,146 @@
+"""A checkpoint: the course of a run in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from federated.machine.files import whole
+from federated.run.course import Course
+from federated.run.history import History
+from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
+from federated.run.state import RunState
+
+_LONGEST_HEADER = 10_000_000
+"""Bytes of JSON; safetensors takes 100 MB, in which it has escaped every quotation mark."""
+_TEXT = "state"
+_FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
+
+
+def save(course: Course, path: Path, identity: dict[str, str]) -> None:
+    """Write state and history to one file, atomically.
+
+    A safetensors file: tensors unchanged, the rest as JSON in its header, or in a tensor of bytes where it is long
+    (100,000 rounds have 100 MB of history; a header has room for less), and a digest of both. `identity` (run key,
+    digests) is what `load` compares. Raises OSError where the file cannot be written.
+    """
+    state = course.state
+    tensors = {"parameters": state.parameters}
+    for owner, kept in state.server.items():
+        tensors |= {f"server/{owner}/{name}": value for name, value in kept.items()}
+    for owner, rows in state.clients.items():
+        for client, kept in rows.items():
+            tensors |= {f"clients/{owner}/{client}/{name}": value for name, value in kept.items()}
+    rest = {
+        "format": _FORMAT,
+        "identity": identity,
+        "round": state.round,
+        "uplink_bytes": state.uplink_bytes,
+        "downlink_bytes": state.downlink_bytes,
+        "history": list(course.history),
+    }
+    text = json.dumps(rest)
+    if len(text) > _LONGEST_HEADER:
+        tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
+    content = _unshared(tensors)
+    with whole(path) as partial:
+        try:
+            safetensors.torch.save_file(content, partial, {"state": text, "digest": _digest(content, text)})
+        except SafetensorError as error:  # safetensors raises it for every error of the system
+            raise OSError(str(error)) from error
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, contiguous, each with memory of its own, as safetensors asks for; copied only where needed."""
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in tensors.items():
+        memory = value.untyped_storage().data_ptr()
+        apart[name] = (
+            value.clone(memory_format=torch.contiguous_format) if memory in seen else value.contiguous()
+        )
+        seen.add(memory)
+    return apart
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 of all that a file holds: the text, and each tensor's name, type, shape and bytes."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def load(path: Path, identity: dict[str, str], device: torch.device) -> Course:
+    """Read what `save` wrote.
+
+    Raises FileNotFoundError where there is none, and ValueError where it is damaged, cannot be read, or has
+    another identity. Files of older versions have no digest and are read without that check.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            rest: dict[str, Any] = json.loads(metadata["state"] or bytes(tensors[_TEXT].cpu().numpy()))
+            found = rest["identity"]
+    except FileNotFoundError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"the checkpoint {path} is damaged: {error}") from error
+    if ("format" in rest or "digest" in metadata) and metadata.get("digest") != _digest(
+        tensors, metadata["state"]
+    ):
+        raise ValueError(f"the checkpoint {path} is damaged: its content is not what was saved")
+    if found != identity:
+        differ = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
+        was, now = ({key: each.get(key) for key in differ} for each in (found, identity))
+        raise ValueError(f"the checkpoint {path} is of {was}, not of {now}")
+    if rest.get("format", 1) < _FORMAT:
+        tensors = {_of_today(name): value for name, value in tensors.items()}
+    server, clients = _memories(tensors)
+    state = RunState(
+        round=rest["round"],
+        parameters=tensors["parameters"],
+        server=server,
+        clients=clients,
+        uplink_bytes=rest["uplink_bytes"],
+        downlink_bytes=rest["downlink_bytes"],
+    )
+    return Course(state, History((at, metrics) for at, metrics in rest["history"]))
+
+
+def _memories(tensors: Mapping[str, Tensor]) -> tuple[ServerMemory, ClientMemory]:
+    server: ServerMemory = {}
+    clients: ClientMemory = {}
+    for name, value in tensors.items():
+        side, _, rest = name.partition("/")
+        owner, _, rest = rest.partition("/")
+        if side == "server":
+            server.setdefault(owner, {})[rest] = value
+        elif side == "clients":
+            client, _, part = rest.partition("/")
+            clients.setdefault(owner, {}).setdefault(int(client), {})[part] = value
+    return server, clients
+
+
+def _of_today(name: str) -> str:
+    """The current name of a tensor in a file older than owners, where a client had residuals or its own model."""
+    side, _, rest = name.partition("/")
+    if side == "server":
+        return f"server/{ALGORITHM}/{rest}"
+    if side == "downlink":
+        return f"server/{DOWNLINK}/{rest}"
+    if side == "clients":
+        client, _, part = rest.partition("/")
+        return f"clients/{OWN_MODEL if part == 'parameters' else UPLINK}/{client}/{part}"
+    return name

@@ -1,0 +1,120 @@
+"""A run from one evaluation to the next: train a segment, evaluate, and tell observers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from federated import rounds
+from federated.evaluation import evaluate as evaluation
+from federated.federation.fingerprint import heterogeneity_metrics
+from federated.foundation.errors import Diverged
+from federated.metrics import Metrics
+from federated.rounds import Stages
+from federated.run.course import Course
+from federated.run.history import Entry
+from federated.run.setup import Setup
+from federated.run.state import RunState
+from federated.segments.stopping import Ended
+from federated.user_code.containment import own_code_named
+
+OnCourse = Callable[[Course], None]
+
+
+class Observers(NamedTuple):
+    """What is told as a run goes on.
+
+    display: the course after each round and each evaluation. record: the history after training and after evaluation,
+    and what there is of it where training fails. keep: the course after each evaluation.
+    """
+
+    display: OnCourse
+    record: Callable[[Sequence[Entry]], None]
+    keep: OnCourse
+
+
+class Steps(NamedTuple):
+    """The steps of a segment as functions, which an orchestrator can run as separate tasks."""
+
+    train: Callable[[Course, Setup, int, OnCourse], Course]
+    evaluate: Callable[[Course, Setup], Metrics]
+
+
+def advance(
+    course: Course,
+    setup: Setup,
+    ends: Sequence[int],
+    observers: Observers,
+    ended: Ended,
+    steps: Steps | None = None,
+) -> Course:
+    """Train and evaluate up to each of these rounds in turn; no further than the first after which the run has ended.
+
+    Raises Diverged, after the measurements before it were recorded.
+    """
+    for last in ends:
+        course = _segment(course, setup, last, observers, steps or STEPS)
+        if ended(course):
+            break
+    return course
+
+
+def begun(course: Course, setup: Setup, observers: Observers, steps: Steps | None = None) -> Course:
+    """The course with an evaluation of the initial model, and how unlike the clients are, where it has none yet."""
+    if not course.history:
+        course = _evaluated(course, setup, steps or STEPS, heterogeneity_metrics(setup.federation))
+    observers.record(course.history)
+    return course
+
+
+def _segment(course: Course, setup: Setup, last: int, observers: Observers, steps: Steps) -> Course:
+    try:
+        course = steps.train(course, setup, last, observers.display)
+    except Diverged as error:
+        observers.record(error.history)
+        raise
+    observers.record(course.history)
+    course = _evaluated(course, setup, steps)
+    observers.record(course.history)
+    observers.keep(course)
+    observers.display(course)
+    return course
+
+
+def _evaluated(course: Course, setup: Setup, steps: Steps, more: Metrics | None = None) -> Course:
+    """The course with an evaluation, along with the seconds it took and the metrics `more`."""
+    started = time.perf_counter()
+    metrics = steps.evaluate(course, setup)
+    timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
+    return course.then(course.state, timed)
+
+
+def train(
+    course: Course,
+    setup: Setup,
+    until: int,
+    display: OnCourse = lambda course: None,
+    stages: Stages | None = None,
+) -> Course:
+    """Train until `until` rounds are done. Raises Diverged, with the history so far."""
+
+    def measured(state: RunState, metrics: Metrics) -> None:
+        nonlocal course
+        course = course.then(state, metrics)
+        display(course)
+
+    try:
+        rounds.train_rounds(course.state, setup, until, stages, measured)
+    except Diverged as error:
+        raise Diverged(str(error), tuple(course.history)) from error
+    return course
+
+
+def evaluate(course: Course, setup: Setup) -> Metrics:
+    """Evaluate the state's model on every held-out set."""
+    with own_code_named(setup.config):
+        return evaluation.evaluate(course.state, setup)
+
+
+STEPS = Steps(train, evaluate)
