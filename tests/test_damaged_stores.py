@@ -20,7 +20,7 @@ from federated.report import RunResult
 from federated.study.study import StudyConfig
 from flows import federated_study as flows_of_study
 from flows.prefect_runtime import embedded_server
-from tasks.tracking.delivery import sending
+from tasks.tracking.delivery import messages
 from tasks.tracking.reading.search import study_names
 from tasks.tracking.server.access import require_store
 from tasks.tracking.server.failures import answered, is_away
@@ -42,7 +42,7 @@ STUDY = {
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
-    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(messages, "_listener", lines.append)
     return lines
 
 

@@ -17,7 +17,7 @@ MEETS = """
 import sys, time
 from pathlib import Path
 from mlflow.entities import DatasetInput, InputTag
-from tasks.tracking import failures, limits, store
+from tasks.tracking.server import failures, limits, store
 ready, go, work = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 ready.touch()
 while not go.exists():

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import sending
+from tasks.tracking.delivery import messages, sending
 from tasks.tracking.delivery.sending import settle, the_journal
 from tasks.tracking.reading import curves
 from tasks.tracking.reading.curves import curves_of
@@ -73,7 +73,7 @@ def gateway(server, home, monkeypatch):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(messages, "_listener", lines.append)
     return lines
 
 

@@ -12,7 +12,7 @@ from mlflow.utils.rest_utils import verify_rest_response
 
 from federated.report.costs.forecast_against_fact import Took
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import metrics, record_kinds, sending
+from tasks.tracking.delivery import messages, metrics, record_kinds, sending
 from tasks.tracking.delivery.sending import settle, the_journal
 from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.runs import runs
@@ -29,7 +29,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(messages, "_listener", lines.append)
     return lines
 
 

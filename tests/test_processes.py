@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 OPENS = """
 import sys, time
 from federated.study.study import Run, StudyConfig
-from tasks.tracking import runs
+from tasks.tracking.runs import runs
 from tests.conftest import config_of
 parent = runs.open_study(StudyConfig(name=sys.argv[1], base=config_of().model_dump()))
 child = runs.open_run(Run("arm", config_of()), sys.argv[1], parent)

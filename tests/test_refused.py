@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from federated.foundation.errors import BadInput
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import record_kinds, sending
+from tasks.tracking.delivery import messages, record_kinds, sending
 from tasks.tracking.delivery.sending import begin, settle, the_journal
 from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import answered, complaint, is_away, refusal
@@ -50,7 +50,7 @@ def refusing(request, home, monkeypatch):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(messages, "_listener", lines.append)
     return lines
 
 

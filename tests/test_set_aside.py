@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from federated.study.study import Run, StudyConfig
-from tasks.tracking.delivery import record_kinds, sending
+from tasks.tracking.delivery import messages, record_kinds, sending
 from tasks.tracking.delivery.journal import Journal
 from tasks.tracking.delivery.ordered_delivery import deliver, deliver_set_aside
 from tasks.tracking.delivery.sending import begin, settle, the_journal
@@ -157,7 +157,7 @@ def test_what_an_older_version_set_aside_is_found(journal):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(sending, "_listener", lines.append)
+    monkeypatch.setattr(messages, "_listener", lines.append)
     monkeypatch.setattr(sending, "_deliver_in_background", lambda journal: None)
     return lines
 
