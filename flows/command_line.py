@@ -10,7 +10,8 @@ import typer
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
-from flows.prefect_runtime.runtime import PrefectAway, configure
+from flows.prefect_runtime.prefect_away import PrefectAway, despite_prefect
+from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins
 from flows.startup.exit import Commands, end, end_if_disk_is_full, end_on_sigterm, exit_code
 from flows.startup.imports_kept import imports_kept
@@ -67,7 +68,6 @@ def run(
     """Run a study: every arm with every seed, then the comparison."""
     command_begins()
     from federated.user_code.source import allow
-    from flows.prefect_runtime.runtime import prefect_api
 
     screen, failure = console(), None
     allow(allow_code or [], study.parent)
@@ -76,7 +76,7 @@ def run(
 
         _end_with(show_forecast(_study(study, settings, seeds, arm), workers, screen))
     require_home()
-    with prefect_api() as wait_for_api:  # it starts while the rest is imported and the study checked
+    with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
         with imports_kept():
             config = _study(study, settings, seeds, arm)
             runs = config.runs()
@@ -88,10 +88,10 @@ def run(
 
         check_runs(runs)
         require_store()
-        wait_for_api()
+        prefect.wait()
         try:
             with shown(config.name, runs, screen):
-                outcome = federated_study(config, workers=workers, resume=resume)
+                outcome = despite_prefect(federated_study, prefect, config, workers, resume)
         except StudyFailed as error:
             outcome, failure = error.outcome, error
         except KeyboardInterrupt as interrupt:

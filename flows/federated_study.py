@@ -27,6 +27,7 @@ from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
+from flows.prefect_runtime.prefect_away import PrefectAway, raise_where_prefect_is_away
 from flows.prefect_runtime.process_pool import Processes, end_with_parent
 from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
 from flows.startup.beginning import take_beginning
@@ -143,10 +144,16 @@ def _run_several(
         return bool(found(lambda: finished_before(parent_run_id, [runs[at]])))
 
     try:
-        with progress_channel() as address, Processes(workers, _begin, (address, workers), died) as processes:
+        with (
+            progress_channel() as address,
+            Processes(workers, _begin, (address, workers), died, raise_where_prefect_is_away) as processes,
+        ):
             states = processes.run(_run_in_process, arguments, again={"resume": True})
     except (KeyboardInterrupt, TerminationSignal):
         tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
+        raise
+    except PrefectAway as error:
+        tracking.end_lost_runs(parent_run_id, "KILLED", str(error))
         raise
     each = zip(runs, states, strict=True)
     return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}

@@ -56,8 +56,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         from flows.prefect_runtime.runtime import configure, prefect_api
 
         configure()
-        with prefect_api() as wait_for_api:
-            wait_for_api()
+        with prefect_api() as prefect:
+            prefect.wait()
             yield
 
 

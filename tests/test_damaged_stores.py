@@ -1,6 +1,5 @@
 """Databases that are damaged, and stores that go away while they are read: one line, and nothing lost."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -10,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from socket import create_server
 
-import prefect
 import pytest
 from mlflow.exceptions import MlflowException
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
@@ -28,7 +26,7 @@ from tasks.tracking.server.store import connect, experiment_id
 from tasks.tracking.server.ui import serve_ui
 from tasks.tracking.studies import resuming, syncing
 from tasks.tracking.studies.comparison import compare_again
-from tests.conftest import Answer, Request, serving
+from tests.conftest import Answer, serving
 
 ROOT = Path(__file__).parents[1]
 GARBAGE = b"this is no database, whatever its name says" * 30
@@ -226,35 +224,3 @@ def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch)
     flows_of_study._remember_overheads([result], 10.0, 5.0, 1.0)
     assert len(lines) == 1
     assert "is not kept for the next forecast" in lines[0]
-
-
-@pytest.mark.slow
-def test_a_prefect_that_goes_away_in_the_middle_ends_the_command_with_one_line(home, tmp_path):
-    """Whatever it was that asked it; the server of this test answers what is asked at first, and then 503."""
-    file = tmp_path / "study.yaml"
-    file.write_text(json.dumps(STUDY), encoding="utf-8")
-
-    first = {
-        "/api/flows/filter": b"[]",
-        "/api/admin/version": json.dumps(prefect.__version__).encode(),
-    }
-
-    def away(request: Request) -> Answer:
-        if request.path in first:
-            return Answer(200, first[request.path])
-        return Answer(404 if "csrf" in request.path else 503)
-
-    with serving(away) as server:
-        url = f"{server}/api"
-        environment = {
-            **os.environ,
-            "PREFECT_API_URL": url,
-            "PREFECT_HOME": str(tmp_path / "prefect"),
-            "PREFECT_CLIENT_MAX_RETRIES": "0",
-        }
-        command = [sys.executable, "-m", "flows", "run", str(file)]
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 1
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"error: Prefect at {url} does not answer any more: ")
-    assert line.endswith("`run ... --resume` goes on from what is done")

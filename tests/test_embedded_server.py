@@ -97,6 +97,14 @@ def test_what_goes_to_our_group_reaches_us_alone(monkeypatch, said):
     assert given["start_new_session"] is True
 
 
+def test_nothing_of_what_the_server_writes_reaches_the_terminal(monkeypatch, said):
+    """It may hold passwords; what is quoted of it is masked."""
+    given = {}
+    monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, **options: given.update(options))
+    embedded_server._start_apart(8000, "a:b", said)
+    assert (given["stdout"], given["stderr"]) == (said, said)
+
+
 def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
     given = {}
     monkeypatch.setattr(embedded_server.subprocess, "Popen", lambda command, env, **_: given.update(env))

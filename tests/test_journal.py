@@ -1,6 +1,7 @@
 """What MLflow could not be told: kept in order, whole or not at all, delivered once."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.tracking.delivery import run_ids
 from tasks.tracking.delivery.journal import Journal
-from tasks.tracking.delivery.ordered_delivery import deliver
+from tasks.tracking.delivery.ordered_delivery import deliver, deliver_set_aside
 from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.server.cause import Cause
 
@@ -72,7 +74,7 @@ def test_where_the_store_goes_away_again_the_rest_waits(journal):
     assert heard == [0, 1, "away", 2, 3, 4]
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xff\x00", b"12 or so"])
+@pytest.mark.parametrize("mark", [b"", b"\xff\x00", b"12 or so", b"-5", b"7", b"1000000", b"9" * 30])
 def test_where_nobody_knows_what_was_delivered_all_is_delivered_again(journal, mark):
     heard = []
 
@@ -156,6 +158,49 @@ def test_a_record_whose_bits_changed_is_set_aside(journal):
     (journal.folder / "records").write_bytes(data[:middle] + b"wrong" + data[middle + 5 :])
     assert _delivered(journal) == [0, 2]
     assert len(journal.aside.records()) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "metrics", "run": "run", "content": {"at": 1}},  # an older version, without files
+        {"kind": "metrics", "run": "run", "content": {"at": 1}, "files": "", "version": 2},
+        {"kind": "metrics", "run": None, "content": {"at": 1}, "files": ""},
+        {"kind": "metrics", "run": "run", "content": [["at", 1]], "files": ""},
+        ["metrics", "run", {"at": 1}, ""],
+        None,
+    ],
+)
+def test_a_record_of_another_version_is_set_aside_and_holds_up_nothing(journal, said):
+    journal.append(_told(0))
+    content = json.dumps(said)
+    with (journal.folder / "records").open("a") as file:
+        file.write(f"{hashlib.sha256(content.encode()).hexdigest()[:16]} {content}\n")
+    journal.append(_told(2))
+    assert _delivered(journal) == [0, 2]
+    assert len(journal.aside.records()) == 1
+    assert deliver_set_aside(journal, lambda record, files: None, _cause) == 0
+    assert len(journal.aside.records()) == 1
+
+
+@pytest.mark.parametrize("row", [b"[]", b"7", b'{"why": "x"}', b'{"record": "x"}', b'{"why', b"\xff"])
+def test_a_line_set_aside_that_somebody_changed_stays_and_holds_up_nothing(journal, row):
+    journal.set_aside(_told(0), None, "too large")
+    with journal.aside.file.open("ab") as file:
+        file.write(row + b"\n")
+    heard = []
+    assert deliver_set_aside(journal, lambda record, files: heard.append(record.content["at"]), _cause) == 1
+    assert heard == [0]
+    assert [(each.why, each.record) for each in journal.aside.records()] == [("damaged", None)]
+
+
+@pytest.mark.parametrize("noted", ["", "f" * 32])
+def test_an_id_that_a_kill_cut_off_is_not_known(tmp_path, noted):
+    run = run_ids.new()
+    (tmp_path / "ids").mkdir()
+    (tmp_path / "ids" / run).write_text(noted)
+    assert run_ids.known(run, tmp_path) == (noted or run)
+    assert run_ids.is_known(run, tmp_path) is bool(noted)
 
 
 def test_a_kill_between_delivery_and_its_note_delivers_that_record_again_and_no_other(journal, monkeypatch):

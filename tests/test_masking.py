@@ -20,6 +20,7 @@ from federated.foundation.masking import kind_of, mask_logs, masked, masked_erro
 from tasks.tracking.delivery.journal import Journal
 from tasks.tracking.delivery.ordered_delivery import deliver
 from tasks.tracking.delivery.set_aside import Record
+from tasks.tracking.server import ends_with_parent
 from tasks.tracking.server.cause import Cause
 from tasks.tracking.server.failures import reason
 
@@ -201,6 +202,22 @@ def test_nothing_that_a_process_writes_holds_one(secret):
     assert all(form(secret).strip("'\"") not in ended.stdout + ended.stderr for form in FORMS)
 
 
+def test_nor_does_a_server_that_is_our_child_and_its_exit_code_is_kept(monkeypatch):
+    """Lines as they come, of both streams, and words that it writes as it ends."""
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://ward:geh%40im7@db/runs")
+    says = "import os, sys; word = os.environ['MLFLOW_BACKEND_STORE_URI']\n"
+    says += "print('out', word); print('err', word, 'geh@im7', file=sys.stderr); sys.stdout.write('end'); sys.exit(7)"
+    program = Path(ends_with_parent.__file__)
+    read, write = os.pipe()  # whose other end stays open: the parent lives
+    command = [sys.executable, "-P", str(program), sys.executable, "-c", says]
+    ended = subprocess.run(command, stdin=read, capture_output=True, text=True, start_new_session=True)
+    os.close(read)
+    os.close(write)
+    assert ended.returncode == 7
+    assert ended.stdout == "out postgresql://db/runs\nend"
+    assert ended.stderr == "err postgresql://db/runs ***\n"
+
+
 def test_a_prefect_that_refuses_in_the_middle_is_said_in_a_line_without_its_password(monkeypatch, tmp_path):
     """Its client's errors hold the address; they end a study as others of its kind do."""
     url = "http://ward:geh%40im7@127.0.0.1:9/api"
@@ -210,7 +227,8 @@ def test_a_prefect_that_refuses_in_the_middle_is_said_in_a_line_without_its_pass
     from httpx import HTTPStatusError, Request, Response
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.prefect_runtime.runtime import PrefectAway, prefect_api
+    from flows.prefect_runtime.prefect_away import PrefectAway
+    from flows.prefect_runtime.runtime import prefect_api
 
     request = Request("POST", f"{url}/flows/")
     with (

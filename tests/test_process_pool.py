@@ -33,7 +33,7 @@ def _nothing() -> None:
 
 @pytest.mark.parametrize("done_all_the_same", [True, False])
 def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done_all_the_same):
-    asked = []
+    asked, ended = [], []
 
     def died(at):
         asked.append(at)
@@ -43,20 +43,21 @@ def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done
     for folder in folders:
         folder.mkdir()
     arguments = [{"folder": str(folder), "dies": 2 * (folder.name == "dies")} for folder in folders]
-    with Processes(2, _nothing, (), died) as processes:
+    with Processes(2, _nothing, (), died, ended.append) as processes:
         states = processes.run(_works, arguments, again={})
     assert states[1].is_completed()
     assert (states[0] is not None) is done_all_the_same
     tries = 1 if done_all_the_same else 2
     assert [len(list(folder.iterdir())) for folder in folders] == [tries, 1]
     assert asked == [0] * tries
+    assert ended == [states[1]]
 
 
 def test_a_process_that_dies_between_two_runs_costs_no_try(tmp_path):
     folders = [tmp_path / "before", tmp_path / "dies once"]
     for folder in folders:
         folder.mkdir()
-    with Processes(2, _nothing, (), lambda at: False) as processes:
+    with Processes(2, _nothing, (), lambda at: False, lambda state: None) as processes:
         processes.run(_works, [{"folder": str(folders[0]), "dies": 0}], again={})
         (idle,) = [int(file.name) for file in folders[0].iterdir()]
         os.kill(idle, signal.SIGKILL)
@@ -66,3 +67,18 @@ def test_a_process_that_dies_between_two_runs_costs_no_try(tmp_path):
     assert state is not None
     assert state.is_completed()
     assert len(list(folders[1].iterdir())) == 2
+
+
+def test_what_is_raised_of_a_final_state_ends_all_others(tmp_path):
+    def ended(state):
+        raise ConnectionError(state.name)
+
+    folders = [tmp_path / str(at) for at in range(3)]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        pytest.raises(ConnectionError, match="Completed"),
+        Processes(1, _nothing, (), lambda at: False, ended) as processes,
+    ):
+        processes.run(_works, [{"folder": str(folder), "dies": 0} for folder in folders], again={})
+    assert [len(list(folder.iterdir())) for folder in folders] == [1, 0, 0]

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.faults.cut_short import FAULTS as CUT_SHORT
 from benchmarks.faults.fault import ROOT, Came, Fault, NotHere, Place
+from benchmarks.faults.looking import last
+from benchmarks.faults.orchestration import FAULTS as ORCHESTRATION
 from benchmarks.faults.processes import FAULTS as PROCESSES
+from benchmarks.faults.refusals import FAULTS as REFUSALS
 from benchmarks.faults.tracking import FAULTS as TRACKING
 
-FAULTS = [*TRACKING, *PROCESSES]
+FAULTS = [*TRACKING, *REFUSALS, *CUT_SHORT, *PROCESSES, *ORCHESTRATION]
 PAGE = ROOT / "docs" / "reliability.md"
 _HEADER = "| fault | how injected | what happened | what was lost |\n|---|---|---|---|\n"
 
@@ -38,6 +42,8 @@ def _came(fault: Fault) -> Came:
             return fault.inject(place)
         except NotHere as error:
             return Came(f"not tried: {error}", "-")
+        except TimeoutError as error:
+            return Came(f"went wrong: {last(str(error))}", "-")
         finally:
             place.end()
 

@@ -72,6 +72,12 @@ class Place:
         at = self.processes.index(process)
         return (self.folder / f"said-{at}").read_text(encoding="utf-8", errors="replace")
 
+    def wait_until_said(self, process: subprocess.Popen[bytes], words: str) -> None:
+        """Return once it has said them. Raises TimeoutError where it does not, or ends before."""
+        wait_for(lambda: words in self.said(process) or process.poll() is not None)
+        if words not in self.said(process):
+            raise TimeoutError(f"it ended without {words!r}: {self.said(process)[-300:]}")
+
     def flows(self, *arguments: str, **more: str) -> tuple[int, str]:
         """`python -m flows` to its end: exit code and what it said."""
         process = self.start(*arguments, **more)
@@ -94,7 +100,7 @@ class Fault:
     inject: Callable[[Place], Came]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 1800.0) -> None:
     """Return once it holds. Raises TimeoutError where it does not."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -22,7 +22,11 @@ for run in client.search_runs([one.experiment_id for one in client.search_experi
     names = set(run.data.metrics) - before_and_after_the_report
     steps = [(name, one.step) for name in names for one in client.get_metric_history(run.info.run_id, name)]
     rounds = sorted(step for name, step in steps if name == "train/loss")
+    learnt = [name for name in run.data.metrics if not name.startswith("system/")]
+    values = {f"{name} {one.step}": one.value for name in learnt
+              for one in client.get_metric_history(run.info.run_id, name)}
     found.append({"status": run.info.status, "child": "mlflow.parentRunId" in run.data.tags,
+                  "name": run.info.run_name, "values": values,
                   "rounds": rounds, "twice": sum(n > 1 for n in Counter(steps).values()),
                   "time": [run.info.start_time, run.info.end_time],
                   "model": bool(run.outputs and run.outputs.model_outputs),
@@ -59,6 +63,23 @@ def lost(place: Place, runs: int = 4, studies: int = 1) -> str:
     if sum(run["verdict"] for run in found) != studies:
         wrong.append("a verdict")
     return "; ".join(wrong) or "nothing"
+
+
+Values = dict[str, dict[str, float]]
+"""Of each run, by its name: every value of its metrics, by name and step, but for what a clock measured."""
+
+
+def values(place: Place) -> Values:
+    """What MLflow has of the runs of a study."""
+    found = _found(place)
+    assert not isinstance(found, str), found
+    return {run["name"]: run["values"] for run in found if run["child"]}
+
+
+def told_in_lines(said: str, words: str) -> str:
+    """How many lines have these words."""
+    count = sum(words in line for line in said.splitlines())
+    return "one line" if count == 1 else f"{count} lines"
 
 
 def at_a_time(place: Place, after: int) -> int:

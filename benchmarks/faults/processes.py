@@ -13,32 +13,19 @@ from urllib.request import urlopen
 from benchmarks.faults.fault import Came, Fault, Place, wait_for
 from benchmarks.faults.looking import at_a_time, ended, lost, now
 
-_ROUNDS, _MANY_ROUNDS, _LONG = 200, 600, 4000
+_ROUNDS, _LONG = 200, 4000
 _POOL = "multiprocessing.spawn"
-_PREFECT = "guarded_server.py"
 
 
 def pool_process_killed(place: Place) -> Came:
     """One of three, once the first run is done."""
     study = place.start("run", str(place.study(_ROUNDS, seeds=4)), "--workers", "3")
-    wait_for(lambda: "done 1/8" in place.said(study))
+    place.wait_until_said(study, "done 1/8")
     moment = now()
-    os.kill(_below(study.pid, _POOL)[0], signal.SIGKILL)
+    os.kill(below(study.pid, _POOL)[0], signal.SIGKILL)
     code = study.wait()
     pace = f"{at_a_time(place, moment)} runs at a time began after it"
     return Came(f"{ended(code, place.said(study))}, {pace}", lost(place, runs=8))
-
-
-def prefect_killed(place: Place) -> Came:
-    """The embedded server, in the middle of the second run."""
-    study = place.start("run", str(place.study(_MANY_ROUNDS)))
-    wait_for(lambda: "done 1/4" in place.said(study))
-    os.kill(_below(study.pid, _PREFECT)[0], signal.SIGKILL)
-    code = study.wait()
-    replaced = (
-        "another one took its place" if "Another one takes its place" in place.said(study) else "no word"
-    )
-    return Came(f"{ended(code, place.said(study))}, {replaced}", lost(place))
 
 
 def ui_ended(number: int) -> Callable[[Place], Came]:
@@ -49,8 +36,8 @@ def ui_ended(number: int) -> Callable[[Place], Came]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         shown = place.start("ui", "--port", str(port))
-        wait_for(lambda: _answers(port))
-        family = _below(shown.pid, "")
+        wait_for(lambda: web_answers(f"http://127.0.0.1:{port}/health"))
+        family = below(shown.pid, "")
         os.kill(shown.pid, number)
         code = shown.wait()
         wait_for(lambda: not any(_lives(each) for each in family), 30.0)
@@ -108,13 +95,13 @@ def _flipped(content: bytearray) -> bytearray:
     return content
 
 
-def _below(process: int, command: str) -> list[int]:
+def below(process: int, command: str) -> list[int]:
     """The processes below one whose command lines have `command` in them."""
     lists = Path(f"/proc/{process}/task").glob("*/children")
     children = [int(child) for one in lists for child in one.read_text().split()]
     return [
         *(child for child in children if command in Path(f"/proc/{child}/cmdline").read_text()),
-        *(below for child in children for below in _below(child, command)),
+        *(below for child in children for below in below(child, command)),
     ]
 
 
@@ -125,9 +112,10 @@ def _lives(process: int) -> bool:
         return False
 
 
-def _answers(port: int) -> bool:
+def web_answers(url: str) -> bool:
+    """Whether a server answers there."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/health"):
+        with urlopen(url):
             return True
     except (URLError, ConnectionError):
         return False
@@ -139,7 +127,6 @@ FAULTS = [
         "kill -9 to one of three after the first of 8 runs",
         pool_process_killed,
     ),
-    Fault("Prefect's embedded server killed", "kill -9 after the first of four runs", prefect_killed),
     Fault("`flows ui` killed", "kill -9 to the command once the UI answers", ui_ended(signal.SIGKILL)),
     Fault("`flows ui` ended", "the same with SIGTERM", ui_ended(signal.SIGTERM)),
     Fault(

@@ -12,7 +12,7 @@ from benchmarks.faults.fault import Came, Fault, Place, wait_for
 from benchmarks.faults.looking import ended, last, lost
 from benchmarks.faults.servers import Server, fill, postgres, served, small_disk
 
-ROUNDS, MANY_ROUNDS = 200, 600
+ROUNDS, MANY_ROUNDS = 100, 400
 
 
 def three_at_once(place: Place) -> Came:
@@ -28,7 +28,7 @@ def server_away_in_the_middle(place: Place) -> Came:
     """Away for half a minute, back before the end."""
     server = served(place)
     study = place.start("run", str(place.study(MANY_ROUNDS)))
-    wait_for(lambda: "done 1/4" in place.said(study))
+    place.wait_until_said(study, "done 1/4")
     server.stop()
     time.sleep(30)
     server.start()
@@ -40,7 +40,7 @@ def server_away_until_after_the_end(place: Place) -> Came:
     """Away before the second run begins; sync afterwards, twice."""
     server = served(place)
     study = place.start("run", str(place.study(ROUNDS)))
-    wait_for(lambda: "done 1/4" in place.said(study))
+    place.wait_until_said(study, "done 1/4")
     server.stop()
     code = study.wait()
     said = place.said(study)
@@ -57,7 +57,7 @@ def server_hangs(place: Place) -> Came:
     place.environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
     server = served(place)
     study = place.start("run", str(place.study(MANY_ROUNDS)))
-    wait_for(lambda: "done 1/4" in place.said(study))
+    place.wait_until_said(study, "done 1/4")
     assert server.process is not None
     os.killpg(server.process.pid, signal.SIGSTOP)
     time.sleep(30)
@@ -92,7 +92,7 @@ def interrupted(number: int, times: int, whole_group: bool = False) -> Callable[
         server = served(place)
         file = str(place.study(ROUNDS))
         study = place.start("run", file)
-        wait_for(lambda: "done 1/4" in place.said(study))
+        place.wait_until_said(study, "done 1/4")
         server.stop()
         time.sleep(3)
         for _ in range(times):
@@ -110,7 +110,7 @@ def interrupted(number: int, times: int, whole_group: bool = False) -> Callable[
 def locked(place: Place) -> Came:
     """Another program holds the embedded database for longer than SQLite waits."""
     study = place.start("run", str(place.study(MANY_ROUNDS)))
-    wait_for(lambda: "done 1/4" in place.said(study))
+    place.wait_until_said(study, "done 1/4")
     database = sqlite3.connect(place.home / "mlflow.db", timeout=60, isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
     time.sleep(70)
@@ -127,7 +127,7 @@ def disk_full(place: Place) -> Came:
         place.environment["MLFLOW_TRACKING_URI"] = server.uri
         server.start()
         study = place.start("run", str(place.study(MANY_ROUNDS)))
-        wait_for(lambda: "done 1/4" in place.said(study))
+        place.wait_until_said(study, "done 1/4")
         with (disk / "filler").open("wb") as filler:
             fill(filler.fileno())
         wait_for(lambda: "done 3/4" in place.said(study) or study.poll() is not None)
@@ -145,7 +145,7 @@ def home_full(place: Place) -> Came:
     with small_disk(place.home, "80m") as disk:
         file = str(place.study(ROUNDS))
         study = place.start("run", file)
-        wait_for(lambda: "done 1/4" in place.said(study))
+        place.wait_until_said(study, "done 1/4")
         with (disk / "filler").open("wb") as filler:
             fill(filler.fileno())
         code = study.wait()
@@ -162,7 +162,7 @@ def postgres_restarts(place: Place) -> Came:
         place.environment["MLFLOW_TRACKING_URI"] = server.uri
         server.start()
         study = place.start("run", str(place.study(MANY_ROUNDS)))
-        wait_for(lambda: "done 1/4" in place.said(study))
+        place.wait_until_said(study, "done 1/4")
         stop()
         time.sleep(10)
         start()

@@ -45,7 +45,7 @@ class EmbeddedServer:
     """A server that is starting, or has started, on a socket that is bound and stays open here as well.
 
     Where it ends before it is told to, another one takes its place: who asks meanwhile waits at the socket.
-    said: a file for its errors, whose tracebacks are long and of Prefect's code.
+    said: a file for what it writes: tracebacks that are long and of Prefect's code, perhaps with secrets in them.
     """
 
     def __init__(self, bound: socket, said: IO[bytes]) -> None:
@@ -168,7 +168,7 @@ def _bound_socket() -> socket:
 
 
 def _start_apart(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """The process, which serves on this socket whoever knows the secret; its errors go to `said`.
+    """The process, which serves on this socket whoever knows the secret; what it writes goes to `said`.
 
     What ends us ends it after us, as the flows need it to say that they ended: Ctrl-C, a terminal that closes and
     whatever else goes to our group do not reach it, in a session of its own. Its input is a pipe on which nothing is
@@ -190,6 +190,7 @@ def _start_apart(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.P
         command,
         env=environment,
         stdin=subprocess.PIPE,
+        stdout=said,
         stderr=said,
         pass_fds=[descriptor],
         start_new_session=True,

@@ -27,16 +27,22 @@ class Processes:
     """Processes that run a task with one set of arguments after another.
 
     begin, of: what each process calls at its start. died: told the index of the arguments whose process died; whether
-    the work was done all the same, and only nobody heard of it.
+    the work was done all the same, and only nobody heard of it. ended: told each final state; what it raises ends all.
     """
 
     def __init__(
-        self, count: int, begin: Callable[..., None], of: tuple[Any, ...], died: Callable[[int], bool]
+        self,
+        count: int,
+        begin: Callable[..., None],
+        of: tuple[Any, ...],
+        died: Callable[[int], bool],
+        ended: Callable[[State[str]], None],
     ) -> None:
         self._count = count
         self._begin = begin
         self._of = of
         self._died = died
+        self._tell_ended = ended
         self._idle: list[_Process] = []
         self._busy: dict[int, _Process] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
@@ -97,6 +103,7 @@ class Processes:
             state = Completed() if self._died(at) else None
         else:
             self._idle.append(process)
+            self._tell_ended(state)
         return state
 
 

@@ -6,16 +6,16 @@ the environment always wins.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from federated.foundation.addresses import without_login
 from federated.foundation.errors import BadInput
-from federated.foundation.masking import kind_of
 from federated.machine.folders import database_url, home
 from federated.machine.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
 from federated.machine.servers import PREFECT, SECONDS_TO_ANSWER, unreachable, unusable
+from flows.prefect_runtime.prefect_away import PATIENCE, Api, asking, said_where_away
 from flows.prefect_runtime.prefect_settings import require_settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,11 @@ _EMBEDDED = {
 }
 
 # Logs go to the API, where Prefect shows them; the terminal belongs to the progress display.
-_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+_QUIET = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    # A page for each event that a Prefect which is away does not hear of; that it is away is said in a line.
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+}
 
 
 def configure() -> None:
@@ -50,7 +54,7 @@ def configure() -> None:
     ask_loopback_directly()
     write_nothing_about_lost_logs()
     embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url("prefect.db", "sqlite+aiosqlite")}
-    for name, value in {**_EMBEDDED, **_QUIET, **embedded}.items():
+    for name, value in {**_EMBEDDED, **_QUIET, **PATIENCE, **embedded}.items():
         os.environ.setdefault(name, value)
     try:
         home().mkdir(parents=True, exist_ok=True)
@@ -63,22 +67,12 @@ def write_nothing_about_lost_logs() -> None:
     logging.raiseExceptions = False
 
 
-class PrefectAway(RuntimeError):
-    """Prefect does not answer any more, in the middle of a study. said: what its server raised last, where known."""
-
-    def __init__(self, url: str | None, error: Exception, said: str = "") -> None:
-        why = said or str(error).partition("\n")[0] or type(error).__name__
-        super().__init__(
-            f"Prefect at {url} does not answer any more: {why}; `run ... --resume` goes on from what is done"
-        )
-
-
 @contextmanager
-def prefect_api() -> Iterator[Callable[[], None]]:
-    """A Prefect API for flows in this process and in its children; call what it gives before the first flow.
+def prefect_api() -> Iterator[Api]:
+    """A Prefect API for flows in this process and in its children.
 
     The one of PREFECT_API_URL or the active profile; where there is none, a server of our own on a loopback
-    port, stopped at the end. It takes seconds to start, so it starts in the background: the call waits for it.
+    port, stopped at the end. It takes seconds to start, so it starts in the background.
     """
     require_settings()
     from prefect.settings import (
@@ -100,33 +94,22 @@ def prefect_api() -> Iterator[Callable[[], None]]:
         known = {} if login is None else {PREFECT_API_AUTH_STRING: login}
         with temporary_settings({**quick, PREFECT_API_URL: url, **known}):
             _require_api(url)
-            with _said_where_away(url, lambda: ""):
-                yield lambda: None
+            with said_where_away(url, _unknown):
+                yield Api(url, lambda: None, _unknown)
         return
     from flows.prefect_runtime.embedded_server import embedded_server
 
-    with embedded_server() as server:
-        ours = {PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: server.secret}
-        with temporary_settings({**quick, **ours}):
-            try:
-                with _said_where_away(server.api_url, server.last_error):
-                    yield server.wait
-            finally:
-                if server.has_answered:
-                    _send_last_logs()
+    with (
+        temporary_settings(quick),
+        embedded_server() as server,
+        asking(server),
+        said_where_away(server.api_url, server.last_error),
+    ):
+        yield Api(server.api_url, server.wait, server.last_error)
 
 
-@contextmanager
-def _said_where_away(url: str | None, last_error: Callable[[], str]) -> Iterator[None]:
-    """Raise PrefectAway where the block ends with an error of Prefect's client."""
-    from httpx import HTTPError
-
-    try:
-        yield
-    except Exception as error:
-        if not issubclass(kind_of(error), HTTPError):
-            raise
-        raise PrefectAway(url, error, last_error()) from error
+def _unknown() -> str:
+    return ""
 
 
 def _is_remote(address: str | None) -> bool:
@@ -168,10 +151,3 @@ def _refuse_errors(response: "Response") -> None:
     if response.is_error and response.status_code not in (404, 422):
         response.read()
         response.raise_for_status()
-
-
-def _send_last_logs() -> None:
-    """While there still is somebody to send them to."""
-    from prefect.logging.handlers import APILogHandler
-
-    APILogHandler().flush()

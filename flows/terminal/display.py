@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from federated.foundation.errors import bounded
 from federated.foundation.texts import in_a_line, shortened
-from flows.terminal.progress import News, Notice, Progress, listen_with
+from flows.terminal.progress import News, Notice, Progress, Status, listen_with
 from flows.terminal.screen import Screen, styled
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Display:
     def __init__(self, name: str, runs: "list[Run]", screen: Screen) -> None:
         self._screen = screen
         self._num_runs = len(runs)
-        self._ended = 0
+        self._ended: dict[str, Status] = {}
         self._rounds_of = {run.name: run.config.rounds for run in runs}
         self._latest: dict[str, dict[str, float]] = {name: {} for name in self._rounds_of}
         self._unsaid: Progress | None = None
@@ -93,11 +93,15 @@ class Display:
             self.bars.update(self._tasks[news.run], completed=news.round, figures=figures)
         ways = ("communication/uplink_bytes_total", "communication/downlink_bytes_total")
         megabytes = sum(latest.get(way, 0.0) for latest in self._latest.values() for way in ways) / 1e6
-        figures = f"{self._ended + ended} of {self._num_runs} runs, {megabytes:,.1f} MB sent"
+        done = len(self._ended.keys() | ({news.run} if ended else set()))
+        figures = f"{done} of {self._num_runs} runs, {megabytes:,.1f} MB sent"
         self.bars.update(self._all, completed=sum(self._done.values()), figures=figures)
 
     def _end(self, news: Progress) -> None:
-        self._ended += 1
+        """Once for each run, unless one that failed is run again."""
+        if self._ended.get(news.run) == news.status:
+            return
+        self._ended[news.run] = news.status
         if news.run in self._tasks:
             self.bars.remove_task(self._tasks.pop(news.run))
         if news.status == "finished":
@@ -105,7 +109,7 @@ class Display:
             mark, what = ("done", "green"), figures if news.metrics else news.message
         else:
             mark, what = ("failed", "red"), bounded(news.message)
-        counted = f" {self._ended}/{self._num_runs} {news.run}: {what}"
+        counted = f" {len(self._ended)}/{self._num_runs} {news.run}: {what}"
         self._screen.print(styled(mark, counted), soft_wrap=True)
 
     def _say_rounds(self, news: Progress) -> None:

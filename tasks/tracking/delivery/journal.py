@@ -29,6 +29,7 @@ from tasks.tracking.delivery.set_aside import Record, SetAsideRecords
 T = TypeVar("T")
 
 _RESERVE_BYTES = 4_000_000
+_FIELDS = {"kind": str, "run": str, "content": dict, "files": str}
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -161,10 +162,12 @@ class Journal:
             return file.readline()
 
     def _mark(self) -> int:
-        """The number of bytes delivered; zero if unknown, as delivering twice is harmless."""
+        """The number of bytes delivered; zero if it is not the end of a record, as delivering twice is harmless."""
         try:
-            return int(self._delivered.read_bytes())
-        except (FileNotFoundError, ValueError):
+            mark = int(self._delivered.read_bytes())
+            with self._records.open("rb") as file:
+                return mark if mark > 0 and os.pread(file.fileno(), 1, mark - 1) == b"\n" else 0
+        except (FileNotFoundError, ValueError, OverflowError):
             return 0
 
     def note(self, length: int) -> None:
@@ -180,9 +183,14 @@ def _line(record: Record) -> bytes:
 
 
 def read(line: bytes) -> Record | None:
-    """The record of a line; None where the line is damaged."""
+    """The record of a line; None where the line is damaged, or written by a version with other fields."""
     digest, _, content = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
-    return Record(**json.loads(content)) if digest == _digest(content) else None
+    if digest != _digest(content):
+        return None
+    fields = json.loads(content)
+    if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != _FIELDS:
+        return None
+    return Record(**fields)
 
 
 def _digest(content: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import uuid4
 
+from federated.machine.files import whole
+
 _LOCAL = "local-"
 _KNOWN: dict[str, str] = {}
 
@@ -18,8 +20,9 @@ def known(run: str, folder: Path) -> str:
     """MLflow's id of a run; the name itself where MLflow has not been told of it. folder: of the journal."""
     if not run.startswith(_LOCAL):
         return run
-    if run not in _KNOWN and (folder / "ids" / run).exists():
-        _KNOWN[run] = (folder / "ids" / run).read_text(encoding="ascii")
+    file = folder / "ids" / run
+    if run not in _KNOWN and file.exists() and (noted := file.read_text(encoding="ascii")):
+        _KNOWN[run] = noted
     return _KNOWN.get(run, run)
 
 
@@ -32,5 +35,5 @@ def note(run: str, run_id: str, folder: Path | None) -> None:
     """MLflow has given the run its id. folder: of the journal, where other processes may ask for it."""
     _KNOWN[run] = run_id
     if folder is not None:
-        (folder / "ids").mkdir(parents=True, exist_ok=True)
-        (folder / "ids" / run).write_text(run_id, encoding="ascii")
+        with whole(folder / "ids" / run) as file:
+            file.write_text(run_id, encoding="ascii")

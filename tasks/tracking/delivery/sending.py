@@ -7,7 +7,6 @@ pending, new ones are appended to the journal.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,12 +14,12 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from federated.foundation.addresses import place_of, place_shown_before, without_secrets
+from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import masked
-from federated.machine.folders import home
 from tasks.tracking.delivery import metrics, ordered_delivery, record_kinds, run_ids
 from tasks.tracking.delivery.journal import Journal
+from tasks.tracking.delivery.journals import journal_folder
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.ordered_delivery import reason_of
 from tasks.tracking.delivery.set_aside import Record, SetAside
@@ -199,18 +198,7 @@ def _cause(error: Exception) -> Cause:
 
 def the_journal() -> Journal:
     """The journal of the current MLflow."""
-    every = home() / "journal"
-    now, older = (
-        every / _hashed(text) for text in (place_of(tracking_uri()), place_shown_before(tracking_uri()))
-    )
-    if older != now and older.exists() and not now.exists():
-        with suppress(OSError):  # another process may have been quicker
-            older.rename(now)
-    return Journal(now)
-
-
-def _hashed(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Journal(journal_folder())
 
 
 def address() -> str:

@@ -137,10 +137,10 @@ class SetAsideRecords:
     def _kept(self, row: bytes) -> SetAside:
         try:
             content = json.loads(row)
-        except ValueError:  # torn by a kill
+            line, why = f"{content['record']}\n".encode(), str(content["why"])
+        except (ValueError, TypeError, KeyError):  # torn by a kill, or changed by somebody
             return SetAside("damaged", row, None)
-        line = f"{content['record']}\n".encode()
-        return SetAside(content["why"], line, self._read(line))
+        return SetAside(why, line, self._read(line))
 
     def _keep(self, left: Iterable[SetAside], before: int) -> None:
         """Rewrite the file. before: its length when it was read; rows added since are kept."""

@@ -15,6 +15,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from federated.foundation.addresses import without_secrets
 from federated.foundation.texts import file_name
@@ -23,6 +24,7 @@ from federated.machine.folders import database_url, home
 from federated.machine.loopback import ask_loopback_directly
 from tasks.tracking.server.failures import tried_again
 from tasks.tracking.server.limits import name_of
+from tasks.tracking.server.moved_home import follow
 
 EMBEDDED_DATABASE = "mlflow.db"
 _QUIET = (
@@ -85,6 +87,8 @@ def _make_tables(uri: str) -> None:
                 MlflowClient(tracking_uri=database_url(str(made))).search_experiments(max_results=1)
                 shutil.copyfile(made, partial)  # MLflow keeps the one it made open
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+        if uri == embedded_uri():
+            follow(file, artifact_root())
 
 
 def _is_made(file: Path) -> bool:
@@ -112,6 +116,18 @@ def embedded_uri() -> str:
     """The URI of the embedded store; its folder exists afterwards."""
     home().mkdir(parents=True, exist_ok=True)
     return database_url(EMBEDDED_DATABASE)
+
+
+def is_embedded_elsewhere(uri: str) -> bool:
+    """Whether it was the embedded store of a home that is not there any more: it was moved."""
+    try:
+        database = make_url(uri).database
+    except ArgumentError:
+        return False
+    if not uri.startswith("sqlite:") or not database:
+        return False
+    file = _database_file(uri)
+    return file.name == EMBEDDED_DATABASE and not file.exists()
 
 
 def artifact_root() -> Path:

@@ -1,0 +1,140 @@
+"""A study goes on where its Prefect does not: Prefect shows what was done, and training must not be lost with it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from federated.foundation.errors import BadInput
+from federated.foundation.masking import kind_of
+from flows.terminal.progress import notify
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from federated.study.study import StudyConfig
+    from flows.prefect_runtime.embedded_server import EmbeddedServer
+
+T = TypeVar("T")
+
+PATIENCE = {"PREFECT_CLIENT_MAX_RETRIES": "2"}
+"""Prefect's client waits 2 s before the first retry of a request, and then twice as long each time. The end of a flow
+takes up to three requests that fail, so its own five retries would be minutes in which nothing happens."""
+
+
+class Api(NamedTuple):
+    """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else ""."""
+
+    url: str
+    wait: Callable[[], None]
+    last_error: Callable[[], str]
+
+
+class PrefectAway(RuntimeError):
+    """Prefect does not answer any more, in the middle of a study. said: what its server raised last, where known."""
+
+    def __init__(self, url: str | None, error: Exception, said: str = "") -> None:
+        why = said or str(error).partition("\n")[0] or type(error).__name__
+        self.what = f"Prefect at {url} does not answer any more: {why}"
+        super().__init__(f"{self.what}; `run ... --resume` goes on from what is done")
+
+
+def is_prefect_away(error: BaseException) -> bool:
+    """Whether it is an error of Prefect's client, or of a Prefect that is known to be away."""
+    from httpx import HTTPError
+
+    return issubclass(kind_of(error), HTTPError | PrefectAway)
+
+
+@contextmanager
+def said_where_away(url: str | None, last_error: Callable[[], str]) -> Iterator[None]:
+    """Raise PrefectAway where the block ends with an error of Prefect's client."""
+    try:
+        yield
+    except Exception as error:
+        if not is_prefect_away(error) or isinstance(error, PrefectAway):
+            raise
+        raise PrefectAway(url, error, last_error()) from error
+
+
+def raise_where_prefect_is_away(state: "State[str]") -> None:
+    """Raise PrefectAway where it is what a task in another process failed of."""
+    from prefect.settings import PREFECT_API_URL
+
+    if state.is_completed():
+        return
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, Exception) and is_prefect_away(error):
+        raise PrefectAway(PREFECT_API_URL.value(), error)
+
+
+def despite_prefect(
+    study: Callable[["StudyConfig", int, bool], T],
+    api: Api,
+    config: "StudyConfig",
+    workers: int,
+    resume: bool,
+) -> T:
+    """The result of the study, which goes on with a server of its own where this Prefect goes away."""
+    try:
+        with said_where_away(api.url, api.last_error):
+            return study(config, workers, resume)
+    except PrefectAway as error:
+        _forget_unsent()
+        notify(f"{error.what}; the study goes on with a Prefect server of its own, which ends with it")
+        with _another_server(error):
+            return study(config, workers, True)
+
+
+def _forget_unsent() -> None:
+    """Drop events and logs that Prefect has not heard of: each would be tried in vain, at the exit at the latest."""
+    from prefect._internal.concurrency.services import _active_services
+
+    for service in list(_active_services):
+        with suppress(Empty):
+            while True:
+                service._queue.get_nowait()
+        service._stop()
+
+
+@contextmanager
+def asking(server: "EmbeddedServer") -> Iterator[None]:
+    """Let flows in the block ask this server; their last logs are sent before it ends."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: server.secret}):
+        try:
+            yield
+        finally:
+            if server.has_answered:
+                _send_last_logs()
+
+
+def _send_last_logs() -> None:
+    """While there still is somebody to send them to."""
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+
+
+@contextmanager
+def _another_server(away: PrefectAway) -> Iterator[None]:
+    """A server with a new database, which is not in the home: that may be full, or its database damaged."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+
+    from flows.prefect_runtime.embedded_server import embedded_server
+
+    with TemporaryDirectory() as folder:
+        database = f"sqlite+aiosqlite:///{os.path.join(folder, 'prefect.db')}"
+        with (
+            temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: database}),
+            embedded_server() as server,
+        ):
+            try:
+                server.wait()
+            except BadInput as error:
+                raise away from error
+            with asking(server):
+                yield
