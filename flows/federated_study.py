@@ -30,7 +30,7 @@ from flows.federated_run import federated_run
 from flows.prefect_runtime.prefect_away import PrefectAway, raise_where_prefect_is_away
 from flows.prefect_runtime.process_pool import Processes, end_with_parent
 from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
-from flows.startup.beginning import take_beginning
+from flows.startup.beginning import study_is_open, take_beginning
 from flows.terminal.progress import Progress, notify, tell
 from flows.terminal.progress_channel import Address, progress_channel, report_to
 from tasks.tracking.delivery.messages import show_with
@@ -78,6 +78,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     begin()
     tracking.end_dead_studies()
     parent_run_id = go_on_with_study(study) if resume else tracking.open_study(study)
+    study_is_open()
     with tracking.closing(parent_run_id):
         log_forecast(parent_run_id, forecast)
         get_run_logger().info("%d runs, %d at a time", len(runs), workers)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from federated.foundation.errors import BadInput
 from federated.study.study import Run
 from flows.prefect_runtime import embedded_server, prefect_away
 from flows.prefect_runtime.prefect_away import Api, PrefectAway, despite_prefect
+from flows.startup.beginning import command_begins, study_is_open
 from flows.terminal.display import Display
 from flows.terminal.progress import Progress
 from flows.terminal.screen import Screen
@@ -98,6 +100,24 @@ def test_where_no_other_prefect_starts_the_study_ends_with_what_was_wrong_first(
         "`run ... --resume` goes on from what is done"
     )
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("opens", [False, True])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_study_goes_on_in_its_own_run_and_not_in_an_older_one(monkeypatch, said, home, opens, resume):
+    asked: list[bool] = []
+
+    def study(config: object, workers: int, resume: bool) -> str:
+        asked.append(resume)
+        if opens:
+            study_is_open()
+        return _away(config, workers, resume)
+
+    monkeypatch.setattr(prefect_away, "_another_server", lambda away: nullcontext())
+    command_begins()
+    with pytest.raises(ConnectError):
+        despite_prefect(study, API, None, 1, resume)  # type: ignore[arg-type]
+    assert asked == [resume, resume or opens]
 
 
 def test_an_error_of_the_study_itself_is_raised_as_it_is(said):

@@ -16,12 +16,11 @@ from benchmarks.faults.looking import Values, lost, values
 _STUDY = """\
 name: faults
 base:
-  dataset: {name: table, path: voices.csv, target: total_UPDRS, client: "subject#", drop: [motor_UPDRS]}
+  dataset: {name: table, path: voices.csv, target: sex, client: "subject#", drop: [motor_UPDRS, total_UPDRS]}
   partitioner: by_client
   model: "mlp(hidden=[16])"
   cohort: {size: 10}
-  rounds: 400
-  local: {learning_rate: 0.01}
+  rounds: 150
 seeds: [0, 1]
 axes: {algorithm: [fedavg, "fedavg(server_learning_rate=0.5)"]}
 """

@@ -101,7 +101,7 @@ def below(process: int, command: str) -> list[int]:
     children = [int(child) for one in lists for child in one.read_text().split()]
     return [
         *(child for child in children if command in Path(f"/proc/{child}/cmdline").read_text()),
-        *(below for child in children for below in below(child, command)),
+        *(each for child in children for each in below(child, command)),
     ]
 
 

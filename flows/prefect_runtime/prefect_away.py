@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import kind_of
+from flows.startup.beginning import has_open_study
 from flows.terminal.progress import notify
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def despite_prefect(
     workers: int,
     resume: bool,
 ) -> T:
-    """The result of the study, which goes on with a server of its own where this Prefect goes away."""
+    """The result of the study, which goes on with a server of its own where this Prefect goes away.
+
+    It goes on in the run of MLflow that it has; without one, an older study of the same runs is not to be taken for it.
+    """
     try:
         with said_where_away(api.url, api.last_error):
             return study(config, workers, resume)
@@ -85,7 +89,7 @@ def despite_prefect(
         _forget_unsent()
         notify(f"{error.what}; the study goes on with a Prefect server of its own, which ends with it")
         with _another_server(error):
-            return study(config, workers, True)
+            return study(config, workers, resume or has_open_study())
 
 
 def _forget_unsent() -> None:
