@@ -26,12 +26,13 @@ from federated.report import (
 )
 from federated.report.costs.front import pareto
 from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
+from federated.report.findings.by_seed import best_arm
 from federated.report.findings.gap_closed import fieller, gap_closed
-from federated.report.findings.phrases import share_text
 from federated.report.findings.ranking import ranked
-from federated.report.findings.sentences import best_arm, sentences
 from federated.report.findings.strokes import arm_strokes, strokes
 from federated.report.findings.verdicts import choose_baseline, compare_paired
+from federated.report.text.phrases import share_text
+from federated.report.text.sentences import sentences
 from federated.study.study import StudyConfig
 
 ACCURACY = "generalisation/test_accuracy"
@@ -258,10 +259,10 @@ def test_anchors_that_do_not_differ_give_no_share_and_say_so(centralised: Any, l
     closed = gap_closed(results)["a"]
     assert (closed.share, closed.interval) == (None, None)
     said = " ".join(sentences(results, compare_paired(results)))
-    assert "no gap to close: a (" in said
+    assert "no share of a gap is shown" in said.lower()
     assert " closes " not in said
     (row,) = [row for row in ranked(results, []) if row.arm == "a"]
-    assert row.cells["gap closed"] == "anchors do not differ"
+    assert row.cells["gap closed"] == "no gap"
     assert table(compare(results)).get("gap closed mean", [None])[0] is None
 
 
@@ -317,18 +318,20 @@ def test_anchors_are_nobodys_rivals() -> None:
     assert choose_baseline(anchors_first) == "a"
     assert set(pareto(compare(STUDY))) == {"a", "b"}
     needed = costs(STUDY)
-    assert [row[0] for row in needed.rows] == ["a", "b"]
-    assert "0.823" in needed.note  # 95 % of the best arm, not of the anchor
+    assert [row[0] for row in needed.text.rows] == ["a", "b"]
+    assert needed.numbers["target"] == pytest.approx(
+        [0.95 * 0.82333] * 2, abs=1e-4
+    )  # of the best arm, not the anchor
     assert sentences(STUDY[6:], compare_paired(STUDY[6:])) == []
 
 
 def test_the_verdict_says_what_the_best_arm_closes() -> None:
     said = sentences(STUDY, compare_paired(STUDY))
     assert said[1].startswith("b closes 0.77 [")
-    assert said[1].endswith("of the gap between local and centralised training (0.393).")
+    assert said[1].endswith("of the gap of 0.393 between local and centralised training.")
     (alone, share) = sentences(around(arm("a", [0.7, 0.74])), [])[:2]
-    assert alone.endswith("there is no other arm to compare it with.")
-    assert share == "a closes 0.50 of the gap between local and centralised training (0.400)."
+    assert alone.startswith("a reaches a test accuracy of 0.720;")
+    assert share == "a closes 0.50 of the gap of 0.400 between local and centralised training."
 
 
 def test_the_verdict_names_what_a_constant_would_beat() -> None:
@@ -340,22 +343,22 @@ def test_the_verdict_names_what_a_constant_would_beat() -> None:
         for name, scores in scored.items()
         for run in arm(name, scores, name if name in ("centralised", "local") else "", main_metric=r2)
     ]
-    worse = "Worse than predicting the mean of the held-out targets for every example (test R² below 0): "
+    worse = "No better than always predicting the mean of the held-out targets (test R² below 0): "
     assert f"{worse}a; local." in sentences(study, compare_paired(study))
     assert f"{worse}a." in sentences(study[:2], [])
     many = [run for name in "acdef" for run in arm(name, [-0.3, 0.1], main_metric=r2)]
     assert f"{worse}a; c; d; and 2 more." in sentences(many, compare_paired(many))
-    assert not any(said.startswith("Worse than predicting") for said in sentences(study[2:6], []))
+    assert not any(said.startswith("No better") for said in sentences(study[2:6], []))
     accuracies = around(arm("a", [-0.3, 0.1]))
-    assert not any(said.startswith("Worse than predicting") for said in sentences(accuracies, []))
+    assert not any(said.startswith("No better") for said in sentences(accuracies, []))
 
 
 def test_the_tables_have_the_share_and_anchors_come_last() -> None:
     columns = table(compare(STUDY))
     assert columns["arm"] == ["a", "b", "centralised", "local"]
     assert columns["gap closed mean"] == pytest.approx([0.58 / 1.18, 0.91 / 1.18, 1.0, 0.0])
-    header, rows = text_table(compare(STUDY), full=False)
-    assert rows[2][header.index("gap closed")] == "1.00"
+    shown = text_table(compare(STUDY), full=False)
+    assert shown.rows[2][shown.columns.index("gap closed")] == "1.00"
     ranking = ranked(STUDY, compare_paired(STUDY))
     assert [row.arm for row in ranking] == ["b", "a", "centralised", "local"]
     assert [row.cells["verdict"] for row in ranking][1:] == ["baseline", "anchor", "anchor"]
@@ -369,17 +372,21 @@ def test_the_tables_have_the_share_and_anchors_come_last() -> None:
 def test_the_page_counts_anchors_apart_and_explains_the_share() -> None:
     source = page_html(Report("s", STUDY, stated_commands={}), {})
     assert "12 runs, 2 arms, 2 anchors, 3 seeds; none failed." in source
-    assert "Gap closed: the arm's share of the way" in source
+    assert "<dt>Gap closed</dt>" in source
     assert "--arm centralised</code>" in source
     without = page_html(Report("s", [run for run in STUDY if not run.anchor]), {})
     assert "Gap closed" not in without
 
 
 def test_colours_of_arms_do_not_depend_on_anchors() -> None:
-    arms = [*arm("iid · none", [0.7]), *arm("iid · qsgd", [0.7]), *arm("skew · none", [0.7])]
+    arms = [
+        run
+        for who, how in (("iid", "none"), ("iid", "qsgd"), ("skew", "none"))
+        for run in arm(f"{who} · {how}", [0.7], overrides={"partitioner": who, "compression.uplink": how})
+    ]
     looks = arm_strokes(around(arms, [0.9], [0.5]))
     assert {name: looks[name] for name in ("iid · none", "iid · qsgd", "skew · none")} == strokes(
-        ["iid · none", "iid · qsgd", "skew · none"]
+        {run.arm: run.overrides for run in arms}
     )
     assert looks["centralised"] != looks["local"]
 
@@ -434,7 +441,7 @@ def test_a_legend_has_buttons_for_the_arms_of_its_own_charts_alone() -> None:
         else run
         for run in [*STUDY, *arm("gone", [0.5], status="FAILED")]
     ]
-    page = page_html(Report("s", results), {"On the way": b"png", "Score against bytes": b"png"})
+    page = page_html(Report("s", results), {"Learning curves": b"png", "Score against bytes": b"png"})
     legends = re.findall(r'<div class="legend">(.*?)</div>', page, flags=re.DOTALL)
     buttons = [re.findall(r'data-arm="([^"]+)"', legend) for legend in legends]
     assert buttons == [["a", "b", "centralised", "local"], ["a", "b"]]

@@ -420,9 +420,9 @@ def test_run_and_compare_from_the_shell(study, tmp_path):
     before, found, after = again.stdout.partition("small: mean")
     assert found + after == table
     assert "reading the runs of small from MLflow" in before
-    assert "Inconclusive against iid" in table
+    assert "Inconclusive against the baseline, iid" in table
     other = _shell(tmp_path / "var", "compare", "small", "--baseline", "dirichlet(alpha=0.1)")
-    assert "Inconclusive against dirichlet(alpha=0.1)" in other.stdout
+    assert "Inconclusive against the baseline, dirichlet(alpha=0.1)" in other.stdout
     for wrong, said in (
         ("--baseline=x", "'x' is not an arm"),
         ("--delta=0", "delta: input should be greater"),

@@ -176,8 +176,8 @@ def test_the_way_to_the_target_of_a_stop_rule_is_known_round_by_round() -> None:
     run_id = runs.open_run(study.runs()[0], "stopped", parent)
     with runs.closing(parent), runs.closing(run_id):
         log_history(run_id, [(at, {ACCURACY: at / 4, watched: at / 4}) for at in range(4)])
-    (row,) = compare_again(["stopped"]).found.costs.rows
-    assert row[1:4] == ["test_macro_f1 ≥ 0.5", "1 of 1", "2"]
+    (row,) = compare_again(["stopped"]).found.costs.text.rows
+    assert row[1:4] == ["test macro F1 ≥ 0.5", "1 of 1", "2"]
 
 
 def test_anchors_are_not_counted_among_the_arms_that_share_a_partition() -> None:

@@ -71,13 +71,13 @@ def test_a_hand_worked_case() -> None:
     (summary,) = compare([scored("iid", 0, 0.8), scored("iid", 1, 0.9)])
     assert summary.score.mean == pytest.approx(0.85)
     assert summary.score.sd == pytest.approx(0.1 / math.sqrt(2))
-    assert text_table([summary])[1][0][:2] == ["iid", "0.850 ± 0.071"]
+    assert text_table([summary]).rows[0][:2] == ["iid", "0.850 ± 0.071"]
 
 
 def test_one_seed_has_no_deviation() -> None:
     (summary,) = compare([scored("iid", 0, 0.9)])
     assert (summary.score.mean, summary.score.sd, summary.score.count) == (0.9, None, 1)
-    assert text_table([summary])[1][0][1] == "0.900"
+    assert text_table([summary]).rows[0][1] == "0.900"
 
 
 def test_failed_runs_are_counted_and_their_numbers_are_not_used() -> None:
@@ -90,8 +90,8 @@ def test_failed_runs_are_counted_and_their_numbers_are_not_used() -> None:
 def test_an_arm_without_a_finished_run_has_dashes_and_no_numbers() -> None:
     summaries = compare([scored("iid", 0, 0.9), scored("skewed", 0, 0.5, status="FAILED")])
     assert summaries[1].score.mean is None
-    header, rows = text_table(summaries)
-    by_column = dict(zip(header, rows[1], strict=True))
+    shown = text_table(summaries)
+    by_column = dict(zip(shown.columns, shown.rows[1], strict=True))
     assert by_column.pop("arm") == "skewed"
     assert (by_column.pop("runs"), by_column.pop("failed")) == ("1", "1")
     assert set(by_column.values()) == {"–"}
@@ -102,7 +102,7 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     (summary,) = compare([scored("iid", 0, 0.9), scored("iid", 1, math.nan)])
     assert summary.score.mean is not None
     assert math.isnan(summary.score.mean)
-    assert text_table([summary])[1][0][1] == "nan ± nan"
+    assert text_table([summary]).rows[0][1] == "nan ± nan"
 
 
 def test_arms_keep_the_order_in_which_they_come() -> None:
@@ -112,32 +112,33 @@ def test_arms_keep_the_order_in_which_they_come() -> None:
 
 def test_both_forms_of_the_table_have_the_same_rows_and_columns() -> None:
     summaries = compare([scored("a", 0, 0.9), scored("a", 1, 0.8), scored("b", 0, 0.7)])
-    columns, (header, rows) = table(summaries), text_table(summaries)
-    assert {len(cells) for cells in columns.values()} == {len(rows)} == {2}
-    assert list(dict.fromkeys(name.removesuffix(" mean").removesuffix(" sd") for name in columns)) == header
-    assert header == [
+    columns, shown = table(summaries), text_table(summaries)
+    assert {len(cells) for cells in columns.values()} == {len(shown.rows)} == {2}
+    names = list(dict.fromkeys(name.removesuffix(" mean").removesuffix(" sd") for name in columns))
+    assert names == ["arm", "test_accuracy", *shown.columns[2:-1], "train_loss"]
+    assert shown.columns == [
         "arm",
-        "test_accuracy",
+        "test accuracy",
         "uplink MB",
         "downlink MB",
         "rounds",
         "runs",
         "failed",
-        "train_loss",
+        "training loss",
     ]
-    assert text_table(summaries, full=False)[0] == header[:-1]
+    assert text_table(summaries, full=False).columns == shown.columns[:-1]
 
 
 def test_arms_with_different_main_metrics_have_a_column_each() -> None:
     summaries = compare([scored("digits", 0, 0.9), result("diabetes", 0, {R2: 0.4}, main_metric=R2)])
-    header, rows = text_table(summaries, full=False)
-    assert header[:3] == ["arm", "test_accuracy", "test_r2"]
-    assert [row[1:3] for row in rows] == [["0.900", "–"], ["–", "0.400"]]
+    shown = text_table(summaries, full=False)
+    assert shown.columns[:3] == ["arm", "test accuracy", "test R²"]
+    assert [row[1:3] for row in shown.rows] == [["0.900", "–"], ["–", "0.400"]]
 
 
 def test_an_empty_study_has_an_empty_table() -> None:
     assert compare([]) == []
-    assert text_table([])[1] == []
+    assert text_table([]).rows == []
     assert all(cells == [] for cells in table([]).values())
 
 
@@ -154,5 +155,5 @@ def test_an_empty_study_has_an_empty_table() -> None:
 )
 def test_amounts_show_three_digits_and_no_zero_deviation(uplinks: list[float], text: str) -> None:
     summaries = compare([scored("iid", seed, 0.9, uplink) for seed, uplink in enumerate(uplinks)])
-    header, rows = text_table(summaries)
-    assert rows[0][header.index("uplink MB")] == text
+    shown = text_table(summaries)
+    assert shown.rows[0][shown.columns.index("uplink MB")] == text

@@ -28,11 +28,14 @@ def run(
         sent = {UP: 8e6 * number / ratio, DOWN: 8e6 * number, RATIO: ratio}
         time = {SECONDS: 60.0 * number} if clocked else {}
         history.append((number, {**sent, **time, ACCURACY: 0.1 + 0.2 * number + 0.1 * seed}))
-    uplink = arm.split(" · ")[-1]
+    parts = arm.split(" · ")
+    uplink = parts[-1]
+    axes = ["partitioner", "compression.uplink"] if len(parts) == 2 else map(str, range(len(parts)))
     fields: dict[str, Any] = {
         "status": "FINISHED",
         "parameters": {"compression.uplink": uplink},
         "main_metric": ACCURACY,
+        "overrides": dict(zip(axes, parts, strict=True)),
     }
     return RunResult("s", arm, seed, **{**fields, "history": tuple(history), **changes})
 
@@ -98,7 +101,7 @@ def test_arms_of_two_axes_have_a_panel_for_each_value_of_the_one_that_is_not_com
 
 def test_it_does_not_matter_which_axis_comes_first():
     turned = [
-        run(f"{way} · {who}", ratio=ratio, parameters={"compression.uplink": way})
+        run(f"{way} · {who}", ratio=ratio, overrides={"compression.uplink": way, "partitioner": who})
         for way, ratio in (("none", 1), ("float16", 2))
         for who in ("iid", "skewed")
     ]
@@ -145,9 +148,9 @@ def test_a_legend_names_what_looks_the_same_in_all_facets_and_else_every_arm():
         Facet(title, [], {f"{title} · {way}": way for way in ("none", "qsgd(bits=4)")})
         for title in ("iid", "skewed")
     ]
-    looks = strokes(arms)
+    looks = strokes({arm: dict(enumerate(arm.split(" · "))) for arm in arms})
     named = keys(groups, looks)
     assert list(named) == ["none", "qsgd(bits=4)"]
     assert {look.colour for look in named.values()} == {GREY}  # the two facets have a colour each
-    mixed = dict(zip(arms, strokes(["a", "b", "c", "d"]).values(), strict=True))
+    mixed = dict(zip(arms, strokes({arm: {} for arm in "abcd"}).values(), strict=True))
     assert keys(groups, mixed) == mixed

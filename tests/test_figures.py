@@ -28,13 +28,24 @@ NINE = [
 ]
 
 
+def overrides(arms: list[str]) -> dict[str, dict[str, str]]:
+    """Arm -> one override for each part of its name."""
+    return {arm: {f"axis {at}": part for at, part in enumerate(arm.split(" · "))} for arm in arms}
+
+
 def run(arm: str = "iid", seed: int = 0, rounds: int = 4, mb: float = 1.0, **changes: Any) -> RunResult:
     """Accuracy 0.1 + 0.1 round + 0.01 seed at even rounds, training loss 1 / round, `mb` MB a round."""
     history: list[tuple[int, dict[str, float]]] = []
     for r in range(rounds + 1):
         history += [(r, {LOSS: 1 / r, UP: mb * r * 1e6})] if r else []
         history += [(r, {ACCURACY: 0.1 + 0.1 * r + 0.01 * seed})] if r % 2 == 0 else []
-    fields: dict[str, Any] = {"status": "FINISHED", "parameters": {}, "main_metric": ACCURACY}
+    of_arm = overrides([arm])[arm]
+    fields: dict[str, Any] = {
+        "status": "FINISHED",
+        "parameters": {},
+        "main_metric": ACCURACY,
+        "overrides": of_arm,
+    }
     return RunResult("s", arm, seed, **{**fields, "history": tuple(history), **changes})
 
 
@@ -259,13 +270,13 @@ def test_an_arm_looks_the_same_in_all_figures() -> None:
 
 @pytest.mark.parametrize("arms", [NINE, named(8), named(30), ["a · b", "c"], []])
 def test_no_two_arms_look_alike(arms: list[str]) -> None:
-    looks = strokes(arms)
+    looks = strokes(overrides(arms))
     assert list(looks) == arms
     assert len(set(looks.values())) == len(arms)
 
 
 def test_the_arms_of_two_axes_share_a_colour_along_one_and_a_line_along_the_other() -> None:
-    looks = strokes(NINE)
+    looks = strokes(overrides(NINE))
     assert [looks[arm].colour for arm in NINE[::3]] == list(OKABE_ITO[:3])
     assert len({looks[arm].colour for arm in NINE[:3]}) == 1
     assert len({looks[arm].line for arm in NINE[::3]}) == 1

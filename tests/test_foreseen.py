@@ -35,8 +35,8 @@ def run(arm: str, seed: int, seconds: float, **changes: Any) -> RunResult:
     return RunResult("s", arm, seed, "FINISHED", {}, history, "m", seconds=seconds, **changes)
 
 
-RUNS = "its runs, from the start of the first to the end of the last"
-AROUND = "before and after them: checks, probes, comparison, report"
+RUNS = "all runs, from the start of the first to the end of the last"
+AROUND = "before and after the runs: checks, probes, comparison, report"
 WHOLE = "wall time, from the command to the report"
 TOOK = Took(seconds=46.2, runs_seconds=44.0, memory_mb=990.0)
 
@@ -47,26 +47,26 @@ def of_all() -> list[RunResult]:
 
 def test_runs_are_held_against_runs_and_what_is_around_them_against_that() -> None:
     made = foreseen(forecast(), of_all(), TOOK)
-    assert made.rows[:3] == [
-        [RUNS, "40 s", "44 s", "1.10"],
-        [AROUND, "4 s", "2.2 s", "0.55"],
-        [WHOLE, "44 s (22 to 88 s)", "46 s", "1.05"],
+    assert made.table.rows[:3] == [
+        (RUNS, "40 s", "44 s", "1.10"),
+        (AROUND, "4 s", "2.2 s", "0.55"),
+        (WHOLE, "44 s (22 to 88 s)", "46 s", "1.05"),
     ]
-    assert [row[3] for row in made.rows[3:5]] == ["1.10", "1.10"]
-    assert ["a: time", "20 s", "22 s", "1.10"] in made.by_arm
-    assert "said in the terminal" not in made.note
+    assert [row[3] for row in made.table.rows[3:5]] == ["1.10", "1.10"]
+    assert ("a: time", "20 s", "22 s", "1.10") in made.by_arm
+    assert "see the terminal" not in made.table.note
 
 
 def test_a_page_that_is_being_written_does_not_hold_what_came_before_it_against_the_whole() -> None:
     made = foreseen(forecast(), of_all(), TOOK._replace(seconds=None))
-    assert [row[2:] for row in made.rows[:3]] == [["44 s", "1.10"], ["–", "–"], ["–", "–"]]
-    assert "its time is said in the terminal and by `compare`" in made.note
+    assert [row[2:] for row in made.table.rows[:3]] == [("44 s", "1.10"), ("–", "–"), ("–", "–")]
+    assert "see the terminal" in made.table.note
 
 
 def test_of_an_older_forecast_the_whole_is_compared() -> None:
     older = replace(forecast(), around_seconds=None)
-    assert foreseen(older, of_all(), TOOK).rows[0] == [WHOLE, "44 s (22 to 88 s)", "46 s", "1.05"]
-    assert foreseen(older, of_all(), TOOK).rows[1][0] == "peak memory, MB"
+    assert foreseen(older, of_all(), TOOK).table.rows[0] == (WHOLE, "44 s (22 to 88 s)", "46 s", "1.05")
+    assert foreseen(older, of_all(), TOOK).table.rows[1][0] == "peak memory, MB"
 
 
 def test_the_time_of_what_was_left_is_not_held_against_that_of_the_whole() -> None:
@@ -75,9 +75,9 @@ def test_the_time_of_what_was_left_is_not_held_against_that_of_the_whole() -> No
     results = [*(run("a", seed, 11.0) for seed in (0, 1)), *resumed]
     made = foreseen(forecast(), results, Took(27.0, 26.0, 990.0))
     went_on = " (2 of 4 runs went on from a checkpoint)"
-    assert made.rows[0] == [f"{RUNS}{went_on}", "40 s", "–", "–"]
-    assert made.rows[2] == [f"{WHOLE}{went_on}", "44 s (22 to 88 s)", "–", "–"]
-    assert ["a: time", "20 s", "22 s", "1.10"] in made.by_arm
-    assert ["b: time (2 of 2 runs went on from a checkpoint)", "20 s", "–", "–"] in made.by_arm
-    assert [row[3] for row in made.rows[3:5]] == ["1.10", "1.10"]
-    assert ["b: MB up", "2", "2.2", "1.10"] in made.by_arm
+    assert made.table.rows[0] == (f"{RUNS}{went_on}", "40 s", "–", "–")
+    assert made.table.rows[2] == (f"{WHOLE}{went_on}", "44 s (22 to 88 s)", "–", "–")
+    assert ("a: time", "20 s", "22 s", "1.10") in made.by_arm
+    assert ("b: time (2 of 2 runs went on from a checkpoint)", "20 s", "–", "–") in made.by_arm
+    assert [row[3] for row in made.table.rows[3:5]] == ["1.10", "1.10"]
+    assert ("b: MB up", "2.00", "2.20", "1.10") in made.by_arm

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from scipy import stats
 
 from federated.report import RunResult
-from federated.report.findings.phrases import looks_text, seeds_needed, verdict_text
 from federated.report.findings.verdicts import compare_paired
 from federated.report.statistics.paired import RATE
 from federated.report.statistics.two_arms import PairedScores, UnpairedScores, judged, more_seeds
+from federated.report.text.phrases import looks_text, seeds_needed, verdict_text
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
 
@@ -195,9 +195,9 @@ def test_a_plan_of_looks_is_checked_and_its_price_is_said() -> None:
     ]
     said = looks_text(compare_paired(results), Looks())
     # t of 9 degrees of freedom: 3.111 at 1.25 %, 2.262 at 5 %
-    assert "With 10 seeds a difference must be 1.4 times" in said.replace("with", "With")
+    assert "with 10 seeds a difference must be 1.4 times" in said
     assert "1.9 times the seeds" in said
-    assert "price" not in looks_text(compare_paired(results, looks=Looks((10,))), Looks((10,)))
+    assert "cost" not in looks_text(compare_paired(results, looks=Looks((10,))), Looks((10,)))
 
 
 @pytest.mark.parametrize(
@@ -206,17 +206,27 @@ def test_a_plan_of_looks_is_checked_and_its_price_is_said() -> None:
         (
             [0.05] * 6,
             (10,),
-            "inconclusive, 4 more seeds like these would decide; the same difference with every seed",
-            ", 4 more seeds would probably decide",
+            "inconclusive; 4 more seeds would probably decide; same difference with every seed",
+            "4 more seeds would probably decide.",
         ),
         (
             [0.05, 0.051, 0.052] * 4,
             (300,),
-            "inconclusive, the plan's next look is at 300 seeds",
-            ", the plan's next look is at 300 seeds",
+            "inconclusive; the next verdict is taken at 300 seeds",
+            "The next verdict is taken at 300 seeds.",
         ),
-        ([0.02, -0.01] * 5, (10,), "inconclusive, there is no further look", ", there is no further look"),
-        ([0.05, -0.049] * 5, (10, 12), "inconclusive, and so probably with 12 seeds", ""),
+        (
+            [0.02, -0.01] * 5,
+            (10,),
+            "inconclusive; comparison.looks plans no further verdict",
+            "comparison.looks plans no further verdict.",
+        ),
+        (
+            [0.05, -0.049] * 5,
+            (10, 12),
+            "inconclusive; probably still inconclusive with 12 seeds",
+            "Probably still inconclusive with 12 seeds.",
+        ),
     ],
 )
 def test_with_a_plan_of_ones_own_its_next_look_is_said(

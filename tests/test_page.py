@@ -97,8 +97,8 @@ def test_the_page_has_every_part() -> None:
 
 def test_what_it_took_to_reach_a_target_has_its_table_and_its_note():
     page = Page(html([run()], target=0.5))
-    assert ["iid", "test_accuracy ≥ 0.5", "1 of 1", "7", "–", "–"] in page.rows
-    assert "Target: stated." in page.text
+    assert ["iid", "test accuracy ≥ 0.5", "1 of 1", "7", "–", "–"] in page.rows
+    assert "Target: stated when the arms were compared." in page.text
 
 
 def test_settings_that_all_runs_share_are_listed_and_others_are_not() -> None:
@@ -143,7 +143,7 @@ def _without_scripts(source: str) -> str:
 
 
 def test_only_the_scripts_of_the_page_may_run_and_none_where_there_is_no_chart() -> None:
-    source = html([run()], {"On the way": b"png"})
+    source = html([run()], {"Learning curves": b"png"})
     scripts = re.findall(r"<script>(.*?)</script>", source, flags=re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     (policy,) = re.findall(r'content="(default-src.*?)"', source)
@@ -171,10 +171,10 @@ def test_charts_have_the_numbers_of_the_figures_and_colours_of_the_arms() -> Non
 
 
 def test_pictures_stand_in_their_sections_and_sections_without_one_are_left_out() -> None:
-    source = html([run()], {"Every run": b"\x89PNG late", "On the way": b"\x89PNG early"})
+    source = html([run()], {"Every run": b"\x89PNG late", "Learning curves": b"\x89PNG early"})
     images = [base64.b64decode(data) for data in re.findall(r"base64,([^\"]+)", source)]
     assert images == [b"\x89PNG early", b"\x89PNG late"]
-    assert source.index("<h2>On the way</h2>") < source.index("<h2>Every run</h2>")
+    assert source.index("<h2>Learning curves</h2>") < source.index("<h2>Every run</h2>")
     assert "Rate and distortion" not in source
 
 
@@ -254,11 +254,11 @@ def test_pictures_show_forty_arms_and_the_page_says_so() -> None:
     assert [pair.arm for pair in report.drawn_pairs] == [arm for arm in shown if arm != "arm 3"]
     assert report.looks["arm 0"] == NOT_DRAWN
     page = page_html(report, drawn(report))
-    assert "In pictures 40 of 60 arms are shown: the baseline, the front and the best." in page
+    assert "In the figures, 40 of 60 arms are shown: " in page
     assert page.count("<td>arm 0</td>") > 0
     few = Report("s", tuple(many_arms(40)))
     assert few.drawn is few
-    assert "In pictures" not in page_html(few, {})
+    assert "In the figures" not in page_html(few, {})
 
 
 def test_tables_of_the_page_have_a_thousand_rows_and_say_so() -> None:

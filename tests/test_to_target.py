@@ -6,8 +6,8 @@ import pytest
 
 from federated.metrics.durations import unit_of
 from federated.report import RunResult
-from federated.report.costs.to_target import target_note, target_table, target_text, to_target
-from federated.report.findings.arms import Spread
+from federated.report.costs.to_target import target_table, target_text, to_target
+from federated.report.text.numbers_as_text import Spread
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
@@ -38,11 +38,10 @@ def test_a_hand_worked_arm():
     assert row.uplink_mb.mean == 3
     assert row.downlink_mb.mean == 6
     assert row.seconds.mean == 30
-    assert row.target.origin == "stated"
-    assert target_text([row])[1] == [
-        ["a", "test_accuracy ≥ 0.8", "2 of 4", "3.0 ± 1.4", "3.00 ± 1.41", "6.00 ± 2.83", "30.0 ± 14.1"]
+    assert target_text([row]).rows == [
+        ["a", "test accuracy ≥ 0.8", "2 of 4", "3.0 ± 1.4", "3.00 ± 1.41", "6.00 ± 2.83", "30.0 ± 14.1"]
     ]
-    assert "2 runs did not get there and are in no mean." in target_note([row])
+    assert target_text([row]).note.endswith("2 runs did not reach it and are left out.")
 
 
 def test_without_a_stated_target_it_is_95_percent_of_the_best_arms_mean_final_value():
@@ -50,7 +49,6 @@ def test_without_a_stated_target_it_is_95_percent_of_the_best_arms_mean_final_va
     first, second = to_target(runs)
     assert first.target == second.target
     assert first.target.value == pytest.approx(0.95 * 0.8)
-    assert first.target.origin == "95% of the best rival's final 0.800"
     assert (first.reached, second.reached) == (1, 1)
 
 
@@ -72,16 +70,20 @@ def test_a_stop_rule_states_the_target_of_its_arm_and_what_is_asked_for_goes_bef
     stop = {"stop.metric": LOSS, "stop.target": "0.34"}
     runs = [run("a", 0, 0.1, 0.2, 0.3, parameters=stop), run("b", 0, 0.1, 0.2, 0.3)]
     own, default = to_target(runs)
-    assert (own.target.metric, own.target.value, own.target.origin) == (LOSS, 0.34, "stop.target")
+    assert (own.target.metric, own.target.value, own.target.origin) == (
+        LOSS,
+        0.34,
+        "the arm's own stop.target",
+    )
     assert own.rounds.mean == 3  # 1 / 3, a loss, which falls
-    assert target_text([own])[1][0][1] == "train_loss ≤ 0.34"
+    assert target_text([own]).rows[0][1] == "training loss ≤ 0.34"
     assert default.target.metric == ACCURACY
     assert {row.target.value for row in to_target(runs, 0.25)} == {0.25}
 
 
 def test_an_arm_that_never_gets_there_keeps_its_row():
     rows = to_target([run("a", 0, 0.1, 0.9), run("b", 0, 0.1, 0.2), run("b", 1, 0.1, 0.2)], 0.8)
-    assert target_text(rows)[1][1] == ["b", "test_accuracy ≥ 0.8", "0 of 2", "–", "–", "–", "–"]
+    assert target_text(rows).rows[1] == ["b", "test accuracy ≥ 0.8", "0 of 2", "–", "–", "–", "–"]
     assert target_table(rows)["rounds mean"] == [2, None]
     assert target_table(rows)["reached"] == [1, 0]
 
@@ -96,14 +98,15 @@ def test_there_is_no_default_where_no_share_of_the_best_makes_sense(final: float
     rows = to_target([run("a", 0, -1.0, final)])
     assert rows[0].target.value is None
     assert rows[0].reached == 0
-    assert target_text(rows)[1][0][1] == "–"
-    assert "none stated, and no arm ended above 0" in target_note(rows)
+    assert target_text(rows).rows[0][1] == "–"
+    assert target_text(rows).note.startswith("Target: none, ")
 
 
 def test_without_a_network_there_is_no_column_of_time():
     history = ((0, {ACCURACY: 0.1}), (1, {ACCURACY: 0.9, UP: 1e6, DOWN: 1e6}))
-    header, ((*_, last),) = target_text(to_target([run("a", 0, 0.1, history=history)]))
-    assert header[-1] == "downlink MB"
+    shown = target_text(to_target([run("a", 0, 0.1, history=history)]))
+    ((*_, last),) = shown.rows
+    assert shown.columns[-1] == "downlink MB"
     assert last == "1.00"
 
 
@@ -118,9 +121,9 @@ def test_times_of_all_arms_are_in_the_unit_that_suits_the_longest():
     def lasting(arm: str, seconds: float) -> RunResult:
         return run(arm, 0, 0.1, history=((1, {ACCURACY: 0.9, SECONDS: seconds}),))
 
-    header, lines = target_text(to_target([lasting("a", 30), lasting("b", 600)], 0.8))
-    assert header[-1] == "simulated min"
-    assert [line[-1] for line in lines] == ["0.500", "10.0"]
+    shown = target_text(to_target([lasting("a", 30), lasting("b", 600)], 0.8))
+    assert shown.columns[-1] == "simulated min"
+    assert [line[-1] for line in shown.rows] == ["0.500", "10.0"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ import pytest
 from scipy import stats
 
 from federated.report import RunResult
-from federated.report.findings.phrases import verdict_text
-from federated.report.findings.sentences import sentences
 from federated.report.findings.verdicts import compare_paired
 from federated.report.statistics.two_arms import UnpairedScores, more_seeds
 from federated.report.statistics.unpaired import (
@@ -18,6 +16,8 @@ from federated.report.statistics.unpaired import (
     welch_interval,
     welch_p,
 )
+from federated.report.text.phrases import verdict_text
+from federated.report.text.sentences import sentences
 from federated.study.looks import Looks
 
 SIMULATIONS = 500
@@ -100,13 +100,13 @@ def test_arms_without_spread_need_few_more_seeds_and_then_have_a_verdict() -> No
         assert pair.unpaired
         return verdict_text(pair)
 
-    same, other = "equal scores with every seed", "the same difference with every seed"
-    assert verdict(0.9, 3) == f"inconclusive, 1 more seed like these would decide; {other} (not paired)"
-    assert verdict(0.8, 3) == f"inconclusive, 1 more seed like these would decide; {same} (not paired)"
-    assert verdict(0.9, 4) == f"better; {other} (not paired)"
-    assert verdict(0.7, 4) == f"worse; {other} (not paired)"
-    assert verdict(0.8, 4) == f"no difference larger than 0.01; {same} (not paired)"
-    assert verdict(0.805, 4) == f"no difference larger than 0.01; {other} (not paired)"
+    same, other = "same score with every seed", "same difference with every seed"
+    assert verdict(0.9, 3) == f"inconclusive; 1 more seed would probably decide; {other}; not paired"
+    assert verdict(0.8, 3) == f"inconclusive; 1 more seed would probably decide; {same}; not paired"
+    assert verdict(0.9, 4) == f"better; {other}; not paired"
+    assert verdict(0.7, 4) == f"worse; {other}; not paired"
+    assert verdict(0.8, 4) == f"no difference larger than 0.01; {same}; not paired"
+    assert verdict(0.805, 4) == f"no difference larger than 0.01; {other}; not paired"
     unlike = UnpairedScores(np.full(3, 0.9), np.full(3, 0.8))
     # ten comparisons: 2 / C(2n, n) < 0.005 from six seeds (2 / 924; with five 2 / 252)
     assert more_seeds(unlike, 0.01, 10, Looks()) == 3
@@ -152,5 +152,5 @@ def test_identical_scores_on_other_partitions_are_no_proof_of_no_effect() -> Non
 def test_it_is_said_where_nothing_was_paired() -> None:
     results = [*runs("a", "a: x", BASE), *runs("b", "b: y", BASE - 0.1, partition="others")]
     pairs = compare_paired(results)
-    assert verdict_text(pairs[0]) == "worse (not paired)"
-    assert "without pairing their seeds (Welch)" in sentences(results, pairs)[-1]
+    assert verdict_text(pairs[0]) == "worse; not paired"
+    assert "not paired (Welch test)" in sentences(results, pairs)[-1]

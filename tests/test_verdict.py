@@ -11,14 +11,15 @@ from federated.report import Report, RunResult, drawn, page_html
 from federated.report.figures.arms.charts import charts
 from federated.report.figures.arms.front import pareto_picture
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
-from federated.report.findings.by_seed import interval_over_seeds
-from federated.report.findings.phrases import difference_text, signed, verdict_text
+from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.ranking import ranked
 from federated.report.findings.rerun import arm_commands
-from federated.report.findings.sentences import best_arm, sentences
 from federated.report.findings.verdicts import compare_paired, paired_table
 from federated.report.statistics.paired import at_once, t_interval
 from federated.report.statistics.two_arms import PairedScores
+from federated.report.text.numbers_as_text import number
+from federated.report.text.phrases import difference_text, verdict_text
+from federated.report.text.sentences import sentences
 
 ACCURACY = "generalisation/test_accuracy"
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
@@ -57,14 +58,17 @@ def test_every_arm_is_in_the_words_with_its_verdict_and_its_interval() -> None:
     # t of 4 degrees of freedom at 1 - 0.05/12: 4.851; deviation of the scores / sqrt(5): 0.00822 = 0.0184 / 2.236
     scores = np.array(BASE) + 0.03 + NOISE
     half = 4.8510 * scores.std(ddof=1) / 5**0.5
-    ends = f"[{scores.mean() - half:.3f}, {scores.mean() + half:.3f}]"
-    assert said[0] == f"Best mean test accuracy: good, 0.952 {ends}, which allows for the choice among 6."
-    assert said[1] == "Better than plain: good (+0.030 [+0.029, +0.031])."
-    assert said[2] == "Worse than plain: bad (−0.050 [−0.051, −0.049])."
-    assert said[3].startswith("No difference larger than 0.01 from plain: close (0.000 [")
-    assert said[4] == "`plain` and `copy` gave identical results, and no setting differs between them."
-    assert re.match(r"Inconclusive against plain, \d+ more seeds would probably decide: noisy \(", said[5])
-    assert said[6] == "With 5 seeds an arm, only large and steady differences can be told from chance."
+    ends = f"{scores.mean() - half:.3f} to {scores.mean() + half:.3f}"
+    assert said[0].startswith(f"Best mean test accuracy: good, 0.952 (95 % interval {ends}, ")
+    assert "best of 6 arms" in said[0]
+    assert said[1] == "Better than the baseline, plain: good (+0.030 [+0.029, +0.031])."
+    assert said[2] == "Worse than the baseline, plain: bad (−0.050 [−0.051, −0.049])."
+    assert said[3].startswith("No difference larger than 0.01 from the baseline, plain: close (0.000 [")
+    assert said[4].startswith("`plain` and `copy` have identical results")
+    assert re.match(
+        r"Inconclusive against the baseline, plain: noisy \(.*\)\. \d+ more seeds would probably ", said[5]
+    )
+    assert said[6].startswith("With 5 seeds for each arm")
     assert len(said) == 7
 
 
@@ -76,9 +80,7 @@ def test_the_interval_of_the_best_of_nine_equal_arms_holds_its_mean(seeds: int) 
         scores = 0.8 + 0.005 * numbers.standard_normal(seeds) + 0.01 * numbers.standard_normal((9, seeds))
         results = [run for at, row in enumerate(scores) for run in arm(f"arm {at}", row)]
         best = scores[scores.mean(axis=1).argmax()]
-        ends = re.search(
-            r"\[([\d.]+), ([\d.]+)\], which allows for the choice among 9", sentences(results, [])[0]
-        )
+        ends = re.search(r"([\d.]+) to ([\d.]+), .* best of 9 arms", sentences(results, [])[0])
         assert ends is not None
         held += float(ends[1]) - 0.0005 <= 0.8 <= float(ends[2]) + 0.0005
         mine = t_interval(best)
@@ -103,32 +105,32 @@ def test_differences_from_a_baseline_that_was_picked_hold_for_all_pairs_at_once(
     named = compare_paired(results, f"arm {best}")
     assert [pair.interval for pair in picked] == [pair.interval(at_once(10)) for pair in behind]
     assert [pair.interval for pair in named] == [pair.interval(0.95) for pair in behind]
-    assert sentences(results, picked)[1].startswith(f"arm {best} was picked as baseline for its score")
+    assert sentences(results, picked)[1].startswith(f"The baseline, arm {best}, was picked")
     assert not any("was picked" in each for each in sentences(results, named))
 
 
 def test_few_seeds_are_said() -> None:
     results = [*arm("plain", [0.9]), *arm("good", [0.99])]
-    assert sentences(results, compare_paired(results)) == [
-        "Best mean test accuracy: good, 0.990; not shown to be better than plain.",
-        "Inconclusive against plain, at least 4 more seeds needed: good (+0.090).",
-        "With 1 seed an arm, only large and steady differences can be told from chance.",
-    ]
-    assert verdict_text(compare_paired(results)[0]) == "inconclusive, at least 4 more seeds needed"
+    best, inconclusive, few = sentences(results, compare_paired(results))
+    assert best == "Best mean test accuracy: good, 0.990; not shown to be better than the baseline, plain."
+    assert (
+        inconclusive
+        == "Inconclusive against the baseline, plain: good (+0.090). At least 4 more seeds are needed."
+    )
+    assert few.startswith("With 1 seed for each arm")
+    assert verdict_text(compare_paired(results)[0]) == "inconclusive; at least 4 more seeds are needed"
 
 
 def test_a_study_without_a_comparison_says_so_or_nothing() -> None:
-    assert sentences(arm("plain", BASE), []) == [
-        "plain ends at test accuracy 0.922; there is no other arm to compare it with."
-    ]
+    (alone,) = sentences(arm("plain", BASE), [])
+    assert alone.startswith("plain reaches a test accuracy of 0.922;")
     assert sentences(arm("plain", BASE, status="FAILED"), []) == []
     results = [*arm("failed", BASE, status="FAILED"), *arm("plain", BASE)]
-    assert sentences(results, compare_paired(results))[1:] == [
-        "Not compared, for want of runs that finished with both: failed."
-    ]
-    assert sentences(results, compare_paired(results, "failed"))[1:] == [
-        "Nothing is compared: the baseline has no finished run, or another main metric."
-    ]
+    (missing,) = sentences(results, compare_paired(results))[1:]
+    assert missing.startswith("Not compared")
+    assert missing.endswith(": failed.")
+    (nothing,) = sentences(results, compare_paired(results, "failed"))[1:]
+    assert nothing.startswith("No arm is compared with the baseline")
     assert best_arm([]) is None
 
 
@@ -142,7 +144,7 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
     assert plain["test accuracy"] == f"0.922 [{interval.low:.3f}, {interval.high:.3f}]"
     assert plain["verdict"] == "baseline"
     assert plain["participation gap"] == "0.020"  # without spread no interval
-    assert (plain["MB up"], plain["seconds"], plain["seeds"]) == ("1", "8", "5")
+    assert (plain["MB up"], plain["seconds"], plain["seeds"]) == ("1.00", "8.00", "5")
     assert (rows[-1].place, rows[-1].cells["seeds"]) == (None, "0 of 5")
     assert "out-of-sample gap" not in plain  # nobody measured it
     assert {row.arm: row.place for row in rows[:-1]} == {
@@ -157,9 +159,9 @@ def test_the_ranking_is_by_mean_with_t_intervals_and_ends_with_what_failed() -> 
 
 def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
     source = page_html(Report("s", STUDY, stated_commands={"s": "python -m flows run s.yaml"}), {})
-    assert "Better than plain: good (+0.030 [+0.029, +0.031])." in source
+    assert "Better than the baseline, plain: good (+0.030 [+0.029, +0.031])." in source
     assert source.count('<tr class="dominated">') == 1
-    assert source.count("<td>dominated in the mean</td>") == 3
+    assert source.count(">behind, within noise</td>") == 3
     for name in ("plain", "good", "bad"):
         assert f"python -m flows run s.yaml --arm {name}</code>" in source
     assert arm_commands(STUDY[:1] + arm("a · b(c=1)", BASE), {})["a · b(c=1)"] == (
@@ -202,7 +204,7 @@ def _legend(figure: Any) -> list[tuple[Any, Any]]:
 
 
 def test_numbers_in_words() -> None:
-    assert [signed(value) for value in (0.0123, -0.0123, 0.0004, -0.0004)] == [
+    assert [number(value, 3, signed=True) for value in (0.0123, -0.0123, 0.0004, -0.0004)] == [
         "+0.012",
         "−0.012",
         "0.000",
@@ -242,23 +244,24 @@ def test_a_score_that_is_no_number_makes_no_arm_the_best() -> None:
 def test_the_verdict_says_of_which_arms_runs_were_lost() -> None:
     results = [*arm("plain", BASE), *arm("shaky", [0.99, 0.98, 0.99]), *arm("gone", [0.9], status="FAILED")]
     results += [RunResult("s", "shaky", seed, "FAILED", {}, (), ACCURACY) for seed in (3, 4)]
-    said = "Runs that failed are in no number here, and may be the worse ones: shaky (2 of 5)."
-    assert said in sentences(results, compare_paired(results))
-    assert said in sentences([run for run in results if run.arm == "shaky"], [])  # alone
-    assert not any("that failed" in sentence for sentence in sentences(STUDY, PAIRS))
+    shaky = [run for run in results if run.arm == "shaky"]
+    for said in (sentences(results, compare_paired(results)), sentences(shaky, [])):
+        (failed,) = [sentence for sentence in said if sentence.startswith("Failed runs")]
+        assert failed.endswith(": shaky (2 of 5).")
+    assert not any("ailed" in sentence for sentence in sentences(STUDY, PAIRS))
 
 
 def test_the_page_says_which_tests_judged() -> None:
     alone = page_html(Report("s", STUDY), {})
-    assert "over all arms" in alone
+    assert "correction for all arms" in alone
     assert "Welch" not in alone
-    assert "over all pairs of arms" in page_html(Report("s", STUDY, baseline="best"), {})
+    assert "correction for all pairs of arms" in page_html(Report("s", STUDY, baseline="best"), {})
     two = [
         RunResult(study, study, seed, "FINISHED", {}, ((1, {ACCURACY: score + seed / 100}),), ACCURACY, partition=study)
         for study, score in (("a", 0.8), ("b", 0.9))
         for seed in range(3)
     ]  # fmt: skip
-    assert "difference and tests are Welch" in page_html(Report("a and b", two), {})
+    assert "are compared by Welch" in page_html(Report("a and b", two), {})
 
 
 @pytest.mark.parametrize(("worst", "cut"), [(-40.0, True), (-0.5, False)])
@@ -278,11 +281,11 @@ def test_where_not_all_arms_are_named_those_that_differ_most_are() -> None:
         results += arm(f"{shift:+}", np.array(BASE) + shift + 30 * NOISE)
     (said,) = [each for each in sentences(results, compare_paired(results)) if each.startswith("Inconcl")]
     assert re.findall(r"([+-]0\.0\d+) \(", said) == ["+0.045", "-0.04", "-0.03"]
-    assert said.endswith("; and 2 more.")
+    assert "; and 2 more. " in said
     pairs = compare_paired(results)
     needed = [pair.more_seeds for pair in pairs if pair.more_seeds is not None]
     assert len(needed) == 5
-    assert f", {min(needed)} to {max(needed)} more seeds would probably decide: " in said
+    assert said.endswith(f" {min(needed)} to {max(needed)} more seeds would probably decide.")
 
 
 @pytest.mark.parametrize("program", ["python -m flows", "./fedstudy"])
@@ -301,7 +304,7 @@ def test_no_interval_that_is_shown_leaves_the_range_of_its_metric() -> None:
         1.0,
     )  # accuracies differ by 1 at most
     assert sentences(results, pairs)[0].startswith(
-        "Best mean test accuracy: good, 0.800 [0.000, 1.000], which"
+        "Best mean test accuracy: good, 0.800 (95 % interval 0.000 to 1.000, "
     )
     row = next(row for row in ranked(results, pairs) if row.arm == "good")
     assert row.cells["test accuracy"] == "0.800 [0.000, 1.000]"
@@ -322,13 +325,11 @@ def test_where_clients_have_models_of_their_own_it_is_said_on_what_they_are_scor
         return arm(name, [test] * 3, history=history)
 
     study = [*scored("shared", 0.6, 0.5, alone=False), *scored("heads", 0.2, 0.8, alone=True)]
-    (said,) = [line for line in sentences(study, compare_paired(study)) if "model of its own" in line]
-    assert said.startswith(
-        "heads: every client is scored with a model of its own, and test accuracy is on a part of"
-    )
-    assert said.endswith("On clients' own held-out examples (client accuracy): heads 0.800; shared 0.500.")
-    (alone,) = [line for line in sentences(study[3:], []) if "model of its own" in line]
+    (said,) = [line for line in sentences(study, compare_paired(study)) if "its own model" in line]
+    assert said.startswith("Every client has its own model in heads. Test accuracy is ")
+    assert said.endswith("(client accuracy): heads 0.800; shared 0.500.")
+    (alone,) = [line for line in sentences(study[3:], []) if "its own model" in line]
     assert alone.endswith("heads 0.800.")
     blind = [*scored("shared", 0.6, None, alone=False), *scored("heads", 0.2, None, alone=True)]
-    assert any("state holdout.client" in line for line in sentences(blind, compare_paired(blind)))
+    assert any("set holdout.client" in line for line in sentences(blind, compare_paired(blind)))
     assert not any("model of its own" in line for line in sentences(study[:3], []))

@@ -12,11 +12,12 @@ from federated.report.figures.clients.fingerprint_table import fingerprint_table
 from federated.report.figures.clients.learning_curves import learning_curves
 from federated.report.figures.clients.partition_picture import partition_picture
 from federated.report.figures.style import png
-from federated.report.findings.arms import ArmSummary, Spread, compare, table, text_table
+from federated.report.findings.arms import ArmSummary, compare, table, text_table
 from federated.report.findings.findings import Report
 from federated.report.findings.results import RunResult, same_partition
 from federated.report.page.page import page_html, write_page
 from federated.report.page.preview_page import PreviewedPartition, preview_html
+from federated.report.text.numbers_as_text import Spread
 
 __all__ = [
     "ArmSummary",

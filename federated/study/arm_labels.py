@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from federated.choices.choice import Choice
 from federated.choices.label import with_tails
@@ -12,11 +12,14 @@ from federated.config.dotted_paths import paths_at, value_at
 from federated.config.run import Compression, RunConfig
 from federated.study.heterogeneity_axis import AXIS, aimed_label
 
+AXIS_SEPARATOR = " · "
+"""Between the axes in an arm's name."""
+
 Overrides = dict[str, Any]
 """Dotted path of a field -> value."""
 
 Arm = tuple[Overrides, RunConfig]
-"""What an arm changes in the base, and its config with the lowest seed."""
+"""The overrides of the base in an arm, and its config with the lowest seed."""
 
 Tails = Mapping[str, Mapping[str, str]]
 """Dotted path of a field -> path of a file in it -> what of that is shown."""
@@ -31,6 +34,21 @@ def tails_of(arms: Sequence[Arm]) -> Tails:
         for path in overrides.keys() - {"name", AXIS}:
             found.setdefault(path, []).extend(paths_at(config, path))
     return {path: tails(every) for path, every in found.items()}
+
+
+class LabelledArm(NamedTuple):
+    """An arm with the label of each override, see `labels_of`."""
+
+    overrides: Overrides
+    config: RunConfig
+    labels: Mapping[str, str]
+
+
+def labels_of(config: RunConfig, overrides: Overrides, shown: Tails) -> dict[str, str]:
+    """Path -> label of each override of an arm; `name` first, where the arm states a name of its own."""
+    labels = {path: axis_label(config, path, overrides, shown) for path in overrides if path != "name"}
+    name = overrides.get("name")
+    return labels if not name or name == AXIS_SEPARATOR.join(labels.values()) else {"name": name, **labels}
 
 
 def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) -> str:

@@ -58,10 +58,10 @@ class Looks:
         return max(self.after(count), key=self.share, default=None)
 
     def said(self) -> str:
-        """`3, 5, 10, 20, 30, 50, 100 and each doubling of it`."""
+        """`3, 5, 10, 20, 30, 50, 100, 200, 400, ...`."""
         if self.stated:
             return " and ".join(filter(None, [", ".join(map(str, self.stated[:-1])), str(self.stated[-1])]))
-        return f"{', '.join(map(str, _SHARES))}, {_DOUBLED} and each doubling of it"
+        return f"{', '.join(map(str, itertools.islice(self._counts(), len(_SHARES) + 3)))}, ..."
 
     def _counts(self) -> Iterator[int]:
         if self.stated:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,16 @@ from federated.foundation.errors import BadInput, readable
 from federated.foundation.limits import LONGEST_ARM
 from federated.foundation.texts import listed, quoted, shortened
 from federated.study.absolute_paths import Place, anchored
-from federated.study.arm_labels import Arm, Overrides, Tails, axis_label, tails_of
+from federated.study.arm_labels import (
+    AXIS_SEPARATOR,
+    Arm,
+    LabelledArm,
+    Overrides,
+    Tails,
+    axis_label,
+    labels_of,
+    tails_of,
+)
 from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
 from federated.study.heterogeneity_axis import spelled_out
@@ -38,20 +47,19 @@ from federated.study.seeds import Seeds
 from federated.study.study_file import apply_setting, content_of
 from federated.user_code.source import Roots, roots_of
 
-AXIS_SEPARATOR = " · "
-"""Between the axes in an arm's name."""
-
 
 @dataclass(frozen=True)
 class Run:
     """One run of a study.
 
-    arm: the readable name of what is compared, without the seed. order: its place in the study.
+    arm: the readable name of what is compared, without the seed. order: its place in the study. overrides: what the
+    arm changes in the base run, dotted path -> label, and `name` where the arm states its own.
     """
 
     arm: str
     config: RunConfig
     order: int = 0
+    overrides: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -141,7 +149,7 @@ class StudyConfig(Frozen):
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
-        by_name = {name: overrides for name, (overrides, _) in self._named().items()}
+        by_name = {name: arm.overrides for name, arm in self._named().items()}
         arms = [arm_name(arm) for arm in arms]
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
@@ -157,8 +165,8 @@ class StudyConfig(Frozen):
     def runs(self) -> list[Run]:
         """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
         made = [
-            Run(arm, config.model_copy(update={"seed": seed}))
-            for arm, (_, config) in self._named().items()
+            Run(name, arm.config.model_copy(update={"seed": seed}), overrides=arm.labels)
+            for name, arm in self._named().items()
             for seed in self.seeds
         ]
         return [replace(run, order=at) for at, run in enumerate(made)]
@@ -171,22 +179,23 @@ class StudyConfig(Frozen):
             dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
         ]
 
-    def _named(self) -> dict[str, Arm]:
+    def _named(self) -> dict[str, LabelledArm]:
         """Every arm by its name, anchors last. Raises ValueError where one is not valid or two are the same."""
         arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
         tails = tails_of(arms)
         arms += self._anchors(arms, tails)
-        named: dict[str, Arm] = {}
+        named: dict[str, LabelledArm] = {}
         by_key: dict[str, str] = {}
         for overrides, config in arms:
             name, key = self._name_of(overrides, config, tails), config.arm_key()
+            labels = labels_of(config, overrides, tails)
             if key in by_key:
                 raise ValueError(f"duplicate arms: {by_key[key]!r} and {name!r} are the same run")
             if name in named:
                 raise ValueError(
                     f"two different arms are called {name!r}; state arms, each with a name of its own"
                 )
-            by_key[key], named[name] = name, (overrides, config)
+            by_key[key], named[name] = name, LabelledArm(overrides, config, labels)
         return named
 
     def _anchors(self, arms: Sequence[Arm], tails: Tails) -> list[Arm]:
@@ -209,8 +218,8 @@ class StudyConfig(Frozen):
         return list(made.values())
 
     def _name_of(self, overrides: Overrides, config: RunConfig, tails: Tails) -> str:
-        parts = [axis_label(config, path, overrides, tails) for path in overrides if path != "name"]
-        return arm_name(overrides.get("name") or AXIS_SEPARATOR.join(parts) or self.name)
+        labels = labels_of(config, overrides, tails)
+        return arm_name(labels.get("name") or AXIS_SEPARATOR.join(labels.values()) or self.name)
 
     def _config_of(self, overrides: Overrides) -> RunConfig:
         """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""

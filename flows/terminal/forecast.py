@@ -4,7 +4,7 @@ from rich.table import Table
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import between, duration
-from federated.report.costs.forecast_against_fact import amount_text
+from federated.report.costs.forecast_against_fact import megabytes_text
 from federated.run.checks import cannot_run, check_runs
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
@@ -42,7 +42,7 @@ def _in_a_line(forecast: Forecast) -> str:
     return (
         f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}{within}, "
         f"{forecast.memory_mb:,.0f} MB of memory, "
-        f"{amount_text(forecast.uplink)} MB up, {amount_text(forecast.downlink)} MB down"
+        f"{megabytes_text(forecast.uplink)} MB up, {megabytes_text(forecast.downlink)} MB down"
     )
 
 
@@ -65,5 +65,5 @@ def _arms(forecast: Forecast) -> Table:
     for arm in arms:
         rounds = f"{'at most ' if arm.stops else ''}{arm.rounds}"
         cells = (arm.arm, str(arm.runs), rounds, duration(arm.seconds))
-        table.add_row(*cells, amount_text(arm.uplink), amount_text(arm.downlink))
+        table.add_row(*cells, megabytes_text(arm.uplink), megabytes_text(arm.downlink))
     return table

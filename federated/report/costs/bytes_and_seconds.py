@@ -1,34 +1,30 @@
-"""The communication cost of a study's arms: a table, its note, and the data for figures."""
+"""The communication cost of a study's arms until a target, as text and as plain numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from federated.report.costs.to_target import target_note, target_table, target_text, to_target
+from federated.report.costs.to_target import target_table, target_text, to_target
 from federated.report.findings.results import SIMULATED_SECONDS, RunResult
-
-if TYPE_CHECKING:
-    pass
+from federated.report.text.table import Table
 
 
 @dataclass(frozen=True)
 class Costs:
-    """header, rows: the way to the target as text. note: what it says of target and network. table: plain numbers."""
+    """text: the cost until the target, with a note on target and network. numbers: the same as columns."""
 
-    header: list[str]
-    rows: list[list[str]]
-    note: str
-    table: dict[str, list[Any]]
+    text: Table
+    numbers: dict[str, list[Any]]
 
 
 def costs(results: Sequence[RunResult], target: float | None = None) -> Costs:
     """The cost of each arm until the target; `target` replaces the study's own and is one of the main metric."""
     rows = to_target(results, target)
-    header, text = target_text(rows)
-    note = " ".join(part for part in (target_note(rows) if rows else "", _networks(results)) if part)
-    return Costs(header, text, note, target_table(rows))
+    text = target_text(rows)
+    note = " ".join(part for part in (text.note, _networks(results)) if part)
+    return Costs(replace(text, note=note), target_table(rows))
 
 
 def clocked(results: Sequence[RunResult]) -> bool:
@@ -37,9 +33,9 @@ def clocked(results: Sequence[RunResult]) -> bool:
 
 
 def _networks(results: Sequence[RunResult]) -> str:
-    """`Simulated on: 4g (uplink_mbps 13.6, ...).`"""
+    """`Simulated network: 4g (uplink_mbps 13.6, ...).`"""
     stated = dict.fromkeys(_network(run) for run in results if run.parameters.get("network"))
-    return f"Simulated time on {'; '.join(stated)}." if stated and clocked(results) else ""
+    return f"Simulated network: {'; '.join(stated)}." if stated and clocked(results) else ""
 
 
 def _network(run: RunResult) -> str:

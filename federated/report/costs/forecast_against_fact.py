@@ -1,4 +1,4 @@
-"""The forecast of a study against what it then took."""
+"""The forecast of a study beside its actual cost."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from federated.federation.data_table import DataRead
 from federated.metrics.durations import between, duration
-from federated.report.findings.arms import NOTHING
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
+from federated.report.text.numbers_as_text import NOTHING, number
+from federated.report.text.phrases import capitalised, counted
+from federated.report.text.table import Row, Table
 
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
 
-_RUNS = "its runs, from the start of the first to the end of the last"
-_AROUND = "before and after them: checks, probes, comparison, report"
+_COLUMNS = ("", "forecast", "actual", "actual / forecast")
+_RUNS = "all runs, from the start of the first to the end of the last"
+_AROUND = "before and after the runs: checks, probes, comparison, report"
 _WALL_TIME = "wall time, from the command to the report"
-
-HEADER = ("", "forecast", "fact", "fact / forecast")
 
 
 class Took(NamedTuple):
@@ -34,7 +35,7 @@ class Took(NamedTuple):
 
     @property
     def around_seconds(self) -> float | None:
-        """Of the wall time, what is not of the runs."""
+        """The part of the wall time before the first run and after the last."""
         if self.seconds is None or self.runs_seconds is None:
             return None
         return self.seconds - self.runs_seconds
@@ -42,13 +43,11 @@ class Took(NamedTuple):
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A table of texts: rows of the study, then by_arm; a note below it, what was said against the study before it ran,
-    and how its data were read."""
+    """table: the study as a whole, with a note. by_arm: further rows, two an arm. cautions: the warnings before the
+    study ran. data: how its data were read."""
 
-    header: list[str]
-    rows: list[list[str]]
-    by_arm: list[list[str]]
-    note: str
+    table: Table
+    by_arm: Sequence[Row]
     cautions: tuple[str, ...]
     data: tuple[DataRead, ...] = ()
 
@@ -56,21 +55,15 @@ class Foreseen:
 def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Foreseen:
     """The study as a whole, then each arm.
 
-    Only what is whole is compared, with a forecast of the same: an arm with a run that failed has no fact, and then the
-    study has none of its bytes. Nor has a study of which some arms could not be foreseen. A report cannot say how long
-    it took to write it: that time, and so that of the whole, are known later.
-    Where a run went on from a checkpoint, what it took is the time of what was left, so its arm and the study have no
-    time; bytes and memory are of whole runs all the same.
+    Only complete amounts are compared with a forecast of the same: an arm with a failed run has no actual cost, and
+    then the study has no actual bytes. Nor has a study of which some arms could not be forecast. A report cannot say
+    how long it took to write, so that time and the total are known later. Where a run went on from a checkpoint, its
+    time is that of the remaining rounds, so its arm and the study have no time; bytes and memory are of whole runs.
     """
+    memory = [None if value is None else f"{value:,.0f}" for value in (forecast.memory_mb, took.memory_mb)]
     rows = [
         *_time_rows(forecast, results, took if not forecast.unforeseen else Took()),
-        _row(
-            "peak memory, MB",
-            _mb(forecast.memory_mb),
-            _mb(took.memory_mb),
-            forecast.memory_mb,
-            took.memory_mb,
-        ),
+        _row("peak memory, MB", memory[0], memory[1], forecast.memory_mb, took.memory_mb),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
     ]
@@ -79,11 +72,11 @@ def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Fo
         for arm in (forecast.arms if len(forecast.arms) > 1 else ())
         for row in _rows_of(arm, [result for result in results if result.arm == arm.arm])
     ]
-    return Foreseen(list(HEADER), rows, by_arm, _note(forecast, took), forecast.cautions, forecast.data)
+    return Foreseen(Table(_COLUMNS, rows, _note(forecast, took)), by_arm, forecast.cautions, forecast.data)
 
 
-def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[list[str]]:
-    """Of the runs, of what is around them, and of the whole; of older forecasts only the whole is known."""
+def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[Row]:
+    """The time of the runs, of what is around them, and the total; of older forecasts only the total is known."""
     within = between(forecast.low_seconds, forecast.high_seconds)
     whole = _time_row(_WALL_TIME, forecast.seconds, took.seconds, results, within)
     if (around := forecast.around_seconds) is None:
@@ -96,23 +89,24 @@ def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> 
 
 
 def _note(forecast: Forecast, took: Took) -> str:
-    at_a_time = f"{forecast.workers} run{'s' if forecast.workers > 1 else ''} at a time"
-    at_most = (
-        "; rounds were foreseen as if no stop rule fired" if any(arm.stops for arm in forecast.arms) else ""
-    )
-    later = (
-        " What is after the runs ends with this page, so its time is said in the terminal and by `compare`."
-        if took.seconds is None
-        else ""
-    )
-    return (
-        f"From {forecast.probe_seconds:.1f} s of probes, {at_a_time}. A range of MB where payloads depend on what is "
-        f"sent{at_most}. The range of time is that of earlier studies on this machine, half to twice before there are "
-        f"three. Time of an arm is that of its runs one after another.{later} {forecast.privacy.capitalize()}."
-    )
+    said = [
+        f"The forecast is based on {forecast.probe_seconds:.1f} s of probes and assumes "
+        f"{counted(forecast.workers, 'run')} at a time.",
+        "MB have a range where the size of payloads depends on their content.",
+        "The range of the wall time comes from earlier studies on this machine; with fewer than three of them it is "
+        "half to twice the forecast.",
+        "The time of an arm is the sum over its runs.",
+    ]
+    if any(arm.stops for arm in forecast.arms):
+        said.append("The number of rounds assumes that no stop rule ends a run early.")
+    if took.seconds is None:
+        said.append(
+            "The total time is known only after this page is written: see the terminal, or `fedstudy compare`."
+        )
+    return " ".join([*said, f"{capitalised(forecast.privacy)}."])
 
 
-def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:
+def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[Row]:
     times = [result.seconds for result in results if result.finished and result.seconds is not None]
     seconds = sum(times) if len(times) == arm.runs else None
     return [
@@ -123,13 +117,13 @@ def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[list[str]]:
 
 def _time_row(
     what: str, expected: float, found: float | None, results: Sequence[RunResult], within: str = ""
-) -> list[str]:
-    """The time of these runs; of some that went on from a checkpoint none, and that it is so. within: its range."""
+) -> Row:
+    """The time of these runs; none where some went on from a checkpoint, which is said. within: its range."""
     resumed = sum(result.resumed_from > 0 for result in results)
     if resumed:
         what, found = f"{what} ({resumed} of {len(results)} runs went on from a checkpoint)", None
-    foretold = f"{duration(expected)} ({within})" if within else duration(expected)
-    return _row(what, foretold, duration(found), expected, found)
+    forecast = f"{duration(expected)} ({within})" if within else duration(expected)
+    return _row(what, forecast, duration(found), expected, found)
 
 
 def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None:
@@ -138,28 +132,24 @@ def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None
     return sum(result.final(metric) or 0.0 for result in finished) if len(finished) == runs else None
 
 
-def _bytes_row(what: str, amount: Amount, fact: float | None) -> list[str]:
+def _bytes_row(what: str, amount: Amount, fact: float | None) -> Row:
     return _row(
-        what, amount_text(amount), NOTHING if fact is None else megabytes(fact), amount.expected, fact
+        what, megabytes_text(amount), None if fact is None else _megabytes(fact), amount.expected, fact
     )
 
 
-def _row(what: str, forecast: str, fact: str, expected: float, found: float | None) -> list[str]:
-    ratio = f"{found / expected:.2f}" if found is not None and expected > 0 else NOTHING
-    return [what, forecast, fact, ratio]
+def _row(
+    what: str, forecast: str | None, fact: str | None, expected: float | None, found: float | None
+) -> Row:
+    ratio = f"{found / expected:.2f}" if found is not None and expected else NOTHING
+    return (what, forecast or NOTHING, fact or NOTHING, ratio)
 
 
-def amount_text(amount: Amount) -> str:
+def megabytes_text(amount: Amount) -> str:
     """`17.3`, or `0.99 to 1.09` where it is not exact, in MB."""
-    ends = [megabytes(amount.low), megabytes(amount.high)]
+    ends = [_megabytes(amount.low), _megabytes(amount.high)]
     return ends[0] if amount.exact or ends[0] == ends[1] else " to ".join(ends)
 
 
-def megabytes(count: float) -> str:
-    """Three digits that mean something."""
-    value = count / BYTES_PER_MB
-    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"
-
-
-def _mb(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
+def _megabytes(count: float) -> str:
+    return number(count / BYTES_PER_MB)

@@ -8,14 +8,22 @@ from typing import Literal
 import numpy as np
 
 from federated.metrics.names import higher_is_better
-from federated.report.findings.arms import ArmSummary, Spread
+from federated.report.findings.arms import ArmSummary
 from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.statistics.paired import half_width
+from federated.report.text.numbers_as_text import Spread
 
 Problem = tuple[tuple[str, str], ...]
 Place = Literal["front", "knee", "dominated", "dominated in the mean"]
 BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
 """Not on the front."""
+PLACE_TEXTS: Mapping[Place, str] = {
+    "front": "on the front",
+    "knee": "on the front, at its knee",
+    "dominated": "behind",
+    "dominated in the mean": "behind, within noise",
+}
+"""The places in words, for tables."""
 
 
 def pareto(

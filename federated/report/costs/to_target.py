@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from federated.metrics.durations import unit_of
-from federated.metrics.names import higher_is_better
-from federated.report.findings.arms import Spread, amount_text, rounds_text, short_name, spread
+from federated.metrics.names import higher_is_better, metric_label
+from federated.report.findings.arms import spread
 from federated.report.findings.results import (
     BYTES_PER_MB,
     DOWNLINK,
@@ -21,13 +21,16 @@ from federated.report.findings.results import (
     arms_of,
     candidates,
 )
+from federated.report.text.numbers_as_text import NOTHING, Spread, amount_text, rounds_text
+from federated.report.text.phrases import counted
+from federated.report.text.table import Table
 
 DEFAULT_SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Target:
-    """A value of a metric that is good enough. origin: who says so, in words; value: None where nobody can."""
+    """A value of a metric that is good enough; None where there is none. origin: where it comes from, in words."""
 
     metric: str
     value: float | None
@@ -72,10 +75,11 @@ def to_target(results: Sequence[RunResult], stated: float | None = None) -> list
 
 def _defaults(results: Sequence[RunResult]) -> dict[str, Target]:
     """The target of each arm that states none."""
-    groups = _grouped(results, _setting)
+    groups, among = _grouped(results, _setting), "the arms that differ only in compression or network"
     if all(len(arms_of(runs)) == 1 for runs in groups):
         groups = _grouped(results, lambda run: run.main_metric)
-    targets = [(_default(runs), arms_of(runs)) for runs in groups]
+        among = "all arms"
+    targets = [(_default(runs, among), arms_of(runs)) for runs in groups]
     return {arm: target for target, arms in targets for arm in arms}
 
 
@@ -97,20 +101,23 @@ def _setting(run: RunResult) -> tuple[tuple[str, str], ...]:
 
 def _target(run: RunResult, stated: float | None, default: Target) -> Target:
     if stated is not None:
-        return Target(run.main_metric, stated, "stated")
+        return Target(run.main_metric, stated, "stated when the arms were compared")
     own = run.parameters.get("stop.target")
-    return default if own is None else Target(run.parameters["stop.metric"], float(own), "stop.target")
+    return (
+        default
+        if own is None
+        else Target(run.parameters["stop.metric"], float(own), "the arm's own stop.target")
+    )
 
 
-def _default(rivals: Sequence[RunResult]) -> Target:
+def _default(rivals: Sequence[RunResult], among: str) -> Target:
     metric, runs = rivals[0].main_metric, [run for run in rivals if run.finished]
     means = [spread(run.final(metric) for run in runs if run.arm == arm).mean for arm in arms_of(runs)]
     known = [mean for mean in means if mean is not None and math.isfinite(mean)]
     if not known or max(known) <= 0:
-        return Target(metric, None, "none stated, and no arm ended above 0")
-    return Target(
-        metric, DEFAULT_SHARE * max(known), f"{DEFAULT_SHARE:.0%} of the best rival's final {max(known):.3f}"
-    )
+        return Target(metric, None, "none, as none is stated and no arm ends above 0")
+    share = f"{100 * DEFAULT_SHARE:.0f} %"
+    return Target(metric, DEFAULT_SHARE * max(known), f"{share} of the best final score among {among}")
 
 
 def _row(runs: Sequence[RunResult], target: Target) -> ToTarget:
@@ -158,9 +165,9 @@ def target_table(rows: Sequence[ToTarget]) -> dict[str, list[Any]]:
     return columns
 
 
-def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of text; simulated time, in one unit for all arms, only where some run has it."""
-    header = ["arm", "target", "reached", "rounds", "uplink MB", "downlink MB"]
+def target_text(rows: Sequence[ToTarget]) -> Table:
+    """The rows as text; simulated time, in one unit for all arms, only where some run has it."""
+    columns = ["arm", "target", "reached", "rounds", "uplink MB", "downlink MB"]
     lines = [
         [
             row.arm,
@@ -173,11 +180,13 @@ def target_text(rows: Sequence[ToTarget]) -> tuple[list[str], list[list[str]]]:
         for row in rows
     ]
     times = [row.seconds.mean for row in rows if row.seconds.mean is not None]
-    if not times:
-        return header, lines
-    unit, name = unit_of(max(times))
-    cells = [amount_text(_in_unit(row.seconds, unit)) for row in rows]
-    return [*header, f"simulated {name}"], [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
+    if times:
+        unit, name = unit_of(max(times))
+        columns.append(f"simulated {name}")
+        lines = [
+            [*line, amount_text(_in_unit(row.seconds, unit))] for line, row in zip(lines, rows, strict=True)
+        ]
+    return Table(columns, lines, _note(rows) if rows else "")
 
 
 def _in_unit(seconds: Spread, unit: float) -> Spread:
@@ -187,19 +196,27 @@ def _in_unit(seconds: Spread, unit: float) -> Spread:
 
 def _target_cell(target: Target) -> str:
     if target.value is None:
-        return "–"
+        return NOTHING
     sign = "≥" if higher_is_better(target.metric) else "≤"
-    return f"{short_name(target.metric)} {sign} {target.value:.4g}"
+    return f"{metric_label(target.metric)} {sign} {target.value:.4g}"
 
 
-def target_note(rows: Sequence[ToTarget]) -> str:
-    """A note on the origin of the targets and on how to read the table."""
+def _note(rows: Sequence[ToTarget]) -> str:
+    """The origin of the targets, and how to read the table."""
     origins = "; ".join(dict.fromkeys(row.target.origin for row in rows))
     running = sum(row.running for row in rows)
     missed = sum(row.runs - row.reached for row in rows) - running
-    left_out = f" {missed} runs did not get there and are in no mean." if missed else ""
-    left_out += f" {running} still running are in none either." if running else ""
-    return (
-        f"Target: {origins}. Mean ± sample standard deviation over the runs that reached it, up to the first "
-        f"evaluation that did.{left_out}"
-    )
+    said = [
+        f"Target: {origins}.",
+        "Costs are mean ± sample standard deviation over the runs that reached the target, up to the first evaluation "
+        "that did.",
+    ]
+    if missed:
+        said.append(f"{counted(missed, 'run')} did not reach it and {_left_out(missed)}.")
+    if running:
+        said.append(f"{counted(running, 'run')} still running {_left_out(running)}.")
+    return " ".join(said)
+
+
+def _left_out(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} left out"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from federated.report.figures.style import plain
 from federated.report.findings.results import RunResult, arms_of
-from federated.report.findings.strokes import AXIS_SEPARATOR, GREY, Stroke
+from federated.report.findings.strokes import GREY, Stroke, two_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ class Facet(NamedTuple):
 def facets(results: Sequence[RunResult]) -> list[Facet]:
     """A facet for each main metric, and within it, where arms are of two axes, for each value of one of them.
 
-    Of two axes, the one that says how updates are compressed stays within the panels: that is what they compare.
+    An axis of compression stays within the panels, as compressors are what they compare.
     """
     groups = []
     for metric in dict.fromkeys(run.main_metric for run in results):
@@ -39,35 +39,18 @@ def facets(results: Sequence[RunResult]) -> list[Facet]:
 
 
 def _split(runs: list[RunResult]) -> list[Facet]:
-    arms = arms_of(runs)
-    whole = [Facet("", runs, {arm: arm for arm in arms})]
-    if any(len(arm.split(AXIS_SEPARATOR)) != 2 for arm in arms):
+    whole = [Facet("", runs, {arm: arm for arm in arms_of(runs)})]
+    axes = two_axes(run.overrides for run in runs)
+    if axes is None:
         return whole
-    across = 1 if _is_compression(runs, 0) else 0
-    titles = list(dict.fromkeys(arm.split(AXIS_SEPARATOR)[across] for arm in arms))
+    across, inside = reversed(axes) if axes[0].startswith("compression") else axes
+    titles = list(dict.fromkeys(run.overrides[across] for run in runs))
     if not 1 < len(titles) <= _MOST_FACETS:
         return whole
-    return [_facet(title, across, runs) for title in titles]
-
-
-def _facet(title: str, across: int, runs: Sequence[RunResult]) -> Facet:
-    inside = [run for run in runs if run.arm.split(AXIS_SEPARATOR)[across] == title]
-    return Facet(title, inside, {arm: arm.split(AXIS_SEPARATOR)[1 - across] for arm in arms_of(inside)})
-
-
-def _is_compression(runs: Sequence[RunResult], part: int) -> bool:
-    """Whether this part of the arms' names decides how they compress, and there is more than one way."""
-    ways: dict[str, set[tuple[tuple[str, str], ...]]] = {}
-    for run in runs:
-        way = tuple(
-            sorted(
-                (name, str(value))
-                for name, value in run.parameters.items()
-                if name.startswith("compression.")
-            )
-        )
-        ways.setdefault(run.arm.split(AXIS_SEPARATOR)[part], set()).add(way)
-    return all(len(way) == 1 for way in ways.values()) and len(set.union(*ways.values())) > 1
+    by_title = {title: [run for run in runs if run.overrides[across] == title] for title in titles}
+    return [
+        Facet(title, own, {run.arm: run.overrides[inside] for run in own}) for title, own in by_title.items()
+    ]
 
 
 def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stroke]:
@@ -82,8 +65,7 @@ def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stro
             by_label.setdefault(label, []).append(looks[arm])
     lines = {label: line_of(drawn) for label, drawn in by_label.items()}
     named = {label: look for label, look in lines.items() if look is not None}
-    told = {(str(look.line), look.marker) for look in named.values()}
-    if len(told) == len(by_label):
+    if len({(str(look.line), look.marker) for look in named.values()}) == len(by_label):
         return named
     return {arm: looks[arm] for group in groups for arm in group.labels}
 

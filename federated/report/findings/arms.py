@@ -1,14 +1,14 @@
-"""The arms side by side: mean and standard deviation over seeds of what their finished runs ended with."""
+"""The arms side by side: mean and standard deviation over seeds of the final values of their finished runs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from federated.metrics.names import metric_label
 from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.results import (
     BYTES_PER_MB,
@@ -19,21 +19,15 @@ from federated.report.findings.results import (
     RunResult,
     arms_of,
 )
-
-NOTHING = "–"
-"""What stands where there is no number."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A quantity over the finished seeds of an arm that have it.
-
-    mean: None without a seed. sd: sample standard deviation (divisor count - 1), None below two seeds.
-    """
-
-    mean: float | None
-    sd: float | None
-    count: int
+from federated.report.text.numbers_as_text import (
+    NONE,
+    Spread,
+    amount_text,
+    decimals_of,
+    rounds_text,
+    spread_text,
+)
+from federated.report.text.table import Table
 
 
 @dataclass(frozen=True)
@@ -54,13 +48,13 @@ class ArmSummary:
     downlink_mb: Spread
     rounds: Spread
     secondary: dict[str, Spread]
-    uplink_ratio: Spread = Spread(None, None, 0)
+    uplink_ratio: Spread = NONE
     anchor: str = ""
-    gap_closed: Spread = Spread(None, None, 0)
+    gap_closed: Spread = NONE
     running: int = 0
 
 
-_NONE, _ENDS = Spread(None, None, 0), {"centralised": 1.0, "local": 0.0}
+_ENDS = {"centralised": 1.0, "local": 0.0}
 
 
 def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
@@ -73,7 +67,7 @@ def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
     }
     shares |= {run.arm: Spread(_ENDS[run.anchor], None, 1) for run in runs if run.anchor} if shares else {}
     return [
-        replace(_summary([run for run in runs if run.arm == arm]), gap_closed=shares.get(arm, _NONE))
+        replace(_summary([run for run in runs if run.arm == arm]), gap_closed=shares.get(arm, NONE))
         for arm in arms_of(runs)
     ]
 
@@ -82,7 +76,7 @@ def spread(values: Iterable[float | None]) -> Spread:
     """Mean and sample standard deviation of the values that exist; a NaN among them is not hidden."""
     known = np.array([value for value in values if value is not None], np.float64)
     if not len(known):
-        return Spread(None, None, 0)
+        return NONE
     with np.errstate(invalid="ignore"):
         sd = float(known.std(ddof=1)) if len(known) > 1 else None
         return Spread(float(known.mean()), sd, len(known))
@@ -92,8 +86,8 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
     finished = [run for run in runs if run.finished]
     main = (finished or runs)[0].main_metric
     names = dict.fromkeys(name for run in finished for name in run.metric_names)
-    told = ("generalisation/", TRAINING_LOSS, EPSILON)
-    secondary = [n for n in names if n != main and n.startswith(told)]
+    shown = ("generalisation/", TRAINING_LOSS, EPSILON)
+    secondary = [n for n in names if n != main and n.startswith(shown)]
     return ArmSummary(
         arm=runs[0].arm,
         runs=len(runs),
@@ -117,10 +111,10 @@ def _megabytes(run: RunResult, metric: str) -> float | None:
 
 @dataclass(frozen=True)
 class _Column:
-    """One quantity of the comparison: the single place from which both forms of the table come.
+    """One quantity of the comparison, the source of both forms of the table.
 
-    text: how a cell is written. plain: whether a cell is one value and not a Spread. secondary: whether the
-    short table leaves it out.
+    name: in the table of numbers. text: a cell as text. plain: whether a cell is one value and not a Spread. secondary:
+    whether the short table leaves it out. title: in the table of text, where that differs from the name.
     """
 
     name: str
@@ -128,18 +122,19 @@ class _Column:
     text: Callable[[Any], str]
     plain: bool = False
     secondary: bool = False
+    title: str = ""
 
 
 def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     """Arms of one study may have different main metrics; each then has its column, empty for the others."""
-    mains = dict.fromkeys(summary.main_metric for summary in summaries)
+    mains = list(dict.fromkeys(summary.main_metric for summary in summaries))
     others = dict.fromkeys(name for summary in summaries for name in summary.secondary if name not in mains)
-    closed = _Column("gap closed", lambda summary: summary.gap_closed, _share_text)
+    closed = _Column("gap closed", lambda summary: summary.gap_closed, lambda cell: spread_text(cell, 2))
     running = _Column("running", lambda summary: summary.running, str, plain=True)
     ratio = _Column("uplink ratio", lambda summary: summary.uplink_ratio, amount_text, secondary=True)
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
-        *(_metric_column(name, secondary=False) for name in mains),
+        *(_metric_column(name) for name in mains),
         *([closed] if any(summary.gap_closed.count for summary in summaries) else []),
         _Column("uplink MB", lambda summary: summary.uplink_mb, amount_text),
         _Column("downlink MB", lambda summary: summary.downlink_mb, amount_text),
@@ -148,22 +143,20 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
         _Column("failed", lambda summary: summary.failed, str, plain=True),
         *([running] if any(summary.running for summary in summaries) else []),
         *([ratio] if any(summary.uplink_ratio.count for summary in summaries) else []),
-        *(_metric_column(name, secondary=True) for name in others),
+        *(_metric_column(name, mains[0], secondary=True) for name in others),
     ]
 
 
-def _metric_column(name: str, *, secondary: bool) -> _Column:
+def _metric_column(metric: str, main: str = "", *, secondary: bool = False) -> _Column:
     def cell(summary: ArmSummary) -> Spread:
         known = {**summary.secondary, summary.main_metric: summary.score}
-        return known.get(name, Spread(None, None, 0))
+        return known.get(metric, NONE)
 
-    bounded = name.endswith(("accuracy", "f1", "r2"))
-    return _Column(short_name(name), cell, _score_text if bounded else _error_text, secondary=secondary)
+    def text(cell: Spread) -> str:
+        return spread_text(cell, decimals_of(metric, cell.mean, main))
 
-
-def short_name(metric: str) -> str:
-    """`generalisation/test_accuracy` -> `test_accuracy`; `train/loss` -> `train_loss`."""
-    return metric.removeprefix("generalisation/").replace("/", "_")
+    short = metric.removeprefix("generalisation/").replace("/", "_")
+    return _Column(short, cell, text, secondary=secondary, title=metric_label(metric))
 
 
 def table(summaries: Sequence[ArmSummary]) -> dict[str, list[Any]]:
@@ -182,57 +175,8 @@ def table(summaries: Sequence[ArmSummary]) -> dict[str, list[Any]]:
     return columns
 
 
-def text_table(summaries: Sequence[ArmSummary], *, full: bool = True) -> tuple[list[str], list[list[str]]]:
-    """(header, rows) of text such as `0.912 ± 0.008`; without `full`, no secondary metrics."""
+def text_table(summaries: Sequence[ArmSummary], *, full: bool = True) -> Table:
+    """The comparison as text such as `0.912 ± 0.008`; without `full`, no secondary metrics."""
     columns = [column for column in _columns(summaries) if full or not column.secondary]
     rows = [[column.text(column.cell(summary)) for column in columns] for summary in summaries]
-    return [column.name for column in columns], rows
-
-
-def _score_text(cell: Spread) -> str:
-    return _spread_text(cell, decimals=3)
-
-
-def _share_text(cell: Spread) -> str:
-    return _spread_text(cell, decimals=2)
-
-
-def _error_text(cell: Spread) -> str:
-    return _spread_text(cell, _decimals(cell.mean))
-
-
-def amount_text(cell: Spread) -> str:
-    """`2.00 ± 1.41`: three digits that mean something, and no deviation of zero."""
-    return _spread_text(cell, _decimals(cell.mean), hide_zero=True)
-
-
-def rounds_text(cell: Spread) -> str:
-    """`12`, or `12.3 ± 1.5` where seeds differ."""
-    return _spread_text(cell, decimals=0 if not cell.sd else 1, hide_zero=True)
-
-
-def _decimals(mean: float | None) -> int:
-    """As many as show three digits that mean something."""
-    if mean is None or mean == 0 or not math.isfinite(mean):
-        return 0
-    return min(max(2 - math.floor(math.log10(abs(mean))), 0), 9)
-
-
-def _spread_text(cell: Spread, decimals: int, *, hide_zero: bool = False) -> str:
-    """`mean ± sd`; hide_zero: for what is the same with every seed by its nature, a zero says nothing."""
-    if cell.mean is None:
-        return NOTHING
-    mean = number_text(cell.mean, decimals)
-    if cell.sd is None or (hide_zero and round(cell.sd, decimals) == 0):
-        return mean
-    return f"{mean} ± {number_text(cell.sd, decimals)}"
-
-
-def number_text(value: float, decimals: int) -> str:
-    """With thousands separated, and in powers of ten where that would not fit a column."""
-    return f"{value:.2e}" if math.isfinite(value) and abs(value) >= 1e7 else f"{value:,.{decimals}f}"
-
-
-def final_text(run: RunResult) -> str:
-    """The final main metric of one run, written as in the table."""
-    return _metric_column(run.main_metric, secondary=False).text(spread([run.final(run.main_metric)]))
+    return Table([column.title or column.name for column in columns], rows)

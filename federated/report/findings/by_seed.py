@@ -9,12 +9,11 @@ import numpy as np
 
 from federated.metrics import Metrics
 from federated.metrics.dictionary import METRICS
-from federated.metrics.names import metric_label, range_of, range_of_differences
-from federated.report.findings.results import RunResult, arms_of
+from federated.metrics.names import higher_is_better, range_of, range_of_differences
+from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.statistics.by_ranks import centre, rank_interval
 from federated.report.statistics.paired import LEVEL, Interval, t_interval, within
 
-_MOST_NAMED = 3
 _OF_THE_MODEL = ("generalisation/", "train/loss")
 
 
@@ -74,16 +73,29 @@ def curves_by_seed(results: Sequence[RunResult], arm: str) -> dict[int, list[tup
     }
 
 
-def below_the_mean(results: Sequence[RunResult], metric: str) -> list[str]:
-    """One sentence on the arms and anchors whose R² is below 0 in the mean over seeds; none where `metric` is no R²."""
-    if not metric.endswith("_r2"):
-        return []
-    runs = [run for run in results if run.main_metric == metric]
-    scores = {arm: list(outcomes_of(runs, arm).scores.values()) for arm in arms_of(runs)}
-    below = [arm for arm, found in scores.items() if found and sum(found) < 0]
-    if not below:
-        return []
-    more = f"; and {len(below) - _MOST_NAMED} more" if len(below) > _MOST_NAMED else ""
-    named = "; ".join(below[:_MOST_NAMED]) + more
-    constant = f"the mean of the held-out targets for every example ({metric_label(metric)} below 0)"
-    return [f"Worse than predicting {constant}: {named}."]
+def best_arm(results: Sequence[RunResult], *, robust: bool = False) -> tuple[str, float, str] | None:
+    """(arm, its score, main metric) of the best among arms with the study's first main metric; no anchor.
+
+    By means, or robust: by the estimates of Hodges and Lehmann, as differences are then. A value that is not finite is
+    no score.
+    """
+    rivals = candidates(results)
+    scores = {arm: list(outcomes_of(rivals, arm).scores.values()) for arm in arms_of(rivals)}
+    metrics = {run.arm: run.main_metric for run in rivals if scores[run.arm]}
+    if not metrics:
+        return None
+    metric = next(iter(metrics.values()))
+    means = {
+        arm: centre(np.array(scores[arm]), robust=robust)
+        for arm, measured in metrics.items()
+        if measured == metric
+    }
+    choose = max if higher_is_better(metric) else min
+    arm = choose(means, key=lambda name: means[name])
+    return arm, means[arm], metric
+
+
+def num_rivals(results: Sequence[RunResult], metric: str) -> int:
+    """Arms with a score in this main metric, among which the best was picked."""
+    scored = [run for run in candidates(results) if run.main_metric == metric and run.finished]
+    return sum(bool(outcomes_of(scored, arm).scores) for arm in arms_of(scored))

@@ -14,9 +14,10 @@ from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.ranking import Ranked, ranked
 from federated.report.findings.rerun import study_command
 from federated.report.findings.results import RunResult, arms_of
-from federated.report.findings.sentences import sentences
 from federated.report.findings.strokes import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
+from federated.report.text.scored_on import scored_on
+from federated.report.text.sentences import sentences
 from federated.study.looks import Looks
 
 MOST_ARMS_DRAWN = 40
@@ -75,6 +76,11 @@ class Report:
         """The answer in words, the most important sentence first."""
         return sentences(self.results, self.pairs, robust=self.robust)
 
+    @property
+    def scored_on(self) -> str:
+        """The held-out examples behind the scores, in words; empty where that is not known."""
+        return scored_on(self.results)
+
     @cached_property
     def places(self) -> dict[str, Place]:
         """Arm -> its place on or behind the Pareto front."""
@@ -121,5 +127,5 @@ class Report:
         return (
             ""
             if shown == every
-            else f"{shown} of {every:,} arms are shown: the baseline, the front and the best"
+            else f"{shown} of {every:,} arms are shown: the baseline, the Pareto front and the best"
         )

@@ -23,16 +23,18 @@ class Identical:
     settings: dict[str, tuple[str, ...]]
 
     def sentence(self) -> str:
-        """`a` and `b` gave identical results: the option that differs, X (1; 2), had no effect."""
+        """`a` and `b` have identical results, so the setting in which they differ had no effect: X (1; 2)."""
         shown = [f"`{arm}`" for arm in self.arms[:_MOST_NAMED]]
         if len(self.arms) > _MOST_NAMED:
             shown.append(f"{len(self.arms) - _MOST_NAMED} more")
-        said = f"{', '.join(shown[:-1])} and {shown[-1]} gave identical results"
+        said = f"{', '.join(shown[:-1])} and {shown[-1]} have identical results"
         named = [f"{path} ({'; '.join(dict.fromkeys(values))})" for path, values in self.settings.items()]
         if not named:
-            return f"{said}, and no setting differs between them."
-        options = "options that differ" if len(named) > 1 else "option that differs"
-        return f"{said}: the {options}, {', '.join(named[:_MOST_NAMED])}, had no effect."
+            return f"{said} and the same settings."
+        settings = "settings" if len(named) > 1 else "setting"
+        return (
+            f"{said}, so the {settings} in which they differ had no effect: {', '.join(named[:_MOST_NAMED])}."
+        )
 
 
 def identical_arms(results: Sequence[RunResult]) -> list[Identical]:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federated.metrics.names import higher_is_better, metric_label
-from federated.report.costs.front import Place, pareto, problems_of
-from federated.report.findings.arms import NOTHING, ArmSummary, Spread, compare, number_text, spread
+from federated.report.costs.front import PLACE_TEXTS, Place, pareto, problems_of
+from federated.report.findings.arms import ArmSummary, compare, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
-from federated.report.findings.phrases import difference_text, share_text, verdict_text
 from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.findings.verdicts import Paired
+from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
+from federated.report.text.phrases import difference_text, share_text, verdict_text
+from federated.report.text.table import Table
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
@@ -40,6 +42,17 @@ class Ranked:
     arm: str
     cells: dict[str, str]
     place: Place | None
+
+    @property
+    def front(self) -> str:
+        """Its place in words."""
+        return PLACE_TEXTS[self.place] if self.place else NOTHING
+
+
+def ranking_table(rows: Sequence[Ranked]) -> Table:
+    """The rows as a table. rows: at least one."""
+    columns = ["arm", *rows[0].cells, "Pareto front"]
+    return Table(columns, [[row.arm, *row.cells.values(), row.front] for row in rows])
 
 
 def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked]:
@@ -94,9 +107,9 @@ def _cells(
         "verdict": verdict_text(pair) if pair else role,
         "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
         **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
-        "MB up": _amount(summary.uplink_mb),
-        "MB down": _amount(summary.downlink_mb),
-        "seconds": _amount(seconds),
+        "MB up": _mean(summary.uplink_mb),
+        "MB down": _mean(summary.downlink_mb),
+        "seconds": _mean(seconds),
         "seeds": f"{seeds} ({running} still running)" if running else seeds,
     }
 
@@ -110,14 +123,8 @@ def _with_interval(runs: Sequence[RunResult], metric: str) -> str:
     mean, interval = interval_over_seeds(runs, metric)
     if mean is None:
         return NOTHING
-    decimals = 3 if abs(mean) < 100 else 0
-    mean_text, *ends = (number_text(value, decimals).replace("-", "−") for value in (mean, *(interval or ())))
-    return f"{mean_text} [{', '.join(ends)}]" if ends else mean_text
+    return with_interval(mean, interval, decimals_of(metric, mean, runs[0].main_metric))
 
 
-def _amount(amount: Spread) -> str:
-    """Three digits that mean something."""
-    if amount.mean is None:
-        return NOTHING
-    whole = amount.mean == 0 or abs(amount.mean) >= 100
-    return f"{amount.mean:,.0f}" if whole else f"{amount.mean:.3g}"
+def _mean(of: Spread) -> str:
+    return number(of.mean)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -33,6 +33,9 @@ class RunResult:
     partition: the content address of the data and of who holds what; empty where it is not known.
     data_digest: the content address of the data set.
     resumed_from: the round of the checkpoint that it went on from, 0 where it began at the beginning.
+    overrides: what the arm changes in the base run, dotted path of an axis -> label of its value, in the order of the
+    axes, with `name` for an arm that states its own; empty where it is not known.
+    data: numbers of examples and clients by name, see `data_profile`; empty where they are not known.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -51,6 +54,8 @@ class RunResult:
     anchor: str = ""
     anchor_key: str = ""
     resumed_from: int = 0
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -130,7 +135,7 @@ def same_partition(*results: RunResult) -> bool:
 
 
 def shared_partitions(results: Sequence[RunResult]) -> str:
-    """In words, whether runs that share a seed share a partition, so that their difference is not the partition's."""
+    """Whether arms with the same seed share a partition, in a sentence; empty where that is not known."""
     by_seed: dict[int, list[RunResult]] = {}
     for result in results:
         if result.partition:
@@ -138,9 +143,9 @@ def shared_partitions(results: Sequence[RunResult]) -> str:
     if not by_seed or len(arms_of(results)) < 2:
         return ""
     if all(same_partition(*runs) for runs in by_seed.values()):
-        return "Arms with the same seed have the same partition."
+        return "Arms with the same seed have the same partition of the data among the clients."
     most = max(len({run.partition for run in runs}) for runs in by_seed.values())
-    return f"Arms with the same seed have up to {most} different partitions, by their digests."
+    return f"Arms with the same seed have up to {most} different partitions of the data among the clients."
 
 
 def candidates(results: Sequence[RunResult]) -> list[RunResult]:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from federated.report.findings.findings import Report
+from federated.report.findings.ranking import ranking_table
 from federated.report.findings.rerun import arm_commands
-
-Row = Sequence[str]
+from federated.report.text.phrases import counted
+from federated.report.text.table import Table
 
 _SIGNS = "\\`*_|>#[]~"
-"""With brackets among them: neither a link nor a picture from elsewhere."""
+"""Brackets are among them, so that no text becomes a link or a picture from elsewhere."""
 
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 """A backslash before these stays visible in MLflow's UI, and a tag a tag."""
@@ -22,24 +23,22 @@ def study_note(report: Report, longest: int) -> str:
 
     Arms that do not fit are left out, worst first, and counted.
     """
-    rows = [[row.arm, *row.cells.values(), row.place or "–"] for row in report.ranking]
-    header = ["arm", *report.ranking[0].cells, "front"] if rows else []
-    for kept in range(len(rows), -1, -1):
-        note = _study_note(report, header, rows, kept)
+    for kept in range(len(report.ranking), -1, -1):
+        note = _study_note(report, kept)
         if len(note) <= longest:
             return note
     return note[:longest]
 
 
 def run_notes(report: Report) -> dict[str, str]:
-    """Run id -> its arm and seed, what tells its arm from the others, and the command that runs it again."""
+    """Run id -> its arm and seed, the settings that differ between arms, and the command that runs it again."""
     commands = arm_commands(report.results, report.stated_commands)
-    told_by = _varied([run.parameters for run in report.results])
+    varied = _varied([run.parameters for run in report.results])
     return {
         run.run_id: "\n\n".join(
             [
                 f"**{_text(run.arm)}**, seed {run.seed}, of the study {_text(run.study)}",
-                *_settings({name: run.parameters[name] for name in told_by if name in run.parameters}),
+                *_settings({name: run.parameters[name] for name in varied if name in run.parameters}),
                 _code(f"{commands[run.arm]} --seeds {run.seed}"),
             ]
         )
@@ -47,35 +46,33 @@ def run_notes(report: Report) -> dict[str, str]:
     }
 
 
-def _study_note(report: Report, header: Row, rows: Sequence[Row], kept: int) -> str:
-    left_out = len(rows) - kept
+def _study_note(report: Report, kept: int) -> str:
+    left_out = len(report.ranking) - kept
     parts = [
         _text(report.description),
+        _text(report.scored_on),
         "\n".join(f"- {_text(sentence)}" for sentence in report.verdict),
-        _table(header, rows[:kept]) if kept else "",
-        f"{left_out} more arms are in the report." if left_out else "",
+        ranking_table(report.ranking[:kept]).markdown(_text) if kept else "",
+        f"{counted(left_out, 'more arm')} {'is' if left_out == 1 else 'are'} in the report."
+        if left_out
+        else "",
         "The whole report: `report.html` under Artifacts.",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def _settings(settings: Mapping[str, object]) -> list[str]:
-    return (
-        [_table(["setting", "value"], [[name, str(value)] for name, value in settings.items()])]
-        if settings
-        else []
-    )
+    if not settings:
+        return []
+    return [
+        Table(["setting", "value"], [[name, str(value)] for name, value in settings.items()]).markdown(_text)
+    ]
 
 
 def _varied(parameters: Sequence[Mapping[str, object]]) -> list[str]:
     """Settings that not all runs share, seed aside."""
     names = dict.fromkeys(name for run in parameters for name in run if name != "seed")
     return [name for name in names if len({str(run.get(name)) for run in parameters}) > 1]
-
-
-def _table(header: Row, rows: Sequence[Row]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_text(cell) for cell in line)} |" for line in lines)
 
 
 def _code(text: str) -> str:

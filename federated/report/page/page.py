@@ -14,6 +14,7 @@ from federated.report.findings.findings import Report
 from federated.report.page.scripts import as_data, glue, hash_of, vega
 from federated.report.page.sections import DETAILS, SECTIONS, Drawings, Pictures, Section
 from federated.report.page.templates import templates
+from federated.report.text.phrases import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,7 +40,7 @@ def page_html(report: Report, pictures: Pictures) -> str:
 
 
 def _scripts(specifications: Mapping[str, Spec]) -> dict[str, Any] | None:
-    """The scripts of the page and what they are told; None where there is no chart to draw."""
+    """The scripts of the page and their data; None where there is no chart to draw."""
     if not specifications:
         return None
     sources = [vega(), glue()]
@@ -71,15 +72,11 @@ def _summary(report: Report) -> str:
     runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
     failed, running = (sum(getattr(run, what) for run in runs) for what in ("failed", "running"))
     counts = [
-        _counted(len(runs), "run"),
-        _counted(len({run.arm for run in runs} - anchors), "arm"),
-        *([_counted(len(anchors), "anchor")] if anchors else []),
-        _counted(len({run.seed for run in runs}), "seed"),
+        counted(len(runs), "run"),
+        counted(len({run.arm for run in runs} - anchors), "arm"),
+        *([counted(len(anchors), "anchor")] if anchors else []),
+        counted(len({run.seed for run in runs}), "seed"),
     ]
     under_way = f", {running} still running" if running else ""
-    left_out = f" In pictures {report.not_drawn}." if report.not_drawn else ""
+    left_out = f" In the figures, {report.not_drawn}." if report.not_drawn else ""
     return f"{', '.join(counts)}; {failed or 'none'} failed{under_way}.{left_out}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

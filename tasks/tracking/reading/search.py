@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
 from tasks.tracking.delivery.run_creation import standing
 from tasks.tracking.reading.curves import curves_of
+from tasks.tracking.reading.overrides import overrides_of
 from tasks.tracking.server.store import connect
 
 
@@ -114,14 +116,19 @@ def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: An
         token = page.token or None
 
 
-def results_of_study(parent_run_id: str, more: Sequence[str] = ()) -> list[RunResult]:
-    """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`."""
+def results_of_study(
+    parent_run_id: str, more: Sequence[str] = (), axes: Sequence[str] = ()
+) -> list[RunResult]:
+    """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`.
+
+    axes: the paths of the study's axes, for runs that were stored without their overrides.
+    """
     runs = runs_below(parent_run_id)
     curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
-    return [_result(run, _history(run, curves[run.info.run_id])) for run in runs]
+    return [_result(run, _history(run, curves[run.info.run_id]), axes) for run in runs]
 
 
-def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResult:
+def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequence[str]) -> RunResult:
     return RunResult(
         study=run.data.tags["study"],
         arm=run.data.tags["arm"],
@@ -138,6 +145,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...]) -> RunResu
         anchor=run.data.tags.get("anchor", ""),
         anchor_key=run.data.tags.get("anchor_key", ""),
         resumed_from=int(run.data.tags.get("resumed_from", 0)),
+        overrides=overrides_of(run.data.tags, axes),
+        data=_data(run),
     )
 
 
@@ -146,6 +155,13 @@ def _seconds(run: MlflowRun) -> float | None:
     if not run.info.end_time:
         return None
     return float(run.info.end_time - int(run.data.tags.get("continued_at", run.info.start_time))) / 1000
+
+
+def _data(run: MlflowRun) -> dict[str, float]:
+    """The numbers in the profile of the run's data set."""
+    logged = run.inputs.dataset_inputs if run.inputs else []
+    profile = json.loads(logged[0].dataset.profile or "{}") if logged else {}
+    return {name: value for name, value in profile.items() if isinstance(value, int | float)}
 
 
 def _partition(tags: dict[str, str]) -> str:

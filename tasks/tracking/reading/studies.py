@@ -39,6 +39,11 @@ class Parent:
         return content
 
     @property
+    def axes(self) -> list[str]:
+        """The paths of its axes, in their order."""
+        return list(self.stated.get("axes") or {})
+
+    @property
     def description(self) -> str:
         """The question in a sentence or two."""
         return str(self.stated.get("description") or "").strip()
@@ -90,13 +95,22 @@ def results_below(
 
     among_others: name the study with every arm, `study: arm`.
     """
-    results = results_of_study(parent.run.info.run_id, more=CLOCK_INPUTS if network else ())
+    more = CLOCK_INPUTS if network else ()
+    results = results_of_study(parent.run.info.run_id, more, parent.axes)
     if not results:
         raise BadInput(f"the newest run of the study {parent.label!r} has no runs yet")
     results = on_network(results, network) if network else results
     if not among_others:
         return results
-    return [replace(run, study=parent.label, arm=within(parent.label, run.arm)) for run in results]
+    return [
+        replace(
+            run,
+            study=parent.label,
+            arm=within(parent.label, run.arm),
+            overrides={path: within(parent.label, label) for path, label in run.overrides.items()},
+        )
+        for run in results
+    ]
 
 
 def _question(label: str, run: MlflowRun) -> str:

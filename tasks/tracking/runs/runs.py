@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
 from federated.federation.federation import Federation
+from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.metrics.names import main_metric
@@ -25,6 +26,7 @@ from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import create, now, send
+from tasks.tracking.reading.overrides import overrides_tag
 from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
 from tasks.tracking.runs.environment import environment
 from tasks.tracking.server.failures import found
@@ -84,6 +86,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "run_key": run.config.run_key(),
         "arm_key": run.config.arm_key(),
         "anchor_key": run.config.anchor_key(),
+        **overrides_tag(run.overrides),
         **code_tag(run.config),
         **({} if run.config.kind.has_server else {"anchor": run.config.training}),
         **({} if parent_run_id else {"process": this_process()}),
@@ -164,14 +167,6 @@ def end_dead_studies() -> None:
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     """The data set as a logged input with its digest, and the digest of who holds what."""
     examples = federation.examples
-    profile = {
-        "examples": len(examples.targets),
-        "training_examples": int(federation.sizes.sum()),
-        "clients": len(federation.clients),
-        "unseen_clients": len(federation.unseen),
-        **{f"{name}_examples": len(indices) for name, indices in federation.held_out_sets().items()},
-        "partition_digest": federation.partition_digest,
-    }
     schema = {
         "task": examples.task.name,
         "input_shape": list(examples.inputs.shape[1:]),
@@ -179,7 +174,11 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "classes": examples.classes,
     }
     data = dataset_of(
-        config.dataset.label(), federation.data_digest, examples.source, schema=schema, profile=profile
+        config.dataset.label(),
+        federation.data_digest,
+        examples.source,
+        schema=schema,
+        profile=data_profile(federation),
     )
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}

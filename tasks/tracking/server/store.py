@@ -168,6 +168,11 @@ def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:
     return f"{server_address()}/#/compare-runs?runs={runs}&experiments={quote(json.dumps(list(experiments)))}"
 
 
+def run_url(experiment: str, run_id: str) -> str:
+    """The URL of a run in the UI; of the embedded store, once `./fedstudy ui` serves it."""
+    return f"{server_address()}/#/experiments/{quote(experiment)}/runs/{quote(run_id)}"
+
+
 def server_address() -> str:
     """The address of the UI; for the embedded store, the one at which `./fedstudy ui` serves it."""
     return without_secrets(tracking_uri()) if tracking_uri().startswith("http") else "http://127.0.0.1:5000"

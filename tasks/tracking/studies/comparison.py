@@ -32,13 +32,13 @@ from tasks.tracking.reading.studies import Parent, find_parents, parent_of, resu
 from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.limits import LONGEST_TAG
-from tasks.tracking.server.store import comparison_url
+from tasks.tracking.server.store import comparison_url, run_url
 from tasks.tracking.studies.forecasts import forecast_and_fact
 from tasks.tracking.studies.views import save_view, view_url
 
 _NOTE = "mlflow.note.content"
-_MOST_IN_A_URL = 100  # runs; MLflow's page draws them all at once
-_LINK, _ARMS = "Comparison in MLflow", "Arms in MLflow"
+_MOST_IN_A_URL = 100  # runs, which MLflow's page draws all at once
+_LINK, _ARMS = "All runs side by side", "Arms side by side"
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,14 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
 
 def conclude_from(parent_run_id: str, question: str, judged: Comparison) -> StudyOutcome:
     """The same for a study that has ended, from what MLflow has; question: its study file, resolved."""
-    return _conclude(parent_of(parent_run_id, question), judged, results_of_study(parent_run_id))
+    parent = parent_of(parent_run_id, question)
+    return _conclude(parent, judged, results_of_study(parent_run_id, axes=parent.axes))
 
 
 def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> StudyOutcome:
     outcome = _written(_report([parent], results, judged), [parent])
     report, run_id = outcome.found, outcome.parent_run_id
-    tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.table}
+    tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.numbers}
     if report.pairs:
         tables["paired.json"] = paired_table(report.pairs, robust=report.robust)
     for name, content in tables.items():
@@ -190,7 +191,16 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         delta=judged.delta,
         looks_taken=Looks(judged.looks),
         robust=judged.interval == "robust",
-        links={_LINK: url, **({_ARMS: view_url(next(iter(experiments)))} if alone else {})},
+        links={
+            **{
+                "Study in MLflow" if alone else f"{parent.label} in MLflow": run_url(
+                    parent.run.info.experiment_id, parent.run.info.run_id
+                )
+                for parent in parents
+            },
+            **({_ARMS: view_url(next(iter(experiments)))} if alone else {}),
+            _LINK: url,
+        },
         environment={
             name if alone else within(parent.label, name): value
             for parent in parents

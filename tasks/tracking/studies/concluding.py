@@ -22,7 +22,7 @@ def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutco
     try:
         if settle(_SECONDS_OF_PATIENCE) and run_ids.is_known(parent_run_id, the_journal().folder):
             run_id = run_ids.known(parent_run_id, the_journal().folder)
-            return conclude(run_id, study, results_of_study(run_id))
+            return conclude(run_id, study, results_of_study(run_id, axes=tuple(study.axes)))
     except Exception as error:
         if not is_away(error) and not is_gone(error):
             raise

@@ -24,16 +24,16 @@ FIGURES: dict[str, Callable[[Report], Figure | None]] = {
     "Score against bytes": lambda report: pareto_picture(report.drawn.results),
     "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
     "Every run": lambda report: arm_outcomes(report.drawn.results),
-    "On the way": lambda report: arm_curves(report.drawn.results),
+    "Learning curves": lambda report: arm_curves(report.drawn.results),
     "Generalisation gaps": lambda report: gap_picture(report.drawn.results),
     "Bytes and time": lambda report: bytes_and_time(report.drawn.results),
     "Rate and distortion": lambda report: rate_and_distortion(report.drawn.results),
 }
-"""Title -> what draws it; None where it would have nothing to tell."""
+"""Title -> the function that draws it; None where it has nothing to show."""
 
 
 def drawn(report: Report) -> dict[str, bytes]:
-    """Title -> PNG of every figure that has something to tell."""
+    """Title -> PNG of every figure that has something to show."""
     figures = {title: draw(report) for title, draw in FIGURES.items()}
     return {title: png(figure) for title, figure in figures.items() if figure is not None}
 

@@ -33,9 +33,9 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     panel, delta = panels[0, 0], pairs[0].delta
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
     _draw(panel, rows, arm_strokes(results))
-    name = f"{metric_label(pairs[0].metric)} minus that of {plain(pairs[0].baseline)}"
-    of_which = ", all pairs of arms at once" if pairs[0].picked else ""
-    panel.set_xlabel(f"{name}\n(95 % over seeds{of_which}; grey: less than {delta:g})")
+    name = f"{metric_label(pairs[0].metric)} minus that of the baseline, {plain(pairs[0].baseline)}"
+    of_which = " for all pairs of arms at once" if pairs[0].picked else ""
+    panel.set_xlabel(f"{name}\n(line: 95 % interval over seeds{of_which}; grey: less than {delta:g})")
     return figure
 
 
@@ -47,9 +47,10 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
     arms = arms_of(results)
     by_arm = {arm: [run for run in results if run.arm == arm] for arm in arms}
     titles = {
-        OUT_OF_SAMPLE_GAP: "out-of-sample gap: own held-out against training examples",
-        PARTICIPATION_GAP: "participation gap: unseen against participating clients",
+        OUT_OF_SAMPLE_GAP: "out-of-sample gap, training examples against own held-out examples",
+        PARTICIPATION_GAP: "participation gap, participating against unseen clients",
     }
+    unit = "MSE" if results and results[0].main_metric.endswith("_r2") else "accuracy"
     measured: dict[str, list[_Row]] = {}
     for metric, title in titles.items():
         rows = [(arm, *interval_over_seeds(runs, metric)) for arm, runs in by_arm.items()]
@@ -60,7 +61,7 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
     figure, panels = blank(10.5, 1.1 + 0.27 * len(arms), columns=len(measured), sharey=True)
     for panel, (title, rows) in zip(panels[0], measured.items(), strict=True):
         _draw(panel, rows, arm_strokes(results))
-        panel.set_xlabel(f"{title}\n(right of zero: worse; 95 % over seeds)")
+        panel.set_xlabel(f"{title}\n(in {unit}; above zero: worse; line: 95 % interval over seeds)")
     return figure
 
 

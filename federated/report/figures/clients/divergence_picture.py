@@ -25,7 +25,7 @@ def divergence_picture(fingerprint: Fingerprint, sizes: np.ndarray, largest: int
     sizes: int [K]. largest: top of the axis of sizes, so that several partitions can be laid side by side.
     The grey area is where clients of random partitions with the same sizes lie, all of 199 or 39 draws.
     """
-    figure, panels = blank(9.5, 2.5, columns=2, margins=Margins(left=0.8, between=0.75, top=0.2))
+    figure, panels = blank(9.5, 2.5, columns=2, margins=Margins(left=0.8, between=0.75, top=0.35))
     _draw_sizes(panels[0, 0], sizes, largest)
     _draw_divergences(panels[0, 1], fingerprint)
     return figure
@@ -66,4 +66,6 @@ def _draw_divergences(panel: Axes, fingerprint: Fingerprint) -> None:
     panel.axvline(mean, color=_CLIENTS, lw=1, ls="--", label="mean, weighted by size")
     panel.grid(axis="x", visible=False)
     panel.set_ylim(0, 1.05 * max(chance.max(), found.max()))
-    panel.legend(frameon=False, fontsize=8, loc="upper right" if mean < 0.5 else "upper left")
+    panel.legend(
+        frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1.02, 0.98), borderpad=0
+    )

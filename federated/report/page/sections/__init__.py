@@ -25,29 +25,29 @@ __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
 SECTIONS = (
     Section("Failed runs", "failed.html", failed),
-    Section("Runs that are still running", "running.html", running),
+    Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
     picture("Difference from the baseline"),
-    picture("On the way", charts=["by-round", "by-uplink", "by-seconds"]),
+    picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),
     picture("Score against bytes", charts=["front"]),
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
     picture("Every run"),
-    Section("On the way to a target", "target.html", target),
+    Section("Cost to reach a target", "table.html", target),
     picture("Bytes and time"),
     picture("Rate and distortion"),
     Section("Data", "data.html", data),
     Section("Partitions", "partitions.html", partitions),
-    Section("Forecast and fact", "forecast_and_fact.html", forecast_and_fact),
+    Section("Forecast and actual cost", "forecast_and_fact.html", forecast_and_fact),
 )
 """Answers first, then how they came about."""
 
 DETAILS = (
-    Section("One arm alone", "pairs.html", arms_alone),
+    Section("Run one arm again", "pairs.html", arms_alone),
     Section("Study file", "text.html", study_file),
     Section("All metrics", "table.html", all_metrics),
     Section("Runs", "table.html", every_run),
-    Section("Settings that all runs share", "pairs.html", shared_settings),
+    Section("Settings of all runs", "pairs.html", shared_settings),
     Section("Environment", "pairs.html", environment),
 )
 """Folded away at the end, below the command that runs the study again."""

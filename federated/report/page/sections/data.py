@@ -7,10 +7,11 @@ from typing import Any
 from federated.federation.data_table import HEADER
 from federated.report.findings.findings import Report
 from federated.report.page.sections.section import Drawings
+from federated.report.text.table import Table
 
 
 def data(report: Report, drawings: Drawings) -> dict[str, Any] | None:
-    """A table a data set, as they were when the study began."""
+    """A table for each data set, as the data were when the study began."""
     if report.foreseen is None or not report.foreseen.data:
         return None
-    return {"data": report.foreseen.data, "header": HEADER}
+    return {"data": [(one, Table(HEADER, one.rows)) for one in report.foreseen.data]}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from federated.metrics.names import metric_label
-from federated.report.findings.arms import final_text, text_table
+from federated.report.findings.arms import text_table
 from federated.report.findings.findings import Report
 from federated.report.findings.results import RunResult, candidates
-from federated.report.page.sections.section import Drawings, first_rows
+from federated.report.page.sections.section import Drawings, first_of
+from federated.report.text.numbers_as_text import decimals_of, number
+from federated.report.text.table import Table
 
 _SPREADS = (
     "Mean ± sample standard deviation over the finished seeds, at the last round. "
-    "A dash: no finished run has the number."
+    "A dash: no finished run has the value."
 )
 
 
@@ -23,21 +26,16 @@ def study_file(report: Report, drawings: Drawings) -> dict[str, Any] | None:
 
 def all_metrics(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """Every final metric of every arm."""
-    header, every = text_table(report.arms)
-    titles = [name.replace("_", " ") for name in header]
-    rows, left_out = first_rows(every, "arms")
-    return {"header": titles, "rows": rows, "note": f"{_SPREADS} {left_out}", "main": 2} if rows else None
+    table = replace(text_table(report.arms), note=_SPREADS)
+    return {"table": first_of(table, "arms"), "main": 2} if table.rows else None
 
 
 def every_run(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """A row a run, with its partition and where it is in MLflow."""
-    runs, left_out = first_rows(report.results, "runs")
-    rows = [_run_row(run) for run in runs]
-    return (
-        {"header": list(rows[0]), "rows": [list(row.values()) for row in rows], "note": left_out}
-        if rows
-        else None
-    )
+    rows = [_run_row(run) for run in report.results]
+    if not rows:
+        return None
+    return {"table": first_of(Table(list(rows[0]), [list(row.values()) for row in rows]), "runs")}
 
 
 def shared_settings(report: Report, drawings: Drawings) -> dict[str, Any] | None:
@@ -62,7 +60,7 @@ def _run_row(run: RunResult) -> dict[str, str]:
         "seed": str(run.seed),
         "status": run.status.lower(),
         "metric": metric_label(run.main_metric),
-        "final": final_text(run),
+        "final": number(run.final(run.main_metric), decimals_of(run.main_metric, run.final(run.main_metric))),
         "rounds": str(run.rounds_done),
         "partition": run.partition,
         "run id": run.run_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from federated.report.findings.findings import Report
@@ -9,13 +10,8 @@ from federated.report.page.sections.section import Drawings
 
 
 def forecast_and_fact(report: Report, drawings: Drawings) -> dict[str, Any] | None:
-    """The table, and what the forecast warned of."""
-    if report.foreseen is None:
-        return None
+    """The table, and the warnings of the forecast."""
     made = report.foreseen
-    return {
-        "header": made.header,
-        "rows": made.rows + made.by_arm,
-        "note": made.note,
-        "cautions": made.cautions,
-    }
+    if made is None:
+        return None
+    return {"table": replace(made.table, rows=[*made.table.rows, *made.by_arm]), "cautions": made.cautions}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.findings.phrases import looks_text
 from federated.report.findings.results import shared_partitions
 from federated.report.findings.verdicts import BEST
 from federated.report.page.sections.section import Drawings, first_rows
+from federated.report.text.phrases import looks_text
 
 
 def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
-    """Rows, how arms are drawn, and what the note says of the comparison."""
+    """Rows, the drawing of each arm, and what the guide says of the comparison."""
     rows, left_out = first_rows(report.ranking, "arms, the best")
     return {
         "rows": rows,
@@ -20,7 +20,7 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "looks": report.looks,
         "compared": bool(report.pairs),
         "delta": report.delta,
-        "family": "all pairs of arms" if report.baseline == BEST else "all arms",
+        "family": "pairs of arms" if report.baseline == BEST else "arms",
         "robust": report.robust,
         "picked": any(pair.picked for pair in report.pairs),
         "unpaired": any(pair.unpaired for pair in report.pairs),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from federated.report.figures.vega_spec import Spec, arms_drawn
 from federated.report.findings.findings import Report
+from federated.report.text.table import Table
 
 T = TypeVar("T")
 MOST_ROWS = 1_000
-"""Of a table on the page; ten thousand make it slow to open, and nobody reads them."""
+"""The largest number of rows of a table on the page; with ten thousand it is slow to open."""
 
 Pictures = Mapping[str, bytes]
 """Title -> PNG of the figures that were drawn."""
@@ -41,14 +43,20 @@ class Section(NamedTuple):
 
 
 def first_rows(rows: Sequence[T], what: str = "rows") -> tuple[Sequence[T], str]:
-    """As many rows as a page can show, and how many that leaves out, in words."""
+    """As many rows as a page can show, and the number of those left out, in words."""
     if len(rows) <= MOST_ROWS:
         return rows, ""
     return rows[:MOST_ROWS], f"The first {MOST_ROWS:,} of {len(rows):,} {what}; all of them are in MLflow."
 
 
+def first_of(table: Table, what: str) -> Table:
+    """A table with as many rows as a page can show, and how many that leaves out in its note."""
+    rows, left_out = first_rows(table.rows, what)
+    return replace(table, rows=rows, note=f"{table.note} {left_out}".strip())
+
+
 def picture(title: str, note: str = "", charts: Sequence[str] = ()) -> Section:
-    """A section that is one figure of the same title, with a few quiet words below it.
+    """A section that is one figure of the same title, with a note below it.
 
     charts: names of `charts.CHARTS` that take the figure's place where scripts run, below buttons for the arms in them.
     """

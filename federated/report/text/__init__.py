@@ -1,0 +1,1 @@
+"""The findings in words, numbers as text, and tables of text."""

@@ -1,0 +1,59 @@
+"""What the main metric was measured on: how many held-out examples, and whether their clients also train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.federation.profile import OF_TRAINING_CLIENTS
+from federated.metrics.names import metric_label
+from federated.report.findings.results import RunResult
+from federated.report.text.phrases import capitalised
+
+
+def scored_on(results: Sequence[RunResult]) -> str:
+    """A few sentences for the head of a report; empty where the runs do not say how many examples they have."""
+    known = [run for run in results if run.data.get("test_examples")]
+    return " ".join(
+        _of_metric(metric, [run for run in known if run.main_metric == metric])
+        for metric in dict.fromkeys(run.main_metric for run in known)
+    )
+
+
+def _of_metric(metric: str, runs: Sequence[RunResult]) -> str:
+    name = capitalised(metric_label(metric))
+    said = [f"{name} is measured on {_range(runs, 'test_examples')} held-out examples{_whose(runs)}."]
+    if unseen := [run for run in runs if run.data.get("unseen_examples")]:
+        clients, examples = _range(unseen, "unseen_clients"), _range(unseen, "unseen_examples")
+        said.append(
+            f"The scores called unseen are measured on {examples} examples of {clients} clients that never train."
+        )
+    elif all(_is_natural(run) for run in runs):
+        said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
+    return " ".join(said)
+
+
+def _whose(runs: Sequence[RunResult]) -> str:
+    """The origin of the test examples, as far as it is the same in all runs."""
+    if not any(_is_natural(run) for run in runs):
+        return ", which are set aside before the data is divided among the clients"
+    if not all(_is_natural(run) for run in runs):
+        return ""
+    shares = [run.data[OF_TRAINING_CLIENTS] / run.data["test_examples"] for run in runs]
+    if min(shares) == 1:
+        return ", all of clients that also train, on other examples"
+    if max(shares) == 0:
+        return ", all of clients that do not train"
+    ends = sorted({f"{min(shares):.0%}".replace("%", " %"), f"{max(shares):.0%}".replace("%", " %")})
+    return f", {' to '.join(ends)} of them of clients that also train, on other examples"
+
+
+def _is_natural(run: RunResult) -> bool:
+    """Whether its clients are those of the data, and it is known which of them the test examples belong to."""
+    return run.parameters.get("partitioner") == "by_client" and OF_TRAINING_CLIENTS in run.data
+
+
+def _range(runs: Sequence[RunResult], name: str) -> str:
+    """`360`, or `340 to 360` where runs differ."""
+    values = sorted({int(run.data[name]) for run in runs})
+    ends = [f"{value:,}" for value in (values[0], values[-1])]
+    return ends[0] if len(values) == 1 else " to ".join(ends)

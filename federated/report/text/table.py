@@ -1,0 +1,37 @@
+"""Table: columns and rows of text with a note, for the terminal, a note in MLflow and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+Row = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: their titles. rows: a cell of text for each column. note: how to read it, in sentences."""
+
+    columns: Row
+    rows: Sequence[Row]
+    note: str = ""
+
+    def markdown(self, escaped: Callable[[str], str] = str) -> str:
+        """The table in Markdown, without its note. escaped: makes text of a cell harmless."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(f"| {' | '.join(escaped(cell) for cell in line)} |" for line in lines)
+
+    def rich(self, title: str) -> RichTable:
+        """The table for a terminal, without its note: the first column to the left, numbers to the right."""
+        from rich.table import Table as RichTable
+
+        shown = RichTable(title=title, title_justify="left")
+        for at, name in enumerate(self.columns):
+            shown.add_column(name, justify="right" if at else "left", overflow="fold")
+        for row in self.rows:
+            shown.add_row(*row)
+        return shown

@@ -1,0 +1,29 @@
+"""The overrides of an arm in a tag of its runs: what tells it from the base run, axis by axis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from federated.study.arm_labels import AXIS_SEPARATOR
+from tasks.tracking.server.limits import LONGEST_TAG
+
+_TAG = "overrides"
+
+
+def overrides_tag(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The tag with an arm's overrides; none where they are too long for one, or nothing is overridden."""
+    text = json.dumps(overrides, ensure_ascii=False)
+    return {_TAG: text} if overrides and len(text) <= LONGEST_TAG else {}
+
+
+def overrides_of(tags: Mapping[str, str], axes: Sequence[str]) -> dict[str, str]:
+    """The overrides of the arm of a run: path -> label.
+
+    axes: the paths of its study's axes. Runs from before 2026-11-27 have no tag; there the arm's name holds one label
+    an axis.
+    """
+    if _TAG in tags:
+        return {str(path): str(label) for path, label in json.loads(tags[_TAG]).items()}
+    labels = tags["arm"].split(AXIS_SEPARATOR)
+    return dict(zip(axes, labels, strict=True)) if len(labels) == len(axes) else {}
