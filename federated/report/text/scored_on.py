@@ -1,4 +1,4 @@
-"""What the main metric was measured on: how many held-out examples, and whether their clients also train."""
+"""The held-out examples behind the main metric: their number, and whether their clients also train."""
 
 from __future__ import annotations
 
