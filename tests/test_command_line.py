@@ -411,7 +411,7 @@ def test_run_and_compare_from_the_shell(study, tmp_path):
     done = _shell(tmp_path / "var", "run", path)
     assert done.returncode == 0, done.stderr
     assert "done 2/2 dirichlet(alpha=0.1) · seed 0" in done.stdout
-    assert "report" in done.stdout
+    assert done.stdout.rstrip().endswith("report.html")
     assert "INFO" not in done.stdout + done.stderr  # Prefect's own log does not drown it
     assert "Traceback" not in done.stderr
     again = _shell(tmp_path / "var", "compare", "small")

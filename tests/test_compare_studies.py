@@ -84,7 +84,7 @@ def test_other_partitions_are_compared_without_pairing() -> None:
     tracked("second", {"0.1": [0.90, 0.92, 0.88]}, partitions="q")
     outcome = compare_again(["first", "second"])
     assert [pair.unpaired for pair in outcome.found.pairs] == [True]
-    assert "compared without pairing" in outcome.report.read_text(encoding="utf-8")
+    assert "Welch test" in outcome.report.read_text(encoding="utf-8")
 
 
 def test_an_older_run_of_a_study_is_named_by_its_id() -> None:
