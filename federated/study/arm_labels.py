@@ -11,6 +11,7 @@ from federated.choices.study_paths import tails
 from federated.config.dotted_paths import paths_at, value_at
 from federated.config.run import Compression, RunConfig
 from federated.study.heterogeneity_axis import AXIS, aimed_label
+from federated.study.names import arm_name
 
 AXIS_SEPARATOR = " · "
 """Between the axes in an arm's name."""
@@ -37,18 +38,20 @@ def tails_of(arms: Sequence[Arm]) -> Tails:
 
 
 class LabelledArm(NamedTuple):
-    """An arm with the label of each override, see `labels_of`."""
+    """An arm with its name and the label of each override, path -> label; `name` first, where it states its own."""
 
     overrides: Overrides
     config: RunConfig
     labels: Mapping[str, str]
+    name: str
 
 
-def labels_of(config: RunConfig, overrides: Overrides, shown: Tails) -> dict[str, str]:
-    """Path -> label of each override of an arm; `name` first, where the arm states a name of its own."""
+def labelled(overrides: Overrides, config: RunConfig, shown: Tails, study: str) -> LabelledArm:
+    """The arm with its labels; where nothing is overridden it is called as the study."""
     labels = {path: axis_label(config, path, overrides, shown) for path in overrides if path != "name"}
-    name = overrides.get("name")
-    return labels if not name or name == AXIS_SEPARATOR.join(labels.values()) else {"name": name, **labels}
+    joined, stated = AXIS_SEPARATOR.join(labels.values()), overrides.get("name")
+    own = {"name": stated} if stated and stated != joined else {}
+    return LabelledArm(overrides, config, {**own, **labels}, arm_name(stated or joined or study))
 
 
 def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) -> str:

@@ -36,7 +36,7 @@ from federated.study.arm_labels import (
     Overrides,
     Tails,
     axis_label,
-    labels_of,
+    labelled,
     tails_of,
 )
 from federated.study.comparison import Comparison
@@ -187,15 +187,15 @@ class StudyConfig(Frozen):
         named: dict[str, LabelledArm] = {}
         by_key: dict[str, str] = {}
         for overrides, config in arms:
-            name, key = self._name_of(overrides, config, tails), config.arm_key()
-            labels = labels_of(config, overrides, tails)
+            arm = labelled(overrides, config, tails, self.name)
+            name, key = arm.name, config.arm_key()
             if key in by_key:
                 raise ValueError(f"duplicate arms: {by_key[key]!r} and {name!r} are the same run")
             if name in named:
                 raise ValueError(
                     f"two different arms are called {name!r}; state arms, each with a name of its own"
                 )
-            by_key[key], named[name] = name, LabelledArm(overrides, config, labels)
+            by_key[key], named[name] = name, arm
         return named
 
     def _anchors(self, arms: Sequence[Arm], tails: Tails) -> list[Arm]:
@@ -212,14 +212,12 @@ class StudyConfig(Frozen):
             without = self._config_of(own)
             if (key := without.arm_key()) not in known:
                 if own["name"] in [other["name"] for other, _ in made.values()]:
-                    own["name"] = f"{anchor}{AXIS_SEPARATOR}{self._name_of(overrides, config, tails)}"
+                    own["name"] = (
+                        f"{anchor}{AXIS_SEPARATOR}{labelled(overrides, config, tails, self.name).name}"
+                    )
                 made[key] = own, without
                 known.add(key)
         return list(made.values())
-
-    def _name_of(self, overrides: Overrides, config: RunConfig, tails: Tails) -> str:
-        labels = labels_of(config, overrides, tails)
-        return arm_name(labels.get("name") or AXIS_SEPARATOR.join(labels.values()) or self.name)
 
     def _config_of(self, overrides: Overrides) -> RunConfig:
         """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""
