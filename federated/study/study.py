@@ -184,8 +184,7 @@ class StudyConfig(Frozen):
         arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
         tails = tails_of(arms)
         arms += self._anchors(arms, tails)
-        named: dict[str, LabelledArm] = {}
-        by_key: dict[str, str] = {}
+        named, by_key = dict[str, LabelledArm](), dict[str, str]()
         for overrides, config in arms:
             arm = labelled(overrides, config, tails, self.name)
             name, key = arm.name, config.arm_key()
@@ -212,9 +211,8 @@ class StudyConfig(Frozen):
             without = self._config_of(own)
             if (key := without.arm_key()) not in known:
                 if own["name"] in [other["name"] for other, _ in made.values()]:
-                    own["name"] = (
-                        f"{anchor}{AXIS_SEPARATOR}{labelled(overrides, config, tails, self.name).name}"
-                    )
+                    whole = labelled(overrides, config, tails, self.name).name
+                    own["name"] = f"{anchor}{AXIS_SEPARATOR}{whole}"
                 made[key] = own, without
                 known.add(key)
         return list(made.values())
