@@ -4,12 +4,12 @@ import time
 from functools import partial
 from itertools import islice
 
-import torch
 from prefect import flow
 from prefect.logging import get_run_logger
 
 from federated.config.run import RunConfig
 from federated.foundation.masking import masked_errors
+from federated.machine.torch_threads import torch_threads
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
 from federated.run.course import Course
 from federated.run.setup import Setup
@@ -33,7 +33,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     away meanwhile: records are kept and delivered later. Where training fails, the MLflow run is marked FAILED with
     the reason, its checkpoint is kept, and the error is raised.
     """
-    with masked_errors():
+    with masked_errors(), torch_threads(1):
         return _federated_run(run, study, parent_run_id, resume)
 
 
@@ -45,9 +45,6 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
     warn = partial(_warn, run)
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
-        # Cores are for clients side by side: beside a busy neighbour, two threads in one product can take
-        # thirty times as long as one, and they add up in another order.
-        torch.set_num_threads(1)
         setup = rounds.prepare(Opaque(run.config)).value
         tracking.log_data(run_id, run.config, setup.federation)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:

@@ -24,6 +24,7 @@ from federated.local_training.steps.side_by_side import dealt, side_by_side
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
 from federated.machine import cores
+from federated.machine.torch_threads import torch_threads
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -478,10 +479,8 @@ def test_long_runs_with_momentum_stay_close_in_float32():
 def test_threads_of_torch_are_as_before(clients_a_part):
     work = _work(STACKS["mlp"][0](), **LOCAL["plain"])
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with torch_threads(2):
         updates = _stacked(work, 3, clients_a_part)(_start(work), COHORT, 0)
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    assert torch.get_num_threads() == before
     _assert_equal(updates, loop_trainer(*work)(_start(work), COHORT, 0), 1e-12)

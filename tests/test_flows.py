@@ -14,6 +14,7 @@ from federated.extension_points.kinds import NETWORK
 from federated.forecast import forecast_of_json
 from federated.forecast.overheads import overheads
 from federated.foundation.errors import BadInput
+from federated.machine.torch_threads import torch_threads
 from federated.metrics.dictionary import FORESEEN, METRICS
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
@@ -512,7 +513,13 @@ def test_environment_of_a_run_names_versions():
     assert environment["numpy"] == version("numpy")
 
 
-def test_threads_that_are_asked_for_do_not_tear_a_product_apart():
+def test_threads_that_are_asked_for_do_not_tear_a_product_apart(monkeypatch):
     """With one client a round there is one part, and a product by several threads adds up in another order."""
-    federated_study(_study(seeds=[0], rounds=1, cohort={"size": 1}, orchestration={"threads": 3}))
-    assert torch.get_num_threads() == 1
+    original, within = rounds.run_round, []
+    monkeypatch.setattr(
+        rounds, "run_round", lambda *a: within.append(torch.get_num_threads()) or original(*a)
+    )
+    with torch_threads(2):
+        federated_study(_study(seeds=[0], rounds=1, cohort={"size": 1}, orchestration={"threads": 3}))
+        assert torch.get_num_threads() == 2
+    assert within == [1]

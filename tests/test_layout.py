@@ -175,6 +175,19 @@ def test_titles_of_modules_name_their_subject_first() -> None:
     assert [path for path, title in titles.items() if headless.match(title)] == []
 
 
+def sets_torch_threads(tree: ast.AST) -> bool:
+    """Whether it names the function of torch that does, called or handed on."""
+    names = {dotted(node).rpartition(".")[2] for node in ast.walk(tree)} | {
+        name.rpartition(".")[2] for name in imports(tree)
+    }
+    return bool(names & {"set_num_threads", "set_num_interop_threads"})
+
+
+def test_the_threads_of_torch_have_one_owner() -> None:
+    found = [short(path) for path in files(*LAYERS) if sets_torch_threads(tree_of(path))]
+    assert found == ["federated/machine/torch_threads.py"]
+
+
 def test_no_python_lies_outside_the_rooms() -> None:
     outside = {short(path) for path in ROOT.glob("*.py")} | {
         short(path) for path in files("studies", "mlflow")
@@ -280,3 +293,16 @@ def test_the_search_for_flows_and_tasks_finds_them(decorator: str, found: bool) 
 )
 def test_the_search_for_markup_finds_it(source: str, found: bool) -> None:
     assert reads_markup(ast.parse(source)) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("torch.set_num_threads(1)", True),
+        ("Pool(initializer=torch.set_num_threads)", True),
+        ("from torch import set_num_threads as set_them", True),
+        ("torch.get_num_threads()", False),
+    ],
+)
+def test_the_search_for_owners_of_threads_finds_them(source: str, found: bool) -> None:
+    assert sets_torch_threads(ast.parse(source)) is found

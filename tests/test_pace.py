@@ -14,7 +14,7 @@ from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.engine import local_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.race import Race, quicker
-from federated.local_training.steps.torch_threads import keeps_bits
+from federated.machine.torch_threads import keeps_bits
 
 
 def _raced(paces: Callable[[int, int], float], rounds: int, race: Race | None = None) -> list[int]:

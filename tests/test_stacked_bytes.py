@@ -12,7 +12,7 @@ from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.dense.trainer import stacked_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.side_by_side import side_by_side
-from federated.local_training.steps.torch_threads import keeps_bits, team
+from federated.machine.torch_threads import keeps_bits, team
 
 COHORT = [3, 5, 0, 1, 2, 4]
 

@@ -17,10 +17,10 @@ from federated.local_training.loop import loop_trainer
 from federated.local_training.memory import stack_size
 from federated.local_training.race import Race, quicker
 from federated.local_training.steps.side_by_side import side_by_side
-from federated.local_training.steps.torch_threads import keeps_bits
 from federated.local_training.steps.updates import LocalTrainer
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
+from federated.machine.torch_threads import keeps_bits
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from federated.foundation.errors import OwnCodeFailed
+from federated.machine.torch_threads import set_threads
 
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
     ("default device", torch.get_default_device, torch.set_default_device),
     ("default type", torch.get_default_dtype, torch.set_default_dtype),
-    ("number of threads", torch.get_num_threads, torch.set_num_threads),
+    ("number of threads", torch.get_num_threads, set_threads),
     ("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
     ("precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (

@@ -14,8 +14,8 @@ from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
 from federated.local_training.steps.plan import Plan, gathered
 from federated.local_training.steps.scratch import Scratch
-from federated.local_training.steps.torch_threads import team
 from federated.local_training.steps.work import LocalWork
+from federated.machine.torch_threads import team
 from federated.models.objective import input_scale
 
 

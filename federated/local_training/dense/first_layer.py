@@ -9,7 +9,7 @@ from torch import Tensor
 
 from federated.local_training.dense.layer import StackedDense, first
 from federated.local_training.steps.scratch import Scratch
-from federated.local_training.steps.torch_threads import team
+from federated.machine.torch_threads import team
 
 
 class FirstLayer(Protocol):

@@ -8,7 +8,7 @@ from torch import Tensor
 from federated.local_training.dense.recognise import Dense
 from federated.local_training.steps.scratch import Scratch
 from federated.local_training.steps.sgd import Rule
-from federated.local_training.steps.torch_threads import team
+from federated.machine.torch_threads import team
 
 
 class StackedDense:

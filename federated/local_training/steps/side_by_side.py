@@ -15,6 +15,7 @@ from torch import Tensor
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates, received_by
 from federated.local_training.steps.work import LocalWork
+from federated.machine.torch_threads import set_threads, torch_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,7 +103,7 @@ def _none_left_on_error(left: Iterator[object]) -> Iterator[None]:
 
 
 def _run(takes: Sequence[Callable[[], None]]) -> None:
-    with _one_thread_each():
+    with torch_threads(1):
         if len(takes) == 1:
             takes[0]()
             return
@@ -115,20 +116,10 @@ def _run(takes: Sequence[Callable[[], None]]) -> None:
         raise error
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @lru_cache(maxsize=1)
 def _pool(num_threads: int) -> ThreadPoolExecutor:
     """The threads, kept from round to round."""
-    return ThreadPoolExecutor(num_threads, "local-training", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(num_threads, "local-training", initializer=set_threads, initargs=(1,))
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a forked process

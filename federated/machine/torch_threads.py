@@ -1,10 +1,31 @@
-"""Torch's intra-op threads, for operations whose result does not depend on their number."""
+"""Torch's threads: the one place that sets their number, for the calls of one thread of ours, and restores it.
+
+Cores are for clients side by side. Beside a busy neighbour two threads in one product can take thirty times as long as
+one, and they add up in another order; so everything runs with one, but for what a `team` is known to keep to the bit.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+
+def set_threads(number: int) -> None:
+    """Set the number for the calling thread and for threads that begin later."""
+    torch.set_num_threads(number)
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """So many threads of torch within the context, and as many as before after it."""
+    before = torch.get_num_threads()
+    set_threads(number)
+    try:
+        yield
+    finally:
+        set_threads(before)
 
 
 class Team:
@@ -19,10 +40,10 @@ class Team:
         self._threads = threads
 
     def __enter__(self) -> None:
-        torch.set_num_threads(self._threads)
+        set_threads(self._threads)
 
     def __exit__(self, *raised: object) -> None:
-        torch.set_num_threads(1)
+        set_threads(1)
 
 
 def team(threads: int, parts: int) -> AbstractContextManager[None]:
