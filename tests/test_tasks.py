@@ -16,7 +16,7 @@ from federated.config.run import RunConfig
 from federated.datasets import DATASETS
 from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
-from federated.evaluation.outputs import outputs_of
+from federated.evaluation.outputs import Outputs
 from federated.examples.examples import BadData, Examples
 from federated.metrics.dictionary import METRICS
 from federated.metrics.measures import STATISTICS
@@ -101,7 +101,7 @@ def test_one_output_for_two_classes_is_measured_as_scikit_learn_does(
     state = train_rounds(initial_state(setup), setup, 5)
     test = setup.federation.test
     outputs, true = (
-        outputs_of(setup, state.parameters, test)[:, 0].double(),
+        Outputs(setup).of(state.parameters, test)[:, 0].double(),
         examples_of(BINARY).targets[test],
     )
     shares, metrics = torch.sigmoid(outputs).numpy(), evaluate(state, setup)

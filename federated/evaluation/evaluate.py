@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.evaluation.outputs import outputs_of, outputs_of_each
+from federated.evaluation.outputs import Outputs
 from federated.evaluation.personalisation import personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, evaluated_alone, evaluated_sets, resampling
 from federated.foundation.errors import Diverged
@@ -62,13 +62,13 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
     The outputs are those of the global model; where clients have models of their own, of the model of the client that
     has the example.
     """
-    config, own = setup.config, setup.own_models
+    config, own, models = setup.config, setup.own_models, Outputs(setup)
     make = evaluated_alone if own else evaluated_sets
     for name, part in make(setup.federation, config.evaluation.training_examples, config.seed).items():
         if own and part.sizes is not None:
-            outputs = outputs_of_each(setup, partial(model_of, state, setup), part.indices, part.sizes)
+            outputs = models.of_each(partial(model_of, state, setup), part.indices, part.sizes)
         else:
-            outputs = outputs_of(setup, state.parameters, part.indices)
+            outputs = models.of(state.parameters, part.indices)
         targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]
         if not are_finite(outputs):
             raise Diverged(f"round {state.round}: the model's outputs on the {name} set are not finite")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from federated.local_training.forward.fast_forward import Forward, is_plain, lean_forward
+from federated.local_training.forward.fast_forward import is_plain, lean_forward
 from federated.local_training.steps.side_by_side import each_in_threads
 from federated.machine.cores import threads_of
 from federated.models.objective import model_inputs
@@ -18,43 +18,40 @@ if TYPE_CHECKING:
     from federated.run.setup import Setup
 
 
-def outputs_of(setup: Setup, model: Tensor, indices: np.ndarray) -> Tensor:
-    """The outputs [n, outputs] of one model [P] for some examples."""
-    scratch = setup.model.twin()
-    scratch.load(model)
-    return _forward(setup, lean_forward(scratch.module.eval()), indices)
+class Outputs:
+    """The outputs of models [P] on a run's examples, computed on a twin of its model."""
 
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._scratch = setup, setup.model.twin()
+        self._forward = lean_forward(self._scratch.module.eval())
+        several = setup.inputs.is_cpu and _has_no_state(self._scratch.module)
+        self._threads = threads_of(setup.config.orchestration.threads) if several else 1
 
-def outputs_of_each(
-    setup: Setup, model_of: Callable[[int], Tensor], indices: np.ndarray, sizes: np.ndarray
-) -> Tensor:
-    """The outputs [n, outputs] of every client's own model [P] for its own examples.
+    def of(self, model: Tensor, indices: np.ndarray) -> Tensor:
+        """The outputs [n, outputs] of one model for some examples."""
+        self._scratch.load(model)
+        return self._batched(indices)
 
-    indices: int64 [n], client after client; sizes: the number of each client's, [K]. Models are used one at a time:
-    the cost is in the examples, and different models cannot share computation.
-    """
-    scratch, ends = setup.model.twin(), np.cumsum(sizes)
-    forward = lean_forward(scratch.module.eval())
-    parts = []
-    for client in np.flatnonzero(sizes).tolist():
-        scratch.load(model_of(client))
-        parts.append(_forward(setup, forward, indices[ends[client] - sizes[client] : ends[client]]))
-    return torch.cat(parts)
+    def of_each(self, model_of: Callable[[int], Tensor], indices: np.ndarray, sizes: np.ndarray) -> Tensor:
+        """The outputs [n, outputs] of every client's own model for its own examples.
 
+        indices: int64 [n], client after client; sizes: the number of each client's, [K]. Models are used one at a time:
+        the cost is in the examples, and different models cannot share computation.
+        """
+        ends = np.cumsum(sizes)
+        clients = np.flatnonzero(sizes).tolist()
+        return torch.cat([self.of(model_of(k), indices[ends[k] - sizes[k] : ends[k]]) for k in clients])
 
-def _forward(setup: Setup, forward: Forward, indices: np.ndarray) -> Tensor:
-    """The outputs, batch by batch, several at a time where that is safe; the number does not change the outputs."""
-    batches = torch.split(
-        torch.from_numpy(indices).to(setup.inputs.device), setup.config.evaluation.batch_size
-    )
+    def _batched(self, indices: np.ndarray) -> Tensor:
+        """Batch by batch, several at a time where that is safe; the number does not change the outputs."""
+        inputs, size = self._setup.inputs, self._setup.config.evaluation.batch_size
+        batches = torch.split(torch.from_numpy(indices).to(inputs.device), size)
 
-    @torch.inference_mode()  # of the thread that calls
-    def outputs(batch: Tensor) -> Tensor:
-        return forward(model_inputs(setup.inputs.index_select(0, batch)))
+        @torch.inference_mode()  # of the thread that calls
+        def outputs(batch: Tensor) -> Tensor:
+            return self._forward(model_inputs(inputs.index_select(0, batch)))
 
-    several = setup.inputs.is_cpu and _has_no_state(setup.model.module)
-    threads = threads_of(setup.config.orchestration.threads) if several else 1
-    return torch.cat(each_in_threads(outputs, batches, threads))
+        return torch.cat(each_in_threads(outputs, batches, self._threads))
 
 
 def _has_no_state(module: nn.Module) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from federated.config.local import LocalTraining
-from federated.evaluation.outputs import outputs_of, outputs_of_each
+from federated.evaluation.outputs import Outputs
 from federated.foundation.errors import Diverged
 from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
@@ -59,7 +59,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
     indices = np.concatenate(federation.own_held_out)
     targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)].cpu()
     outputs = (
-        outputs_of(setup, state.parameters, indices),
+        Outputs(setup).of(state.parameters, indices),
         _fine_tuned_outputs(state, setup, indices, sizes),
     )
     if not are_finite(outputs[1]):
@@ -102,10 +102,10 @@ def _fine_tuned_outputs(state: RunState, setup: Setup, indices: np.ndarray, size
     work = _work(setup)
     clients, ends = np.flatnonzero(sizes), np.cumsum(sizes)
     if work.local.steps == 0:
-        return outputs_of(setup, state.parameters, indices)
+        return Outputs(setup).of(state.parameters, indices)
     engine, threads = setup.config.engine, threads_of(setup.config.orchestration.threads)
     train, most = local_trainer(work, engine, clients.tolist(), threads), shard_size(work, engine)
-    parts = []
+    tuned, parts = Outputs(setup), []
     for start in range(0, len(clients), most):
         shard = clients[start : start + most]
         deltas = train(state.parameters, shard.tolist(), state.round).deltas
@@ -113,7 +113,7 @@ def _fine_tuned_outputs(state: RunState, setup: Setup, indices: np.ndarray, size
         mine = np.zeros_like(sizes)
         mine[shard] = sizes[shard]
         held = indices[ends[shard[0]] - sizes[shard[0]] : ends[shard[-1]]]
-        parts.append(outputs_of_each(setup, models.__getitem__, held, mine))
+        parts.append(tuned.of_each(models.__getitem__, held, mine))
     return torch.cat(parts)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from federated.config.run import RunConfig
-from federated.evaluation.outputs import outputs_of
+from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.client_intervals import FEWEST_CLIENTS
@@ -118,7 +118,7 @@ def _of_outputs(setup: Setup) -> str:
     federation, label = setup.federation, setup.config.model.label()
     if ":" not in setup.config.model.name or federation.examples.task.scores is None:
         return ""
-    outputs = outputs_of(setup, setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
+    outputs = Outputs(setup).of(setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
     found = kind_of_probabilities(outputs)
     if not found:
         return ""
