@@ -14,7 +14,6 @@ from federated.foundation.errors import BadInput
 from federated.report import (
     Report,
     RunResult,
-    arm_curves,
     arm_outcomes,
     compare,
     costs,
@@ -25,6 +24,7 @@ from federated.report import (
     text_table,
 )
 from federated.report.costs.front import pareto
+from federated.report.figures.arms.charts import curves_still
 from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.gap_closed import fieller, gap_closed
@@ -391,16 +391,25 @@ def test_colours_of_arms_do_not_depend_on_anchors() -> None:
     assert looks["centralised"] != looks["local"]
 
 
+def panels(results: list[RunResult]) -> list[dict[str, Any]]:
+    spec = curves_still(Report("s", results))
+    assert spec is not None
+    return [panel for row in spec["vconcat"] for panel in row["hconcat"]]
+
+
+def names(panel: dict[str, Any]) -> list[str]:
+    texts = [layer for layer in panel["layer"] if layer["mark"]["type"] == "text"]
+    return [row["name"] for layer in texts for row in layer["data"]["values"]]
+
+
 def test_curves_have_anchors_as_horizontal_lines_that_are_named() -> None:
-    figure = arm_curves(STUDY)
-    by_round, by_uplink = figure.axes
-    for panel in (by_round, by_uplink):
-        flat = [line for line in panel.lines if list(line.get_xdata()) == [0, 1]]  # type: ignore[arg-type]
-        assert [float(line.get_ydata()[0]) for line in flat] == pytest.approx([0.9133, 0.52], abs=1e-3)  # type: ignore[index]
-    assert [text.get_text() for text in by_round.texts] == ["local", "centralised"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-    close = around(arm("a", [0.3]), [0.905], [0.9])
-    assert [text.get_text() for text in arm_curves(close).axes[0].texts] == ["local; centralised"]
+    for panel in panels(STUDY):
+        rules = [layer for layer in panel["layer"] if layer["mark"]["type"] == "rule"]
+        scores = [layer["data"]["values"][0]["score"] for layer in rules]
+        assert scores == pytest.approx([0.9133, 0.52], abs=1e-3)
+        assert names(panel) == ["local", "centralised"]
+        assert panel["layer"][1]["encoding"]["color"]["scale"]["domain"] == ["a", "b"]
+    assert names(panels(around(arm("a", [0.3]), [0.905], [0.9]))[0]) == ["local; centralised"]
     assert [tick.get_text() for tick in arm_outcomes(STUDY).axes[0].get_yticklabels()][2:] == [
         "centralised",
         "local",
@@ -429,7 +438,7 @@ def test_an_anchor_far_below_the_others_is_left_out_of_a_cut_axis() -> None:
     )
     results += arm("centralised", [0.9], "centralised", main_metric=metric)
     results += arm("local", [-5.4], "local", main_metric=metric)
-    assert [text.get_text() for text in arm_curves(results).axes[0].texts] == ["centralised"]
+    assert names(panels(results)[0]) == ["centralised"]
 
 
 def test_a_legend_has_buttons_for_the_arms_of_its_own_charts_alone() -> None:

@@ -12,11 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from federated.metrics.names import metric_label
-from federated.report import RunResult, arm_curves, arm_outcomes, learning_curves, partition_picture, png
+from federated.report import Report, RunResult, arm_outcomes, learning_curves, partition_picture, png
 from federated.report.figures import style
+from federated.report.figures.arms.charts import curves_still
 from federated.report.figures.clients.partition_picture import LABEL_COLOURS, _by_main_labels
 from federated.report.figures.glyphs import drawable
+from federated.report.figures.stills import png_of
 from federated.report.figures.style import plain
+from federated.report.figures.vega_looks import as_shape
 from federated.report.findings.strokes import OKABE_ITO, strokes
 
 ACCURACY, LOSS = "generalisation/test_accuracy", "train/loss"
@@ -58,6 +61,10 @@ def counts_of(num_clients: int, num_classes: int) -> np.ndarray:
 
 def drawn(figure: Figure) -> np.ndarray:
     return np.asarray(imread(io.BytesIO(png(figure, dots_per_inch=50))))
+
+
+def picture(spec: dict[str, Any]) -> np.ndarray:
+    return np.asarray(imread(io.BytesIO(png_of(spec))))
 
 
 def named(number: int) -> list[str]:
@@ -177,60 +184,87 @@ def test_a_failed_run_says_so_and_an_empty_one_is_drawn() -> None:
     assert drawn(figure).std() > 0
 
 
-def test_arm_curves_are_the_mean_with_a_band_from_lowest_to_highest() -> None:
-    figure = arm_curves([run(seed=seed) for seed in (0, 1, 5)])
-    by_round, by_uplink = figure.axes
-    np.testing.assert_allclose(by_round.lines[0].get_ydata(), np.array([0.1, 0.3, 0.5]) + 0.02)
-    np.testing.assert_allclose(by_uplink.lines[0].get_xdata(), [0, 2, 4])
-    band = by_round.collections[0].get_paths()[0].get_extents()
-    assert (band.y0, band.y1) == pytest.approx((0.1, 0.55))
+def still(results: list[RunResult]) -> dict[str, Any]:
+    spec = curves_still(Report("s", results))
+    assert spec is not None
+    return spec
 
 
-def test_arm_curves_of_one_seed_have_no_band() -> None:
-    by_round, by_uplink = arm_curves([run()]).axes
-    assert (len(by_round.lines), len(by_round.collections), len(by_uplink.collections)) == (1, 0, 0)
+def panels(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for row in spec["vconcat"] for panel in row["hconcat"]]
+
+
+def column(panel: dict[str, Any], name: str, arm: str = "iid") -> list[float]:
+    return [row[name] for row in panel["data"]["values"] if row["arm"] == arm]
+
+
+def marks(panel: dict[str, Any]) -> list[str]:
+    return [layer["mark"]["type"] for layer in panel["layer"]]
+
+
+def legend_of(spec: dict[str, Any]) -> list[str]:
+    """The arms in the legend, which colours and markers share."""
+    encodings = [layer["encoding"] for panel in panels(spec) for layer in panel["layer"]]
+    domains = [
+        each[name]["scale"]["domain"]
+        for each in encodings
+        for name in ("color", "shape")
+        if "scale" in each.get(name, {})
+    ]
+    assert all(set(domain) <= set(domains[0]) for domain in domains)
+    return list(domains[0])
+
+
+def test_curves_are_the_mean_with_a_band_from_lowest_to_highest() -> None:
+    by_round, by_uplink = panels(still([run(seed=seed) for seed in (0, 1, 5)]))
+    np.testing.assert_allclose(column(by_round, "score"), np.array([0.1, 0.3, 0.5]) + 0.02)
+    np.testing.assert_allclose(column(by_uplink, "MB up"), [0, 2, 4])
+    assert (min(column(by_round, "low")), max(column(by_round, "high"))) == pytest.approx((0.1, 0.55))
+    assert marks(by_round) == ["area", "line", "point"]
+    assert by_round["layer"][0]["encoding"]["y"]["field"] == "low"
+
+
+def test_more_than_twelve_arms_have_no_bands() -> None:
+    assert "area" not in marks(panels(still([run(arm) for arm in named(13)]))[0])
 
 
 def test_failed_seeds_are_left_out_of_the_mean() -> None:
-    figure = arm_curves([run(seed=0), run(seed=5, status="FAILED"), run("skewed", status="FAILED")])
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.1, 0.3, 0.5])
-    assert legend_texts(figure) == ["iid"]
+    spec = still([run(seed=0), run(seed=5, status="FAILED"), run("skewed", status="FAILED")])
+    np.testing.assert_allclose(column(panels(spec)[0], "score"), [0.1, 0.3, 0.5])
+    assert legend_of(spec) == ["iid"]
+    assert curves_still(Report("s", [run(status="FAILED")])) is None
 
 
 def test_seeds_that_stop_early_end_the_mean() -> None:
-    by_round = arm_curves([run(seed=0, rounds=8), run(seed=1, rounds=4)]).axes[0]
-    assert by_round.lines[0].get_xdata().tolist() == [0, 2, 4]
+    by_round = panels(still([run(seed=0, rounds=8), run(seed=1, rounds=4)]))[0]
+    assert column(by_round, "round") == [0, 2, 4]
 
 
-def test_nine_arms_have_nine_legible_entries_outside_the_panels() -> None:
-    figure = arm_curves([run(arm, seed) for arm in NINE for seed in range(3)])
-    figure.draw_without_rendering()
-    assert len(figure.axes[0].lines) == len(figure.axes[1].lines) == 9
-    assert sorted(legend_texts(figure)) == sorted(NINE)
-    box = figure.legends[0].get_window_extent()
-    assert box.x1 <= figure.bbox.x1
-    assert all(box.y1 <= panel.get_tightbbox().y0 for panel in figure.axes)
+def test_nine_arms_have_nine_entries_in_one_legend() -> None:
+    spec = still([run(arm, seed) for arm in NINE for seed in range(3)])
+    assert legend_of(spec) == NINE
+    assert picture(spec).std() > 0
 
 
-@pytest.mark.parametrize(("thin", "scale"), [(1.0, "linear"), (0.05, "log")])
-def test_bytes_have_a_logarithmic_axis_where_arms_differ_a_lot(thin: float, scale: str) -> None:
-    figure = arm_curves([run("none"), run("top_k", mb=thin)])
-    assert figure.axes[1].get_xscale() == scale
-    assert ("without the initial model" in figure.axes[1].get_xlabel()) == (scale == "log")
-    assert drawn(figure).std() > 0
+@pytest.mark.parametrize(("thin", "scale"), [(1.0, None), (0.05, "log")])
+def test_bytes_have_a_logarithmic_axis_where_arms_differ_a_lot(thin: float, scale: str | None) -> None:
+    x = panels(still([run("none"), run("top_k", mb=thin)]))[1]["encoding"]["x"]
+    assert x["scale"].get("type") == scale
+    assert ("without the initial model" in x["title"]) == (scale == "log")
 
 
 def test_a_poor_start_of_r2_is_cut_and_the_axis_says_so() -> None:
     values = ((0, {"generalisation/test_r2": -900.0}), (1, {"generalisation/test_r2": 0.9}))
-    panel = arm_curves([run(history=values, main_metric="generalisation/test_r2")]).axes[0]
-    assert panel.get_ylim() == pytest.approx((-1, 1.0))
-    assert panel.get_ylabel() == "test R² (axis cut at −1)"
+    panel = panels(still([run(history=values, main_metric="generalisation/test_r2")]))[0]
+    up = panel["layer"][0]["encoding"]["y"]
+    assert up["scale"]["domainMin"] == -1
+    assert up["title"] == "test R² (axis cut at −1)"
+    assert all(layer["mark"]["clip"] for layer in panel["layer"])
 
 
 def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
     history = tuple((r, {ACCURACY: value}) for r, value in enumerate([0.1, float("inf"), 0.3]))
-    figure = arm_curves([run(history=history)])
-    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.1, np.nan, 0.3])
+    assert column(panels(still([run(history=history)]))[0], "score") == [0.1, None, 0.3]
     assert drawn(arm_outcomes([run(history=history[:2])])).std() > 0
 
 
@@ -246,25 +280,28 @@ def test_outcomes_have_a_dot_a_seed_and_a_bar_at_the_mean() -> None:
 def test_arms_with_different_main_metrics_have_panels_of_their_own() -> None:
     r2 = "generalisation/test_r2"
     results = [run("digits"), run("diabetes", history=((0, {r2: 0.4}),), main_metric=r2)]
-    assert [panel.get_ylabel() for panel in arm_curves(results).axes[::2]] == ["test accuracy", "test R²"]
+    titles = [panel["layer"][0]["encoding"]["y"]["title"] for panel in panels(still(results))]
+    assert list(dict.fromkeys(titles)) == ["test accuracy", "test R²"]
     assert [len(panel.get_yticks()) for panel in arm_outcomes(results).axes] == [1, 1]
 
 
 @pytest.mark.parametrize("num_arms", [0, 1, 30])
 def test_few_and_many_arms_are_drawn(num_arms: int) -> None:
     results = [run(f"dirichlet(alpha={i}) · a · b", seed) for i in range(num_arms) for seed in range(2)]
-    curves, outcomes = arm_curves(results), arm_outcomes(results)
-    assert len(curves.axes[0].lines) == num_arms
+    outcomes = arm_outcomes(results)
     assert len(outcomes.axes[0].lines) == 2 * num_arms
-    assert drawn(curves).std() > 0
+    if num_arms:
+        assert len(legend_of(still(results))) == num_arms
     assert drawn(outcomes).size > 0
 
 
 def test_an_arm_looks_the_same_in_all_figures() -> None:
     results = [run(arm) for arm in NINE]
-    curves, outcomes = arm_curves(results).axes[0].lines, arm_outcomes(results).axes[0].lines
-    assert [(line.get_color(), line.get_marker()) for line in curves] == [
-        (line.get_color(), line.get_marker()) for line in outcomes
+    line, point = panels(still(results))[0]["layer"][1:3]
+    outcomes = arm_outcomes(results).axes[0].lines
+    assert line["encoding"]["color"]["scale"]["range"] == [each.get_color() for each in outcomes]
+    assert point["encoding"]["shape"]["scale"]["range"] == [
+        as_shape(str(each.get_marker())) for each in outcomes
     ]
 
 
@@ -336,11 +373,7 @@ def test_every_nasty_name_is_drawn_without_a_warning() -> None:
         small = png(partition_picture(counts[:, :10], counts.sum(axis=1), names, names[:10]))
         large = png(partition_picture(counts, counts.sum(axis=1), names, names))
         runs = [run(name or "-", seed) for name in names for seed in (0, 1)]
-        figures = [
-            png(figure)
-            for figure in (arm_outcomes(runs), arm_curves(runs), learning_curves(runs[0]))
-            if figure
-        ]
+        figures = [png(arm_outcomes(runs)), png_of(still(runs)), png(learning_curves(runs[0]))]
     assert len({small, large, *figures}) == 5
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from federated.report import Report, RunResult, drawn, page_html
-from federated.report.figures.arms.charts import charts
-from federated.report.figures.arms.front import pareto_picture
+from federated.report.figures.arms.charts import charts, front_still
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.ranking import ranked
@@ -181,7 +180,7 @@ def test_pictures_are_left_out_where_there_is_nothing_to_show() -> None:
     failed = arm("plain", BASE, status="FAILED")
     assert difference_picture(failed, []) is None
     assert gap_picture(failed) is None
-    assert pareto_picture(arm("plain", BASE)) is None
+    assert front_still(Report("s", arm("plain", BASE))) is None
 
 
 def test_the_picture_of_differences_shows_means_and_intervals_in_the_arms_colours() -> None:
@@ -191,16 +190,14 @@ def test_the_picture_of_differences_shows_means_and_intervals_in_the_arms_colour
     dots = [line for line in panel.lines if len(line.get_xdata()) == 1]  # type: ignore[arg-type]
     assert [float(line.get_xdata()[0]) for line in dots] == pytest.approx([pair.estimate for pair in PAIRS])  # type: ignore[index]
     assert [tick.get_text() for tick in panel.get_yticklabels()] == [pair.arm for pair in PAIRS]
-    front = pareto_picture(STUDY)
+    front = front_still(Report("s", STUDY))
     assert front is not None
-    colours = {text.get_text(): handle.get_color() for text, handle in _legend(front)}
+    (panel,) = front["vconcat"][0]["hconcat"]
+    colour = panel["layer"][-1]["encoding"]["color"]
+    colours = dict(zip(colour["scale"]["domain"], colour["scale"]["range"], strict=True))
     assert colours["good"] == dots[0].get_color()
-    assert colours["bad"] != dots[1].get_color()  # dominated: grey
-
-
-def _legend(figure: Any) -> list[tuple[Any, Any]]:
-    legend = figure.legends[0]
-    return list(zip(legend.get_texts(), legend.legend_handles, strict=True))
+    assert colour["condition"]["test"] == "datum.place === 'dominated'"  # grey
+    assert {row["arm"]: row["place"] for row in panel["data"]["values"]}["bad"] == "dominated"
 
 
 def test_numbers_in_words() -> None:

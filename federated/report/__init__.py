@@ -2,7 +2,6 @@
 
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.other_network import on_network
-from federated.report.figures.arms.curves import arm_curves
 from federated.report.figures.arms.figures import as_files, drawn
 from federated.report.figures.arms.outcomes import arm_outcomes
 from federated.report.figures.arms.response_curve import response_curve
@@ -26,7 +25,6 @@ __all__ = [
     "Report",
     "RunResult",
     "Spread",
-    "arm_curves",
     "arm_outcomes",
     "as_files",
     "compare",

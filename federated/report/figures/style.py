@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_COMPRESSION = 3
+"""Of a PNG, from 0 to 9: a fifth less time a picture than with the usual 6, and a tenth to a quarter more bytes."""
 _MOST_FIFTHS = 100.0
 """Ratio of a logarithmic axis's ends up to which 2 and 5 are marked between powers of ten."""
 
@@ -138,5 +140,5 @@ def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
     """The figure as a PNG file."""
     buffer = io.BytesIO()
     choose_fonts(figure)
-    figure.savefig(buffer, format="png", dpi=dots_per_inch)
+    figure.savefig(buffer, format="png", dpi=dots_per_inch, pil_kwargs={"compress_level": _COMPRESSION})
     return buffer.getvalue()

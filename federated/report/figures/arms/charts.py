@@ -5,13 +5,13 @@ A chart reads two parameters that the page sets: `picked`, the arm to stand out,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, problems_of, total_megabytes
-from federated.report.figures.arms.curve_charts import by_round, by_seconds, by_uplink
-from federated.report.figures.arms.curves import LOG_FROM
+from federated.report.figures.arms.curve_charts import LOG_FROM, by_round, by_seconds, by_uplink
+from federated.report.figures.stills import still
 from federated.report.figures.vega_looks import DOMINATED, GREY_LINE
 from federated.report.figures.vega_spec import (
     PALE,
@@ -27,6 +27,8 @@ from federated.report.figures.vega_spec import (
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.findings import Report
 
+Maker = Callable[[Report, str], Spec | None]
+"""(report, main metric) -> the chart of the arms with that metric; None where it has nothing to show."""
 _RING = 420
 """Size of the ring around the knee."""
 
@@ -34,17 +36,42 @@ _RING = 420
 def charts(report: Report) -> dict[str, Spec]:
     """Name -> specification, of those that have something to show.
 
-    None where arms have different main metrics: a chart has one axis for scores, the figure that it would hide has all.
+    None where arms have different main metrics: a chart has one axis for scores, while a still picture has a row each.
     """
-    if len({run.main_metric for run in report.results}) > 1:
+    metrics = _metrics(report)
+    if len(metrics) != 1:
         return {}
-    found = {name: make(report) for name, make in CHARTS.items()}
+    found = {name: make(report, metrics[0]) for name, make in CHARTS.items()}
     return {name: spec for name, spec in found.items() if spec is not None}
 
 
-def _front(report: Report) -> Spec | None:
+def curves_still(report: Report) -> Spec | None:
+    """The curves over rounds, bytes and simulated time as a still picture, a row a main metric."""
+    return _still(
+        report, (by_round, by_uplink, by_seconds), "line: mean over seeds; band: lowest to highest seed"
+    )
+
+
+def front_still(report: Report) -> Spec | None:
+    """The chart of the Pareto front as a still picture, a row a main metric."""
+    return _still(
+        report,
+        (_front,),
+        "joined: the front; ring: its knee; grey: dominated, intervals apart; line: 95 % interval over seeds",
+    )
+
+
+def _still(report: Report, makers: Sequence[Maker], note: str) -> Spec | None:
+    rows = [[make(report, metric) for make in makers] for metric in _metrics(report)]
+    return still([[spec for spec in row if spec is not None] for row in rows], note)
+
+
+def _metrics(report: Report) -> list[str]:
+    return list(dict.fromkeys(run.main_metric for run in report.results))
+
+
+def _front(report: Report, metric: str) -> Spec | None:
     """Score over bytes both ways; the front is joined, its knee ringed, arms surely dominated are grey."""
-    metric = report.results[0].main_metric if report.results else ""
     rows: Rows = []
     problems = problems_of(report.results)
     for summary in report.arms:
@@ -120,7 +147,7 @@ def _first_like(arm: str, problems: Mapping[str, Any]) -> str:
     return next(other for other, problem in problems.items() if problem == problems[arm])
 
 
-CHARTS: dict[str, Callable[[Report], Spec | None]] = {
+CHARTS: dict[str, Maker] = {
     "by-round": by_round,
     "by-uplink": by_uplink,
     "by-seconds": by_seconds,

@@ -9,7 +9,7 @@ import numpy as np
 
 from federated.metrics.durations import unit_of
 from federated.metrics.names import metric_label
-from federated.report.figures.arms.curves import MeanCurve, mean_curves
+from federated.report.figures.arms.mean_curves import MeanCurve, mean_curves
 from federated.report.figures.legends import Facet, facets, handles_of, keys, legend_below, legend_height
 from federated.report.figures.style import blank, logarithmic_x, plain, say
 from federated.report.findings.results import DOWNLINK, SIMULATED_SECONDS, UPLINK, RunResult

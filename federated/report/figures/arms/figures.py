@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from federated.report.figures.arms.charts import curves_still, front_still
 from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
-from federated.report.figures.arms.curves import arm_curves
-from federated.report.figures.arms.front import pareto_picture
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
 from federated.report.figures.arms.outcomes import arm_outcomes
 from federated.report.figures.arms.response_curve import response_curve
+from federated.report.figures.stills import png_of
 from federated.report.figures.style import png
+from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES: dict[str, Callable[[Report], Figure | None]] = {
+FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
     "Difference from the baseline": lambda report: difference_picture(
         report.drawn.results, report.drawn_pairs
     ),
-    "Score against bytes": lambda report: pareto_picture(report.drawn.results),
+    "Score against bytes": lambda report: front_still(report.drawn),
     "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
     "Every run": lambda report: arm_outcomes(report.drawn.results),
-    "Learning curves": lambda report: arm_curves(report.drawn.results),
+    "Learning curves": lambda report: curves_still(report.drawn),
     "Generalisation gaps": lambda report: gap_picture(report.drawn.results),
     "Bytes and time": lambda report: bytes_and_time(report.drawn.results),
     "Rate and distortion": lambda report: rate_and_distortion(report.drawn.results),
@@ -35,7 +36,11 @@ FIGURES: dict[str, Callable[[Report], Figure | None]] = {
 def drawn(report: Report) -> dict[str, bytes]:
     """Title -> PNG of every figure that has something to show."""
     figures = {title: draw(report) for title, draw in FIGURES.items()}
-    return {title: png(figure) for title, figure in figures.items() if figure is not None}
+    return {title: _png(figure) for title, figure in figures.items() if figure is not None}
+
+
+def _png(figure: Figure | Spec) -> bytes:
+    return png_of(figure) if isinstance(figure, dict) else png(figure)
 
 
 def as_files(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
