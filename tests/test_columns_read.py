@@ -383,3 +383,18 @@ def test_a_model_that_ends_in_a_softmax_is_said(own: Any) -> None:
         for each in said
     )
     assert cautions(prepare(config_of(model=f"{module}:scores"))) == []
+
+
+@pytest.mark.parametrize(("first", "said"), [(2**53 + 2, True), (10**20, True), (2**53 - ROWS, False)])
+def test_whole_numbers_that_cannot_be_told_apart_are_said(tmp_path: Path, first: int, said: bool) -> None:
+    warnings = examples_of(tmp_path, {"x": [first + at for at in range(ROWS)]}).reading.warnings
+    expected = (
+        "the column 'x' holds whole numbers beyond 9,007,199,254,740,992, which are read as the next of those that 64 "
+        "bits can hold; name it in `drop` or `categorical` if these are ids"
+    )
+    assert (expected in warnings) is said
+
+
+def test_a_regression_of_one_value_is_said(tmp_path: Path) -> None:
+    warnings = examples_of(tmp_path, {"x": cells(), "y": [1.5] * ROWS}).reading.warnings
+    assert "the target column 'y' is 1.5 in every row, so there is nothing to predict" in warnings

@@ -94,3 +94,78 @@ def test_an_option_sets_fields_of_the_base_alone(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(BadInput, match=said):
             read_study(tmp_path / "s.yaml", [setting])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "name: s\nbase:\n  rounds: 2\n   clients: 4\n",
+            "line 4, column 11, 'clients: 4': is it indented as its",
+        ),
+        (
+            "name: s\nbase:\n  rounds: 2\n clients: 4\n",
+            "line 4, column 2, 'clients: 4': indent this line as its",
+        ),
+        (
+            "name: s\nbase:\n\trounds: 2\n",
+            "line 3, column 1, 'rounds: 2': indent with spaces, not with a tab",
+        ),
+        ("name: s\nbase:\n  rounds:2\n", "line 3, column 3, 'rounds:2': write `name: value`"),
+        ("name: s\nbase:\n  rounds:2\n  clients: 4\n", "has the line before a space after its colon"),
+        ("name: s\nbase: {rounds: 2\n", "line 2, column 7, .*the bracket that opens here is not closed"),
+        ('name: "s\nbase: {}\n', "line 1, column 7, .*the quotation mark that opens here is not closed"),
+        ('name: "a\\d"\n', "line 1, column .*a backslash needs another one"),
+        ("name: a: b\n", "line 1, column 8, .*a text with a colon needs quotes"),
+        ("name: @s\n", "line 1, column 7, .*put a text that begins with this character in quotes"),
+        ("name: s\n---\nname: t\n", "line 2, column 1, '---': a file holds one study"),
+        (
+            "base: {<<: {rounds: 2}}\nname: s\nname: t\n",
+            "line 3, column 1, 'name: t': the key 'name' is stated twice",
+        ),
+        ("", "must be a mapping with name and base, got nothing"),
+    ],
+)
+def test_a_file_that_is_no_yaml(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=f"(?i){said}") as error:
+        read_study(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_text("x,y\n1,0\n2,1\n")
+    own = "write a function of your own, as docs/own-data-and-model.md shows"
+    for path, said in {
+        "patient.csv": "patient.csv is not a file; did you mean 'patients.csv'\\? a CSV or Parquet file is needed",
+        "../": f"is a folder; a CSV or Parquet file is needed; for images, texts and other files {own}",
+        "https://example.org/patients.csv": "is an address; download it and state the path of the file",
+        "data\\patients.csv": "is not a file; write / between folders",
+    }.items():
+        with pytest.raises(BadInput, match=said):
+            read(tmp_path, {"dataset": {"name": "table", "path": path, "target": "y"}})
+    with pytest.raises(BadInput, match=r"is a folder; an \.npz archive is needed; for images"):
+        read(tmp_path, {"dataset": {"name": "arrays", "path": "."}})
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"FEA1", "it is a Feather file; save the table as CSV or Parquet"),
+        (b"ARROW1", "it is an Arrow file"),
+        (b"\x80\x04\x95", "it is a pickle"),
+        (b"MATLAB 5.0 MAT-file", "it is a MATLAB file; the data set `arrays` reads an .npz file"),
+        (b"<stata_dta>", "it is a Stata file"),
+        (
+            b"\x89PNG\r\n",
+            "it is an image; write a function that reads images, as docs/own-data-and-model.md shows",
+        ),
+        (b"\xff\xd8\xff\xe0", "it is an image"),
+    ],
+)
+def test_a_file_of_another_format(tmp_path: Path, head: bytes, said: str) -> None:
+    (tmp_path / "d.csv").write_bytes(head + bytes(40))
+    (run,) = read(tmp_path, {"dataset": {"name": "table", "path": "d.csv", "target": "y"}}).runs()
+    with pytest.raises(BadInput, match=said):
+        run.config.dataset.build()()

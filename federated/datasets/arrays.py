@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from federated.datasets.wanted_file import check_file
 from federated.examples.conversion import examples_of_arrays
 from federated.examples.examples import Examples, bad_data
 from federated.metrics.tasks import TaskName, targets_of
@@ -35,8 +36,7 @@ def arrays(
     An array "test", bool [N], is the data set's own test split; "classes" holds the names of the classes.
     Integer targets must be 0 ... C - 1, each with an example: an empty class is refused, not renumbered.
     """
-    if not path.is_file():
-        raise ValueError(f"path {path} is not a file; an .npz archive is needed")
+    check_file(path, "an .npz archive is needed")
 
     def load() -> Examples:
         stated = {"inputs": inputs, "targets": targets} | ({"client_ids": client_ids} if client_ids else {})

@@ -12,6 +12,7 @@ import pandas as pd
 
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
+from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
 from federated.examples.tables.frame import examples_of_frame
 from federated.examples.tables.roles import Roles
@@ -70,8 +71,7 @@ def table(
     header: the number of the line with the names of the columns, from 1; 0: there is none.
     names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
-    if not path.is_file():
-        raise ValueError(f"path {path} is not a file; a CSV or Parquet file is needed")
+    check_file(path, "a CSV or Parquet file is needed")
     roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing)
     form = CsvFormat(separator, tuple(map(str, missing_values)), decimal, thousands, encoding, header, names)
     is_parquet = path.suffix.lower() in (".parquet", ".pq")

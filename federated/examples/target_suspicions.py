@@ -75,6 +75,9 @@ def suspicions_of_regression(
     cure: what makes it classes. confirmation: what keeps it as it is, and ends the warning.
     """
     values = np.unique(numbers)
+    if len(values) == 1:
+        constant = f"{what} is {values[0]:g} in every row, so there is nothing to predict"
+        return (Suspicion("target: constant", what, constant),)
     few = len(values) <= _MOST_CLASSES_SUSPECTED and len(values) * _FEWEST_A_CLASS <= len(numbers)
     whole = bool((values == np.floor(values)).all())
     if not few or not (whole or len(values) <= MOST_CLASSES_INFERRED):

@@ -12,7 +12,7 @@ from federated.config.dotted_paths import as_mapping
 from federated.foundation.errors import BadInput
 from federated.study.absolute_paths import Place, anchored_override
 from federated.study.file_size import text_of
-from federated.study.yaml_values import values_of
+from federated.study.yaml_values import fault_in_words, values_of
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -21,11 +21,10 @@ def content_of(path: Path) -> dict[str, Any]:
     try:
         content = values_of(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"the study file {path} is not valid YAML: {error}") from error
+        raise BadInput(f"the study file {path} is not valid YAML: {fault_in_words(error)}") from error
     if not isinstance(content, dict):
-        raise BadInput(
-            f"the study file {path} must be a mapping with name and base, got a {type(content).__name__}"
-        )
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise BadInput(f"the study file {path} must be a mapping with name and base, got {found}")
     return content
 
 
@@ -58,4 +57,4 @@ def apply_setting(content: dict[str, Any], setting: str, beside_base: Collection
         value = anchored_override(path, values_of(text), [content["base"]], Place.working())
         place[parts[-1]] = value
     except (ValueError, yaml.YAMLError) as error:
-        raise BadInput(f"--set {setting!r}: {error}") from error
+        raise BadInput(f"--set {setting!r}: {fault_in_words(error)}") from error

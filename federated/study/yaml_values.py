@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import yaml
 
 from federated.foundation.limits import DEEPEST
+from federated.foundation.texts import shortened
 from federated.study.file_size import check_extent, integer
 
 _TAG = "tag:yaml.org,2002:"
@@ -29,6 +30,7 @@ _RULES = (
 )
 
 
+_SHOWN = 80
 _KINDS: dict[str, tuple[type[yaml.Node], str]] = {
     "map": (yaml.MappingNode, "a mapping"),
     "seq": (yaml.SequenceNode, "a list"),
@@ -43,6 +45,42 @@ def values_of(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise yaml.YAMLError(f"lists and mappings within each other deeper than {DEEPEST}") from None
+
+
+_CURES = (
+    (
+        "mapping values are not allowed",
+        "is it indented as its neighbours are? A text with a colon needs quotes",
+        False,
+    ),
+    ("found character '\\t'", "indent with spaces, not with a tab", False),
+    ("could not find expected ':'", "write `name: value`, with a colon and a space", True),
+    ("unknown escape character", "in double quotes a backslash needs another one: write / in paths", False),
+    ("expected ',' or", "a comma is missing, or the bracket that opens here is not closed", True),
+    (
+        "expected the node content, but found '<stream end>'",
+        "the bracket that opens here is not closed",
+        True,
+    ),
+    ("expected <block end>", "indent this line as its neighbours are", False),
+    ("found unexpected end of stream", "the quotation mark that opens here is not closed", True),
+    ("another document", "a file holds one study: leave out `---` and what follows", False),
+    ("cannot start any token", "put a text that begins with this character in quotes", False),
+)
+"""What PyYAML says -> what to do, and whether the place to show is where the fault began."""
+
+
+def fault_in_words(error: Exception) -> str:
+    """What is wrong with a document, in one line: the number of the line, its text, and what to do."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    said = f"{error.problem}" if error.context is None else f"{error.context}: {error.problem}"
+    cure, began = next(((cure, began) for what, cure, began in _CURES if what in said), ("", False))
+    mark = error.context_mark if began and error.context_mark is not None else error.problem_mark
+    lines = (mark.buffer or "").rstrip("\0").split("\n")
+    text = lines[mark.line].strip() if mark.line < len(lines) else ""
+    shown = f", {shortened(text, _SHOWN)!r}" if text else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}{shown}: {cure or said}"
 
 
 def text_of_values(values: Any) -> str:
@@ -71,14 +109,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [
-            self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")
-        ]
+        nodes = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+        keys = [self.construct_object(key, deep=True) for key in nodes]
         counts = Counter(key for key in keys if isinstance(key, Hashable))
-        if twice := [key for key, count in counts.items() if count > 1]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice[0]!r} is stated twice", node.start_mark
-            )
+        if twice := [at for at, key in enumerate(keys) if isinstance(key, Hashable) and counts[key] > 1]:
+            said = f"the key {keys[twice[0]]!r} is stated twice"
+            raise yaml.constructor.ConstructorError(None, None, said, nodes[twice[1]].start_mark)
         return super().construct_mapping(node, deep)
 
     def unknown(self, node: yaml.Node) -> Any:

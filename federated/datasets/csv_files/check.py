@@ -12,6 +12,7 @@ _CHUNK = 2**22
 _SHOWN = 60
 _LOOKED_AT = 1000
 
+_A_FUNCTION = "write a function that reads images, as docs/own-data-and-model.md shows"
 _SIGNATURES = (
     (
         b"PK\x03\x04",
@@ -27,6 +28,19 @@ _SIGNATURES = (
     (b"SQLite format 3", "is an SQLite database; export the table as CSV"),
     (b"\x89HDF", "is an HDF5 file; save the table as CSV or Parquet"),
     (b"\x93NUMPY", "is a numpy array; the data set `arrays` reads an .npz file"),
+    (b"FEA1", "is a Feather file; save the table as CSV or Parquet"),
+    (b"ARROW1", "is an Arrow file; save the table as CSV or Parquet"),
+    (b"ORC", "is an ORC file; save the table as CSV or Parquet"),
+    (b"<stata_dta>", "is a Stata file; save the table as CSV or Parquet"),
+    (b"MATLAB 5.0", "is a MATLAB file; the data set `arrays` reads an .npz file"),
+    (b"RDX", "is a file of R; save the table as CSV"),
+    (b"\x89PNG", f"is an image; {_A_FUNCTION}"),
+    (b"\xff\xd8\xff", f"is an image; {_A_FUNCTION}"),
+    (b"GIF8", f"is an image; {_A_FUNCTION}"),
+    *(
+        (bytes([0x80, protocol]), "is a pickle; save the table as CSV or Parquet")
+        for protocol in (2, 3, 4, 5)
+    ),
     (b"$FL2", "is an SPSS file; save the table as CSV or Parquet"),
 )
 _TEXTS = (

@@ -17,6 +17,7 @@ from federated.foundation.texts import quoted
 
 _ENOUGH_ROWS = 20
 """With fewer rows a column of different values says nothing."""
+_LARGEST_EXACT = 2**53
 MANY_CATEGORIES = 100
 _MOST_GROUPS = 3
 
@@ -29,11 +30,18 @@ def of_numbers(name: str, column: np.ndarray, marks: Marks | None) -> Iterator[S
     if not len(present):
         yield Suspicion("no value", name, f"{named(name)} has no value at all, so it is left out")
         return
+    whole = bool((present == np.floor(present)).all())
+    if whole and np.abs(present).max() > _LARGEST_EXACT:
+        yield Suspicion(
+            "whole numbers too large to be told apart",
+            name,
+            f"{named(name)} holds whole numbers beyond {_LARGEST_EXACT:,}, which are read as the next of those that "
+            "64 bits can hold; name it in `drop` or `categorical` if these are ids",
+        )
     if present.min() == present.max():
         if len(present) == len(column):
             yield _constant(name, f"{present[0]:g}")
         return
-    whole = bool((present == np.floor(present)).all())
     if whole and len(column) >= _ENOUGH_ROWS and len(np.unique(present)) == len(column):
         yield Suspicion(
             "a different whole number in every row",
