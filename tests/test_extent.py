@@ -12,8 +12,8 @@ import yaml
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import LONGEST_ERROR, MOST_VALUES
 from federated.study.file_size import check_extent
+from federated.study.seeds import seeds_in
 from federated.study.study import StudyConfig, read_study
-from flows.command_line import _seeds
 
 HEAD = "name: s\nbase: {dataset: linear, model: linear, clients: 3, rounds: 1}\n"
 NINE = "".join(f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 30))
@@ -110,11 +110,11 @@ def test_ten_thousand_runs_are_counted_and_not_more() -> None:
 
 
 def test_seeds_on_the_command_line_are_counted_before_they_are_listed() -> None:
-    assert _seeds("0-9999") == list(range(10_000))
+    assert seeds_in("0-9999") == list(range(10_000))
     for text, count in (
         ("0-10000", "10,001"),
         ("0-99999999,5", "100,000,001"),
         (f"0-{10**30}", "1,000,000,"),
     ):
         with pytest.raises(BadInput, match=f"{count}.* seeds; at most 10,000"):
-            _seeds(text)
+            seeds_in(text)

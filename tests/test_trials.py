@@ -574,3 +574,67 @@ def test_what_only_running_code_refuses_fails_its_arm_alone(field, arguments, sa
     assert field.partition(".")[2] in faults["bad · seed 0"]
     with pytest.raises(BadInput, match=re.escape(said)):
         check_runs([bad])
+
+
+@pytest.mark.parametrize(
+    ("init", "forward", "note"),
+    [
+        (
+            "self.a = nn.utils.parametrizations.spectral_norm(nn.Linear(64, k))",
+            "return self.a(x.flatten(1))",
+            r"training changes a\.parametrizations\.weight\.0\._u, a\.parametrizations\.weight\.0\._v and evaluation",
+        ),
+        (
+            "self.a = nn.Linear(64, k); self.register_buffer('mean', torch.zeros(64))",
+            "x = x.flatten(1)\n"
+            "        if self.training: self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)\n"
+            "        return self.a(x - self.mean)",
+            r"training changes mean and evaluation uses it",
+        ),
+        (  # changed, and nothing to evaluation
+            "self.a = nn.Linear(64, k); self.register_buffer('last', torch.zeros(0))",
+            "self.last = x.detach()\n        return self.a(x.flatten(1))",
+            None,
+        ),
+        (
+            "self.a = nn.Linear(64, k); self.register_buffer('mask', torch.ones(64))",
+            "return self.a(x.flatten(1) * self.mask)",
+            None,
+        ),
+    ],
+)
+def test_buffers_that_training_changes_and_evaluation_uses_are_said(own, init, forward, note):
+    source = (
+        f"import torch\nclass Net(nn.Module):\n    def __init__(self, s, k):\n        super().__init__()\n"
+        f"        {init}\n    def forward(self, x):\n        {forward}\n"
+    )
+    setup = prepare(config_of(model=f"{own(HEAD + source)}:Net"))
+    assert [bool(re.search(note or "training changes", each)) for each in setup.notes] == (
+        [True] if note else []
+    )
+
+
+def test_batch_normalisation_without_statistics_has_a_cure_of_its_own(own):
+    source = (
+        "def Net(s, k):\n    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), "
+        "nn.Linear(64, k))\n"
+    )
+    with pytest.raises(OwnCodeFailed, match="leave out track_running_stats=False") as refused:
+        prepare(config_of(model=f"{own(HEAD + source)}:Net"))
+    assert "squeeze" not in str(refused.value)
+
+
+def test_a_model_that_the_machine_cannot_train_is_refused_before_it_is_copied(own, monkeypatch):
+    """650 parameters and 12 frozen ones: 4 x (4 x 650 + 12) = 10,448 bytes."""
+    source = (
+        "def Net(s, k):\n    frozen = nn.Linear(3, 3).requires_grad_(False)\n"
+        "    net = nn.Sequential(nn.Flatten(), nn.Linear(64, k))\n    net.other = frozen\n    return net\n"
+    ).replace("net.other = frozen", "net.add_module('other', nn.Identity())\n    net.other.inner = frozen")
+    config = config_of(model=f"{own(HEAD + source)}:Net")
+    monkeypatch.setattr("federated.trials.parameters.machine_bytes", lambda: 10_448)
+    prepare(config)
+    monkeypatch.setattr("federated.trials.parameters.machine_bytes", lambda: 10_447)
+    with pytest.raises(
+        OwnCodeFailed, match="too large: training holds at least 4 numbers for each parameter"
+    ):
+        prepare(config_of(model=f"{own(HEAD + source)}:Net", seed=1))

@@ -71,6 +71,21 @@ class FlatModel:
             tensor.data = tensor.data.to("cpu", copy=True)
         return module.eval()
 
+    def changed_buffers(self) -> list[str]:
+        """The names of buffers that stay with the module and are no longer what they were at first."""
+        names = {
+            (id(owner), name): f"{at}.{name}".lstrip(".")
+            for at, owner in self.module.named_modules()
+            for name in owner._buffers
+        }
+        return [
+            names[id(owner), name]
+            for owner, name, first in self._staying
+            if (now := owner._buffers.get(name)) is None
+            or now.shape != first.shape
+            or not torch.equal(now, first)
+        ]
+
     def load(self, vector: Tensor) -> None:
         """Take over the parameters [P]; buffers that do not travel are as they were at first."""
         self.vector.copy_(vector)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, torch_seeded
+from federated.foundation.texts import listed
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.work import LocalWork
 from federated.models import check_outputs
@@ -59,24 +59,6 @@ def try_model(
     return Tried(trial.takes_one, tuple(trial.notes))
 
 
-def check_parameters(name: str, module: nn.Module) -> None:
-    """Raise OwnCodeFailed where parameters are none that a flat vector of 32-bit floats can hold."""
-    places: list[tuple[int, int, str]] = []
-    for where, parameter in module.named_parameters():
-        if parameter.is_meta:
-            raise OwnCodeFailed(f"model: {name}: {where} is on the device meta, which holds no numbers")
-        if parameter.dtype != torch.float32:
-            found = str(parameter.dtype).removeprefix("torch.")
-            raise OwnCodeFailed(f"model: {name}: {where} is {found}, and parameters must be float32")
-        first = parameter.data_ptr()
-        places.append((first, first + parameter.numel() * parameter.element_size(), where))
-    for (_, end, one), (start, _, other) in pairwise(sorted(places)):
-        if start < end:
-            raise OwnCodeFailed(
-                f"model: {name}: {one} and {other} share memory; to tie them, make them one parameter"
-            )
-
-
 class _Trial:
     """A trial of the model, and the error message for its failure."""
 
@@ -119,7 +101,9 @@ class _Trial:
             for size in sizes:
                 self._step(model, size)
         self._check_names(model)
-        return model.vector.clone()
+        ended = model.vector.clone()
+        self._look_at_buffers(model, sizes[0])
+        return ended
 
     def check_frozen(self) -> None:
         """Raise where the model writes to a frozen parameter, which all copies of it share."""
@@ -165,6 +149,23 @@ class _Trial:
             self._look_at(model, parts)
             gradient = model.gradient(loss)
         model.vector[: model.num_trainable].sub_(gradient, alpha=_RATE)
+
+    def _look_at_buffers(self, model: FlatModel, size: int) -> None:
+        """Note the buffers that training changed, where that matters in evaluation: they do not travel."""
+        changed = model.changed_buffers()
+        if not changed:
+            return
+        self._set_mode(model.module, False)
+        with torch.inference_mode():
+            kept = self._outputs(model.module, size, "in evaluation mode")
+            model.load(model.vector.clone())
+            begun = self._outputs(model.module, size, "in evaluation mode")
+        if not torch.allclose(kept, begun, rtol=_SAME, atol=_SAME):
+            self._note(
+                f"training changes {listed(changed, 3)} and evaluation uses it, but of buffers only the running "
+                "statistics of batch normalisation are sent: each client and each evaluation begins with the values "
+                "that the model is made with"
+            )
 
     def _look_at(self, model: FlatModel, parts: Sequence[Tensor | None]) -> None:
         """Raise where a gradient is none that training can use; note what is not trained."""
@@ -227,6 +228,11 @@ def _unlike(first: dict[str, list[int]], second: dict[str, list[int]]) -> str:
 
 
 _CURES = (
+    (
+        f"{_NORMALISES} when training",
+        "batch normalisation without running statistics scores an example by the others of its batch: leave out "
+        "track_running_stats=False",
+    ),
     (
         "through the graph a second time",
         "it keeps a tensor of an earlier batch: detach it or make it anew in forward",

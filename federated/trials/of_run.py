@@ -22,7 +22,8 @@ from federated.trials.functions import (
     try_privacy,
     try_schedule,
 )
-from federated.trials.model import Sizes, Tried, check_parameters, try_model
+from federated.trials.model import Sizes, Tried, try_model
+from federated.trials.parameters import check_parameters
 from federated.trials.parts import Parts
 from federated.user_code.containment import is_own, title
 from federated.user_code.permission import explained
