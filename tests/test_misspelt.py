@@ -111,7 +111,7 @@ def test_an_option_sets_fields_of_the_base_alone(tmp_path: Path) -> None:
             "name: s\nbase:\n\trounds: 2\n",
             "line 3, column 1, 'rounds: 2': indent with spaces, not with a tab",
         ),
-        ("name: s\nbase:\n  rounds:2\n", "line 3, column 3, 'rounds:2': write `name: value`"),
+        ("name: s\nbase: {}\nrounds:2\n", "line 3, column 1, 'rounds:2': write `name: value`"),
         ("name: s\nbase:\n  rounds:2\n  clients: 4\n", "has the line before a space after its colon"),
         ("name: s\nbase: {rounds: 2\n", "line 2, column 7, .*the bracket that opens here is not closed"),
         ('name: "s\nbase: {}\n', "line 1, column 7, .*the quotation mark that opens here is not closed"),

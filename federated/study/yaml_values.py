@@ -50,7 +50,8 @@ def values_of(text: str) -> Any:
 _CURES = (
     (
         "mapping values are not allowed",
-        "is it indented as its neighbours are? A text with a colon needs quotes",
+        "is it indented as its neighbours are, and has the line before a space after its colon? A text with a "
+        "colon needs quotes",
         False,
     ),
     ("found character '\\t'", "indent with spaces, not with a tab", False),
