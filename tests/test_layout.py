@@ -188,6 +188,23 @@ def test_the_threads_of_torch_have_one_owner() -> None:
     assert found == ["federated/machine/torch_threads.py"]
 
 
+def compares_kinds_of_training(tree: ast.AST) -> bool:
+    """Whether the field `training` is compared with one of its values, instead of asking what the kind decides."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            within = [part for side in sides for part in ast.walk(side)]
+            values = {part.value for part in within if isinstance(part, ast.Constant)}
+            named = any(dotted(side).rpartition(".")[2] == "training" for side in sides)
+            if named and values & {"federated", "centralised", "local"}:
+                return True
+    return False
+
+
+def test_no_line_compares_kinds_of_training() -> None:
+    assert [short(path) for path in files(*LAYERS) if compares_kinds_of_training(tree_of(path))] == []
+
+
 def test_no_python_lies_outside_the_rooms() -> None:
     outside = {short(path) for path in ROOT.glob("*.py")} | {
         short(path) for path in files("studies", "mlflow")
@@ -306,3 +323,17 @@ def test_the_search_for_markup_finds_it(source: str, found: bool) -> None:
 )
 def test_the_search_for_owners_of_threads_finds_them(source: str, found: bool) -> None:
     assert sets_torch_threads(ast.parse(source)) is found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('config.training == "federated"', True),
+        ('if "local" != training: pass', True),
+        ('setup.config.training in ("local", "centralised")', True),
+        ("config.kind.has_server", False),
+        ('federation.training == "x"', False),
+    ],
+)
+def test_the_search_for_compared_kinds_of_training_finds_them(source: str, found: bool) -> None:
+    assert compares_kinds_of_training(ast.parse(source)) is found

@@ -99,7 +99,7 @@ def _prepared(config: RunConfig) -> Setup:
     tried = tried_model(config, work, federation.examples.num_outputs)
     parts = parts_of(config, trainers, work.model, device)
     check_run(config, federation, trainers, work.model, parts, takes_one=tried.takes_one)
-    try_parts(config, parts, work.model.vector[: work.model.num_trainable])
+    try_parts(config, parts, work.model.vector[: work.model.num_trainable].clone())
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
     return Setup(federation, trainers, worker, shard_size(work, config.engine), tried.notes)
 
@@ -128,7 +128,7 @@ def _engine(config: RunConfig, trainers: Trainers, work: LocalWork) -> LocalTrai
 
 def initial_state(setup: Setup) -> RunState:
     """The state before the first round."""
-    parameters = setup.initial_parameters
+    parameters = setup.initial_parameters.clone()  # which an algorithm of a person's own may change in place
     return RunState(
         round=0,
         parameters=parameters,
