@@ -17,7 +17,6 @@ from federated.local_training import engine_probe as probe
 from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.dense.trainer import stacked_trainer, turns
 from federated.local_training.engine import local_trainer
-from federated.local_training.forward.fast_forward import lean_forward
 from federated.local_training.loop import loop_trainer
 from federated.local_training.memory import shard_size, stack_size
 from federated.local_training.steps.side_by_side import dealt, side_by_side
@@ -209,63 +208,13 @@ def test_what_is_no_plain_stack_is_left_to_others(module):
     assert linear_stack(_work(module)) is None
 
 
-POOLED = {
-    "cnn": (lambda: MODELS["cnn"]()((1, 28, 28), 3), (1, 28, 28)),
-    "three channels": (lambda: MODELS["cnn"]()((3, 16, 20), 3), (3, 16, 20)),
-    "odd sizes": (lambda: MODELS["cnn"]()((1, 17, 21), 3), (1, 17, 21)),
-    "oblong kernel": (
-        lambda: nn.Sequential(
-            nn.Conv2d(2, 3, (3, 5), bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 3)
-        ),
-        (2, 8, 10),
-    ),
-    "padded": (
-        lambda: nn.Sequential(
-            nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(48, 3)
-        ),
-        (1, 8, 8),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", POOLED)
-def test_lean_forward_is_the_module(name):
-    make, shape = POOLED[name]
-    torch.manual_seed(0)
-    module = make().double()
-    x = torch.randn(5, *shape, dtype=torch.float64)
-    outputs, expected = lean_forward(module)(x), module(x)
-    assert torch.allclose(outputs, expected, rtol=0, atol=1e-13)
-    gradients, wanted = (
-        torch.autograd.grad(o.square().sum(), module.parameters()) for o in (outputs, expected)
-    )
-    for gradient, right in zip(gradients, wanted, strict=True):
-        assert torch.allclose(gradient, right, rtol=0, atol=1e-11)
-
-
-def test_pooling_gives_ties_to_the_first_as_torch_does():
-    module = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    x = torch.randint(-1, 3, (20, 2, 8, 6)).float().requires_grad_()
-    outputs, expected = lean_forward(module)(x), module(x)
-    upstream = torch.randn_like(expected)
-    assert torch.equal(outputs, expected)
-    assert torch.equal(
-        torch.autograd.grad(outputs, x, upstream)[0], torch.autograd.grad(expected, x, upstream)[0]
-    )
-
-
-def test_lean_forward_keeps_to_hooks():
-    calls = []
-    module = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    module[1].register_forward_hook(lambda *_: calls.append(1))
-    lean_forward(module)(torch.ones(1, 1, 2, 2))
-    assert calls == [1]
+_CNN = (lambda: MODELS["cnn"]()((1, 28, 28), 3), (1, 28, 28))
 
 
 @pytest.mark.parametrize("threads", [2, 3, 20])
 @pytest.mark.parametrize("engine", ["stack", "vmap", "loop"])
 def test_the_number_of_threads_changes_nothing(engine, threads):
-    make, shape = POOLED["cnn"] if engine == "loop" else (STACKS["mlp"][0], (4,))
+    make, shape = _CNN if engine == "loop" else (STACKS["mlp"][0], (4,))
     work = _work(make(), shape=shape, dtype=torch.float32, **LOCAL["both"])
     engines = {
         "stack": lambda threads: _stacked(work, threads, 2),
@@ -383,7 +332,7 @@ def test_vmap_takes_the_steps_of_the_loop(local):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_vmap_trains_a_cnn_as_the_loop_does(dtype):
-    make, shape = POOLED["cnn"]
+    make, shape = _CNN
     work = _work(make(), shape=shape, dtype=dtype, **LOCAL["both"])
     start = _start(work) / 4
     train = local_trainer(work, Engine(name="vectorised"), COHORT)
@@ -404,7 +353,7 @@ AUTO = {
     "alpha dropout": (_with_alpha_dropout, (4,)),
     "gelu": (_gelu, (4,)),
     "batch norm": (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), (4,)),
-    "cnn": POOLED["cnn"],
+    "cnn": _CNN,
 }
 
 

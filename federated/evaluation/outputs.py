@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from federated.local_training.forward.fast_forward import is_plain, lean_forward
+from federated.evaluation.fast_forward import fast_forward
 from federated.local_training.steps.side_by_side import each_in_threads
 from federated.machine.cores import threads_of
 from federated.models.objective import model_inputs
+from federated.models.plain_modules import is_plain
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
@@ -23,7 +24,7 @@ class Outputs:
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._scratch = setup, setup.model.twin()
-        self._forward = lean_forward(self._scratch.module.eval())
+        self._forward = fast_forward(self._scratch.module.eval())
         several = setup.inputs.is_cpu and _has_no_state(self._scratch.module)
         self._threads = threads_of(setup.config.orchestration.threads) if several else 1
 

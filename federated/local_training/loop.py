@@ -12,7 +12,6 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.foundation.randomness import Purpose, torch_seeded, torch_watched
-from federated.local_training.forward.fast_forward import lean_forward
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
@@ -94,9 +93,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 def _objective(work: LocalWork) -> Objective:
     """The loss of the model as it is at the time."""
-    module = work.model.module
-    # The lean forward pass has gradients written by hand, for numbers of one type.
-    forward = lean_forward(module) if work.precision == "float32" else in_precision(work, module)
+    forward = in_precision(work, work.model.module)
     return lambda inputs, targets: work.loss(forward(inputs), targets)
 
 

@@ -19,9 +19,9 @@ from federated.local_training.dense.recognise import (
     size_of,
     takes_as_they_are,
 )
-from federated.local_training.forward.fast_forward import is_plain
 from federated.local_training.steps.dropout import is_keyed
 from federated.local_training.steps.work import LocalWork
+from federated.models.plain_modules import is_plain
 
 Pair = tuple[int, int]
 

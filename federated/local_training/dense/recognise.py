@@ -10,10 +10,10 @@ from torch import nn
 
 from federated.local_training.dense.activations import ACTIVATIONS, Activation
 from federated.local_training.dense.criterion import CRITERIA
-from federated.local_training.forward.fast_forward import is_plain
 from federated.local_training.steps.dropout import is_keyed
 from federated.local_training.steps.work import LocalWork
 from federated.models.objective import model_inputs
+from federated.models.plain_modules import is_plain
 
 
 class Dense(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from federated.foundation.randomness import Purpose, generator
-from federated.local_training.forward.fast_forward import is_plain
+from federated.models.plain_modules import is_plain
 
 Draw = Callable[[int, Tensor], Tensor]
 """(number of the layer, its inputs) -> mask of the inputs' shape, type and device."""

@@ -1,1 +1,0 @@
-"""A forward pass with the same result and faster CPU operations."""
