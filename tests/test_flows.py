@@ -252,10 +252,10 @@ def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_th
 
     stop = {"metric": "train/loss", "target": 1.9}
     changes = {"seeds": [0], "rounds": 40, "stop": stop, "orchestration": {"granularity": granularity}}
-    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 1e9)
-    monkeypatch.setattr("flows.federated_run._TASK_RUN_SECONDS", 1e9)
+    monkeypatch.setattr("tasks.rounds._SHORT_SEGMENT_SECONDS", 1e9)
+    monkeypatch.setattr("tasks.rounds._TASK_RUN_SECONDS", 1e9)
     together = federated_study(_study(name=f"shared-{granularity}", **changes))
-    monkeypatch.setattr("flows.federated_run._SHORT_SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.rounds._SHORT_SEGMENT_SECONDS", 0.0)
     apart = federated_study(_study(name=f"shared-{granularity}", **changes))
     assert 4 < apart.results[0].rounds_done < 40
     assert _measured(together.results) == _measured(apart.results)
