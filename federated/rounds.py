@@ -14,11 +14,12 @@ from torch import Tensor
 from federated.aggregators import Aggregator
 from federated.algorithms import Heard
 from federated.metrics import Metrics
-from federated.run.clients.cohort import count_of, sample_cohort, weights_of
+from federated.participation import Cohort
+from federated.run.clients.cohort import count_of, draw_cohort, population_of, weights_of
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
-from federated.run.memory import ALGORITHM, DOWNLINK, with_clients, with_server
+from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, with_clients, with_server
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -65,16 +66,17 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     """One round of federated learning, or of training without a server."""
     if not setup.config.kind.has_server:
         return _round_alone(state, setup, stages)
-    cohort = sample_cohort(setup, state.round)
+    state, drawn = _drawn(state, setup)
+    everybody, cohort = drawn.clients.tolist(), drawn.heard
     weights = weights_of(cohort, setup)
-    model, parcels, remembered, quality = broadcast(setup, state, cohort.tolist())
-    dump(setup.config, state.round, "downlink", cohort.tolist(), parcels)
+    model, parcels, remembered, quality = broadcast(setup, state, everybody)
+    dump(setup.config, state.round, "downlink", everybody, parcels)
     downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
     orders = [order_of(state, model, cohort[shard], weights[shard]) for shard in shards]
     reports = list(stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
-    after = stages.aggregate(setup, state, reports)
+    after = stages.aggregate(setup, state, reports) if reports else replace(state, round=state.round + 1)
     after = replace(
         after,
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
@@ -82,9 +84,9 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     )
     return after, RoundReport(
         round=after.round,
-        loss=sum(report.loss for report in reports),
-        cohort_clients=len(cohort),
-        cohort_examples=int(setup.federation.sizes[cohort].sum()),
+        loss=sum(report.loss for report in reports) if reports else None,
+        cohort_clients=len(everybody),
+        cohort_examples=int(setup.federation.sizes[everybody].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
         drift=drift_metrics([report.drift for report in reports if report.drift is not None]),
         communication={**_communication(reports, downlink, state.parameters.numel()), **quality},
@@ -92,7 +94,15 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         training_seconds=sum(report.training_seconds for report in reports),
         compression_seconds=sum(report.compression_seconds for report in reports),
         aggregation_seconds=time.perf_counter() - started,
+        lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
     )
+
+
+def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort]:
+    """The cohort of the next round, and the state in which the draw is remembered."""
+    memory = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
+    memory, cohort = draw_cohort(setup, memory, state.round)
+    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort
 
 
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:

@@ -23,6 +23,7 @@ HOUSES = {
         "compressors",
         "algorithms",
         "aggregators",
+        "participation",
         "privacy",
         "networks",
         "extension_points",

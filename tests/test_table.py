@@ -90,8 +90,8 @@ def test_the_task_is_inferred_from_the_target(tmp_path: Path, target: Any, class
 
 def test_many_whole_numbers_are_regression_unless_stated(tmp_path: Path) -> None:
     few, many = ("x,y\n" + "".join(f"{i},{i % n}\n" for i in range(60)) for n in (20, 21))
-    assert read_csv(tmp_path, few).task == "classification"
-    assert read_csv(tmp_path, many).task == "regression"
+    assert read_csv(tmp_path, few).task.name == "classification"
+    assert read_csv(tmp_path, many).task.name == "regression"
     assert read_csv(tmp_path, many, task="classification").num_outputs == 21
     regression = read_csv(tmp_path, few, task="regression")
     assert regression.targets.dtype == np.float32
@@ -233,7 +233,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_parkinsons_telemonitoring(real_data: Path) -> None:
     path = real_data / "parkinsons-telemonitoring" / "parkinsons_updrs.data.gz"
     examples = DATASETS["table"](path, "total_UPDRS", client="subject#", drop=("motor_UPDRS",))()
-    assert examples.task == "regression"
+    assert examples.task.name == "regression"
     assert examples.client_ids is not None
     names, sizes = np.unique(examples.client_ids, return_counts=True)
     assert (len(names), sizes.min(), sizes.max(), sizes.sum()) == (42, 101, 168, 5875)

@@ -1,6 +1,7 @@
 """Centralised and local training: twins among federated runs, budgets by hand, nothing sent, resumed to the bit."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,21 @@ from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate, evaluated
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
+from federated.foundation.randomness import Purpose, generator
 from federated.local_training.dense.recognise import linear_stack
 from federated.local_training.dense.trainer import stacked_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.vmapped import vmapped_trainer
 from federated.models.objective import model_inputs
+from federated.participation import Population
+from federated.participation.in_turn import in_turn
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.client_half import model_of
+from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
-from federated.run.preparing.budget import centralised_training, in_turn, terms_in_turn
+from federated.run.preparing.budget import centralised_training, terms_in_turn
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
 from federated.segments import train
@@ -85,7 +90,7 @@ def test_every_client_alone_is_a_federation_of_that_client() -> None:
     for client in range(6):
         model = setup.initial_parameters
         for done in range(5):
-            if client in in_turn(setup.config, setup.trainers.eligible, 3, done):
+            if client in sample_cohort(setup, done):
                 model = model + train(model, [client], done).deltas[0]
         assert torch.equal(model, model_of(state, setup, client))
 
@@ -142,11 +147,16 @@ def test_the_budget_of_centralised_training_worked_by_hand() -> None:
     assert budget(held(*[2] * 100), 1, batch_size=32) == (1, 2)
 
 
+def turns_of(clients: int, cohort: int, rounds: int) -> list[np.ndarray]:
+    population = Population(clients, np.arange(clients), cohort, cohort / clients, rounds)
+    draw, numbers = in_turn(reach_all=True).draw, partial(generator, 0, Purpose.COHORT)
+    return [draw({}, done, population, numbers)[1].clients for done in range(rounds)]
+
+
 @pytest.mark.parametrize(("rounds", "cohort"), [(30, 3), (7, 2), (4, 10), (11, 1)])
 def test_turns_are_even_and_as_many_as_a_cohort(rounds: int, cohort: int) -> None:
     config = config_of(rounds=rounds, clients=10, cohort={"size": cohort})
-    eligible = np.arange(10)
-    turns = [in_turn(config, eligible, cohort, done) for done in range(rounds)]
+    turns = turns_of(10, cohort, rounds)
     assert {len(turn) for turn in turns} == {cohort}
     counts = np.bincount(np.concatenate(turns), minlength=10)
     assert np.ptp(counts) <= 1
@@ -156,7 +166,7 @@ def test_turns_are_even_and_as_many_as_a_cohort(rounds: int, cohort: int) -> Non
 
 def test_with_too_few_turns_everybody_has_a_shorter_one() -> None:
     config = config_of(rounds=4, clients=100, cohort={"size": 5}, local={"epochs": 10, "batch_size": 8})
-    turns = [in_turn(config, np.arange(100), 5, done) for done in range(4)]
+    turns = turns_of(100, 5, 4)
     assert np.bincount(np.concatenate(turns)).tolist() == [1] * 100
     terms = terms_in_turn(config, held(*[16] * 99, 3), 5, [0, 99])
     assert terms.steps is not None

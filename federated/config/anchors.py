@@ -47,7 +47,14 @@ _NEUTRAL: dict[str, Any] = {
     "privacy": "none",
     "stop": None,
 }
-_WITHOUT_EFFECT = ("evaluation", "cohort.weighting", "training", "name", *OF_A_SERVER)
+_NEUTRAL_COHORT = {"weighting": "examples", "sampling": "uniform"}
+_WITHOUT_EFFECT = (
+    "evaluation",
+    *(f"cohort.{name}" for name in _NEUTRAL_COHORT),
+    "training",
+    "name",
+    *OF_A_SERVER,
+)
 
 
 def check_without_server(config: RunConfig) -> None:
@@ -62,6 +69,7 @@ def check_without_server(config: RunConfig) -> None:
         "network": config.network is not None,
         "privacy": config.privacy.name != "none",
         "cohort.weighting": config.cohort.weighting != "examples",
+        "cohort.sampling": config.cohort.sampling.label() != "uniform",
         "compression.dump": config.compression.dump is not None,
     }
     if found := [path for path, without_effect in stated.items() if without_effect]:
@@ -79,10 +87,10 @@ def anchor_overrides(anchor: Anchor, arm: Mapping[str, Any]) -> dict[str, Any]:
     """The overrides that turn an arm into its anchor: those of the server are undone, the others kept."""
     kept = {path: value for path, value in arm.items() if has_effect(path)}
     if isinstance(cohort := kept.get("cohort"), Mapping):
-        kept["cohort"] = {**cohort, "weighting": "examples"}
+        kept["cohort"] = {**cohort, **_NEUTRAL_COHORT}
     own = {"evaluation.personalisation": None} if TRAINING_KINDS[anchor].own_models else {}
-    weighting = {} if "cohort" in kept else {"cohort.weighting": "examples"}
-    return {**kept, **_NEUTRAL, **own, **weighting, "training": anchor}
+    cohort = {} if "cohort" in kept else {f"cohort.{name}": value for name, value in _NEUTRAL_COHORT.items()}
+    return {**kept, **_NEUTRAL, **own, **cohort, "training": anchor}
 
 
 def has_effect(path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from federated.config.section import Frozen
+from federated.extension_points.kinds import SamplingChoice
 
 
 class Holdout(Frozen):
@@ -32,7 +33,7 @@ class Holdout(Frozen):
 
 
 class Cohort(Frozen):
-    """Who takes part in a round, and what each counts. Sampled without replacement, anew in every round."""
+    """Who takes part in a round, and what each counts. Drawn anew in every round."""
 
     size: PositiveInt | None = Field(None, description="Clients per round; null: see fraction")
     fraction: float | None = Field(
@@ -40,6 +41,9 @@ class Cohort(Frozen):
         gt=0,
         le=1,
         description="Share of the clients that take part in a round; null, with no size: all",
+    )
+    sampling: SamplingChoice = Field(
+        "uniform", description="How the clients of a round are drawn, and whether some are lost"
     )
     weighting: Literal["examples", "uniform"] = Field(
         "examples",
@@ -51,6 +55,12 @@ class Cohort(Frozen):
         if self.size is not None and self.fraction is not None:
             raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
         return self
+
+    def share_among(self, num_clients: int, num_eligible: int) -> float:
+        """The share of the eligible clients that are wanted in a round: `fraction`, or their size over all."""
+        if self.fraction is not None:
+            return self.fraction
+        return min(self.size_among(num_clients) / num_eligible, 1.0)
 
     def size_among(self, num_clients: int) -> int:
         """Clients a round in a federation of `num_clients`; a fraction is rounded, to at least one."""

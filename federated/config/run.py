@@ -155,13 +155,13 @@ class RunConfig(Frozen):
         """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
 
         That is data, partition, held-out shares, model, local training, rounds and the size of the cohort, which
-        sets the budget; not algorithm, compression, network, privacy, stop rule, weighting and evaluation.
+        sets the budget; not algorithm, compression, network, privacy, stop rule, sampling, weighting and evaluation.
         """
         return self._hash_without(
             seed=True,
             training=True,
             evaluation=True,
-            cohort={"weighting"},
+            cohort={"weighting", "sampling"},
             **dict.fromkeys(OF_A_SERVER, True),
         )
 
@@ -179,6 +179,8 @@ class RunConfig(Frozen):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
         if self.holdout.duplicates == "ignore":
             exclude |= {"holdout": {"duplicates"}}
+        if self.cohort.sampling.label() == "uniform":
+            exclude |= {"cohort": {*exclude.get("cohort", ()), "sampling"}}
         return short_hash(self._stated(exclude))
 
     def _stated(self, exclude: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from federated.compressors import CohortState, Compressor, Trait
 from federated.extension_points.client_contract import check_hears, held_client
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
+from federated.participation import Cohort, Memory, Numbers, Participation, Population
 from federated.privacy import Privacy
 from federated.user_code.containment import contained
 
@@ -132,6 +133,35 @@ def held_compressor(name: str, compressor: Compressor) -> Compressor:
             return held_compressor(name, fit(layout))
 
     return compressor._replace(encode=encode, decode=decode, fit=None if fit is None else fitted)
+
+
+def held_participation(name: str, participation: Participation) -> Participation:
+    """A mechanism that draws cohorts of eligible clients. It raises OwnCodeFailed otherwise."""
+    what = f"cohort.sampling: {name}"
+
+    def draw(memory: Memory, done: int, population: Population, numbers: Numbers) -> tuple[Memory, Cohort]:
+        with contained(f"{what}: draw fails"):
+            found: Any = participation.draw(memory, done, population, numbers)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], Cohort):
+            raise OwnCodeFailed(f"{what}: draw must return (memory, Cohort), got {found_text(found)}")
+        after, cohort = found
+        clients, lost = np.asarray(cohort.clients), np.asarray(cohort.lost)
+        if clients.dtype.kind not in "iu" or not np.isin(clients, population.eligible).all():
+            raise OwnCodeFailed(f"{what}: draw must choose eligible clients, got {found_text(clients)}")
+        if (np.diff(clients) <= 0).any():
+            raise OwnCodeFailed(f"{what}: draw must list its clients in rising order, each once")
+        if lost.dtype != bool or lost.shape != clients.shape:
+            raise OwnCodeFailed(
+                f"{what}: draw must say which clients are lost, bool [C], got {found_text(lost)}"
+            )
+        kept = tensors(after, f"{what}: draw must return a memory that is a mapping of tensors")
+        return kept, Cohort(clients.astype(np.int64), lost)
+
+    def init(population: Population) -> Memory:
+        with contained(f"{what}: init fails"):
+            return tensors(participation.init(population), f"{what}: init must return a mapping of tensors")
+
+    return participation._replace(draw=draw, init=init)
 
 
 def held_privacy(name: str, privacy: Privacy) -> Privacy:

@@ -20,11 +20,13 @@ from federated.extension_points.contracts import (
     held_aggregator,
     held_algorithm,
     held_compressor,
+    held_participation,
     held_privacy,
     held_schedule,
 )
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
+from federated.participation import PARTICIPATION, Participation
 from federated.privacy import PRIVACY, Privacy
 from federated.user_code.source import roots_of
 
@@ -51,11 +53,25 @@ COMPRESSOR: Kind[Compressor] = Kind(
         for trait in Trait
     },
 )
+SAMPLING: Kind[Participation] = Kind(
+    "sampling", PARTICIPATION, product=Participation, held=held_participation
+)
 PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
-KINDS = (DATASET, PARTITIONER, MODEL, ALGORITHM, AGGREGATOR, COMPRESSOR, PRIVACY_MECHANISM, SCHEDULE, NETWORK)
+KINDS = (
+    DATASET,
+    PARTITIONER,
+    MODEL,
+    ALGORITHM,
+    AGGREGATOR,
+    COMPRESSOR,
+    SAMPLING,
+    PRIVACY_MECHANISM,
+    SCHEDULE,
+    NETWORK,
+)
 
 DatasetChoice = choice_of(DATASET)
 PartitionerChoice = choice_of(PARTITIONER)
@@ -63,6 +79,7 @@ ModelChoice = choice_of(MODEL)
 AlgorithmChoice = choice_of(ALGORITHM)
 AggregatorChoice = choice_of(AGGREGATOR)
 CompressorChoice = choice_of(COMPRESSOR)
+SamplingChoice = choice_of(SAMPLING)
 PrivacyChoice = choice_of(PRIVACY_MECHANISM)
 ScheduleChoice = choice_of(SCHEDULE)
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from federated.config.run import RunConfig
 from federated.federation.data_table import DataRead, data_read, distinct_data
 from federated.forecast.overheads import Overheads, overheads, range_of
-from federated.forecast.payloads import downlink_bytes, total
+from federated.forecast.payloads import downlink_bytes, participations, total
 from federated.forecast.probe import Probe, probe
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.warnings import cautions, of_faults, with_arms
-from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches
+from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
@@ -133,14 +133,16 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (
-        config.rounds * probed.seconds_of_round(setup.trainers.cohort_size, batches)
+        config.rounds * probed.seconds_of_round(trained_clients(setup), batches)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + segments * cost.segment
         + cost.run
     )
     sent = config.kind.has_server
-    uplink = probed.uplink.times(setup.trainers.cohort_size * config.rounds * runs * sent)
+    uplink = total(
+        probed.uplink.times(participations(setup.with_config(each)).heard * sent) for each in configs
+    )
     downlink = total(downlink_bytes(setup.with_config(each), probed.downlink) for each in configs)
     return ArmForecast(
         arm=arm,
@@ -156,7 +158,7 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
 
 def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | None:
     """The simulated seconds of a round on the stated network."""
-    config, clients = setup.config, setup.trainers.cohort_size
+    config, clients = setup.config, max(1, round(trained_clients(setup)))
     if config.network is None:
         return None
     metrics = {

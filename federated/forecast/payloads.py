@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
-from federated.run.clients.cohort import sample_cohort
+from federated.participation import SamplingLaw
+from federated.run.clients.cohort import cohorts
 from federated.run.setup import Setup, initial_state
 from federated.wire.distortion import is_exact
 from federated.wire.downlink import heard_beside, replayed, worth_keeping
@@ -104,21 +106,37 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
-    times = setup.trainers.cohort_size * setup.config.rounds
     heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
     if Trait.DIFFERENCE not in setup.parts.downlink.traits:
-        return Amount(*(each + heard for each in payload)).times(times)
+        return Amount(*(each + heard for each in payload)).times(participations(setup).sent)
     size, trainable = setup.model.vector.numel(), setup.model.num_trainable
     (whole,) = lengths(none(), torch.zeros(1, setup.parts.travelling.num_moving))
     beside = heard + (lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0)
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.config.rounds, _MOST_REPLAYED)
-    cohorts = [sample_cohort(setup, done).tolist() for done in range(rounds)]
+    drawn = [cohort.clients.tolist() for cohort in islice(cohorts(setup), rounds) if len(cohort.clients)]
     low, expected, high = (
-        _replayed_bytes(cohorts, round(each), whole) + beside * sum(map(len, cohorts)) for each in payload
+        _replayed_bytes(drawn, round(each), whole) + beside * sum(map(len, drawn)) for each in payload
     )
     whole_run = Amount(min(low, expected), expected, max(expected, high))
     return whole_run if rounds == setup.config.rounds else whole_run.times(setup.config.rounds / rounds)
+
+
+class Participations(NamedTuple):
+    """How often a client is sent the model in a run, and how often one is heard, over all clients and rounds."""
+
+    sent: float
+    heard: float
+
+
+def participations(setup: Setup) -> Participations:
+    """Counted, as the cohorts are known beforehand; of more rounds than 10,000 those first ones, and the rest alike."""
+    rounds, rule = setup.config.rounds, setup.parts.participation
+    if rule.law is SamplingLaw.FIXED_SIZE and not rule.losses:
+        return Participations(*[float(setup.trainers.cohort_size * rounds)] * 2)
+    drawn = list(islice(cohorts(setup), min(rounds, _MOST_REPLAYED)))
+    sent = sum(len(cohort.clients) for cohort in drawn) * rounds / len(drawn)
+    return Participations(sent, sent - sum(int(cohort.lost.sum()) for cohort in drawn) * rounds / len(drawn))
 
 
 def _replayed_bytes(cohorts: Sequence[Sequence[int]], difference: int, whole: int) -> int:

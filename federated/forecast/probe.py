@@ -25,6 +25,7 @@ from federated.forecast.workload import batches_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
+from federated.participation.uniform import uniform
 from federated.rounds import STAGES, Stages, run_round
 from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import sample_cohort
@@ -68,7 +69,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
     What takes long is measured once: with a model whose steps take seconds, five steps of a client a thread and
     evaluations of a few examples are all.
     """
-    setup = setup.with_config(_without_dump(setup.config))
+    setup = _with_cohorts_of_one_size(setup.with_config(_without_dump(setup.config)))
     state, watch = initial_state(setup), _Watch()
     costs, diverged = (0.0, 0.0, 0.0), ""
     try:
@@ -108,6 +109,14 @@ def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> 
         return least
     watch.round(setup, state, few, 1)
     return few
+
+
+def _with_cohorts_of_one_size(setup: Setup) -> Setup:
+    """A probe asks for so many clients, and none of them is lost."""
+    if not setup.config.kind.has_server:
+        return setup
+    parts = setup.parts._replace(participation=uniform())
+    return replace(setup, worker=replace(setup.worker, parts=parts))
 
 
 def _without_dump(config: RunConfig) -> RunConfig:

@@ -168,9 +168,10 @@ def _of_cohort(config: RunConfig, federation: Federation) -> str:
     """A cohort that is never as large as it is stated."""
     wanted = config.cohort.size_among(len(federation.clients))
     holding = int((federation.sizes > 0).sum())
-    if config.cohort.weighting == "uniform" and min(wanted, holding) == 1:
+    alone = config.cohort.sampling.name == "uniform" and min(wanted, holding) == 1
+    if config.cohort.weighting == "uniform" and alone:
         return "cohort.weighting: uniform has no effect: each round has one client"
-    if wanted <= holding:
+    if wanted <= holding or config.cohort.sampling.name != "uniform":
         return ""
     return (
         f"cohort: {wanted} clients a round are wanted, but only {holding} of {len(federation.clients)} hold training "

@@ -6,6 +6,7 @@ import numpy as np
 
 from federated.config.run import LocalTraining
 from federated.evaluation.sets import evaluated_alone, evaluated_sets
+from federated.run.clients.cohort import expected_clients
 from federated.run.preparing.budget import centralised_training
 from federated.run.setup import Setup
 
@@ -45,11 +46,18 @@ def round_batches(setup: Setup) -> float:
     """
     config, federation = setup.config, setup.federation
     holding = federation.sizes[federation.sizes > 0]
-    cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
     if config.kind.pools_examples:
+        cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
         steps = centralised_training(config, federation.clients, cohort).steps
         return float(np.mean([steps or 0]))
-    return float(batches_of(config.local, holding).mean()) * cohort
+    return float(batches_of(config.local, holding).mean()) * trained_clients(setup)
+
+
+def trained_clients(setup: Setup) -> float:
+    """The mean number of clients that train in a round and are heard; without a server, of those of a federation."""
+    if not setup.config.kind.has_server:
+        return float(setup.trainers.cohort_size)
+    return expected_clients(setup) * (1 - setup.parts.participation.losses)
 
 
 def personalisation_batches(setup: Setup) -> float:

@@ -51,7 +51,7 @@ def timed(
 
 
 def round_seconds(network: Network, metrics: dict[str, float], seed: int, number: int) -> float:
-    """Simulated seconds of round `number`, which ends when its slowest client has been heard.
+    """Simulated seconds of round `number`, which ends when its slowest client has been heard; 0 without clients.
 
     2 latency + 8 (D / r_down + U / r_up) / min_k v_k + compute, with U and D the bytes of the largest payloads of
     the cohort (where a run did not log those, the mean) and v_k = exp(spread z_k), z_k standard normal: an upper
@@ -65,6 +65,8 @@ def round_seconds(network: Network, metrics: dict[str, float], seed: int, number
     speeds; encoding, decoding and the server's step.
     """
     clients = int(metrics[_COHORT_CLIENTS])
+    if not clients:
+        return 0.0
     transfer = (
         _megabits(metrics, "downlink") / network.downlink_mbps
         + _megabits(metrics, "uplink") / network.uplink_mbps

@@ -1,7 +1,7 @@
 """The memory of a run's parts between rounds: one slot at the server and one at every client for each owner.
 
-An owner is named by its field in a study file: "algorithm", "uplink", "downlink". The slots of a client that has not
-taken part yet are empty. Mappings are never modified: a round returns new ones.
+An owner is named by its field in a study file or by what it does: "algorithm", "uplink", "downlink", "participation".
+The slots of a client that has not taken part yet are empty. Mappings are never modified: a round returns new ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from federated.algorithms.algorithm import Rows, Tensors
 
-ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
+ALGORITHM, UPLINK, DOWNLINK, PARTICIPATION = "algorithm", "uplink", "downlink", "participation"
 OWN_MODEL = "own_model"
 """The parameters that a client keeps: its whole model without a server, else those that are never sent."""
 

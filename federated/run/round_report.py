@@ -10,10 +10,13 @@ from federated.run.state import RunState
 
 @dataclass(frozen=True)
 class RoundReport:
-    """The results of one round. communication, drift: metrics of both directions and of the updates, as logged."""
+    """The results of one round. communication, drift: metrics of both directions and of the updates, as logged.
+
+    loss: None where no client was heard. lost_clients: None where none can be.
+    """
 
     round: int
-    loss: float
+    loss: float | None
     cohort_clients: int
     cohort_examples: int
     update_norm: float | None
@@ -23,13 +26,15 @@ class RoundReport:
     training_seconds: float
     compression_seconds: float
     aggregation_seconds: float
+    lost_clients: int | None = None
 
     def metrics(self, state: RunState) -> Metrics:
         """The report under the names of mlflow/README.md; `state` is the one after the round."""
         return {
-            "train/loss": self.loss,
+            **({} if self.loss is None else {"train/loss": self.loss}),
             "train/cohort_clients": self.cohort_clients,
             "train/cohort_examples": self.cohort_examples,
+            **({} if self.lost_clients is None else {"train/lost_clients": self.lost_clients}),
             **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
             **self.drift,
             **self.communication,

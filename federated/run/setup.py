@@ -129,13 +129,8 @@ def _engine(config: RunConfig, trainers: Trainers, work: LocalWork) -> LocalTrai
 def initial_state(setup: Setup) -> RunState:
     """The state before the first round."""
     parameters = setup.initial_parameters.clone()  # which an algorithm of a person's own may change in place
-    return RunState(
-        round=0,
-        parameters=parameters,
-        server=with_server(
-            {}, ALGORITHM, setup.parts.algorithm.init(parameters[: setup.model.num_trainable])
-        ),
-    )
+    algorithm = setup.parts.algorithm.init(parameters[: setup.model.num_trainable])
+    return RunState(round=0, parameters=parameters, server=with_server({}, ALGORITHM, algorithm))
 
 
 def _federation(config: RunConfig) -> Federation:

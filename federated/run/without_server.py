@@ -12,9 +12,9 @@ import torch
 from federated.algorithms.algorithm import Tensors
 from federated.local_training import Updates
 from federated.run.clients.client_half import model_of, own_model
+from federated.run.clients.cohort import sample_cohort
 from federated.run.clients.order import ShardOrder, order_of
 from federated.run.memory import OWN_MODEL, with_clients
-from federated.run.preparing.budget import in_turn
 from federated.run.state import RunState
 from federated.run.worker import Worker
 
@@ -39,7 +39,7 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     The model of every client that has trained is kept in `clients`, like the residuals of error feedback. So curves
     grow round by round, and a checkpoint holds all that the next round needs. Shards bound the remaining memory.
     """
-    holders = in_turn(setup.config, setup.trainers.eligible, setup.trainers.cohort_size, state.round)
+    holders = sample_cohort(setup, state.round)
     losses, norms, models = [], [], dict[int, Tensors]()
     parameters = state.parameters
     for start in range(0, len(holders), setup.shard_size):

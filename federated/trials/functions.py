@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
+from federated.participation import Participation, Population
 from federated.privacy import Privacy
 
 _MOST_ROUNDS = 1000
@@ -122,6 +124,23 @@ def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> Non
         raise OwnCodeFailed(f"{what}: decode makes something else of the same payload each time")
     if not torch.isfinite(decoded).all():
         raise OwnCodeFailed(f"{what}: decode returns numbers that are not finite for small finite updates")
+
+
+def try_participation(name: str, participation: Participation, rounds: int) -> None:
+    """The cohorts of some rounds of ten clients, drawn twice. Raises OwnCodeFailed."""
+    what, population = f"cohort.sampling: {name}: draw", Population(10, np.arange(10), 4, 0.4, rounds)
+    memory, numbers = participation.init(population), partial(generator, 0, Purpose.COHORT)
+    for done in range(min(rounds, 10)):
+        before = {key: value.clone() for key, value in memory.items()}
+        after, cohort = participation.draw(memory, done, population, numbers)
+        _check_unchanged(what, {f"the memory's {key}": (memory[key], before[key]) for key in memory})
+        later, again = participation.draw(memory, done, population, numbers)
+        first, second = (
+            {**kept, "clients": torch.from_numpy(each.clients), "lost": torch.from_numpy(each.lost)}
+            for kept, each in ((after, cohort), (later, again))
+        )
+        _check_pure(what, first, second)
+        memory = after
 
 
 def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:

@@ -19,6 +19,7 @@ from federated.trials.functions import (
     try_aggregator,
     try_algorithm,
     try_compressor,
+    try_participation,
     try_privacy,
     try_schedule,
 )
@@ -80,6 +81,8 @@ def try_parts(config: RunConfig, parts: Parts, parameters: Tensor) -> None:
     for choice, compressor in ways:
         if is_own(choice):
             try_compressor(title(choice), compressor, parameters)
+    if is_own(config.cohort.sampling):
+        try_participation(title(config.cohort.sampling), parts.participation, config.rounds)
     if is_own(config.privacy):
         try_privacy(title(config.privacy), parts.privacy, parameters)
     if is_own(config.aggregator):

@@ -8,6 +8,7 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm
 from federated.algorithms.travelling import Travelling
 from federated.compressors import Compressor
+from federated.participation import Participation
 from federated.privacy import Privacy
 
 
@@ -16,6 +17,7 @@ class Parts(NamedTuple):
 
     algorithm: Algorithm
     aggregator: Aggregator
+    participation: Participation
     privacy: Privacy
     uplink: Compressor
     downlink: Compressor

@@ -42,6 +42,8 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
     The whole model is one payload, sent to each client. For differences see `_differences`.
     """
+    if not cohort:
+        return Broadcast(state.parameters, [], _after_silence(state.server.get(DOWNLINK, {})), {})
     send = _differences if Trait.DIFFERENCE in setup.parts.downlink.traits else _whole
     model, parcels, remembered = send(setup, state, cohort)
     quality: Metrics = {}
@@ -125,6 +127,14 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
     reference = reference + compressor.decode([payload], size)[0]
     stored = _stored([*_payloads(last), payload])
     return {**last, "reference": reference, **stored, **under(_INNER, after)}
+
+
+def _after_silence(kept: Tensors) -> Tensors:
+    """The state after a round in which nothing was sent: no client missed anything."""
+    if "held" not in kept:
+        return kept
+    held = kept["held"]
+    return {**kept, "held": torch.where(held < 0, held, held + 1)}
 
 
 def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:

@@ -28,6 +28,8 @@ def weighed(parcels: Sequence[Parcel]) -> Traffic:
 
 def joined(shards: Sequence[Traffic]) -> Traffic:
     """The traffic of a whole cohort, joined from that of its shards."""
+    if not shards:
+        return weighed([])
     parts = dict.fromkeys(part for shard in shards for part in shard)
     sizes = [len(shard["metadata"]) for shard in shards]
     return {
@@ -46,9 +48,12 @@ def total_bytes(traffic: Traffic) -> int:
 def ledger_metrics(way: str, traffic: Traffic, num_parameters: int) -> Mapping[str, float]:
     """The metrics `communication/<way>_...` of a round; way is uplink or downlink.
 
-    num_parameters: length of the whole vector [P]; its size as 32-bit floats is the reference of the ratio.
+    Where no client sends or receives anything there is no mean, only the sum. num_parameters: length of the whole
+    vector [P]; its size as 32-bit floats is the reference of the ratio.
     """
     each = np.sum(list(traffic.values()), axis=0)
+    if not each.size:
+        return {f"communication/{way}_bytes": 0}
     parts = {f"communication/{way}/{part}_bytes": int(sizes.sum()) for part, sizes in traffic.items()}
     return {
         f"communication/{way}_bytes": int(each.sum()),

@@ -27,6 +27,12 @@ ROWS: tuple[Row, ...] = (
         meaning="training examples they hold",
     ),
     row(
+        neither("train/lost_clients"),
+        unit="clients",
+        when=EACH_ROUND,
+        meaning="those of them that failed before they sent (`cohort.sampling: unreliable`)",
+    ),
+    row(
         neither("train/update_norm"),
         unit="L2 norm",
         when=EACH_ROUND,

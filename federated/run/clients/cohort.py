@@ -1,22 +1,51 @@
-"""The cohort of a round: sampling of clients, and the weight of each client's update."""
+"""The cohort of a round: the draw of its clients, and the weight of each client's update."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from federated.foundation.randomness import Purpose, generator
+from federated.participation import Cohort, Memory, Population
 from federated.run.setup import Setup
 
 
-def sample_cohort(setup: Setup, done: int) -> np.ndarray:
-    """The clients of the round after `done` rounds, in rising order; without replacement.
+def population_of(setup: Setup) -> Population:
+    """The holders from which cohorts are drawn."""
+    config, trainers = setup.config, setup.trainers
+    every = len(trainers.holders.indices)
+    share = config.cohort.share_among(every, len(trainers.eligible))
+    return Population(every, trainers.eligible, trainers.cohort_size, share, config.rounds)
 
-    The draw is one shuffle of all clients, of which those with examples are taken from the front: arms whose
-    partitions leave different clients empty still share nearly all of their cohorts.
-    """
-    order = generator(setup.config.seed, Purpose.COHORT, done).permutation(len(setup.federation.clients))
-    eligible = order[setup.federation.sizes[order] > 0]
-    return np.sort(eligible[: setup.trainers.cohort_size])
+
+def draw_cohort(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:
+    """(new memory, cohort) of the round after `done` rounds."""
+    numbers = partial(generator, setup.config.seed, Purpose.COHORT)
+    return setup.parts.participation.draw(memory, done, population_of(setup), numbers)
+
+
+def cohorts(setup: Setup) -> Iterator[Cohort]:
+    """The cohorts of all rounds, from the first on: who takes part when depends on nothing that is learned."""
+    memory = setup.parts.participation.init(population_of(setup))
+    for done in range(setup.config.rounds):
+        memory, cohort = draw_cohort(setup, memory, done)
+        yield cohort
+
+
+def sample_cohort(setup: Setup, done: int) -> np.ndarray:
+    """The clients of the round after `done` rounds, in rising order."""
+    memory = setup.parts.participation.init(population_of(setup))
+    if memory:
+        return next(islice(cohorts(setup), done, None)).clients
+    return draw_cohort(setup, memory, done)[1].clients
+
+
+def expected_clients(setup: Setup) -> float:
+    """The mean number of clients in a round."""
+    return setup.parts.participation.expected(population_of(setup))
 
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:

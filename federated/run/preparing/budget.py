@@ -2,7 +2,7 @@
 
 Clients are sampled uniformly, so in expectation each takes part in cohort / clients of the rounds. In every round,
 centralised training uses as many examples as a cohort in expectation, in batches of the mean size of the clients'
-own. In local training clients take turns, as many in a round as a cohort has, each with its own model.
+own. In local training clients take turns (`in_turn`), as many in a round as a cohort has, each with its own model.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ import numpy as np
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
-from federated.foundation.randomness import Purpose, generator
-
-_IN_TURN = 0  # second key of Purpose.COHORT; a cohort's own is its round alone
 
 
 class _Visit(NamedTuple):
@@ -43,18 +40,6 @@ def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohor
     per_epoch = -(-total // batch)
     steps = max(1, epochs * per_epoch + min(round(rest / batch), per_epoch))
     return config.local.model_copy(update={"epochs": None, "steps": steps, "batch_size": batch})
-
-
-def in_turn(config: RunConfig, eligible: np.ndarray, cohort_size: int, done: int) -> np.ndarray:
-    """The clients that train alone in the round after `done` rounds, in rising order.
-
-    All clients with examples take turns in a random order, as many in a round as a cohort has. Where that would not
-    reach every client, a round has enough clients to give each one turn, and the turns are shorter.
-    """
-    order = generator(config.seed, Purpose.COHORT, 0, _IN_TURN).permutation(eligible)
-    turns = max(config.rounds * cohort_size, len(eligible))
-    first, last = (turns * at // config.rounds for at in (done, done + 1))
-    return np.sort(order[np.arange(first, last) % len(eligible)])
 
 
 def terms_in_turn(

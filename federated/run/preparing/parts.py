@@ -12,6 +12,8 @@ from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.models.flat_model import FlatModel
+from federated.participation import Participation
+from federated.participation.in_turn import in_turn
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
@@ -24,11 +26,17 @@ def parts_of(config: RunConfig, trainers: Trainers, model: FlatModel, device: to
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
+        participation=_participation(config),
         privacy=config.privacy.build(),
         uplink=_fitted("uplink", config.compression.uplink, moves.layout),
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
     )
+
+
+def _participation(config: RunConfig) -> Participation:
+    """As stated; without a server all take turns."""
+    return config.cohort.sampling.build() if config.kind.has_server else in_turn(reach_all=True)
 
 
 def _travelling(
