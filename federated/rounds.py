@@ -19,7 +19,8 @@ from federated.run.clients.cohort import count_of, draw_cohort, population_of, w
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
-from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, with_clients, with_server
+from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, PRIVACY, with_clients, with_server
+from federated.run.release import released
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -139,9 +140,11 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     trainable = setup.model.num_trainable
     cohort = np.concatenate([report.clients for report in reports])
     names = dict.fromkeys(name for report in reports for name in report.sent)
+    sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
+    kept, released_update = released(setup, state, mean_update[:trainable], sent, len(cohort))
     heard = Heard(
-        mean_update[:trainable],
-        {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names},
+        released_update,
+        {name: sent[name] for name in setup.parts.algorithm.client.sends},
         count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
     )
     server, stepped = setup.parts.algorithm.update(
@@ -155,7 +158,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         state,
         round=state.round + 1,
         parameters=parameters,
-        server=with_server(state.server, ALGORITHM, server),
+        server=with_server(with_server(state.server, ALGORITHM, server), PRIVACY, kept),
         clients=with_clients(state.clients, [report.memory for report in reports]),
         uplink_bytes=uplink_bytes,
     )

@@ -111,15 +111,20 @@ def test_bad_server_learning_rate_is_refused(name, rate):
 @pytest.mark.parametrize(("name", "arguments"), [(n, a) for n, rows in PRIVACY_ROWS.items() for a in rows])
 def test_mechanism_is_pure_and_leaves_zero_alone(name, arguments):
     mechanism = PRIVACY[name](**arguments)
+    if name == "none":
+        assert mechanism.bound is mechanism.release is mechanism.event is None
+        return
     deltas = torch.stack([torch.zeros(5), torch.ones(5)])
-    bounded, clipped = mechanism.clip(deltas)
+    bounded, clipped, _ = mechanism.bound({}, deltas)
     assert torch.equal(deltas, torch.stack([torch.zeros(5), torch.ones(5)]))
     assert torch.equal(bounded[0], torch.zeros(5))
     assert clipped.tolist()[0] is False
 
 
 def test_clip_hand_worked():
-    bounded, clipped = PRIVACY["clip"](norm=5.0).clip(torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.3, 0.4]]))
+    bounded, clipped, _ = PRIVACY["clip"](norm=5.0).bound(
+        {}, torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.3, 0.4]])
+    )
     assert torch.allclose(bounded, torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.3, 0.4]]))
     assert clipped.tolist() == [False, True, False]
 

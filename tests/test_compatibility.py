@@ -12,6 +12,7 @@ from federated.config.run import RunConfig
 from federated.extension_points.compatibility import CLASHES, States
 from federated.extension_points.kinds import COMPRESSOR
 from federated.foundation.errors import OwnCodeFailed
+from federated.privacy import PRIVACY, Privacy
 
 CONTENT: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1}
 VOTES = {"uplink": "sign(scale=one)"}
@@ -62,6 +63,16 @@ ROWS = (
         "algorithm: scaffold with privacy: clip(norm=1.0): ",
     ),
     Row(
+        {"aggregator": "median", "privacy": "after_sum"},
+        {"aggregator": "mean"},
+        "aggregator: median with privacy: after_sum: ",
+    ),
+    Row(
+        {"algorithm": "sign_majority(0.1)", "compression": VOTES, "privacy": "after_sum"},
+        {"privacy": "none"},
+        "algorithm: sign_majority(server_learning_rate=0.1) with privacy: after_sum: ",
+    ),
+    Row(
         {
             "algorithm": {"name": "fedper", "personal": ["1"]},
             "evaluation": {"personalisation": {"epochs": 1}},
@@ -70,6 +81,13 @@ ROWS = (
         "with evaluation.personalisation: ",
     ),
 )
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that state what no shipped one does."""
+    release = Privacy(release=lambda memory, gathered, numbers: (memory, gathered.update))
+    monkeypatch.setitem(PRIVACY, "after_sum", lambda: release)
 
 
 def test_every_clash_has_a_row() -> None:

@@ -267,14 +267,15 @@ def test_what_only_remembers_goes_with_a_median_and_what_shares_the_model_with_f
 
 def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
     name = own(
-        "import torch\nfrom federated.compressors import COMPRESSORS\nfrom federated.privacy import Privacy\n"
+        "import torch\nfrom federated.compressors import COMPRESSORS\nfrom federated.privacy import Bounded, Privacy\n"
         "def short():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(decode=lambda payloads, p: torch.zeros(len(payloads), 3))\n"
         "def texts():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(encode=lambda s, d, g: (['x'] * len(d), s))\n"
-        "def quiet():\n    return Privacy(clip=lambda deltas: deltas)\n"
+        "def quiet():\n    return Privacy(lambda memory, deltas: deltas)\n"
         "def noisy():\n    kept = lambda d: torch.zeros(len(d), dtype=torch.bool)\n"
-        "    return Privacy(clip=lambda d: (d + torch.rand(()), kept(d)))\n"
+        "    return Privacy(lambda m, d: Bounded(d + torch.rand(()), kept(d)))\n"
+        "def former():\n    return Privacy(clip=lambda d: (d, d.any(1)))\n"
         "def drawn():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(encode=lambda s, d, g: plain.encode(s, d + torch.rand(()), g))\n"
     )
@@ -287,12 +288,13 @@ def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
             {"compression": {"uplink": f"{name}:texts"}},
             "texts: encode must return bytes for each of 2 clients",
         ),
-        ({"privacy": f"{name}:noisy"}, "noisy: clip returns something else when it is called again"),
+        ({"privacy": f"{name}:noisy"}, "noisy: bound returns something else when it is called again"),
         (
             {"compression": {"uplink": f"{name}:drawn"}},
             "drawn: encode returns something else when it is called again",
         ),
-        ({"privacy": f"{name}:quiet"}, r"quiet: clip must return \(updates, clipped\), got float32"),
+        ({"privacy": f"{name}:quiet"}, r"quiet: bound must return Bounded\(updates, changed\), got float32"),
+        ({"privacy": f"{name}:former"}, r"'clip'.*; write bound, a function of \(memory, updates\)"),
     ):
         with pytest.raises(OwnCodeFailed, match=message):
             prepare(config_of(**changes))

@@ -22,8 +22,8 @@ def held_client(name: str, client: Any) -> ClientHalf:
     what = f"algorithm: {name}"
     if not isinstance(client, ClientHalf):
         raise OwnCodeFailed(f"{name}: client must be a ClientHalf(...), got {found_text(client)}")
-    _check_names(f"{name}: client.hears", client.hears)
-    _check_names(f"{name}: client.sends", client.sends)
+    check_names(f"{name}: client.hears", client.hears)
+    check_names(f"{name}: client.sends", client.sends)
     if client.sends and client.finish is None:
         raise OwnCodeFailed(
             f"{name}: client.sends names {_listed(client.sends)}, and there is no client.finish to make it"
@@ -82,7 +82,8 @@ def _finished(
     return kept, sent
 
 
-def _check_names(what: str, names: Any) -> None:
+def check_names(what: str, names: Any) -> None:
+    """Raise OwnCodeFailed where these are not names of what may travel beside an update or a model."""
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         raise OwnCodeFailed(f'{what} must be a tuple of names, such as ("variate",), got {found_text(names)}')
     for name in names:
@@ -122,10 +123,12 @@ def _listed(names: Sequence[str] | Rows) -> str:
     return ", ".join(names) or "none"
 
 
-def check_hears(what: str, state: dict[str, Tensor], hears: Sequence[str]) -> None:
+def check_hears(
+    what: str, state: dict[str, Tensor], hears: Sequence[str], field: str = "client.hears"
+) -> None:
     """Raise OwnCodeFailed where clients should hear of something that the server does not remember."""
     for name in hears:
         if name not in state:
             raise OwnCodeFailed(
-                f"{what}: client.hears names {name!r}, which is not in the server's state; it has: {_listed(state)}"
+                f"{what}: {field} names {name!r}, which is not in the server's state; it has: {_listed(state)}"
             )

@@ -25,6 +25,7 @@ class States(Enum):
     KEEPS_PARAMETERS = "an algorithm: each client has parameters of its own"
     LINEAR = "an aggregator: the shards of a cohort can be added up"
     BOUNDS = "a privacy mechanism: it bounds the updates"
+    RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
     ASKED_FOR = "a section: the study states it"
 
 
@@ -74,6 +75,14 @@ CLASHES = (
         "its clients send more than their updates, and the mechanism bounds the updates alone",
     ),
     Clash(
+        (Side(AGGREGATOR, States.LINEAR, False), Side(PRIVACY, States.RELEASES)),
+        "the mechanism works on a sum of updates, so only mean goes with it",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(PRIVACY, States.RELEASES)),
+        "the mechanism changes the sum that the votes are counted by",
+    ),
+    Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
         "each client has its own model already: leave evaluation.personalisation out",
     ),
@@ -98,7 +107,7 @@ def _of_compressor(compressor: Compressor) -> dict[Trait, bool]:
 
 
 def _of_privacy(privacy: Privacy) -> dict[States, bool]:
-    return {States.BOUNDS: privacy.clip is not None}
+    return {States.BOUNDS: privacy.bound is not None, States.RELEASES: privacy.release is not None}
 
 
 _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {

@@ -20,7 +20,6 @@ from federated.extension_points.client_contract import check_hears, held_client
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
 from federated.participation import Cohort, Memory, Numbers, Participation, Population
-from federated.privacy import Privacy
 from federated.user_code.containment import contained
 
 
@@ -162,26 +161,6 @@ def held_participation(name: str, participation: Participation) -> Participation
             return tensors(participation.init(population), f"{what}: init must return a mapping of tensors")
 
     return participation._replace(draw=draw, init=init)
-
-
-def held_privacy(name: str, privacy: Privacy) -> Privacy:
-    """A mechanism whose `clip` returns what `Privacy` says. It raises OwnCodeFailed otherwise."""
-    what, bound = f"privacy: {name}", privacy.clip
-    if bound is None:
-        return privacy
-
-    def clip(deltas: Tensor) -> tuple[Tensor, Tensor]:
-        with contained(f"{what}: clip fails"):
-            found: Any = bound(deltas)
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise OwnCodeFailed(f"{what}: clip must return (updates, clipped), got {found_text(found)}")
-        check_tensor(found[0], deltas, f"{what}: clip must return updates")
-        check_tensor(
-            found[1], torch.empty(len(deltas), dtype=torch.bool), f"{what}: clip must say who was clipped,"
-        )
-        return found
-
-    return privacy._replace(clip=clip)
 
 
 Held = Callable[[str, Any], Any]

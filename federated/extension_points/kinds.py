@@ -21,9 +21,9 @@ from federated.extension_points.contracts import (
     held_algorithm,
     held_compressor,
     held_participation,
-    held_privacy,
     held_schedule,
 )
+from federated.extension_points.privacy_contract import held_privacy
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.participation import PARTICIPATION, Participation
@@ -56,7 +56,13 @@ COMPRESSOR: Kind[Compressor] = Kind(
 SAMPLING: Kind[Participation] = Kind(
     "sampling", PARTICIPATION, product=Participation, held=held_participation
 )
-PRIVACY_MECHANISM: Kind[Privacy] = Kind("privacy", PRIVACY, product=Privacy, held=held_privacy)
+PRIVACY_MECHANISM: Kind[Privacy] = Kind(
+    "privacy",
+    PRIVACY,
+    product=Privacy,
+    held=held_privacy,
+    renamed={"clip": "bound, a function of (memory, updates) that returns Bounded(updates, changed)"},
+)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 

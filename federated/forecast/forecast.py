@@ -57,12 +57,15 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
     arms: list[ArmForecast] = []
     said: dict[str, list[str]] = {}
     read: list[DataRead] = []
+    guaranteed: set[str] = set()
     outputs = 0.0
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
             try:
                 setup = prepare(configs[0])
+                if setup.parts.privacy.event is not None:
+                    guaranteed.add(setup.config.privacy.label())
                 read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
                 outputs = max(outputs, evaluation_mb(setup))
                 probed = _probed(setup, probes, share)
@@ -92,7 +95,7 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
         evaluation_mb=outputs,
         machine_mb=machine_mb(),
         overheads_measured=cost.measured,
-        privacy=_guarantee([configs[0] for configs in by_arm.values()]),
+        privacy=_guarantee([configs[0] for configs in by_arm.values()], guaranteed),
         cautions=(
             *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
@@ -170,10 +173,13 @@ def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | Non
     return round_seconds(config.network.build(), metrics, config.seed, 1)
 
 
-def _guarantee(configs: Sequence[RunConfig]) -> str:
-    """No mechanism that is registered gives one: `clip` bounds an update and hides nothing."""
-    names = sorted({config.privacy.label() for config in configs})
-    return f"no privacy guarantee, so no epsilon (privacy: {', '.join(names)})"
+def _guarantee(configs: Sequence[RunConfig], guaranteed: set[str]) -> str:
+    """guaranteed: labels of mechanisms that an accountant could account for."""
+    names = sorted({config.privacy.label() for config in configs} - guaranteed)
+    said = [f"no privacy guarantee, so no epsilon (privacy: {', '.join(names)})"] if names else []
+    if guaranteed:
+        said.append(f"a guarantee whose epsilon is not computed (privacy: {', '.join(sorted(guaranteed))})")
+    return "; ".join(said)
 
 
 def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:

@@ -180,7 +180,8 @@ class _Watch:
         rows = self._updates[-1][:1] if self._updates else setup.initial_parameters[None]
         moving = setup.parts.travelling.of(rows[:, :trainable])
         found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
-        has_more = setup.model.vector.numel() > trainable or bool(setup.parts.algorithm.client.sends)
+        names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
+        has_more = setup.model.vector.numel() > trainable or bool(names)
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 

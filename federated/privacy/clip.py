@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from federated.foundation.scales import check_scale
-from federated.privacy.privacy import Privacy
+from federated.privacy.privacy import Bounded, Memory, Privacy
 
 
 def clip(norm: float) -> Privacy:
@@ -17,8 +17,8 @@ def clip(norm: float) -> Privacy:
     """
     check_scale("norm", norm)
 
-    def bounded(deltas: Tensor) -> tuple[Tensor, Tensor]:
-        norms = torch.linalg.vector_norm(deltas, dim=1)
-        return deltas * (norm / norms.clamp(min=norm))[:, None], norms > norm
+    def bound(memory: Memory, updates: Tensor) -> Bounded:
+        norms = torch.linalg.vector_norm(updates, dim=1)
+        return Bounded(updates * (norm / norms.clamp(min=norm))[:, None], norms > norm)
 
-    return Privacy(clip=bounded)
+    return Privacy(bound)

@@ -1,6 +1,6 @@
 """The memory of a run's parts between rounds: one slot at the server and one at every client for each owner.
 
-An owner is named by its field in a study file or by what it does: "algorithm", "uplink", "downlink", "participation".
+An owner is named by its field in a study file or by what it does: "algorithm", "uplink", "privacy", "participation".
 The slots of a client that has not taken part yet are empty. Mappings are never modified: a round returns new ones.
 """
 
@@ -13,7 +13,8 @@ import torch
 
 from federated.algorithms.algorithm import Rows, Tensors
 
-ALGORITHM, UPLINK, DOWNLINK, PARTICIPATION = "algorithm", "uplink", "downlink", "participation"
+ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
+PARTICIPATION, PRIVACY = "participation", "privacy"
 OWN_MODEL = "own_model"
 """The parameters that a client keeps: its whole model without a server, else those that are never sent."""
 

@@ -17,7 +17,7 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
 from federated.models.flat_model import FlatModel
-from federated.run.memory import ALGORITHM, with_server
+from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
 from federated.run.preparing.trainers import Trainers, who_trains
@@ -130,7 +130,9 @@ def initial_state(setup: Setup) -> RunState:
     """The state before the first round."""
     parameters = setup.initial_parameters.clone()  # which an algorithm of a person's own may change in place
     algorithm = setup.parts.algorithm.init(parameters[: setup.model.num_trainable])
-    return RunState(round=0, parameters=parameters, server=with_server({}, ALGORITHM, algorithm))
+    privacy = setup.parts.privacy.init(setup.parts.travelling.num_moving)
+    server = with_server(with_server({}, ALGORITHM, algorithm), PRIVACY, privacy)
+    return RunState(round=0, parameters=parameters, server=server)
 
 
 def _federation(config: RunConfig) -> Federation:

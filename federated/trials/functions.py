@@ -18,7 +18,7 @@ from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Participation, Population
-from federated.privacy import Privacy
+from federated.privacy import Gathered, Privacy
 
 _MOST_ROUNDS = 1000
 _CLIENTS = 2
@@ -144,18 +144,27 @@ def try_participation(name: str, participation: Participation, rounds: int) -> N
 
 
 def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
-    """Small updates of as many parameters [P] as the run's through `clip`. Raises OwnCodeFailed."""
-    updates = _updates(parameters)
-    before = updates.clone()
-    if privacy.clip is None:
-        return
-    bounded, _ = privacy.clip(updates)
-    _check_unchanged(f"privacy: {name}: clip", {"the updates": (updates, before)})
-    if not torch.isfinite(bounded).all():
-        raise OwnCodeFailed(
-            f"privacy: {name}: clip returns numbers that are not finite for small finite updates"
+    """Small updates of as many parameters [P] as the run's, bounded, summed and released. Raises OwnCodeFailed."""
+    what, updates, memory = f"privacy: {name}", _updates(parameters), privacy.init(parameters.numel())
+    before, kept, told = updates.clone(), _copied({"the memory's": memory}), Tensors()
+    if privacy.bound is not None:
+        heard = {key: memory[key] for key in privacy.hears}
+        found, again = (privacy.bound(heard, updates) for _ in range(2))
+        changed = _each({"the memory's": memory}, kept)
+        _check_unchanged(f"{what}: bound", {"the updates": (updates, before), **changed})
+        if not torch.isfinite(found.updates).all():
+            raise OwnCodeFailed(f"{what}: bound returns numbers that are not finite for small finite updates")
+        first, second = ({"updates": each.updates, **each.told} for each in (found, again))
+        _check_pure(f"{what}: bound", first, second)
+        told = {key: rows.mean(dim=0) for key, rows in found.told.items()}
+    if privacy.release is not None:
+        gathered = Gathered(updates[0], told, _CLIENTS, float(_CLIENTS))
+        (after, update), (later, other) = (
+            privacy.release(memory, gathered, generator(0, Purpose.NOISE)) for _ in range(2)
         )
-    _check_pure(f"privacy: {name}: clip", {"updates": bounded}, {"updates": privacy.clip(updates)[0]})
+        changed = _each({"the memory's": memory}, kept)
+        _check_unchanged(f"{what}: release", {"the sum": (updates, before), **changed})
+        _check_pure(f"{what}: release", {"update": update, **after}, {"update": other, **later})
 
 
 def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> None:

@@ -15,7 +15,7 @@ from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
-from federated.run.memory import ALGORITHM, DOWNLINK
+from federated.run.memory import ALGORITHM, DOWNLINK, PRIVACY
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.distortion import downlink_distortion
@@ -57,9 +57,13 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
 
 def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
-    """The algorithm's state that clients receive along with the model: 32-bit floats, without loss."""
-    server, names = state.server.get(ALGORITHM, {}), setup.parts.algorithm.client.hears
-    return {name: none().encode({}, server[name].reshape(1, -1), ())[0][0] for name in names}
+    """What clients hear of the memory of algorithm and privacy along with the model: 32-bit floats, without loss."""
+    heard = {ALGORITHM: setup.parts.algorithm.client.hears, PRIVACY: setup.parts.privacy.hears}
+    return {
+        name: none().encode({}, state.server[owner][name].reshape(1, -1), ())[0][0]
+        for owner, names in heard.items()
+        for name in names
+    }
 
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:

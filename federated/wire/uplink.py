@@ -12,9 +12,10 @@ from federated.compressors import CohortState, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
+from federated.privacy import Privacy
 from federated.run.clients.client_half import finished
 from federated.run.clients.order import ShardOrder
-from federated.run.memory import UPLINK, rows_of
+from federated.run.memory import PRIVACY, UPLINK, rows_of
 from federated.run.worker import Worker
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
@@ -39,7 +40,7 @@ class Received(NamedTuple):
 
 
 def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
-    """Clip, encode, count and decode; an algorithm's extra data is sent as plain 32-bit floats.
+    """Bound, encode, count and decode; what is sent besides is plain 32-bit floats.
 
     Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
     floats: a clipped or quantised variance could become negative.
@@ -47,10 +48,10 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     trainable, parts = worker.model.num_trainable, worker.parts
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
     memory, sending = finished(worker, order, updates)
-    bounded, clipped_clients = parts.travelling.of(updates.deltas[:, :trainable]), 0
-    if parts.privacy.clip is not None:
-        bounded, clipped = parts.privacy.clip(bounded)
-        clipped_clients = int(clipped.sum())
+    bounded, clipped_clients, told = _bounded(
+        parts.privacy, order, parts.travelling.of(updates.deltas[:, :trainable])
+    )
+    sending |= told
     numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
     decoded = parts.uplink.decode(payloads, moving).to("cpu", torch.float32)
@@ -74,6 +75,15 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
         clipped_clients=clipped_clients,
         distortion=_quality(worker, order, bounded, decoded, remembered) if measured else {},
     )
+
+
+def _bounded(privacy: Privacy, order: ShardOrder, updates: Tensor) -> tuple[Tensor, int, Rows]:
+    """(the updates, how many of them changed, what their clients tell besides)."""
+    if privacy.bound is None:
+        return updates, 0, {}
+    memory = order.server.get(PRIVACY, {})
+    found = privacy.bound({name: memory[name] for name in privacy.hears}, updates)
+    return found.updates, int(found.changed.sum()), dict(found.told)
 
 
 _BIAS_EVERY = 10

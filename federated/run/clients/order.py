@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from federated.run.memory import ALGORITHM, ClientMemory, ServerMemory
+from federated.run.memory import ALGORITHM, PRIVACY, ClientMemory, ServerMemory
 from federated.run.state import RunState
 
 
@@ -33,7 +33,7 @@ def order_of(
 ) -> ShardOrder:
     """The order to these clients in the round after the state."""
     clients = np.asarray(clients, np.int64)
-    server = {owner: kept for owner, kept in state.server.items() if owner == ALGORITHM}
+    server = {owner: kept for owner, kept in state.server.items() if owner in (ALGORITHM, PRIVACY)}
     own = {
         owner: mine
         for owner, rows in state.clients.items()

@@ -1,0 +1,73 @@
+"""The contract of a person's own privacy mechanism."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.extension_points.client_contract import check_hears, check_names
+from federated.extension_points.returned import check_tensor, found_text, tensors
+from federated.foundation.errors import OwnCodeFailed
+from federated.privacy import Bounded, Gathered, Memory, Privacy
+from federated.user_code.containment import contained
+
+
+def held_privacy(name: str, privacy: Privacy) -> Privacy:
+    """A mechanism whose functions return what `Privacy` says. They raise OwnCodeFailed otherwise."""
+    what = f"privacy: {name}"
+    check_names(f"{name}: hears", privacy.hears)
+    check_names(f"{name}: tells", privacy.tells)
+
+    def init(num_parameters: int) -> Memory:
+        with contained(f"{what}: init fails"):
+            memory = tensors(privacy.init(num_parameters), f"{what}: init must return a mapping of tensors")
+        check_hears(what, memory, privacy.hears, "hears")
+        return memory
+
+    def bound(memory: Memory, updates: Tensor) -> Bounded:
+        assert privacy.bound is not None
+        with contained(f"{what}: bound fails"):
+            found: Any = privacy.bound(memory, updates)
+        if not isinstance(found, Bounded):
+            raise OwnCodeFailed(
+                f"{what}: bound must return Bounded(updates, changed), got {found_text(found)}"
+            )
+        check_tensor(found.updates, updates, f"{what}: bound must return updates")
+        nobody = torch.empty(len(updates), dtype=torch.bool)
+        check_tensor(found.changed, nobody, f"{what}: bound must say whose update it changed,")
+        told = tensors(found.told, f"{what}: bound must tell a mapping of tensors")
+        if told.keys() != set(privacy.tells):
+            raise OwnCodeFailed(
+                f"{what}: bound must tell what tells names, {_listed(privacy.tells)}, got {_listed(told)}"
+            )
+        for key, rows in told.items():
+            if rows.dim() != 2 or len(rows) != len(updates) or not rows.is_floating_point():
+                raise OwnCodeFailed(
+                    f"{what}: bound must tell {key} as floats [{len(updates)}, n], a row for each client, "
+                    f"got {found_text(rows)}"
+                )
+        return found
+
+    def release(memory: Memory, gathered: Gathered, numbers: np.random.Generator) -> tuple[Memory, Tensor]:
+        assert privacy.release is not None
+        with contained(f"{what}: release fails"):
+            found: Any = privacy.release(memory, gathered, numbers)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise OwnCodeFailed(f"{what}: release must return (memory, update), got {found_text(found)}")
+        check_tensor(found[1], gathered.update, f"{what}: release must return an update")
+        after = tensors(found[0], f"{what}: release must return a memory that is a mapping of tensors")
+        check_hears(what, after, privacy.hears, "hears")
+        return after, found[1]
+
+    return privacy._replace(
+        init=init,
+        bound=None if privacy.bound is None else bound,
+        release=None if privacy.release is None else release,
+    )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"
