@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators import Aggregator
-from federated.algorithms import Heard
+from federated.algorithms import Heard, Tensors
+from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
 from federated.participation import Cohort
-from federated.run.clients.cohort import count_of, draw_cohort, population_of, weights_of
+from federated.privacy import Gathered
+from federated.run.clients.cohort import count_of, draw_cohort, expected_clients, population_of, weights_of
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
 from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, PRIVACY, with_clients, with_server
-from federated.run.release import released
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -32,6 +32,7 @@ from federated.wire.distortion import distortion_metrics
 from federated.wire.downlink import broadcast
 from federated.wire.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
 from federated.wire.payload_files import dump
+from federated.wire.sum_alone import sum_of
 
 
 class Stages(NamedTuple):
@@ -74,7 +75,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     dump(setup.config, state.round, "downlink", everybody, parcels)
     downlink = weighed(parcels)
     shards = _shards(len(cohort), setup.shard_size)
-    orders = [order_of(state, model, cohort[shard], weights[shard]) for shard in shards]
+    orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards]
     reports = list(stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
     after = stages.aggregate(setup, state, reports) if reports else replace(state, round=state.round + 1)
@@ -136,14 +137,14 @@ def _communication(reports: Sequence[ShardReport], downlink: Traffic, num_parame
 
 def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> RunState:
     """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
-    mean_update = _aggregated(setup.parts.aggregator, reports).to(state.parameters)
     trainable = setup.model.num_trainable
     cohort = np.concatenate([report.clients for report in reports])
+    mean_update = _aggregated(setup, state.round, reports, cohort).to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
-    kept, released_update = released(setup, state, mean_update[:trainable], sent, len(cohort))
+    kept, update = _released(setup, state, mean_update[:trainable], sent, len(cohort))
     heard = Heard(
-        released_update,
+        update,
         {name: sent[name] for name in setup.parts.algorithm.client.sends},
         count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
     )
@@ -164,12 +165,31 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     )
 
 
-def _aggregated(aggregator: Aggregator, reports: Sequence[ShardReport]) -> Tensor:
+def _aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: np.ndarray) -> Tensor:
     """The update [P] of the whole cohort."""
+    aggregator = setup.parts.aggregator
+    if setup.parts.transport.reveals == "sum":
+        travelled = [payload for report in reports for payload in report.travelled]
+        total = sum_of(setup.worker, done, travelled, cohort)
+        return aggregator.reduce(np.full(1, 1 / len(cohort)), total)
     if aggregator.linear:
         return _sum([report.update for report in reports])
     weights = np.concatenate([report.weights for report in reports])
     return aggregator.reduce(weights, torch.cat([report.update for report in reports]))
+
+
+def _released(
+    setup: Setup, state: RunState, update: Tensor, sent: Tensors, num_heard: int
+) -> tuple[Tensors, Tensor]:
+    """(the privacy mechanism's new memory, the update [T] that the algorithm hears), of which it sees what travels."""
+    privacy, moves, memory = setup.parts.privacy, setup.parts.travelling, state.server.get(PRIVACY, {})
+    if privacy.release is None:
+        return memory, update
+    expected = expected_clients(setup) * (1 - setup.parts.participation.losses)
+    told = {name: sent[name] for name in privacy.tells}
+    gathered = Gathered(moves.of(update[None])[0], told, num_heard, expected)
+    after, moved = privacy.release(memory, gathered, generator(setup.config.seed, Purpose.NOISE, state.round))
+    return after, moves.back(moved[None], update)[0]
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

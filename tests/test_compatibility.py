@@ -8,14 +8,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from federated.compressors import COMPRESSORS, Trait
 from federated.config.run import RunConfig
 from federated.extension_points.compatibility import CLASHES, States
 from federated.extension_points.kinds import COMPRESSOR
 from federated.foundation.errors import OwnCodeFailed
 from federated.privacy import PRIVACY, Privacy
+from federated.transports import TRANSPORTS
 
 CONTENT: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1}
 VOTES = {"uplink": "sign(scale=one)"}
+SUMMED = {
+    "transport": "sum_alone",
+    "compression": {"uplink": "integers"},
+    "cohort": {"weighting": "uniform"},
+}
 
 
 class Row(NamedTuple):
@@ -73,6 +80,29 @@ ROWS = (
         "algorithm: sign_majority(server_learning_rate=0.1) with privacy: after_sum: ",
     ),
     Row(
+        {**SUMMED, "aggregator": "median"},
+        {"aggregator": "mean"},
+        "transport: sum_alone with aggregator: median: ",
+    ),
+    Row(
+        {**SUMMED, "compression": {"uplink": "qsgd(8)"}},
+        {"compression": {"uplink": "integers"}},
+        "transport: sum_alone with compression.uplink: qsgd(bits=8): ",
+    ),
+    Row(
+        {**SUMMED, "algorithm": "scaffold"},
+        {"algorithm": "fedavg"},
+        "transport: sum_alone with algorithm: scaffold: ",
+    ),
+    Row(
+        {**SUMMED, "privacy": "telling"}, {"privacy": "none"}, "transport: sum_alone with privacy: telling: "
+    ),
+    Row(
+        {**SUMMED, "cohort": {"weighting": "examples"}},
+        {"cohort": {"weighting": "uniform"}},
+        "transport: sum_alone with cohort.weighting: examples: ",
+    ),
+    Row(
         {
             "algorithm": {"name": "fedper", "personal": ["1"]},
             "evaluation": {"personalisation": {"epochs": 1}},
@@ -88,6 +118,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts that state what no shipped one does."""
     release = Privacy(release=lambda memory, gathered, numbers: (memory, gathered.update))
     monkeypatch.setitem(PRIVACY, "after_sum", lambda: release)
+    monkeypatch.setitem(PRIVACY, "telling", lambda: Privacy(tells=("bit",)))
+    monkeypatch.setitem(TRANSPORTS, "sum_alone", lambda: TRANSPORTS["plain"]()._replace(reveals="sum"))
+    codec = COMPRESSORS["none"]()
+    integers = codec._replace(traits=codec.traits | {Trait.ADDITIVE})
+    monkeypatch.setitem(COMPRESSORS, "integers", lambda: integers)
 
 
 def test_every_clash_has_a_row() -> None:

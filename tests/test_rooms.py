@@ -25,6 +25,7 @@ HOUSES = {
         "aggregators",
         "participation",
         "privacy",
+        "transports",
         "networks",
         "extension_points",
         "config",

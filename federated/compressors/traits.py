@@ -16,6 +16,9 @@ class Trait(Enum):
     EXPANDS = "what it loses may be larger than the update, so that feedback would grow without end"
     CORRECTED = "accumulates momentum before what it loses"
     DIFFERENCE = "sends models as differences to what the clients have; for the downlink alone"
+    ADDITIVE = (
+        "payloads add up: behind the header are 32-bit integers, and their sums modulo 2^32 decode to the sum"
+    )
     VOTES = "sends signs of size one, which only a vote can use"
 
 

@@ -36,13 +36,14 @@ Anchors = Annotated[
 ]
 """Of a study: which anchors it has."""
 
-OF_A_SERVER = ("algorithm", "aggregator", "compression", "network", "privacy", "stop")
+OF_A_SERVER = ("algorithm", "aggregator", "compression", "transport", "network", "privacy", "stop")
 """Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
 
 _NEUTRAL: dict[str, Any] = {
     "algorithm": "fedavg",
     "aggregator": "mean",
     "compression": {},
+    "transport": "plain",
     "network": None,
     "privacy": "none",
     "stop": None,
@@ -66,6 +67,7 @@ def check_without_server(config: RunConfig) -> None:
         "aggregator": config.aggregator.label() != "mean",
         "compression.uplink": config.compression.uplink.name != "none",
         "compression.downlink": config.compression.downlink.name != "none",
+        "transport": config.transport.label() != "plain",
         "network": config.network is not None,
         "privacy": config.privacy.name != "none",
         "cohort.weighting": config.cohort.weighting != "examples",

@@ -29,6 +29,7 @@ from federated.extension_points.kinds import (
     NetworkChoice,
     PartitionerChoice,
     PrivacyChoice,
+    TransportChoice,
 )
 
 
@@ -92,6 +93,9 @@ class RunConfig(Frozen):
     cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
     compression: Compression = Field(
         default_factory=Compression, description="How updates and models become bytes"
+    )
+    transport: TransportChoice = Field(
+        "plain", description="How updates travel to the server, which may then read each or their sum alone"
     )
     network: NetworkChoice = Field(
         None, description="The clients' network, for simulated time; null: no simulated time"
@@ -173,6 +177,8 @@ class RunConfig(Frozen):
         exclude = {**_WITHOUT_EFFECT, **fields}
         if self.aggregator.label() == "mean":
             exclude |= {"aggregator": True}
+        if self.transport.label() == "plain":
+            exclude |= {"transport": True}
         if self.kind.has_server:
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
@@ -198,6 +204,8 @@ class RunConfig(Frozen):
             "compression.uplink": self.compression.uplink,
             "compression.downlink": self.compression.downlink,
             "privacy": self.privacy,
+            "transport": self.transport,
+            "cohort.weighting": self.cohort.weighting,
             "evaluation.personalisation": self.evaluation.personalisation,
         }
 

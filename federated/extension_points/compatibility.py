@@ -11,9 +11,11 @@ from federated.algorithms import Algorithm, ClientHalf
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
 from federated.privacy import Privacy
+from federated.transports import Transport
 
-ALGORITHM, AGGREGATOR, PRIVACY = "algorithm", "aggregator", "privacy"
+ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
+WEIGHTING = "cohort.weighting"
 PERSONALISATION = "evaluation.personalisation"
 
 
@@ -26,6 +28,9 @@ class States(Enum):
     LINEAR = "an aggregator: the shards of a cohort can be added up"
     BOUNDS = "a privacy mechanism: it bounds the updates"
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
+    TELLS = "a privacy mechanism: clients tell more than their updates"
+    SUM_ALONE = "a transport: the server can read the sum alone"
+    BY_EXAMPLES = "a weighting: clients count by their examples"
     ASKED_FOR = "a section: the study states it"
 
 
@@ -83,6 +88,26 @@ CLASHES = (
         "the mechanism changes the sum that the votes are counted by",
     ),
     Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(AGGREGATOR, States.LINEAR, False)),
+        "the rule needs every update, and the server reads their sum alone",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(UPLINK, Trait.ADDITIVE, False)),
+        "the server reads a sum of payloads, and those of this codec cannot be added up",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(ALGORITHM, States.SENDS_BESIDE)),
+        "what its clients send beside their updates could be read of each",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(PRIVACY, States.TELLS)),
+        "what clients tell could be read of each",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(WEIGHTING, States.BY_EXAMPLES)),
+        "the server cannot weigh updates that it reads as a sum; state cohort.weighting: uniform",
+    ),
+    Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
         "each client has its own model already: leave evaluation.personalisation out",
     ),
@@ -107,7 +132,15 @@ def _of_compressor(compressor: Compressor) -> dict[Trait, bool]:
 
 
 def _of_privacy(privacy: Privacy) -> dict[States, bool]:
-    return {States.BOUNDS: privacy.bound is not None, States.RELEASES: privacy.release is not None}
+    return {
+        States.BOUNDS: privacy.bound is not None,
+        States.RELEASES: privacy.release is not None,
+        States.TELLS: bool(privacy.tells),
+    }
+
+
+def _of_transport(transport: Transport) -> dict[States, bool]:
+    return {States.SUM_ALONE: transport.reveals == "sum"}
 
 
 _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
@@ -116,6 +149,8 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     UPLINK: _of_compressor,
     DOWNLINK: _of_compressor,
     PRIVACY: _of_privacy,
+    TRANSPORT: _of_transport,
+    WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }
 
@@ -144,4 +179,6 @@ def _stated(field: str, part: Any) -> Collection[States | Trait]:
 
 
 def _shown(field: str, part: Any) -> str:
-    return f"{field}: {part.label()}" if isinstance(part, Choice) else field
+    if isinstance(part, Choice):
+        return f"{field}: {part.label()}"
+    return f"{field}: {part}" if isinstance(part, str) else field

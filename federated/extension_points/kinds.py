@@ -24,10 +24,12 @@ from federated.extension_points.contracts import (
     held_schedule,
 )
 from federated.extension_points.privacy_contract import held_privacy
+from federated.extension_points.transport_contract import held_transport
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.participation import PARTICIPATION, Participation
 from federated.privacy import PRIVACY, Privacy
+from federated.transports import TRANSPORTS, Transport
 from federated.user_code.source import roots_of
 
 DATASET = Kind("dataset", DATASETS, given=())
@@ -63,6 +65,7 @@ PRIVACY_MECHANISM: Kind[Privacy] = Kind(
     held=held_privacy,
     renamed={"clip": "bound, a function of (memory, updates) that returns Bounded(updates, changed)"},
 )
+TRANSPORT: Kind[Transport] = Kind("transport", TRANSPORTS, product=Transport, held=held_transport)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
@@ -75,6 +78,7 @@ KINDS = (
     COMPRESSOR,
     SAMPLING,
     PRIVACY_MECHANISM,
+    TRANSPORT,
     SCHEDULE,
     NETWORK,
 )
@@ -86,6 +90,7 @@ AlgorithmChoice = choice_of(ALGORITHM)
 AggregatorChoice = choice_of(AGGREGATOR)
 CompressorChoice = choice_of(COMPRESSOR)
 SamplingChoice = choice_of(SAMPLING)
+TransportChoice = choice_of(TRANSPORT)
 PrivacyChoice = choice_of(PRIVACY_MECHANISM)
 ScheduleChoice = choice_of(SCHEDULE)
 

@@ -181,7 +181,8 @@ class _Watch:
         moving = setup.parts.travelling.of(rows[:, :trainable])
         found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
         names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
-        has_more = setup.model.vector.numel() > trainable or bool(names)
+        framed = setup.config.transport.name != "plain"
+        has_more = setup.model.vector.numel() > trainable or bool(names) or framed
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 

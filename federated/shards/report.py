@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ class ShardReport(NamedTuple):
 
     update: the shard's part [P] of the aggregate, float64 on the CPU; where the aggregator needs the whole cohort, the
     shard's updates, float32 [c, P]. sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
+    travelled: a payload of each client, where the server may read their sum alone and `update` is empty.
     weights: of their updates, float64 [c]. loss: its part of the mean. memory: what these clients now remember.
     """
 
@@ -34,3 +36,4 @@ class ShardReport(NamedTuple):
     training_seconds: float
     compression_seconds: float
     drift: Drift | None = None
+    travelled: Sequence[bytes] = ()

@@ -42,8 +42,9 @@ def run_shard(
     trained = time.perf_counter()
     heard = compress(worker, order, updates)
     parts, weights = worker.parts, order.weights
+    apart = not parts.aggregator.linear or parts.transport.reveals == "sum"
     return ShardReport(
-        update=parts.aggregator.reduce(weights, heard.decoded) if parts.aggregator.linear else heard.decoded,
+        update=heard.decoded if apart else parts.aggregator.reduce(weights, heard.decoded),
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         clients=order.clients,
         weights=weights,
@@ -55,6 +56,7 @@ def run_shard(
         memory={owner: by_client(rows, order.clients) for owner, rows in heard.memory.items()},
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,
+        travelled=heard.travelled,
     )
 
 

@@ -19,6 +19,7 @@ from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Participation, Population
 from federated.privacy import Gathered, Privacy
+from federated.transports import Sending, Transport
 
 _MOST_ROUNDS = 1000
 _CLIENTS = 2
@@ -165,6 +166,17 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
         changed = _each({"the memory's": memory}, kept)
         _check_unchanged(f"{what}: release", {"the sum": (updates, before), **changed})
         _check_pure(f"{what}: release", {"update": update, **after}, {"update": other, **later})
+
+
+def try_transport(name: str, transport: Transport) -> None:
+    """Payloads of two clients there and back. Raises OwnCodeFailed where those that the server reads are others."""
+    payloads, everybody = [bytes(range(16)), bytes(range(16, 32))], np.arange(_CLIENTS)
+    sending = Sending(0, 0, everybody, everybody)
+    first, again = (transport.protect(payloads, sending) for _ in range(2))
+    if first != again:
+        raise OwnCodeFailed(f"transport: {name}: protect {_IMPURE}")
+    if transport.reveals == "each" and transport.open(first, sending) != payloads:
+        raise OwnCodeFailed(f"transport: {name}: open does not return the payloads that were protected")
 
 
 def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> None:

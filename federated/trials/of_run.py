@@ -22,6 +22,7 @@ from federated.trials.functions import (
     try_participation,
     try_privacy,
     try_schedule,
+    try_transport,
 )
 from federated.trials.model import Sizes, Tried, try_model
 from federated.trials.parameters import check_parameters
@@ -85,6 +86,8 @@ def try_parts(config: RunConfig, parts: Parts, parameters: Tensor) -> None:
         try_participation(title(config.cohort.sampling), parts.participation, config.rounds)
     if is_own(config.privacy):
         try_privacy(title(config.privacy), parts.privacy, parameters)
+    if is_own(config.transport):
+        try_transport(title(config.transport), parts.transport)
     if is_own(config.aggregator):
         try_aggregator(title(config.aggregator), parts.aggregator, parameters)
 

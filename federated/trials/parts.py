@@ -10,6 +10,7 @@ from federated.algorithms.travelling import Travelling
 from federated.compressors import Compressor
 from federated.participation import Participation
 from federated.privacy import Privacy
+from federated.transports import Transport
 
 
 class Parts(NamedTuple):
@@ -20,5 +21,6 @@ class Parts(NamedTuple):
     participation: Participation
     privacy: Privacy
     uplink: Compressor
+    transport: Transport
     downlink: Compressor
     travelling: Travelling

@@ -17,6 +17,7 @@ from federated.run.clients.client_half import finished
 from federated.run.clients.order import ShardOrder
 from federated.run.memory import PRIVACY, UPLINK, rows_of
 from federated.run.worker import Worker
+from federated.transports import Sending
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
 from federated.wire.payload_files import dump
@@ -25,7 +26,8 @@ from federated.wire.payload_files import dump
 class Received(NamedTuple):
     """The data that the server receives from a shard.
 
-    decoded: updates as the server reads them, float32 [c, P] on the CPU; sent: the extra data as the server reads it,
+    decoded: updates as the server reads them, float32 [c, P] on the CPU, none where it reads a sum alone, of which
+    `travelled` are the payloads; sent: the extra data as the server reads it,
     name -> [c, T]; memory: owner -> the new memory of these clients;
     traffic: bytes by part and client; clipped_clients: the number of updates clipped before encoding;
     distortion: the error of the decoded updates against the clipped ones, where it is measured.
@@ -37,6 +39,7 @@ class Received(NamedTuple):
     traffic: Traffic
     clipped_clients: int
     distortion: Distortion
+    travelled: list[bytes]
 
 
 def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
@@ -47,33 +50,38 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     """
     trainable, parts = worker.model.num_trainable, worker.parts
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
-    memory, sending = finished(worker, order, updates)
+    memory, beside_updates = finished(worker, order, updates)
     bounded, clipped_clients, told = _bounded(
         parts.privacy, order, parts.travelling.of(updates.deltas[:, :trainable])
     )
-    sending |= told
+    beside_updates |= told
     numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
-    decoded = parts.uplink.decode(payloads, moving).to("cpu", torch.float32)
+    sending = Sending(worker.config.seed, order.done, order.clients, order.cohort)
+    travelled = parts.transport.protect(payloads, sending)
+    each = parts.transport.reveals == "each"
+    read = parts.transport.open(travelled, sending) if each else payloads
+    decoded = parts.uplink.decode(read, moving).to("cpu", torch.float32)
     whole = parts.travelling.back(decoded, decoded.new_zeros(trainable))
-    beside = {name: _plain(rows) for name, rows in sending.items()}
+    beside = {name: _plain(rows) for name, rows in beside_updates.items()}
     if updates.deltas.shape[1] > trainable:
         statistics = _plain(updates.deltas[:, trainable:])
         whole = torch.cat([whole, statistics.rows], dim=1)
         beside = {"statistics": statistics, **beside}
     parcels = [
         [("update", payload), *((part, plain.payloads[at]) for part, plain in beside.items())]
-        for at, payload in enumerate(payloads)
+        for at, payload in enumerate(travelled)
     ]
     dump(worker.config, order.done, "uplink", clients, parcels)
     measured = worker.config.compression.quality
     return Received(
-        decoded=whole,
-        sent={name: beside[name].rows for name in sending},
+        decoded=whole if each else whole[:0],
+        sent={name: beside[name].rows for name in beside_updates},
         memory={**memory, UPLINK: remembered},
         traffic=weighed(parcels),
         clipped_clients=clipped_clients,
         distortion=_quality(worker, order, bounded, decoded, remembered) if measured else {},
+        travelled=[] if each else travelled,
     )
 
 

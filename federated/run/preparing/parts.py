@@ -29,6 +29,7 @@ def parts_of(config: RunConfig, trainers: Trainers, model: FlatModel, device: to
         participation=_participation(config),
         privacy=config.privacy.build(),
         uplink=_fitted("uplink", config.compression.uplink, moves.layout),
+        transport=config.transport.build(),
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
     )

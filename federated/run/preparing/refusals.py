@@ -38,6 +38,11 @@ def check_run(
     _check_stop(
         config, federation, own_models=trainers.kind.own_models or parts.travelling.moving is not None
     )
+    if parts.transport.reveals == "sum" and model.vector.numel() > model.num_trainable:
+        raise BadInput(
+            f"transport: {config.transport.label()} lets the server read a sum alone, and the running statistics of "
+            f"batch normalisation in model: {title(config.model)} travel for each client; use another normalisation"
+        )
     _check_memory(config, trainers, parts, model)
 
 

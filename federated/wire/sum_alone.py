@@ -1,0 +1,20 @@
+"""The sum of a cohort's updates, where the transport lets the server read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.run.worker import Worker
+from federated.transports import Sending
+
+
+def sum_of(worker: Worker, done: int, travelled: Sequence[bytes], cohort: np.ndarray) -> Tensor:
+    """The sum of the updates of a whole cohort, float32 [1, P]. travelled: a payload of each client, in order."""
+    parts = worker.parts
+    opened = parts.transport.open(travelled, Sending(worker.config.seed, done, cohort, cohort))
+    decoded = parts.uplink.decode(opened, parts.travelling.num_moving).to("cpu", torch.float32)
+    return parts.travelling.back(decoded, decoded.new_zeros(worker.model.num_trainable))
