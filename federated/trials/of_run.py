@@ -19,11 +19,9 @@ from federated.trials.functions import (
     try_aggregator,
     try_algorithm,
     try_compressor,
-    try_participation,
-    try_privacy,
     try_schedule,
-    try_transport,
 )
+from federated.trials.mechanisms import try_participation, try_privacy, try_transport
 from federated.trials.model import Sizes, Tried, try_model
 from federated.trials.parameters import check_parameters
 from federated.trials.parts import Parts

@@ -1,0 +1,77 @@
+"""Trials of a user's sampling, privacy mechanism and transport, each called as a run calls it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.algorithms import Tensors
+from federated.foundation.errors import OwnCodeFailed
+from federated.foundation.randomness import Purpose, generator
+from federated.participation import Participation, Population
+from federated.privacy import Gathered, Privacy
+from federated.transports import Sending, Transport
+from federated.trials.purity import (
+    CLIENTS,
+    IMPURE,
+    check_pure,
+    check_unchanged,
+    copied,
+    each_of,
+    small_updates,
+)
+
+
+def try_participation(name: str, participation: Participation, rounds: int) -> None:
+    """The cohorts of some rounds of ten clients, drawn twice. Raises OwnCodeFailed."""
+    what, population = f"cohort.sampling: {name}: draw", Population(10, np.arange(10), 4, 0.4, rounds)
+    memory, numbers = participation.init(population), partial(generator, 0, Purpose.COHORT)
+    for done in range(min(rounds, 10)):
+        before = {key: value.clone() for key, value in memory.items()}
+        after, cohort = participation.draw(memory, done, population, numbers)
+        check_unchanged(what, {f"the memory's {key}": (memory[key], before[key]) for key in memory})
+        later, again = participation.draw(memory, done, population, numbers)
+        first, second = (
+            {**kept, "clients": torch.from_numpy(each.clients), "lost": torch.from_numpy(each.lost)}
+            for kept, each in ((after, cohort), (later, again))
+        )
+        check_pure(what, first, second)
+        memory = after
+
+
+def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
+    """Small updates of as many parameters [P] as the run's, bounded, summed and released. Raises OwnCodeFailed."""
+    what, updates, memory = f"privacy: {name}", small_updates(parameters), privacy.init(parameters.numel())
+    before, kept, told = updates.clone(), copied({"the memory's": memory}), Tensors()
+    if privacy.bound is not None:
+        heard = {key: memory[key] for key in privacy.hears}
+        found, again = (privacy.bound(heard, updates) for _ in range(2))
+        changed = each_of({"the memory's": memory}, kept)
+        check_unchanged(f"{what}: bound", {"the updates": (updates, before), **changed})
+        if not torch.isfinite(found.updates).all():
+            raise OwnCodeFailed(f"{what}: bound returns numbers that are not finite for small finite updates")
+        first, second = ({"updates": each.updates, **each.told} for each in (found, again))
+        check_pure(f"{what}: bound", first, second)
+        told = {key: rows.mean(dim=0) for key, rows in found.told.items()}
+    if privacy.release is not None:
+        gathered = Gathered(updates[0], told, CLIENTS, float(CLIENTS))
+        (after, update), (later, other) = (
+            privacy.release(memory, gathered, generator(0, Purpose.NOISE)) for _ in range(2)
+        )
+        changed = each_of({"the memory's": memory}, kept)
+        check_unchanged(f"{what}: release", {"the sum": (updates, before), **changed})
+        check_pure(f"{what}: release", {"update": update, **after}, {"update": other, **later})
+
+
+def try_transport(name: str, transport: Transport) -> None:
+    """Payloads of two clients there and back. Raises OwnCodeFailed where those that the server reads are others."""
+    payloads, everybody = [bytes(range(16)), bytes(range(16, 32))], np.arange(CLIENTS)
+    sending = Sending(0, 0, everybody, everybody)
+    first, again = (transport.protect(payloads, sending) for _ in range(2))
+    if first != again:
+        raise OwnCodeFailed(f"transport: {name}: protect {IMPURE}")
+    if transport.reveals == "each" and transport.open(first, sending) != payloads:
+        raise OwnCodeFailed(f"transport: {name}: open does not return the payloads that were protected")
