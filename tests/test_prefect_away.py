@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 from httpx import ConnectError
-from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+from prefect.settings import (
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
 
 from federated.foundation.errors import BadInput
 from federated.study.study import Run
@@ -70,7 +74,6 @@ def test_a_study_goes_on_where_its_prefect_does_not(home, tmp_path, workers):
                 "PREFECT_API_URL": f"{gateway}/api",
                 "PREFECT_API_AUTH_STRING": server.secret,
                 "PREFECT_HOME": str(tmp_path / "prefect"),
-                "PREFECT_CLIENT_MAX_RETRIES": "0",
             }
             command = [sys.executable, "-m", "flows", "run", str(file), "--workers", str(workers)]
             ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -118,6 +121,19 @@ def test_a_study_goes_on_in_its_own_run_and_not_in_an_older_one(monkeypatch, sai
     with pytest.raises(ConnectError):
         despite_prefect(study, API, None, 1, resume)  # type: ignore[arg-type]
     assert asked == [resume, resume or opens]
+
+
+def test_the_other_server_is_waited_for_as_long_as_prefect_itself_waits(monkeypatch, said, home):
+    retries: list[int] = []
+
+    def study(config: object, workers: int, resume: bool) -> str:
+        retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+        return "done" if retries[1:] else _away(config, workers, resume)
+
+    monkeypatch.setattr(embedded_server.EmbeddedServer, "wait", lambda server: None)
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 2}):
+        assert despite_prefect(study, API, None, 1, False) == "done"  # type: ignore[arg-type]
+    assert retries == [2, 5]
 
 
 def test_an_error_of_the_study_itself_is_raised_as_it_is(said):

@@ -25,9 +25,7 @@ def record_at_fault(place: Place) -> Came:
         gateway.rule = lambda asked: None
         after, _ = place.flows("sync")
         aside = told_in_lines(said, "rejects")
-        how = (
-            f"{ended(code, said)}, {aside} of what is set aside; sync: exit codes {before}, and {after} then"
-        )
+        how = f"{ended(code, said)}, {aside} about what is set aside; sync: exit codes {before}, and {after} then"
         return Came(how, lost(place))
 
 
@@ -75,7 +73,7 @@ def run_deleted(place: Place) -> Came:
     said = place.said(study)
     place.process([sys.executable, "-c", _RESTORE, *deleted]).wait()
     place.flows("sync")
-    how = f"{ended(code, said)}, {told_in_lines(said, 'was deleted from MLflow')} of the run"
+    how = f"{ended(code, said)}, {told_in_lines(said, 'was deleted from MLflow')} about the run"
     return Came(f"{how}; restored, then sync", lost(place))
 
 

@@ -24,6 +24,9 @@ PATIENCE = {"PREFECT_CLIENT_MAX_RETRIES": "2"}
 """Prefect's client waits 2 s before the first retry of a request, and then twice as long each time. The end of a flow
 takes up to three requests that fail, so its own five retries would be minutes in which nothing happens."""
 
+_LAST_PATIENCE = 5
+"""Retries where no other server takes the place of this one: on a busy machine it may be a minute behind."""
+
 
 class Api(NamedTuple):
     """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else ""."""
@@ -126,14 +129,23 @@ def _send_last_logs() -> None:
 @contextmanager
 def _another_server(away: PrefectAway) -> Iterator[None]:
     """A server with a new database, which is not in the home: that may be full, or its database damaged."""
-    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_CLIENT_MAX_RETRIES,
+        PREFECT_SERVER_DATABASE_CONNECTION_URL,
+        temporary_settings,
+    )
 
     from flows.prefect_runtime.embedded_server import embedded_server
 
     with TemporaryDirectory() as folder:
         database = f"sqlite+aiosqlite:///{os.path.join(folder, 'prefect.db')}"
         with (
-            temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: database}),
+            temporary_settings(
+                {
+                    PREFECT_SERVER_DATABASE_CONNECTION_URL: database,
+                    PREFECT_CLIENT_MAX_RETRIES: max(PREFECT_CLIENT_MAX_RETRIES.value(), _LAST_PATIENCE),
+                }
+            ),
             embedded_server() as server,
         ):
             try:
