@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="faults, by any part of their names; all unless given")
     parser.add_argument("--write", action="store_true", help=f"put the rows into {PAGE.relative_to(ROOT)}")
     asked = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored by a shell's background job, and its children
     chosen = [each for each in FAULTS if not asked.names or any(name in each.name for name in asked.names)]
     rows = {fault.name: _row(fault, _came(fault)) for fault in chosen}
     if asked.write:
