@@ -174,13 +174,23 @@ def test_every_file_that_the_tour_names_is_there():
     named = re.findall(r"`([\w/]+(?:\.py|/))`", text)
     assert len(named) > 10
     assert [name for name in named if not (ROOT / name).exists()] == []
-    tree = BLOCK.findall(text) or re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    folders = re.findall(
-        r"(\w+)/", "\n".join(line.split("  ")[1] for line in tree[0].splitlines() if line[:2] == "  ")
-    )
-    assert [name for name in folders if not (ROOT / "federated" / name).is_dir()] == []
-    packages = {path.parent.name for path in (ROOT / "federated").glob("*/__init__.py")}
-    assert packages - set(folders) == set()
+    folders = set(_folders_of_the_tree(text))
+    assert [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
+    for house in ("federated", "flows", "tasks/tracking"):
+        rooms = {path.parent.relative_to(ROOT) for path in (ROOT / house).glob("*/__init__.py")}
+        assert rooms - folders == set()
+
+
+def _folders_of_the_tree(text):
+    """The folders that the drawing names, each below the one that it is indented under."""
+    drawing = re.search(r"^```\n(flows/.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1]
+    above = {}
+    for line in drawing.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        named = re.findall(r"([\w/]+)/(?= |$)", re.split(r" {2,}", line.strip())[0])
+        for name in named:
+            above[depth] = above.get(depth - 1, Path()) / name
+            yield above[depth]
 
 
 @pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES], ids=short)
