@@ -65,7 +65,7 @@ def _probabilities(weights: np.ndarray, left: np.ndarray) -> np.ndarray:
 
 
 def owners_of(classes: Classes, counts: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The client of each example, int64 [N], drawn without preference; -1 where nobody holds it. counts: [K, C]."""
+    """The client of each example, int64 [N], drawn uniformly; -1 where no client holds it. counts: [K, C]."""
     owners = np.full(len(classes.codes), -1, np.int64)
     clients = np.arange(len(counts))
     for label, members in enumerate(classes.members()):

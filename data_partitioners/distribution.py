@@ -20,7 +20,7 @@ def distribution(
     unit: Literal["shares", "examples"] = "shares",
     bins: int = 10,
 ) -> Skew:
-    """A table of labels x clients says how each class is shared out.
+    """The share of each class that every client gets, as a table of labels x clients.
 
     table: one row for each class in rising order of its number, one column for each client, numbers >= 0. Or
         "power_law", the table of the MNIST experiment of FedProx (Li et al. 2020, "Federated Optimization in

@@ -11,7 +11,7 @@ from data_partitioners.partition_file import SUFFIXES, Listing, read_partition
 
 
 def from_file(path: Path) -> Partitioner:
-    """Who holds what as a file lists it: example (its number in the data set) and client.
+    """Clients as listed in a file: example (its number in the data set) and client.
 
     An `.npz` with arrays `example` and `client` [n] (and `names`, `data_digest` where it was written by
     `preview --save` or is the artifact `partition.npz` of a run), or a `.csv` with these two columns (and `place`, the

@@ -21,7 +21,7 @@ def tidied(text: str) -> str:
 
 
 def distinct_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the distinct ids in their order [K], the place of each one's id among them, int64 [N]).
+    """(the distinct ids in order [K], the index of each example's id among them, int64 [N]).
 
     Texts are told apart as they are written, `01` from `1`, and equal numbers come in the order of the alphabet.
     """

@@ -24,7 +24,7 @@ def check_possible(min_size: int, number: int, examples: int, partitioner: str) 
 def filled_up(
     owners: np.ndarray, number: int, min_size: int, generator: np.random.Generator, partitioner: str
 ) -> tuple[np.ndarray, int]:
-    """(the client of each example once nobody holds fewer than `min_size`, how many examples were moved).
+    """(the client of each example once every client holds at least `min_size`, the number of examples moved).
 
     The largest clients give, down to a common level, random examples of theirs; the others keep everything.
     owners: int64 [N]. Raises ValueError where it cannot be done.

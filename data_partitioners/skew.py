@@ -24,7 +24,7 @@ Draw = Callable[[Pool, int, np.random.Generator], Transform]
 
 @dataclass(frozen=True, eq=False)
 class Skew:
-    """A partitioner that `compose` can put together with others.
+    """A partitioner that `compose` can combine with others.
 
     name: for messages.
     sizes: who gets how many; None: whatever follows from `deal`.

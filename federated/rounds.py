@@ -55,7 +55,7 @@ def train_rounds(
 ) -> RunState:
     """Run rounds until `until` are done. Raises Diverged.
 
-    measured: told the state after each round, and what was measured in that round.
+    measured: called after each round with the new state and the metrics of that round.
     """
     while state.round < until:
         with own_code_named(setup.config):

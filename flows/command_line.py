@@ -181,7 +181,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 @app.command()
 def sync() -> None:
-    """Deliver to MLflow what studies could not tell it, what was set aside too; twice doubles nothing.
+    """Deliver pending records to MLflow and retry those set aside. Running it twice duplicates nothing.
 
     Exit code 0: everything is delivered, or nothing waited. 1: something still waits or is set aside, and is said.
     """

@@ -20,7 +20,7 @@ Row = dict[str, np.ndarray]
 
 
 class Reduced(NamedTuple):
-    """numbers float32 [n]: what travels in place of a row; told: the bytes that say where they belong."""
+    """numbers float32 [n]: the numbers sent in place of a row; told: the bytes that encode their positions."""
 
     numbers: np.ndarray
     told: bytes

@@ -134,7 +134,7 @@ def _coded(
 def _parted(
     content: memoryview, num_parameters: int, lossless: Lossless | None
 ) -> tuple[memoryview, memoryview]:
-    """(what was told, the values), expanded; without lossless coding everything is in the first."""
+    """(the positions' bytes, the values' bytes), expanded; without lossless coding everything is in the first."""
     if lossless is None:
         return content, content[:0]
     most = 16 * num_parameters + 4096  # no part of the project writes more

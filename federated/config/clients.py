@@ -11,7 +11,7 @@ from federated.extension_points.kinds import SamplingChoice
 
 
 class Holdout(Frozen):
-    """What training never sees. It is set aside before anything looks at the data."""
+    """The data held out from training. They are set aside before any other step reads the data."""
 
     test: float | None = Field(
         None,
@@ -33,7 +33,7 @@ class Holdout(Frozen):
 
 
 class Cohort(Frozen):
-    """Who takes part in a round, and what each counts. Drawn anew in every round."""
+    """The clients that take part in a round, and their weights. Drawn anew in every round."""
 
     size: PositiveInt | None = Field(None, description="Clients per round; null: see fraction")
     fraction: float | None = Field(

@@ -10,7 +10,7 @@ from federated.config.section import Frozen
 
 
 class Engine(Frozen):
-    """How local training is computed. The engines take the same steps and differ in rounding alone.
+    """The computation of local training. All engines take the same steps and differ only in rounding.
 
     With bfloat16 rounding is coarse: products of the forward and backward pass keep 8 significant bits. Parameters,
     the loss and the optimiser's step stay in 32 bits, and the kernels for stacks of dense layers are not used.
@@ -34,7 +34,7 @@ class Engine(Frozen):
 
 
 class Orchestration(Frozen):
-    """How the work is cut up. Changes nothing in the results."""
+    """The division of the work. It does not change the results."""
 
     granularity: Literal["segment", "stage"] = Field(
         "segment",

@@ -11,7 +11,7 @@ from federated.foundation.scales import LARGEST_FLOAT
 
 
 class Personalisation(Frozen):
-    """How the global model is fine-tuned on each client's training examples, to see what that gains and whom.
+    """Fine-tuning of the global model on each client's training examples, to measure whom it helps and how much.
 
     What is not stated here (batch size, momentum, weight decay, gradient norm) is as in `local`.
     """
@@ -49,7 +49,7 @@ def _on_or_off(value: Any) -> Any:
 
 
 class Evaluation(Frozen):
-    """When the global model is evaluated on held-out data."""
+    """The schedule on which the global model is evaluated on held-out data."""
 
     every: PositiveInt = Field(
         5, description="Rounds between two evaluations; the initial and the final model are always evaluated"

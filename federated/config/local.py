@@ -24,7 +24,7 @@ Amount = Annotated[int | tuple[int, int], BeforeValidator(_amount)]
 
 
 class LocalTraining(Frozen):
-    """What a client does in a round: minibatch SGD on its own examples."""
+    """Local training of a client in a round: minibatch SGD on its own examples."""
 
     epochs: Amount | None = Field(
         None,

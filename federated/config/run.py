@@ -34,7 +34,7 @@ from federated.extension_points.kinds import (
 
 
 class Compression(Frozen):
-    """How updates and models become bytes."""
+    """The compression of updates (uplink) and of the global model (downlink)."""
 
     uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
     downlink: CompressorChoice = Field(
@@ -54,7 +54,7 @@ class Compression(Frozen):
 
 
 class Stop(Frozen):
-    """When to end before the last round. Checked at each evaluation; at least one of patience and target."""
+    """A rule that ends a run before its last round. Checked at each evaluation; at least one of patience and target."""
 
     metric: str = Field("train/loss", description="Metric to watch, by its name in MLflow")
     patience: PositiveInt | None = Field(
@@ -83,16 +83,16 @@ class RunConfig(Frozen):
     clients: PositiveInt | None = Field(
         None, description="Number of participating clients; null: as many as the data have (by_client)"
     )
-    holdout: Holdout = Field(default_factory=Holdout, description="What training never sees")
+    holdout: Holdout = Field(default_factory=Holdout, description="Data held out from training")
     model: ModelChoice = Field(description="The model that is trained")
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
     aggregator: AggregatorChoice = Field(
         "mean", description="How the cohort's updates become one, which the algorithm then uses"
     )
-    local: LocalTraining = Field(default_factory=LocalTraining, description="What a client does in a round")
-    cohort: Cohort = Field(default_factory=Cohort, description="Who takes part in a round")
+    local: LocalTraining = Field(default_factory=LocalTraining, description="Local training of each client")
+    cohort: Cohort = Field(default_factory=Cohort, description="The clients of a round")
     compression: Compression = Field(
-        default_factory=Compression, description="How updates and models become bytes"
+        default_factory=Compression, description="Compression of updates and models"
     )
     transport: TransportChoice = Field(
         "plain", description="How updates travel to the server, which may then read each or their sum alone"
@@ -107,7 +107,7 @@ class RunConfig(Frozen):
         "client alone. `anchors` beside seeds adds the last two to a study",
     )
     rounds: PositiveInt = Field(description="Number of rounds; fewer where `stop` ends the run")
-    stop: Stop | None = Field(None, description="When to end before the last round; null: never")
+    stop: Stop | None = Field(None, description="A rule that ends the run early; null: none")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
     engine: Engine = Field(default_factory=Engine, description="How local training is computed")
     orchestration: Orchestration = Field(
@@ -138,7 +138,7 @@ class RunConfig(Frozen):
 
     @property
     def kind(self) -> TrainingKind:
-        """What the kind of training decides."""
+        """The properties of the run's kind of training."""
         return TRAINING_KINDS[self.training]
 
     def run_key(self) -> str:

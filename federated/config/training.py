@@ -14,7 +14,7 @@ ANCHORS: tuple[Anchor, ...] = get_args(Anchor)
 
 @dataclass(frozen=True)
 class TrainingKind:
-    """What a kind of training decides.
+    """The properties of a kind of training.
 
     has_server: updates meet at a server, so bytes are sent, and what a server does has an effect.
     pools_examples: one holder trains on the training examples of all clients.

@@ -1,4 +1,4 @@
-"""Ids of clients are names, also where they look like numbers: told apart as they are written."""
+"""Client ids are names, even if they look like numbers: they are compared as written."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def as_client_ids(values: Any, bad: Complaint) -> tuple[np.ndarray, list[Suspici
 
 
 def check_exact(what: str, numbers: np.ndarray, bad: Complaint) -> None:
-    """Raise where floats are so large that neighbours are no longer told apart."""
+    """Raise if floats are so large that neighbouring ids would be merged."""
     if len(large := np.flatnonzero(np.abs(numbers) >= _EXACT)):
         raise bad(
             f"{what} holds floats such as {numbers[large[0]]:.0f}, which cannot tell ids of so many digits apart; "

@@ -36,14 +36,14 @@ def near_classes(what: str, classes: Sequence[str]) -> list[Suspicion]:
 
 
 def spaces_merged(name: str, texts: pd.Series[Any]) -> Iterator[Suspicion]:
-    """Classes that spaces around them told apart in the file."""
+    """Classes that differ only in surrounding spaces in the file."""
     for text, several in merged(texts.tolist()):
         sentence = f"{named(name, 'target ')} has {several}, which are read as one class {quoted(text)}"
         yield Suspicion("target: spaces around classes", name, sentence)
 
 
 def whole_numbers_as_classes(column: pd.Series[Any], names: list[str]) -> tuple[Suspicion, ...]:
-    """Whole numbers that are read as classes, though nobody said so."""
+    """Whole numbers that are read as classes although the task is not stated."""
     if len(names) <= 2:
         return ()
     sentence = (
@@ -70,7 +70,7 @@ def suspicions_of_regression(
     cure: str = "say `task: classification`",
     confirmation: str = ", if not, `task: regression`",
 ) -> tuple[Suspicion, ...]:
-    """A target of few different numbers that is read as regression, though nobody said so. numbers: float [N, ...].
+    """A target of few distinct numbers read as regression, the task not being stated. numbers: float [N, ...].
 
     cure: what makes it classes. confirmation: what keeps it as it is, and ends the warning.
     """

@@ -20,7 +20,7 @@ PERSONALISATION = "evaluation.personalisation"
 
 
 class States(Enum):
-    """What a part may state, beside the traits of a compressor."""
+    """Statements of a part about itself, besides the traits of a compressor."""
 
     VOTES = "an algorithm: the updates must be votes"
     SENDS_BESIDE = "an algorithm: clients send more than their updates"

@@ -123,7 +123,7 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
 
 class Participations(NamedTuple):
-    """How often a client is sent the model in a run, and how often one is heard, over all clients and rounds."""
+    """The numbers of models sent and of updates received in a run, over all clients and rounds."""
 
     sent: float
     heard: float

@@ -29,7 +29,7 @@ _ENOUGH_OUTPUTS = 32
 
 
 def cautions(setup: Setup) -> list[str]:
-    """Sentences on one run, the most serious first; [] where nothing is to be said."""
+    """Warnings about one run, the most serious first; [] if there are none."""
     config, federation = setup.config, setup.federation
     found = [
         *federation.examples.reading.warnings,

@@ -70,7 +70,7 @@ class _MaskedText(io.TextIOWrapper):
 
     @classmethod
     def beside(cls, stream: io.TextIOWrapper) -> _MaskedText:
-        """One that writes to the same file, which whoever has the stream already may go on to write to."""
+        """A stream that writes to the same file; existing references to the old one stay usable."""
         stream.flush()
         settings = {
             name: getattr(stream, name) for name in ("encoding", "errors", "line_buffering", "write_through")

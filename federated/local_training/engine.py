@@ -97,7 +97,7 @@ def _convolutions(work: LocalWork) -> ConvolutionStack | None:
 
 
 def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:
-    """Stacks side by side, or one after another with all threads in the products of each: whatever is quicker now.
+    """Stacks side by side, or one after another with all threads in each product: the faster at the time.
 
     Side by side is the safe way beside other programs; on idle cores the other has less of Python, and one stack at a
     time in the caches.

@@ -35,7 +35,7 @@ History = Sequence[tuple[int, dict[str, float]]]
 def timed(
     history: History, network: Network, seed: int, elapsed: float = 0.0
 ) -> tuple[tuple[int, dict[str, float]], ...]:
-    """The history with the simulated time of every round in it, whatever it said of that before.
+    """The history with the simulated time of every round, which replaces any that it had.
 
     elapsed: simulated seconds before the first round of the history. An entry that is no whole round (an
     evaluation) stays as it is.

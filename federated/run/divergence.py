@@ -37,7 +37,7 @@ def check_model(config: RunConfig, done: int, parameters: Tensor) -> None:
 
 
 def _smaller_steps(config: RunConfig) -> str:
-    """Which steps may be too large: the clients', and the server's where the algorithm states a rate for it."""
+    """The step sizes that may be too large: the clients', and the server's where the algorithm states a rate for it."""
     rates = [f"local.learning_rate (now {config.local.learning_rate})"]
     server = config.algorithm.arguments.get(_SERVER_RATE)
     if config.kind.has_server and server is not None:

@@ -48,7 +48,7 @@ class Setup:
 
     @property
     def parts(self) -> Parts:
-        """What a round does besides local training."""
+        """The parts of a round besides local training."""
         return self.worker.parts
 
     @property

@@ -23,7 +23,7 @@ OnCourse = Callable[[Course], None]
 
 
 class Observers(NamedTuple):
-    """What is told as a run goes on.
+    """The functions that are called while a run advances.
 
     display: the course after each round and each evaluation. record: the history after training and after evaluation,
     and what there is of it where training fails. keep: the course after each evaluation.

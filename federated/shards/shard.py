@@ -61,7 +61,7 @@ def run_shard(
 
 
 def _drift(worker: Worker, updates: Updates) -> Drift | None:
-    """How far the clients moved, of what they send; None where that is not measured."""
+    """The drift of the clients in the parameters that they send; None where it is not measured."""
     if not worker.config.evaluation.drift:
         return None
     return drift(worker.parts.travelling.of(updates.deltas[:, : worker.model.num_trainable]))

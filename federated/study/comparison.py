@@ -12,7 +12,7 @@ from federated.study.looks import FEWEST_SEEDS
 
 
 class Comparison(Frozen):
-    """How the arms are judged. Changes no run."""
+    """The rules by which arms are compared. They change no run."""
 
     baseline: str | None = Field(
         None,

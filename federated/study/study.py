@@ -88,7 +88,7 @@ class StudyConfig(Frozen):
         "(one model on everybody's examples) and local (each client alone); the report then says which share of "
         "the gap between the two each arm closes",
     )
-    comparison: Comparison = Field(default_factory=Comparison, description="How the arms are judged")
+    comparison: Comparison = Field(default_factory=Comparison, description="How arms are compared")
     _roots: Roots = PrivateAttr(default=())
     _is_checked: bool = PrivateAttr(default=False)
 

@@ -72,7 +72,7 @@ _CURES = (
 
 
 def fault_in_words(error: Exception) -> str:
-    """What is wrong with a document, in one line: the number of the line, its text, and what to do."""
+    """The fault of a document in one line: the line's number and text, and how to mend it."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
     said = f"{error.problem}" if error.context is None else f"{error.context}: {error.problem}"

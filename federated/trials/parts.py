@@ -14,7 +14,7 @@ from federated.transports import Transport
 
 
 class Parts(NamedTuple):
-    """What a round does besides local training. travelling: which parameters are sent, and which a client keeps."""
+    """The parts of a round besides local training. travelling: the parameters sent; clients keep the others."""
 
     algorithm: Algorithm
     aggregator: Aggregator

@@ -57,7 +57,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
 
 
 def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
-    """What clients hear of the memory of algorithm and privacy along with the model: 32-bit floats, without loss."""
+    """The memory of algorithm and privacy that clients receive with the model: 32-bit floats, without loss."""
     heard = {ALGORITHM: setup.parts.algorithm.client.hears, PRIVACY: setup.parts.privacy.hears}
     return {
         name: none().encode({}, state.server[owner][name].reshape(1, -1), ())[0][0]

@@ -42,7 +42,7 @@ _PROGRAM = Path(__file__).with_name("guarded_server.py")
 
 
 class EmbeddedServer:
-    """A server that is starting, or has started, on a socket that is bound and stays open here as well.
+    """A server that is starting or running, on a bound socket that this process keeps open too.
 
     Where it ends before it is told to, another one takes its place: who asks meanwhile waits at the socket.
     said: a file for what it writes: tracebacks that are long and of Prefect's code, perhaps with secrets in them.
@@ -84,7 +84,7 @@ class EmbeddedServer:
         threading.Thread(target=self._keep, daemon=True, name="prefect").start()
 
     def _keep(self) -> None:
-        """Start another one where it ends before it is told to, so many times."""
+        """Restart the server if it ends unasked, up to a number of times."""
         for _ in range(_MOST_STARTS):
             code = self._process.wait()
             with self._changing:

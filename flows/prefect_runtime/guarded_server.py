@@ -66,7 +66,7 @@ class Guard:
 
 
 def _end_with_parent() -> None:
-    """End when standard input closes: whoever started the server is gone, killed or not.
+    """End when standard input closes: the process that started the server has ended or was killed.
 
     The thread waits where the interpreter's lock is not held.
     """
@@ -75,7 +75,7 @@ def _end_with_parent() -> None:
 
 
 class _OneAtATime(Server):
-    """A server that starts while no other one with the same lock does; the system takes it from whoever dies."""
+    """A server that starts while no other with the same lock does; the system releases a dead process's lock."""
 
     def __init__(self, config: Config, lock: str) -> None:
         super().__init__(config)
@@ -90,7 +90,7 @@ class _OneAtATime(Server):
 
 
 def _serve(bound: socket.socket, lock: str) -> bool:
-    """Serve until told to end; whether the server had started.
+    """Serve until asked to stop. Returns whether the server had started.
 
     `uvicorn --fd` would take the socket for one of Unix, and so leave out TCP_NODELAY: every answer would wait.
     """

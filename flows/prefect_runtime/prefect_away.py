@@ -37,7 +37,7 @@ class Api(NamedTuple):
 
 
 class PrefectAway(RuntimeError):
-    """Prefect does not answer any more, in the middle of a study. said: what its server raised last, where known."""
+    """Prefect has stopped answering in the middle of a study. said: the last error of its server, if known."""
 
     def __init__(self, url: str | None, error: Exception, said: str = "") -> None:
         why = said or str(error).partition("\n")[0] or type(error).__name__

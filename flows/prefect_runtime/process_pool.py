@@ -24,7 +24,7 @@ _TRIES = 2  # a process that the system kills once, for memory say, may do bette
 
 
 class Processes:
-    """Processes that run a task with one set of arguments after another.
+    """A pool of processes, each running a task with one set of arguments after another.
 
     begin, of: what each process calls at its start. died: told the index of the arguments whose process died; whether
     the work was done all the same, and only nobody heard of it. ended: told each final state; what it raises ends all.
@@ -108,7 +108,7 @@ class Processes:
 
 
 class _Process(ProcessPoolTaskRunner):
-    """Prefect's pool, with three mends.
+    """Prefect's process pool with three corrections.
 
     At the end it does not wait for what this process would still send on a broken queue. The thread that forwards
     events and logs of the pool knows the address of our server: without this context it starts another one. And its
@@ -138,7 +138,7 @@ class _Process(ProcessPoolTaskRunner):
 
 
 def end_with_parent() -> None:
-    """From now on this process ends where the study's is gone, killed or not: nobody would hear of what it finds."""
+    """Make this process end when the study's process has ended or was killed."""
     threading.Thread(target=_wait_for_parents_end, daemon=True).start()
 
 

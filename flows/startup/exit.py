@@ -48,7 +48,7 @@ def exit_code(interrupt: BaseException) -> int:
 
 
 class Commands(typer.core.TyperGroup):
-    """Typer's, which by itself ends without a word, and with the exit code of Ctrl-C whatever the signal was."""
+    """Typer's commands, which by themselves end silently and with the exit code of Ctrl-C for every signal."""
 
     def invoke(self, *context: Any) -> Any:
         """Call the command."""

@@ -96,7 +96,7 @@ def _nearest(character: str) -> str:
 
 
 def _reads_utf8() -> bool:
-    """Whether it does, or was told on its command line which to take."""
+    """Whether it reads UTF-8, or an encoding was set on its command line."""
     if sys.flags.utf8_mode or "utf8" in sys._xoptions:
         return True
     names = {sys.getfilesystemencoding(), locale.getencoding()}

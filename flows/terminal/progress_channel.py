@@ -19,7 +19,7 @@ Address: TypeAlias = tuple[str, int]
 
 @contextmanager
 def progress_channel() -> Iterator[Address]:
-    """The address of a line whose news are told in this process. At the end, all that was sent has been told."""
+    """The address of a channel to this process's listener. On exit, all messages have reached it."""
     closing = Event()
     # Not a socket file, whose path may be no longer than 107 bytes: TMPDIR may be.
     with Listener(("127.0.0.1", 0), authkey=current_process().authkey) as listener:
@@ -35,7 +35,7 @@ def progress_channel() -> Iterator[Address]:
 
 
 def report_to(address: Address) -> None:
-    """From now on, this process tells its news on the line with this address."""
+    """Send this process's messages to the channel with this address."""
     listen_with(_connected(address).send)
 
 
@@ -60,7 +60,7 @@ def _accept(listener: Listener, closing: Event) -> None:
 
 
 def _read(connection: "Connection[News, News]") -> None:
-    """Tell what one process sends, until it ends or is killed."""
+    """Pass on the messages of one process until it ends or is killed."""
     with connection:
         while True:
             try:

@@ -18,7 +18,7 @@ _MOST_ROWS = 40
 
 
 class Screen(Console):
-    """A console that prints every text as it is, whatever is in it."""
+    """A console that prints every text literally."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Text without markup or emoji codes; controls are shown as Python writes them."""

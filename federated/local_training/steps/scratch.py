@@ -17,7 +17,7 @@ class Scratch:
     def __call__(
         self, name: str, like: Tensor, *shape: int, fresh: Callable[[Tensor], None] | None = None
     ) -> Tensor:
-        """A tensor of this shape, of the type and on the device of `like`, with whatever was left in it.
+        """A tensor of this shape, of the type and on the device of `like`, with arbitrary content.
 
         fresh: told the tensor where its memory is new, to write what every later one of the name finds there.
         """

@@ -37,7 +37,7 @@ class Measure(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is learned from examples.
+    """A learning task: its loss, measures and headline metric.
 
     targets: the form of its targets. num_outputs: (names of the classes or None, targets) -> outputs of the model.
     measures: what is measured of a set of examples: first those of `each` example, as means, then those of a `whole`

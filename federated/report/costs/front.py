@@ -54,7 +54,7 @@ def pareto(
 
 
 def problems_of(results: Sequence[RunResult]) -> dict[str, Problem]:
-    """Arm -> what it was given: data, clients and held-out shares, which nobody chooses to save bytes."""
+    """Arm -> its problem: data, clients and held-out shares, which are never chosen to save bytes."""
     return {
         run.arm: tuple(
             (name, str(value))

@@ -1,4 +1,4 @@
-"""The order of a shard: all that a worker is told to train some clients of a round."""
+"""The order of a shard: all that a worker needs to train some clients of a round."""
 
 from __future__ import annotations
 

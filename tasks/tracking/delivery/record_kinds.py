@@ -104,7 +104,7 @@ def _model(client: MlflowClient, run_id: str, content: Content, files: Path | No
 
 
 def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    """if_running: not of a run that has ended by itself, which may have waited in the journal to be said."""
+    """End a run. if_running: skip a run that has ended meanwhile, as its own record may have been pending."""
     run = client.get_run(run_id)
     if content.get("if_running") and run.info.status != "RUNNING":
         return
@@ -115,7 +115,7 @@ def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None
 
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    """End the runs below that nobody has ended; all, or the one of an order."""
+    """End the runs below that are still marked RUNNING: all, or the one of an order."""
     experiment = client.get_run(run_id).info.experiment_id
     below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
     if (order := content.get("order")) is not None:

@@ -12,12 +12,12 @@ _KNOWN: dict[str, str] = {}
 
 
 def new() -> str:
-    """The name of a run that MLflow does not know yet."""
+    """A local name for a run that MLflow does not have yet."""
     return f"{_LOCAL}{uuid4().hex}"
 
 
 def known(run: str, folder: Path) -> str:
-    """MLflow's id of a run; the name itself where MLflow has not been told of it. folder: of the journal."""
+    """MLflow's id of a run; its local name if MLflow does not have it yet. folder: of the journal."""
     if not run.startswith(_LOCAL):
         return run
     file = folder / "ids" / run

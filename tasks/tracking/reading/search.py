@@ -34,7 +34,7 @@ def newest_study(name: str) -> MlflowRun | None:
 
 
 def running_on_their_own() -> list[MlflowRun]:
-    """All that nobody has ended and that no study ends: parent runs of studies, and runs of no study."""
+    """Runs still marked RUNNING that no study will end: parent runs of studies, and runs outside any study."""
     client = connect()
     experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
     running = "attributes.status = 'RUNNING' and tags.process != ''"
@@ -42,7 +42,7 @@ def running_on_their_own() -> list[MlflowRun]:
 
 
 def left_below_ended_studies() -> list[tuple[MlflowRun, MlflowRun]]:
-    """Runs that nobody has ended, below studies that have ended; each with its study's parent run."""
+    """Runs still marked RUNNING below studies that have ended, each with its study's parent run."""
     client = connect()
     experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
     below = "attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` != ''"
@@ -99,7 +99,7 @@ def study_names() -> list[str]:
 
 
 def _studies(condition: str = "") -> Iterator[MlflowRun]:
-    """Parent runs of studies, newest first, whatever experiment they are in."""
+    """Parent runs of studies in all experiments, newest first."""
     client = connect()
     experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
     query = f"tags.`fedstudy.kind` = 'study'{condition}"

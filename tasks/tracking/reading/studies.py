@@ -50,7 +50,7 @@ class Parent:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The versions and the machine that ran it, not those that read it; {} where nobody noted them."""
+        """The versions and the machine of the process that ran the study; {} if they were not recorded."""
         noted = text_of(self.run.info.run_id, "environment.json")
         if noted is None:
             return {}

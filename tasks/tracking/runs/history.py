@@ -33,8 +33,8 @@ class HistoryWriter:
     """Keeps MLflow up to date with a history that grows: at once, or for short rounds once a second.
 
     One thread writes, one write at a time, in the history's order. What a write raises is raised at the next call or in
-    `close`, which writes what is missing all the same. An entry keeps the time at which it was first told, so that
-    MLflow knows one that it has already.
+    `close`, which writes what is missing all the same. An entry keeps the time of its first call, by which
+    MLflow recognises one that it has already.
 
     Simulated time is added here and is not in the history itself: a checkpoint serves a run on any network.
     """

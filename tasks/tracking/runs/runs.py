@@ -132,7 +132,7 @@ def _end_for(run_id: str, error: BaseException) -> None:
 
 
 def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = False) -> None:
-    """End it. Where neither MLflow nor the journal can be written, whoever comes next ends it.
+    """End the run. If neither MLflow nor the journal can be written, the next study or `sync` ends it.
 
     if_running: unless it has ended by then, as its own process may have told a journal, and MLflow has not heard.
     """
@@ -144,7 +144,7 @@ def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = F
 
 
 def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | None = None) -> None:
-    """End the runs below a study that nobody works on any more; all, or the one of this order."""
+    """End the abandoned runs below a study: all, or the one of this order."""
     send("end below", parent_run_id, status=status, end_time=now(), failure=why, order=order)
 
 

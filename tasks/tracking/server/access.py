@@ -102,7 +102,7 @@ def _is_mlflow(body: str) -> bool:
 
 
 def _require_database(uri: str) -> None:
-    """Read a database once: MLflow tries for 100 seconds, whatever is wrong with it."""
+    """Read a database once: MLflow itself retries for 100 seconds after any error."""
     if "://" not in uri or uri.startswith(("file:", "databricks", "uc:")):
         return
     backend = make_url(uri).get_backend_name()

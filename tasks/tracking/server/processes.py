@@ -30,7 +30,7 @@ def this_process() -> str:
 
 
 def is_dead(process: str) -> bool:
-    """Whether the process is known to have ended, whatever ended it.
+    """Whether the process is known to have ended.
 
     False where it lives, and where nobody knows: it had another home folder, or its file system has no locks.
     """

@@ -59,7 +59,7 @@ def _take_places(run_id: str, study: StudyConfig) -> None:
 
 
 def _ended_before(study: StudyConfig) -> MlflowRun | None:
-    """The newest parent run with these runs, where it has ended; where it has not, or there is none, that is said."""
+    """The newest ended parent run with these runs. Shows a line if it is still running or there is none."""
     with answered(address()):
         before = study_of(runs.study_key(study)) or _with_fewer_seeds(study)
         if before is not None and before.info.status != "RUNNING":
