@@ -13,6 +13,7 @@ from federated.config.clients import Cohort
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, readable
 from federated.run.setup import prepare
+from federated.transports import TRANSPORTS
 
 BASE: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 8, "rounds": 3}
 
@@ -38,6 +39,7 @@ CHANGES: dict[str, Any] = {
     "cohort.size": 4,
     "cohort.fraction": 0.5,
     "cohort.weighting": "uniform",
+    "cohort.sampling": "poisson",
     "compression.uplink": "float16",
     "compression.downlink": "float16",
     "privacy": "clip(1.0)",
@@ -67,6 +69,9 @@ IGNORED: dict[str, Any] = {
 TIMED: dict[str, Any] = {"network": "4g"}
 """What changes how a training is timed and not the training."""
 
+ONE_VALUE = {"transport": TRANSPORTS}
+"""Fields that the product has one value for. The second needs a row above."""
+
 
 def nested(path: str, value: Any) -> dict[str, Any]:
     """{"local": {"epochs": 2}} for local.epochs."""
@@ -85,7 +90,8 @@ def fields(model: type, above: str = "") -> Iterator[str]:
 
 
 def test_the_table_of_changes_has_a_row_for_every_field() -> None:
-    assert set(fields(RunConfig)) == {*CHANGES, *IGNORED, *TIMED}
+    assert set(fields(RunConfig)) == {*CHANGES, *IGNORED, *TIMED, *ONE_VALUE}
+    assert [len(values) for values in ONE_VALUE.values()] == [1]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -467,7 +473,7 @@ def test_a_cohort_larger_than_the_natural_clients_is_bad_input_once_the_data_is_
         "def load():\n    return [[float(i)] for i in range(30)], [0.5 * i for i in range(30)], ['a', 'b', 'c'] * 10\n"
     )
     config = {"dataset": f"{name}:load", "partitioner": "by_client", "model": "linear", "rounds": 1}
-    assert prepare(RunConfig(**config, cohort={"size": 3})).cohort_size == 3
+    assert prepare(RunConfig(**config, cohort={"size": 3})).trainers.cohort_size == 3
     with pytest.raises(BadInput, match=r"cohort.size: 4 is larger than the federation of 3 clients"):
         prepare(RunConfig(**config, cohort={"size": 4}))
 

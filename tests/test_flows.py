@@ -487,6 +487,7 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
             name="dictionary-aimed",
             partitioner="target_heterogeneity(0.4)",
             algorithm="scaffold",
+            cohort={"sampling": "unreliable(uniform, 0.3)"},
             compression={"uplink": "qsgd(4)"},
         )
     )

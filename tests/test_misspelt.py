@@ -40,7 +40,10 @@ def read(folder: Path, base: dict[str, object] | None = None, **top: object) -> 
         ),
         ({"partitioner": "dirichlet(alfa=1)"}, "no argument 'alfa'; did you mean 'alpha'\\? allowed: alpha,"),
         ({"model": "mlp hidden=[3]"}, "no model 'mlp hidden=\\[3\\]'; did you mean 'mlp'?"),
-        ({"cohort": 5}, "base.cohort: must be a mapping, got 5; fields here: size, fraction, weighting$"),
+        (
+            {"cohort": 5},
+            "base.cohort: must be a mapping, got 5; fields here: size, fraction, sampling, weighting$",
+        ),
         ({"model": "mlp(hidden=64)"}, "mlp.hidden: must be a list, such as \\[a, b\\], got 64"),
     ],
 )

@@ -244,6 +244,6 @@ def test_the_first_algorithm_gives_what_its_page_says(first):
         scores.setdefault(run.arm, []).append(evaluate(after, setup)["generalisation/test_accuracy"])
     means = {arm: sum(values) / len(values) for arm, values in scores.items()}
     page = (ROOT / "docs" / "first-algorithm.md").read_text(encoding="utf-8")
-    assert f"server_momentum, {means['server_momentum']:.3f} [" in page
+    assert f"server_momentum, {means['server_momentum']:.3f} (" in page
     for arm in ("server_momentum", "fedavg(server_learning_rate=10.0)"):
         assert f"{arm} (+{means[arm] - means['fedavg']:.3f} [" in page

@@ -128,7 +128,10 @@ def test_only_equal_and_known_digests_are_the_same_partition() -> None:
 
 def test_the_report_says_whether_arms_share_their_partition() -> None:
     shared = [run(v, s, partition=f"d:{s}") for v in (0.1, 0.2) for s in (0, 1)]
-    assert shared_partitions(shared) == "Arms with the same seed have the same partition."
+    assert (
+        shared_partitions(shared)
+        == "Arms with the same seed have the same partition of the data among the clients."
+    )
     differing = [*shared, run(0.3, 1, partition="d:9")]
     assert shared_partitions(differing).startswith(
         "Arms with the same seed have up to 2 different partitions"

@@ -240,7 +240,10 @@ UNUSUAL = {
         None,
     ),
     "in place": (_forward("return self.head(self.body(x.mul_(2)))"), None),
-    "spectral norm": (_more("nn.utils.parametrizations.spectral_norm(self.head)"), None),
+    "spectral norm": (
+        _more("nn.utils.parametrizations.spectral_norm(self.head)"),
+        "training changes .* and evaluation uses it",
+    ),
     "weight norm": (_more("nn.utils.parametrizations.weight_norm(self.head)"), None),
     "weight norm of old": (_more("nn.utils.weight_norm(self.head)"), None),
     "counting buffer": (

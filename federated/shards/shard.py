@@ -14,6 +14,7 @@ from federated.run.drift import Drift, drift
 from federated.run.memory import by_client
 from federated.run.worker import Worker
 from federated.shards.report import ShardReport
+from federated.user_code.containment import own_code_named
 from federated.wire.uplink import Received, compress
 
 Train = Callable[[Worker, ShardOrder], Updates]
@@ -70,6 +71,8 @@ def _drift(worker: Worker, updates: Updates) -> Drift | None:
 def in_this_process(
     worker: Worker, orders: Sequence[ShardOrder], train: Train = train, compress: Compress = compress
 ) -> Iterator[ShardReport]:
-    """Run the shards one after another."""
+    """Run the shards one after another. Raises OwnCodeFailed where a user's code fails."""
     for order in orders:
-        yield run_shard(worker, order, train, compress)
+        with own_code_named(worker.config):  # a StopIteration may not leave a generator
+            report = run_shard(worker, order, train, compress)
+        yield report
