@@ -154,7 +154,7 @@ def _run_several(
         tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
         raise
     except PrefectAway as error:
-        tracking.end_lost_runs(parent_run_id, "KILLED", str(error))
+        tracking.end_lost_runs(parent_run_id, "KILLED", masked(str(error)))
         raise
     each = zip(runs, states, strict=True)
     return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}

@@ -1,8 +1,10 @@
 """A home that was renamed between two commands: its runs, their files and what waits for MLflow are found."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from federated.study.study import Run, StudyConfig
 from tasks.tracking.delivery import messages, record_kinds, sending
 from tasks.tracking.delivery.sending import the_journal
 from tasks.tracking.runs import runs
+from tasks.tracking.server.moved_home import follow
 from tasks.tracking.server.store import connect
 from tests.conftest import config_of, runs_of
 
@@ -42,9 +45,7 @@ def _renamed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return new
 
 
-@pytest.mark.parametrize("older", [False, True])
-def test_what_was_kept_and_what_waits_is_found_in_a_renamed_home(home, said, monkeypatch, older):
-    """older: the journal has the name that it had when that was made of the path of the home."""
+def test_what_was_kept_and_what_waits_is_found_in_a_renamed_home(home, said, monkeypatch):
     parent, child = _open()
     for each in (parent, child):
         runs.log_files(each, {"x.txt": "before"})
@@ -54,8 +55,6 @@ def test_what_was_kept_and_what_waits_is_found_in_a_renamed_home(home, said, mon
         runs.log_files(child, {"y.txt": "waits"})
         runs.end_run(child, "FINISHED")
         runs.end_run(parent, "FINISHED")
-    if older:
-        the_journal().folder.rename(home / "journal" / "162f99b59e675f28")
     new = _renamed(home, monkeypatch)
     command = [
         sys.executable,
@@ -97,3 +96,21 @@ def test_the_journal_of_another_store_is_no_journal_of_a_renamed_home(home, said
         (home / "journal" / folder / "address").write_text(address)
     assert the_journal().folder.name not in "1234"
     assert sorted(file.name for file in (home / "journal").iterdir()) == ["1", "2", "3", "4"]
+
+
+def test_only_experiments_whose_folder_moved_along_are_changed(home, monkeypatch, tmp_path):
+    """One on a disk that is not mounted keeps its place; one that moved is found, though the old name is in use."""
+    elsewhere = (tmp_path / "nas" / "artifacts" / "x").as_uri()
+    connect().create_experiment("elsewhere", artifact_location=elsewhere)
+    parent, _ = _open()
+    runs.log_files(parent, {"x.txt": "before"})
+    before = connect().get_run(parent).info.artifact_uri
+    new = _renamed(home, monkeypatch)
+    (home / "artifacts" / "another").mkdir(parents=True)
+    follow(new / "mlflow.db", new / "artifacts")
+    with closing(sqlite3.connect(new / "mlflow.db")) as opened:
+        places = dict(opened.execute("SELECT name, artifact_location FROM experiments"))
+        (now,) = opened.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", [parent]).fetchone()
+    assert places["elsewhere"] == elsewhere
+    assert places["moved"] == (new / "artifacts" / "moved").as_uri()
+    assert now == before.replace(home.as_uri(), new.as_uri())

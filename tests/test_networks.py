@@ -182,3 +182,10 @@ def test_a_config_states_a_network_by_name_call_or_mapping(stated: Any, label: s
 def test_a_bad_network_is_one_clear_error(stated: Any, message: str):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         config(network=stated)
+
+
+def test_clients_that_are_lost_have_not_trained():
+    """5 of 6 are lost and one trains for 10 s: it waits as long as each of 6 that train for 60 s in all."""
+    network = NETWORKS["4g"]()
+    lossy = round_seconds(network, measured(clients=6, training=10.0, **{"train/lost_clients": 5}), 0, 1)
+    assert lossy == pytest.approx(round_seconds(network, measured(clients=6, training=60.0), 0, 1))

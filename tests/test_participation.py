@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -348,3 +349,18 @@ def test_a_law_of_ones_own_is_held_to_the_contract(
 def test_a_law_of_ones_own_runs(own: Callable[[str], str]) -> None:
     setup = prepare(config_of(cohort={"sampling": f"{own(OWN)}:sound"}))
     assert goes_on(initial_state(setup), setup, 1).metrics[0]["train/cohort_clients"] == 2
+
+
+def test_a_law_of_a_person_s_own_is_tried_on_the_run_s_own_clients(own):
+    """It has an entry for each of the 6 clients, such as a trace of who is reachable."""
+    law = own(
+        "import numpy as np\n"
+        "from federated.participation import Participation, SamplingLaw, all_heard\n"
+        "REACHABLE = np.array([1, 0, 1, 1, 0, 1], bool)\n"
+        "def trace():\n"
+        "    def draw(memory, done, population, numbers):\n"
+        "        return memory, all_heard(np.flatnonzero(population.holds_examples & REACHABLE))\n"
+        "    return Participation(draw, SamplingLaw.OTHER, lambda population: 4.0)\n"
+    )
+    setup = prepare(config_of(clients=6, cohort={"sampling": f"{law}:trace"}))
+    assert [each.clients.tolist() for each in islice(cohorts(setup), 2)] == [[0, 2, 3, 5]] * 2

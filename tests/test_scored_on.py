@@ -16,6 +16,7 @@ from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
 from federated.report.text.table import Table
 from tasks.tracking.reading.overrides import overrides_of, overrides_tag
+from tasks.tracking.server.limits import tags_of
 
 ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"
 
@@ -167,6 +168,7 @@ def test_numbers_have_three_digits_a_minus_and_no_signed_zero() -> None:
     ]
     assert spread_text(Spread(2.0, 1.4142, 2)) == "2.00 ± 1.41"
     assert number(float("inf"), 2) == "∞"
+    assert [number(value, 3) for value in (-0.0003, float("nan"))] == ["0.000", "–"]
 
 
 def test_a_table_in_markdown() -> None:
@@ -184,5 +186,13 @@ def test_overrides_are_stored_and_older_runs_are_read_by_their_names() -> None:
     assert overrides_of(tags, []) == overrides
     assert overrides_of({"arm": tags["arm"]}, axes) == overrides
     assert overrides_of({"arm": "mine"}, axes) == {}  # an arm with a name of its own
+    assert overrides_of({"arm": "local", "anchor": "local"}, ["local.learning_rate"]) == {}
+    assert overrides_of({**tags, "overrides": "edited"}, axes) == overrides
     assert overrides_tag({}) == {}
     assert overrides_tag({"dataset.path": "x" * 6000}) == {}
+
+
+@pytest.mark.parametrize("value", ["a\x7fb", "\u200b" * 300, "\U000e0001", "naïve 株式"])
+def test_overrides_of_any_text_come_back_from_their_tag(value: str) -> None:
+    overrides = {"dataset.path": value}
+    assert overrides_of({"arm": "x", **tags_of(overrides_tag(overrides))}, []) == overrides

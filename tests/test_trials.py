@@ -203,6 +203,13 @@ HOSTILE = {
         ),
         r" writes to seen, which is frozen .*: make it a buffer",
     ),
+    "writes to a frozen parameter past torch's count": (
+        _more(
+            "self.slow = nn.Parameter(torch.zeros(1), requires_grad=False)",
+            "self.slow.data = 0.9 * self.slow.data + 0.1; return self.head(self.body(x))",
+        ),
+        r" writes to slow, which is frozen .*: make it a buffer",
+    ),
     "exit when made": (_more("sys.exit()"), r"cannot be made .*: SystemExit \(own_"),
     "exit in forward": (_forward("sys.exit('enough')"), r"fails on inputs .*: SystemExit: enough \(own_"),
     "interrupt of its own": (_forward("raise KeyboardInterrupt"), r"fails .*: KeyboardInterrupt \(own_"),
@@ -250,6 +257,13 @@ UNUSUAL = {
         _more(
             "self.register_buffer('seen', torch.zeros((), dtype=torch.int64))",
             "self.seen += len(x); return self.head(self.body(x))",
+        ),
+        None,
+    ),
+    "a buffer that training deletes": (
+        _more(
+            "self.register_buffer('once', torch.zeros(1))",
+            "self._buffers.pop('once', None); return self.head(self.body(x))",
         ),
         None,
     ),

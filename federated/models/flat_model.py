@@ -79,7 +79,7 @@ class FlatModel:
             for name in owner._buffers
         }
         return [
-            names[id(owner), name]
+            names.get((id(owner), name), name)  # training may delete or replace them
             for owner, name, first in self._staying
             if (now := owner._buffers.get(name)) is None
             or now.shape != first.shape

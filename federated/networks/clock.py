@@ -15,12 +15,14 @@ from federated.networks.network import Network
 
 _COHORT_CLIENTS, _TRAINING_SECONDS = "train/cohort_clients", "system/training_seconds"
 _ALWAYS = ("communication/uplink_bytes", "communication/downlink_bytes", _COHORT_CLIENTS, _TRAINING_SECONDS)
+_LOST_CLIENTS = "train/lost_clients"
 CLOCK_INPUTS = (
     *_ALWAYS,
+    _LOST_CLIENTS,
     "communication/uplink_client_bytes_max",
     "communication/downlink_client_bytes_max",
 )
-"""What the clock reads of a round's metrics; the last two where they are."""
+"""What the clock reads of a round's metrics; the last three where they are."""
 
 SECONDS, SECONDS_TOTAL = "system/simulated_seconds", "system/simulated_seconds_total"
 
@@ -71,7 +73,8 @@ def round_seconds(network: Network, metrics: dict[str, float], seed: int, number
         _megabits(metrics, "downlink") / network.downlink_mbps
         + _megabits(metrics, "uplink") / network.uplink_mbps
     )
-    compute = metrics[_TRAINING_SECONDS] / clients if network.compute == "measured" else network.compute
+    trained = max(clients - int(metrics.get(_LOST_CLIENTS, 0)), 1)
+    compute = metrics[_TRAINING_SECONDS] / trained if network.compute == "measured" else network.compute
     waiting = 2 * network.latency_ms / _MS_PER_SECOND
     return waiting + transfer / _slowest_speed(network.spread, clients, seed, number) + compute
 

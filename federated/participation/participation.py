@@ -49,7 +49,7 @@ class Cohort(NamedTuple):
     """The clients of a round.
 
     clients: int64 [C], rising; each is sent the model. lost: bool [C], of those whose update never arrives; they
-    remember nothing of the round.
+    keep the model that they received and nothing of their training.
     """
 
     clients: np.ndarray

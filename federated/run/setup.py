@@ -20,7 +20,7 @@ from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
-from federated.run.preparing.trainers import Trainers, who_trains
+from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.state import RunState
 from federated.run.worker import Worker
 from federated.trials import Parts, flat_model, tried_model, try_parts
@@ -99,7 +99,8 @@ def _prepared(config: RunConfig) -> Setup:
     tried = tried_model(config, work, federation.examples.num_outputs)
     parts = parts_of(config, trainers, work.model, device)
     check_run(config, federation, trainers, work.model, parts, takes_one=tried.takes_one)
-    try_parts(config, parts, work.model.vector[: work.model.num_trainable].clone())
+    start = work.model.vector[: work.model.num_trainable].clone()
+    try_parts(config, parts, start, population_among(config, trainers))
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
     return Setup(federation, trainers, worker, shard_size(work, config.engine), tried.notes)
 

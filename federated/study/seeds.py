@@ -20,7 +20,12 @@ def _listed(seeds: Any) -> Any:
 def _is_seed(value: Any) -> bool:
     if isinstance(value, str):
         return value.isdecimal()
-    return isinstance(value, int | float) and value >= 0 and value == int(value)
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and value >= 0
+        and float(value).is_integer()
+    )
 
 
 Seeds = Annotated[list[int], BeforeValidator(_listed)]

@@ -25,11 +25,11 @@ from federated.trials.purity import (
 )
 
 
-def try_participation(name: str, participation: Participation, rounds: int) -> None:
-    """The cohorts of some rounds of ten clients, drawn twice. Raises OwnCodeFailed."""
-    what, population = f"cohort.sampling: {name}: draw", Population(10, np.arange(10), 4, 0.4, rounds)
+def try_participation(name: str, participation: Participation, population: Population) -> None:
+    """The cohorts of the run's first rounds, drawn twice. Raises OwnCodeFailed."""
+    what = f"cohort.sampling: {name}: draw"
     memory, numbers = participation.init(population), partial(generator, 0, Purpose.COHORT)
-    for done in range(min(rounds, 10)):
+    for done in range(min(population.rounds, 10)):
         before = {key: value.clone() for key, value in memory.items()}
         after, cohort = participation.draw(memory, done, population, numbers)
         check_unchanged(what, {f"the memory's {key}": (memory[key], before[key]) for key in memory})

@@ -17,6 +17,7 @@ from federated.local_training.steps.work import LocalWork
 from federated.models import check_outputs
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
+from federated.trials.purity import fingerprint
 from federated.user_code.containment import contained
 
 _RATE = 1e-3  # of the trial's steps, which should change the parameters and spoil nothing
@@ -65,7 +66,7 @@ class _Trial:
     def __init__(self, name: str, work: LocalWork, num_outputs: int) -> None:
         self._name, self._work, self._num_outputs = f"model: {name}", work, num_outputs
         self._start = work.model.vector.clone()
-        self._frozen = [(name, p, p._version) for name, p in _frozen(work.model.module)]
+        self._frozen = [(name, p, fingerprint(p)) for name, p in _frozen(work.model.module)]
         self.takes_one, self.notes = True, list[str]()
 
     def check_made_alike(self, again: nn.Module) -> None:
@@ -107,8 +108,8 @@ class _Trial:
 
     def check_frozen(self) -> None:
         """Raise where the model writes to a frozen parameter, which all copies of it share."""
-        for name, parameter, version in self._frozen:
-            if parameter._version != version:
+        for name, parameter, before in self._frozen:
+            if fingerprint(parameter) != before:
                 raise OwnCodeFailed(
                     f"{self._name} writes to {name}, which is frozen (requires_grad is False) and therefore one tensor "
                     "for all copies of the model: make it a buffer, with register_buffer"

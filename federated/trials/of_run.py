@@ -15,6 +15,7 @@ from federated.machine.torch_settings import torch_kept
 from federated.models import initial_module
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
+from federated.participation import Population
 from federated.trials.functions import (
     try_aggregator,
     try_algorithm,
@@ -67,8 +68,11 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
     return outcome
 
 
-def try_parts(config: RunConfig, parts: Parts, parameters: Tensor) -> None:
-    """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
+def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: Population) -> None:
+    """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. population: of the run.
+
+    Raises OwnCodeFailed.
+    """
     if is_own(config.local.schedule):
         try_schedule(title(config.local.schedule), config.local.schedule.build, config.rounds)
     if is_own(config.algorithm):
@@ -81,7 +85,7 @@ def try_parts(config: RunConfig, parts: Parts, parameters: Tensor) -> None:
         if is_own(choice):
             try_compressor(title(choice), compressor, parameters)
     if is_own(config.cohort.sampling):
-        try_participation(title(config.cohort.sampling), parts.participation, config.rounds)
+        try_participation(title(config.cohort.sampling), parts.participation, population)
     if is_own(config.privacy):
         try_privacy(title(config.privacy), parts.privacy, parameters)
     if is_own(config.transport):

@@ -69,3 +69,13 @@ def check_unchanged(what: str, arguments: dict[str, tuple[Tensor, Tensor]]) -> N
             raise OwnCodeFailed(
                 f"{what} changes {which} in place; return new tensors, as a failed round is tried again"
             )
+
+
+def fingerprint(parameter: Tensor) -> tuple[int, int, str, str]:
+    """Changes with every write, through `.data` too, which torch does not count; a copy of a trunk may be too large."""
+    values = (
+        parameter.detach().flatten().double()
+        if parameter.is_floating_point()
+        else parameter.detach().flatten()
+    )
+    return parameter._version, parameter.data_ptr(), str(float(values.sum())), str(float(values.abs().sum()))

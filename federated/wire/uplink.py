@@ -75,7 +75,7 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     dump(worker.config, order.done, "uplink", clients, parcels)
     measured = worker.config.compression.quality
     return Received(
-        decoded=whole if each else whole[:0],
+        decoded=whole if each else whole.new_empty(0, whole.shape[1]),
         sent={name: beside[name].rows for name in beside_updates},
         memory={**memory, UPLINK: remembered},
         traffic=weighed(parcels),

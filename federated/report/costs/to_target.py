@@ -115,7 +115,8 @@ def _default(rivals: Sequence[RunResult], among: str) -> Target:
     means = [spread(run.final(metric) for run in runs if run.arm == arm).mean for arm in arms_of(runs)]
     known = [mean for mean in means if mean is not None and math.isfinite(mean)]
     if not known or max(known) <= 0:
-        return Target(metric, None, "none, as none is stated and no arm ends above 0")
+        why = "no arm ends above 0" if known else "no run has finished"
+        return Target(metric, None, f"none, as none is stated and {why}")
     share = f"{100 * DEFAULT_SHARE:.0f} %"
     return Target(metric, DEFAULT_SHARE * max(known), f"{share} of the best final score among {among}")
 
@@ -205,7 +206,8 @@ def _note(rows: Sequence[ToTarget]) -> str:
     """The origin of the targets, and how to read the table."""
     origins = "; ".join(dict.fromkeys(row.target.origin for row in rows))
     running = sum(row.running for row in rows)
-    missed = sum(row.runs - row.reached for row in rows) - running
+    aimed = [row for row in rows if row.target.value is not None]
+    missed = sum(row.runs - row.reached - row.running for row in aimed)
     said = [
         f"Target: {origins}.",
         "Costs are mean ± sample standard deviation over the runs that reached the target, up to the first evaluation "

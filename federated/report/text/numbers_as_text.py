@@ -48,10 +48,10 @@ def number(value: float | None, decimals: int | None = None, *, signed: bool = F
 
     decimals: three significant digits unless stated. signed: `+0.012`, and a zero without a sign.
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return NOTHING
     places = _three_digits(value) if decimals is None else decimals
-    if signed and abs(value) < 0.5 * 10.0**-places:
+    if abs(value) < 0.5 * 10.0**-places:
         return f"{0:.{places}f}"
     sign = "+" if signed else ""
     large = math.isfinite(value) and abs(value) >= 1e7

@@ -27,7 +27,7 @@ def _of_metric(metric: str, runs: Sequence[RunResult]) -> str:
         said.append(
             f"The scores called unseen are measured on {examples} examples of {clients} clients that never train."
         )
-    elif all(_is_natural(run) for run in runs):
+    elif all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
     return " ".join(said)
 
@@ -38,13 +38,25 @@ def _whose(runs: Sequence[RunResult]) -> str:
         return ", which are set aside before the data is divided among the clients"
     if not all(_is_natural(run) for run in runs):
         return ""
-    shares = [run.data[OF_TRAINING_CLIENTS] / run.data["test_examples"] for run in runs]
+    shares = [_share_of_training(run) for run in runs]
     if min(shares) == 1:
         return ", all of clients that also train, on other examples"
     if max(shares) == 0:
         return ", all of clients that do not train"
-    ends = sorted({f"{min(shares):.0%}".replace("%", " %"), f"{max(shares):.0%}".replace("%", " %")})
+    ends = dict.fromkeys(_percent(share) for share in (min(shares), max(shares)))
     return f", {' to '.join(ends)} of them of clients that also train, on other examples"
+
+
+def _share_of_training(run: RunResult) -> float:
+    """The share of the test examples that belong to clients that train."""
+    return float(run.data[OF_TRAINING_CLIENTS] / run.data["test_examples"])
+
+
+def _percent(share: float) -> str:
+    """`40 %`; what is neither none nor all is not rounded to it."""
+    if 0 < share < 0.005:
+        return "less than 1 %"
+    return "more than 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
 def _is_natural(run: RunResult) -> bool:

@@ -10,15 +10,13 @@ import numpy as np
 
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Cohort, Memory, Population
+from federated.run.preparing.trainers import population_among
 from federated.run.setup import Setup
 
 
 def population_of(setup: Setup) -> Population:
     """The holders from which cohorts are drawn."""
-    config, trainers = setup.config, setup.trainers
-    every = len(trainers.holders.indices)
-    share = config.cohort.share_among(every, len(trainers.eligible))
-    return Population(every, trainers.eligible, trainers.cohort_size, share, config.rounds)
+    return population_among(setup.config, setup.trainers)
 
 
 def draw_cohort(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:

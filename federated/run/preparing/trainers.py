@@ -11,6 +11,7 @@ from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.config.training import TrainingKind
 from federated.federation.federation import Federation
+from federated.participation import Population
 from federated.run.preparing.budget import centralised_training
 
 
@@ -45,3 +46,10 @@ def who_trains(config: RunConfig, federation: Federation) -> Trainers:
         return Trainers(config.kind, everybody, np.zeros(1, np.int64), 1, local)
     clients = Partition(federation.clients, federation.names)
     return Trainers(config.kind, clients, eligible, size, config.local)
+
+
+def population_among(config: RunConfig, trainers: Trainers) -> Population:
+    """The holders from which cohorts are drawn."""
+    every = len(trainers.holders.indices)
+    share = config.cohort.share_among(every, len(trainers.eligible))
+    return Population(every, trainers.eligible, trainers.cohort_size, share, config.rounds)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from federated.foundation.addresses import place_of, place_shown_before
 from federated.machine.folders import home
-from tasks.tracking.server.store import embedded_uri, is_embedded_elsewhere, tracking_uri
+from tasks.tracking.server.store import embedded_uri, tracking_uri
 
 
 def journal_folder() -> Path:
@@ -30,9 +30,6 @@ def _older_names(every: Path) -> Iterator[Path]:
     yield every / _hashed(place_shown_before(uri))
     if uri == embedded_uri():
         yield every / _hashed(place_of(uri))
-        for noted in sorted(every.glob("*/address")):
-            if is_embedded_elsewhere(noted.read_text(encoding="utf-8", errors="replace")):
-                yield noted.parent
 
 
 def _hashed(text: str) -> str:

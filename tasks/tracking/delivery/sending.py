@@ -44,7 +44,7 @@ def send(kind: str, run: str, files: Path | None = None, **content: Any) -> None
 
 
 def send_first(kind: str, run: str, **content: Any) -> None:
-    """The same as `tell`, before any training. Raises BadInput where MLflow denies access."""
+    """The same as `send`, before any training. Raises BadInput where MLflow denies access."""
     _send(Record(kind, run, content), None, first=True)
 
 
@@ -185,7 +185,7 @@ def _stated(records: Sequence[SetAside]) -> str:
 
 
 def _kept_in(journal: Journal) -> str:
-    return f"It is kept in {journal.folder / 'aside'}, and `./fedstudy sync` tries it again"
+    return f"What it rejects is kept in {journal.folder / 'aside'}, and `./fedstudy sync` tries it again"
 
 
 def _deliver_again(record: Record, files: Path | None) -> None:

@@ -13,7 +13,7 @@ _TAG = "overrides"
 
 def overrides_tag(overrides: Mapping[str, str]) -> dict[str, str]:
     """The tag with an arm's overrides; none where they are too long for one, or nothing is overridden."""
-    text = json.dumps(overrides, ensure_ascii=False)
+    text = json.dumps(overrides)  # ASCII, which no border changes or lengthens
     return {_TAG: text} if overrides and len(text) <= LONGEST_TAG else {}
 
 
@@ -21,9 +21,12 @@ def overrides_of(tags: Mapping[str, str], axes: Sequence[str]) -> dict[str, str]
     """The overrides of the arm of a run: path -> label.
 
     axes: the paths of its study's axes. Runs from before 2026-11-27 have no tag; there the arm's name holds one label
-    an axis.
+    an axis. An anchor without a tag overrides nothing.
     """
-    if _TAG in tags:
+    try:
         return {str(path): str(label) for path, label in json.loads(tags[_TAG]).items()}
+    except (KeyError, ValueError, AttributeError):  # none, or somebody has edited it
+        if "anchor" in tags:
+            return {}
     labels = tags["arm"].split(AXIS_SEPARATOR)
     return dict(zip(axes, labels, strict=True)) if len(labels) == len(axes) else {}

@@ -19,29 +19,30 @@ _PLACES = {
 def follow(database: Path, root: Path) -> None:
     """Let addresses of artifacts lead to the folder where they are now, where the one that they name is gone.
 
-    root: the folder of artifacts beside this database. Where the other one is still there, this may be a copy.
+    root: the folder of artifacts beside this database. Where an experiment's other folder is still there this may be a
+    copy, and where it has none in ours it was never here; both stay as they are.
     """
-    with closing(sqlite3.connect(database)) as opened, opened:
-        for before in _roots(opened) - {root.as_uri()}:
-            if _is_there(before):
-                continue
+    with closing(sqlite3.connect(database, timeout=60)) as opened, opened:
+        for before, now in _moved(opened, root):
             for table, column in _PLACES.items():
-                change = (
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} LIKE 'file:%' "
+                opened.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    [now, len(before) + 1, before, len(before) + 1, f"{before}/"],
                 )
-                wanted = f"AND substr({column}, 1, ?) = ?"
-                length = len(before)
-                opened.execute(change + wanted, [root.as_uri(), length + 1, length + 1, f"{before}/"])
 
 
-def _roots(opened: sqlite3.Connection) -> set[str]:
-    """The folders, as addresses, in which experiments have theirs; of those whose folder is called as ours is."""
-    locations = opened.execute(
-        "SELECT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%'"
-    )
-    roots = {str(location).rpartition("/")[0] for (location,) in locations}
-    return {root for root in roots if root.endswith("/artifacts")}
+def _moved(opened: sqlite3.Connection, root: Path) -> list[tuple[str, str]]:
+    """(the address of an experiment's folder, that of where it is now), of those that moved with their home."""
+    found = opened.execute("SELECT artifact_location FROM experiments WHERE artifact_location LIKE 'file:%'")
+    pairs = [(str(before), f"{root.as_uri()}/{before.rpartition('/')[2]}") for (before,) in found]
+    return [
+        (before, now) for before, now in pairs if before != now and _is_there(now) and not _is_there(before)
+    ]
 
 
 def _is_there(address: str) -> bool:
-    return Path(unquote(urlsplit(address).path)).exists()
+    try:
+        return Path(unquote(urlsplit(address).path)).exists()
+    except PermissionError:  # of another user's folder: not there for us
+        return False

@@ -15,7 +15,6 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from federated.foundation.addresses import without_secrets
 from federated.foundation.texts import file_name
@@ -116,18 +115,6 @@ def embedded_uri() -> str:
     """The URI of the embedded store; its folder exists afterwards."""
     home().mkdir(parents=True, exist_ok=True)
     return database_url(EMBEDDED_DATABASE)
-
-
-def is_embedded_elsewhere(uri: str) -> bool:
-    """Whether it was the embedded store of a home that is not there any more: it was moved."""
-    try:
-        database = make_url(uri).database
-    except ArgumentError:
-        return False
-    if not uri.startswith("sqlite:") or not database:
-        return False
-    file = _database_file(uri)
-    return file.name == EMBEDDED_DATABASE and not file.exists()
 
 
 def artifact_root() -> Path:

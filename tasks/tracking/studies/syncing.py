@@ -41,7 +41,7 @@ def deliver_pending() -> bool:
     still = summary_of_set_aside(the_journal())
     if delivered or not still:
         show(
-            f"{delivered} records delivered to MLflow at {address()}"
+            f"{delivered} record{'s' * (delivered != 1)} delivered to MLflow at {address()}"
             if delivered
             else "no records are pending"
         )
