@@ -70,6 +70,16 @@ ROWS = (
         "algorithm: scaffold with privacy: clip(norm=1.0): ",
     ),
     Row(
+        {"algorithm": "scaffold", "privacy": "after_sum"},
+        {"privacy": "none"},
+        "algorithm: scaffold with privacy: after_sum: ",
+    ),
+    Row(
+        {"aggregator": "median", "privacy": "telling"},
+        {"aggregator": "mean"},
+        "aggregator: median with privacy: telling: ",
+    ),
+    Row(
         {"aggregator": "median", "privacy": "after_sum"},
         {"aggregator": "mean"},
         "aggregator: median with privacy: after_sum: ",

@@ -201,3 +201,16 @@ def test_a_rule_asked_about_a_second_try_forgets_the_first() -> None:
     assert rule.reason(start) is None
     assert rule.reason(start.then((1, {LOSS: 0.5}))) is None
     assert rule.reason(start.then((1, {LOSS: 1.5}))) is not None
+
+
+def test_rounds_without_a_loss_are_no_lack_of_improvement() -> None:
+    """Nobody was heard in the last two segments, so they have no loss."""
+    stop = Stop(metric=TRAINING, patience=2)
+    history: list[tuple[int, Metrics]] = [
+        (1, {TRAINING: 2.0}), (1, {ACCURACY: 0.1}), (2, {TRAINING: 1.5}), (2, {ACCURACY: 0.1}),
+        (3, {ACCURACY: 0.1}), (4, {ACCURACY: 0.1}),
+    ]  # fmt: skip
+    assert reason_to_stop(stop, history) is None
+    for done in (5, 6):
+        history += [(done, {TRAINING: 1.5}), (done, {ACCURACY: 0.1})]
+    assert "converged" in str(reason_to_stop(stop, history))

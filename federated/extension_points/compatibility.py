@@ -80,6 +80,14 @@ CLASHES = (
         "its clients send more than their updates, and the mechanism bounds the updates alone",
     ),
     Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(PRIVACY, States.RELEASES)),
+        "its clients send more than their updates, and the mechanism releases the updates alone",
+    ),
+    Clash(
+        (Side(AGGREGATOR, States.LINEAR, False), Side(PRIVACY, States.TELLS)),
+        "what clients tell is averaged, so a single client could still move the mechanism at will",
+    ),
+    Clash(
         (Side(AGGREGATOR, States.LINEAR, False), Side(PRIVACY, States.RELEASES)),
         "the mechanism works on a sum of updates, so only mean goes with it",
     ),

@@ -30,7 +30,8 @@ class StopRule:
 
     Converged: `patience` evaluations in a row did not improve on the best value before them by more than
     `min_improvement`. The watched values are the metric's latest ones at each evaluation; an evaluation is an entry
-    with a `generalisation/` metric.
+    with a `generalisation/` metric. One before which the metric had no new value, as a round in which no client was
+    heard has no loss, is not counted.
     """
 
     def __init__(self, stop: Stop) -> None:
@@ -69,7 +70,10 @@ class StopRule:
             metrics = entry[1]
             self._latest = metrics.get(self._stop.metric, self._latest)
             if self._latest is not None and any(name.startswith("generalisation/") for name in metrics):
-                self._value = self._latest
-                self._best.append(max([*self._best[-1:], self._sign * self._latest]))
+                self._value, self._latest = (
+                    self._latest,
+                    None,
+                )  # no value since then is no lack of improvement
+                self._best.append(max([*self._best[-1:], self._sign * self._value]))
             self._last_read = entry
         self._done = len(history)
