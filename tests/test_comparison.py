@@ -102,7 +102,7 @@ def test_a_value_that_is_not_a_number_is_not_hidden() -> None:
     (summary,) = compare([scored("iid", 0, 0.9), scored("iid", 1, math.nan)])
     assert summary.score.mean is not None
     assert math.isnan(summary.score.mean)
-    assert text_table([summary]).rows[0][1] == "nan ± nan"
+    assert text_table([summary]).rows[0][1] == "NaN ± NaN"
 
 
 def test_arms_keep_the_order_in_which_they_come() -> None:

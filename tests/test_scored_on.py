@@ -168,7 +168,7 @@ def test_numbers_have_three_digits_a_minus_and_no_signed_zero() -> None:
     ]
     assert spread_text(Spread(2.0, 1.4142, 2)) == "2.00 ± 1.41"
     assert number(float("inf"), 2) == "∞"
-    assert [number(value, 3) for value in (-0.0003, float("nan"))] == ["0.000", "–"]
+    assert [number(value, 3) for value in (-0.0003, float("nan"), None)] == ["0.000", "NaN", "–"]
 
 
 def test_a_table_in_markdown() -> None:

@@ -44,12 +44,14 @@ def decimals_of(metric: str, value: float | None, main_metric: str = "") -> int:
 
 
 def number(value: float | None, decimals: int | None = None, *, signed: bool = False) -> str:
-    """`0.491`, `3.85`, `1,001`, `1.20e+07`, `−0.109`; a dash where there is none.
+    """`0.491`, `3.85`, `1,001`, `1.20e+07`, `−0.109`, `NaN`; a dash where there is none.
 
     decimals: three significant digits unless stated. signed: `+0.012`, and a zero without a sign.
     """
-    if value is None or math.isnan(value):
+    if value is None:
         return NOTHING
+    if math.isnan(value):
+        return "NaN"  # which is a finding, and no absence
     places = _three_digits(value) if decimals is None else decimals
     if abs(value) < 0.5 * 10.0**-places:
         return f"{0:.{places}f}"
