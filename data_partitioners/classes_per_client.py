@@ -19,7 +19,7 @@ def classes_per_client(
 
     Li et al. 2022, "Federated Learning on Non-IID Data Silos" (NIID-Bench), #C = k. Sizes follow from
     the deal. With more clients than classes "niid_bench" and "deterministic" leave out nothing; otherwise
-    the examples of a class that is dealt to nobody are left out (`left_out_examples`).
+    the examples of a class that no client gets are left out (`left_out_examples`).
 
     deal: "niid_bench": client i holds class i mod C and k - 1 others at random. "random": k at random.
         "deterministic": classes i, i + 1, ... mod C. Classes are counted in the order in which they first appear.

@@ -52,7 +52,7 @@ def whole_numbers(texts: Sequence[str]) -> np.ndarray:
     """Whole numbers, int64 [n], as people and spreadsheets write them: `7`, `7.0`, `1,234`, `1.234`, `1 234`.
 
     Raises ValueError that names the first text (its place in the list is `error.args[1]`) which is none, or of which
-    nobody can tell whether its mark groups thousands.
+    it cannot be told whether its mark groups thousands.
     """
     if all(text.isdecimal() and text.isascii() and len(text) < 19 for text in texts):
         return np.array(list(map(int, texts)), np.int64)

@@ -26,7 +26,7 @@ def distribution(
         "power_law", the table of the MNIST experiment of FedProx (Li et al. 2020, "Federated Optimization in
         Heterogeneous Networks"): client i holds the classes i and i + 1 mod C, surely 5 examples of
         each, and the rest of a class in proportion to draws from a log-normal with sigma 2 (with fewer clients
-        than classes, classes that nobody holds are left out).
+        than classes, classes that no client holds are left out).
     unit: "shares": a row is rescaled so that the class is shared out whole. "examples": the table's whole
         numbers are handed out as they are, what is beyond them is left out, and more than there is is an error.
     bins: for regression, the classes are this many quantile bins of the target, in rising order.
@@ -63,7 +63,7 @@ def _checked(table: tuple[tuple[float, ...], ...] | str, unit: str) -> np.ndarra
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError("table must hold finite numbers >= 0 only")
     if len(empty := np.flatnonzero(values.sum(axis=1) == 0)) and unit == "shares":
-        raise ValueError(f"table gives row {empty[0]} to nobody; a class needs a share above 0")
+        raise ValueError(f"table gives row {empty[0]} to no client; a class needs a share above 0")
     if unit == "examples" and (values != np.rint(values)).any():
         raise ValueError("table must hold whole numbers where its unit is 'examples'")
     return values

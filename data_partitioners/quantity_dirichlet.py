@@ -16,7 +16,7 @@ def quantity_dirichlet(alpha: float, min_size: int = 0) -> Skew:
     Li et al. 2022 (NIID-Bench), "quantity skew".
 
     min_size: every client gets this many first, and the law shares out the rest: sizes are an affine function of
-        the Dirichlet's draw, so spread less. (NIID-Bench redraws until nobody has fewer than 10, which bends
+        the Dirichlet's draw, so spread less. (NIID-Bench redraws until every client has at least 10, which bends
         the law in an unknown way.)
     """
     check_concentration("alpha", alpha)

@@ -14,7 +14,7 @@ from federated.run.course import Course
 from federated.run.setup import Setup, initial_state
 
 Say = Callable[[str], None]
-"""Says one sentence to whoever watches the run."""
+"""Shows one sentence to the user."""
 
 _SECONDS_BETWEEN_SAVES = 10.0
 _LARGEST_SHARE = 0.02  # of a run's time that saving may take

@@ -277,7 +277,7 @@ def test_a_table_of_examples_is_met_exactly_and_the_rest_left_out() -> None:
         ({"table": ()}, "rows of equal length"),
         ({"table": ((1, 2), (1,))}, "rows of equal length"),
         ({"table": ((1, -1),)}, "finite numbers >= 0"),
-        ({"table": ((0, 0), (1, 1))}, "row 0 to nobody"),
+        ({"table": ((0, 0), (1, 1))}, "row 0 to no client"),
         ({"table": ((0.5, 1),), "unit": "examples"}, "whole numbers"),
         ({"table": "power_law", "unit": "examples"}, "unit must be 'shares'"),
     ],

@@ -181,14 +181,14 @@ def _key(text: str) -> str:
 
 
 def spelt(texts: Iterable[str]) -> str:
-    """A few of the texts in quotation marks, with what nobody sees in them made visible."""
+    """A few of the texts in quotation marks, with invisible characters made visible."""
     names = sorted(texts)
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return ", ".join(map(_visible, names[:_MOST_SHOWN])) + more
 
 
 def _visible(text: str) -> str:
-    """The text in quotation marks; a space that is none, and other marks that nobody sees, by their number."""
+    """The text in quotation marks; unusual spaces and other invisible characters by their number."""
     shown = "".join(f"\\u{ord(c):04x}" if c in INVISIBLE or (c.isspace() and c != " ") else c for c in text)
     decomposed = unicodedata.normalize("NFC", text) != text
     return f"{shown!r}".replace("\\\\u", "\\u") + (" (decomposed)" if decomposed else "")

@@ -21,7 +21,7 @@ class Changes:
     """The transforms of each client and the examples that they change.
 
     transforms: in the order in which they are applied.
-    owners: the client of each example of the data set, int [N]; -1 where nobody holds it.
+    owners: the client of each example of the data set, int [N]; -1 where no client holds it.
     test_owners: the client whose changes each example of the central test set gets, where the test set is
         changed at all; -1 elsewhere.
     """

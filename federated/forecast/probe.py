@@ -213,7 +213,7 @@ def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, f
     while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
         rounds.append(watch.round(setup, state, setup.trainers.cohort_size, None))
         state = rounds[-1].state
-    quick = rounds[1:]  # the first of them sees memory that nobody has touched
+    quick = rounds[1:]  # the first of them touches fresh memory
     batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))
     rest = float(np.median([each.rest for each in quick]))
     return batch, 0.0, rest

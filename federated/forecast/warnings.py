@@ -149,7 +149,7 @@ def _of_target(federation: Federation) -> str:
 
 
 def _of_classes(federation: Federation) -> str:
-    """Classes that nobody trains on, though they are tested."""
+    """Classes that are tested though no client trains on them."""
     examples = federation.examples
     if examples.classes is None:
         return ""

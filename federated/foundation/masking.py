@@ -76,7 +76,7 @@ class _MaskedText(io.TextIOWrapper):
             name: getattr(stream, name) for name in ("encoding", "errors", "line_buffering", "write_through")
         }
         masking = cls(stream.buffer, **settings)
-        masking._other = stream  # which would close the file if nobody kept it
+        masking._other = stream  # which would close the file if it were collected
         return masking
 
     def write(self, text: str) -> int:

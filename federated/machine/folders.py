@@ -14,7 +14,7 @@ def home() -> Path:
     """The folder of FEDSTUDY_HOME, else `var` in the working folder; absolute."""
     try:
         return Path(os.environ.get("FEDSTUDY_HOME") or "var").expanduser().resolve()
-    except RuntimeError as error:  # of a ~ that stands for nobody's
+    except RuntimeError as error:  # ~name without such a user
         raise BadInput(f"FEDSTUDY_HOME: {os.environ.get('FEDSTUDY_HOME')}: {error}") from error
     except FileNotFoundError as error:
         raise BadInput("the working folder is not there any more; change to one that is") from error

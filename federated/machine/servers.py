@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 SECONDS_TO_ANSWER = 10.0
-"""For the first question to a server. Whoever is slower then would hold up every run."""
+"""For the first request to a server; a slower server would hold up every run."""
 
 _LONGEST_QUOTE = 200
 

@@ -18,7 +18,7 @@ def poisson() -> Participation:
 
     The sampling that accountants of differential privacy assume (Abadi et al. 2016, "Deep Learning with Differential
     Privacy", section 3.1; Mironov et al. 2019, "Renyi Differential Privacy of the Sampled Gaussian Mechanism"). A round
-    in which nobody takes part changes nothing and costs nothing. A client's draw depends on no other client.
+    without clients changes nothing and costs nothing. A client's draw depends on no other client.
     """
 
     def draw(memory: Memory, done: int, population: Population, numbers: Numbers) -> tuple[Memory, Cohort]:

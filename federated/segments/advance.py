@@ -25,8 +25,9 @@ OnCourse = Callable[[Course], None]
 class Observers(NamedTuple):
     """The functions that are called while a run advances.
 
-    display: the course after each round and each evaluation. record: the history after training and after evaluation,
-    and what there is of it where training fails. keep: the course after each evaluation.
+    display: called with the course after each round and each evaluation. record: called with the history after training
+    and after evaluation; where training fails, with the rounds before that. keep: called with the course after each
+    evaluation.
     """
 
     display: OnCourse

@@ -27,7 +27,7 @@ from flows.terminal.progress import notify
 
 _SECONDS_BETWEEN_QUESTIONS = 0.05
 _SECONDS_TO_STOP = 5
-# Below the ports that the system hands out to whoever connects: asking whether a server is there, from a port of those,
+# Below the ports that the system gives to outgoing connections: asking whether a server is there, from such a port,
 # could reach itself.
 _PORTS = range(8000, 9000)
 _ERROR = re.compile(r"^((?:\w+\.)*\w+(?:Error|Exception)): (.+)", re.MULTILINE)
@@ -154,7 +154,7 @@ def _close_input(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _bound_socket() -> socket:
-    """A socket on a port that is ours from now on, which nobody can take before the server listens on it."""
+    """A socket on a port that is ours from now on, which no other process can take before the server listens on it."""
     bound = socket()
     for step in range(len(_PORTS)):
         port = _PORTS[(os.getpid() + step) % len(_PORTS)]  # studies that start together begin elsewhere
@@ -168,11 +168,11 @@ def _bound_socket() -> socket:
 
 
 def _start_apart(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """The process, which serves on this socket whoever knows the secret; what it writes goes to `said`.
+    """Start the server's process, which serves requests with the secret on this socket; its output goes to `said`.
 
-    What ends us ends it after us, as the flows need it to say that they ended: Ctrl-C, a terminal that closes and
-    whatever else goes to our group do not reach it, in a session of its own. Its input is a pipe on which nothing is
-    said: when we are gone, killed or not, it closes, and the server ends.
+    The server must outlive this process by a moment, as flows report their end to it. So it has a session of its own,
+    which Ctrl-C and other signals to our process group do not reach, and a pipe from us as input: the pipe closes when
+    this process ends, killed or not, and the server ends then.
     """
     home().mkdir(parents=True, exist_ok=True)
     # -P: this folder holds no libraries.

@@ -64,7 +64,7 @@ def said_where_away(url: str | None, last_error: Callable[[], str]) -> Iterator[
 
 
 def raise_where_prefect_is_away(state: "State[str]") -> None:
-    """Raise PrefectAway where it is what a task in another process failed of."""
+    """Raise PrefectAway where that is why a task in another process failed."""
     from prefect.settings import PREFECT_API_URL
 
     if state.is_completed():
@@ -83,7 +83,8 @@ def despite_prefect(
 ) -> T:
     """The result of the study, which goes on with a server of its own where this Prefect goes away.
 
-    It goes on in the run of MLflow that it has; without one, an older study of the same runs is not to be taken for it.
+    It goes on in its own MLflow run. Where it has none yet, it begins one, and does not continue an older study of the
+    same runs.
     """
     try:
         with said_where_away(api.url, api.last_error):

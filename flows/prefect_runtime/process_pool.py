@@ -26,8 +26,8 @@ _TRIES = 2  # a process that the system kills once, for memory say, may do bette
 class Processes:
     """A pool of processes, each running a task with one set of arguments after another.
 
-    begin, of: what each process calls at its start. died: told the index of the arguments whose process died; whether
-    the work was done all the same, and only nobody heard of it. ended: told each final state; what it raises ends all.
+    begin, of: what each process calls at its start. died: receives the index of the arguments whose process died;
+    returns whether their work had been finished before. ended: receives each final state; an exception in it ends all.
     """
 
     def __init__(

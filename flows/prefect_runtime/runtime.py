@@ -29,7 +29,7 @@ _EMBEDDED = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
-    # Nobody sets automations on a server that lives as long as a study, so nothing need look at every event for one.
+    # A server that lives as long as a study has no automations, so no service need check every event for one.
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     # Block types are for stored configuration, of which there is none; writing them takes 2.5 s of a first start.
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
@@ -44,7 +44,7 @@ _EMBEDDED = {
 # Logs go to the API, where Prefect shows them; the terminal belongs to the progress display.
 _QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    # A page for each event that a Prefect which is away does not hear of; that it is away is said in a line.
+    # Prefect prints a page for each event that it cannot send; one line of ours says that its server is away.
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 
@@ -82,7 +82,7 @@ def prefect_api() -> Iterator[Api]:
         temporary_settings,
     )
 
-    # The heartbeat makes every flow run wait up to a second at its end, and nobody watches for it here.
+    # The heartbeat makes every flow run wait up to a second at its end, and nothing here reads it.
     quick = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     if not any(
         _is_remote(address) for address in (PREFECT_API_URL.value(), os.environ.get("MLFLOW_TRACKING_URI"))
@@ -120,7 +120,7 @@ def _is_remote(address: str | None) -> bool:
 def _require_api(url: str) -> None:
     """Raise BadInput where no Prefect answers there, with the credentials that are set.
 
-    It is asked for what it gives to nobody without them; `/health` answers everybody.
+    Asks for something that needs them: `/health` answers without.
     """
     from httpx import HTTPError, HTTPStatusError, InvalidURL
     from prefect.client.orchestration import get_client

@@ -42,19 +42,19 @@ News: TypeAlias = "Progress | Forecast | Notice"
 Listener = Callable[[News], None]
 
 
-def _nobody(news: News) -> None:
+def _log_notices(news: News) -> None:
     """The listener outside the command line. Logs only lines for the user; Prefect and MLflow have the rest."""
     if isinstance(news, Notice):
         _LOG.warning(news.text)
 
 
-_listener: Listener = _nobody
+_listener: Listener = _log_notices
 
 
 def listen_with(listener: Listener | None) -> None:
     """Set the listener for every run in this process; None: no listener."""
     global _listener
-    _listener = listener or _nobody
+    _listener = listener or _log_notices
 
 
 def notify(line: str) -> None:
@@ -63,5 +63,5 @@ def notify(line: str) -> None:
 
 
 def tell(news: News) -> None:
-    """Pass on a progress message."""
+    """Pass a message to the listener."""
     _listener(news)

@@ -50,7 +50,7 @@ def _accept(listener: Listener, closing: Event) -> None:
         try:
             connection = listener.accept()
         except (EOFError, OSError, AuthenticationError):
-            continue  # whoever called died, or was a stranger, before the connection stood
+            continue  # the caller died, or had no key, before the connection stood
         if closing.is_set():
             break
         readers.append(Thread(target=_read, args=(connection,), daemon=True))

@@ -144,7 +144,7 @@ ROWS: tuple[Row, ...] = (
         when=END,
         meaning=(
             "95 % interval of the gap over clients: Student's, for unequal sizes, and the studentised bootstrap's, "
-            "whichever end is further out; absent below five clients on either side, where nobody can say how "
+            "whichever end is further out; absent below five clients on either side, where it cannot be said how "
             "clients spread, and where nearly all clients are alike"
         ),
     ),

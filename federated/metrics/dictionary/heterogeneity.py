@@ -60,7 +60,7 @@ ROWS: tuple[Row, ...] = (
         neither("heterogeneity/left_out_examples"),
         unit="examples",
         when=START,
-        meaning="of those not held out, how many the partitioner gave to nobody",
+        meaning="of those not held out, how many the partitioner gave to no client",
     ),
     row(
         neither(

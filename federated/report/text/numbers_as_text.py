@@ -82,7 +82,7 @@ def with_interval(
 def spread_text(of: Spread, decimals: int | None = None, *, hide_zero: bool = False) -> str:
     """`0.912 ± 0.008`: mean and standard deviation with the same decimals.
 
-    hide_zero: leave out a deviation of zero, for what is the same with every seed by its nature.
+    hide_zero: leave out a deviation of zero, for quantities that do not depend on the seed.
     """
     places = _three_digits(of.mean) if decimals is None else decimals
     mean = number(of.mean, places)

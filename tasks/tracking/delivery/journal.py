@@ -148,7 +148,7 @@ class Journal:
             return line
         if after:
             return None
-        with alone(self.folder / "append.lock"):  # nobody writes now: what has no end never will
+        with alone(self.folder / "append.lock"):  # no process writes now: a record without an end stays so
             line = self._line_at_mark(0)
             if line.endswith(b"\n"):
                 return line

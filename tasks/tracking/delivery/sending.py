@@ -133,7 +133,7 @@ def begin() -> None:
     if line := summary_of_set_aside(the_journal()):
         show(line)
     tidy()
-    with suppress(OSError):  # as well as it goes: the day may be today
+    with suppress(OSError):  # the disk may be full already
         the_journal().reserve()
 
 

@@ -120,7 +120,7 @@ def _question(label: str, run: MlflowRun) -> str:
     if question is None:
         raise BadInput(
             f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
-            f"{tracking_uri()}, so nobody knows what it asked; put the file back, or name another run of the study as "
+            f"{tracking_uri()}, so its question is unknown; put the file back, or name another run of the study as "
             f"{label.partition('@')[0]}@RUN"
         )
     return question

@@ -134,13 +134,13 @@ def _end_for(run_id: str, error: BaseException) -> None:
 def end_run(run_id: str, status: Status, failure: str = "", if_running: bool = False) -> None:
     """End the run. If neither MLflow nor the journal can be written, the next study or `sync` ends it.
 
-    if_running: unless it has ended by then, as its own process may have told a journal, and MLflow has not heard.
+    if_running: only where it has not ended by the time of delivery, as its own process may have journalled its end.
     """
     end = {"status": status, "end_time": now(), "failure": tag_of(failure), "if_running": if_running}
     try:
         send("end", run_id, None, **end)
     except OSError as error:
-        show(f"{run_id} is {status}, which nobody could note: {error}")
+        show(f"{run_id} is {status}, which could not be recorded: {error}")
 
 
 def end_lost_runs(parent_run_id: str, status: Status, why: str, order: int | None = None) -> None:

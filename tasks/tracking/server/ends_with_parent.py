@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _pass_on(said: IO[bytes], descriptor: int) -> None:
-    """Write each line masked; where nobody reads any more, read on, as the command must not wait for that."""
+    """Write each line masked; where the reader is gone, read on, as the command must not wait for one."""
     for line in said:
         with suppress(OSError):
             os.write(descriptor, masked(line.decode(errors="replace")).encode())

@@ -32,7 +32,7 @@ def this_process() -> str:
 def is_dead(process: str) -> bool:
     """Whether the process is known to have ended.
 
-    False where it lives, and where nobody knows: it had another home folder, or its file system has no locks.
+    False where it lives, and where that cannot be known: it had another home folder, or its file system has no locks.
     """
     named = re.fullmatch(
         r"(?:([0-9a-f]{32})\.)?([0-9a-f]{32})", process
@@ -72,7 +72,7 @@ def _name_in(folder: Path) -> str:
     name = uuid4().hex
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / name).open("wb")
-    if not locked_now(file):  # a file system without locks: nobody will know
+    if not locked_now(file):  # a file system without locks, so its end cannot be known
         file.close()
         (folder / name).unlink()
         return name

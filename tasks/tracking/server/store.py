@@ -146,7 +146,7 @@ def _bring_back(client: MlflowClient, experiment: str) -> None:
         client.restore_experiment(experiment)
     except MlflowException:
         if client.get_experiment(experiment).lifecycle_stage == "deleted":
-            raise  # nobody else did
+            raise  # no other process restored it
 
 
 def comparison_url(experiments: Sequence[str], run_ids: Sequence[str]) -> str:

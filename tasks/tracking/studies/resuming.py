@@ -26,10 +26,9 @@ from tasks.tracking.server.processes import this_process
 
 
 def go_on_with_study(study: StudyConfig) -> str:
-    """The newest parent run of a study with these runs, or with fewer seeds, running again; a new one where none has
-    ended.
+    """Continue the newest ended parent run of a study with these runs, or with fewer seeds; else begin one.
 
-    Raises BadInput where MLflow is away: nobody else knows.
+    Returns its id. Raises BadInput where MLflow is away, which alone knows the earlier runs.
     """
     before = _ended_before(study)
     if before is None:
@@ -87,9 +86,9 @@ def _say_why(name: str, before: MlflowRun | None) -> None:
 
 
 def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
-    """Those of these runs that MLflow has as finished below the study, with the data of now.
+    """The wanted runs that are FINISHED in MLflow below the study, on the same data and code as now.
 
-    Raises BadInput where MLflow is away: nobody else knows.
+    Raises BadInput where MLflow is away, which alone knows.
     """
     with answered(address()):
         by_order = {run.data.tags["order"]: run for run in runs_below(parent_run_id)}
