@@ -267,7 +267,9 @@ def test_every_column_is_listed_with_what_it_became(tmp_path: Path) -> None:
     }
     found = examples_of(tmp_path, columns, client="site", drop=("note",))
     assert found.fit is not None
-    ready = Examples("t", found.fit(np.arange(ROWS)), found.targets, found.classes, reading=found.reading)
+    ready = Examples(
+        "t", found.fitted(np.arange(ROWS)).inputs, found.targets, found.classes, reading=found.reading
+    )
     read = data_read("table(t.csv)", ready)
     assert (
         read.found == "200 examples, classification of 2 classes: 0, 1; 2 columns make 6 inputs of the model"
@@ -286,7 +288,9 @@ def test_a_wide_table_stays_readable(tmp_path: Path) -> None:
     dates = {f"d{at}": [f"2024-01-{1 + row % 28:02}" for row in range(ROWS)] for at in range(30)}
     found = examples_of(tmp_path, {**many, **dates})
     assert found.fit is not None
-    ready = Examples("t", found.fit(np.arange(ROWS)), found.targets, found.classes, reading=found.reading)
+    ready = Examples(
+        "t", found.fitted(np.arange(ROWS)).inputs, found.targets, found.classes, reading=found.reading
+    )
     rows = data_read("t", ready).rows
     assert len(rows) == 1 + 13 + 13
     assert ("and 488 more", "number", "", "", "488") in rows
@@ -302,7 +306,9 @@ def test_the_page_of_a_preview_lists_columns_and_warnings_and_escapes_them(tmp_p
     evil = "<script>alert(1)</script>"
     found = examples_of(tmp_path, {evil: cells(row8=evil)})
     assert found.fit is not None
-    ready = Examples("t", found.fit(np.arange(ROWS)), found.targets, found.classes, reading=found.reading)
+    ready = Examples(
+        "t", found.fitted(np.arange(ROWS)).inputs, found.targets, found.classes, reading=found.reading
+    )
     page = preview_html("s", "", 0, [], [data_read(evil, ready)], found.reading.warnings)
     assert "<script" not in page
     assert "How the data were read: &lt;script&gt;" in page

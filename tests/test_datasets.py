@@ -96,7 +96,7 @@ def ready_inputs(examples: Examples) -> np.ndarray:
     """The inputs as a model sees them; a preprocessing is fitted on all but the last example."""
     if examples.fit is None:
         return examples.inputs
-    return examples.fit(np.arange(len(examples.targets) - 1))
+    return examples.fitted(np.arange(len(examples.targets) - 1)).inputs
 
 
 def test_every_registered_data_set_has_a_row() -> None:

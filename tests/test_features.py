@@ -18,7 +18,7 @@ ALL = np.arange(4)
 def fitted(columns: pd.DataFrame, training: np.ndarray = ALL) -> np.ndarray:
     examples = as_examples((columns, ["no", "yes"] * (len(columns) // 2)), "mine")
     assert examples.fit is not None
-    inputs = examples.fit(training)
+    inputs = examples.fitted(training).inputs
     assert inputs.dtype == np.float32
     return inputs
 

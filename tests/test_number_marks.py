@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from federated.datasets import DATASETS, Examples
-from federated.examples.tables.number_like import Marks, number_read
 from federated.foundation.errors import BadInput
+from federated.preprocessing.number_marks import Marks, number_read
 
 GERMAN = {"separator": ";", "decimal": ",", "thousands": "."}
 

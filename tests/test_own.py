@@ -64,7 +64,7 @@ def test_a_data_frame_is_preprocessed_and_left_alone() -> None:
     before = frame.copy()
     examples = as_examples((frame, pd.Series(["well", "ill", "ill"]), pd.Series(list("aab"))), "f")
     assert examples.fit is not None
-    assert examples.fit(np.arange(3)).shape == (3, 1 + 1 + 3)  # age, its gaps, sex with its gap
+    assert examples.fitted(np.arange(3)).inputs.shape == (3, 1 + 1 + 3)  # age, its gaps, sex with its gap
     assert examples.classes == ("ill", "well")
     assert examples.client_ids is not None
     assert examples.client_ids.tolist() == ["a", "a", "b"]

@@ -17,6 +17,7 @@ HOUSES = {
         "user_code",
         "choices",
         "metrics",
+        "preprocessing",
         "examples",
         "datasets",
         "models",

@@ -38,7 +38,7 @@ def read_csv(folder: Path, text: str, target: str = "y", **arguments: Any) -> Ex
 
 def fitted(examples: Examples, training: np.ndarray = ALL) -> np.ndarray:
     assert examples.fit is not None
-    inputs = examples.fit(training)
+    inputs = examples.fitted(training).inputs
     assert inputs.dtype == np.float32
     return inputs
 

@@ -129,14 +129,14 @@ def test_folders_that_a_zip_lists_are_no_recordings(folder: Path, tmp_path: Path
 def test_signals_are_standardised_by_the_training_windows_alone(folder: Path) -> None:
     examples = loaded(folder)
     assert examples.fit is not None
-    ready = examples.fit(np.array([0, 1]))
+    ready = examples.fitted(np.array([0, 1])).inputs
     x = np.arange(6.0)
     np.testing.assert_allclose(ready[:2, 0].ravel(), (x - x.mean()) / x.std(), rtol=1e-6)
     np.testing.assert_allclose(ready[2, 1, 0], (-100 + x.mean()) / x.std(), rtol=1e-6)
     record(folder / "s04_1.csv", "aaabbb", y=[1.0] * 6)
     flat = loaded(folder, files="*s04*")
     assert flat.fit is not None
-    assert (flat.fit(np.arange(2))[:, 1] == 0).all()
+    assert (flat.fitted(np.arange(2)).inputs[:, 1] == 0).all()
 
 
 def test_the_archive_is_fetched_once(folder: Path, tmp_path: Path) -> None:

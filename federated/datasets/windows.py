@@ -17,6 +17,8 @@ import pandas as pd
 
 from federated.datasets.download import fetch
 from federated.examples.examples import Examples, bad_data
+from federated.preprocessing.preprocessing import Fitted, Preprocessing
+from federated.preprocessing.raw_arrays import inputs_of_signals
 
 _MOST_BYTES = 4 * 10**9
 """What a .zip may unpack to; a small one could name any size."""
@@ -199,10 +201,10 @@ def _majority(labels: np.ndarray) -> str:
     return str(values[counts.argmax()])
 
 
-def _standardised(inputs: np.ndarray, training: np.ndarray) -> np.ndarray:
+def _standardised(inputs: np.ndarray, training: np.ndarray) -> Fitted:
     """All windows [N, signals, length] with each signal at mean 0 and deviation 1 over the training ones."""
     seen = inputs[training].astype(np.float64)
     mean, deviation = seen.mean(axis=(0, 2)), seen.std(axis=(0, 2))
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    standardised: np.ndarray = ((inputs - mean[:, None]) * scale[:, None]).astype(np.float32)
-    return standardised
+    values, arrays = {"shape": list(inputs.shape[1:])}, {"mean": mean, "scale": scale}
+    return Fitted(inputs_of_signals(values, arrays, inputs), Preprocessing("signals", values, arrays))

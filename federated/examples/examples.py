@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from federated.examples.hashing import bytes_of, description_of, hashes_of
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import MOST_COMPLAINTS
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
+from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are, unknown
 
 T = TypeVar("T")
 
@@ -30,11 +32,13 @@ class Examples:
     classes: the names of the classes; None means regression.
     client_ids: natural client of each example [N], of a dtype that sorts; None where there is none.
     test: bool [N], the data set's own test split, neither empty nor everything; None where it has none.
-    fit: learns a preprocessing from the training examples alone: `fit(training indices) -> inputs [N, ...]`
-        float32 for all examples, or a ValueError; None where inputs are ready as they are.
+    fit: learns a preprocessing from the training examples alone: `fit(training indices)` gives the inputs [N, ...]
+        of all examples and the preprocessing, `Fitted`, or raises ValueError; None where inputs are ready as they
+        are. A person's own may return the inputs alone.
     source: where the data came from (a path, a URL, "scikit-learn"), for MLflow.
     properties: a table [N, columns] of what is known of the examples, features or not; partitioners may look
         at it, models never do.
+    preprocessing: how raw rows became the inputs; None: the raw rows are the inputs, or `fit` tells.
     learnt_as: the task; None: classification where there are classes, else regression.
 
     Raises BadInput where these promises are broken. Two Examples are equal where they are the same object;
@@ -47,11 +51,12 @@ class Examples:
     classes: tuple[str, ...] | None
     client_ids: np.ndarray | None = None
     test: np.ndarray | None = None
-    fit: Callable[[np.ndarray], np.ndarray] | None = None
+    fit: Callable[[np.ndarray], Fitted | np.ndarray] | None = None
     source: str = ""
     properties: pd.DataFrame | None = None
     reading: Reading = NOT_DESCRIBED
     learnt_as: Task | None = None
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         for field, column in {
@@ -87,6 +92,16 @@ class Examples:
         """The number of outputs that the model must return: a score per class, or a value per target column."""
         return self.task.num_outputs(self.classes, self.targets)
 
+    def fitted(self, training: np.ndarray) -> Fitted:
+        """The inputs of all examples with the preprocessing that the training examples, int64, teach.
+
+        Raises ValueError, and whatever a person's own `fit` raises.
+        """
+        if self.fit is None:
+            return Fitted(self.inputs, self.preprocessing or as_they_are(self.inputs))
+        found = self.fit(training)
+        return found if isinstance(found, Fitted) else Fitted(found, unknown(found))
+
     def with_values(self, inputs: np.ndarray | None = None, targets: np.ndarray | None = None) -> Examples:
         """The same examples with other inputs [N, ...], or other targets [N], or both."""
         return replace(
@@ -104,9 +119,9 @@ class Examples:
         """A short content address of inputs, targets, client ids, test split and the names of the classes."""
         hashed = hashlib.sha256(repr(self.classes).encode())
         for part in (self.inputs, self.targets, self.client_ids, self.test):
-            hashed.update(_description_of(part))
+            hashed.update(description_of(part))
             if part is not None:
-                hashed.update(_bytes_of(part))
+                hashed.update(bytes_of(part))
         return hashed.hexdigest()[:16]
 
     @cached_property
@@ -115,7 +130,7 @@ class Examples:
 
         By 64-bit hashes: of 100,000 distinct examples, two have one number with a probability of 3e-10.
         """
-        return np.unique(_hashes_of(self.inputs), return_inverse=True)[1].astype(np.int64, copy=False)
+        return np.unique(hashes_of(self.inputs), return_inverse=True)[1].astype(np.int64, copy=False)
 
     def _refuse_masked(self, field: str, values: Any) -> None:
         if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -216,33 +231,3 @@ def gathered(attempts: Iterable[Callable[[], T]]) -> list[T]:
     if errors:
         raise BadData(errors[0].name, *(fault for error in errors for fault in error.faults)) from errors[0]
     return found
-
-
-def _description_of(part: Any) -> bytes:
-    """The description that complements the bytes: dtype and shape, or a table's columns."""
-    if isinstance(part, pd.DataFrame):
-        return repr([(str(column), str(dtype)) for column, dtype in part.dtypes.items()]).encode()
-    return repr(None if part is None else (str(part.dtype), part.shape)).encode()
-
-
-_HASHED_AT_A_TIME = 2**24
-
-
-def _hashes_of(inputs: Any) -> np.ndarray:
-    """A 64-bit hash of the inputs of each example, uint64 [N]."""
-    if not isinstance(inputs, np.ndarray) or inputs.dtype == object:
-        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(inputs), index=False))
-    rows = inputs.reshape(len(inputs), -1)
-    step = max(1, _HASHED_AT_A_TIME // max(rows[:1].nbytes, 1))
-    hashed = bytearray()
-    for start in range(0, len(rows), step):
-        block = np.ascontiguousarray(rows[start : start + step])
-        block = block + 0.0 if block.dtype.kind == "f" else block  # minus zero is zero
-        hashed += b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in block)
-    return np.frombuffer(bytes(hashed), np.uint64)
-
-
-def _bytes_of(part: Any) -> bytes:
-    if isinstance(part, np.ndarray) and part.dtype != object:
-        return part.tobytes()
-    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(part), index=False)).tobytes()

@@ -15,7 +15,6 @@ from federated.examples.tables.codes_of_missing import suspicion_of_codes
 from federated.examples.tables.dates import IN_NUMBERS, are_dates
 from federated.examples.tables.features import MOST_CATEGORIES, kind_of, numbers_of, refuse_gaps, text_of
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
-from federated.examples.tables.number_like import Marks
 from federated.examples.target_suspicions import (
     MOST_CLASSES_INFERRED,
     dates_as_numbers,
@@ -25,6 +24,7 @@ from federated.examples.target_suspicions import (
     whole_numbers_as_classes,
 )
 from federated.metrics.tasks import Targets
+from federated.preprocessing.number_marks import Marks
 
 _DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 

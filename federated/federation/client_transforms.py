@@ -96,10 +96,10 @@ def ready_examples(examples: Examples, training: np.ndarray, changes: Changes | 
     """
     if examples.fit is not None:
         try:
-            inputs = examples.fit(training)
+            inputs, preprocessing = examples.fitted(training)
         except ValueError as error:
             raise BadInput(f"dataset: {examples.name}: preprocessing failed: {error}") from error
-        examples = replace(examples, inputs=inputs, fit=None)
+        examples = replace(examples, inputs=inputs, fit=None, preprocessing=preprocessing)
     try:
         return examples if changes is None else changes.applied(examples)
     except ValueError as error:

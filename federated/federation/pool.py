@@ -30,8 +30,7 @@ def pool_of(examples: Examples, kept: np.ndarray) -> Pool:
 
 def _features(examples: Examples, kept: np.ndarray) -> Callable[[], np.ndarray]:
     """Preprocessing, where there is one, is fitted on all of the pool: who trains on what is not known yet."""
-    fit = examples.fit
-    return lambda: examples.inputs[kept] if fit is None else fit(kept)[kept]
+    return lambda: examples.fitted(kept).inputs[kept]
 
 
 def _column(examples: Examples, name: str) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from federated.preprocessing.raw_rows import model_inputs
 
-def model_inputs(batch: Tensor) -> Tensor:
-    """Images of bytes become floats in [0, 1]; everything else is ready as it is."""
-    return batch.float().div_(255) if batch.dtype == torch.uint8 else batch
+__all__ = ["input_scale", "model_inputs"]
 
 
 def input_scale(inputs: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from federated.examples.tables.number_like import Marks
+from federated.preprocessing.number_marks import Marks
 
 
 @dataclass(frozen=True)

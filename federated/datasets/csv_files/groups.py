@@ -9,7 +9,8 @@ import pandas as pd
 
 from federated.datasets.csv_files.format import CsvFormat
 from federated.examples.reading import Suspicion, named
-from federated.examples.tables.number_like import PLAIN, Marks, could_be_decimals, number_read
+from federated.examples.tables.number_like import could_be_decimals
+from federated.preprocessing.number_marks import PLAIN, Marks, number_read
 
 
 def without_groups(

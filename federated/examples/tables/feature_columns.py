@@ -9,8 +9,8 @@ import pandas as pd
 
 from federated.examples.examples import Complaint, gathered
 from federated.examples.tables.features import ColumnKind, categories_of, kind_of, numbers_of, refuse_gaps
-from federated.examples.tables.number_like import Marks
 from federated.examples.tables.roles import Roles
+from federated.preprocessing.number_marks import Marks
 
 
 class FeatureColumns(NamedTuple):

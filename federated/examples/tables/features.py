@@ -12,7 +12,9 @@ import pandas as pd
 from federated.examples.examples import Complaint
 from federated.examples.reading import counted
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
-from federated.examples.tables.number_like import Marks, number_read
+from federated.preprocessing.number_marks import Marks, number_read
+from federated.preprocessing.preprocessing import Fitted, Preprocessing
+from federated.preprocessing.raw_tables import inputs_of_table
 
 ColumnKind = Literal["numeric", "categorical"]
 
@@ -24,8 +26,12 @@ _NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 _TEXTS = ("string", "boolean", "mixed-integer")
 
 
-def fit_of(cleaned: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> Callable[[np.ndarray], np.ndarray]:
-    """The `fit` of `Examples`, of cleaned columns: `fit(training rows)` -> float32 [N, features].
+def fit_of(
+    cleaned: pd.DataFrame, kinds: Mapping[str, ColumnKind], marks: Marks | None = None
+) -> Callable[[np.ndarray], Fitted]:
+    """The `fit` of `Examples`, of cleaned columns: inputs float32 [N, features], and how raw rows become such.
+
+    marks: of the numbers in the CSV file that the table is from, if any.
 
     Everything in it is learnt from the training rows:
 
@@ -36,7 +42,8 @@ def fit_of(cleaned: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> Callable[[
       that the training rows do not have is all zeros.
     """
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
-    return partial(_fitted, cleaned, numeric, [name for name in kinds if name not in numeric])
+    categorical = [name for name in kinds if name not in numeric]
+    return partial(_fitted, cleaned, numeric, categorical, marks or Marks())
 
 
 def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
@@ -136,38 +143,42 @@ def text_of(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _fitted(
-    table: pd.DataFrame, numeric: list[str], categorical: list[str], training: np.ndarray
-) -> np.ndarray:
-    """All rows transformed by what the training rows teach, float32 [N, features]. Raises ValueError."""
+    table: pd.DataFrame, numeric: list[str], categorical: list[str], marks: Marks, training: np.ndarray
+) -> Fitted:
+    """All rows transformed by what the training rows teach. Raises ValueError."""
     rows = table.iloc[training]
     share_present = rows[numeric].notna().mean()
     observed = [name for name in numeric if share_present[name] > 0]
-    gappy = [name for name in observed if share_present[name] < 1]
     if not observed and not categorical:
         raise ValueError("no feature column has a value among the training examples")
-    with np.errstate(over="ignore", invalid="ignore"):
-        transformed = _transformer(observed, gappy, categorical).fit(rows).transform(table)
-        inputs = np.asarray(transformed, np.float32)
+    values = {
+        "columns": list(table.columns),
+        "numeric": observed,
+        "gappy": [name for name in observed if share_present[name] < 1],
+        "categorical": {name: _categories(rows[name]) for name in categorical},
+        "decimal": marks.decimal,
+        "thousands": marks.thousands,
+    }
+    arrays = _moments(rows[observed].to_numpy(np.float64))
+    inputs = inputs_of_table(values, arrays, table)
     if len(bad := np.flatnonzero(~np.isfinite(inputs).all(axis=0))):
         raise ValueError(f"the numeric column {observed[bad[0]]!r} holds numbers too large to standardise")
-    return inputs
+    return Fitted(inputs, Preprocessing("table", values, arrays))
 
 
-def _transformer(numeric: list[str], gappy: list[str], categorical: list[str]) -> Any:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+def _categories(column: pd.Series[Any]) -> list[str | None]:
+    """The distinct texts in sorted order; None, where one is missing, at the end."""
+    return [*sorted(column.dropna().unique()), *([None] if column.isna().any() else [])]
 
-    return ColumnTransformer(
-        [
-            ("numeric", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
-            ("missing", MissingIndicator(features="all"), gappy),
-            (
-                "categorical",
-                OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
-                categorical,
-            ),
-        ],
-        sparse_threshold=0,
-    )
+
+def _moments(numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """The median of numeric columns [n, columns], NaN where missing; mean and scale once it is filled in."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    if not numbers.shape[1]:
+        return dict.fromkeys(("median", "mean", "scale"), np.empty(0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        imputer = SimpleImputer(strategy="median").fit(numbers)
+        scaler = StandardScaler().fit(imputer.transform(numbers))
+    return {"median": imputer.statistics_, "mean": scaler.mean_, "scale": scaler.scale_}

@@ -20,11 +20,11 @@ from federated.examples.examples import Complaint, Examples, bad_data, gathered
 from federated.examples.reading import Reading, Suspicion, named, said, task_in_words
 from federated.examples.tables.feature_columns import FeatureColumns, feature_columns
 from federated.examples.tables.features import fit_of, refuse_gaps
-from federated.examples.tables.number_like import Marks
 from federated.examples.tables.roles import Roles
 from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.examples.targets import Target, target_of
 from federated.foundation.texts import listed
+from federated.preprocessing.number_marks import Marks
 
 
 def examples_of_frame(
@@ -61,7 +61,7 @@ def examples_of_frame(
         target.values,
         target.classes,
         client_ids,
-        fit=fit_of(inputs, kinds),
+        fit=fit_of(inputs, kinds, marks),
         source=source,
         properties=frame,
         reading=Reading(columns, (*notes, *said(suspicions))),

@@ -6,15 +6,9 @@ import re
 
 import numpy as np
 
-from federated.examples.tables.number_like import (
-    PLAIN,
-    Marks,
-    NumberLike,
-    few_bounds,
-    few_units,
-    number_like,
-)
+from federated.examples.tables.number_like import NumberLike, few_bounds, few_units, number_like
 from federated.foundation.texts import quoted, shortened
+from federated.preprocessing.number_marks import PLAIN, Marks
 
 _MOST_CELLS = 3
 _MOST_TO_NAME = 5

@@ -6,14 +6,13 @@ import re
 import unicodedata
 from typing import Literal, NamedTuple
 
+from federated.preprocessing.number_marks import LEAD, PLAIN, Marks, number_read
+
 Style = Literal["plain", "decimal point", "decimal comma", "thousands", "bound", "unit", "other signs"]
 
-PLAIN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_LEAD = "[1-9][0-9]{0,2}"
-"""The digits before the first group of three. A zero starts no group: 0,100 and 0.100 are decimals."""
-_DECIMAL_COMMA = re.compile(rf"[+-]?[0-9]*,[0-9]+|[+-]?{_LEAD}([. '\u00a0\u202f][0-9]{{3}})+,[0-9]+")
+_DECIMAL_COMMA = re.compile(rf"[+-]?[0-9]*,[0-9]+|[+-]?{LEAD}([. '\u00a0\u202f][0-9]{{3}})+,[0-9]+")
 _GROUPS = re.compile(
-    rf"[+-]?{_LEAD}(?:([,. '\u2019\u00a0\u202f_])[0-9]{{3}})(?:\1[0-9]{{3}})*(?P<rest>[.,][0-9]+)?"
+    rf"[+-]?{LEAD}(?:([,. '\u2019\u00a0\u202f_])[0-9]{{3}})(?:\1[0-9]{{3}})*(?P<rest>[.,][0-9]+)?"
 )
 _BOUND = re.compile(
     r"[<>\u2264\u2265]=?\s*(?P<limit>[+-]?[0-9][0-9.,]*)"
@@ -27,13 +26,6 @@ _MOST_UNITS = 3
 _MINUSES = str.maketrans({"\u2212": "-", "\u2013": "-"})
 
 
-class Marks(NamedTuple):
-    """The marks in the numbers of a CSV file, as its options state them."""
-
-    decimal: str = "."
-    thousands: str | None = None
-
-
 class NumberLike(NamedTuple):
     """A text read as a person would. number: the part that is one. affix: what stands around it."""
 
@@ -42,19 +34,10 @@ class NumberLike(NamedTuple):
     affix: str = ""
 
 
-def number_read(text: str, marks: Marks) -> str | None:
-    """A number as Python writes it, with or without groups of thousands; None where the text is none of these marks."""
-    text = text.strip()
-    if marks.thousands is not None and _grouped(text, marks):
-        return text.replace(marks.thousands, "").replace(marks.decimal, ".")
-    plain = text.replace(marks.decimal, ".")
-    return plain if PLAIN.fullmatch(plain) and (marks.decimal == "." or "." not in text) else None
-
-
 def could_be_decimals(text: str, marks: Marks) -> bool:
     """Whether its one group of thousands could be three decimals: `1.234` where the thousands have points."""
     mark = marks.thousands or ""
-    return mark in (",", ".") and bool(re.fullmatch(rf"[+-]?{_LEAD}\{mark}[0-9]{{3}}", text.strip()))
+    return mark in (",", ".") and bool(re.fullmatch(rf"[+-]?{LEAD}\{mark}[0-9]{{3}}", text.strip()))
 
 
 def number_like(text: str, marks: Marks = Marks()) -> NumberLike | None:  # noqa: B008 - immutable
@@ -88,8 +71,3 @@ def few_bounds(found: dict[str, NumberLike | None]) -> bool:
     """Whether bounds are the ends of numbers, as 39+ after 38, and not bands such as `<18` and `>65`."""
     styles = [each.style for each in found.values() if each is not None]
     return 0 < styles.count("bound") <= sum(style not in ("bound", "unit") for style in styles)
-
-
-def _grouped(text: str, marks: Marks) -> bool:
-    mark, point = re.escape(marks.thousands or ""), re.escape(marks.decimal)
-    return re.fullmatch(rf"[+-]?{_LEAD}({mark}[0-9]{{3}})+({point}[0-9]*)?", text) is not None

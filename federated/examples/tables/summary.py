@@ -10,8 +10,8 @@ import pandas as pd
 from data_partitioners.ids import distinct_ids
 from federated.examples.reading import ColumnRead, Suspicion, listed, span
 from federated.examples.tables.features import ColumnKind
-from federated.examples.tables.number_like import Marks
 from federated.examples.tables.suspicions import of_numbers, of_texts
+from federated.preprocessing.number_marks import Marks
 
 _MOST_LISTED = 99
 

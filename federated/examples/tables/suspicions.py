@@ -12,8 +12,8 @@ from federated.examples.reading import Suspicion, counted, named
 from federated.examples.tables.codes_of_missing import suspicion_of_codes
 from federated.examples.tables.dates import IN_NUMBERS, are_dates, are_dates_in_digits
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
-from federated.examples.tables.number_like import Marks
 from federated.foundation.texts import quoted
+from federated.preprocessing.number_marks import Marks
 
 _ENOUGH_ROWS = 20
 """With fewer rows a column of different values says nothing."""
