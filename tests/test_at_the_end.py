@@ -80,7 +80,8 @@ def test_the_table_has_a_row_for_every_client(digits: Setup) -> None:
     table = generalisation(initial_state(digits), digits).clients
     assert {len(column) for column in table.values()} == {15}
     assert table["client"][:2] == list(digits.federation.names[:2])
-    assert table["client"][-1] == "unseen 3"
+    assert table["client"][-3:] == list(digits.federation.unseen_names)
+    assert sorted(map(int, table["client"])) == list(range(15))  # each client of the partition, by its name
     assert sum(table["training_examples"]) == len(digits.federation.training)
 
 

@@ -23,6 +23,7 @@ CHANGES: dict[str, Any] = {
     "clients": 9,
     "holdout.test": 0.3,
     "holdout.client": 0.1,
+    "holdout.validation": 0.1,
     "holdout.unseen_clients": 1,
     "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
@@ -401,8 +402,13 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
         ({"holdout": {"client": 1}}, "holdout.client: input should be less than 1, got 1"),
         (
             {"holdout": {"unseen_clients": -1}},
-            "holdout.unseen_clients: input should be greater than or equal to 0",
+            "holdout.unseen_clients: must be a whole number from 0 up, or a list of names; got -1",
         ),
+        ({"holdout": {"unseen_clients": []}}, "holdout.unseen_clients: must name at least one client"),
+        ({"holdout": {"unseen_clients": "Rome"}}, "a list of names such as [Rome]; got 'Rome'"),
+        ({"holdout": {"unseen_clients": ["b", " b"]}}, "holdout.unseen_clients: 'b' is named 2 times"),
+        ({"holdout": {"unseen_clients": [0.5]}}, "names are texts or whole numbers, got 0.5"),
+        ({"holdout": {"validation": 1}}, "holdout.validation: input should be less than 1, got 1"),
         (
             {"algorithm": "fedavg(0)"},
             "algorithm: fedavg: server_learning_rate must be a finite number > 0, got 0.0",

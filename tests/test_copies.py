@@ -99,7 +99,13 @@ def load():
 
 
 def federation_of(own: Any, **changes: Any) -> Federation:
-    holdout = {"test": 0.2, "client": 0.25, "unseen_clients": 1, **changes.pop("holdout", {})}
+    holdout = {
+        "test": 0.2,
+        "client": 0.25,
+        "unseen_clients": 1,
+        "validation": 0.2,
+        **changes.pop("holdout", {}),
+    }
     base = {
         "dataset": f"{own(COPIES)}:load",
         "model": "linear",
@@ -126,10 +132,17 @@ def test_together_leaves_no_copy_of_test_or_own_examples_in_training(own: Any, p
     federation = federation_of(own, partitioner=partitioner, holdout={"duplicates": "together"})
     assert federation.copies["test"] == 0
     assert federation.copies["client"] == 0
+    assert federation.copies["validation"] == 0
     assert federation.copies["unseen"] > 0  # whole clients stay whole
     assert abs(len(federation.test) - len(apart.test)) < 40
     everything = np.concatenate(
-        [federation.test, federation.training, *federation.own_held_out, *federation.unseen]
+        [
+            federation.test,
+            federation.training,
+            *federation.own_held_out,
+            *federation.own_validation,
+            *federation.unseen,
+        ]
     )
     assert sorted(everything.tolist()) == list(range(600))
 

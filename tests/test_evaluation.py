@@ -54,13 +54,13 @@ def test_evaluation_covers_the_held_out_sets_that_exist_and_no_batch_size_matter
         "model": "logistic",
         "clients": 5,
         "rounds": 1,
-        "holdout": {"client": 0.2, "unseen_clients": 2},
+        "holdout": {"client": 0.2, "unseen_clients": 2, "validation": 0.1},
     }
     results = []
     for batch_size in (7, 1000):
         setup = prepare(RunConfig.model_validate({**config, "evaluation": {"batch_size": batch_size}}))
         results.append(evaluate(initial_state(setup), setup))
-    sets = {"test": 360, "client": 200, "unseen": 200}
+    sets = {"test": 360, "client": 200, "unseen": 200, "validation": 80}
     assert sorted(results[0]) == sorted(metric_names(CLASSIFICATION, sets)[1:])
     assert results[0] == pytest.approx(results[1])
     assert results[0]["generalisation/test_loss"] == pytest.approx(np.log(10))  # zero weights

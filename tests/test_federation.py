@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from federated.config.run import RunConfig
+from federated.federation import dealing, loading
 from federated.federation import federation as federations
-from federated.federation import loading
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import client_table, fingerprint_of, heterogeneity_metrics, label_table
+from federated.federation.partition_files import partition_npz
 from federated.foundation.errors import BadInput
 
 DIGITS: dict[str, Any] = {"dataset": "digits", "model": "logistic", "rounds": 1, "clients": 6}
@@ -33,6 +35,7 @@ def parts(federation: Federation) -> dict[str, np.ndarray]:
         "test": federation.test,
         **{f"client {k}": held for k, held in enumerate(federation.clients)},
         **{f"own {k}": held for k, held in enumerate(federation.own_held_out)},
+        **{f"validation {k}": held for k, held in enumerate(federation.own_validation)},
         **{f"unseen {k}": held for k, held in enumerate(federation.unseen)},
     }
 
@@ -44,6 +47,7 @@ HOLDOUTS: tuple[dict[str, Any], ...] = (
     {"client": 0.3},
     {"unseen_clients": 2},
     {"test": 0.1, "client": 0.5, "unseen_clients": 5},
+    {"client": 0.3, "unseen_clients": ["3", "0"], "validation": 0.4},
 )
 
 
@@ -57,7 +61,7 @@ def test_training_and_held_out_examples_are_disjoint_and_cover_everything(
         everything = np.concatenate(list(parts(federation).values()))
         assert sorted(everything.tolist()) == list(range(1797))
         assert len(federation.clients) == len(federation.names) == len(federation.own_held_out) == 6
-        assert len(federation.unseen) == holdout.get("unseen_clients", 0)
+        assert len(federation.unseen) == RunConfig(**DIGITS, holdout=holdout).holdout.num_unseen
         assert all(indices.dtype == np.int64 for indices in parts(federation).values())
 
 
@@ -259,6 +263,55 @@ def test_what_does_not_fit_the_data_is_bad_input(
     assert message in str(error.value)
 
 
+SITES = (
+    "def load():\n    return [[float(i)] for i in range(80)], [0.5 * i for i in range(80)], "
+    "['north', 'east', 'south', 'west'] * 20\n"
+)
+
+
+def test_unseen_clients_are_those_that_are_named_and_keep_their_names(own: OwnModule) -> None:
+    base = {**LINEAR, "dataset": f"{own(SITES)}:load", "clients": None, "partitioner": "by_client"}
+    federation = made(base, holdout={"client": 0.2, "unseen_clients": ["west", "east"]})
+    assert (federation.names, federation.unseen_names) == (("north", "south"), ("east", "west"))
+    for held, first in zip(federation.unseen, (1, 3), strict=True):  # every fourth row is of one site
+        assert len(held)
+        assert set(held % 4) == {first}
+    with np.load(io.BytesIO(partition_npz(federation))) as file:
+        assert file["unseen_names"].tolist() == ["east", "west"]
+        assert sorted(file["unseen_example"] % 4) == sorted(
+            [1] * len(federation.unseen[0]) + [3] * len(federation.unseen[1])
+        )
+    drawn = made(base, holdout={"unseen_clients": 1})
+    assert {*drawn.names, *drawn.unseen_names} == {"north", "east", "south", "west"}
+    (chosen,) = drawn.unseen
+    assert {"north": 0, "east": 1, "south": 2, "west": 3}[drawn.unseen_names[0]] == chosen[0] % 4
+
+
+def test_an_unseen_client_that_is_not_there_is_one_error_with_what_was_meant(own: OwnModule) -> None:
+    base = {**LINEAR, "dataset": f"{own(SITES)}:load", "clients": None, "partitioner": "by_client"}
+    with pytest.raises(BadInput) as error:
+        made(base, holdout={"unseen_clients": ["nort", "atlantis"]})
+    assert str(error.value) == (
+        "holdout.unseen_clients: there is no client 'nort'; did you mean 'north'? the 4 clients are: east, north, "
+        "south, west"
+    )
+
+
+def test_validation_comes_out_of_the_training_examples_alone() -> None:
+    without = made(DIGITS, holdout={"client": 0.25, "unseen_clients": 2})
+    with_some = made(DIGITS, holdout={"client": 0.25, "unseen_clients": 2, "validation": 0.2})
+    assert not any(map(len, without.own_validation))
+    assert without.partition_digest != with_some.partition_digest
+    for part in ("test", "own_held_out", "unseen"):
+        for one, other in zip(getattr(without, part), getattr(with_some, part), strict=True):
+            assert np.array_equal(one, other)
+    for before, left, validation in zip(
+        without.clients, with_some.clients, with_some.own_validation, strict=True
+    ):
+        assert len(validation) == round(0.2 * len(before))
+        assert np.array_equal(np.sort(before), np.sort(np.concatenate([left, validation])))
+
+
 @pytest.mark.parametrize("unseen", [4, 5])
 def test_leaving_no_client_to_train_is_refused(own: OwnModule, unseen: int) -> None:
     module = own(
@@ -308,9 +361,13 @@ def test_preprocessing_is_fitted_on_training_examples_alone(own: OwnModule) -> N
         "        return ((raw - raw[training].mean()) / raw[training].std()).astype(np.float32)\n"
         "    return Examples('raw', raw, np.arange(80, dtype=np.float32), None, fit=fit)\n"
     )
-    federation = made({**LINEAR, "dataset": f"{module}:load"}, holdout={"client": 0.3, "unseen_clients": 2})
+    federation = made(
+        {**LINEAR, "dataset": f"{module}:load"},
+        holdout={"client": 0.3, "unseen_clients": 2, "validation": 0.2},
+    )
     (training,) = __import__(module).fitted
-    held_out = np.concatenate([federation.test, *federation.own_held_out, *federation.unseen])
+    shares = (*federation.own_held_out, *federation.own_validation)
+    held_out = np.concatenate([federation.test, *shares, *federation.unseen])
     assert np.array_equal(np.sort(training), np.setdiff1d(np.arange(80), held_out))
     inputs = federation.examples.inputs
     assert inputs[federation.training].mean() == pytest.approx(0, abs=1e-6)
@@ -321,7 +378,7 @@ def test_preprocessing_is_fitted_on_training_examples_alone(own: OwnModule) -> N
 def clear_caches() -> None:
     loading._load.cache_clear()
     federations._partition_clients.cache_clear()
-    federations._partition.cache_clear()
+    dealing.dealt.cache_clear()
 
 
 def test_a_second_call_is_quick_and_gives_what_a_fresh_one_would() -> None:
@@ -466,13 +523,13 @@ def test_a_file_that_changed_is_loaded_anew(tmp_path):
 def test_no_partition_is_solved_twice_however_many_a_study_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study asks for all of them in the same order several times, of which a small cache would keep none."""
     clear_caches()
-    solved, dealt = [], federations._dealt
+    solved, dealt = [], dealing._dealt
 
     def counted(*arguments: Any) -> Any:
         solved.append(arguments[-1])
         return dealt(*arguments)
 
-    monkeypatch.setattr(federations, "_dealt", counted)
+    monkeypatch.setattr(dealing, "_dealt", counted)
     first = [made(DIGITS, partitioner="dirichlet(0.3)", seed=seed).partition_digest for seed in range(20)]
     again = [made(DIGITS, partitioner="dirichlet(0.3)", seed=seed).partition_digest for seed in range(20)]
     assert first == again

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, model_validator
 
+from data_partitioners.ids import tidied
 from federated.config.section import Frozen
 from federated.extension_points.kinds import SamplingChoice
+
+
+def _number_or_names(value: Any) -> Any:
+    """A number, or the names of clients; names that are whole numbers may be written as such."""
+    if not isinstance(value, list | tuple):
+        if isinstance(value, str) and not value.strip().isdecimal():
+            raise ValueError(f"must be a number, or a list of names such as [{value}]; got {value!r}")
+        if not isinstance(value, str | int | float) or int(value) != float(value) or int(value) < 0:
+            raise ValueError(f"must be a whole number from 0 up, or a list of names; got {value!r}")
+        return int(value)
+    if bad := [each for each in value if not isinstance(each, str | int) or isinstance(each, bool)]:
+        raise ValueError(f"names are texts or whole numbers, got {bad[0]!r}")
+    names = [tidied(str(each)) for each in value]
+    if not names or not all(names):
+        raise ValueError(f"must name at least one client, or be 0; got {value!r}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} is named {names.count(twice[0])} times")
+    return tuple(names)
+
+
+Unseen = Annotated[
+    int | tuple[str, ...],
+    BeforeValidator(_number_or_names),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Of clients that never take part: how many, or which."""
 
 
 class Holdout(Frozen):
@@ -22,14 +56,33 @@ class Holdout(Frozen):
     client: float = Field(
         0.0, ge=0, lt=1, description="Share of each client's examples that it keeps for evaluation"
     )
-    unseen_clients: int = Field(
-        0, ge=0, description="Number of whole clients that never take part in training"
+    validation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of each client's training examples that is set aside for choosing (thresholds, `stop`) and "
+        "never judges: the set `validation`",
+    )
+    unseen_clients: Unseen = Field(
+        0,
+        description="Whole clients that never take part in training: their number, drawn at random, or a list of "
+        "their names",
     )
     duplicates: Literal["ignore", "together"] = Field(
         "ignore",
         description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
         "the central test set and in clients' own shares",
     )
+
+    @property
+    def num_unseen(self) -> int:
+        """The number of clients that never take part."""
+        return self.unseen_clients if isinstance(self.unseen_clients, int) else len(self.unseen_clients)
+
+    def at_default(self) -> set[str]:
+        """The fields that came later and are at their default; older run keys do not have them."""
+        later = {"duplicates": "ignore", "validation": 0.0}
+        return {name for name, default in later.items() if getattr(self, name) == default}
 
 
 class Cohort(Frozen):

@@ -183,8 +183,8 @@ class RunConfig(Frozen):
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
             exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
-        if self.holdout.duplicates == "ignore":
-            exclude |= {"holdout": {"duplicates"}}
+        if at_default := self.holdout.at_default():
+            exclude |= {"holdout": at_default}
         if self.cohort.sampling.label() == "uniform":
             exclude |= {"cohort": {*exclude.get("cohort", ()), "sampling"}}
         return short_hash(self._stated(exclude))

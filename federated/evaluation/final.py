@@ -123,7 +123,7 @@ def clients_table(
     if examples.classes is not None:
         divergence = divergences(held, federation.training, examples.targets, len(examples.classes))
     return {
-        "client": list(federation.names) if takes_part else [f"unseen {at + 1}" for at in range(len(held))],
+        "client": list(federation.names if takes_part else federation.unseen_names),
         "takes_part": [takes_part] * len(held),
         "training_examples": federation.sizes.tolist() if takes_part else [0] * len(held),
         "held_out_examples": part.sizes.tolist(),

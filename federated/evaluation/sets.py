@@ -20,13 +20,19 @@ class EvaluatedSet(NamedTuple):
 
 
 def evaluated_sets(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
-    """The non-empty sets among test, client (participants' own shares), unseen (clients) and training.
+    """The non-empty sets among test, client (participants' own shares), unseen (clients), validation and training.
 
+    validation: participants' shares for choosing. It never judges, and no other set ever chooses.
     training: at most `training_examples`, drawn without replacement from all that participating clients train
     on, the same at every evaluation.
     """
     sets = {name: EvaluatedSet(indices) for name, indices in federation.held_out_sets().items()}
-    for name, parts in {"client": federation.own_held_out, "unseen": federation.unseen}.items():
+    parts_of = {
+        "client": federation.own_held_out,
+        "unseen": federation.unseen,
+        "validation": federation.own_validation,
+    }
+    for name, parts in parts_of.items():
         if name in sets:
             sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
     return {**sets, "training": _training_sample(federation, training_examples, seed)}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from threading import RLock
 
 import numpy as np
 import torch
-from cachetools import LRUCache, cached
 from torch import Tensor
 
-from data_partitioners import Partition, checked
+from data_partitioners import Partition
 from data_partitioners.heterogeneity import label_counts
 from data_partitioners.partition import Slices
 from federated.choices.choice import Choice
@@ -23,24 +20,17 @@ from federated.datasets import Examples
 from federated.examples.duplicates import copies_among, own_copies_together
 from federated.federation.client_transforms import Changes, changes_of, ready_examples
 from federated.federation.count_columns import check_label_table
+from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
-    draw_unseen,
     own_share,
     split_off_test,
+    unseen_among,
+    validation_share,
     with_first_copies,
 )
 from federated.federation.loading import Stamp, load_examples, stamp
-from federated.federation.pool import pool_of
-from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
-from federated.machine.torch_settings import torch_kept
-from federated.user_code.containment import is_own, title
-from federated.user_code.permission import explained, is_fault, place_of
-
-_SECONDS_TO_DEAL = (
-    10.0  # a person's own partitioner that takes longer is not called again, to see whether it deals alike
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +39,11 @@ class Federation:
 
     clients: the training examples of each participating client; some may hold none.
     names: one name a participating client.
-    own_held_out: the examples each participating client keeps for evaluation.
+    own_held_out: the examples each participating client keeps for evaluation: they judge.
+    own_validation: the examples each participating client sets aside for choosing (a threshold, the round at which to
+        stop): they never judge.
     unseen: the examples of each client that never takes part.
+    unseen_names: one name a client that never takes part.
     test: the central test set.
     data_digest: the content address of the examples as they were loaded, before any preprocessing.
     whole: the partition as it was made, before unseen clients and own shares were set aside.
@@ -63,7 +56,9 @@ class Federation:
     clients: tuple[np.ndarray, ...]
     names: tuple[str, ...]
     own_held_out: tuple[np.ndarray, ...]
+    own_validation: tuple[np.ndarray, ...]
     unseen: tuple[np.ndarray, ...]
+    unseen_names: tuple[str, ...]
     test: np.ndarray
     data_digest: str
     whole: Partition
@@ -80,8 +75,9 @@ class Federation:
     @cached_property
     def partition_digest(self) -> str:
         """The content address of who holds what: training examples, held-out shares, unseen clients, test set, and
-        of what clients do to it."""
-        parts = (*self.clients, *self.own_held_out, *self.unseen, self.test)
+        of what clients do to it. Validation counts where there is any, so that older addresses stay."""
+        validation = self.own_validation if any(map(len, self.own_validation)) else ()
+        parts = (*self.clients, *self.own_held_out, *self.unseen, self.test, *validation)
         digest = Partition(parts, ()).digest()
         return digest if self.changes is None else self.changes.digest(digest)
 
@@ -91,8 +87,13 @@ class Federation:
         return np.concatenate(self.clients)
 
     def held_out_sets(self) -> dict[str, np.ndarray]:
-        """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen."""
-        pooled = {"test": self.test, "client": _joined(self.own_held_out), "unseen": _joined(self.unseen)}
+        """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen, validation."""
+        pooled = {
+            "test": self.test,
+            "client": _joined(self.own_held_out),
+            "unseen": _joined(self.unseen),
+            "validation": _joined(self.own_validation),
+        }
         return {name: indices for name, indices in pooled.items() if len(indices)}
 
     def tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -109,15 +110,12 @@ class Federation:
         )
 
 
-_SOLVED: LRUCache[Hashable, Partition] = LRUCache(256 * 10**6, getsizeof=lambda found: found.flat.nbytes)
-"""Partitions by all that they depend on, 256 MB of them; of whole federations, with their examples, 16 are kept."""
-
-
 def partition_clients(config: RunConfig) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
 
     Held-out first: the central test set is drawn before the partitioner sees anything, whole unseen clients
-    next, each participating client's own share last; preprocessing is fitted on what is left. Every draw
+    next, then each participating client's own share and its validation share; preprocessing is fitted on what is
+    left. Every draw
     depends on the seed, so arms that share it share the central test set.
     """
     files = stamp(config.dataset) + stamp(config.partitioner)
@@ -139,19 +137,27 @@ def _partition_clients(
     if together:
         test, pool = with_first_copies(examples, test)
     law = (dataset, files, partitioner, num_clients, holdout, seed)
-    partition = _partition(law, examples, pool, partitioner, num_clients, holdout.unseen_clients, seed)
+    partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_unseen, seed)
     check_label_table(len(partition.indices), len(examples.classes or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
-    is_unseen = draw_unseen(len(held), holdout.unseen_clients, seed)
-    kept = [own_share(held[k], holdout.client, seed, int(k)) for k in np.flatnonzero(~is_unseen)]
+    is_unseen = unseen_among(partition.names, holdout.unseen_clients, seed)
+    taking_part = np.flatnonzero(~is_unseen)
+    kept = [own_share(held[k], holdout.client, seed, int(k)) for k in taking_part]
     kept = own_copies_together(kept, examples.contents) if together else kept
+    chosen = [
+        validation_share(training, holdout.validation, seed, int(k))
+        for k, (training, _) in zip(taking_part, kept, strict=True)
+    ]
+    chosen = own_copies_together(chosen, examples.contents) if together else chosen
     federation = Federation(
         examples=examples,
-        clients=tuple(training for training, _ in kept),
-        names=tuple(partition.names[k] for k in np.flatnonzero(~is_unseen)),
+        clients=tuple(training for training, _ in chosen),
+        names=tuple(partition.names[k] for k in taking_part),
         own_held_out=tuple(own for _, own in kept),
+        own_validation=tuple(validation for _, validation in chosen),
         unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
+        unseen_names=tuple(partition.names[k] for k in np.flatnonzero(is_unseen)),
         test=test,
         data_digest=examples.digest,
         whole=whole,
@@ -171,57 +177,6 @@ def _partition_clients(
     return replace(federation, copies=copies)
 
 
-@cached(_SOLVED, key=lambda law, *arguments: law, lock=RLock())
-def _partition(
-    law: Hashable,
-    examples: Examples,
-    pool: np.ndarray,
-    partitioner: Choice,
-    num_clients: int | None,
-    num_unseen: int,
-    seed: int,
-) -> Partition:
-    """The partition of the pool among participating and unseen clients together.
-
-    law: all that it depends on. A study asks for each of its partitions several times: to check, forecast and run.
-    """
-    wanted = None if num_clients is None else num_clients + num_unseen
-    failed = OwnCodeFailed if is_own(partitioner) else BadInput
-    try:
-        started = time.perf_counter()
-        partition = _dealt(examples, pool, partitioner, wanted, seed)
-        tried = failed is OwnCodeFailed and time.perf_counter() - started < _SECONDS_TO_DEAL
-        if tried and _dealt(examples, pool, partitioner, wanted, seed).digest() != partition.digest():
-            raise ValueError(
-                f"partitioner: {title(partitioner)} deals otherwise each time it is called with the same seed; draw "
-                "from the generator that it is given"
-            )
-        if wanted not in (None, len(partition.indices)):
-            made = len(partition.indices)
-            raise ValueError(
-                f"clients: {wanted} were asked for (unseen included), {partitioner.label()} made {made}"
-            )
-        return partition
-    except ValueError as error:
-        raise failed(str(error)) from error
-
-
-def _dealt(
-    examples: Examples, pool: np.ndarray, partitioner: Choice, num_clients: int | None, seed: int
-) -> Partition:
-    """Raises ValueError where what the partitioner returns is no partition, or it fails."""
-    name, pooled, numbers = title(partitioner), pool_of(examples, pool), generator(seed, Purpose.PARTITION)
-    with torch_kept(f"partitioner: {name}"):
-        try:
-            found = partitioner.build()(pooled, num_clients, numbers)
-        except BaseException as error:
-            ours = isinstance(error, ValueError) and place_of(error) is None  # which names itself
-            if ours or not is_fault(error):
-                raise
-            raise ValueError(f"partitioner: {name}: {explained(error)}") from error
-    return checked(found, len(pool), name)
-
-
 @lru_cache(maxsize=2)  # each holds a copy of all inputs
 def _ready(federation: Federation) -> Federation:
     """The same federation with inputs and targets as models see them."""
@@ -231,7 +186,8 @@ def _ready(federation: Federation) -> Federation:
 
 def check_apart(federation: Federation) -> None:
     """Raise RuntimeError where an example is in two of the parts, which no partition may come to."""
-    parts = (*federation.clients, *federation.own_held_out, *federation.unseen, federation.test)
+    shares = (*federation.own_held_out, *federation.own_validation)
+    parts = (*federation.clients, *shares, *federation.unseen, federation.test)
     counts = np.bincount(np.concatenate(parts), minlength=len(federation.examples.targets))
     if counts.max() > 1:
         raise RuntimeError(

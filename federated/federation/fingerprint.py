@@ -88,10 +88,12 @@ def client_table(federation: Federation) -> dict[str, list[Any]]:
     label = "target" if federation.examples.classes is None else "class"
     measures = fingerprint_of(federation).by_client
     holds, labels = counts.nonzero()
+    validation = [len(own) for own in federation.own_validation]
     return {
         "client": list(federation.names),
         "training_examples": federation.sizes.tolist(),
         "held_out_examples": [len(own) for own in federation.own_held_out],
+        **({"validation_examples": validation} if any(validation) else {}),
         **{name: [None if np.isnan(v) else float(v) for v in values] for name, values in measures.items()},
         **count_columns(label, holds, labels, counts[holds, labels], len(counts), names),
     }

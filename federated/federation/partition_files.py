@@ -38,15 +38,16 @@ def save_partition(path: Path, federation: Federation) -> None:
 def partition_npz(federation: Federation) -> bytes:
     """The same as the bytes of an NPZ file.
 
-    Besides what `from_file` needs: `test`, `held_out` (the participants' own) and `unseen_example`, int [.],
-    and `partition_digest`, so that the file holds all that the digest stands for.
+    Besides what `from_file` needs: `test`, `held_out` and `validation` (the participants' own) and `unseen_example`,
+    int [.], `unseen_names`, and `partition_digest`, so that the file holds all that the digest stands for.
     """
-    held_out = np.concatenate(federation.own_held_out) if federation.own_held_out else federation.test[:0]
-    unseen = np.concatenate(federation.unseen) if federation.unseen else federation.test[:0]
+    none = federation.test[:0]
     more = {
         "test": federation.test,
-        "held_out": held_out,
-        "unseen_example": unseen,
+        "held_out": np.concatenate([none, *federation.own_held_out]),
+        "validation": np.concatenate([none, *federation.own_validation]),
+        "unseen_example": np.concatenate([none, *federation.unseen]),
+        "unseen_names": np.array(federation.unseen_names, np.str_),
         "partition_digest": federation.partition_digest,
     }
     buffer = io.BytesIO()

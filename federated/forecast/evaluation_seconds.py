@@ -51,13 +51,15 @@ def _timed_evaluation(setup: Setup, state: RunState) -> float:
 def _part_of(setup: Setup, most: int) -> Setup:
     """The same with at most so many test examples, as many of the training sample, and about as many of the others."""
     federation, evaluation = setup.federation, setup.config.evaluation
-    others = sum(map(len, (*federation.own_held_out, *federation.unseen)))
+    shares = (*federation.own_held_out, *federation.own_validation, *federation.unseen)
+    others = sum(map(len, shares))
     keep = min(1.0, most / max(others, 1))
     few = evaluation.model_copy(update={"training_examples": min(most, evaluation.training_examples)})
     part = replace(
         federation,
         test=federation.test[:most],
         own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
+        own_validation=tuple(own[: round(keep * len(own))] for own in federation.own_validation),
         unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
     )
     config = setup.config.model_copy(update={"evaluation": few})

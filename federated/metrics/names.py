@@ -26,7 +26,7 @@ def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
     ]
     measured += [
         f"{name}_{task.headline}_{statistic}"
-        for name in ("client", "unseen")
+        for name in ("client", "unseen", "validation")
         if name in held_out_sizes
         for statistic in STATISTICS
     ]

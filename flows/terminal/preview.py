@@ -13,7 +13,7 @@ from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
 from federated.forecast import cautions, of_faults, with_arms
-from federated.foundation.texts import file_name
+from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.run.checks import cannot_run, check_runs
@@ -24,6 +24,7 @@ from flows.terminal.screen import Screen, few, styled
 
 _PARTITIONS_A_TABLE = 4
 _MOST_PARTITIONS = 12
+_MOST_UNSEEN = 5
 
 
 def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> str:
@@ -118,24 +119,28 @@ def _digests(federation: Federation) -> tuple[str, str]:
 
 def _partitions(configs: Iterable[RunConfig], seed: int) -> Table:
     table = Table(title=f"Who would hold what (seed {seed})", title_justify="left")
+    federations = [(config, partition_clients(config)) for config in configs]
+    sets = ["test", "client", "unseen"]
+    sets += ["validation"] if any("validation" in each.held_out_sets() for _, each in federations) else []
     columns = ("data set", "partitioner", "clients", "empty", "examples: least / median / most")
-    for column in (*columns, "held out: test / client / unseen", "what the partitioner did"):
+    for column in (*columns, f"held out: {' / '.join(sets)}", "what the partitioner did"):
         table.add_column(column, overflow="fold")
-    for config in configs:
-        federation = partition_clients(config)
-        table.add_row(
-            config.dataset.label(), config.partitioner.label(), *_figures(federation), _notes(federation)
-        )
+    for config, federation in federations:
+        figures = _figures(federation, sets)
+        table.add_row(config.dataset.label(), config.partitioner.label(), *figures, _notes(federation))
     return table
 
 
-def _figures(federation: Federation) -> list[str]:
+def _figures(federation: Federation, sets: Sequence[str]) -> list[str]:
     sizes, held_out = federation.sizes, federation.held_out_sets()
+    counts = {name: str(len(held_out.get(name, ()))) for name in sets}
+    if names := federation.unseen_names:
+        counts["unseen"] += f" ({listed(names, _MOST_UNSEEN)})"
     return [
         str(len(sizes)),
         str(int((sizes == 0).sum())),
         f"{sizes.min()} / {np.median(sizes):g} / {sizes.max()}",
-        " / ".join(str(len(held_out.get(name, ()))) for name in ("test", "client", "unseen")),
+        " / ".join(counts.values()),
     ]
 
 

@@ -81,6 +81,15 @@ ROWS: tuple[Row, ...] = (
         meaning="the same on clients that never take part, pooled (where `holdout.unseen_clients` > 0)",
     ),
     row(
+        *pooled("validation"),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the same on the examples that participating clients set aside for choosing, pooled (where "
+            "`holdout.validation` > 0): for thresholds and `stop.metric`, never for comparing arms"
+        ),
+    ),
+    row(
         *pooled("training"),
         unit="as above",
         when=EACH_EVALUATION,
@@ -119,6 +128,12 @@ ROWS: tuple[Row, ...] = (
         unit="as above",
         when=EACH_EVALUATION,
         meaning="the same over clients that never take part",
+    ),
+    row(
+        *over_clients("validation"),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning="the same over the participating clients, on their examples for choosing",
     ),
     row(
         lower("generalisation/out_of_sample_gap", ANY, difference=True),

@@ -116,14 +116,14 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
-        neither("heterogeneity/{test,client,unseen}_duplicates"),
+        neither("heterogeneity/{test,client,unseen,validation}_duplicates"),
         unit="examples",
         when=START,
         meaning=(
-            "of the central test set, of participating clients' own held-out examples and of unseen clients' "
-            "examples, how many have the same inputs as a training example (`holdout.duplicates: together` keeps "
-            "copies on one side; unseen clients stay whole, and so does a client that would have nothing left to "
-            "train on)"
+            "of the central test set, of participating clients' own held-out examples, of unseen clients' examples and "
+            "of the examples for choosing, how many have the same inputs as a training example (`holdout.duplicates: "
+            "together` keeps copies on one side; unseen clients stay whole, and so does a client that would have "
+            "nothing left to train on)"
         ),
     ),
     row(
