@@ -10,17 +10,23 @@ import torch
 from sklearn.metrics import log_loss
 
 from federated.config.run import RunConfig
-from federated.evaluation.evaluate import evaluate, measures
+from federated.evaluation.evaluate import evaluate
 from federated.foundation.errors import Diverged
 from federated.metrics.names import higher_is_better, metric_names, range_of, range_of_differences
-from federated.metrics.tasks import CLASSIFICATION, REGRESSION
+from federated.metrics.scoring import scoring_of
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION, Task
 from federated.run.setup import initial_state, prepare
+
+
+def measured_of(outputs: torch.Tensor, targets: torch.Tensor, task: Task) -> dict[str, float]:
+    scoring = scoring_of(task)
+    return scoring.measured(scoring.predictions(outputs, targets))
 
 
 def test_classification_measures_agree_with_scikit_learn():
     scores = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
     targets = torch.randint(4, (200,), generator=torch.Generator().manual_seed(1))
-    measured = measures(scores, targets, CLASSIFICATION)
+    measured = measured_of(scores, targets, CLASSIFICATION)
     assert measured["loss"] == pytest.approx(
         log_loss(targets, torch.softmax(scores.double(), 1), labels=range(4))
     )
@@ -29,14 +35,14 @@ def test_classification_measures_agree_with_scikit_learn():
 
 def test_macro_f1_hand_worked():
     predicted, true = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 2])
-    measured = measures(torch.nn.functional.one_hot(predicted, 3).float(), true, CLASSIFICATION)
+    measured = measured_of(torch.nn.functional.one_hot(predicted, 3).float(), true, CLASSIFICATION)
     # class 0: P 1/2, R 1, F1 2/3; class 1: P 1/2, R 1/2, F1 1/2; class 2: never predicted, 0
     assert measured["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
     assert measured["accuracy"] == pytest.approx(0.5)
 
 
 def test_regression_measures_hand_worked():
-    measured = measures(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 3.0, 2.0]), REGRESSION)
+    measured = measured_of(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 3.0, 2.0]), REGRESSION)
     assert measured == {
         "mse": pytest.approx(5 / 3),
         "mae": pytest.approx(1.0),
@@ -45,7 +51,7 @@ def test_regression_measures_hand_worked():
 
 
 def test_r2_is_left_out_where_it_is_undefined():
-    assert measures(torch.tensor([[1.0]]), torch.tensor([2.0]), REGRESSION) == {"mse": 1.0, "mae": 1.0}
+    assert measured_of(torch.tensor([[1.0]]), torch.tensor([2.0]), REGRESSION) == {"mse": 1.0, "mae": 1.0}
 
 
 def test_evaluation_covers_the_held_out_sets_that_exist_and_no_batch_size_matters():
@@ -61,7 +67,7 @@ def test_evaluation_covers_the_held_out_sets_that_exist_and_no_batch_size_matter
         setup = prepare(RunConfig.model_validate({**config, "evaluation": {"batch_size": batch_size}}))
         results.append(evaluate(initial_state(setup), setup))
     sets = {"test": 360, "client": 200, "unseen": 200, "validation": 80}
-    assert sorted(results[0]) == sorted(metric_names(CLASSIFICATION, sets)[1:])
+    assert sorted(results[0]) == sorted(metric_names(scoring_of(CLASSIFICATION), sets)[1:])
     assert results[0] == pytest.approx(results[1])
     assert results[0]["generalisation/test_loss"] == pytest.approx(np.log(10))  # zero weights
 

@@ -17,6 +17,11 @@ from federated.evaluation.final import Generalisation
 from federated.federation.count_columns import check_label_table, count_columns
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, generator
+from federated.metrics.by_client import (
+    distribution,
+    gini,
+    grouped_r2,
+)
 from federated.metrics.calibration import (
     Confusion,
     Reliability,
@@ -27,12 +32,8 @@ from federated.metrics.calibration import (
 )
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import out_of_sample_gap, participation_gap
-from federated.metrics.measures import (
-    distribution,
-    gini,
-    grouped_means,
-    grouped_r2,
-)
+from federated.metrics.measures import Predictions
+from federated.metrics.scoring import of_clients
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION
 from federated.report.figures.clients.client_pictures import class_picture
 
@@ -53,8 +54,8 @@ def by_client(values: np.ndarray) -> list[np.ndarray]:
 
 def test_grouping_gives_what_scikit_learn_gives_client_by_client() -> None:
     outputs, targets = scores()
-    measured = CLASSIFICATION.each(outputs, targets)
-    accuracy, loss = (grouped_means(measured[name], SIZES) for name in ("accuracy", "loss"))
+    found = Predictions(outputs, targets)
+    accuracy, loss = (of_clients(CLASSIFICATION.measure(name), found, SIZES) for name in ("accuracy", "loss"))
     parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
     for at, (mine, true) in enumerate(parts):
         if not len(true):
@@ -69,8 +70,8 @@ def test_grouping_gives_what_scikit_learn_gives_client_by_client() -> None:
 def test_regression_is_grouped_as_scikit_learn_measures_it() -> None:
     outputs, _ = scores(classes=2)
     targets = outputs + scores(classes=2)[0].flip(0)
-    measured = REGRESSION.each(outputs, targets)
-    mae, r2 = grouped_means(measured["mae"], SIZES), grouped_r2(outputs.numpy(), targets.numpy(), SIZES)
+    found = Predictions(outputs, targets)
+    mae, r2 = (of_clients(REGRESSION.measure(name), found, SIZES) for name in ("mae", "r2"))
     parts = zip(by_client(outputs.numpy()), by_client(targets.numpy()), strict=True)
     for at, (mine, true) in enumerate(parts):
         if len(true):

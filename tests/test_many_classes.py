@@ -10,21 +10,24 @@ import torch
 from federated.config.run import RunConfig
 from federated.forecast.workload import evaluation_mb
 from federated.metrics import row_blocks
+from federated.metrics.by_client import are_finite
 from federated.metrics.calibration import reliability
-from federated.metrics.measures import are_finite
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION
 from federated.run.setup import prepare
 
 MEASURE = """
 import resource, torch
 from federated.metrics.calibration import reliability
-from federated.metrics.measures import are_finite
+from federated.metrics.by_client import are_finite
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION
+scoring = scoring_of(CLASSIFICATION)
 outputs, targets = torch.zeros(4_000, 10_000), torch.arange(4_000)
-CLASSIFICATION.each(outputs[:10], targets[:10]), reliability(outputs[:10], targets[:10])
+scoring.measured(scoring.predictions(outputs[:10], targets[:10])), reliability(outputs[:10], targets[:10])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert are_finite(outputs)
-measured, table = CLASSIFICATION.each(outputs, targets), reliability(outputs, targets)
+measured, table = scoring.measured(scoring.predictions(outputs, targets)), reliability(outputs, targets)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
@@ -37,11 +40,11 @@ def test_measuring_copies_no_more_than_a_few_rows():
 
 @pytest.mark.parametrize("at_a_time", [1, 7, 30])
 def test_rows_measured_a_few_at_a_time_are_as_measured_all_at_once(monkeypatch, at_a_time):
-    numbers = torch.Generator().manual_seed(0)
+    scoring, numbers = scoring_of(CLASSIFICATION), torch.Generator().manual_seed(0)
     outputs, targets = torch.randn(50, 7, generator=numbers), torch.randint(7, (50,), generator=numbers)
-    whole = CLASSIFICATION.each(outputs, targets), reliability(outputs, targets)
+    whole = scoring.measured(scoring.predictions(outputs, targets)), reliability(outputs, targets)
     monkeypatch.setattr(row_blocks, "AT_A_TIME", at_a_time)
-    parts = CLASSIFICATION.each(outputs, targets), reliability(outputs, targets)
+    parts = scoring.measured(scoring.predictions(outputs, targets)), reliability(outputs, targets)
     for one, other in zip((*whole[0].values(), *whole[1]), (*parts[0].values(), *parts[1]), strict=True):
         np.testing.assert_array_equal(one, other)
     assert are_finite(outputs)
@@ -50,8 +53,8 @@ def test_rows_measured_a_few_at_a_time_are_as_measured_all_at_once(monkeypatch, 
 
 
 def test_no_outputs_are_measured_as_none():
-    measured = CLASSIFICATION.each(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
-    assert [len(values) for values in measured.values()] == [0, 0]
+    scoring = scoring_of(CLASSIFICATION)
+    assert scoring.measured(scoring.predictions(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))) == {}
     assert len(reliability(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)).shares) == 0
 
 

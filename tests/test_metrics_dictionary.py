@@ -8,6 +8,7 @@ import pytest
 from federated.metrics.dictionary import EVERY_ROUND, METRICS, OF_A_RUN, OF_A_STUDY, table
 from federated.metrics.dictionary.metric import higher
 from federated.metrics.names import higher_is_better, metric_names
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import TASKS
 
 README = Path(__file__).parents[1] / "mlflow" / "README.md"
@@ -59,7 +60,7 @@ def test_a_metric_without_a_direction_is_not_ranked_upside_down(metric, why):
 def test_whatever_a_stop_rule_can_watch_has_a_direction():
     sizes = {"test": 9, "client": 5, "unseen": 5}
     for task in TASKS.values():
-        assert {METRICS[name].better for name in metric_names(task, sizes)} <= {"higher", "lower"}
+        assert {METRICS[name].better for name in metric_names(scoring_of(task), sizes)} <= {"higher", "lower"}
 
 
 def test_a_report_reads_every_round_of_its_curves_alone():

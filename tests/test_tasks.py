@@ -18,9 +18,11 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.evaluation.outputs import Outputs
 from federated.examples.examples import BadData, Examples
+from federated.metrics.by_client import STATISTICS
 from federated.metrics.dictionary import METRICS
-from federated.metrics.measures import STATISTICS
+from federated.metrics.measures import Predictions
 from federated.metrics.names import main_metric, metric_names
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
@@ -34,16 +36,12 @@ BINARY = CLASSIFICATION._replace(
     name="binary",
     num_outputs=lambda classes, targets: 1,
     loss=lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs[:, 0], targets.float()),
-    each=lambda outputs, targets: CLASSIFICATION.each(scores_of(outputs), targets),
-    whole=lambda outputs, targets: CLASSIFICATION.whole(scores_of(outputs), targets),
-    scores=scores_of,
+    answers=scores_of,
 )
 COUNTS = REGRESSION._replace(
     name="counts",
     loss=lambda outputs, targets: F.poisson_nll_loss(outputs[:, 0], targets),
-    each=lambda outputs, targets: REGRESSION.each(outputs.exp(), targets),
-    whole=lambda outputs, targets: REGRESSION.whole(outputs.exp(), targets),
-    by_client=lambda outputs, targets, sizes: REGRESSION.by_client(outputs.exp(), targets, sizes),
+    answers=torch.exp,
 )
 
 
@@ -86,11 +84,11 @@ def test_a_task_that_is_not_registered_runs_through(
     before = evaluate(initial_state(setup), setup)
     state = train_rounds(initial_state(setup), setup, setup.config.rounds)
     after, found = evaluate(state, setup), generalisation(state, setup)
-    assert after[main_metric(task)] > before[main_metric(task)] + 0.2
+    assert after[main_metric(setup.scoring)] > before[main_metric(setup.scoring)] + 0.2
     sizes = {name: len(each) for name, each in setup.federation.held_out_sets().items()}
-    assert set(metric_names(task, sizes)) - {"train/loss"} == set(after)
+    assert set(metric_names(setup.scoring, sizes)) - {"train/loss"} == set(after)
     assert {*after, *found.metrics} <= set(METRICS)
-    assert (found.confusion is None) == (task.scores is None)
+    assert (found.confusion is None) == (task.targets == "regression")
     assert {measure.name for measure in task.measures} - {"macro_f1"} <= set(found.clients)
 
 
@@ -124,12 +122,10 @@ def test_targets_of_another_form_are_refused() -> None:
 def test_every_registered_task_measures_what_it_states_and_the_dictionary_knows_it(task: Task) -> None:
     outputs = torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = outputs.argmax(1) if task.targets == "classification" else outputs + 1
-    each, whole = task.each(outputs, targets), task.whole(outputs, targets)
-    assert tuple({**each, **whole}) == tuple(measure.name for measure in task.measures)
-    assert all(values.shape == (9,) and values.dtype == np.float64 for values in each.values())
-    assert task.headline in each
+    scoring, measured = scoring_of(task), scoring_of(task).measured(Predictions(outputs, targets))
+    assert tuple(measured) == tuple(measure.name for measure in task.measures)
     for held_out in ("test", "client", "unseen", "training"):
-        assert {f"generalisation/{held_out}_{name}" for name in {**each, **whole}} <= set(METRICS)
+        assert {f"generalisation/{held_out}_{name}" for name in measured} <= set(METRICS)
     assert {f"generalisation/unseen_{task.headline}_{statistic}" for statistic in STATISTICS} <= set(METRICS)
-    assert METRICS[main_metric(task)].every_round
+    assert METRICS[main_metric(scoring)].every_round
     assert pickle.loads(pickle.dumps(task)) == task

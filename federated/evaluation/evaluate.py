@@ -15,15 +15,11 @@ from federated.evaluation.personalisation import personalisation_metrics, person
 from federated.evaluation.sets import EvaluatedSet, evaluated_alone, evaluated_sets, resampling
 from federated.foundation.errors import Diverged
 from federated.metrics import Metrics
+from federated.metrics.by_client import are_finite, distribution
 from federated.metrics.client_intervals import ClientSums
-from federated.metrics.measures import (
-    are_finite,
-    distribution,
-    grouped_means,
-    grouped_sums,
-)
-from federated.metrics.names import GAPS, higher_is_better
-from federated.metrics.tasks import Task
+from federated.metrics.measures import Measure
+from federated.metrics.names import GAPS
+from federated.metrics.scoring import client_sums, of_clients
 from federated.run.clients.client_half import model_of
 from federated.run.state import RunState
 
@@ -33,26 +29,26 @@ if TYPE_CHECKING:
 
 def evaluate(state: RunState, setup: Setup) -> Metrics:
     """`generalisation/*` of the global model on every evaluated set. Raises Diverged where it is not finite."""
-    task, metrics = setup.federation.examples.task, Metrics()
+    scoring, metrics = setup.scoring, Metrics()
+    headline = scoring.headline
     sums: dict[str, ClientSums] = {}
     for name, part, outputs, targets in evaluated(state, setup):
-        examples = task.each(outputs, targets)
-        pooled = _pooled(examples, outputs, targets, task)
-        metrics |= {f"{name}_{measure}": value for measure, value in pooled.items()}
+        found = scoring.predictions(outputs, targets)
+        metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found).items()}
         if part.sizes is not None:
-            headline = examples[task.headline]
-            sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
+            sums[name] = client_sums(headline, found, part.sizes)
             if name != "training":
-                metrics |= _over_clients(name, task.headline, grouped_means(headline, part.sizes))
-        del outputs
+                for measure in scoring.spread:
+                    metrics |= _over_clients(name, measure, of_clients(measure, found, part.sizes))
+        del outputs, found
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":
-        found = personalised(state, setup)
-        more = personalisation_metrics(found, task, resampling(setup.config.seed))
+        tuned = personalised(state, setup)
+        more = personalisation_metrics(tuned, headline, resampling(setup.config.seed))
         metrics |= {name.removeprefix("generalisation/"): value for name, value in more.items()}
     for gap, (inner, outer) in GAPS.items():
         if inner in sums and outer in sums:
-            metrics[gap] = task.sign * (sums[inner].mean() - sums[outer].mean())
+            metrics[gap] = headline.sign * (sums[inner].mean() - sums[outer].mean())
     return {f"generalisation/{name}": value for name, value in metrics.items()}
 
 
@@ -76,17 +72,6 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
         del outputs  # of thousands of classes there is room for those of one set
 
 
-def _over_clients(name: str, measure: str, values: np.ndarray) -> Metrics:
-    spread = distribution(values, higher_is_better=higher_is_better(f"generalisation/{name}_{measure}"))
-    return {f"{name}_{measure}_{statistic}": value for statistic, value in spread.items()}
-
-
-def measures(outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
-    """The quality of outputs [N, outputs] against targets [N] or [N, outputs], by the measures of the task."""
-    return _pooled(task.each(outputs, targets), outputs, targets, task)
-
-
-def _pooled(examples: dict[str, np.ndarray], outputs: Tensor, targets: Tensor, task: Task) -> Metrics:
-    """The same as `measures`, from measures of each example; scikit-learn's checks would take milliseconds."""
-    means = {measure: float(values.mean()) for measure, values in examples.items()}
-    return {**means, **task.whole(outputs, targets)}
+def _over_clients(name: str, measure: Measure, values: np.ndarray) -> Metrics:
+    spread = distribution(values, higher_is_better=measure.better == "higher")
+    return {f"{name}_{measure.name}_{statistic}": value for statistic, value in spread.items()}

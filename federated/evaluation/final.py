@@ -6,22 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.federation.count_columns import count_columns
-from federated.federation.federation import Federation
 from federated.metrics import Metrics
 from federated.metrics.calibration import Confusion, Reliability, class_accuracy, confusion, reliability
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
-from federated.metrics.measures import (
-    grouped_means,
-    grouped_sums,
-)
-from federated.metrics.tasks import Task
+from federated.metrics.measures import Predictions
+from federated.metrics.scoring import Scoring, client_sums, of_clients
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -36,7 +31,7 @@ class Generalisation:
     personalised: the gain of each participating client from fine-tuning, where the config asks for it.
     """
 
-    task: Task
+    scoring: Scoring
     metrics: Metrics
     clients: dict[str, list[Any]]
     classes: tuple[str, ...]
@@ -63,30 +58,29 @@ class Generalisation:
 
 def generalisation(state: RunState, setup: Setup) -> Generalisation:
     """Evaluate the final model once more, in detail. Raises Diverged where its outputs are not finite."""
-    federation, task = setup.federation, setup.federation.examples.task
+    federation, scoring = setup.federation, setup.scoring
     sums: dict[str, ClientSums] = {}
     clients: list[dict[str, list[Any]]] = []
     counts, table = None, None
     for name, part, outputs, targets in evaluated(state, setup):
-        if name == "test" and task.scores is not None:
-            scores = task.scores(outputs)
-            counts, table = confusion(scores, targets), reliability(scores, targets)
+        found = scoring.predictions(outputs, targets)
+        if name == "test" and federation.examples.classes is not None:
+            counts, table = confusion(found.answers, targets), reliability(found.answers, targets)
         if part.sizes is not None:
-            headline = task.each(outputs, targets)[task.headline]
-            sums[name] = ClientSums(grouped_sums(headline, part.sizes), part.sizes)
+            sums[name] = client_sums(scoring.headline, found, part.sizes)
         if name in ("client", "unseen"):
-            clients.append(clients_table(name, part, outputs, targets, federation))
-        del outputs
-    metrics = _intervals(sums, task.sign, setup.config.seed)
+            clients.append(clients_table(name, part, found, setup))
+        del outputs, found
+    metrics = _intervals(sums, scoring.headline.sign, setup.config.seed)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
     fine_tuned = personalised(state, setup) if setup.config.evaluation.personalisation else None
     if fine_tuned is not None:
-        metrics |= personalisation_metrics(fine_tuned, task, resampling(setup.config.seed))
-        rows |= _fine_tuned_columns(fine_tuned, task.headline, len(rows["client"]))
+        metrics |= personalisation_metrics(fine_tuned, scoring.headline, resampling(setup.config.seed))
+        rows |= _fine_tuned_columns(fine_tuned, scoring.headline.name, len(rows["client"]))
     return Generalisation(
-        task=task,
+        scoring=scoring,
         metrics=metrics,
         clients=rows,
         classes=federation.examples.classes or (),
@@ -102,9 +96,7 @@ def _fine_tuned_columns(found: Personalised, headline: str, rows: int) -> dict[s
     return {name: [*map(_number, values), *[None] * (rows - len(values))] for name, values in columns.items()}
 
 
-def clients_table(
-    name: str, part: EvaluatedSet, outputs: Tensor, targets: Tensor, federation: Federation
-) -> dict[str, list[Any]]:
+def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setup) -> dict[str, list[Any]]:
     """One row a client of the set: name, whether it took part, sizes, divergence, its own measures.
 
     training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the client's training
@@ -112,13 +104,10 @@ def clients_table(
     Measures: None without held-out examples.
     """
     assert part.sizes is not None
-    examples, takes_part = federation.examples, name == "client"
-    task = examples.task
+    federation, takes_part = setup.federation, name == "client"
+    examples = federation.examples
     held = federation.clients if takes_part else federation.unseen
-    measured = {
-        measure: grouped_means(values, part.sizes) for measure, values in task.each(outputs, targets).items()
-    }
-    measured |= task.by_client(outputs, targets, part.sizes)
+    measured = {measure.name: of_clients(measure, found, part.sizes) for measure in setup.scoring.by_client}
     divergence = np.full(len(held), np.nan)
     if examples.classes is not None:
         divergence = divergences(held, federation.training, examples.targets, len(examples.classes))

@@ -22,13 +22,10 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
 from federated.metrics import Metrics
+from federated.metrics.by_client import are_finite, distribution
 from federated.metrics.gaps import mean_over_clients
-from federated.metrics.measures import (
-    are_finite,
-    distribution,
-    grouped_means,
-)
-from federated.metrics.tasks import Task
+from federated.metrics.measures import Measure
+from federated.metrics.scoring import of_clients
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -54,7 +51,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
     The batches are those that the client would have in the next round. Raises Diverged where a fine-tuned model's
     outputs are not finite.
     """
-    federation, task = setup.federation, setup.federation.examples.task
+    federation, scoring = setup.federation, setup.scoring
     sizes = np.array([len(own) for own in federation.own_held_out], np.int64)
     indices = np.concatenate(federation.own_held_out)
     targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)].cpu()
@@ -67,16 +64,18 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
             "evaluation.personalisation: the outputs of a fine-tuned model are not finite; "
             "a smaller evaluation.personalisation.learning_rate may help"
         )
-    before, after = (grouped_means(task.each(out.cpu(), targets)[task.headline], sizes) for out in outputs)
-    return Personalised(before, after, after - before if task.sign > 0 else before - after, sizes)
+    headline = scoring.headline
+    found = [scoring.predictions(out.cpu(), targets) for out in outputs]
+    before, after = (of_clients(headline, each, sizes) for each in found)
+    return Personalised(before, after, after - before if headline.sign > 0 else before - after, sizes)
 
 
-def personalisation_metrics(found: Personalised, task: Task, numbers: np.random.Generator) -> Metrics:
+def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.random.Generator) -> Metrics:
     """`generalisation/personalis...`: the fine-tuned models, the gain with its interval, and the share that gains."""
-    name = task.headline
+    name = headline.name
     some = found.sizes > 0
     gains, sizes = found.gains[some], found.sizes[some]
-    spread = distribution(found.after, higher_is_better=task.sign > 0)
+    spread = distribution(found.after, higher_is_better=headline.sign > 0)
     gained = distribution(gains, higher_is_better=True)
     gain = mean_over_clients(gains, numbers)
     return {

@@ -37,7 +37,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_stop(config),
         _of_schedule(config),
         _of_momentum(setup),
-        _of_target(federation),
+        _of_target(setup),
         _of_classes(federation),
         _of_cohort(config, federation),
         *_of_own_shares(config, federation),
@@ -116,7 +116,7 @@ def _of_momentum(setup: Setup) -> str:
 def _of_outputs(setup: Setup) -> str:
     """A model of a person's own that returns probabilities, of which cross-entropy takes the softmax once more."""
     federation, label = setup.federation, setup.config.model.label()
-    if ":" not in setup.config.model.name or federation.examples.task.scores is None:
+    if ":" not in setup.config.model.name or federation.examples.classes is None:
         return ""
     outputs = Outputs(setup).of(setup.initial_parameters, federation.training[:_FEW_EXAMPLES])
     found = kind_of_probabilities(outputs)
@@ -138,12 +138,13 @@ def kind_of_probabilities(outputs: Tensor) -> str:
     return "numbers between 0 and 1, as after a sigmoid" if varied else ""
 
 
-def _of_target(federation: Federation) -> str:
+def _of_target(setup: Setup) -> str:
     """A main metric that cannot tell models apart."""
-    examples, test = federation.examples, federation.examples.targets[federation.test]
+    federation, examples = setup.federation, setup.federation.examples
+    test = examples.targets[federation.test]
     if len(np.unique(test, axis=0)) > 1:
         return ""
-    name = main_metric(examples.task)
+    name = main_metric(setup.scoring)
     what = test.reshape(-1)[0] if examples.classes is None else repr(examples.classes[int(test[0])])
     return f"dataset: all {len(test):,} targets of the central test set are {what}, so {name} says nothing"
 

@@ -28,8 +28,12 @@ class Reliability(NamedTuple):
 
 def reliability(outputs: Tensor, targets: Tensor, bins: int = BINS) -> Reliability:
     """Confidence, the largest softmax of outputs [N, classes], against accuracy, in equal bins of (0, 1]."""
-    confidence, predicted = _largest(outputs)
-    right = (predicted == targets.numpy()).astype(np.float64)
+    confidence, predicted = largest(outputs)
+    return reliability_of(confidence, (predicted == targets.numpy()).astype(np.float64), bins)
+
+
+def reliability_of(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Reliability:
+    """The same from each example's confidence float64 [N], and 1 where it is right, else 0, float64 [N]."""
     at = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(at, minlength=bins)
     filled = counts > 0
@@ -38,7 +42,7 @@ def reliability(outputs: Tensor, targets: Tensor, bins: int = BINS) -> Reliabili
     return Reliability(counts[filled] / len(confidence), *means)
 
 
-def _largest(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def largest(outputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """(the largest softmax float64 [N], whose class it is int64 [N])."""
     confidence = torch.empty(len(outputs), dtype=torch.float64)
     predicted = torch.empty(len(outputs), dtype=torch.int64)
@@ -88,8 +92,12 @@ class Confusion(NamedTuple):
 
 def confusion(outputs: Tensor, targets: Tensor) -> Confusion:
     """Of outputs [N, classes] and targets int [N]."""
-    classes = outputs.shape[1]
-    pairs = targets.numpy() * classes + outputs.argmax(dim=1).numpy()
+    return confusion_of(targets.numpy(), outputs.argmax(dim=1).numpy(), outputs.shape[1])
+
+
+def confusion_of(actual: np.ndarray, predicted: np.ndarray, classes: int) -> Confusion:
+    """Of the true and the predicted class of every example, int64 [N] each."""
+    pairs = actual * classes + predicted
     found, counts = np.unique(pairs, return_counts=True)
     return Confusion(found // classes, found % classes, counts, classes)
 

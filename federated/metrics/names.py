@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from federated.metrics.by_client import STATISTICS
 from federated.metrics.dictionary import METRICS
-from federated.metrics.measures import STATISTICS
 from federated.metrics.ranges import Ends
-from federated.metrics.tasks import TASKS, Task
+from federated.metrics.scoring import Scoring
+from federated.metrics.tasks import TASKS
 
 GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
 """Name -> the two sets whose pooled measures are subtracted."""
 
 
-def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
+def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[str]:
     """The metrics that a stop rule can watch: the training loss and what every evaluation measures.
 
     held_out_sizes: examples of each set; R2 is undefined on a single one.
@@ -21,22 +22,23 @@ def metric_names(task: Task, held_out_sizes: Mapping[str, int]) -> list[str]:
     measured = [
         f"{name}_{measure.name}"
         for name, size in {"training": 2, **held_out_sizes}.items()
-        for measure in task.measures
+        for measure in scoring.pooled
         if size >= measure.least
     ]
     measured += [
-        f"{name}_{task.headline}_{statistic}"
+        f"{name}_{measure.name}_{statistic}"
         for name in ("client", "unseen", "validation")
         if name in held_out_sizes
+        for measure in scoring.spread
         for statistic in STATISTICS
     ]
     measured += [gap for gap, ends in GAPS.items() if {*ends} <= {"training", *held_out_sizes}]
     return ["train/loss", *(f"generalisation/{name}" for name in measured)]
 
 
-def main_metric(task: Task) -> str:
-    """The one number by which arms are compared, on the central test set: accuracy, or R2."""
-    return f"generalisation/test_{task.main}"
+def main_metric(scoring: Scoring) -> str:
+    """The one number by which arms are compared: the main measure on the central test set."""
+    return f"generalisation/test_{scoring.main.name}"
 
 
 def higher_is_better(metric: str) -> bool:

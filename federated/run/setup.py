@@ -16,6 +16,7 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
+from federated.metrics.scoring import Scoring, scoring_of
 from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.parts import parts_of
@@ -31,14 +32,15 @@ from federated.user_code.containment import is_own, own_code_named
 class Setup:
     """Everything a run works with, built once from its config and never changed.
 
-    shard_size: the number of holders that train at a time. notes: remarks for the user about their own model, in
-    sentences.
+    shard_size: the number of holders that train at a time. scoring: what the model is measured by.
+    notes: remarks for the user about their own model, in sentences.
     """
 
     federation: Federation
     trainers: Trainers
     worker: Worker
     shard_size: int
+    scoring: Scoring
     notes: tuple[str, ...] = ()
 
     @property
@@ -94,15 +96,16 @@ def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     check_own_code(config)
     federation = _federation(config)
+    scoring = scoring_of(federation.examples.task)
     trainers = who_trains(config, federation)
     work = _work(config, federation, trainers, device)
     tried = tried_model(config, work, federation.examples.num_outputs)
     parts = parts_of(config, trainers, work.model, device)
-    check_run(config, federation, trainers, work.model, parts, takes_one=tried.takes_one)
+    check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, population_among(config, trainers))
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
-    return Setup(federation, trainers, worker, shard_size(work, config.engine), tried.notes)
+    return Setup(federation, trainers, worker, shard_size(work, config.engine), scoring, tried.notes)
 
 
 def _work(config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device) -> LocalWork:

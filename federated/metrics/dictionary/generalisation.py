@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from federated.metrics.dictionary.metric import Names, Row, higher, lower, row
+from federated.metrics.measures import Measure
 from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
-from federated.metrics.tasks import TASKS, Measure, Task
+from federated.metrics.tasks import TASKS, Task
 
 EACH_EVALUATION, END = "each evaluation", "at the end"
 MEASURES: dict[str, tuple[Measure, Task]] = {}

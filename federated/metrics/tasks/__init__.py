@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from federated.metrics.measures import Targets
 from federated.metrics.tasks.classification import CLASSIFICATION
 from federated.metrics.tasks.regression import REGRESSION
-from federated.metrics.tasks.task import Loss, Measure, Targets, Task
+from federated.metrics.tasks.task import Loss, Task
 
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION)}
 
@@ -27,7 +28,6 @@ __all__ = [
     "REGRESSION",
     "TASKS",
     "Loss",
-    "Measure",
     "Targets",
     "Task",
     "TaskName",

@@ -12,6 +12,7 @@ from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.memory import machine_bytes
 from federated.metrics.names import metric_names
+from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
@@ -24,6 +25,7 @@ _SIZES_NAMED = 5
 def check_run(
     config: RunConfig,
     federation: Federation,
+    scoring: Scoring,
     trainers: Trainers,
     model: FlatModel,
     parts: Parts,
@@ -36,7 +38,10 @@ def check_run(
     if not takes_one:
         _check_no_batch_of_one(config, trainers)
     _check_stop(
-        config, federation, own_models=trainers.kind.own_models or parts.travelling.moving is not None
+        config,
+        federation,
+        scoring,
+        own_models=trainers.kind.own_models or parts.travelling.moving is not None,
     )
     if parts.transport.reveals == "sum" and model.vector.numel() > model.num_trainable:
         raise BadInput(
@@ -53,11 +58,11 @@ def _check_cohort(config: RunConfig, federation: Federation) -> None:
         raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
 
 
-def _check_stop(config: RunConfig, federation: Federation, *, own_models: bool) -> None:
+def _check_stop(config: RunConfig, federation: Federation, scoring: Scoring, *, own_models: bool) -> None:
     """Raise BadInput where the rule watches a metric that is not measured. own_models: unseen clients have none."""
     sets = federation.held_out_sets()
     sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
-    allowed = metric_names(federation.examples.task, sizes)
+    allowed = metric_names(scoring, sizes)
     if config.stop is not None and config.stop.metric not in allowed:
         close = get_close_matches(config.stop.metric, allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

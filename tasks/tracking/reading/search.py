@@ -13,6 +13,7 @@ from mlflow.store.entities.paged_list import PagedList
 from federated.metrics import Metrics
 from federated.metrics.dictionary import EVERY_ROUND
 from federated.metrics.names import main_metric
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
@@ -136,7 +137,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         status=run.info.status,
         parameters=dict(run.data.params),
         history=history,
-        main_metric=run.data.tags.get("main_metric", main_metric(CLASSIFICATION)),
+        main_metric=run.data.tags.get("main_metric", main_metric(scoring_of(CLASSIFICATION))),
         run_id=run.info.run_id,
         message=run.data.tags.get("failure", ""),
         partition=_partition(run.data.tags),

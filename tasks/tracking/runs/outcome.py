@@ -52,7 +52,7 @@ def _log_outcome(run_id: str, run: Run, course: Course, setup: Setup, ended_by: 
 
 def _so_far(run: Run, course: Course, setup: Setup) -> RunResult:
     """The run as it is now, without asking MLflow."""
-    metric = main_metric(setup.federation.examples.task)
+    metric = main_metric(setup.scoring)
     return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(course.history), metric)
 
 

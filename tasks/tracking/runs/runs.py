@@ -22,6 +22,7 @@ from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.metrics.names import main_metric
+from federated.metrics.scoring import scoring_of
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
@@ -182,7 +183,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     )
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
-    set_tags(run_id, {**digests, "main_metric": main_metric(examples.task)})
+    set_tags(run_id, {**digests, "main_metric": main_metric(scoring_of(examples.task))})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -28,16 +28,18 @@ def client_picture(found: Generalisation) -> Figure | None:
 
     For regression, against the size of its held-out part. None where no client holds anything out.
     """
-    values = np.array([np.nan if v is None else v for v in found.clients.get(found.task.headline, [])])
+    values = np.array(
+        [np.nan if v is None else v for v in found.clients.get(found.scoring.headline.name, [])]
+    )
     if not np.isfinite(values).any():
         return None
     margins = Margins(between=0.15)
     figure, panels = blank(9.5, 3.6, columns=2, margins=margins, sharey=True, width_ratios=[1, 2])
     takes_part = np.array(found.clients["takes_part"])
     _strip(panels[0, 0], values, takes_part)
-    name = found.task.measure(found.task.headline).label
+    name = found.scoring.headline.label
     panels[0, 0].set_ylabel(f"{name} on the client's held-out examples")
-    if found.task.scores is not None:
+    if found.confusion is not None:
         _scatter(panels[0, 1], found.clients["label_divergence_bits"], values, takes_part)
         panels[0, 1].set_xlabel("divergence of the client's labels from the pool, bits")
     else:

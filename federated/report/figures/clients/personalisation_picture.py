@@ -25,7 +25,7 @@ def personalisation_picture(found: Generalisation) -> Figure | None:
     some = found.personalised.sizes > 0
     before, after, gains = (part[some] for part in found.personalised[:3])
     figure, panels = blank(9.5, 3.9, columns=2, margins=Margins(between=0.75), width_ratios=[1, 1.4])
-    name = found.task.measure(found.task.headline).label
+    name = found.scoring.headline.label
     _before_and_after(panels[0, 0], before, after, gains, name)
     _gains(panels[0, 1], gains, found.metrics, name)
     return figure

@@ -1,0 +1,1 @@
+"""Measures of answers that are classes or scores of classes."""
