@@ -9,6 +9,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import divergences, generalisation
 from federated.evaluation.sets import evaluated_sets
 from federated.metrics.names import higher_is_better, metric_names
+from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.run.setup import Setup, initial_state, prepare
@@ -145,6 +146,8 @@ def test_which_way_is_better(metric: str, better: bool) -> None:
 
 
 def test_without_held_out_clients_there_are_no_gaps_to_watch() -> None:
-    assert not [name for name in metric_names(CLASSIFICATION, {"test": 9}) if name.endswith("gap")]
-    both = metric_names(CLASSIFICATION, {"test": 9, "client": 5, "unseen": 5})
+    assert not [
+        name for name in metric_names(scoring_of(CLASSIFICATION), {"test": 9}) if name.endswith("gap")
+    ]
+    both = metric_names(scoring_of(CLASSIFICATION), {"test": 9, "client": 5, "unseen": 5})
     assert {"generalisation/out_of_sample_gap", "generalisation/participation_gap"} <= {*both}
