@@ -24,6 +24,7 @@ from federated.config.local import LocalTraining
 from federated.evaluation.fast_forward import fast_forward
 from federated.local_training.engine import ENGINES
 from federated.local_training.steps.work import LocalWork
+from federated.losses import usual_loss
 from federated.metrics.tasks import CLASSIFICATION
 from federated.models.cnn import cnn
 from federated.models.flat_model import FlatModel
@@ -95,7 +96,9 @@ def work_of(case: Case) -> LocalWork:
     clients = list(np.arange(len(inputs)).reshape(CLIENTS, EXAMPLES))
     local = LocalTraining(batch_size=BATCH, learning_rate=0.01)
     model = FlatModel(case.module())
-    return LocalWork(model, CLASSIFICATION.loss, torch.from_numpy(inputs), targets, clients, local, 1, 0)
+    return LocalWork(
+        model, usual_loss(CLASSIFICATION), torch.from_numpy(inputs), targets, clients, local, 1, 0
+    )
 
 
 def training(case: Case) -> dict[str, Callable[[], object]]:

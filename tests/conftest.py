@@ -21,6 +21,7 @@ from federated.compressors import CohortState, Compressor
 from federated.config.run import LocalTraining, RunConfig
 from federated.extension_points.kinds import COMPRESSOR
 from federated.local_training.steps.work import LocalWork, Precision
+from federated.losses import Loss, usual_loss
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -76,7 +77,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def local_work() -> Callable[..., LocalWork]:
     """Make the work of a small federation: clients of very different sizes, normal inputs, random targets.
 
-    model: a module, or the name of a registered model, which is made with `arguments`.
+    model: a module, or the name of a registered model, which is made with `arguments`. loss: None for
+    the task's usual one. weighted: examples have weights, exponential ones.
     """
 
     def make(
@@ -87,6 +89,8 @@ def local_work() -> Callable[..., LocalWork]:
         sizes: tuple[int, ...] = (7, 1, 12, 5, 1, 30),
         precision: Precision = "float32",
         arguments: dict[str, Any] | None = None,
+        loss: Loss | None = None,
+        weighted: bool = False,
         **local: Any,
     ) -> LocalWork:
         numbers, total = np.random.default_rng(0), sum(sizes)
@@ -102,7 +106,16 @@ def local_work() -> Callable[..., LocalWork]:
                 nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1)
         flat = FlatModel(module.to(dtype))
         return LocalWork(
-            flat, TASKS[task].loss, inputs, targets, clients, LocalTraining(**local), 10, 3, precision
+            flat,
+            loss or usual_loss(TASKS[task]),
+            inputs,
+            targets,
+            clients,
+            LocalTraining(**local),
+            10,
+            3,
+            precision,
+            torch.from_numpy(numbers.exponential(size=total)).to(dtype) if weighted else None,
         )
 
     return make

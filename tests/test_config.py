@@ -27,6 +27,7 @@ CHANGES: dict[str, Any] = {
     "holdout.unseen_clients": 1,
     "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
+    "loss": "focal",
     "algorithm": "fedavg(0.5)",
     "aggregator": "median",
     "local.epochs": 2,

@@ -22,6 +22,7 @@ from federated.local_training.memory import shard_size, stack_size
 from federated.local_training.steps.side_by_side import dealt, side_by_side
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.vmapped import vmapped_trainer
+from federated.losses import usual_loss
 from federated.machine import cores
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.tasks import TASKS
@@ -43,7 +44,7 @@ def _work(
         y = torch.from_numpy(numbers.standard_normal((total, outputs) if outputs > 1 else total)).to(dtype)
     clients = np.split(numbers.permutation(total), np.cumsum(sizes)[:-1])
     model = FlatModel(module.to(dtype))
-    return LocalWork(model, TASKS[task].loss, x, y, clients, LocalTraining(**local), rounds, 3)
+    return LocalWork(model, usual_loss(TASKS[task]), x, y, clients, LocalTraining(**local), rounds, 3)
 
 
 def _start(work):

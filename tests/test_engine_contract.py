@@ -4,6 +4,7 @@ An engine says beforehand that it cannot (ValueError), or it does what the loop 
 each engine, kind of training, term, local option and precision; one that is added without a row fails here.
 """
 
+import inspect
 from dataclasses import fields
 from typing import get_args
 
@@ -14,8 +15,10 @@ from torch import nn
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.run import Engine, LocalTraining, RunConfig
+from federated.extension_points.kinds import LOSS as LOSS_KIND
 from federated.local_training.engine import ENGINES
 from federated.local_training.steps.work import Precision
+from federated.losses import LOSSES
 
 COHORT = [3, 5, 0, 1, 2, 4]
 
@@ -192,6 +195,19 @@ TERMS = {
     "all": _all_terms,
 }
 
+# Of each loss: the kind of targets it is tried on here, and the engines that must take it.
+EVERYONE = {"loop", "stacked", "im2col", "vmap"}
+LOSS = {
+    "cross_entropy": ("classification", EVERYONE),
+    "cross_entropy(label_smoothing=0.2)": ("classification", EVERYONE),
+    "focal": ("classification", {"loop", "vmap"}),
+    "mse": ("regression", EVERYONE),
+    "mae": ("regression", {"loop", "vmap"}),
+    "huber(delta=0.5)": ("regression", {"loop", "vmap"}),
+    "poisson": ("regression", EVERYONE),
+    "quantile(level=0.8)": ("regression", {"loop", "vmap"}),
+}
+
 # How far an engine may be from the loop, as a share of the longest move; in bfloat16 sums differ in hundredths.
 PRECISION = {"float32": 1e-4, "bfloat16": 0.3}
 
@@ -202,6 +218,7 @@ def test_nothing_that_a_study_can_ask_for_is_left_out():
     assert {field.name for field in fields(LocalTerms)} < set(TERMS)
     stated = {option for options in LOCAL.values() for option in options}
     assert stated == set(LocalTraining.model_fields)
+    assert {LOSS_KIND.bind(name).name for name in LOSS} == set(LOSSES)
     assert set(PRECISION) == set(get_args(Precision))
     assert set(get_args(Engine.model_fields["precision"].annotation)) == set(PRECISION)
 
@@ -249,6 +266,26 @@ def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, 
             _assert_like_the_loop(engine, work, kind, terms, 1e-11)
         except (AssertionError, RuntimeError) as error:
             raise AssertionError(f"{kind}, {local}, terms {terms}: {error}") from error
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("name", LOSS)
+@pytest.mark.parametrize(("engine", "model"), [("stacked", "mlp"), ("im2col", "cnn"), ("vmap", "mlp")])
+def test_so_it_is_with_every_loss_and_with_weights_of_examples(engine, model, name, weighted, local_work):
+    (make, shape), (task, takers) = MODELS[model], LOSS[name]
+    loss = LOSS_KIND.bind(name).build()
+    work = local_work(make(), task, shape=shape, loss=loss, weighted=weighted, batch_size=4, epochs=2)
+    if engine not in takers:
+        with pytest.raises(ValueError, match="its loss has no kernel"):
+            ENGINES[engine](work, 1)
+        return
+    _assert_like_the_loop(engine, work, "federated", "none", 1e-11)
+
+
+@pytest.mark.parametrize("name", LOSS)
+def test_the_catalogue_says_which_engines_take_a_loss(name):
+    said = inspect.getdoc(LOSSES[LOSS_KIND.bind(name).name]).partition("\n")[0]
+    assert said.endswith("Every engine." if LOSS[name][1] == EVERYONE else "The loop and vmap.")
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)

@@ -19,6 +19,7 @@ from federated.local_training.engine import local_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.work import LocalWork
+from federated.losses import LOSSES, usual_loss
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -95,7 +96,7 @@ def _work(make, shape, dtype=torch.float64, task="classification", **local):
         y = torch.from_numpy(numbers.standard_normal((sum(SIZES), 3))).to(dtype)
     clients = np.split(numbers.permutation(sum(SIZES)), np.cumsum(SIZES)[:-1])
     options = LocalTraining(**{"batch_size": 4, "learning_rate": 0.02, **local})
-    return LocalWork(FlatModel(make().to(dtype)), TASKS[task].loss, x, y, clients, options, 10, 3)
+    return LocalWork(FlatModel(make().to(dtype)), usual_loss(TASKS[task]), x, y, clients, options, 10, 3)
 
 
 def _im2col(work, threads=1):
@@ -284,7 +285,7 @@ def test_other_models_are_left_to_the_loop(name, tmp_path, monkeypatch, caplog):
 def test_so_are_other_losses_and_types():
     work = _work(*NETWORKS["lenet"])
     assert convolution_stack(work) is not None
-    assert convolution_stack(work._replace(loss=F.multi_margin_loss)) is None
+    assert convolution_stack(work._replace(loss=LOSSES["focal"]())) is None
     assert convolution_stack(work._replace(inputs=work.inputs.float())) is None
     assert convolution_stack(work._replace(inputs=work.inputs[:, :, :20])) is None
 

@@ -10,6 +10,7 @@ from federated.config.run import LocalTraining
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.batches import epoch_orders
+from federated.losses import usual_loss
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -28,7 +29,7 @@ def _federation(seed=0, sizes=(7, 12, 5), inputs=4, classes=3, dtype=torch.float
 
 def _trainer(model, x, y, clients, rounds=10, **local):
     return loop_trainer(
-        model, TASKS["classification"].loss, x, y, clients, LocalTraining(**local), rounds, SEED
+        model, usual_loss(TASKS["classification"]), x, y, clients, LocalTraining(**local), rounds, SEED
     )
 
 

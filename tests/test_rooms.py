@@ -18,6 +18,7 @@ HOUSES = {
         "choices",
         "metrics",
         "preprocessing",
+        "losses",
         "examples",
         "datasets",
         "models",

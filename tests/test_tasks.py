@@ -18,6 +18,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.evaluation.outputs import Outputs
 from federated.examples.examples import BadData, Examples
+from federated.losses import LOSSES, Loss
 from federated.metrics.by_client import STATISTICS
 from federated.metrics.dictionary import METRICS
 from federated.metrics.measures import Predictions
@@ -35,12 +36,24 @@ def scores_of(outputs: Tensor) -> Tensor:
 BINARY = CLASSIFICATION._replace(
     name="binary",
     num_outputs=lambda classes, targets: 1,
-    loss=lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs[:, 0], targets.float()),
+    usual_loss="made_binary",
     answers=scores_of,
 )
+LOSSES_MADE = {
+    "made_binary": Loss(
+        ("classification",),
+        lambda outputs, targets: F.binary_cross_entropy_with_logits(
+            outputs[:, 0], targets.float(), reduction="none"
+        ),
+    ),
+    "made_counts": Loss(
+        ("regression",),
+        lambda outputs, targets: F.poisson_nll_loss(outputs[:, 0], targets, reduction="none"),
+    ),
+}
 COUNTS = REGRESSION._replace(
     name="counts",
-    loss=lambda outputs, targets: F.poisson_nll_loss(outputs[:, 0], targets),
+    usual_loss="made_counts",
     answers=torch.exp,
 )
 
@@ -60,6 +73,7 @@ def examples_of(task: Task) -> Examples:
 def config_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], RunConfig]:
     def made(task: Task) -> RunConfig:
         monkeypatch.setitem(DATASETS, f"made_{task.name}", lambda: lambda: examples_of(task))
+        monkeypatch.setitem(LOSSES, task.usual_loss, lambda: LOSSES_MADE[task.usual_loss])
         return RunConfig.model_validate(
             {
                 "dataset": f"made_{task.name}",

@@ -25,6 +25,7 @@ from federated.extension_points.kinds import (
     AlgorithmChoice,
     CompressorChoice,
     DatasetChoice,
+    LossChoice,
     ModelChoice,
     NetworkChoice,
     PartitionerChoice,
@@ -85,6 +86,11 @@ class RunConfig(Frozen):
     )
     holdout: Holdout = Field(default_factory=Holdout, description="Data held out from training")
     model: ModelChoice = Field(description="The model that is trained")
+    loss: LossChoice = Field(
+        None,
+        description="What local training minimises; null: what is usual for the task, cross_entropy of classes and "
+        "mse of numbers",
+    )
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
     aggregator: AggregatorChoice = Field(
         "mean", description="How the cohort's updates become one, which the algorithm then uses"
@@ -175,6 +181,8 @@ class RunConfig(Frozen):
         Fields that came later are left out where they are at their default, so that older keys stay.
         """
         exclude = {**_WITHOUT_EFFECT, **fields}
+        if self.loss is None:
+            exclude |= {"loss": True}
         if self.aggregator.label() == "mean":
             exclude |= {"aggregator": True}
         if self.transport.label() == "plain":

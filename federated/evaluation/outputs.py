@@ -1,4 +1,4 @@
-"""Outputs of models on examples, in evaluation mode: of one model, or of each client's own on its own examples."""
+"""Predictions of models on examples, in evaluation mode: of one model, or of each client's own on its own examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """The outputs of models [P] on a run's examples, computed on a twin of its model."""
+    """The outputs of models [P] on a run's examples, as predictions of its targets, computed on a twin of its model."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._scratch = setup, setup.model.twin()
@@ -52,7 +52,7 @@ class Outputs:
         def outputs(batch: Tensor) -> Tensor:
             return self._forward(model_inputs(inputs.index_select(0, batch)))
 
-        return torch.cat(each_in_threads(outputs, batches, self._threads))
+        return self._setup.readout(torch.cat(each_in_threads(outputs, batches, self._threads)))
 
 
 def _has_no_state(module: nn.Module) -> bool:

@@ -138,4 +138,5 @@ def _work(setup: Setup) -> LocalWork:
         config.rounds,
         config.seed,
         config.engine.precision,
+        setup.worker.work.weights,
     )

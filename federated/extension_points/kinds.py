@@ -25,6 +25,7 @@ from federated.extension_points.contracts import (
 )
 from federated.extension_points.privacy_contract import held_privacy
 from federated.extension_points.transport_contract import held_transport
+from federated.losses import LOSSES, Loss
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.participation import PARTICIPATION, Participation
@@ -43,6 +44,7 @@ PARTITIONER: Kind[Partitioner] = Kind(
     others=(ENCODER,),
 )
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
+LOSS: Kind[Loss] = Kind("loss", LOSSES, product=Loss, given=("outputs", "targets"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
 AGGREGATOR: Kind[Aggregator] = Kind("aggregator", AGGREGATORS, product=Aggregator, held=held_aggregator)
 COMPRESSOR: Kind[Compressor] = Kind(
@@ -73,6 +75,7 @@ KINDS = (
     DATASET,
     PARTITIONER,
     MODEL,
+    LOSS,
     ALGORITHM,
     AGGREGATOR,
     COMPRESSOR,
@@ -102,10 +105,21 @@ def _network_or_none(value: Any, info: ValidationInfo) -> Choice | None:
     return None if value is None else NETWORK.bind(value, roots_of(info.context))
 
 
+def _loss_or_none(value: Any, info: ValidationInfo) -> Choice | None:
+    return None if value is None else LOSS.bind(value, roots_of(info.context))
+
+
+def _or_null(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]})
+
+
+_OF_LOSS = schema_of(LOSS.name, sorted(LOSS.factories), also_several=False)
+LossChoice = Annotated[Choice | None, BeforeValidator(_loss_or_none), LOSS, _or_null(_OF_LOSS)]
+
 _OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=False)
 NetworkChoice = Annotated[
     Choice | None,
     BeforeValidator(_network_or_none),
     NETWORK,
-    WithJsonSchema({**_OF_NETWORK, "anyOf": [*_OF_NETWORK["anyOf"], {"type": "null"}]}),
+    _or_null(_OF_NETWORK),
 ]

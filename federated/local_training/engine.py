@@ -36,14 +36,18 @@ def loop(work: LocalWork, threads: int) -> LocalTrainer:
 def stacked(work: LocalWork, threads: int) -> LocalTrainer:
     """Many clients in one product, for stacks of dense layers. Raises ValueError for other work."""
     if (layers := _dense_layers(work)) is None:
-        raise ValueError("the model is no stack of dense layers, or its products are not in float32")
+        raise ValueError(
+            "the model is no stack of dense layers, its loss has no kernel, or its products are not in float32"
+        )
     return _stacked(work, layers, threads)
 
 
 def im2col(work: LocalWork, threads: int) -> LocalTrainer:
     """Hand-written convolutions, one client at a time on each thread. Raises ValueError for other work."""
     if (stack := _convolutions(work)) is None:
-        raise ValueError("the model is no row of convolutions, or its products are not in float32")
+        raise ValueError(
+            "the model is no row of convolutions, its loss has no kernel, or its products are not in float32"
+        )
     return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
 
 

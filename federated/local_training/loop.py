@@ -13,14 +13,14 @@ from torch import Tensor
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.foundation.randomness import Purpose, torch_seeded, torch_watched
 from federated.local_training.steps.autocast import in_precision
-from federated.local_training.steps.batches import Length, epochs
+from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.steps.work import LocalWork, Precision
-from federated.metrics.tasks import Loss
+from federated.losses import Loss
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 
@@ -38,6 +38,7 @@ def loop_trainer(
     rounds: int,
     seed: int,
     precision: Precision = "float32",
+    weights: Tensor | None = None,
     threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
@@ -48,7 +49,7 @@ def loop_trainer(
     out to draw other random numbers goes on one client at a time, because torch's generator is one for all
     threads.
     """
-    work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision)
+    work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision, weights)
     together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1)
     seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1)
     draws = inputs.device.type != "cpu"
@@ -87,36 +88,34 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     return train
 
 
-Objective = Callable[[Tensor, Tensor], Tensor]
-"""(inputs, targets) of a batch -> mean loss."""
+Objective = Callable[[Batch], Tensor]
+"""A batch, its inputs ready for the model -> mean loss."""
 
 
 def _objective(work: LocalWork) -> Objective:
     """The loss of the model as it is at the time."""
     forward = in_precision(work, work.model.module)
-    return lambda inputs, targets: work.loss(forward(inputs), targets)
+    return lambda batch: work.loss(forward(batch.inputs), batch.targets, batch.weights)
 
 
-def _train_client(
-    model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[tuple[Tensor, Tensor]]
-) -> float:
+def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[Batch]) -> float:
     """Train the model in place on one client's batches; the mean loss over all examples trained on."""
     step = _sgd(model, rule)
     losses: list[Tensor] = []
     sizes: list[int] = []
-    for inputs, targets in batches:
-        value = objective(inputs, targets)
+    for batch in batches:
+        value = objective(batch)
         step(value)
         losses.append(value.detach())
-        sizes.append(len(targets))
+        sizes.append(len(batch.targets))
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
 
 
-def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterator[Batch]:
     """The client's batches in turn."""
-    for inputs, targets in epochs(work, done, client, length):
-        size = work.local.batch_size or len(inputs)
-        yield from zip(torch.split(model_inputs(inputs), size), torch.split(targets, size), strict=True)
+    for epoch in epochs(work, done, client, length):
+        ready = epoch._replace(inputs=model_inputs(epoch.inputs))
+        yield from ready.split(work.local.batch_size or len(epoch.inputs))
 
 
 def _sgd(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:

@@ -23,14 +23,18 @@ from federated.models.objective import model_inputs
 _ALIKE: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}
 
 
+Gradients = Callable[[Tensor, Tensor, Tensor, Tensor | None, list[Tensor]], tuple[Tensor, Tensor]]
+
+
 class Batched(NamedTuple):
     """A module's gradient for many clients at once, and what its dropout layers ask for.
 
-    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], masks) -> (gradients [c, P], losses [c]).
+    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], weights [c, B] or None, masks) ->
+        (gradients [c, P], losses [c]).
     sites: examples in a batch -> dropout of one client, in order: (number of the layer, a tensor like its inputs).
     """
 
-    gradients: Callable[[Tensor, Tensor, Tensor, list[Tensor]], tuple[Tensor, Tensor]]
+    gradients: Gradients
     sites: Callable[[int], list[tuple[int, Tensor]]]
     masks: Masks
 
@@ -73,10 +77,11 @@ def _steps(
             at = torch.from_numpy(plan.examples[rows, step, :count]).to(weights.device)
             inputs = model_inputs(gathered(work.inputs, at))
             targets = gathered(work.targets, at)
+            factors = None if work.weights is None else gathered(work.weights, at)
             everyone = len(rows) == active
             among = slice(0, active) if everyone else torch.from_numpy(rows).to(weights.device)
             masks = _masks(batched, [draws[row] for row in rows], count)
-            gradient[among], losses = batched.gradients(weights[among], inputs, targets, masks)
+            gradient[among], losses = batched.gradients(weights[among], inputs, targets, factors, masks)
             total[among] += losses * count
         if rule.max_norm is not None:
             clip_norms([gradient[:active]], rule.max_norm)
@@ -112,12 +117,14 @@ def _batched(work: LocalWork) -> Batched:
     sources = Masks(module)
     forward = in_precision(work, partial(functional_call, module))
 
-    def loss(flat: Tensor, inputs: Tensor, targets: Tensor, masks: list[Tensor]) -> Tensor:
+    def loss(
+        flat: Tensor, inputs: Tensor, targets: Tensor, factors: Tensor | None, masks: list[Tensor]
+    ) -> Tensor:
         parts = torch.split(flat, [p.numel() for _, p in trained])
         parameters = {name: part.view(p.shape) for (name, p), part in zip(trained, parts, strict=True)}
         given = iter(masks)
         sources.draw = lambda layer, inputs: next(given)
-        return work.loss(forward(parameters, (inputs,)), targets)
+        return work.loss(forward(parameters, (inputs,)), targets, factors)
 
     @lru_cache(maxsize=64)
     def sites(num_examples: int) -> list[tuple[int, Tensor]]:
@@ -133,7 +140,20 @@ def _batched(work: LocalWork) -> Batched:
             forward({}, (example,))
         return asked
 
-    return Batched(vmap(grad_and_value(loss)), sites, sources)
+    with_gradient = grad_and_value(loss)
+    weighted = vmap(with_gradient)
+    plain = vmap(lambda flat, inputs, targets, masks: with_gradient(flat, inputs, targets, None, masks))
+
+    def gradients(
+        flat: Tensor, inputs: Tensor, targets: Tensor, factors: Tensor | None, masks: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        if factors is None:
+            found: tuple[Tensor, Tensor] = plain(flat, inputs, targets, masks)
+        else:
+            found = weighted(flat, inputs, targets, factors, masks)
+        return found
+
+    return Batched(gradients, sites, sources)
 
 
 def _try_out(work: LocalWork, batched: Batched) -> None:
@@ -149,7 +169,9 @@ def _try_out(work: LocalWork, batched: Batched) -> None:
     try:
         pairs = [torch.stack([value, value]) for value in (vector, inputs, targets)]
         masks = [torch.stack([like, like]) for _, like in batched.sites(len(inputs))]
-        found = batched.gradients(pairs[0], pairs[1], pairs[2], [torch.ones_like(mask) for mask in masks])[0]
+        factors = None if work.weights is None else work.weights[:2].expand(2, -1)
+        ones = [torch.ones_like(mask) for mask in masks]
+        found = batched.gradients(pairs[0], pairs[1], pairs[2], factors, ones)[0]
     except Exception as error:  # the model may be anybody's
         raise ValueError(f"torch.func cannot take the model: {str(error).partition(chr(10))[0]}") from error
     expected = _by_autograd(work, inputs, targets)
@@ -163,4 +185,5 @@ def _by_autograd(work: LocalWork, inputs: Tensor, targets: Tensor) -> Tensor:
     model = work.model.twin()
     Masks(model.module).draw = lambda layer, like: torch.ones_like(like)
     model.train()
-    return model.gradient(work.loss(in_precision(work, model.module)(inputs), targets))
+    factors = None if work.weights is None else work.weights[:2]
+    return model.gradient(work.loss(in_precision(work, model.module)(inputs), targets, factors))

@@ -15,10 +15,12 @@ from federated.local_training import LocalTrainer
 from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
+from federated.losses import Readout
 from federated.machine.cores import threads_of
 from federated.metrics.scoring import Scoring, scoring_of
 from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
+from federated.run.preparing.losses import fitted_loss
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
@@ -74,6 +76,11 @@ class Setup:
         return self.worker.work.targets
 
     @property
+    def readout(self) -> Readout:
+        """What turns the model's outputs into predictions, in whose unit measures are."""
+        return Readout(self.worker.work.loss.link)
+
+    @property
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
         return self.trainers.kind.own_models or self.parts.travelling.moving is not None
@@ -112,9 +119,11 @@ def _work(config: RunConfig, federation: Federation, trainers: Trainers, device:
     """The model and the examples on which the trainers train it."""
     examples = federation.examples
     inputs, targets = federation.tensors(device)
+    model = flat_model(config, inputs, examples.num_outputs, device)
+    loss, factors = fitted_loss(config, examples, trainers.holders)
     return LocalWork(
-        flat_model(config, inputs, examples.num_outputs, device),
-        examples.task.loss,
+        model,
+        loss,
         inputs,
         targets,
         trainers.holders.indices,
@@ -122,6 +131,7 @@ def _work(config: RunConfig, federation: Federation, trainers: Trainers, device:
         config.rounds,
         config.seed,
         config.engine.precision,
+        None if factors is None else torch.from_numpy(factors).to(model.vector),
     )
 
 

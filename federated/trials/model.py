@@ -145,7 +145,8 @@ class _Trial:
             self.takes_one = False
             return
         with _cured(f"{self._name}: the gradient of its loss on {_batch(size)} {mode} cannot be computed"):
-            loss = self._work.loss(outputs, self._work.targets[:size])
+            weights = None if self._work.weights is None else self._work.weights[:size]
+            loss = self._work.loss(outputs, self._work.targets[:size], weights)
             parts = torch.autograd.grad(loss, model.trainable, allow_unused=True, retain_graph=True)
             self._look_at(model, parts)
             gradient = model.gradient(loss)

@@ -18,7 +18,6 @@ from federated.local_training.convolution.layers import (
 )
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.convolution.recording import Recordings
-from federated.local_training.dense.criterion import CRITERIA, Criterion
 from federated.local_training.steps.dropout import DropoutGenerators, as_mask
 from federated.local_training.steps.work import LocalWork
 
@@ -32,8 +31,10 @@ class ConvolutionalNetwork:
 
     def __init__(self, work: LocalWork, stack: ConvolutionStack) -> None:
         self.parameters = Parameters(work.model.vector)
-        self.criterion: Criterion = CRITERIA[work.loss]
+        assert work.loss.kernel is not None
+        self.criterion = work.loss.kernel
         self.num_outputs = stack.dense[-1].outputs
+        self._weighted = work.weights is not None
         self._scale = self.criterion.scale(self.num_outputs)
         self._rates = [c.dropout for c in stack.convolutions] + [d.dropout for d in stack.dense]
         largest = max(map(len, work.clients), default=1) or 1
@@ -44,16 +45,25 @@ class ConvolutionalNetwork:
         self._recordings = Recordings()
         self._resize(most)
 
-    def step(self, inputs: Tensor, aims: Tensor, outputs: Tensor, generators: DropoutGenerators) -> None:
+    def step(
+        self,
+        inputs: Tensor,
+        aims: Tensor,
+        outputs: Tensor,
+        generators: DropoutGenerators,
+        factors: Tensor | None = None,
+    ) -> None:
         """Leave the gradient of the mean loss in the parameters, and write the outputs [K, B].
 
-        inputs [B, ...] as they come; aims [K, B], as the criterion has them.
+        inputs [B, ...] as they come; aims [K, B], as the criterion has them, times the factors [B], where there are
+        any: what the loss of each example is multiplied by.
         """
         masks = self._masks(inputs, generators)
         size = -(-len(inputs) // -(-len(inputs) // _MOST_EXAMPLES))
         for start in range(0, len(inputs), size):
             part = slice(start, start + size)
             given = [inputs[part], *(rows[:, part] for rows in (aims, outputs, *masks))]
+            given += [] if factors is None else [factors[part]]
             self._part(len(inputs), bool(start), given)
 
     def _part(self, batch: int, so_far: bool, given: Sequence[Tensor]) -> None:
@@ -62,9 +72,12 @@ class ConvolutionalNetwork:
             self._resize(len(given[0]))
         key, weight = (self._size, batch, so_far), self._scale / batch
 
-        def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *masks: Tensor) -> None:
+        def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *others: Tensor) -> None:
+            masks, factors = (others[:-1], others[-1]) if self._weighted else (others, None)
             self._forward(inputs, outputs, masks)
-            self._backward((self.criterion.predict(outputs) - aims).mul_(weight), float(so_far))
+            predicted = self.criterion.predict(outputs)
+            predicted = predicted if factors is None else predicted * factors
+            self._backward((predicted - aims).mul_(weight), float(so_far))
 
         self._recordings.run(key, step, self._buffers, *given)
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from torch import nn
 
 from federated.local_training.dense.activations import ACTIVATIONS, Activation
-from federated.local_training.dense.criterion import CRITERIA
 from federated.local_training.dense.recognise import (
     Dense,
     dense_layers,
@@ -83,7 +82,7 @@ def convolution_stack(work: LocalWork) -> ConvolutionStack | None:
 
     Such a model is an nn.Sequential of nn.Conv2d (zero padding, one group), nn.MaxPool2d (windows side by
     side), nn.ReLU, nn.Tanh, nn.Dropout and nn.Identity, then nn.Flatten and what `linear_stack` takes; all
-    parameters trained and none shared, under cross-entropy of classes or mean squared error, on a CPU.
+    parameters trained and none shared, under a loss that has a kernel, on a CPU.
     """
     leaves = leaves_of(work.model.module)
     at = next((number for number, module in enumerate(leaves) if is_flatten(module)), None)
@@ -98,7 +97,7 @@ def convolution_stack(work: LocalWork) -> ConvolutionStack | None:
     if not dense or dense[0].inputs != math.prod(convolutions[-1].outputs):
         return None
     whole = offset + sum(map(size_of, dense)) == work.model.vector.numel()
-    known = work.loss in CRITERIA
+    known = work.loss.kernel is not None
     if not (whole and known) or len(set(map(id, leaves))) < len(leaves):
         return None
     return ConvolutionStack(convolutions, dense) if all(map(_pays, convolutions)) else None

@@ -46,16 +46,19 @@ def _train_client(
     buffer = torch.zeros_like(weights) if rule.momentum else None
     generators = DropoutGenerators(work.seed, done, client)
     total, seen = 0.0, 0
-    for inputs, targets in epochs(work, done, client, length):
+    for inputs, targets, factors in epochs(work, done, client, length):
         outputs = weights.new_empty(network.num_outputs, len(inputs))
-        aims = network.criterion.aims(targets, weights.new_ones(len(inputs)), network.num_outputs)
+        scales = weights.new_ones(len(inputs)) if factors is None else factors
+        aims = network.criterion.aims(targets, scales, network.num_outputs)
         size = work.local.batch_size or len(inputs)
-        parts = (torch.split(inputs, size), torch.split(aims, size, dim=1), torch.split(outputs, size, dim=1))
-        for images, wanted, predicted in zip(*parts, strict=True):
-            network.step(images, wanted, predicted, generators)
+        for start in range(0, len(inputs), size):
+            part = slice(start, start + size)
+            now = None if factors is None else factors[part]
+            network.step(inputs[part], aims[:, part], outputs[:, part], generators, now)
             if rule.max_norm is not None:
                 clip_norms([gradient], rule.max_norm)
             rule.descend(weights, buffer, gradient)
-        total += float(network.criterion.losses(outputs, targets).sum())
+        losses = network.criterion.losses(outputs, targets)
+        total += float((losses if factors is None else losses * factors).sum())
         seen += len(inputs)
     return total / seen

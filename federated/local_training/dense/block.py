@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.local_training.dense.criterion import Criterion
 from federated.local_training.dense.layer import widen
 from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
 from federated.local_training.steps.plan import Plan, gathered
 from federated.local_training.steps.scratch import Scratch
 from federated.local_training.steps.work import LocalWork
+from federated.losses import Criterion
 from federated.machine.torch_threads import team
 from federated.models.objective import input_scale
 
@@ -25,6 +25,7 @@ class Block:
     active: clients that take each step; batch: B, the examples of one.
     inputs [c, S x B, width]: of the first layer, those that are dropped already zero.
     targets [S, c x B, ...]; real [S, c, B]: whether an example counts, or fills up a short batch.
+    factors [S, c, B]: what the loss of each example is multiplied by, or None.
     masks: of each layer's inputs, [c, B, inputs] for each step; None where nothing is dropped.
     """
 
@@ -52,7 +53,9 @@ class Block:
         counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
         self.real = torch.arange(self.batch, device=device) < counts
         scale = criterion.scale(layers[-1].outputs)
-        weights = (self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype))).flatten(1)
+        weights = self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype))
+        self.factors = None if work.weights is None else gathered(work.weights, at.transpose(0, 1))
+        weights = (weights if self.factors is None else weights * self.factors).flatten(1)
         aims = criterion.aims(self.targets, -weights, layers[-1].outputs)
         self.outputs = scratch("outputs", self.inputs, *aims.shape)
         if self.active[-1] < self.active[0]:
@@ -71,6 +74,7 @@ class Block:
     def losses(self) -> Tensor:
         """The summed losses of each client's examples [c]."""
         losses = self.criterion.losses(self.outputs, self.targets).view(self.real.shape)
+        losses = losses if self.factors is None else losses * self.factors
         return (losses * self.real).sum(dim=(0, 2))
 
     def _masks(

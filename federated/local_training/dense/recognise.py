@@ -9,7 +9,6 @@ from typing import NamedTuple
 from torch import nn
 
 from federated.local_training.dense.activations import ACTIVATIONS, Activation
-from federated.local_training.dense.criterion import CRITERIA
 from federated.local_training.steps.dropout import is_keyed
 from federated.local_training.steps.work import LocalWork
 from federated.models.objective import model_inputs
@@ -43,12 +42,12 @@ def linear_stack(work: LocalWork) -> list[Dense] | None:
     """The dense layers of a model that the hand-written kernels can train; None where they cannot.
 
     Such a model is an nn.Sequential of exactly nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout and
-    nn.Identity, with all parameters trained and none shared, under cross-entropy of classes or mean squared error.
+    nn.Identity, with all parameters trained and none shared, under a loss that has a kernel.
     """
     layers = dense_layers(leaves_of(work.model.module))
     if not layers or not _fits_inputs(work, layers[0]):
         return None
-    known = work.loss in CRITERIA
+    known = work.loss.kernel is not None
     return layers if known and sum(map(size_of, layers)) == work.model.vector.numel() else None
 
 

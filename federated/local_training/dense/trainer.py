@@ -11,7 +11,6 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.dense.block import Block
-from federated.local_training.dense.criterion import CRITERIA
 from federated.local_training.dense.first_layer import Direct, Dual, FirstLayer
 from federated.local_training.dense.layers import Stack
 from federated.local_training.dense.masks import StackedMasks
@@ -43,7 +42,8 @@ def stacked_trainer(
     turn: held during a block's many small kernels, see `turns`. threads: of torch, in a stack's products.
     """
     schedule, local = work.local.schedule.build(), work.local
-    criterion, scratch, scale = CRITERIA[work.loss], Scratch(), input_scale(work.inputs)
+    criterion, scratch, scale = work.loss.kernel, Scratch(), input_scale(work.inputs)
+    assert criterion is not None
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         factor = schedule(done, work.rounds)

@@ -66,10 +66,26 @@ def epoch_orders(
         left -= per_epoch
 
 
-def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[tuple[Tensor, Tensor]]:
-    """(inputs, targets) of each of the client's epochs in a round, in order, gathered in one call each."""
+class Batch(NamedTuple):
+    """Some examples: inputs [B, ...] as they come, targets [B] or [B, outputs], weights [B] or None."""
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor | None
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """The examples cut into batches of this size; the last may be smaller."""
+        for start in range(0, len(self.inputs), size):
+            part = slice(start, start + size)
+            weights = None if self.weights is None else self.weights[part]
+            yield Batch(self.inputs[part], self.targets[part], weights)
+
+
+def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[Batch]:
+    """The examples of each of the client's epochs in a round, in order, gathered in one call each."""
     held = work.clients[client]
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
     for order in epoch_orders(numbers, held, work.local.batch_size, *length):
         at = torch.from_numpy(order).to(work.inputs.device)
-        yield work.inputs.index_select(0, at), work.targets.index_select(0, at)
+        weights = None if work.weights is None else work.weights.index_select(0, at)
+        yield Batch(work.inputs.index_select(0, at), work.targets.index_select(0, at), weights)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from federated.metrics.tasks import Loss
+from federated.losses import Loss
 from federated.models.flat_model import FlatModel
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class LocalWork(NamedTuple):
 
     inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
     precision: bfloat16 for autocast of the model's products; float32 for the types that the model has.
+    weights: what the loss of each example is multiplied by, [N]; None: nothing.
     """
 
     model: FlatModel
@@ -34,3 +35,4 @@ class LocalWork(NamedTuple):
     rounds: int
     seed: int
     precision: Precision = "float32"
+    weights: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Tasks by name: losses and measures for each form of targets. The registry is the table of contents."""
+"""Tasks by name: usual losses and measures for each form of targets. The registry is the table of contents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from federated.metrics.measures import Targets
 from federated.metrics.tasks.classification import CLASSIFICATION
 from federated.metrics.tasks.regression import REGRESSION
-from federated.metrics.tasks.task import Loss, Task
+from federated.metrics.tasks.task import Task
 
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION)}
 
@@ -27,7 +27,6 @@ __all__ = [
     "CLASSIFICATION",
     "REGRESSION",
     "TASKS",
-    "Loss",
     "Targets",
     "Task",
     "TaskName",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from torch.nn import functional as F
 
 from federated.metrics.measures.classes.accuracy import accuracy
 from federated.metrics.measures.classes.f1 import macro_f1
@@ -19,7 +18,7 @@ CLASSIFICATION = Task(
     name="classification",
     targets="classification",
     num_outputs=_one_a_class,
-    loss=F.cross_entropy,
+    usual_loss="cross_entropy",
     measures=(CROSS_ENTROPY, accuracy(), macro_f1()),
     main="accuracy",
     headline="accuracy",

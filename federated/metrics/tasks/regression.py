@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
-from torch.nn import functional as F
 
 from federated.metrics.measures.numbers.absolute import mae
 from federated.metrics.measures.numbers.squared import mse, r2
 from federated.metrics.tasks.task import Task
-
-
-def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(outputs, targets.reshape(outputs.shape))
 
 
 def _one_a_column(classes: tuple[str, ...] | None, targets: np.ndarray) -> int:
@@ -23,7 +17,7 @@ REGRESSION = Task(
     name="regression",
     targets="regression",
     num_outputs=_one_a_column,
-    loss=_loss,
+    usual_loss="mse",
     measures=(mse(), mae(), r2()),
     main="r2",
     headline="mse",

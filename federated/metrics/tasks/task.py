@@ -1,4 +1,4 @@
-"""The interface of a task: the loss that is minimised, and the measures of a model's outputs."""
+"""The interface of a task: the loss that is usual, and the measures of a model's outputs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from torch import Tensor
 
 from federated.metrics.measures.measure import Measure, Targets
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs [B, outputs], targets [B] or [B, outputs]) -> mean loss, a scalar."""
-
 
 def _as_they_are(outputs: Tensor) -> Tensor:
     return outputs
 
 
 class Task(NamedTuple):
-    """A learning task: its loss, and the measures that it has unless a study asks for others.
+    """A learning task: its usual loss, and the measures that it has unless a study asks for others.
 
     targets: the form of its targets. num_outputs: (names of the classes or None, targets) -> outputs of the model.
+    usual_loss: the name of the loss that is minimised where a study states none.
     measures: what is always measured of a set of examples.
     main: the measure by which arms are compared. headline: the measure whose distribution over clients and whose gaps
         are metrics. Both only where a study states no `evaluation.metric`: ask `Scoring` for a run's.
@@ -31,7 +29,7 @@ class Task(NamedTuple):
     name: str
     targets: Targets
     num_outputs: Callable[[tuple[str, ...] | None, np.ndarray], int]
-    loss: Loss
+    usual_loss: str
     measures: tuple[Measure, ...]
     main: str
     headline: str

@@ -1,0 +1,52 @@
+"""The interface of a loss: what local training minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from federated.losses.criterion import Criterion
+from federated.metrics.tasks import Targets
+
+Link = Literal["identity", "exp"]
+"""From a model's outputs to predictions of the target: as they are, or their exponential."""
+Weigh = Callable[[np.ndarray, Sequence[np.ndarray], tuple[str, ...] | None], np.ndarray]
+"""(targets [N], the training examples of each holder, names of the classes or None) -> float64 [N], the factors."""
+
+
+def _anything(targets: np.ndarray) -> None:
+    """Accept all targets."""
+
+
+class Loss(NamedTuple):
+    """A loss of outputs [B, outputs] against targets [B] or [B, outputs].
+
+    targets: the forms of targets that it is for.
+    of_each: (outputs, targets) -> the loss of each example [B].
+    of_all: the mean over a batch where torch has it in one call; None: the mean of `of_each`.
+    kernel: its gradient, for the engines that are written by hand; None: they leave the loss to others.
+    weigh: what it multiplies the loss of each example by, such as by the weight of its class; None: nothing.
+    check: raises ValueError where these targets are none for it.
+    link: what turns outputs into predictions, in whose unit measures are.
+    """
+
+    targets: tuple[Targets, ...]
+    of_each: Callable[[Tensor, Tensor], Tensor]
+    of_all: Callable[[Tensor, Tensor], Tensor] | None = None
+    kernel: Criterion | None = None
+    weigh: Weigh | None = None
+    check: Callable[[np.ndarray], None] = _anything
+    link: Link = "identity"
+
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean loss over a batch, a scalar. weights: a factor for each example [B].
+
+        The sum is divided by the number of examples, not by that of their weights: so a mean of clients' updates by
+        their examples has the objective of all examples in one place.
+        """
+        if weights is not None:
+            return (self.of_each(outputs, targets) * weights).mean()
+        return self.of_each(outputs, targets).mean() if self.of_all is None else self.of_all(outputs, targets)

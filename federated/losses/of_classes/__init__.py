@@ -1,0 +1,1 @@
+"""Losses of classes: one of several, or several at once."""
