@@ -16,12 +16,13 @@ from torch.nn import functional as F
 
 from federated.config.run import RunConfig
 from federated.datasets import DATASETS
+from federated.evaluation.evaluate import evaluate
 from federated.examples.examples import Examples
 from federated.extension_points.kinds import LOSS
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.losses import LOSSES
 from federated.losses.own import own_loss
-from federated.run.setup import prepare
+from federated.run.setup import initial_state, prepare
 
 NUMBERS = np.random.default_rng(3)
 SCORES, CLASSES = NUMBERS.normal(size=(9, 3)) * 3, np.array([0, 1, 2, 0, 0, 1, 2, 2, 0])
@@ -202,6 +203,17 @@ def test_what_a_person_s_own_loss_returns_is_checked(
     loss, weights = own_loss("mine:hinge", function), torch.ones(9) if weighted else None
     with pytest.raises(OwnCodeFailed, match=f"loss: mine:hinge.*{wrong}"):
         loss(torch.from_numpy(SCORES), torch.from_numpy(CLASSES), weights)
+
+
+def test_measures_of_a_poisson_loss_are_of_expected_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = NUMBERS.normal(size=(90, 3)).astype(np.float32)
+    counts = Examples("made", inputs, np.abs(inputs[:, 0]), None)
+    monkeypatch.setitem(DATASETS, "made_counts", lambda: lambda: counts)
+    setup = prepare(RunConfig(dataset="made_counts", clients=4, model="linear", rounds=2, loss="poisson"))
+    (weight, bias), test = setup.model.module.state_dict().values(), setup.federation.test
+    expected = np.exp(inputs[test] @ weight.numpy().T + bias.numpy())[:, 0]
+    found = evaluate(initial_state(setup), setup)["generalisation/test_mse"]
+    assert found == pytest.approx(mean_squared_error(counts.targets[test], expected), rel=1e-5)
 
 
 OWN = """
