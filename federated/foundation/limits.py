@@ -47,3 +47,6 @@ LONGEST_ERROR = 4_000
 
 MOST_COMPLAINTS = 20
 """Lines, each of one field, of an error about a study file."""
+
+LARGEST_CACHE = 20_000_000_000
+"""Bytes of texts and images that were read once and are kept under `datasets/read` at home; then the oldest go."""

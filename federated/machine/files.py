@@ -21,7 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
     writer of `path` that was killed has left there is removed; what another one is writing is not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    remove_leftovers(path.parent, path.name)
     name = f"{path.name}.{uuid4().hex}"
     path.with_name(name).mkdir()
     with _opened(path.with_name(name)) as descriptor:
@@ -56,8 +56,9 @@ def locked_now(file: IO[bytes] | int) -> bool:
     return True
 
 
-def _remove_leftovers(path: Path) -> None:
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed have left in a folder, of the files of one name or of all."""
+    for left in folder.glob(f"{glob.escape(name)}.*.partial" if name else "*.partial"):
         with suppress(FileNotFoundError), _opened(left) as descriptor:  # it may just have been finished
             if not locked_now(descriptor):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from federated.datasets.csv_files.check import checked_encoding
 from federated.datasets.csv_files.digits import suspicions_of_digits
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.groups import without_groups
-from federated.datasets.csv_files.header import check_header
+from federated.datasets.csv_files.header import Header, check_header
 from federated.examples.reading import said
 
 _LONGEST_FIELD = 2**31 - 1
@@ -40,27 +40,20 @@ def read_csv(
     wanted: Sequence[tuple[str, str]],
     as_text: Sequence[str],
     inferred: bool = True,
+    left_out: Collection[str] = (),
 ) -> CsvTable:
     """Read a CSV file. Raises ValueError in one sentence that says what to do.
 
     wanted: (role, name) of the columns that must be there. as_text: those of `written`.
-    inferred: columns that are not wanted are features too.
+    inferred: columns that are not wanted are features too. left_out: columns that are not read.
     """
-    encoding = checked_encoding(path, form.encoding, form.header_line)
-    with _records(path, form, encoding) as records:
-        found = check_header(path.name, list(_first(records, form.header_line)), form, wanted)
-    options: dict[str, Any] = {"sep": form.separator, "skipinitialspace": True, "encoding": encoding}
-    options |= {"skiprows": found.skipped, "header": None, "names": found.names} if found.given else {}
-    if not found.given and found.skipped:
-        options["skiprows"] = found.skipped
-    missing: dict[str, Any] = {"na_values": list(form.missing_values)} if form.missing_values else {}
+    encoding, found, options = _checked(path, form, wanted)
     try:
         # low_memory: in chunks, pandas would infer a dtype for each and mix them.
-        frame = pd.read_csv(path, low_memory=False, decimal=form.decimal, **options, **missing)
+        kept = {"usecols": lambda name: name not in left_out} if left_out else {}
+        frame = pd.read_csv(path, low_memory=False, decimal=form.decimal, **options, **kept)
         columns = [name for name in dict.fromkeys(as_text) if name in frame.columns]
-        written = pd.read_csv(
-            path, usecols=columns, dtype=object, keep_default_na=False, **options, **missing
-        )
+        written = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False, **options)
     except pd.errors.ParserError as error:
         raise ValueError(_in_our_words(str(error), form)) from error
     notes: list[str] = []
@@ -68,12 +61,42 @@ def read_csv(
         frame, doubts = without_groups(frame, form, {name: role for role, name in wanted})
         notes += said(doubts)
     written = written.astype(object).where(written.notna(), None)
-    notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
+    if not left_out:
+        notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
     if inferred:
-        read = partial(pd.read_csv, path, dtype=object, keep_default_na=False, **options, **missing)
+        read = partial(pd.read_csv, path, dtype=object, keep_default_na=False, **options)
         opened = partial(_opened, path, encoding)
         notes += said(suspicions_of_digits(read, opened, frame, form, {name for _, name in wanted}))
     return CsvTable(frame, written, tuple(notes))
+
+
+def blocks_of_columns(
+    path: Path, form: CsvFormat, wanted: Sequence[tuple[str, str]], columns: Sequence[str], rows: int
+) -> Iterator[pd.DataFrame]:
+    """Some columns as they are written, so many rows at a time. Raises ValueError as `read_csv` does."""
+    _, _, options = _checked(path, form, wanted)
+    stated = {"usecols": list(columns), "dtype": object, "keep_default_na": False, "chunksize": rows}
+    try:
+        with pd.read_csv(path, **options, **stated) as reader:
+            yield from reader
+    except pd.errors.ParserError as error:
+        raise ValueError(_in_our_words(str(error), form)) from error
+
+
+def _checked(
+    path: Path, form: CsvFormat, wanted: Sequence[tuple[str, str]]
+) -> tuple[str, Header, dict[str, Any]]:
+    """(encoding, header, options with which pandas reads the file)."""
+    encoding = checked_encoding(path, form.encoding, form.header_line)
+    with _records(path, form, encoding) as records:
+        found = check_header(path.name, list(_first(records, form.header_line)), form, wanted)
+    options: dict[str, Any] = {"sep": form.separator, "skipinitialspace": True, "encoding": encoding}
+    options |= {"skiprows": found.skipped, "header": None, "names": found.names} if found.given else {}
+    if not found.given and found.skipped:
+        options["skiprows"] = found.skipped
+    if form.missing_values:
+        options["na_values"] = list(form.missing_values)
+    return encoding, found, options
 
 
 @contextmanager

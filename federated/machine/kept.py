@@ -1,0 +1,87 @@
+"""What was read once and is kept at home: folders of files by digest, of which the oldest go when there are too many."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from federated.foundation.limits import LARGEST_CACHE
+from federated.machine.files import alone, remove_leftovers, whole
+from federated.machine.folders import home
+
+T = TypeVar("T")
+
+
+def kept(kind: str, identity: Any, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+    """What `read` returns of the folder that `make` has filled for this identity, now or at an earlier time.
+
+    kind: a word for the folder's name. identity: JSON, all that the content depends on. A folder appears whole or not
+    at all: of two processes one makes it and the other waits, and of one that was killed nothing is used.
+    """
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    cache = home() / "datasets" / "read"
+    folder = cache / f"{kind}-{digest}"
+    with _locked(folder):
+        if is_new := not folder.is_dir():
+            with whole(folder) as partial:
+                partial.mkdir()
+                make(partial)
+        os.utime(folder)
+        found = read(folder)
+    if is_new:
+        remove_leftovers(cache)
+        _forget_oldest(cache, folder)
+    return found
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    """One of sixteen locks: who has it reads, makes or removes the folder."""
+    return alone(folder.with_name(f"{folder.name.rpartition('-')[2][0]}.lock"))
+
+
+def stamps_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    """(path, bytes, time of its last change, time of the last change of its entry, in ns) of each file.
+
+    The last is the one that a program which copies the former time along cannot set.
+    """
+    return [
+        (str(file), at.st_size, at.st_mtime_ns, at.st_ctime_ns) for file in files for at in [file.stat()]
+    ]
+
+
+def _forget_oldest(cache: Path, used: Path) -> None:
+    """Remove what was not used for longest while all of it is larger than `LARGEST_CACHE`.
+
+    What another process has mapped stays readable there until it ends.
+    """
+    folders = [each for each in cache.iterdir() if each.is_dir() and each.suffix != ".partial"]
+    sizes = {folder: _bytes_of(folder) for folder in sorted(folders, key=_last_use)}
+    total = sum(sizes.values())
+    for folder, size in sizes.items():
+        if total <= LARGEST_CACHE:
+            return
+        if folder != used:
+            with _locked(folder), suppress(FileNotFoundError):  # which another process may have removed
+                gone = folder.rename(folder.with_name(f"{folder.name}.{os.getpid()}.partial"))
+                shutil.rmtree(gone, ignore_errors=True)
+            total -= size
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _bytes_of(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,120 @@
+"""Arrays on disk that are used as if they were in memory: of any size, read where they are needed."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+
+from federated.foundation.errors import BadInput
+from federated.machine.folders import home
+from federated.machine.memory import machine_mb
+
+_SHARE_IN_MEMORY = 0.5
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0x40
+"""MAP_NORESERVE, which Python 3.11 does not name: a private map may be larger than the memory."""
+_HEADER_BYTES = 128
+
+
+def too_large(num_bytes: float) -> bool:
+    """Whether an array of so many bytes belongs on disk: more than half of the machine's memory."""
+    return num_bytes > _SHARE_IN_MEMORY * machine_mb() * 1e6
+
+
+def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of zeros to fill; one that is `too_large` is in a file at home that ends with this process.
+
+    Raises BadInput where the disk has no room for it.
+    """
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if not too_large(num_bytes):
+        return np.zeros(shape, dtype)
+    folder = home() / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    check_disk(folder, num_bytes)
+    with TemporaryFile(dir=folder) as file:  # has no name any more: nothing is left of it, whatever happens
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
+        return np.frombuffer(mmap.mmap(file.fileno(), num_bytes), dtype).reshape(shape)
+
+
+def check_disk(folder: Path, num_bytes: float) -> None:
+    """Raise BadInput where a file of so many bytes does not fit on the disk of a folder."""
+    there = os.statvfs(folder)
+    if num_bytes > (free := there.f_bavail * there.f_frsize):
+        raise BadInput(
+            f"dataset: {num_bytes / 1e6:,.0f} MB are needed in {folder}, whose disk has {free / 1e6:,.0f} MB left; move "
+            "FEDSTUDY_HOME to a larger disk, or make the inputs smaller"
+        )
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of an .npy file, read from the disk where it is needed; writing to it never reaches the file.
+
+    Raises ValueError for a file that is none, is cut off, or holds Python objects.
+    """
+    with path.open("rb") as file:
+        shape, in_columns, dtype = _header(file)
+        start, size = file.tell(), math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise ValueError(f"{path.name} holds Python objects; save numbers or text")
+        if os.fstat(file.fileno()).st_size < start + size:
+            raise ValueError(f"{path.name} is cut off: its header promises {size:,} bytes of data")
+        if not size:
+            return np.zeros(shape, dtype)
+        flags = mmap.MAP_PRIVATE | _NO_RESERVE
+        content = mmap.mmap(file.fileno(), start + size, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+    flat = np.frombuffer(content, dtype, offset=start)
+    return flat.reshape(shape[::-1]).T if in_columns else flat.reshape(shape)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether columns are contiguous, dtype); the file stands at the data afterwards."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+class Growing:
+    """An .npy file [N, ...] to which rows are added, whose number is known at the end."""
+
+    def __init__(self, file: IO[bytes], dtype: Any, row: tuple[int, ...] = ()) -> None:
+        self._file, self._dtype, self._row, self._rows = file, np.dtype(dtype), row, 0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Append rows [n, ...]."""
+        assert rows.dtype == self._dtype and rows.shape[1:] == self._row, (rows.dtype, rows.shape)
+        self._file.write(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"")
+        self._rows += len(rows)
+
+    def begin(self) -> None:
+        """Leave room for the header."""
+        self._file.write(bytes(_HEADER_BYTES))
+
+    def end(self) -> None:
+        """Write the header."""
+        self._file.seek(0)
+        header = {
+            "shape": (self._rows, *self._row),
+            "fortran_order": False,
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+        assert self._file.tell() == _HEADER_BYTES, self._file.tell()
+
+
+@contextmanager
+def growing(path: Path, dtype: Any, row: tuple[int, ...] = ()) -> Iterator[Growing]:
+    """An .npy file that is written row by row. row: the shape of one."""
+    with path.open("wb") as file:
+        array = Growing(file, dtype, row)
+        array.begin()
+        yield array
+        array.end()
