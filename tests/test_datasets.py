@@ -68,6 +68,12 @@ def windows_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return {"path": folder, "signals": ("x", "y"), "target": "label", "client": "([ab])", "length": 2}
 
 
+def text_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("FEDSTUDY_HOME", str(folder / "home"))
+    TABLE.assign(note=["a b", "b", "b c", "a", "c", "d"]).to_csv(folder / "patients.csv", index=False)
+    return {"path": folder / "patients.csv", "text": "note", "target": "diagnosis", "client": "site"}
+
+
 def no_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {}
 
@@ -80,6 +86,7 @@ CONTRACT: dict[str, Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]] = {
     "arrays": arrays_arguments,
     "openml": openml_arguments,
     "windows": windows_arguments,
+    "text": text_arguments,
 }
 
 
@@ -143,7 +150,7 @@ def test_digest_changes_with_one_input(load: Callable[[], Examples]) -> None:
     examples = load()
     inputs = examples.inputs.copy()
     if isinstance(inputs, pd.DataFrame):
-        inputs.iloc[0, 0] += 1
+        inputs.iloc[0, 0] += "!" if isinstance(inputs.iloc[0, 0], str) else 1
     else:
         inputs.flat[0] += 1
     assert replace(examples, inputs=inputs).digest != examples.digest
@@ -218,12 +225,13 @@ def test_examples_refuses_a_broken_promise(given: dict[str, Any], message: str) 
         examples_with(**given)
 
 
-@pytest.mark.parametrize("name", ["idx", "table", "arrays", "windows"])
+@pytest.mark.parametrize("name", ["idx", "table", "arrays", "windows", "text"])
 def test_a_missing_path_is_refused_before_loading(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     kind: Kind[Callable[[], Examples]] = Kind("dataset", DATASETS, given=())
-    target = {"table": {"target": "y"}, "windows": {"target": "y", "signals": ["x"]}}.get(name, {})
+    stated = {"table": {"target": "y"}, "windows": {"target": "y", "signals": ["x"]}}
+    target = (stated | {"text": {"target": "y", "text": "x"}}).get(name, {})
     with pytest.raises(ValueError, match=rf"path {re.escape(str(tmp_path / 'nowhere'))} is n(ot|either)"):
         kind.bind({"name": name, "path": "nowhere", **target})

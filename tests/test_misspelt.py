@@ -139,16 +139,16 @@ def test_a_file_that_is_no_yaml(tmp_path: Path, text: str, said: str) -> None:
 
 def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "patients.csv").write_text("x,y\n1,0\n2,1\n")
-    own = "write a function of your own, as docs/own-data-and-model.md shows"
+    own = "a folder of images is read by `images`"
     for path, said in {
         "patient.csv": "patient.csv is not a file; did you mean 'patients.csv'\\? a CSV or Parquet file is needed",
-        "../": f"is a folder; a CSV or Parquet file is needed; for images, texts and other files {own}",
+        "../": f"is a folder; a CSV or Parquet file is needed; {own}",
         "https://example.org/patients.csv": "is an address; download it and state the path of the file",
         "data\\patients.csv": "is not a file; write / between folders",
     }.items():
         with pytest.raises(BadInput, match=said):
             read(tmp_path, {"dataset": {"name": "table", "path": path, "target": "y"}})
-    with pytest.raises(BadInput, match=r"is a folder; an \.npz archive is needed; for images"):
+    with pytest.raises(BadInput, match=r"is a folder; an \.npz archive is needed; a folder of images"):
         read(tmp_path, {"dataset": {"name": "arrays", "path": "."}})
 
 
@@ -162,7 +162,7 @@ def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:
         (b"<stata_dta>", "it is a Stata file"),
         (
             b"\x89PNG\r\n",
-            "it is an image; write a function that reads images, as docs/own-data-and-model.md shows",
+            "it is an image; the data set `images` reads a folder of them",
         ),
         (b"\xff\xd8\xff\xe0", "it is an image"),
     ],

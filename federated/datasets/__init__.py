@@ -8,6 +8,7 @@ from federated.datasets.idx import idx
 from federated.datasets.linear import linear
 from federated.datasets.openml import openml
 from federated.datasets.table import table
+from federated.datasets.text import text
 from federated.datasets.windows import windows
 from federated.examples.examples import Examples
 from federated.examples.user_data import as_examples
@@ -17,6 +18,7 @@ DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "linear": linear,
     "idx": idx,
     "table": table,
+    "text": text,
     "arrays": arrays,
     "openml": openml,
     "windows": windows,

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 _ADDRESS = re.compile(r"(^|/)(https?|ftp|s3|gs|az|hf):/")
-_OWN = "for images, texts and other files write a function of your own, as docs/own-data-and-model.md shows"
+_OWN = "a folder of images is read by `images`, recordings by `windows`; for others see docs/own-data-and-model.md"
 
 
 def check_file(path: Path, needed: str) -> None:

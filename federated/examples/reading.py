@@ -10,7 +10,7 @@ import numpy as np
 
 from federated.foundation.texts import quoted
 
-ColumnRole = Literal["target", "client", "numeric", "categorical", "dropped", "unused"]
+ColumnRole = Literal["target", "client", "test", "text", "numeric", "categorical", "dropped", "unused"]
 
 _MOST_SENTENCES = 3
 _MOST_NAMED = 10

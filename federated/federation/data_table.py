@@ -15,10 +15,21 @@ HEADER = ("column", "read as", "values", "missing", "model inputs")
 
 _MOST_OF_A_ROLE = 12
 _LONGEST_NAME = 40
-_ORDER: tuple[ColumnRole, ...] = ("target", "client", "numeric", "categorical", "dropped", "unused")
+_ORDER: tuple[ColumnRole, ...] = (
+    "target",
+    "client",
+    "test",
+    "text",
+    "numeric",
+    "categorical",
+    "dropped",
+    "unused",
+)
 _WORDS: dict[ColumnRole, str] = {
     "target": "target",
     "client": "client",
+    "test": "own test split",
+    "text": "text",
     "numeric": "number",
     "categorical": "category",
     "dropped": "dropped",
@@ -57,7 +68,7 @@ def distinct_data(read: Iterable[DataRead]) -> tuple[DataRead, ...]:
 def _inputs(examples: Examples) -> str:
     inputs, columns = examples.inputs, examples.reading.columns
     if columns:
-        features = sum(column.role in ("numeric", "categorical") for column in columns)
+        features = sum(column.role in ("text", "numeric", "categorical") for column in columns)
         of = f"{features:,} column{'s make' if features != 1 else ' makes'}"
         return f"{of} {inputs.shape[1]:,} input{'s' if inputs.shape[1] != 1 else ''} of the model"
     shape = list(inputs.shape[1:])

@@ -1,4 +1,4 @@
-"""What was read once and is kept at home: folders of files by digest, of which the oldest go when there are too many."""
+"""Data that were read once and are kept at home, in folders by digest; the oldest go where there are too many."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def stamps_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
 
     The last is the one that a program which copies the former time along cannot set.
     """
-    return [
-        (str(file), at.st_size, at.st_mtime_ns, at.st_ctime_ns) for file in files for at in [file.stat()]
-    ]
+    return [(str(file), at.st_size, at.st_mtime_ns, at.st_ctime_ns) for file in files for at in [file.stat()]]
 
 
 def _forget_oldest(cache: Path, used: Path) -> None:

@@ -50,8 +50,8 @@ def check_disk(folder: Path, num_bytes: float) -> None:
     there = os.statvfs(folder)
     if num_bytes > (free := there.f_bavail * there.f_frsize):
         raise BadInput(
-            f"dataset: {num_bytes / 1e6:,.0f} MB are needed in {folder}, whose disk has {free / 1e6:,.0f} MB left; move "
-            "FEDSTUDY_HOME to a larger disk, or make the inputs smaller"
+            f"dataset: {num_bytes / 1e6:,.0f} MB are needed in {folder}, whose disk has {free / 1e6:,.0f} MB left; "
+            "move FEDSTUDY_HOME to a larger disk, or make the inputs smaller"
         )
 
 
@@ -90,7 +90,7 @@ class Growing:
 
     def add(self, rows: np.ndarray) -> None:
         """Append rows [n, ...]."""
-        assert rows.dtype == self._dtype and rows.shape[1:] == self._row, (rows.dtype, rows.shape)
+        assert (rows.dtype, rows.shape[1:]) == (self._dtype, self._row), (rows.dtype, rows.shape)
         self._file.write(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"")
         self._rows += len(rows)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .raw_arrays import example_of_array, example_of_signals, inputs_of_array, inputs_of_signals
 from .raw_tables import example_of_table, inputs_of_table
+from .raw_texts import example_of_texts, inputs_of_texts
 
 Values = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
@@ -34,6 +35,7 @@ KINDS: dict[str, Kind] = {
     "none": Kind(inputs_of_array, example_of_array),
     "table": Kind(inputs_of_table, example_of_table),
     "signals": Kind(inputs_of_signals, example_of_signals),
+    "text": Kind(inputs_of_texts, example_of_texts),
 }
 
 

@@ -143,8 +143,10 @@ def _weighted(
     known = columns >= 0
     columns, owners = columns[known], owners[known]
     places = owners.astype(np.int64) * width + columns % width
-    counts = np.bincount(places, np.where(columns >= width, -1.0, 1.0), count * width).reshape(count, width)
+    signs = np.where(columns >= width, -1.0, 1.0)
+    counts = np.bincount(places, signs, count * width).astype(np.float64).reshape(count, width)
     if "rarity" in arrays:
         counts *= arrays["rarity"]
     lengths = np.sqrt((counts * counts).sum(axis=1, keepdims=True))
-    return np.divide(counts, lengths, out=counts, where=lengths > 0)
+    np.divide(counts, lengths, out=counts, where=lengths > 0)
+    return counts

@@ -12,7 +12,7 @@ _CHUNK = 2**22
 _SHOWN = 60
 _LOOKED_AT = 1000
 
-_A_FUNCTION = "write a function that reads images, as docs/own-data-and-model.md shows"
+_A_FOLDER = "the data set `images` reads a folder of them"
 _SIGNATURES = (
     (
         b"PK\x03\x04",
@@ -34,9 +34,9 @@ _SIGNATURES = (
     (b"<stata_dta>", "is a Stata file; save the table as CSV or Parquet"),
     (b"MATLAB 5.0", "is a MATLAB file; the data set `arrays` reads an .npz file"),
     (b"RDX", "is a file of R; save the table as CSV"),
-    (b"\x89PNG", f"is an image; {_A_FUNCTION}"),
-    (b"\xff\xd8\xff", f"is an image; {_A_FUNCTION}"),
-    (b"GIF8", f"is an image; {_A_FUNCTION}"),
+    (b"\x89PNG", f"is an image; {_A_FOLDER}"),
+    (b"\xff\xd8\xff", f"is an image; {_A_FOLDER}"),
+    (b"GIF8", f"is an image; {_A_FOLDER}"),
     *(
         (bytes([0x80, protocol]), "is a pickle; save the table as CSV or Parquet")
         for protocol in (2, 3, 4, 5)
@@ -49,7 +49,10 @@ _TEXTS = (
         "is a web page (HTML), perhaps what a site answered in place of the file; download the file itself",
     ),
     (re.compile(r"\s*<\?xml"), "is XML; save the table as CSV"),
-    (re.compile(r"\s*(\{\s*\"|\[\s*[\[{])"), "is JSON; save the table as CSV or Parquet"),
+    (
+        re.compile(r"\s*(\{\s*\"|\[\s*[\[{])"),
+        "is JSON; save the table as CSV or Parquet, or texts as JSON lines in a .jsonl file for the data set `text`",
+    ),
     (
         re.compile(r"(\s|%[^\n]*\n)*@(relation|attribute)\b", re.IGNORECASE),
         "is an ARFF file (Weka); save it as CSV, for example with scipy.io.arff.loadarff and pandas",

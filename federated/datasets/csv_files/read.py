@@ -50,7 +50,7 @@ def read_csv(
     encoding, found, options = _checked(path, form, wanted)
     try:
         # low_memory: in chunks, pandas would infer a dtype for each and mix them.
-        kept = {"usecols": lambda name: name not in left_out} if left_out else {}
+        kept: dict[str, Any] = {"usecols": lambda name: name not in left_out} if left_out else {}
         frame = pd.read_csv(path, low_memory=False, decimal=form.decimal, **options, **kept)
         columns = [name for name in dict.fromkeys(as_text) if name in frame.columns]
         written = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False, **options)
@@ -61,8 +61,10 @@ def read_csv(
         frame, doubts = without_groups(frame, form, {name: role for role, name in wanted})
         notes += said(doubts)
     written = written.astype(object).where(written.notna(), None)
-    if not left_out:
-        notes += list(_short_rows(path, form, encoding, frame, found.skipped_to_rows))
+    width, cut = frame.shape[1], len(frame) > 0 and bool(frame.iloc[:, -1].isna().any())
+    if left_out:  # pandas says nothing of rows that are too long, either, where it reads some columns only
+        width, cut = len(found.names), True
+    notes += list(_odd_rows(path, form, encoding, width, found.skipped_to_rows)) if cut else []
     if inferred:
         read = partial(pd.read_csv, path, dtype=object, keep_default_na=False, **options)
         opened = partial(_opened, path, encoding)
@@ -75,7 +77,12 @@ def blocks_of_columns(
 ) -> Iterator[pd.DataFrame]:
     """Some columns as they are written, so many rows at a time. Raises ValueError as `read_csv` does."""
     _, _, options = _checked(path, form, wanted)
-    stated = {"usecols": list(columns), "dtype": object, "keep_default_na": False, "chunksize": rows}
+    stated: dict[str, Any] = {
+        "usecols": list(columns),
+        "dtype": object,
+        "keep_default_na": False,
+        "chunksize": rows,
+    }
     try:
         with pd.read_csv(path, **options, **stated) as reader:
             yield from reader
@@ -138,27 +145,35 @@ def _first(records: Any, header_line: int) -> Iterator[tuple[int, list[str]]]:
 
 def _in_our_words(said: str, form: CsvFormat) -> str:
     if ragged := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
-        return (
-            f"line {ragged[2]} has {ragged[3]} fields, those before have {ragged[1]}; put texts that hold the "
-            f"separator {form.separator!r} in quotation marks, or state another `separator`"
-        )
+        return _too_long(ragged[2], ragged[3], ragged[1], form)
     if unclosed := re.search(r"EOF inside string starting at row (\d+)", said):
         line = int(unclosed[1]) + 1
         return f"a quotation mark that opens in or after line {line} is never closed; close or double it"
     return said
 
 
-def _short_rows(path: Path, form: CsvFormat, encoding: str, frame: pd.DataFrame, above: int) -> Iterator[str]:
-    """A sentence where rows lack fields at their end, which pandas fills without a word."""
-    if not len(frame) or not frame.iloc[:, -1].isna().any():
-        return
+def _odd_rows(path: Path, form: CsvFormat, encoding: str, width: int, above: int) -> Iterator[str]:
+    """A sentence where rows lack fields at their end, which pandas fills without a word.
+
+    width: the number of columns. above: lines above the first row. Raises ValueError where a row has more fields.
+    """
+    short, first = 0, (0, 0)
     with _records(path, form, encoding) as records:
-        sizes = [(records.line_num, len(record)) for record in records if record]
-    below = [(line, size) for line, size in sizes if line > above]
-    short = [(line, size) for line, size in below if size < frame.shape[1]]
+        for record in records:
+            if record and records.line_num > above and len(record) != width:
+                if len(record) > width:
+                    raise ValueError(_too_long(records.line_num, len(record), width, form))
+                first, short = first if short else (records.line_num, len(record)), short + 1
     if short:
-        line, size = short[0]
+        line, size = first
         yield (
-            f"{path.name}: {len(short):,} rows have fewer fields than the {frame.shape[1]} columns, the first, in line "
-            f"{line}, has {size}; what they lack is read as missing (is the file cut off?)"
+            f"{path.name}: {short:,} rows have fewer fields than the {width} columns, the first, in line {line}, has "
+            f"{size}; what they lack is read as missing (is the file cut off?)"
         )
+
+
+def _too_long(line: int | str, fields: int | str, before: int | str, form: CsvFormat) -> str:
+    return (
+        f"line {line} has {fields} fields, those before have {before}; put texts that hold the separator "
+        f"{form.separator!r} in quotation marks, or state another `separator`"
+    )

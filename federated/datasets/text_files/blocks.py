@@ -45,7 +45,9 @@ def format_of(path: Path) -> Literal["csv", "jsonl", "parquet"]:
     return "parquet" if last in (".parquet", ".pq") else "jsonl" if last in _LINES else "csv"
 
 
-def text_blocks(path: Path, form: CsvFormat, wanted: Wanted, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+def text_blocks(
+    path: Path, form: CsvFormat, wanted: Wanted, columns: Sequence[str]
+) -> Iterator[pd.DataFrame]:
     """The columns of texts, `ROWS` rows at a time; what is missing is None or NaN. Raises one of `UNREADABLE`."""
     if format_of(path) == "csv":
         yield from blocks_of_columns(path, form, wanted, columns, ROWS)
@@ -71,6 +73,8 @@ def other_columns(
         names = [name for name in _schema(path) if name not in columns]
         return Others(pd.read_parquet(path, columns=names))
     frames = [frame.drop(columns=list(columns), errors="ignore") for frame in _json_lines(path, form)]
+    if not frames:
+        raise ValueError("it is empty")
     return Others(pd.concat(frames, ignore_index=True))
 
 
@@ -85,7 +89,9 @@ def _numbers() -> Iterator[int]:
 def _check_columns(there: Sequence[str], wanted: Wanted) -> None:
     if absent := [named(name, f"{role} ") for role, name in wanted if name not in there]:
         are = "is" if len(absent) == 1 else "are"
-        raise ValueError(f"{listed(absent)} {are} not in it; its columns are: {listed(list(map(str, there)))}")
+        raise ValueError(
+            f"{listed(absent)} {are} not in it; its columns are: {listed(list(map(str, there)))}"
+        )
 
 
 def _with_columns(frames: Iterator[pd.DataFrame], wanted: Wanted) -> Iterator[pd.DataFrame]:
@@ -101,8 +107,8 @@ def _check_texts(column: pd.Series[Any], before: int) -> None:
     for row, value in enumerate(column.tolist(), before + 1):
         if not isinstance(value, str) and not _is_missing(value):
             raise ValueError(
-                f"{named(column.name, 'text ')} holds {type(value).__name__} values, the first is {quoted(str(value))} in "
-                f"row {row}; texts are needed"
+                f"{named(column.name, 'text ')} holds {type(value).__name__} values, the first is {quoted(str(value))} "
+                f"in row {row}; texts are needed"
             )
 
 

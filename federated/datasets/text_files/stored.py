@@ -128,7 +128,9 @@ def _read(folder: Path) -> StoredTexts:
     import pyarrow as pa
 
     texts = pa.ipc.open_file(pa.memory_map(str(folder / "texts.arrow"))).read_all()
-    frame = pd.DataFrame({name: pd.array(texts[name], pd.ArrowDtype(pa.large_string())) for name in texts.column_names})
+    frame = pd.DataFrame(
+        {name: pd.array(texts[name], pd.ArrowDtype(pa.large_string())) for name in texts.column_names}
+    )
     written = folder / "written.parquet"
     others = Others(
         pd.read_parquet(folder / "others.parquet"),
@@ -138,4 +140,6 @@ def _read(folder: Path) -> StoredTexts:
     if others.written is not None:
         others = others._replace(written=others.written.where(others.written.notna(), None))
     names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-    return StoredTexts(frame, others, Units(mapped(folder / "numbers.npy"), mapped(folder / "ends.npy"), names))
+    return StoredTexts(
+        frame, others, Units(mapped(folder / "numbers.npy"), mapped(folder / "ends.npy"), names)
+    )

@@ -75,11 +75,11 @@ def _columns(
     assert roles.target is not None
     target, client = roles.target, roles.client
     attempts: list[Callable[[], Any]] = [
-        partial(target_of, frame[target], _as_written(written, target), roles.task, bad, marks),
+        partial(target_of, frame[target], as_written(written, target), roles.task, bad, marks),
         partial(feature_columns, frame, roles, bad, marks),
     ]
     if client is not None:
-        attempts.append(partial(_client_ids, frame[client], _as_written(written, client), bad))
+        attempts.append(partial(client_ids_of, frame[client], as_written(written, client), bad))
     found = gathered(attempts)
     return found[2] if client is not None else (None, []), found[0], found[1]
 
@@ -93,7 +93,7 @@ def _with_codes(
         column, present = frame[name], frame[name].notna()
         if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
             continue
-        if (texts := _as_written(written, name)) is not None:
+        if (texts := as_written(written, name)) is not None:
             changed[name] = texts.where(present, None)
         elif pd.api.types.is_float_dtype(column.dtype) and not present.all():
             numbers = column[present].to_numpy(np.float64)
@@ -103,11 +103,12 @@ def _with_codes(
     return frame.assign(**changed) if changed else frame
 
 
-def _as_written(written: pd.DataFrame | None, column: str) -> pd.Series[Any] | None:
+def as_written(written: pd.DataFrame | None, column: str) -> pd.Series[Any] | None:
+    """A column as the file writes it, where that is known."""
     return None if written is None or column not in written.columns else written[column]
 
 
-def _client_ids(
+def client_ids_of(
     column: pd.Series[Any], written: pd.Series[Any] | None, bad: Complaint
 ) -> tuple[np.ndarray, list[Suspicion]]:
     """(the ids [N], what looks like a mistake among them). In a text file only what is empty is missing."""

@@ -65,8 +65,9 @@ def _counts(units: Units, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         kept = trained[owners]
         owners, numbers = owners[kept], numbers[kept]
         times += np.bincount(numbers, minlength=known)
-        pairs = np.unique(owners.astype(np.int64) * known + numbers)
-        texts += np.bincount(pairs % known, minlength=known) if known else 0
+        pairs = np.sort(owners.astype(np.int64) * known + numbers)  # several times as fast as numpy's unique
+        first = np.diff(pairs, prepend=-1) > 0
+        texts += np.bincount(pairs[first] % max(known, 1), minlength=known)
     return times, texts
 
 

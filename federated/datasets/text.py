@@ -1,0 +1,129 @@
+"""Texts from a file: CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from federated.datasets.csv_files.format import CsvFormat
+from federated.datasets.text_files.blocks import UNREADABLE, format_of
+from federated.datasets.text_files.stored import stored_texts
+from federated.datasets.text_files.vocabulary import vocabulary_file
+from federated.datasets.wanted_file import check_file
+from federated.examples.examples import Examples, bad_data
+from federated.examples.labelled import LabelColumns
+from federated.examples.texts.examples import examples_of_texts
+from federated.examples.texts.fit import fitted_texts
+from federated.foundation.errors import BadInput
+from federated.metrics.tasks import TaskName, targets_of
+
+_MOST_NGRAMS = 5
+
+
+def text(
+    path: Path,
+    text: str | tuple[str, ...],
+    target: str,
+    client: str | None = None,
+    test: str | None = None,
+    task: TaskName | None = None,
+    inputs: Literal["tfidf", "hashing", "tokens"] = "tfidf",
+    size: int = 2000,
+    length: int = 100,
+    unit: Literal["word", "character"] = "word",
+    ngrams: int = 1,
+    lowercase: bool = True,
+    vocabulary: Path | None = None,
+    separator: str = ",",
+    encoding: str | None = None,
+) -> Callable[[], Examples]:
+    """One example a row, its text as numbers; a vocabulary is learnt from the training examples alone.
+
+    path: a file of CSV, of JSON lines (.jsonl, one object a line) or .parquet; .gz and the like are unpacked.
+    text: the column with the text, or several, whose texts are joined.
+    target, client, task: as of `table`.
+    test: a column that says which rows are the data's own test split: test and train, true and false, or 1 and 0.
+    inputs: "tfidf": how often each word of a vocabulary occurs, weighted by how rare it is among the training texts,
+        scaled to length 1 (as scikit-learn's TfidfVectorizer). "hashing": the same without a vocabulary: a hash gives
+        each word its place and sign, and nothing is learnt. "tokens": the numbers of the words in their order, for
+        models with an embedding: 0 fills short texts up, 1 is a word that is not in the vocabulary.
+    size: of the vocabulary, the most frequent words of the training texts; of "hashing" the number of places.
+    length: of "tokens": how many of each text; the rest is cut off.
+    unit: words (letters and digits next to each other), or single characters, as for Chinese and Japanese.
+    ngrams: of "tfidf" and "hashing": up to so many neighbouring units count as one as well.
+    vocabulary: of "tokens": the vocab.txt or tokenizer.json of a WordPiece tokeniser, as BERT's; its numbers are used.
+    separator, encoding: as of `table`.
+
+    The file is read a block at a time, once; what was read is kept under `$FEDSTUDY_HOME/datasets/read`.
+    """
+    columns = (text,) if isinstance(text, str) else text
+    roles = LabelColumns(target, client, test)
+    roles.check(columns, "text")
+    check_file(path, "a CSV, JSON lines or Parquet file is needed")
+    form = CsvFormat(separator, encoding=encoding)
+    if format_of(path) == "parquet" and form.stated():
+        raise ValueError(
+            f"{form.stated()[0]} is of text files, but path {path.name} is a Parquet file; leave it out"
+        )
+    _check(inputs, size, length, ngrams, vocabulary)
+    rule: dict[str, Any] = {"unit": unit, "ngrams": ngrams, "lowercase": lowercase, "inputs": "words"}
+    if vocabulary is not None:
+        rule = vocabulary_file(vocabulary) | {"inputs": "word_pieces", "length": length}
+    stated = rule | _how(inputs, size, length, vocabulary is not None) | {"columns": list(columns)}
+    wanted = [*(("text", name) for name in columns), *roles.named()]
+    as_text = [name for name in (target, client) if name is not None]
+
+    def load() -> Examples:
+        try:
+            found = stored_texts(path, form, wanted, columns, as_text, rule)
+        except BadInput:
+            raise
+        except UNREADABLE as error:
+            raise bad_data("text", f"{path} cannot be read: {error}") from error
+        examples = examples_of_texts(
+            found.texts,
+            found.others.frame,
+            found.others.written,
+            roles,
+            targets_of(task),
+            partial(fitted_texts, found.units, stated, size),
+            np.diff(found.units.ends, prepend=0),
+            str(path),
+            found.others.notes,
+            None if found.others.written is None else form.marks,
+        )
+        return examples.as_stated(task)
+
+    return load
+
+
+def _how(inputs: str, size: int, length: int, pieces: bool) -> dict[str, Any]:
+    """What the preprocessing says of the form of the inputs."""
+    if inputs == "tokens":
+        return {"inputs": "word_pieces" if pieces else "words", "length": length}
+    return {"inputs": inputs, "size": size} if inputs == "hashing" else {"inputs": inputs}
+
+
+def _check(inputs: str, size: int, length: int, ngrams: int, vocabulary: Path | None) -> None:
+    for field, value in {"size": size, "length": length, "ngrams": ngrams}.items():
+        if value < 1:
+            raise ValueError(f"{field} must be at least 1, got {value}")
+    if size >= 2**30:
+        raise ValueError(f"size must be below 2^30, got {size:,}")
+    if ngrams > _MOST_NGRAMS:
+        raise ValueError(f"ngrams must be at most {_MOST_NGRAMS}, got {ngrams}")
+    if inputs == "tokens" and ngrams > 1:
+        raise ValueError(f'ngrams must be 1 where inputs is "tokens", which are in their order, got {ngrams}')
+    if vocabulary is not None:
+        if inputs != "tokens":
+            raise ValueError(
+                f'vocabulary is for `inputs: tokens`, but inputs is "{inputs}"; leave one of them out'
+            )
+        if length < 3:
+            raise ValueError(
+                f"length must be at least 3 with a vocabulary, whose texts begin and end with a mark, got {length}"
+            )

@@ -1,0 +1,136 @@
+"""What is read once and kept at home: whole or not there, by one of several processes, and never too much of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from federated.foundation.errors import BadInput
+from federated.machine import kept as room_of_kept
+from federated.machine import large_arrays
+from federated.machine.kept import kept, stamps_of
+from federated.machine.large_arrays import growing, mapped, room
+
+ROOT = Path(__file__).parent.parent
+
+# Counts how often it is made; dies in the middle where it is told to, as of kill -9.
+MAKES = """
+import os, pathlib, sys, time
+from federated.machine.kept import kept
+def make(folder):
+    with open(os.environ["FEDSTUDY_HOME"] + "/made", "a") as file:
+        file.write("x")
+    (folder / "half").write_text("half of it")
+    if sys.argv[1] == "die":
+        os._exit(9)
+    time.sleep(0.5)
+    (folder / "rest").write_text("all of it")
+print(kept("k", {"a": 1}, make, lambda folder: sorted(os.listdir(folder))))
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def start(way: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", MAKES, way], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_of_two_processes_one_makes_it_and_after_a_kill_it_is_made_anew(home: Path) -> None:
+    killed = start("die")
+    killed.communicate()
+    assert killed.returncode == 9
+    together = [start("live"), start("live")]
+    assert [each.communicate()[0].strip() for each in together] == ["['half', 'rest']"] * 2
+    assert (home / "made").read_text() == "xx"
+    cache = home / "datasets" / "read"
+    assert [each.name for each in cache.iterdir() if each.suffix == ".partial"] == []
+
+
+def of_bytes(identity: str, size: int) -> Path:
+    def make(folder: Path) -> None:
+        (folder / "content").write_bytes(bytes(size))
+
+    return kept("k", identity, make, lambda folder: folder)
+
+
+def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_of_kept, "LARGEST_CACHE", 250)
+    a, b = of_bytes("a", 100), of_bytes("b", 100)
+    for at, folder in enumerate((b, a)):  # b is the older one
+        os.utime(folder, (at, at))
+    c = of_bytes("c", 100)
+    assert [folder.exists() for folder in (a, b, c)] == [True, False, True]
+    d = of_bytes("d", 400)  # larger than all that may be kept: it alone stays
+    assert [folder.exists() for folder in (a, b, c, d)] == [False, False, False, True]
+
+
+def test_a_file_that_was_replaced_by_one_as_old_and_as_large_is_another(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("a")
+    before = stamps_of([file])
+    at = file.stat()
+    file.write_text("b")
+    os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert stamps_of([file]) != before
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "<U3", ">i4"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mapped_file_is_what_numpy_saved_and_is_never_written_to(
+    dtype: str, order: str, tmp_path: Path
+) -> None:
+    array = np.asarray(np.arange(24).reshape(2, 3, 4).astype(dtype), order=order)  # type: ignore[call-overload]
+    np.save(tmp_path / "a.npy", array)
+    found = mapped(tmp_path / "a.npy")
+    np.testing.assert_array_equal(found, array)
+    found[0] = found[1]
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
+
+
+def test_a_file_grows_row_by_row(tmp_path: Path) -> None:
+    with growing(tmp_path / "a.npy", np.float32, (2,)) as file:
+        for count in (3, 0, 1):
+            file.add(np.full((count, 2), count, np.float32))
+    assert np.load(tmp_path / "a.npy").tolist() == [[3, 3]] * 3 + [[1, 1]]
+    with growing(tmp_path / "b.npy", np.int64):
+        pass
+    assert mapped(tmp_path / "b.npy").shape == (0,)
+
+
+def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "objects.npy", np.array([{}, []], object), allow_pickle=True)
+    np.save(tmp_path / "cut.npy", np.arange(1000))
+    os.truncate(tmp_path / "cut.npy", 500)
+    (tmp_path / "text.npy").write_text("text")
+    for name, message in {"objects": "holds Python objects", "cut": "is cut off", "text": "magic"}.items():
+        with pytest.raises(ValueError, match=message):
+            mapped(tmp_path / f"{name}.npy")
+
+
+def test_room_beyond_half_of_the_memory_is_on_disk_and_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_arrays, "machine_mb", lambda: 0.001)
+    array = room((100, 3), np.float64)
+    assert array.shape == (100, 3)
+    assert not array.any()
+    array[7] = 7
+    assert array.sum() == 21
+    assert array.base is not None  # of a map
+    assert list((home / "datasets").iterdir()) == []
+    assert room((10,), np.uint8).base is None
+
+
+def test_a_disk_that_is_too_small_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match=r"MB are needed in .* move FEDSTUDY_HOME to a larger disk"):
+        room((10**9, 10**6), np.float32)
