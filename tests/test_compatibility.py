@@ -113,6 +113,11 @@ ROWS = (
         "transport: sum_alone with cohort.weighting: examples: ",
     ),
     Row(
+        {"algorithm": "scaffold", "local": {"optimiser": "adam", "learning_rate": 0.01}},
+        {"local": {"optimiser": "sgd", "learning_rate": 0.01}},
+        "algorithm: scaffold with local.optimiser: adam",
+    ),
+    Row(
         {
             "algorithm": {"name": "fedper", "personal": ["1"]},
             "evaluation": {"personalisation": {"epochs": 1}},

@@ -31,6 +31,7 @@ CHANGES: dict[str, Any] = {
     "algorithm": "fedavg(0.5)",
     "aggregator": "median",
     "local.epochs": 2,
+    "local.optimiser": "adamw",
     "local.steps": 5,
     "local.batch_size": None,
     "local.learning_rate": 0.2,
@@ -77,6 +78,8 @@ ONE_VALUE = {"transport": TRANSPORTS}
 
 def nested(path: str, value: Any) -> dict[str, Any]:
     """{"local": {"epochs": 2}} for local.epochs."""
+    if path == "local.optimiser":  # which wants a learning rate to be stated
+        return {"local": {"optimiser": value, "learning_rate": 0.1}}
     first, _, rest = path.partition(".")
     return {first: nested(rest, value) if rest else value}
 

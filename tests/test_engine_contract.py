@@ -172,6 +172,14 @@ LOCAL = {
     "range of steps": {"steps": [1, 4], "batch_size": 1, "momentum": 0.5},
     "full batch": {"steps": 2, "batch_size": None, "weight_decay": 0.1, "momentum": 0.5},
     "clipped": {"max_gradient_norm": 0.1, "momentum": 0.5, "weight_decay": 0.1, "batch_size": 10},
+    "adam": {"optimiser": "adam(beta1=0.5)", "learning_rate": 0.01, "weight_decay": 0.1, "epochs": 2},
+    "adamw": {
+        "optimiser": "adamw",
+        "learning_rate": 0.01,
+        "weight_decay": 0.3,
+        "max_gradient_norm": 0.2,
+        "steps": 3,
+    },
     "schedule": {"learning_rate": 0.3, "schedule": "step(every=1, factor=0.5)"},
 }
 
@@ -276,7 +284,7 @@ def test_so_it_is_with_every_loss_and_with_weights_of_examples(engine, model, na
     loss = LOSS_KIND.bind(name).build()
     work = local_work(make(), task, shape=shape, loss=loss, weighted=weighted, batch_size=4, epochs=2)
     if engine not in takers:
-        with pytest.raises(ValueError, match="its loss has no kernel"):
+        with pytest.raises(ValueError, match="or its loss, optimiser or precision"):
             ENGINES[engine](work, 1)
         return
     _assert_like_the_loop(engine, work, "federated", "none", 1e-11)

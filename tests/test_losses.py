@@ -233,3 +233,45 @@ def test_a_person_s_own_loss_is_trained_on_by_its_name(
     scores, classes = torch.from_numpy(SCORES), torch.from_numpy(CLASSES)
     found = setup.worker.work.loss(scores, classes)
     assert torch.equal(found, F.multi_margin_loss(scores, classes, margin=0.5))
+
+
+TRIED = """
+import torch
+
+count = []
+
+def cuts(outputs, targets):
+    return outputs.detach().mean() + 0 * outputs.detach().sum()
+
+def logs(outputs, targets):
+    return torch.log(0 * outputs).mean()
+
+def counts(outputs, targets):
+    count.append(1)
+    return (outputs.mean() + 1) * len(count)
+
+def changes(outputs, targets):
+    targets += 1
+    return outputs.mean()
+
+def fails(outputs, targets):
+    return outputs[:, targets.shape[1]].mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "wrong"),
+    [
+        ("cuts", "does not depend on the outputs"),
+        ("logs", r"returns -inf on outputs \[8, 3\] and targets \[8\] before training"),
+        ("counts", "returns something else"),
+        ("changes", "changes the targets in place"),
+        ("fails", r"fails on outputs \[8, 3\] and targets \[8\]: IndexError"),
+    ],
+)
+def test_a_person_s_own_loss_is_tried_before_it_trains(
+    function: str, wrong: str, monkeypatch: pytest.MonkeyPatch, own: Callable[[str], str]
+) -> None:
+    name = own(inspect.cleandoc(TRIED))
+    with pytest.raises(OwnCodeFailed, match=f"loss: .*{function}.*{wrong}"):
+        prepare(_config(monkeypatch, f"{name}:{function}"))

@@ -24,6 +24,7 @@ HOUSES = {
         "models",
         "compressors",
         "algorithms",
+        "optimisers",
         "aggregators",
         "participation",
         "privacy",

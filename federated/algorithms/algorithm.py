@@ -1,4 +1,4 @@
-"""The interface of a federated algorithm: additions to local SGD, and the server's use of the clients' updates."""
+"""The interface of a federated algorithm: additions to local training, and the server's use of the clients' updates."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class ClientHalf(NamedTuple):
     sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
     hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
     stays: layout -> names of the parameters that never leave a client: each has its own.
+    reads_gradients: `finish` takes how far a client moved for its gradients, as only SGD goes along them.
     """
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
@@ -64,6 +65,7 @@ class ClientHalf(NamedTuple):
     sends: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()
+    reads_gradients: bool = False
 
 
 class Algorithm(NamedTuple):

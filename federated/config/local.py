@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from federated.config.section import Frozen
-from federated.extension_points.kinds import ScheduleChoice
+from federated.extension_points.kinds import OptimiserChoice, ScheduleChoice
 from federated.foundation.scales import LARGEST_FLOAT
 
 
@@ -24,7 +24,11 @@ Amount = Annotated[int | tuple[int, int], BeforeValidator(_amount)]
 
 
 class LocalTraining(Frozen):
-    """Local training of a client in a round: minibatch SGD on its own examples."""
+    """Local training of a client in a round: minibatch steps of an optimiser on its own examples.
+
+    An epoch goes through all of the client's examples in a new order. Its last batch is smaller where they do not
+    divide evenly, and is never dropped (torch's `drop_last` is off).
+    """
 
     epochs: Amount | None = Field(
         None,
@@ -38,11 +42,25 @@ class LocalTraining(Frozen):
     batch_size: PositiveInt | None = Field(
         32, description="Examples per step; null: all of the client's examples"
     )
-    learning_rate: float = Field(0.1, gt=0, le=LARGEST_FLOAT, description="Step size of SGD")
+    optimiser: OptimiserChoice = Field(
+        "sgd",
+        description="What makes a step of the gradient; its memory starts anew in every round and is never sent",
+    )
+    learning_rate: float = Field(
+        0.1,
+        gt=0,
+        le=LARGEST_FLOAT,
+        description="Step size of the optimiser; must be stated for every optimiser but sgd",
+    )
     momentum: float = Field(
         0.0, ge=0, lt=1, description="Momentum of SGD; its memory starts at zero in every round"
     )
-    weight_decay: float = Field(0.0, ge=0, le=LARGEST_FLOAT, description="L2 penalty added to the gradient")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=LARGEST_FLOAT,
+        description="L2 penalty added to the gradient; of adamw: parameters shrink by learning_rate x this",
+    )
     max_gradient_norm: float | None = Field(
         None,
         gt=0,
@@ -54,6 +72,22 @@ class LocalTraining(Frozen):
     def _one_length(self) -> LocalTraining:
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"state epochs or steps, not both (epochs {self.epochs}, steps {self.steps})")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_optimiser(self) -> LocalTraining:
+        if self.optimiser.name == "sgd":
+            return self
+        if self.momentum:
+            raise ValueError(
+                f"momentum {self.momentum:g} is of sgd; with optimiser {self.optimiser.name} leave it out (beta1 of "
+                "adam is its like)"
+            )
+        if "learning_rate" not in self.model_fields_set:
+            raise ValueError(
+                f"state learning_rate with optimiser {self.optimiser.name}: the default of {self.learning_rate:g} is "
+                "for sgd; adam and adamw usually want 0.001 or less"
+            )
         return self
 
     @property

@@ -181,6 +181,8 @@ class RunConfig(Frozen):
         Fields that came later are left out where they are at their default, so that older keys stay.
         """
         exclude = {**_WITHOUT_EFFECT, **fields}
+        if self.local.optimiser.label() == "sgd":
+            exclude |= {"local": {"optimiser"}}
         if self.loss is None:
             exclude |= {"loss": True}
         if self.aggregator.label() == "mean":
@@ -214,6 +216,7 @@ class RunConfig(Frozen):
             "privacy": self.privacy,
             "transport": self.transport,
             "cohort.weighting": self.cohort.weighting,
+            "local.optimiser": self.local.optimiser,
             "evaluation.personalisation": self.evaluation.personalisation,
         }
 

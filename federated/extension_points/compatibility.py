@@ -10,12 +10,14 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, ClientHalf
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
+from federated.optimisers import Optimiser
 from federated.privacy import Privacy
 from federated.transports import Transport
 
 ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
 WEIGHTING = "cohort.weighting"
+OPTIMISER = "local.optimiser"
 PERSONALISATION = "evaluation.personalisation"
 
 
@@ -25,12 +27,14 @@ class States(Enum):
     VOTES = "an algorithm: the updates must be votes"
     SENDS_BESIDE = "an algorithm: clients send more than their updates"
     KEEPS_PARAMETERS = "an algorithm: each client has parameters of its own"
+    READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
     LINEAR = "an aggregator: the shards of a cohort can be added up"
     BOUNDS = "a privacy mechanism: it bounds the updates"
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
     TELLS = "a privacy mechanism: clients tell more than their updates"
     SUM_ALONE = "a transport: the server can read the sum alone"
     BY_EXAMPLES = "a weighting: clients count by their examples"
+    ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
     ASKED_FOR = "a section: the study states it"
 
 
@@ -116,6 +120,11 @@ CLASHES = (
         "the server cannot weigh updates that it reads as a sum; state cohort.weighting: uniform",
     ),
     Clash(
+        (Side(ALGORITHM, States.READS_GRADIENTS), Side(OPTIMISER, States.ALONG_GRADIENTS, False)),
+        "its control variates are what a client's steps say of its gradients, which only steps of sgd do; use sgd, or "
+        "another algorithm",
+    ),
+    Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
         "each client has its own model already: leave evaluation.personalisation out",
     ),
@@ -126,6 +135,7 @@ CLASHES = (
 def _of_algorithm(algorithm: Algorithm) -> dict[States, bool]:
     return {
         States.VOTES: algorithm.votes,
+        States.READS_GRADIENTS: algorithm.client.reads_gradients,
         States.SENDS_BESIDE: bool(algorithm.client.sends),
         States.KEEPS_PARAMETERS: algorithm.client.stays is not ClientHalf().stays,
     }
@@ -151,6 +161,10 @@ def _of_transport(transport: Transport) -> dict[States, bool]:
     return {States.SUM_ALONE: transport.reveals == "sum"}
 
 
+def _of_optimiser(optimiser: Optimiser) -> dict[States, bool]:
+    return {States.ALONG_GRADIENTS: optimiser.direction is None}
+
+
 _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     ALGORITHM: _of_algorithm,
     AGGREGATOR: _of_aggregator,
@@ -158,6 +172,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     DOWNLINK: _of_compressor,
     PRIVACY: _of_privacy,
     TRANSPORT: _of_transport,
+    OPTIMISER: _of_optimiser,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }

@@ -23,11 +23,13 @@ from federated.extension_points.contracts import (
     held_participation,
     held_schedule,
 )
+from federated.extension_points.optimiser_contract import held_optimiser
 from federated.extension_points.privacy_contract import held_privacy
 from federated.extension_points.transport_contract import held_transport
 from federated.losses import LOSSES, Loss
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
+from federated.optimisers import OPTIMISERS, Optimiser
 from federated.participation import PARTICIPATION, Participation
 from federated.privacy import PRIVACY, Privacy
 from federated.transports import TRANSPORTS, Transport
@@ -68,6 +70,7 @@ PRIVACY_MECHANISM: Kind[Privacy] = Kind(
     renamed={"clip": "bound, a function of (memory, updates) that returns Bounded(updates, changed)"},
 )
 TRANSPORT: Kind[Transport] = Kind("transport", TRANSPORTS, product=Transport, held=held_transport)
+OPTIMISER: Kind[Optimiser] = Kind("optimiser", OPTIMISERS, product=Optimiser, held=held_optimiser)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
@@ -82,6 +85,7 @@ KINDS = (
     SAMPLING,
     PRIVACY_MECHANISM,
     TRANSPORT,
+    OPTIMISER,
     SCHEDULE,
     NETWORK,
 )
@@ -95,6 +99,7 @@ CompressorChoice = choice_of(COMPRESSOR)
 SamplingChoice = choice_of(SAMPLING)
 TransportChoice = choice_of(TRANSPORT)
 PrivacyChoice = choice_of(PRIVACY_MECHANISM)
+OptimiserChoice = choice_of(OPTIMISER)
 ScheduleChoice = choice_of(SCHEDULE)
 
 

@@ -37,7 +37,7 @@ def stacked(work: LocalWork, threads: int) -> LocalTrainer:
     """Many clients in one product, for stacks of dense layers. Raises ValueError for other work."""
     if (layers := _dense_layers(work)) is None:
         raise ValueError(
-            "the model is no stack of dense layers, its loss has no kernel, or its products are not in float32"
+            "the model is no stack of dense layers, or its loss, optimiser or precision is none for such kernels"
         )
     return _stacked(work, layers, threads)
 
@@ -46,13 +46,18 @@ def im2col(work: LocalWork, threads: int) -> LocalTrainer:
     """Hand-written convolutions, one client at a time on each thread. Raises ValueError for other work."""
     if (stack := _convolutions(work)) is None:
         raise ValueError(
-            "the model is no row of convolutions, its loss has no kernel, or its products are not in float32"
+            "the model is no row of convolutions, or its loss, optimiser or precision is none for such kernels"
         )
     return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
 
 
 def vmap(work: LocalWork, threads: int) -> LocalTrainer:
     """Many clients at once through torch.func. Raises ValueError where it cannot take the model."""
+    if not work.local.optimiser.build().elementwise:
+        raise ValueError(
+            f"the optimiser {work.local.optimiser.label()} does not say that it is elementwise, so clients cannot be "
+            "stacked"
+        )
     vmapped_trainer(work)
     return side_by_side(work, lambda: vmapped_trainer(work), threads, stack_size(work))
 
@@ -93,11 +98,16 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
 
 def _dense_layers(work: LocalWork) -> list[Dense] | None:
     """None where the hand-written kernels, which work in place and in one type, cannot."""
-    return linear_stack(work) if work.precision == "float32" else None
+    return linear_stack(work) if _by_hand(work) else None
+
+
+def _by_hand(work: LocalWork) -> bool:
+    """Whether gradients and steps may be taken by hand, many clients or layers at a time."""
+    return work.precision == "float32" and work.local.optimiser.build().elementwise
 
 
 def _convolutions(work: LocalWork) -> ConvolutionStack | None:
-    return convolution_stack(work) if work.precision == "float32" else None
+    return convolution_stack(work) if _by_hand(work) else None
 
 
 def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:

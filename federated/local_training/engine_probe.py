@@ -68,6 +68,8 @@ def _key(work: LocalWork, cohort_size: int) -> str:
         bool(local.momentum),
         work.precision,
     ]
+    if local.optimiser.label() != "sgd":
+        shape.append(local.optimiser.label())
     around = [
         min(cohort_size, _CLIENTS),
         sizes[len(sizes) // 2],

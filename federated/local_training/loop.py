@@ -1,9 +1,10 @@
-"""One client at a time: minibatch SGD on a module whose parameters are views of one flat vector."""
+"""One client at a time: minibatch steps on a module whose parameters are views of one flat vector."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import lengths_of
-from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.steps.work import LocalWork, Precision
@@ -45,9 +46,9 @@ def loop_trainer(
 
     inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
     The step is that of torch.optim.SGD (momentum without dampening, weight decay in the gradient) from a
-    zero momentum buffer in every round. The masks of nn.Dropout are drawn for each client; a model that turns
-    out to draw other random numbers goes on one client at a time, because torch's generator is one for all
-    threads.
+    zero momentum buffer in every round, or that of the optimiser that is stated. The masks of nn.Dropout are
+    drawn for each client; a model that turns out to draw other random numbers goes on one client at a time,
+    because torch's generator is one for all threads.
     """
     work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision, weights)
     together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1)
@@ -100,7 +101,7 @@ def _objective(work: LocalWork) -> Objective:
 
 def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[Batch]) -> float:
     """Train the model in place on one client's batches; the mean loss over all examples trained on."""
-    step = _sgd(model, rule)
+    step = _stepper(model, rule)
     losses: list[Tensor] = []
     sizes: list[int] = []
     for batch in batches:
@@ -118,15 +119,15 @@ def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterato
         yield from ready.split(work.local.batch_size or len(epoch.inputs))
 
 
-def _sgd(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:
-    """A step of the rule down the gradient of a loss, in place, from a zero momentum buffer."""
+def _stepper(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:
+    """A step of the rule down the gradient of a loss, in place, from a memory of zeros."""
     weights = model.vector[None, : model.num_trainable]
-    buffer = torch.zeros_like(weights) if rule.momentum else None
+    memory, steps = memory_of(rule, weights), count(1)
 
     def step(loss: Tensor) -> None:
         gradient = model.gradient(loss)[None]
         if rule.max_norm is not None:
             clip_norms([gradient], rule.max_norm)
-        rule.descend(weights, buffer, gradient)
+        rule.descend(weights, memory, gradient, next(steps))
 
     return step

@@ -21,7 +21,7 @@ def shard_size(work: LocalWork, engine: Engine) -> int:
 
     Two thousand clients a round so need no more memory than the clients of one shard. Counted for the largest
     client: the rows that a round holds of each client (update, payload, decoded update), what an engine holds
-    beside them (weights, momentum, gradient), the examples of a block of steps, and the plan of batches.
+    beside them (weights, the optimiser's memory, gradient), the examples of a block of steps, and the plan of batches.
     On a CPU no more than 64 MB, or 16 clients, whatever the budget: to encode and add up the updates of a thousand
     small models took 1.4 times as long where they were passed through memory all at once.
     """
@@ -61,7 +61,7 @@ def _bytes_per_client(work: LocalWork) -> int:
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
-    rows = 3 + 2 + (1 if local.momentum else 0)
+    rows = 3 + 2 + len(local.optimiser.build().remembers) + bool(local.momentum)
     return (
         number * (rows * work.model.vector.numel() + 2 * _block_numbers(work, BLOCK_EXAMPLES))
         + 8 * steps * batch

@@ -14,7 +14,7 @@ from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import Plan, gathered, planned
-from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
 from federated.local_training.steps.work import LocalWork, Precision
 from federated.models.objective import model_inputs
@@ -70,7 +70,7 @@ def _steps(
     weights: Tensor,
 ) -> Tensor:
     """Train weights [c, P] in place; the summed losses of each client [c]."""
-    buffer = torch.zeros_like(weights) if rule.momentum else None
+    memory = memory_of(rule, weights)
     total, gradient = weights.new_zeros(len(weights)), torch.empty_like(weights)
     for step, active in enumerate(plan.active):
         for rows, count in _of_one_size(plan.counts[:active, step]):
@@ -85,9 +85,8 @@ def _steps(
             total[among] += losses * count
         if rule.max_norm is not None:
             clip_norms([gradient[:active]], rule.max_norm)
-        rule.first(active).descend(
-            weights[:active], None if buffer is None else buffer[:active], gradient[:active]
-        )
+        now = {name: rows[:active] for name, rows in memory.items()}
+        rule.first(active).descend(weights[:active], now, gradient[:active], step + 1)
     return total
 
 

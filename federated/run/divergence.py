@@ -48,10 +48,10 @@ def _smaller_steps(config: RunConfig) -> str:
 def _cure(config: RunConfig, terms: LocalTerms) -> str:
     """Remedies. A penalty w/2 ||x||^2 multiplies x by 1 - rate w in every step, which grows where rate w > 2."""
     rate, decay = config.local.learning_rate, config.local.weight_decay
-    penalties = {
-        "local.weight_decay": decay,
-        f"mu of algorithm {config.algorithm.name}": terms.proximal,
-    }
+    optimiser = config.local.optimiser.build()
+    in_gradient = {"local.weight_decay": decay, f"mu of algorithm {config.algorithm.name}": terms.proximal}
+    apart = {"local.weight_decay": decay} if optimiser.decoupled else {}
+    penalties = in_gradient if optimiser.direction is None else apart
     too_strong = [
         f"{name} (now {value:g}) times local.learning_rate (now {rate:g}) must be below 2"
         for name, value in penalties.items()

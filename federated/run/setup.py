@@ -26,7 +26,7 @@ from federated.run.preparing.refusals import check_run
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.state import RunState
 from federated.run.worker import Worker
-from federated.trials import Parts, flat_model, tried_model, try_parts
+from federated.trials import Parts, flat_model, tried_loss, tried_model, try_parts
 from federated.user_code.containment import is_own, own_code_named
 
 
@@ -107,6 +107,7 @@ def _prepared(config: RunConfig) -> Setup:
     trainers = who_trains(config, federation)
     work = _work(config, federation, trainers, device)
     tried = tried_model(config, work, federation.examples.num_outputs)
+    tried_loss(config, work)
     parts = parts_of(config, trainers, work.model, device)
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()

@@ -22,6 +22,7 @@ from federated.trials.functions import (
     try_compressor,
     try_schedule,
 )
+from federated.trials.local import try_loss, try_optimiser
 from federated.trials.mechanisms import try_participation, try_privacy, try_transport
 from federated.trials.model import Sizes, Tried, try_model
 from federated.trials.parameters import check_parameters
@@ -68,6 +69,13 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
     return outcome
 
 
+def tried_loss(config: RunConfig, work: LocalWork) -> None:
+    """Try a person's own loss on the model's outputs before training. Raises OwnCodeFailed."""
+    if config.loss is not None and is_own(config.loss):
+        with torch_kept(f"loss: {title(config.loss)}"):
+            try_loss(title(config.loss), work)
+
+
 def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: Population) -> None:
     """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. population: of the run.
 
@@ -75,6 +83,8 @@ def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: P
     """
     if is_own(config.local.schedule):
         try_schedule(title(config.local.schedule), config.local.schedule.build, config.rounds)
+    if is_own(config.local.optimiser):
+        try_optimiser(title(config.local.optimiser), config.local.optimiser.build(), parameters)
     if is_own(config.algorithm):
         try_algorithm(title(config.algorithm), parts.algorithm, parameters, [0])
     ways: tuple[tuple[Choice, Compressor], ...] = (

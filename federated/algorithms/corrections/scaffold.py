@@ -21,8 +21,8 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
     reach and not by their number, else c_i grows without end, as the correction is part of the gradient that momentum
     gathers. Means and share have the same weights: with `cohort.weighting: examples` the paper's plain mean of the
     variates would lead to another optimum than the updates', and its plain share to one that depends on who was drawn.
-    Both ways carry a second vector of 32-bit floats, which is counted and is not compressed; every client that has
-    taken part is remembered with one.
+    A client's move is read as its gradients, so the local optimiser must be sgd. Both ways carry a second vector of
+    32-bit floats, which is counted and is not compressed; every client that has taken part is remembered with one.
     """
     check_scale("server_learning_rate", server_learning_rate)
 
@@ -44,5 +44,7 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
         variate = state["variate"] + heard.share * heard.sent["variate"]
         return {"variate": variate}, parameters + server_learning_rate * heard.update
 
-    client = ClientHalf(lambda c, t: {"variate": torch.zeros(c, t)}, finish, ("variate",), ("variate",))
+    client = ClientHalf(
+        lambda c, t: {"variate": torch.zeros(c, t)}, finish, ("variate",), ("variate",), reads_gradients=True
+    )
     return Algorithm(init, update, terms, client=client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from federated.local_training.convolution.recording import as_recorded
 from federated.local_training.steps.batches import Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators
 from federated.local_training.steps.plan import lengths_of
-from federated.local_training.steps.sgd import Rule, clip_norms, rule_of
+from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots
 from federated.local_training.steps.work import LocalWork
 
@@ -43,7 +44,7 @@ def _train_client(
 ) -> float:
     """Train the network's weights in place on one client's batches; the mean loss over all that it saw."""
     weights, gradient = network.parameters.weights[None, :-1], network.parameters.gradient[None]
-    buffer = torch.zeros_like(weights) if rule.momentum else None
+    memory, steps = memory_of(rule, weights), count(1)
     generators = DropoutGenerators(work.seed, done, client)
     total, seen = 0.0, 0
     for inputs, targets, factors in epochs(work, done, client, length):
@@ -57,7 +58,7 @@ def _train_client(
             network.step(inputs[part], aims[:, part], outputs[:, part], generators, now)
             if rule.max_norm is not None:
                 clip_norms([gradient], rule.max_norm)
-            rule.descend(weights, buffer, gradient)
+            rule.descend(weights, memory, gradient, next(steps))
         losses = network.criterion.losses(outputs, targets)
         total += float((losses if factors is None else losses * factors).sum())
         seen += len(inputs)

@@ -40,7 +40,10 @@ class StackedDense:
         self._received = self._widened(received if received.dim() > 1 else received[None])
         with team(threads, num_clients):
             self._weights = scratch(f"weights {number}", received, *shape).copy_(self._received)
-        self._buffers = scratch(f"momentum {number}", received, *shape).zero_() if rule.momentum else None
+        self._memory = {
+            name: scratch(f"{name} {number}", received, *shape).zero_() for name in rule.remembers
+        }
+        self._steps = 0
         self._gradients = None if rule.is_fused else scratch(f"gradient {number}", received, *shape)
         self.keep(num_clients)
 
@@ -51,7 +54,7 @@ class StackedDense:
         self._now = self._weights[:num_clients]
         self._transposed = self._now.transpose(1, 2)
         self._without_bias = self._now[..., : self.dense.inputs]
-        self._buffer = None if self._buffers is None else self._buffers[:num_clients]
+        self._memory_now = {name: rows[:num_clients] for name, rows in self._memory.items()}
         self._rule_now = self._shaped if self.rule.is_plain else self._shaped.first(num_clients)
         self.gradient = None if self._gradients is None else self._gradients[:num_clients]
 
@@ -66,17 +69,18 @@ class StackedDense:
             return torch.bmm(errors, self._without_bias)
 
     def learn(self, inputs: Tensor, errors: Tensor) -> None:
-        """One step of SGD along errors^T inputs; that gradient alone where the rule cannot be fused."""
+        """One step along errors^T inputs; that gradient alone where the rule cannot be fused."""
         with self._team:
             if self.gradient is None:
-                self._rule_now.step(self._now, self._buffer, errors.transpose(1, 2), inputs, self.scale)
+                self._rule_now.step(self._now, self._memory_now, errors.transpose(1, 2), inputs, self.scale)
             else:
                 self.gradient.baddbmm_(errors.transpose(1, 2), inputs, beta=0, alpha=self.scale)
 
     def descend(self) -> None:
         """One step along the gradient that `learn` left, as it is by now."""
         assert self.gradient is not None
-        self._rule_now.descend(self._now, self._buffer, self.gradient)
+        self._steps += 1
+        self._rule_now.descend(self._now, self._memory_now, self.gradient, self._steps)
 
     def write_deltas(self, deltas: Tensor, rows: Tensor | slice) -> None:
         """Write how far the parameters moved into `rows` of deltas [C, P]. Uses the layer up."""

@@ -17,6 +17,7 @@ def reach(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) 
     Its learning rate times its steps K; with heavy-ball momentum r, each of them counts for all that follow:
     (K - r (1 - r^K) / (1 - r)) / (1 - r), as in Wang et al. 2020, "Tackling the Objective Inconsistency Problem in
     Heterogeneous Federated Optimization", section 4.2. Weight decay and the proximal term are part of the gradient.
+    Adam moves by its rate in each step along such a gradient, and by about as much along any other.
     """
     local, lengths = work.local, lengths_of(work, cohort, done, terms)
     steps = np.array(

@@ -1,24 +1,32 @@
-"""The step of SGD for the clients of a stack; the loop's is a stack of one."""
+"""The step of an optimiser for the clients of a stack; the loop's is a stack of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from federated.algorithms.local_terms import LocalTerms
+from federated.optimisers import Optimiser
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining
 
 
+MOMENTUM = "momentum"
+
+Memory = Mapping[str, Tensor]
+"""What clients remember from step to step, by name, [c, ...] each."""
+
+
 class Rule(NamedTuple):
-    """The step of torch.optim.SGD: momentum without dampening, weight decay in the gradient.
+    """The step of torch.optim.SGD: momentum without dampening, weight decay in the gradient; or of another optimiser.
 
     rate: one for all, or [c, 1] of each client; decay: weight decay and proximal term together;
     shift: a constant part of the gradient, [1, T] or [c, T]; max_norm: the bound of the gradient's norm.
+    optimiser: what makes a direction of the gradient; None: SGD. shrinkage: weight decay apart from the gradient.
     The gradient of the loss is clipped as by torch.nn.utils.clip_grad_norm_, before decay and shift join it.
     """
 
@@ -27,11 +35,20 @@ class Rule(NamedTuple):
     decay: float
     shift: Tensor | None = None
     max_norm: float | None = None
+    optimiser: Optimiser | None = None
+    shrinkage: float = 0.0
+
+    @property
+    def remembers(self) -> tuple[str, ...]:
+        """Names of what each client remembers from step to step, zeros at first, of its parameters' shape."""
+        if self.optimiser is not None:
+            return self.optimiser.remembers
+        return (MOMENTUM,) if self.momentum else ()
 
     @property
     def is_fused(self) -> bool:
         """Whether `step` can take the step, layer by layer and without the gradient."""
-        return self.max_norm is None and not isinstance(self.rate, Tensor)
+        return self.max_norm is None and self.optimiser is None and not isinstance(self.rate, Tensor)
 
     @property
     def is_plain(self) -> bool:
@@ -52,12 +69,10 @@ class Rule(NamedTuple):
             shift = shift[:num_clients]
         return self._replace(rate=rate[:num_clients] if isinstance(rate, Tensor) else rate, shift=shift)
 
-    def step(
-        self, weights: Tensor, buffer: Tensor | None, left: Tensor, right: Tensor, scale: float = 1.0
-    ) -> None:
+    def step(self, weights: Tensor, memory: Memory, left: Tensor, right: Tensor, scale: float = 1.0) -> None:
         """Step weights [c, m, n] in place along the gradient scale * left [c, m, k] @ right [c, k, n]; `is_fused`."""
         assert isinstance(self.rate, float)
-        if buffer is None:
+        if (buffer := memory.get(MOMENTUM)) is None:
             weights.baddbmm_(left, right, beta=1 - self.rate * self.decay, alpha=-self.rate * scale)
             if self.shift is not None:
                 weights.sub_(self.shift, alpha=self.rate)
@@ -69,14 +84,21 @@ class Rule(NamedTuple):
             buffer.add_(self.shift)
         weights.sub_(buffer, alpha=self.rate)
 
-    def descend(self, weights: Tensor, buffer: Tensor | None, gradient: Tensor) -> None:
-        """The same, for weights [c, ...], along a gradient that is there and clipped already; it is used up."""
+    def descend(self, weights: Tensor, memory: Memory, gradient: Tensor, step: int) -> None:
+        """The same, for weights [c, ...], along a gradient that is there and clipped already; it is used up.
+
+        step: the number of this step in the round, from 1.
+        """
         if self.decay:
             gradient.add_(weights, alpha=self.decay)
         if self.shift is not None:
             gradient.add_(self.shift)
-        if buffer is not None:
-            gradient = buffer.mul_(self.momentum).add_(gradient)
+        if self.momentum:
+            gradient = memory[MOMENTUM].mul_(self.momentum).add_(gradient)
+        if self.optimiser is not None and self.optimiser.direction is not None:
+            gradient = self.optimiser.direction(memory, gradient, step)
+        if self.shrinkage:
+            weights.mul_(1 - self.rate * self.shrinkage)
         if isinstance(self.rate, Tensor):
             weights.addcmul_(gradient, self.rate, value=-1)
         else:
@@ -88,8 +110,22 @@ def rule_of(local: LocalTraining, factor: float, terms: LocalTerms, received: Te
     rate: float | Tensor = local.learning_rate * factor
     if terms.rate_factors is not None:
         rate = torch.from_numpy(rate * terms.rate_factors).to(received)[:, None]
-    decay = local.weight_decay + terms.proximal
-    return Rule(rate, local.momentum, decay, terms.shift(received), local.max_gradient_norm)
+    optimiser = local.optimiser.build()
+    within, apart = (0.0, local.weight_decay) if optimiser.decoupled else (local.weight_decay, 0.0)
+    return Rule(
+        rate,
+        local.momentum,
+        within + terms.proximal,
+        terms.shift(received),
+        local.max_gradient_norm,
+        None if optimiser.direction is None else optimiser,
+        apart,
+    )
+
+
+def memory_of(rule: Rule, weights: Tensor) -> Memory:
+    """The memory with which clients begin a round: zeros like their weights."""
+    return {name: torch.zeros_like(weights) for name in rule.remembers}
 
 
 def clip_norms(gradients: Sequence[Tensor], max_norm: float) -> None:
