@@ -7,7 +7,8 @@ from scipy import stats
 
 from federated.report import Report, RunResult
 from federated.report.findings.by_seed import interval_over_seeds
-from federated.report.findings.verdicts import choose_baseline, compare_paired, paired_table
+from federated.report.findings.paired_table import paired_table
+from federated.report.findings.verdicts import choose_baseline, compare_paired
 from federated.report.statistics.by_ranks import (
     RankedScores,
     RankedUnpairedScores,

@@ -11,9 +11,10 @@ from federated.report import Report, RunResult, drawn, page_html
 from federated.report.figures.arms.charts import charts, front_still
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
+from federated.report.findings.paired_table import paired_table
 from federated.report.findings.ranking import ranked
 from federated.report.findings.rerun import arm_commands
-from federated.report.findings.verdicts import compare_paired, paired_table
+from federated.report.findings.verdicts import compare_paired
 from federated.report.statistics.paired import at_once, t_interval
 from federated.report.statistics.two_arms import PairedScores
 from federated.report.text.numbers_as_text import number

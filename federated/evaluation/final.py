@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from federated.evaluation.constant import constant_metrics
 from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.federation.count_columns import count_columns
 from federated.metrics import Metrics
+from federated.metrics.by_client import grouped_sums
 from federated.metrics.calibration import Confusion, Reliability, class_accuracy, confusion, reliability
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
@@ -71,7 +73,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
         del outputs, found
-    metrics = _intervals(sums, scoring.headline.sign, setup.config.seed)
+    metrics = _intervals(sums, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
@@ -101,6 +103,7 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
 
     training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the client's training
     labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
+    held_out_positives: examples of the second class, where there are two.
     Measures: None without held-out examples.
     """
     assert part.sizes is not None
@@ -116,9 +119,18 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
         "takes_part": [takes_part] * len(held),
         "training_examples": federation.sizes.tolist() if takes_part else [0] * len(held),
         "held_out_examples": part.sizes.tolist(),
+        **_positives(part, found, examples.classes),
         "label_divergence_bits": [_number(value) for value in divergence],
         **{measure: [_number(value) for value in values] for measure, values in measured.items()},
     }
+
+
+def _positives(
+    part: EvaluatedSet, found: Predictions, classes: tuple[str, ...] | None
+) -> dict[str, list[int]]:
+    if part.sizes is None or classes is None or len(classes) != 2 or found.targets.ndim > 1:
+        return {}
+    return {"held_out_positives": grouped_sums(found.labels == 1, part.sizes).astype(int).tolist()}
 
 
 def divergences(

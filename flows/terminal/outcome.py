@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from federated.report import text_table
 from federated.report.findings.results import arms_of
+from federated.report.questions.tables import questions_table
 from flows.terminal.screen import Screen
 from tasks.tracking.server.store import ui_address
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -28,6 +29,10 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     screen.print(costs.note, style="dim")
     if outcome.foreseen is not None:
         screen.print(outcome.foreseen.table.rich("Forecast and actual cost"))
+    if report.answers:
+        asked = questions_table(report.answers)
+        screen.print(asked.rich("Both questions"))
+        screen.print(asked.note, style="dim")
     screen.print()
     for sentence in report.verdict:
         screen.print(sentence)

@@ -218,6 +218,30 @@ ROWS: tuple[Row, ...] = (
         meaning="share of the clients that gain, and that lose",
     ),
     row(
+        *(names for held_out in ("test", "client", "unseen") for names in pooled(f"{held_out}_constant")),
+        unit="as above",
+        when=END,
+        meaning=(
+            "what a constant answer gets on the same examples: of classes the most frequent one, with the classes' "
+            "shares as probabilities; of numbers the mean, median or another quantile, whichever is best by the "
+            "measure. It is chosen on the training examples of all participating clients; a class without any counts "
+            "as half an example. A model that does not beat it is of no use"
+        ),
+    ),
+    row(
+        *(
+            of_better(
+                MEASURES[name][0].better,
+                f"generalisation/{{client,unseen}}_constant_{name}_mean",
+                MEASURES[name][0].ends,
+            )
+            for name in HEADLINES
+        ),
+        unit="as above",
+        when=END,
+        meaning="the same, the mean over clients, each client alike",
+    ),
+    row(
         lower("generalisation/test_calibration_error", SHARE),
         unit="0 to 1",
         when=END,

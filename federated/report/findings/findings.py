@@ -16,6 +16,8 @@ from federated.report.findings.rerun import study_command
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.findings.strokes import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
+from federated.report.questions.answers import Answer, answers
+from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
 from federated.study.looks import Looks
@@ -72,9 +74,15 @@ class Report:
         return compare_paired(self.results, self.baseline, self.delta, self.looks_taken, robust=self.robust)
 
     @cached_property
+    def answers(self) -> list[Answer]:
+        """Both questions: one model for everybody, and better than what each client has alone; [] without anchors."""
+        return answers(self.results, self.delta, self.looks_taken, robust=self.robust)
+
+    @cached_property
     def verdict(self) -> list[str]:
-        """The answer in words, the most important sentence first."""
-        return sentences(self.results, self.pairs, robust=self.robust)
+        """The answer in words: first for a person without the field's terms, then every comparison."""
+        plain = plain_words(self.results, self.answers, robust=self.robust)
+        return [*plain, *sentences(self.results, self.pairs, robust=self.robust)]
 
     @property
     def scored_on(self) -> str:

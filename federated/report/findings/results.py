@@ -36,6 +36,7 @@ class RunResult:
     overrides: what the arm changes in the base run, dotted path of an axis -> label of its value, in the order of the
     axes, with `name` for an arm that states its own; empty where it is not known.
     data: numbers of examples and clients by name, see `data_profile`; empty where they are not known.
+    clients: the table of its clients, column -> a value a client, see `Generalisation.clients`; empty where not read.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -56,6 +57,7 @@ class RunResult:
     resumed_from: int = 0
     overrides: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, float] = field(default_factory=dict)
+    clients: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -132,6 +132,26 @@ def compare_paired(
     return [_paired(outcomes, test, asked) for test in family[: len(pairs)]]
 
 
+def compare_pairs(
+    results: Sequence[RunResult],
+    pairs: Sequence[tuple[str, str]],
+    metric: str,
+    delta: float = DELTA,
+    looks: Looks = EVERY_STUDYS_LOOKS,
+    *,
+    robust: bool = False,
+    at_one_time: bool = False,
+) -> list[Paired]:
+    """Stated pairs (arm, its reference) by any metric that has a better direction; they are one family of tests.
+
+    at_one_time: intervals that all hold at once, for pairs among which the reader will pick by their result.
+    """
+    scored = [replace(run, main_metric=metric) for run in results]
+    outcomes = {arm: outcomes_of(scored, arm) for arm in itertools.chain(*pairs)}
+    asked = _Asked(metric, delta, looks, len(pairs), at_one_time)
+    return [_paired(outcomes, test, asked) for test in _tested(pairs, outcomes, delta, looks, robust)]
+
+
 class _Test(NamedTuple):
     """Two arms, the seeds they share, their scores, and both corrected p."""
 
@@ -229,23 +249,3 @@ def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:
     if p < RATE and abs(gain) > ROUNDING:  # ranks leave out seeds that are equal, the estimate does not
         return "better" if gain > 0 else "worse"
     return "inconclusive"
-
-
-def paired_table(pairs: Sequence[Paired], *, robust: bool = False) -> dict[str, list[Any]]:
-    """The comparison as columns of plain values, None where there is none; one row an arm. robust: judged by ranks."""
-    return {
-        "arm": [pair.arm for pair in pairs],
-        "baseline": [pair.baseline for pair in pairs],
-        "metric": [pair.metric for pair in pairs],
-        "seeds": [pair.count for pair in pairs],
-        "seeds judged": [pair.judged for pair in pairs],
-        "paired": [not pair.unpaired for pair in pairs],
-        "difference": [pair.estimate for pair in pairs],
-        "low": [pair.interval and pair.interval.low for pair in pairs],
-        "high": [pair.interval and pair.interval.high for pair in pairs],
-        f"p ({'ranks' if robust else 't'}, Holm)": [pair.p for pair in pairs],
-        "p (equivalence, Holm)": [pair.same_p for pair in pairs],
-        "p (exact)": [pair.rank_p for pair in pairs],
-        "verdict": [pair.verdict for pair in pairs],
-        "more seeds": [pair.more_seeds for pair in pairs],
-    }

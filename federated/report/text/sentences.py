@@ -32,16 +32,16 @@ def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: 
         return _running(results)
     arm, mean, metric = best
     between = gap_sentences(results, gap_closed(results, at_once(num_rivals(results, metric))), arm)
-    between += constant_sentences(results, metric)
+    constants = constant_sentences(results, metric)
     about_own = _about_own_models(results)
     if len(arms_of(candidates(results))) == 1:
         alone = f"{arm} reaches a {metric_label(metric)} of {number(mean, 3)}; the study has no other arm."
-        return [alone, *between, *about_own, *_left_out(results)]
-    said = [_headline(results, pairs, *best, robust), *between, *_picked(pairs), *about_own]
+        return [alone, *about_own, *constants, *between, *_left_out(results)]
+    said = [_headline(results, pairs, *best, robust), *_picked(pairs), *about_own, *constants]
     if not pairs:
         why = "it has no finished run, or no other arm has its main metric"
-        return [*said, f"No arm is compared with the baseline: {why}.", *_left_out(results)]
-    return [*said, *_comparisons(results, pairs), *_reservations(results, pairs, robust)]
+        return [*said, *between, f"No arm is compared with the baseline: {why}.", *_left_out(results)]
+    return [*said, *_comparisons(results, pairs), *between, *_reservations(results, pairs, robust)]
 
 
 def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:

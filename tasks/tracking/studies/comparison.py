@@ -18,14 +18,18 @@ from federated.machine.folders import home
 from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from federated.report.findings.paired_table import paired_table
 from federated.report.findings.rerun import within
-from federated.report.findings.verdicts import BEST, paired_table
+from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
+from federated.report.questions.sites_tables import sites_numbers
+from federated.report.questions.tables import questions_numbers
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, send
+from tasks.tracking.reading.clients import with_clients
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
@@ -86,10 +90,12 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     outcome = _written(_report([parent], results, judged), [parent])
     report, run_id = outcome.found, outcome.parent_run_id
     tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.numbers}
-    if report.pairs:
-        tables["paired.json"] = paired_table(report.pairs, robust=report.robust)
+    tables["paired.json"] = paired_table(report.pairs, robust=report.robust) if report.pairs else {}
+    tables["questions.json"] = questions_numbers(report.answers)
+    tables["sites.json"] = sites_numbers(report.results)
     for name, content in tables.items():
-        runs.log_table(run_id, content, name)
+        if content:
+            runs.log_table(run_id, content, name)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
     return outcome
@@ -179,6 +185,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
     alone = len(parents) == 1
+    results = with_clients(results)
     pictures = partition_pictures(results)
     return Report(
         name=" and ".join(parent.label for parent in parents),

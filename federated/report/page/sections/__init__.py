@@ -17,13 +17,17 @@ from federated.report.page.sections.details import (
 from federated.report.page.sections.failed import failed, running
 from federated.report.page.sections.forecast_and_fact import forecast_and_fact
 from federated.report.page.sections.partitions import partitions
+from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
+from federated.report.page.sections.sites import sites
 from federated.report.page.sections.target import target
 
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
 SECTIONS = (
+    Section("Both questions", "table.html", questions),
+    Section("Sites", "table.html", sites),
     Section("Failed runs", "failed.html", failed),
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),

@@ -1,0 +1,74 @@
+"""What a constant answer gets on each held-out set, measured as a model's answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.evaluation.sets import EvaluatedSet, evaluated_sets
+from federated.metrics import Metrics
+from federated.metrics.constant_answer import constant_answers, constant_metric
+from federated.metrics.measures import Measure, Predictions
+from federated.metrics.scoring import Scoring, of_clients
+
+if TYPE_CHECKING:
+    from federated.run.setup import Setup
+
+_JUDGED = ("test", "client", "unseen")
+
+
+def constant_metrics(setup: Setup) -> Metrics:
+    """`generalisation/*_constant_*` of the sets that judge, and over clients the mean of what is spread over them.
+
+    Each measure has the constant that is best on the training examples of all clients that take part: the mean for a
+    squared error, the median for an absolute one.
+    """
+    examples, training = setup.federation.examples, setup.federation.training
+    if not len(training):
+        return {}
+    classes = len(examples.classes) if examples.classes is not None else None
+    answers = constant_answers(examples.targets[training], classes)
+    chosen = _best_on(torch.from_numpy(examples.targets[training]), answers, setup.scoring)
+    options, found = setup.config.evaluation, Metrics()
+    sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed)
+    for name in [name for name in _JUDGED if name in sets]:
+        targets = torch.from_numpy(examples.targets[sets[name].indices])
+        found |= _on(name, sets[name], targets, chosen, setup.scoring)
+    return found
+
+
+def _always(answer: Tensor, targets: Tensor) -> Predictions:
+    """One answer [1, ...] to every example."""
+    return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets)
+
+
+def _best_on(targets: Tensor, answers: Sequence[Tensor], scoring: Scoring) -> dict[str, Tensor]:
+    """Measure -> the answer that is best by it on these targets; of several as good the first."""
+    if len(answers) == 1:
+        return dict.fromkeys((measure.name for measure in scoring.pooled), answers[0])
+    given = [_always(answer, targets) for answer in answers]
+    scores = {m.name: m.sign * np.array([m.of(each) for each in given]) for m in scoring.pooled}
+    return {name: answers[int(np.nan_to_num(values, nan=-np.inf).argmax())] for name, values in scores.items()}
+
+
+def _on(
+    name: str, part: EvaluatedSet, targets: Tensor, chosen: Mapping[str, Tensor], scoring: Scoring
+) -> Metrics:
+    """What the chosen answers get on one set, and of a set of clients the means over these."""
+
+    def of(measure: Measure) -> Predictions:
+        return _always(chosen[measure.name], targets)
+
+    found = {measure.name: measure.of(of(measure)) for measure in scoring.pooled}
+    if part.sizes is not None:
+        each = {m.name: of_clients(m, of(m), part.sizes) for m in scoring.spread}
+        found |= {f"{m}_mean": np.nanmean(v) for m, v in each.items() if not np.isnan(v).all()}
+    return {
+        constant_metric(f"generalisation/{name}_{measure}"): float(value)
+        for measure, value in found.items()
+        if not np.isnan(value)
+    }

@@ -1,0 +1,34 @@
+"""Amounts of a measure in plain words: points for what lies between 0 and 1, the measure's own unit for the rest."""
+
+from __future__ import annotations
+
+from federated.metrics.dictionary import METRICS
+from federated.metrics.ranges import SHARE
+from federated.report.findings.verdicts import Paired
+from federated.report.statistics.paired import Interval
+from federated.report.text.numbers_as_text import decimals_of, number
+
+_HUNDRED = 100
+
+
+def level_text(value: float | None, metric: str) -> str:
+    """`0.833`, `12.4`."""
+    return number(value, decimals_of(metric, value))
+
+
+def gain_text(value: float, ends: Interval | None, metric: str) -> str:
+    """`+1.2 points [+0.3, +2.1]` where the measure lies between 0 and 1, else `−0.40 [−0.52, −0.28]`."""
+    if METRICS[metric].ends == SHARE:
+        points = f"{number(_HUNDRED * value, 1, signed=True)} points"
+        return points if ends is None else f"{points} {_ends(Interval(*(_HUNDRED * end for end in ends)), 1)}"
+    places = decimals_of(metric, value)
+    return f"{number(value, places, signed=True)} {_ends(ends, places) if ends is not None else ''}".rstrip()
+
+
+def difference_text(pair: Paired) -> str:
+    """The difference of a comparison; a dash where no seed is shared."""
+    return "–" if pair.estimate is None else gain_text(pair.estimate, pair.interval, pair.metric)
+
+
+def _ends(ends: Interval, places: int) -> str:
+    return f"[{', '.join(number(end, places, signed=True) for end in ends)}]"

@@ -1,0 +1,177 @@
+"""The answers in plain words: one to three sentences that a person without the field's terms understands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.config.training import Anchor
+from federated.report.findings.results import RunResult
+from federated.report.findings.verdicts import Paired, Verdict
+from federated.report.questions.amounts import gain_text, level_text
+from federated.report.questions.answers import ALONE, EVERYBODY, Answer, ArmAnswer, client_word
+from federated.report.questions.constants import best_against_constant, constant_of, gains_on_constant
+from federated.report.questions.together import Together, together
+from federated.report.text.phrases import first_few, seeds_needed
+
+_MOST_NAMED = 5
+_FEW_SEEDS = 2
+
+_VERDICTS: dict[Verdict, str] = {
+    "better": "Better together than alone",
+    "worse": "Better alone than together",
+    "no difference": "Together about as good as alone",
+    "no effect": "Together the same as alone",
+    "inconclusive": "Together or alone is not decided",
+}
+
+
+def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust: bool = False) -> list[str]:
+    """The answer to both questions, the most important sentence first; [] without anchors and a constant's defeat."""
+    said = _constant_first(results, robust=robust)
+    by_name = {answer.name: answer for answer in found}
+    alone = by_name.get(ALONE.format(client=client_word(results)))
+    if alone is not None and alone.of_best is not None:
+        said += _alone(results, alone, alone.of_best)
+    if (everybody := by_name.get(EVERYBODY)) is not None and everybody.of_best is not None:
+        said.append(_everybody(everybody, everybody.of_best, client_word(results)))
+        if alone is None:
+            said.append(_how_to_ask(client_word(results)))
+    return said
+
+
+def _alone(results: Sequence[RunResult], answer: Answer, best: ArmAnswer) -> list[str]:
+    """Together against alone on own held-out examples, then against all data in one place, then the sites that lose."""
+    word, said = client_word(results), []
+    if "local" in best.against:
+        pair, local = best.against["local"], best.anchors["local"]
+        counts = together(results, pair.arm, pair.baseline, by_name=word == "site")
+        said.append(
+            f"{_VERDICTS[pair.verdict]}: on their own held-out examples, {_how_many(counts, word)}"
+            f"{_levels(answer, best.level.mean, local.mean)}, {_gained(pair)}."
+            f"{_named(best, answer)}"
+        )
+        said += _losers(counts, pair, word)
+    if "centralised" in best.against:
+        pair, reference = best.against["centralised"], best.anchors["centralised"]
+        where = "there" if said else "on their own held-out examples"
+        said.insert(
+            min(len(said), 1),
+            f"With all data in one place they would reach {level_text(reference.mean, answer.metric)} {where}: "
+            f"federated training is {_against(pair)}.",
+        )
+    return said
+
+
+def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
+    """One model for everybody, on the central test set."""
+    said = (
+        f"One model for everybody: on the central test set federated training reaches "
+        f"{level_text(best.level.mean, answer.metric)} {answer.measure}"
+    )
+    parts = [
+        f"{_NAMES[anchor].format(word=word)} {level_text(best.anchors[anchor].mean, answer.metric)} "
+        f"(federated training is {_against(pair)})"
+        for anchor, pair in best.against.items()
+    ]
+    return f"{said}, {' and '.join(parts)}.{_named(best, answer)}"
+
+
+_NAMES: dict[Anchor, str] = {"centralised": "all data in one place", "local": "the model of a {word} alone"}
+
+
+def _how_many(counts: Together | None, word: str) -> str:
+    """`5 of 7 sites do better together; on average they reach`."""
+    if counts is None:
+        return f"the {word}s reach on average"
+    if counts.by_name:
+        how_many = f"{counts.better} of {counts.clients} {word}s do"
+    else:
+        how_many = f"{100 * counts.better / counts.clients:.0f} % of the {word}s do"
+    return f"{how_many} better with federated training than alone; on average they reach"
+
+
+def _levels(answer: Answer, mine: float | None, theirs: float | None) -> str:
+    return (
+        f" {level_text(mine, answer.metric)} {answer.measure} instead of {level_text(theirs, answer.metric)}"
+    )
+
+
+def _gained(pair: Paired) -> str:
+    """`+1.2 points [+0.3, +2.1]`, and what is missing where it decides nothing."""
+    if pair.estimate is None:
+        return "without a seed that both finished"
+    said = gain_text(pair.estimate, pair.interval, pair.metric)
+    if pair.verdict == "inconclusive":
+        return f"{said}: {_undecided(pair)}"
+    return said
+
+
+def _against(pair: Paired) -> str:
+    """`worse, −2.0 points [−2.5, −1.5]`."""
+    if pair.estimate is None:
+        return "not compared, as no seed finished with both"
+    said = gain_text(pair.estimate, pair.interval, pair.metric)
+    word = {
+        "better": "better",
+        "worse": "worse",
+        "no difference": "about as good",
+        "no effect": "the same",
+        "inconclusive": "not shown to differ",
+    }[pair.verdict]
+    return f"{word}, {said}"
+
+
+def _undecided(pair: Paired) -> str:
+    """The seeds that are missing."""
+    outlook = seeds_needed([pair]).rstrip(".")
+    return f"{outlook[:1].lower()}{outlook[1:]}" if outlook else "these seeds do not decide"
+
+
+def _named(best: ArmAnswer, answer: Answer) -> str:
+    """The arm that is spoken of, where the study has several."""
+    return f" (Best arm: {best.level.arm}.)" if len(answer.arms) > 1 else ""
+
+
+def _losers(counts: Together | None, pair: Paired, word: str) -> list[str]:
+    """The sites that do worse together, by name; none where they have no names."""
+    if counts is None or not counts.by_name or not counts.losing:
+        return []
+    named = [f"{each.client} ({gain_text(each.mean, None, pair.metric)})" for each in counts.losing]
+    verb = f"{word}s do" if len(named) > 1 else f"{word} does"
+    return [f"{len(named)} {verb} worse together than alone: {first_few(named, _MOST_NAMED)}."]
+
+
+def _how_to_ask(word: str) -> str:
+    return (
+        f"Whether this is better than what each {word} has alone is not known, because no {word} keeps examples of its "
+        "own to be tested on: set holdout.client, such as 0.2."
+    )
+
+
+def _constant_first(results: Sequence[RunResult], *, robust: bool) -> list[str]:
+    """The first sentence of a study whose best arm does not beat an answer that is the same for every example."""
+    best = best_against_constant(results, robust=robust)
+    if best is None:
+        return []
+    arm, metric, gain, interval = best
+    beaten = gain > 0 and (interval is None or interval.low > 0)
+    if beaten:
+        return []
+    constant = constant_of(results, arm, metric)
+    reached = level_text(constant, metric)
+    count = len(gains_on_constant(results, arm, metric))
+    if gain <= 0:
+        return [
+            f"No arm beats a constant answer: giving every example the same answer reaches {reached}, the best arm, "
+            f"{arm}, {level_text(_score(results, arm, metric), metric)}."
+        ]
+    return [
+        f"No arm is shown to beat a constant answer: giving every example the same answer reaches {reached}, the best "
+        f"arm, {arm}, {gain_text(gain, interval, metric)} more with {count} seeds."
+    ]
+
+
+def _score(results: Sequence[RunResult], arm: str, metric: str) -> float | None:
+    found = [run.final(metric) for run in results if run.arm == arm and run.finished]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,62 @@
+"""How many clients do better together than with their reference, and which of them do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from federated.metrics.names import higher_is_better
+from federated.report.findings.results import RunResult
+from federated.report.questions.sites import Site, Versus, sites_of_arm
+from federated.report.statistics.paired import ROUNDING
+
+
+@dataclass(frozen=True)
+class Together:
+    """How many clients do better with one arm than with its reference, by the mean of each over its seeds.
+
+    better, worse, alike: numbers of clients; of made-up clients, which differ with every seed, numbers over all seeds.
+    losing: the differences of those that do worse, the largest loss first; by_name: whether they have names.
+    """
+
+    better: int
+    worse: int
+    alike: int
+    losing: Sequence[Versus]
+    by_name: bool
+
+    @property
+    def clients(self) -> int:
+        """All that have both scores."""
+        return self.better + self.worse + self.alike
+
+
+def together(results: Sequence[RunResult], arm: str, reference: str, *, by_name: bool) -> Together | None:
+    """The clients that train, arm against reference; None where no client has both scores."""
+    mine, theirs = (_keyed(results, name, by_name) for name in (arm, reference))
+    both = [Versus(mine[key], theirs[key]) for key in mine if key in theirs]
+    both = [each for each in both if len(each.differences)]
+    if not both:
+        return None
+    metric = next(run.main_metric for run in results if run.arm == arm)
+    sign = 1 if higher_is_better(metric) else -1
+    gains = np.array([sign * each.mean for each in both])
+    losing = [each for _, each in sorted(zip(gains, both, strict=True), key=lambda pair: pair[0])]
+    return Together(
+        better=int((gains > ROUNDING).sum()),
+        worse=int((gains < -ROUNDING).sum()),
+        alike=int((np.abs(gains) <= ROUNDING).sum()),
+        losing=losing[: int((gains < -ROUNDING).sum())],
+        by_name=by_name,
+    )
+
+
+def _keyed(results: Sequence[RunResult], arm: str, by_name: bool) -> dict[Any, Site]:
+    """The sites of an arm that train: by name over all seeds, or each seed's clients apart."""
+    runs = [run for run in results if run.arm == arm and run.finished and run.clients]
+    if by_name:
+        return {site.client: site for site in sites_of_arm(runs) if site.trains}
+    return {(run.seed, site.client): site for run in runs for site in sites_of_arm([run]) if site.trains}

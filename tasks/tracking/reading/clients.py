@@ -1,0 +1,34 @@
+"""The tables of clients that runs have logged, for the questions that a report answers client by client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from federated.report import RunResult
+from tasks.tracking.reading.artifacts import text_of
+
+CLIENTS_FILE = "generalisation.json"
+_MOST_RUNS = 500
+"""Finished runs whose tables are read, a few milliseconds each; larger studies are compared by their metrics alone."""
+_OWN = "generalisation/client_"
+
+
+def with_clients(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs with their tables of clients, where clients kept examples of their own and the runs are few enough."""
+    wanted = [run for run in results if run.finished and any(n.startswith(_OWN) for n in run.metric_names)]
+    if len(wanted) > _MOST_RUNS:
+        return list(results)
+    ids = {run.run_id for run in wanted}
+    return [replace(run, clients=_table(run.run_id)) if run.run_id in ids else run for run in results]
+
+
+def _table(run_id: str) -> dict[str, list[Any]]:
+    """Column -> values, of a table as MLflow writes it; {} where the run logged none."""
+    text = text_of(run_id, CLIENTS_FILE)
+    if text is None:
+        return {}
+    content = json.loads(text)
+    return {name: [row[at] for row in content["data"]] for at, name in enumerate(content["columns"])}
