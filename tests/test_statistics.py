@@ -108,6 +108,16 @@ def little_garbage() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_garbage")
+def test_holm_is_that_of_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    for count in (1, 2, 7):
+        p_values = np.random.default_rng(count).uniform(0, 0.4, count).round(2)
+        assert holm(list(p_values)) == pytest.approx(
+            list(multipletests(p_values, method="holm")[1]), abs=1e-15
+        )
+
+
 def test_holm_keeps_the_rate_of_any_false_alarm() -> None:
     numbers = np.random.default_rng(1)
     p_values = stats.ttest_1samp(numbers.standard_normal((SIMULATIONS, 4, 6)), 0, axis=2).pvalue

@@ -52,7 +52,9 @@ def _best_on(targets: Tensor, answers: Sequence[Tensor], scoring: Scoring) -> di
         return dict.fromkeys((measure.name for measure in scoring.pooled), answers[0])
     given = [_always(answer, targets) for answer in answers]
     scores = {m.name: m.sign * np.array([m.of(each) for each in given]) for m in scoring.pooled}
-    return {name: answers[int(np.nan_to_num(values, nan=-np.inf).argmax())] for name, values in scores.items()}
+    return {
+        name: answers[int(np.nan_to_num(values, nan=-np.inf).argmax())] for name, values in scores.items()
+    }
 
 
 def _on(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from federated.metrics.dictionary import METRICS
+from federated.metrics.names import metric_label
 from federated.metrics.ranges import SHARE
 from federated.report.findings.verdicts import Paired
 from federated.report.statistics.paired import Interval
 from federated.report.text.numbers_as_text import decimals_of, number
 
 _HUNDRED = 100
+
+
+def measure_label(metric: str) -> str:
+    """The measure of a metric of a held-out set, without the set: `accuracy`, `R²`."""
+    return metric_label(metric).partition(" ")[2]
 
 
 def level_text(value: float | None, metric: str) -> str:

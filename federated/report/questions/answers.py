@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federated.config.training import ANCHORS, Anchor
-from federated.metrics.names import metric_label
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_pairs
+from federated.report.questions.amounts import measure_label
 from federated.report.questions.constants import constant_of
 from federated.report.statistics.paired import Interval
 from federated.study.looks import Looks
@@ -86,7 +86,7 @@ def answers(
     if best is None:
         return []
     arm, _, main = best
-    measure, word = metric_label(main).removeprefix("test "), client_word(results)
+    measure, word = measure_label(main), client_word(results)
     asked = [(EVERYBODY, main, "the central test set")]
     if (own := own_metric(results, main)) is not None:
         alike = f"mean over {word}s" if own.endswith("_mean") else "all of them together"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from federated.config.training import Anchor
+from federated.metrics.names import higher_is_better
 from federated.report.findings.results import RunResult
 from federated.report.findings.verdicts import Paired, Verdict
-from federated.report.questions.amounts import gain_text, level_text
+from federated.report.questions.amounts import gain_text, level_text, measure_label
 from federated.report.questions.answers import ALONE, EVERYBODY, Answer, ArmAnswer, client_word
 from federated.report.questions.constants import best_against_constant, constant_of, gains_on_constant
 from federated.report.questions.together import Together, together
-from federated.report.text.phrases import first_few, seeds_needed
+from federated.report.text.phrases import counted, first_few, seeds_needed
 
 _MOST_NAMED = 5
-_FEW_SEEDS = 2
 
 _VERDICTS: dict[Verdict, str] = {
     "better": "Better together than alone",
@@ -27,39 +27,69 @@ _VERDICTS: dict[Verdict, str] = {
 
 def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust: bool = False) -> list[str]:
     """The answer to both questions, the most important sentence first; [] without anchors and a constant's defeat."""
-    said = _constant_first(results, robust=robust)
+    said, word = _constant_first(results, robust=robust), client_word(results)
     by_name = {answer.name: answer for answer in found}
-    alone = by_name.get(ALONE.format(client=client_word(results)))
+    alone, everybody = by_name.get(ALONE.format(client=word)), by_name.get(EVERYBODY)
+    losers: list[str] = []
     if alone is not None and alone.of_best is not None:
-        said += _alone(results, alone, alone.of_best)
-    if (everybody := by_name.get(EVERYBODY)) is not None and everybody.of_best is not None:
-        said.append(_everybody(everybody, everybody.of_best, client_word(results)))
+        best = alone.of_best
+        counts = _counts(results, best, word)
+        said += [*_alone(alone, best, counts, word), *_pooled(alone, best)]
+        losers = _losers(counts, word)
+    if everybody is not None and everybody.of_best is not None:
+        said.append(_everybody(everybody, everybody.of_best, word))
         if alone is None:
-            said.append(_how_to_ask(client_word(results)))
-    return said
+            said.append(_how_to_ask(word))
+    return [*said, *losers]
 
 
-def _alone(results: Sequence[RunResult], answer: Answer, best: ArmAnswer) -> list[str]:
-    """Together against alone on own held-out examples, then against all data in one place, then the sites that lose."""
-    word, said = client_word(results), []
-    if "local" in best.against:
-        pair, local = best.against["local"], best.anchors["local"]
-        counts = together(results, pair.arm, pair.baseline, by_name=word == "site")
-        said.append(
-            f"{_VERDICTS[pair.verdict]}: on their own held-out examples, {_how_many(counts, word)}"
-            f"{_levels(answer, best.level.mean, local.mean)}, {_gained(pair)}."
-            f"{_named(best, answer)}"
-        )
-        said += _losers(counts, pair, word)
-    if "centralised" in best.against:
-        pair, reference = best.against["centralised"], best.anchors["centralised"]
-        where = "there" if said else "on their own held-out examples"
-        said.insert(
-            min(len(said), 1),
-            f"With all data in one place they would reach {level_text(reference.mean, answer.metric)} {where}: "
-            f"federated training is {_against(pair)}.",
-        )
-    return said
+def _counts(results: Sequence[RunResult], best: ArmAnswer, word: str) -> Together | None:
+    if "local" not in best.against:
+        return None
+    pair = best.against["local"]
+    return together(results, pair.arm, pair.baseline, by_name=word == "site")
+
+
+def _alone(answer: Answer, best: ArmAnswer, counts: Together | None, word: str) -> list[str]:
+    """Together against alone, on own held-out examples."""
+    if "local" not in best.against:
+        return []
+    pair, local = best.against["local"], best.anchors["local"]
+    levels = (
+        f"{level_text(best.level.mean, answer.metric)} {answer.measure} instead of "
+        f"{level_text(local.mean, answer.metric)}"
+    )
+    return [
+        f"{_headline(pair)}: on their own held-out examples, {_how_many(counts, word)} {levels}, {_gained(pair)}."
+        f"{_named(best, answer)}"
+    ]
+
+
+def _pooled(answer: Answer, best: ArmAnswer) -> list[str]:
+    """Federated training against all data in one place, on own held-out examples."""
+    if "centralised" not in best.against:
+        return []
+    pair, reference = best.against["centralised"], best.anchors["centralised"]
+    where = "there" if "local" in best.against else "on their own held-out examples"
+    return [
+        f"With all data in one place they would reach {level_text(reference.mean, answer.metric)} {where}: "
+        f"federated training {_against(pair)}."
+    ]
+
+
+def _headline(pair: Paired) -> str:
+    """`Better together than alone`; what the seeds suggest is said where they suggest something."""
+    if pair.verdict == "inconclusive" and (leaning := _leaning(pair)):
+        return f"Probably {'better together than alone' if leaning > 0 else 'better alone than together'}"
+    return _VERDICTS[pair.verdict]
+
+
+def _leaning(pair: Paired) -> int:
+    """1 or -1 where the interval of an undecided comparison holds no 0, so that it looks better or worse; else 0."""
+    if pair.interval is None or pair.interval.low <= 0 <= pair.interval.high:
+        return 0
+    sign = 1 if higher_is_better(pair.metric) else -1
+    return sign if pair.interval.low > 0 else -sign
 
 
 def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
@@ -70,7 +100,7 @@ def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
     )
     parts = [
         f"{_NAMES[anchor].format(word=word)} {level_text(best.anchors[anchor].mean, answer.metric)} "
-        f"(federated training is {_against(pair)})"
+        f"(federated training {_against(pair)})"
         for anchor, pair in best.against.items()
     ]
     return f"{said}, {' and '.join(parts)}.{_named(best, answer)}"
@@ -90,12 +120,6 @@ def _how_many(counts: Together | None, word: str) -> str:
     return f"{how_many} better with federated training than alone; on average they reach"
 
 
-def _levels(answer: Answer, mine: float | None, theirs: float | None) -> str:
-    return (
-        f" {level_text(mine, answer.metric)} {answer.measure} instead of {level_text(theirs, answer.metric)}"
-    )
-
-
 def _gained(pair: Paired) -> str:
     """`+1.2 points [+0.3, +2.1]`, and what is missing where it decides nothing."""
     if pair.estimate is None:
@@ -107,10 +131,12 @@ def _gained(pair: Paired) -> str:
 
 
 def _against(pair: Paired) -> str:
-    """`worse, −2.0 points [−2.5, −1.5]`."""
+    """`is worse, −2.0 points [−2.5, −1.5]`."""
     if pair.estimate is None:
-        return "not compared, as no seed finished with both"
+        return "is not compared, as no seed finished with both"
     said = gain_text(pair.estimate, pair.interval, pair.metric)
+    if pair.verdict == "inconclusive" and (leaning := _leaning(pair)):
+        return f"is probably {'better' if leaning > 0 else 'worse'}, {said}, but these seeds do not decide"
     word = {
         "better": "better",
         "worse": "worse",
@@ -118,7 +144,7 @@ def _against(pair: Paired) -> str:
         "no effect": "the same",
         "inconclusive": "not shown to differ",
     }[pair.verdict]
-    return f"{word}, {said}"
+    return f"is {word}, {said}"
 
 
 def _undecided(pair: Paired) -> str:
@@ -132,13 +158,19 @@ def _named(best: ArmAnswer, answer: Answer) -> str:
     return f" (Best arm: {best.level.arm}.)" if len(answer.arms) > 1 else ""
 
 
-def _losers(counts: Together | None, pair: Paired, word: str) -> list[str]:
+def _losers(counts: Together | None, word: str) -> list[str]:
     """The sites that do worse together, by name; none where they have no names."""
     if counts is None or not counts.by_name or not counts.losing:
         return []
-    named = [f"{each.client} ({gain_text(each.mean, None, pair.metric)})" for each in counts.losing]
+    named = [f"{each.client} ({_lost(each.mean, counts.metric)})" for each in counts.losing]
     verb = f"{word}s do" if len(named) > 1 else f"{word} does"
     return [f"{len(named)} {verb} worse together than alone: {first_few(named, _MOST_NAMED)}."]
+
+
+def _lost(value: float, metric: str) -> str:
+    """`−5.4 points`, `MSE +3.20`."""
+    said = gain_text(value, None, metric)
+    return said if "points" in said else f"{measure_label(metric)} {said}"
 
 
 def _how_to_ask(word: str) -> str:
@@ -167,7 +199,7 @@ def _constant_first(results: Sequence[RunResult], *, robust: bool) -> list[str]:
         ]
     return [
         f"No arm is shown to beat a constant answer: giving every example the same answer reaches {reached}, the best "
-        f"arm, {arm}, {gain_text(gain, interval, metric)} more with {count} seeds."
+        f"arm, {arm}, is better by {gain_text(gain, interval, metric)} with {counted(count, 'seed')}."
     ]
 
 

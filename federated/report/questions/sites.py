@@ -6,6 +6,7 @@ known, and no table by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.statistics.paired import Interval, t_interval
 
+_SPREAD = re.compile(r"generalisation/client_(?!constant_).*_mean")
 SCORE = "score"
 POSITIVES = "held_out_positives"
 """The column of the table of clients that counts the examples of the second of two classes."""
@@ -25,7 +27,7 @@ class Site:
     """One client and arm, over the seeds in which the client has a score.
 
     trains: whether it takes part; a client may take part with some seeds and not with others, which are two rows.
-    scores: seed -> the main measure on its own held-out examples (all of its examples where it does not train).
+    scores: seed -> its `site_metric` on its own held-out examples (all of its examples where it does not train).
     examples: their number, the mean over seeds; positives: of the second of two classes, None without two classes.
     """
 
@@ -92,9 +94,20 @@ def sites_of_arm(runs: Sequence[RunResult]) -> Iterator[Site]:
             )
 
 
+def site_metric(results: Sequence[RunResult], main: str) -> str:
+    """The measure that says how a single client fares, on its own held-out examples.
+
+    It is the main one, unless only another was spread over clients: R2 of a few examples says little, MSE does.
+    """
+    own = main.replace("/test_", "/client_")
+    logged = dict.fromkeys(name for run in results if run.finished for name in run.metric_names)
+    spread = [name.removesuffix("_mean") for name in logged if _SPREAD.fullmatch(name)]
+    return own if own in spread or not spread else spread[0]
+
+
 def client_rows(run: RunResult) -> Iterator[dict[str, Any]]:
-    """A row a client of a run, with the run's main measure as its `score`; None where the client has none."""
-    measure = run.main_metric.removeprefix("generalisation/test_")
+    """A row a client of a run, with its `site_metric` as its `score`; None where the client has none."""
+    measure = site_metric([run], run.main_metric).removeprefix("generalisation/client_")
     columns = {**run.clients, SCORE: run.clients.get(measure, [None] * len(run.clients["client"]))}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))

@@ -10,11 +10,12 @@ import numpy as np
 from federated.config.training import ANCHORS, Anchor
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import RunResult, arms_of, candidates
-from federated.report.questions.amounts import gain_text
+from federated.report.questions.amounts import gain_text, measure_label
 from federated.report.questions.answers import anchors_of, client_word
-from federated.report.questions.sites import Site, Versus, sites_of
+from federated.report.questions.sites import Site, Versus, site_metric, sites_of
 from federated.report.statistics.paired import t_interval
 from federated.report.text.numbers_as_text import NOTHING, decimals_of, number
+from federated.report.text.phrases import capitalised
 from federated.report.text.table import Table
 
 _MOST_ARMS = 6
@@ -40,11 +41,11 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
     found, best = _named_sites(results), best_arm(results)
     if not found or best is None:
         return None
-    main, by_key = best[2], _by_key(found)
+    metric, by_key = site_metric(results, best[2]), _by_key(found)
     local = anchors_of(results, best[0]).get("local", "")
     arms = _shown(results, best[0])
     two_classes = any(site.positives is not None for site in found)
-    versus = f"{best[0]} minus alone" if len(arms) > 1 else "difference from alone"
+    versus = f"{best[0]} minus alone" if len(arms_of(candidates(results))) > 1 else "difference from alone"
     rows = []
     for client, trains in dict.fromkeys((site.client, site.trains) for site in found):
         of_client = [site for site in found if (site.client, site.trains) == (client, trains)]
@@ -53,12 +54,12 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
                 client if trains else f"{client} (never trained)",
                 number(float(np.mean([site.examples for site in of_client])), 0),
                 *([_positives(of_client)] if two_classes else []),
-                *(_score(by_key.get((client, trains, arm)), main) for arm in arms),
-                *([_versus(by_key, client, trains, best[0], local, main)] if local else []),
+                *(_score(by_key.get((client, trains, arm)), metric) for arm in arms),
+                *([_versus(by_key, client, trains, best[0], local, metric)] if local else []),
             ]
         )
     columns = ["site", "held-out examples", *(["positives"] if two_classes else []), *arms]
-    return Table([*columns, *([versus] if local else [])], rows, _note(results, main, len(arms), two_classes))
+    return Table([*columns, *([versus] if local else [])], rows, _note(results, metric, two_classes))
 
 
 def _named_sites(results: Sequence[RunResult]) -> list[Site]:
@@ -122,12 +123,10 @@ def _versus(by_key: Mapping[_Key, Site], client: str, trains: bool, arm: str, lo
     return NOTHING if versus is None else gain_text(versus.mean, versus.interval, metric)
 
 
-def _note(results: Sequence[RunResult], metric: str, shown: int, two_classes: bool) -> str:
-    from federated.metrics.names import metric_label
-
-    measure = metric_label(metric).removeprefix("test ")
+def _note(results: Sequence[RunResult], metric: str, two_classes: bool) -> str:
+    measure = measure_label(metric)
     said = (
-        f"{measure[:1].upper()}{measure[1:]} on each site's own held-out examples, for a site that never trains on all "
+        f"{capitalised(measure)} on each site's own held-out examples, for a site that never trains on all "
         "of its examples; the mean over the seeds in which it has a score. Brackets are 95 % t intervals over seeds "
         "for that site alone; with few held-out examples a site's difference is mostly chance."
     )

@@ -8,46 +8,46 @@ from typing import Any
 from federated.config.training import ANCHORS, Anchor
 from federated.report.questions.amounts import difference_text, level_text
 from federated.report.questions.answers import Answer, ArmAnswer
-from federated.report.text.numbers_as_text import NOTHING, decimals_of, with_interval
+from federated.report.text.numbers_as_text import decimals_of, with_interval
 from federated.report.text.phrases import verdict_text
 from federated.report.text.table import Table
 
 _SHOWN: dict[Anchor, str] = {"centralised": "all data in one place", "local": "each alone"}
+_COLUMNS = ["question", "arm", "score", "against", "its score", "difference", "verdict", "constant answer"]
 
 
 def questions_table(found: Sequence[Answer]) -> Table:
-    """Every arm in both questions: its score, its anchors', and the differences with their verdicts."""
-    columns = ["question", "arm", "score"]
-    for anchor in _anchors(found):
-        columns += [_SHOWN[anchor], f"federated minus {_SHOWN[anchor]}", "verdict"]
-    columns.append("constant answer")
-    rows = [[answer.name, *_row(answer, arm, _anchors(found))] for answer in found for arm in answer.arms]
-    return Table(columns, rows, _note(found))
-
-
-def _anchors(found: Sequence[Answer]) -> list[Anchor]:
-    return [a for a in ANCHORS if any(a in arm.against for answer in found for arm in answer.arms)]
-
-
-def _row(answer: Answer, arm: ArmAnswer, anchors: Sequence[Anchor]) -> list[str]:
-    places = decimals_of(answer.metric, arm.level.mean)
-    cells = [arm.level.arm, with_interval(arm.level.mean, arm.level.interval, places)]
-    for anchor in anchors:
-        if anchor in arm.against:
-            pair = arm.against[anchor]
-            cells += [
-                level_text(arm.anchors[anchor].mean, answer.metric),
-                difference_text(pair),
-                verdict_text(pair),
-            ]
-        else:
-            cells += [NOTHING] * 3
-    return [*cells, level_text(arm.constant, answer.metric)]
-
-
-def _note(found: Sequence[Answer]) -> str:
-    scored = "; ".join(f"{answer.name}: {answer.measure} on {answer.scored_on}" for answer in found)
+    """Every arm against its anchors in both questions, with the verdicts, and what a constant answer gets."""
+    rows = [
+        _row(answer, arm, anchor)
+        for answer in found
+        for arm in answer.arms
+        for anchor in ANCHORS
+        if anchor in arm.against
+    ]
     several = any(len(answer.arms) > 1 for answer in found)
+    shown = [at for at, name in enumerate(_COLUMNS) if several or name != "arm"]
+    return Table(
+        [_COLUMNS[at] for at in shown], [[row[at] for at in shown] for row in rows], _note(found, several)
+    )
+
+
+def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
+    pair, places = arm.against[anchor], decimals_of(answer.metric, arm.level.mean)
+    return [
+        answer.name,
+        arm.level.arm,
+        with_interval(arm.level.mean, arm.level.interval, places),
+        _SHOWN[anchor],
+        level_text(arm.anchors[anchor].mean, answer.metric),
+        difference_text(pair),
+        verdict_text(pair),
+        level_text(arm.constant, answer.metric),
+    ]
+
+
+def _note(found: Sequence[Answer], several: bool) -> str:
+    scored = "; ".join(f"{answer.name}: {answer.measure} on {answer.scored_on}" for answer in found)
     at_once = " Intervals hold for all comparisons of a question at once." if several else ""
     return (
         f"{scored}. The arms and their anchors share seeds, data, partition and budget; verdicts are corrected for all "

@@ -10,7 +10,7 @@ import numpy as np
 
 from federated.metrics.names import higher_is_better
 from federated.report.findings.results import RunResult
-from federated.report.questions.sites import Site, Versus, sites_of_arm
+from federated.report.questions.sites import Site, Versus, site_metric, sites_of_arm
 from federated.report.statistics.paired import ROUNDING
 
 
@@ -18,10 +18,12 @@ from federated.report.statistics.paired import ROUNDING
 class Together:
     """How many clients do better with one arm than with its reference, by the mean of each over its seeds.
 
-    better, worse, alike: numbers of clients; of made-up clients, which differ with every seed, numbers over all seeds.
+    metric: by which. better, worse, alike: numbers of clients; of made-up clients, which differ with every seed, over
+    all seeds.
     losing: the differences of those that do worse, the largest loss first; by_name: whether they have names.
     """
 
+    metric: str
     better: int
     worse: int
     alike: int
@@ -41,11 +43,13 @@ def together(results: Sequence[RunResult], arm: str, reference: str, *, by_name:
     both = [each for each in both if len(each.differences)]
     if not both:
         return None
-    metric = next(run.main_metric for run in results if run.arm == arm)
+    runs = [run for run in results if run.arm == arm]
+    metric = site_metric(runs, runs[0].main_metric)
     sign = 1 if higher_is_better(metric) else -1
     gains = np.array([sign * each.mean for each in both])
     losing = [each for _, each in sorted(zip(gains, both, strict=True), key=lambda pair: pair[0])]
     return Together(
+        metric=metric,
         better=int((gains > ROUNDING).sum()),
         worse=int((gains < -ROUNDING).sum()),
         alike=int((np.abs(gains) <= ROUNDING).sum()),

@@ -117,12 +117,16 @@ def rank_p(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for all being asked at once, in their order. Holm 1979."""
-    from statsmodels.stats.multitest import multipletests
+    """p values adjusted for all being asked at once, in their order. Holm 1979.
 
-    if not len(p_values):
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    As statsmodels' `multipletests`, which collects the garbage of the whole process first: 0.2 s a call.
+    """
+    p = np.array(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty_like(p)
+    found[order] = np.minimum(adjusted, 1.0)
+    return [float(each) for each in found]
 
 
 def all_the_same(values: np.ndarray) -> bool:

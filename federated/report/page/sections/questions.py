@@ -13,4 +13,4 @@ def questions(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The table of both, where the study has anchors."""
     if not report.answers:
         return None
-    return {"table": first_of(questions_table(report.answers), "arms"), "main": 3}
+    return {"table": first_of(questions_table(report.answers), "arms")}
