@@ -1,4 +1,4 @@
-"""What a constant answer gets on each held-out set, measured as a model's answers are."""
+"""The scores of a constant answer on each held-out set, measured as a model's answers are."""
 
 from __future__ import annotations
 

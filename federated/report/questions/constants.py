@@ -1,4 +1,4 @@
-"""What a constant answer gets, beside the scores of a study's arms."""
+"""Constant answers beside the scores of a study's arms: their scores, and which arms do not beat them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many clients do better together than with their reference, and which of them do not."""
+"""Clients that do better together than with their reference: how many, and which of them do not."""
 
 from __future__ import annotations
 
