@@ -22,6 +22,7 @@ CHANGES: dict[str, Any] = {
     "partitioner": "dirichlet(0.5)",
     "clients": 9,
     "holdout.test": 0.3,
+    "holdout.by": 'groups("0")',
     "holdout.client": 0.1,
     "holdout.validation": 0.1,
     "holdout.unseen_clients": 1,

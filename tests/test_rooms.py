@@ -21,6 +21,7 @@ HOUSES = {
         "losses",
         "examples",
         "datasets",
+        "holdouts",
         "models",
         "compressors",
         "algorithms",

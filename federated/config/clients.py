@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, model_
 
 from data_partitioners.ids import tidied
 from federated.config.section import Frozen
-from federated.extension_points.kinds import SamplingChoice
+from federated.extension_points.kinds import HoldoutChoice, SamplingChoice
 
 
 def _number_or_names(value: Any) -> Any:
@@ -47,6 +47,11 @@ Unseen = Annotated[
 class Holdout(Frozen):
     """The data held out from training. They are set aside before any other step reads the data."""
 
+    by: HoldoutChoice = Field(
+        "random",
+        description="The rule by which examples are held out, in the central test set and at each client: at random, "
+        "by time, by a column's values, or in whole groups",
+    )
     test: float | None = Field(
         None,
         gt=0,
@@ -71,8 +76,21 @@ class Holdout(Frozen):
     duplicates: Literal["ignore", "together"] = Field(
         "ignore",
         description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
-        "the central test set and in clients' own shares",
+        "the central test set and in clients' own shares; unless `by` is random, all copies of a held-out example are "
+        "held out",
     )
+
+    @model_validator(mode="after")
+    def _nothing_stated_twice(self) -> Holdout:
+        if self.by.own_code():
+            return self
+        shares = {"test": self.test, "client": self.client, "validation": self.validation}
+        if twice := [name for name in self.by.build().states if shares[name]]:
+            raise ValueError(
+                f"{twice[0]}: {shares[twice[0]]:g} has no effect, as by: {self.by.name} names the examples itself; "
+                "leave one of them out"
+            )
+        return self
 
     @property
     def num_unseen(self) -> int:
@@ -82,7 +100,8 @@ class Holdout(Frozen):
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default; older run keys do not have them."""
         later = {"duplicates": "ignore", "validation": 0.0}
-        return {name for name, default in later.items() if getattr(self, name) == default}
+        kept = {name for name, default in later.items() if getattr(self, name) == default}
+        return kept | {"by"} if self.by.label() == "random" else kept
 
 
 class Cohort(Frozen):

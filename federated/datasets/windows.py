@@ -45,11 +45,13 @@ def windows(
     length: samples a window. The samples are taken as evenly spaced; columns of time are not looked at.
     download: an address from which the .zip is fetched, once, where there is no `path`.
 
+    What `holdout.by` and partitioners may look at: `recording`, the file, and `window`, its number there, from 0.
+
     Windows do not overlap, as a sample in two windows would be on both sides of a split; what is left at a recording's
-    end is dropped. Still, two neighbouring windows are more alike than two recordings: hold out whole clients to know
-    what the model does for new ones. A window's class is the label of most of its samples (of as many, the
-    first in the alphabet); classes in the order of the alphabet. Each signal is standardised with the mean and standard
-    deviation of the training windows (one that is constant there becomes 0).
+    end is dropped. Still, two neighbouring windows are more alike than two recordings: hold out whole recordings
+    (`holdout.by: groups(recording)`) or clients to know what the model does for new ones. A window's class is the label
+    of most of its samples (of as many, the first in the alphabet); classes in the order of the alphabet. Each signal is
+    standardised with the mean and standard deviation of the training windows (one that is constant there becomes 0).
     """
     if not signals:
         raise ValueError("signals must name at least one column")
@@ -82,6 +84,7 @@ def windows(
             np.array([number_of[label] for each in cut for label in each.labels], np.int64),
             tuple(classes),
             client_ids=None if pattern is None else np.array(_clients(cut, pattern)),
+            properties=_places(cut),
             fit=partial(_standardised, inputs),
             source=str(path),
         )
@@ -95,6 +98,17 @@ class _Cut(NamedTuple):
     name: str
     inputs: np.ndarray
     labels: list[str]
+
+
+def _places(cut: Sequence[_Cut]) -> pd.DataFrame:
+    """The recording of each window, and its number there."""
+    counts = [len(each.labels) for each in cut]
+    return pd.DataFrame(
+        {
+            "recording": np.repeat(np.array([each.name for each in cut], object), counts),
+            "window": np.concatenate([np.arange(count) for count in counts]),
+        }
+    )
 
 
 def _pattern(client: str | None) -> re.Pattern[str] | None:

@@ -24,25 +24,34 @@ def first_copies(contents: np.ndarray) -> np.ndarray:
     return first[inverse]
 
 
+def with_copies(held_out: np.ndarray, contents: np.ndarray, *, any_held: bool) -> np.ndarray:
+    """The mask bool [N] of held-out examples with all copies on one side: held out where the first of them is, or,
+    with `any_held`, where any of them is. contents: int [N]."""
+    if not any_held:
+        return np.asarray(held_out[first_copies(contents)])
+    codes = np.unique(contents, return_inverse=True)[1]
+    return np.bincount(codes, weights=held_out)[codes] > 0
+
+
 def own_copies_together(
-    kept: Sequence[tuple[np.ndarray, np.ndarray]], contents: np.ndarray
+    kept: Sequence[tuple[np.ndarray, np.ndarray]], contents: np.ndarray, *, any_held: bool = False
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(training, own held-out) examples of participating clients, drawn anew so that copies are on one side.
 
-    Across all of them, copies go where the first is, each at its own client. A client that would be left with nothing
-    to train on keeps its copies in training, and its own held-out set is empty.
+    Across all of them, copies go where the first is (with `any_held`, all are held out where one is), each at its own
+    client. A client that would be left with nothing to train on keeps its copies in training, and its own held-out set
+    is empty.
     """
     if not any(len(own) for _, own in kept):
         return list(kept)
     every = np.concatenate([part for pair in kept for part in pair])
+    every.sort()
     is_own = np.zeros(len(contents), bool)
     is_own[np.concatenate([own for _, own in kept])] = True
-    every.sort()
-    first = np.empty(len(contents), np.int64)
-    first[every] = every[first_copies(contents[every])]
+    is_own[every] = with_copies(is_own[every], contents[every], any_held=any_held)
     together = []
     for training, own in kept:
-        out, back = is_own[first[training]], ~is_own[first[own]]
+        out, back = is_own[training], ~is_own[own]
         moved = np.concatenate([training[~out], own[back]]), np.concatenate([own[~back], training[out]])
         nothing_left = not len(moved[0]) and len(moved[1])
         together.append((moved[1], moved[0]) if nothing_left else moved)

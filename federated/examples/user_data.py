@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,10 +22,10 @@ from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.foundation.errors import BadInput
 
 _REQUIRED = ("inputs", "targets")
-_OPTIONAL = ("client_ids", "test", "classes")
+_OPTIONAL = ("client_ids", "test", "classes", "properties")
 _ALLOWED = (
     "an Examples, a tuple (inputs, targets) or (inputs, targets, client_ids), or a mapping with the keys "
-    "inputs, targets and, where there are such, client_ids, test, classes"
+    "inputs, targets and, where there are such, client_ids, test, classes, properties"
 )
 
 
@@ -37,9 +38,25 @@ def as_examples(result: Any, name: str) -> Examples:
     if isinstance(result, Examples):
         return result
     fields = _fields(result, name)
+    properties = fields.pop("properties", None)
     if isinstance(fields["inputs"], pd.DataFrame):
-        return _examples_of_features(name, **fields)
-    return examples_of_arrays(name, **fields, source=name)
+        examples = _examples_of_features(name, **fields)
+    else:
+        examples = examples_of_arrays(name, **fields, source=name)
+    return (
+        examples if properties is None else replace(examples, properties=_table(name, properties, examples))
+    )
+
+
+def _table(name: str, properties: Any, examples: Examples) -> pd.DataFrame:
+    """What is known of the examples, a row each, such as a time or a patient, which no model sees."""
+    try:
+        table = pd.DataFrame(properties).reset_index(drop=True)
+    except ValueError as error:
+        raise bad_data(name, f"properties must be a table, or a mapping of columns: {error}") from error
+    if len(table) != len(examples.targets):
+        raise bad_data(name, f"properties has {len(table):,} rows, inputs has {len(examples.targets):,}")
+    return table.set_axis([str(column) for column in table.columns], axis="columns")
 
 
 def _fields(result: Any, name: str) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from federated.extension_points.contracts import (
     held_participation,
     held_schedule,
 )
+from federated.extension_points.holdout_contract import held_holdout
 from federated.extension_points.optimiser_contract import held_optimiser
 from federated.extension_points.privacy_contract import held_privacy
 from federated.extension_points.transport_contract import held_transport
+from federated.holdouts import HOLDOUTS, HoldoutRule
 from federated.losses import LOSSES, Loss
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
@@ -45,6 +47,7 @@ PARTITIONER: Kind[Partitioner] = Kind(
     several=("compose", "parts"),
     others=(ENCODER,),
 )
+HOLDOUT: Kind[HoldoutRule] = Kind("holdout", HOLDOUTS, product=HoldoutRule, held=held_holdout)
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
 LOSS: Kind[Loss] = Kind("loss", LOSSES, product=Loss, given=("outputs", "targets"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
@@ -77,6 +80,7 @@ NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 KINDS = (
     DATASET,
     PARTITIONER,
+    HOLDOUT,
     MODEL,
     LOSS,
     ALGORITHM,
@@ -92,6 +96,7 @@ KINDS = (
 
 DatasetChoice = choice_of(DATASET)
 PartitionerChoice = choice_of(PARTITIONER)
+HoldoutChoice = choice_of(HOLDOUT)
 ModelChoice = choice_of(MODEL)
 AlgorithmChoice = choice_of(ALGORITHM)
 AggregatorChoice = choice_of(AGGREGATOR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -23,11 +23,12 @@ from federated.federation.count_columns import check_label_table
 from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
+    HeldOutBy,
     own_share,
+    rule_of,
     split_off_test,
     unseen_among,
     validation_share,
-    with_first_copies,
 )
 from federated.federation.loading import Stamp, load_examples, stamp
 from federated.foundation.randomness import Purpose, generator
@@ -50,6 +51,7 @@ class Federation:
     changes: what clients do to the inputs and targets that they hold; None where they do nothing.
     copies: for each held-out set that is not empty, how many of its examples have the same inputs, as they were loaded,
         as an example that is trained on.
+    linked: how many examples of unseen clients are of a group (`holdout.by`) that participating clients have as well.
     """
 
     examples: Examples
@@ -64,6 +66,7 @@ class Federation:
     whole: Partition
     changes: Changes | None = None
     copies: Mapping[str, int] = field(default_factory=dict)
+    linked: int = 0
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -118,7 +121,7 @@ def partition_clients(config: RunConfig) -> Federation:
     left. Every draw
     depends on the seed, so arms that share it share the central test set.
     """
-    files = stamp(config.dataset) + stamp(config.partitioner)
+    files = stamp(config.dataset) + stamp(config.partitioner) + stamp(config.holdout.by)
     federation = _partition_clients(
         config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
@@ -132,10 +135,8 @@ def _partition_clients(
     dataset: Choice, files: Stamp, partitioner: Choice, num_clients: int | None, holdout: Holdout, seed: int
 ) -> Federation:
     examples = load_examples(dataset)
-    together = holdout.duplicates == "together"
-    test, pool = split_off_test(examples, holdout.test, seed)
-    if together:
-        test, pool = with_first_copies(examples, test)
+    rule = rule_of(examples, holdout.by, copies_together=holdout.duplicates == "together")
+    test, pool = split_off_test(examples, rule, holdout.test, seed)
     law = (dataset, files, partitioner, num_clients, holdout, seed)
     partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_unseen, seed)
     check_label_table(len(partition.indices), len(examples.classes or ()))
@@ -143,13 +144,9 @@ def _partition_clients(
     held = list(whole.indices)
     is_unseen = unseen_among(partition.names, holdout.unseen_clients, seed)
     taking_part = np.flatnonzero(~is_unseen)
-    kept = [own_share(held[k], holdout.client, seed, int(k)) for k in taking_part]
-    kept = own_copies_together(kept, examples.contents) if together else kept
-    chosen = [
-        validation_share(training, holdout.validation, seed, int(k))
-        for k, (training, _) in zip(taking_part, kept, strict=True)
-    ]
-    chosen = own_copies_together(chosen, examples.contents) if together else chosen
+    kept = _own_shares([held[k] for k in taking_part], taking_part, rule, own_share, holdout.client, seed)
+    left = [training for training, _ in kept]
+    chosen = _own_shares(left, taking_part, rule, validation_share, holdout.validation, seed)
     federation = Federation(
         examples=examples,
         clients=tuple(training for training, _ in chosen),
@@ -174,7 +171,7 @@ def _partition_clients(
         name: copies_among(examples.contents, indices, federation.training)
         for name, indices in federation.held_out_sets().items()
     }
-    return replace(federation, copies=copies)
+    return replace(federation, copies=copies, linked=_linked(federation, rule))
 
 
 @lru_cache(maxsize=2)  # each holds a copy of all inputs
@@ -182,6 +179,30 @@ def _ready(federation: Federation) -> Federation:
     """The same federation with inputs and targets as models see them."""
     examples = ready_examples(federation.examples, federation.training, federation.changes)
     return replace(federation, examples=examples)
+
+
+def _own_shares(
+    held: Sequence[np.ndarray],
+    clients: np.ndarray,
+    rule: HeldOutBy,
+    split: Callable[[np.ndarray, HeldOutBy, float, int, int], tuple[np.ndarray, np.ndarray]],
+    share: float,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each client trains on and what it holds out, with copies on one side where they are to be."""
+    kept = [split(mine, rule, share, seed, int(k)) for mine, k in zip(held, clients, strict=True)]
+    if rule.copies is None:
+        return kept
+    return own_copies_together(kept, rule.copies, any_held=not rule.is_random)
+
+
+def _linked(federation: Federation, rule: HeldOutBy) -> int:
+    if rule.fitted.units is None or not federation.unseen:
+        return 0
+    shares = (*federation.own_held_out, *federation.own_validation)
+    return copies_among(
+        rule.fitted.units, _joined(federation.unseen), _joined((*federation.clients, *shares))
+    )
 
 
 def check_apart(federation: Federation) -> None:

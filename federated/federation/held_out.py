@@ -4,67 +4,92 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
+from federated.choices.choice import Choice
 from federated.datasets import Examples
-from federated.examples.duplicates import first_copies
-from federated.foundation.errors import BadInput
+from federated.examples.duplicates import with_copies
+from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.foundation.texts import listed
+from federated.holdouts import FittedRule, SetName
+from federated.user_code.containment import is_own
 
 _CENTRAL, _UNSEEN, _OWN, TEST_OWNERS, _VALIDATION = range(5)  # keys of Purpose.HELD_OUT
 
 
-def split_off_test(examples: Examples, share: float | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(central test set, pool of the others), both in rising order; stratified by class."""
-    everything = np.arange(len(examples.targets))
-    if share is None and examples.test is not None:
-        test, pool = everything[examples.test], everything[~examples.test]
+class HeldOutBy(NamedTuple):
+    """The rule of a run, for its data set. copies: of examples that stay together; None where each may be alone.
+
+    name: as the study states the rule. stated: it names the test examples itself.
+    """
+
+    name: str
+    fitted: FittedRule
+    stated: frozenset[SetName]
+    is_random: bool
+    copies: np.ndarray | None
+
+
+def rule_of(examples: Examples, by: Choice, *, copies_together: bool) -> HeldOutBy:
+    """The rule of a run, for its data set. Raises BadInput where the data set does not have what it needs."""
+    failed = OwnCodeFailed if is_own(by) else BadInput
+    copies = examples.contents if copies_together else None
+    try:
+        rule = by.build()
+        fitted = rule.fitted(examples, copies)
+    except BadInput:
+        raise
+    except ValueError as error:
+        raise failed(f"holdout.by: {by.name}: {error}") from error
+    together = copies if fitted.units is None else fitted.units
+    return HeldOutBy(by.label(), fitted, rule.states, rule.is_random, together)
+
+
+def split_off_test(
+    examples: Examples, rule: HeldOutBy, share: float | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(central test set, pool of the others), both in rising order; at random, stratified by class."""
+    if share is None and examples.test is not None and "test" not in rule.stated:
+        if not rule.is_random:
+            raise BadInput(
+                f"holdout.by: {rule.name} would draw the central test set anew, and {examples.name} has a test split "
+                "of its own; state holdout.test, such as 0.2, to draw it all the same"
+            )
+        is_test = examples.test
     else:
-        _check_two_of_each(examples)
+        everything = np.arange(len(examples.targets))
         numbers = generator(seed, Purpose.HELD_OUT, _CENTRAL)
         try:
-            pool, test = train_test_split(
-                everything,
-                test_size=share or 0.2,
-                stratify=None if examples.classes is None else examples.targets,
-                random_state=int(numbers.integers(2**32)),
-            )
+            is_test = rule.fitted.split(everything, share or 0.2, "test", numbers)
+        except BadInput:
+            raise
         except ValueError as error:
-            raise BadInput(f"holdout.test: {share or 0.2} of {len(everything)} examples: {error}") from error
-    _check_all_classes(examples, pool)
-    return np.sort(test), np.sort(pool)
+            raise BadInput(str(error)) from error
+    if rule.copies is not None:
+        is_test = with_copies(is_test, rule.copies, any_held=not rule.is_random)
+    _check_both(rule, is_test)
+    _check_all_classes(examples, rule, ~is_test)
+    return np.flatnonzero(is_test), np.flatnonzero(~is_test)
 
 
-def with_first_copies(examples: Examples, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(central test set, pool), all copies of an example where the first of them is."""
-    is_test = np.zeros(len(examples.targets), bool)
-    is_test[test] = True
-    is_test = is_test[first_copies(examples.contents)]
+def _check_both(rule: HeldOutBy, is_test: np.ndarray) -> None:
+    """Raise BadInput where the central test set is empty or everything."""
+    together = "" if rule.copies is None else " once copies are kept together"
     if not is_test.any():
-        raise BadInput(
-            "holdout.duplicates: together leaves no example in the central test set; all are copies"
-        )
-    pool = np.flatnonzero(~is_test)
-    _check_all_classes(examples, pool)
-    return np.flatnonzero(is_test), pool
+        raise BadInput(f"holdout.by: {rule.name} leaves no example in the central test set{together}")
+    if is_test.all():
+        raise BadInput(f"holdout.by: {rule.name} leaves no example to train on{together}")
 
 
-def _check_all_classes(examples: Examples, pool: np.ndarray) -> None:
+def _check_all_classes(examples: Examples, rule: HeldOutBy, in_pool: np.ndarray) -> None:
     if examples.classes is not None and len(
-        missing := np.setdiff1d(examples.targets, examples.targets[pool])
+        missing := np.setdiff1d(examples.targets, examples.targets[in_pool])
     ):
-        raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples")
-
-
-def _check_two_of_each(examples: Examples) -> None:
-    if examples.classes is not None and len(single := np.flatnonzero(np.bincount(examples.targets) < 2)):
-        raise BadInput(
-            f"dataset: the class {examples.classes[single[0]]!r} has 1 example; at least 2 are needed, "
-            "one to train on and one to test on"
-        )
+        why = "" if rule.is_random else f"; holdout.by: {rule.name} holds out all of them"
+        raise BadInput(f"dataset: the class {examples.classes[missing[0]]!r} has no training examples{why}")
 
 
 def unseen_among(names: Sequence[str], unseen: int | tuple[str, ...], seed: int) -> np.ndarray:
@@ -97,21 +122,24 @@ def _check_names(names: Sequence[str], unseen: Sequence[str]) -> None:
         )
 
 
-def own_share(held: np.ndarray, share: float, seed: int, client: int) -> tuple[np.ndarray, np.ndarray]:
-    """(training, own held-out) examples of one client; at least one is left to train on."""
-    return _split(held, share, seed, _OWN, client)
+def own_share(
+    held: np.ndarray, rule: HeldOutBy, share: float, seed: int, client: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(training, own held-out) examples of one client. A share leaves at least one to train on."""
+    return _split(held, rule, "client", share, generator(seed, Purpose.HELD_OUT, _OWN, client))
 
 
 def validation_share(
-    training: np.ndarray, share: float, seed: int, client: int
+    training: np.ndarray, rule: HeldOutBy, share: float, seed: int, client: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(training, validation) examples of one client, of those that its own share left; one stays to train on."""
-    return _split(training, share, seed, _VALIDATION, client)
+    """(training, validation) examples of one client, of those that its own share left; a share leaves at least one."""
+    return _split(training, rule, "validation", share, generator(seed, Purpose.HELD_OUT, _VALIDATION, client))
 
 
-def _split(held: np.ndarray, share: float, seed: int, key: int, client: int) -> tuple[np.ndarray, np.ndarray]:
-    count = min(round(share * len(held)), max(len(held) - 1, 0))
-    if count == 0:
+def _split(
+    held: np.ndarray, rule: HeldOutBy, which: SetName, share: float, numbers: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    if not len(held) or not (share or which in rule.stated):
         return held, held[:0]
-    order = generator(seed, Purpose.HELD_OUT, key, client).permutation(len(held))
-    return held[np.sort(order[count:])], held[np.sort(order[:count])]
+    mask = rule.fitted.split(held, share, which, numbers)
+    return held[~mask], held[mask]

@@ -5,7 +5,7 @@ They need no training, only the config and the partition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from torch import Tensor
 from federated.config.run import RunConfig
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
+from federated.forecast.held_out_warnings import of_held_out
 from federated.local_training.steps.batches import longest as longest_of
-from federated.metrics.client_intervals import FEWEST_CLIENTS
 from federated.metrics.names import main_metric, range_of
 from federated.run.setup import Setup
 from federated.segments.ends import num_segments
@@ -40,10 +40,8 @@ def cautions(setup: Setup) -> list[str]:
         _of_target(setup),
         _of_classes(federation),
         _of_cohort(config, federation),
-        *_of_own_shares(config, federation),
-        _of_unseen(federation),
         _of_batches(config, federation),
-        *_of_copies(config, federation),
+        *of_held_out(config, federation),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]
@@ -180,43 +178,6 @@ def _of_cohort(config: RunConfig, federation: Federation) -> str:
     )
 
 
-def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
-    """Clients that cannot be judged by their own held-out examples."""
-    if not config.holdout.client:
-        return
-    own = np.array([len(held) for held in federation.own_held_out])
-    without = int(((own == 0) & (federation.sizes > 0)).sum())
-    if without:
-        yield (
-            f"holdout.client: {without} of {len(own)} clients have too few examples for a share of "
-            f"{config.holdout.client:g}, so nothing is known of what the model does for them"
-        )
-    classes, targets = federation.examples.classes, federation.examples.targets
-    if classes is None:
-        return
-    strange = sum(
-        len(np.setdiff1d(targets[held], targets[trained])) > 0
-        for held, trained in zip(federation.own_held_out, federation.clients, strict=True)
-        if len(held)
-    )
-    if strange:
-        yield (
-            f"holdout.client: {strange} of {len(own)} clients are tested on a class that they themselves never "
-            "train on"
-        )
-
-
-def _of_unseen(federation: Federation) -> str:
-    """Unseen clients that are too few to say how much a gap is chance."""
-    unseen = len(federation.unseen)
-    if not 0 < unseen < FEWEST_CLIENTS:
-        return ""
-    return (
-        f"holdout.unseen_clients: {unseen} are too few to say how unseen clients spread, so the participation gap has "
-        f"no interval over clients; {FEWEST_CLIENTS} or more have one"
-    )
-
-
 def _of_batches(config: RunConfig, federation: Federation) -> str:
     """Clients that never see a full batch."""
     batch, sizes = config.local.batch_size, federation.sizes
@@ -228,16 +189,3 @@ def _of_batches(config: RunConfig, federation: Federation) -> str:
         f"local.batch_size: {small} of {len(sizes)} clients hold fewer than {batch} training examples (the fewest: "
         f"{smallest}), so their only batch is smaller"
     )
-
-
-def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
-    """Held-out examples that are trained on as well."""
-    held_out = federation.held_out_sets()
-    for name, count in federation.copies.items():
-        if count:
-            curable = name != "unseen" and config.holdout.duplicates == "ignore"  # unseen clients stay whole
-            cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
-            yield (
-                f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
-                f"a training example{cure}"
-            )

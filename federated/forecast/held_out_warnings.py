@@ -1,0 +1,124 @@
+"""Warnings about what is held out: too little of it, copies of it in training, and data that choose what they judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from federated.config.run import RunConfig
+from federated.federation.federation import Federation
+from federated.holdouts.time_series import sign_of_time
+from federated.metrics.client_intervals import FEWEST_CLIENTS
+
+_JUDGES = ("test_", "client_", "unseen_")
+
+
+def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
+    """Warnings about the held-out data of one run; "" where there is none."""
+    return [
+        _of_time(config, federation),
+        *_of_columns(config, federation),
+        _of_stop_metric(config),
+        *_of_own_shares(config, federation),
+        _of_unseen(federation),
+        _of_groups(config, federation),
+        *_of_copies(config, federation),
+    ]
+
+
+def _of_time(config: RunConfig, federation: Federation) -> str:
+    """A time series whose neighbours are on both sides of a random split."""
+    holdout, examples = config.holdout, federation.examples
+    drawn = examples.test is None or holdout.test is not None or holdout.client or holdout.validation
+    if holdout.by.name != "random" or not drawn or (sign := sign_of_time(examples)) is None:
+        return ""
+    return (
+        f"holdout.by: random splits what looks like a time series ({sign.reason}), so neighbours in time are on both "
+        f"sides and the scores are probably too good; {sign.instead}"
+    )
+
+
+def _of_columns(config: RunConfig, federation: Federation) -> Iterable[str]:
+    """A column that says what is held out, and that the model sees as well."""
+    by, columns = config.holdout.by, federation.examples.reading.columns
+    if by.name not in ("column", "groups"):
+        return
+    seen = {column.name for column in columns if column.role in ("numeric", "categorical")}
+    if (name := by.arguments["column"]) in seen:
+        yield (
+            f"holdout.by: {by.name} holds out by the column {name!r}, which is also an input of the model; name it in "
+            "the data set's `drop`, unless the model is to know it"
+        )
+
+
+def _of_stop_metric(config: RunConfig) -> str:
+    """A stop rule that chooses on data that judge."""
+    metric = "" if config.stop is None else config.stop.metric.removeprefix("generalisation/")
+    if not metric.startswith(_JUDGES):
+        return ""
+    measure = metric.partition("_")[2]
+    return (
+        f"stop.metric: {config.stop.metric if config.stop else ''} ends the run by the data that judge it; "
+        f"holdout.validation, such as 0.1, sets others aside to choose by: generalisation/validation_{measure}"
+    )
+
+
+def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
+    """Clients that cannot be judged by their own held-out examples."""
+    if not config.holdout.client:
+        return
+    own = np.array([len(held) for held in federation.own_held_out])
+    without = int(((own == 0) & (federation.sizes > 0)).sum())
+    if without:
+        yield (
+            f"holdout.client: {without} of {len(own)} clients have too few examples (or groups, or times) for a share "
+            f"of {config.holdout.client:g}, so nothing is known of what the model does for them"
+        )
+    classes, targets = federation.examples.classes, federation.examples.targets
+    if classes is None:
+        return
+    strange = sum(
+        len(np.setdiff1d(targets[held], targets[trained])) > 0
+        for held, trained in zip(federation.own_held_out, federation.clients, strict=True)
+        if len(held)
+    )
+    if strange:
+        yield (
+            f"holdout.client: {strange} of {len(own)} clients are tested on a class that they themselves never "
+            "train on"
+        )
+
+
+def _of_unseen(federation: Federation) -> str:
+    """Unseen clients that are too few to say how much a gap is chance."""
+    unseen = len(federation.unseen)
+    if not 0 < unseen < FEWEST_CLIENTS:
+        return ""
+    return (
+        f"holdout.unseen_clients: {unseen} are too few to say how unseen clients spread, so the participation gap has "
+        f"no interval over clients; {FEWEST_CLIENTS} or more have one"
+    )
+
+
+def _of_groups(config: RunConfig, federation: Federation) -> str:
+    """Groups that are at an unseen client, which stays whole, and at one that trains."""
+    if not federation.linked:
+        return ""
+    return (
+        f"holdout.by: {config.holdout.by.label()}: {federation.linked:,} examples of unseen clients are of groups that "
+        "clients which train have as well"
+    )
+
+
+def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
+    """Held-out examples that are trained on as well."""
+    held_out = federation.held_out_sets()
+    for name, count in federation.copies.items():
+        if count:
+            curable = name != "unseen" and config.holdout.duplicates == "ignore"  # unseen clients stay whole
+            cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
+            yield (
+                f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
+                f"a training example{cure}"
+            )
