@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.utils import Bunch
 
 from federated.choices.choice import Kind
@@ -74,6 +75,15 @@ def text_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     return {"path": folder / "patients.csv", "text": "note", "target": "diagnosis", "client": "site"}
 
 
+def images_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("FEDSTUDY_HOME", str(folder / "home"))
+    for at in range(6):
+        path = folder / "photos" / "ab"[at % 2] / "xyz"[at % 3] / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (at, 0, 0)).save(path)
+    return {"path": folder / "photos", "layout": "client/target", "size": 4}
+
+
 def no_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {}
 
@@ -87,6 +97,7 @@ CONTRACT: dict[str, Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]] = {
     "openml": openml_arguments,
     "windows": windows_arguments,
     "text": text_arguments,
+    "images": images_arguments,
 }
 
 
@@ -225,7 +236,7 @@ def test_examples_refuses_a_broken_promise(given: dict[str, Any], message: str) 
         examples_with(**given)
 
 
-@pytest.mark.parametrize("name", ["idx", "table", "arrays", "windows", "text"])
+@pytest.mark.parametrize("name", ["idx", "table", "arrays", "windows", "text", "images"])
 def test_a_missing_path_is_refused_before_loading(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

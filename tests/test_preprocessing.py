@@ -140,6 +140,18 @@ LEARNT: Mapping[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {
         dict(table().fitted(TRAINING).preprocessing.arrays),
     ),
     "signals": ({"shape": [2, 5]}, {"mean": np.array([1.0, 2.0]), "scale": np.array([2.0, 0.0])}),
+    "text": (
+        {
+            "columns": ["title", "body"],
+            "inputs": "tfidf",
+            "unit": "word",
+            "ngrams": 1,
+            "lowercase": True,
+            "vocabulary": ["another", "text"],
+        },
+        {"rarity": np.array([1.5, 1.0])},
+    ),
+    "images": ({"height": 4, "width": 6, "colour": "rgb", "resize": "crop"}, {}),
 }
 """What each kind of raw rows learns, in small."""
 

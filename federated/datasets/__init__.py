@@ -5,6 +5,7 @@ from collections.abc import Callable
 from federated.datasets.arrays import arrays
 from federated.datasets.digits import digits
 from federated.datasets.idx import idx
+from federated.datasets.images import images
 from federated.datasets.linear import linear
 from federated.datasets.openml import openml
 from federated.datasets.table import table
@@ -19,6 +20,7 @@ DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "idx": idx,
     "table": table,
     "text": text,
+    "images": images,
     "arrays": arrays,
     "openml": openml,
     "windows": windows,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .raw_arrays import example_of_array, example_of_signals, inputs_of_array, inputs_of_signals
+from .raw_images import example_of_images, inputs_of_images
 from .raw_tables import example_of_table, inputs_of_table
 from .raw_texts import example_of_texts, inputs_of_texts
 
@@ -36,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "table": Kind(inputs_of_table, example_of_table),
     "signals": Kind(inputs_of_signals, example_of_signals),
     "text": Kind(inputs_of_texts, example_of_texts),
+    "images": Kind(inputs_of_images, example_of_images),
 }
 
 

@@ -1,0 +1,1 @@
+"""Folders of image files: which there are, what their labels are, and their pixels, read once."""
