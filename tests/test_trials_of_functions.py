@@ -144,6 +144,32 @@ CLIENTS = {
         {"client": "ClientHalf(hears=('c',))"},
         r"client.hears names 'c', which is not in the server's state; it has: v",
     ),
+    "asks for something else": (
+        {"client": "ClientHalf(at_start='hessian')"},
+        r"client.at_start must be one of nothing, loss, gradient, got 'hessian'",
+    ),
+    "uploads another shape": (
+        {"client": "ClientHalf(upload=lambda state, own, trained: trained.deltas[:, :2])"},
+        r"client.upload must return updates float32 \[1, \d+\], got float32 \[1, 2\]",
+    ),
+    "uploads in place": (
+        {"client": "ClientHalf(upload=lambda state, own, trained: trained.deltas.mul_(2))"},
+        r"client.upload changes the update's deltas in place",
+    ),
+    "uploads at random": (
+        {"client": "ClientHalf(upload=lambda s, o, trained: torch.rand_like(trained.deltas))"},
+        r"client.upload returns something else when it is called again",
+    ),
+    "uploads NaN": (
+        {"client": "ClientHalf(upload=lambda state, own, trained: trained.deltas / 0 * 0)"},
+        r"client.upload returns numbers that are not finite",
+    ),
+    "changes its start": (
+        {
+            "client": "ClientHalf(at_start='gradient', upload=lambda s, o, trained: trained.start.gradients.mul_(2))"
+        },
+        r"client.upload changes the start's gradients in place",
+    ),
     "hears a text": ({"client": "ClientHalf(hears='v')"}, r"client.hears must be a tuple of names"),
     "hears a number": ({"client": "ClientHalf(hears=(3,))"}, r"client.hears must be a tuple of names"),
     "sends what nothing makes": (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from enum import Enum
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -33,31 +34,68 @@ class Heard(NamedTuple):
     share: float
 
 
+class Start(NamedTuple):
+    """The received model on all training examples of each client of a shard, in evaluation mode, before any step.
+
+    losses: [c], the mean loss. gradients: [c, T], of the client's objective: that loss and weight decay; None where
+    they are not asked for.
+    """
+
+    losses: Tensor
+    gradients: Tensor | None
+
+
 class Trained(NamedTuple):
     """The outcome of local training at the clients of a shard.
 
     deltas: float32 [c, T], as a client itself knows them, before they are bounded or encoded.
-    reach: float64 [c], how far each would have moved along a gradient of one that does not change: without momentum,
-        its learning rate times its steps.
+    rates: float64 [c], the learning rate of each client's steps, 0 where the schedule has it. steps: float64 [c], how
+        many it took.
+    counted: float64 [c], how often each step counts, all together: without momentum their number, and with momentum
+        more, as each goes on in all that follow.
+    start: what `ClientHalf.at_start` asks for.
+    read: float32 [c, T], what is sent as the update, as the server reads it; before it is sent, the same as deltas.
     """
 
     deltas: Tensor
-    reach: np.ndarray
+    rates: np.ndarray
+    steps: np.ndarray
+    counted: np.ndarray
+    start: Start | None
+    read: Tensor
+
+    @property
+    def reach(self) -> np.ndarray:
+        """How far each client would have moved along a gradient of one that does not change, float64 [c]."""
+        reached: np.ndarray = self.rates * self.counted
+        return reached
 
 
+Upload = Callable[[ServerState, Rows, Trained], Tensor]
 Finish = Callable[[ServerState, Rows, Trained], tuple[Rows, Rows]]
+AtStart = Literal["nothing", "loss", "gradient"]
+
+
+class Need(Enum):
+    """A condition that an algorithm puts on a run. What goes against it is refused."""
+
+    NO_MOMENTUM = "its clients' steps have no momentum"
+    SUM = "what its server remembers is the sum of what its clients remember"
 
 
 class ClientHalf(NamedTuple):
     """The part of an algorithm that runs at its clients, beyond the terms added to their steps.
 
     init: (clients, T) -> what clients remember that never took part, rows of zeros for most.
-    finish: after training, (server's state, own rows, Trained) -> (rows to remember, rows [c, T] to send beside the
-        update, as 32-bit floats); None: nothing of either.
+    finish: when the update is on its way, (server's state, own rows, Trained) -> (rows to remember, rows [c, n] to
+        send beside the update, as 32-bit floats); None: nothing of either.
     sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
     hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
     stays: layout -> names of the parameters that never leave a client: each has its own.
     reads_gradients: `finish` takes how far a client moved for its gradients, as only SGD goes along them.
+    at_start: what each computes with the received model on all of its training examples, before its first step.
+    upload: after training, (server's state, own rows, Trained) -> float32 [c, T], what is bounded, encoded and sent as
+        the update; None: how far the clients moved.
     """
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
@@ -66,6 +104,8 @@ class ClientHalf(NamedTuple):
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()
     reads_gradients: bool = False
+    at_start: AtStart = "nothing"
+    upload: Upload | None = None
 
 
 class Algorithm(NamedTuple):
@@ -76,6 +116,8 @@ class Algorithm(NamedTuple):
     terms: (state, clients, their own rows) -> what these clients add to plain local SGD in the next round.
     votes: the updates must be votes, which only `sign(scale=one)` sends.
     client: what it does at its clients besides.
+    needs: what it asks of a run.
+    one_step: each client takes one step in a round, on all of its examples, whatever a study's `local` says.
     T: trainable parameters.
     """
 
@@ -84,3 +126,5 @@ class Algorithm(NamedTuple):
     terms: Callable[[ServerState, Sequence[int], Rows], LocalTerms] = lambda state, clients, own: NO_TERMS
     votes: bool = False
     client: ClientHalf = ClientHalf()
+    needs: frozenset[Need] = frozenset()
+    one_step: bool = False

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
 from federated.algorithms import ClientHalf, Rows, ServerState, Trained
+from federated.algorithms.algorithm import AtStart
 from federated.compressors.parts import Layout
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
@@ -29,6 +30,11 @@ def held_client(name: str, client: Any) -> ClientHalf:
             f"{name}: client.sends names {_listed(client.sends)}, and there is no client.finish to make it"
         )
 
+    if client.at_start not in get_args(AtStart):
+        raise OwnCodeFailed(
+            f"{name}: client.at_start must be one of {_listed(get_args(AtStart))}, got {found_text(client.at_start)}"
+        )
+
     def init(num_clients: int, num_parameters: int) -> Rows:
         with contained(f"{what}: client.init fails"):
             rows = client.init(num_clients, num_parameters)
@@ -36,6 +42,13 @@ def held_client(name: str, client: Any) -> ClientHalf:
 
     def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
         return _finished(what, client, state, own, trained)
+
+    def upload(state: ServerState, own: Rows, trained: Trained) -> Tensor:
+        with contained(f"{what}: client.upload fails"):
+            assert client.upload is not None
+            found = client.upload(state, own, trained)
+        check_tensor(found, trained.deltas, f"{what}: client.upload must return updates")
+        return found
 
     def stays(layout: Layout) -> frozenset[str]:
         with contained(f"{what} cannot work with this model"):
@@ -47,6 +60,7 @@ def held_client(name: str, client: Any) -> ClientHalf:
     return client._replace(
         init=init,
         finish=None if client.finish is None else finish,
+        upload=None if client.upload is None else upload,
         stays=client.stays if everything_travels else stays,
     )
 

@@ -168,7 +168,7 @@ class _Watch:
         if not setup.config.kind.has_server:
             return round_batches(setup)
         sizes_of_cohort = setup.federation.sizes[sample_cohort(setup, done)]
-        return float(batches_of(setup.config.local, sizes_of_cohort).sum())
+        return float(batches_of(setup.trainers.local, sizes_of_cohort).sum())
 
     def models(self, setup: Setup) -> list[Tensor]:
         """Global models of the probe, at least two."""

@@ -99,7 +99,7 @@ def _of_schedule(config: RunConfig) -> str:
 
 def _of_momentum(setup: Setup) -> str:
     """Momentum, which starts at zero in every round, where no client has a second step in one."""
-    local, kind = setup.config.local, setup.config.kind
+    local, kind = setup.trainers.local, setup.config.kind
     longest = longest_of(local)
     sizes = setup.trainers.holders.sizes[setup.trainers.holders.sizes > 0].tolist()
     steps = max((longest.num_steps(size, local.batch_size) for size in sizes), default=0)

@@ -50,7 +50,7 @@ def round_batches(setup: Setup) -> float:
         cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
         steps = centralised_training(config, federation.clients, cohort).steps
         return float(np.mean([steps or 0]))
-    return float(batches_of(config.local, holding).mean()) * trained_clients(setup)
+    return float(batches_of(setup.trainers.local, holding).mean()) * trained_clients(setup)
 
 
 def trained_clients(setup: Setup) -> float:

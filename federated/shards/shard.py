@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from federated.aggregators import weighted_sum
 from federated.local_training import Updates
-from federated.run.clients.client_half import received, terms_of
+from federated.run.clients.client_half import received, start_of, terms_of
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_updates
 from federated.run.drift import Drift, drift
@@ -28,10 +28,11 @@ The worker is that of this process; a runner of other processes has one prepared
 
 def train(worker: Worker, order: ShardOrder) -> Updates:
     """Local training of a shard. Raises Diverged where an update is not finite."""
-    terms = terms_of(worker, order)
-    updates = worker.train(received(worker, order), order.clients.tolist(), order.done, terms)
+    terms, model = terms_of(worker, order), received(worker, order)
+    start = start_of(worker, order, model)
+    updates = worker.train(model, order.clients.tolist(), order.done, terms)
     check_updates(worker, order, updates.deltas, terms)
-    return updates
+    return updates._replace(start=start)
 
 
 def run_shard(

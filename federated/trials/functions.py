@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, Heard, Rows, Tensors, Trained
-from federated.algorithms.algorithm import Finish
+from federated.algorithms import Algorithm, ClientHalf, Heard, Rows, Start, Tensors, Trained
+from federated.algorithms.algorithm import Finish, Upload
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
@@ -63,9 +63,11 @@ def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: 
         given,
         {"the state's": state, "the client's own": own},
     )
-    trained = Trained(updates, np.full(len(clients), SIZE))
+    trained = _trained(client, updates)
+    uploaded = updates if client.upload is None else _try_upload(what, client.upload, state, own, trained)
+    trained = trained._replace(read=uploaded)
     sent = {} if client.finish is None else _try_finish(what, client.finish, state, own, trained)
-    mean = updates[0]
+    mean = uploaded[0]
     heard = Heard(mean, {name: rows.mean(dim=0) for name, rows in sent.items()}, 1.0)
     remembered = {"the state's": state, "the mean of": heard.sent}
     kept = copied(remembered)
@@ -76,6 +78,39 @@ def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: 
         raise OwnCodeFailed(f"{what}: update returns numbers that are not finite for small finite updates")
     later, again = algorithm.update(state, given, heard)
     check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
+
+
+def _trained(client: ClientHalf, updates: Tensor) -> Trained:
+    """Of a step with a rate of `SIZE`, and a start from the same updates."""
+    ones = np.ones(len(updates))
+    gradients = updates.clone() if client.at_start == "gradient" else None
+    start = None if client.at_start == "nothing" else Start(updates.new_ones(len(updates)), gradients)
+    return Trained(updates, SIZE * ones, ones, ones, start, updates)
+
+
+def _try_upload(what: str, upload: Upload, state: Tensors, own: Rows, trained: Trained) -> Tensor:
+    given = _given(state, own, trained)
+    before = copied(given)
+    found, again = upload(state, own, trained), upload(state, own, trained)
+    check_unchanged(f"{what}: client.upload", each_of(given, before))
+    if not torch.isfinite(found).all():
+        raise OwnCodeFailed(
+            f"{what}: client.upload returns numbers that are not finite for small finite updates"
+        )
+    check_pure(f"{what}: client.upload", {"updates": found}, {"updates": again})
+    return found
+
+
+def _given(state: Tensors, own: Rows, trained: Trained) -> Given:
+    """What a function of a client half is given."""
+    start = {} if trained.start is None else trained.start._asdict()
+    known = {name: value for name, value in start.items() if value is not None}
+    return {
+        "the state's": state,
+        "the client's own": own,
+        "the update's": {"deltas": trained.deltas},
+        "the start's": known,
+    }
 
 
 def _try_terms(what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: Given) -> None:
@@ -97,7 +132,7 @@ def _try_terms(what: str, terms: Callable[[], LocalTerms], parameters: Tensor, g
 
 def _try_finish(what: str, finish: Finish, state: Tensors, own: Rows, trained: Trained) -> Rows:
     """What is sent."""
-    given = {"the state's": state, "the client's own": own, "the update's": {"deltas": trained.deltas}}
+    given = _given(state, own, trained)
     before = copied(given)
     (kept, sent), (later, again) = finish(state, own, trained), finish(state, own, trained)
     check_unchanged(f"{what}: client.finish", each_of(given, before))

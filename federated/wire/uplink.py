@@ -13,7 +13,7 @@ from federated.compressors.none import none
 from federated.foundation.randomness import Generators, Purpose, generator
 from federated.local_training import Updates
 from federated.privacy import Privacy
-from federated.run.clients.client_half import finished
+from federated.run.clients.client_half import finished, trained_of, upload
 from federated.run.clients.order import ShardOrder
 from federated.run.memory import PRIVACY, UPLINK, rows_of
 from federated.run.worker import Worker
@@ -45,16 +45,17 @@ class Received(NamedTuple):
 def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     """Bound, encode, count and decode; what is sent besides is plain 32-bit floats.
 
+    The algorithm's client half is finished last, so that what a client remembers can be of what the server reads.
+
     Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
     floats: a clipped or quantised variance could become negative.
     """
     trainable, parts = worker.model.num_trainable, worker.parts
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
-    memory, beside_updates = finished(worker, order, updates)
+    trained = trained_of(worker, order, updates)
     bounded, clipped_clients, told = _bounded(
-        parts.privacy, order, parts.travelling.of(updates.deltas[:, :trainable])
+        parts.privacy, order, parts.travelling.of(upload(worker, order, updates, trained))
     )
-    beside_updates |= told
     numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
     sending = Sending(worker.config.seed, order.done, order.clients, order.cohort)
@@ -63,6 +64,10 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     read = parts.transport.open(travelled, sending) if each else payloads
     decoded = parts.uplink.decode(read, moving).to("cpu", torch.float32)
     whole = parts.travelling.back(decoded, decoded.new_zeros(trainable))
+    if trained is not None:
+        trained = trained._replace(read=whole.to(updates.deltas))
+    memory, beside_updates = finished(worker, order, updates, trained)
+    beside_updates |= told
     beside = {name: _plain(rows) for name, rows in beside_updates.items()}
     if updates.deltas.shape[1] > trainable:
         statistics = _plain(updates.deltas[:, trainable:])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.algorithms.algorithm import Start
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 
 
@@ -19,12 +20,14 @@ class Updates(NamedTuple):
     num_examples: int64 [C], training examples each client holds.
     client_ids: int64 [C].
     losses: float32 [C], mean loss over the client's local examples as they were trained on.
+    start: what clients computed before their first step, where the algorithm asks for it.
     """
 
     deltas: Tensor
     num_examples: Tensor
     client_ids: Tensor
     losses: Tensor
+    start: Start | None = None
 
 
 class LocalTrainer(Protocol):

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from federated.algorithms import Rows, Tensors, Trained
+from federated.algorithms import Rows, Start, Tensors, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
+from federated.local_training.at_start import at_start
 from federated.local_training.steps.reach import reach
+from federated.machine.cores import threads_of
 from federated.run.clients.order import ShardOrder
 from federated.run.memory import ALGORITHM, OWN_MODEL, rows_of
 from federated.run.state import RunState
@@ -53,18 +55,45 @@ def own_model(parameters: Tensor) -> Tensors:
     return {_PARAMETERS: parameters}
 
 
-def finished(worker: Worker, order: ShardOrder, updates: Updates) -> tuple[dict[str, Rows], Rows]:
-    """(owner -> the new memory of these clients, the extra data that they send, rows [c, T] each)."""
-    trainable, moves = worker.model.num_trainable, worker.parts.travelling
+def start_of(worker: Worker, order: ShardOrder, model: Tensor) -> Start | None:
+    """What these clients compute with the model that they received, where the algorithm asks for it."""
+    asked = worker.parts.algorithm.client.at_start
+    if asked == "nothing":
+        return None
+    threads = threads_of(worker.config.orchestration.threads)
+    return at_start(worker.work, model, order.clients.tolist(), threads, gradients=asked == "gradient")
+
+
+def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained | None:
+    """The outcome of training as the algorithm's client half is told it; None where it does nothing with it."""
+    client = worker.parts.algorithm.client
+    if client.finish is None and client.upload is None:
+        return None
+    deltas = updates.deltas[:, : worker.model.num_trainable]
+    reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
+    return Trained(deltas, *reached, start=updates.start, read=deltas)
+
+
+def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:
+    """What these clients send as their updates, [c, T]: as far as they moved, or what the algorithm makes of it."""
+    own = worker.parts.algorithm.client.upload
+    if own is None or trained is None:
+        return updates.deltas[:, : worker.model.num_trainable]
+    return own(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
+
+
+def finished(
+    worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None
+) -> tuple[dict[str, Rows], Rows]:
+    """(owner -> the new memory of these clients, the extra data that they send, rows [c, n] each)."""
+    moves = worker.parts.travelling
     memory: dict[str, Rows] = {}
     sent: Rows = {}
     if moves.moving is not None:
         memory[OWN_MODEL] = own_model(_own_parts(worker, order) + updates.deltas[:, moves.staying])
     finish = worker.parts.algorithm.client.finish
-    if finish is not None:
-        server, own = order.server.get(ALGORITHM, {}), _own_rows(worker, order)
-        reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
-        memory[ALGORITHM], sent = finish(server, own, Trained(updates.deltas[:, :trainable], reached))
+    if finish is not None and trained is not None:
+        memory[ALGORITHM], sent = finish(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
     return memory, sent
 
 

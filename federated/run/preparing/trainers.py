@@ -45,7 +45,14 @@ def who_trains(config: RunConfig, federation: Federation) -> Trainers:
         local = centralised_training(config, federation.clients, size)
         return Trainers(config.kind, everybody, np.zeros(1, np.int64), 1, local)
     clients = Partition(federation.clients, federation.names)
-    return Trainers(config.kind, clients, eligible, size, config.local)
+    return Trainers(config.kind, clients, eligible, size, _local(config))
+
+
+def _local(config: RunConfig) -> LocalTraining:
+    """The clients' local training: as stated, or the one step of an algorithm that has no other."""
+    if not (config.kind.has_server and config.algorithm.build().one_step):
+        return config.local
+    return config.local.model_copy(update={"epochs": None, "steps": 1, "batch_size": None})
 
 
 def population_among(config: RunConfig, trainers: Trainers) -> Population:
