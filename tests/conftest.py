@@ -25,6 +25,7 @@ from federated.losses import Loss, usual_loss
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
+from federated.run.setup import Setup, prepare
 
 # Each test process keeps to one core, and so do its children. Two threads inside one product, beside another busy
 # process, wait for each other more than they work.
@@ -254,3 +255,57 @@ def forwarded(request: Request, to: str) -> Answer:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in own}
     heard = requests.request(request.method, f"{to}{request.path}", data=request.body, headers=headers)
     return Answer(heard.status_code, heard.content, {"Content-Type": heard.headers.get("Content-Type", "")})
+
+
+QUADRATICS = """
+import numpy as np
+from torch import nn
+from federated.examples.examples import Examples
+
+def load(copies=4):
+    \"\"\"One example is one client's whole loss: the mean of (x w - x b)^2 with x = sqrt(a / 2).\"\"\"
+    x = np.array([0.5**0.5] + [1.0] * copies + [1.0, 1.0], np.float32)
+    y = np.array([0.0] + [3.0] * copies + [3.0, 3.0], np.float32)
+    held = np.array([0] + [1] * copies + [0, 1])
+    test = np.array([False] * (1 + copies) + [True] * 2)
+    return Examples("quadratics", x[:, None], y, None, client_ids=held, test=test)
+
+def three():
+    \"\"\"Three clients, a = (1, 2, 1), b = (0, 3, -1), who hold 1, 4 and 2 examples.\"\"\"
+    x, b = np.array([0.5**0.5, 1.0, 0.5**0.5], np.float32), np.array([0.0, 3.0, -1.0], np.float32)
+    held = np.array([0, 1, 1, 1, 1, 2, 2, 0, 1, 2])
+    test = np.arange(10) >= 7
+    return Examples("three", x[held][:, None], (x * b)[held], None, client_ids=held, test=test)
+
+def silent_at_first():
+    return lambda done, rounds: float(done > 0)
+
+def model(input_shape, num_outputs):
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
+"""
+
+
+@pytest.fixture
+def quadratics(own: Callable[[str], str]) -> Callable[..., Setup]:
+    """The two clients; each takes a step for every example it holds: 1 and 4."""
+    name = own(QUADRATICS)
+
+    def make(data: str = "load", schedule: str | None = None, **changes: object) -> Setup:
+        content: dict[str, Any] = {
+            "dataset": f"{name}:{data}",
+            "model": f"{name}:model",
+            "partitioner": "by_client",
+            "algorithm": "scaffold",
+            "cohort": {"weighting": "uniform"},
+            "local": {"batch_size": 1, "learning_rate": 0.1},
+            "rounds": 3,
+            "engine": {"name": "loop"},
+        }
+        content |= changes
+        if schedule:
+            content["local"] = {**content["local"], "schedule": f"{name}:{schedule}"}
+        return prepare(RunConfig.model_validate(content))
+
+    return make

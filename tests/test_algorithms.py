@@ -15,9 +15,14 @@ ALGORITHM_ROWS = {
     "fedadagrad": [{}, {"beta1": 0.5}],
     "fedadam": [{}, {"beta1": 0.0, "beta2": 0.0}, {"bias_correction": True}],
     "fedyogi": [{}, {"beta1": 0.0}],
-    "scaffold": [{}, {"server_learning_rate": 0.5}],
+    "fednova": [{}, {"mu": 0.5}],
+    "feddyn": [{}, {"alpha": 0.5}],
+    "mime_lite": [{}, {"momentum": 0.5}],
+    "q_fedavg": [{}, {"q": 0.0}],
+    "fedsgd": [{}, {"server_learning_rate": 0.5}],
+    "scaffold": [{}, {"server_learning_rate": 0.5}, {"option": 1}],
     "fedper": [{}, {"personal": ["head"]}],
-    "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}],
+    "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
 PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
@@ -25,6 +30,11 @@ PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
 NEUTRAL = {"fedavg": {}, "fedprox": {"mu": 0.0}, "fedavgm": {"momentum": 0.0}}
 VOTES = {"sign_majority"}
 OTHERWISE = {
+    "feddyn",
+    "fednova",
+    "fedsgd",
+    "mime_lite",
+    "q_fedavg",
     "fedadagrad",
     "fedadam",
     "fedyogi",
@@ -49,7 +59,7 @@ def test_algorithm_is_pure_and_keeps_shape(name, arguments):
     parameters, mean_update = torch.randn(7), torch.randn(7)
     kept = parameters.clone(), mean_update.clone()
     state = algorithm.init(parameters)
-    told = heard(mean_update, **{name: torch.ones(7) for name in algorithm.client.hears})
+    told = heard(mean_update, **{name: torch.ones(7) for name in algorithm.client.sends})
     before = {name: value.clone() for name, value in state.items()}
     after, first = algorithm.update(state, parameters, told)
     _, second = algorithm.update(state, parameters, told)

@@ -1,4 +1,4 @@
-"""SCAFFOLD and FedPer by every engine: client by client, stacked dense, stacked convolution, torch.func's vmap."""
+"""Algorithms whose clients do more than step, by every engine: the loop, stacked dense, stacked convolution, vmap."""
 
 from __future__ import annotations
 
@@ -67,3 +67,31 @@ def test_all_engines_and_threads_train_and_remember_what_the_loop_does(
     slow = everything("loop", 1)
     assert torch.equal(everything("loop", 2), slow)
     assert torch.allclose(everything("vectorised", 1), slow, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["scaffold(option=1)", "fednova(mu=0.1)", "feddyn(0.1)", "mime_lite", "q_fedavg", "fedsgd"]
+)
+@pytest.mark.parametrize("model", ["mlp(hidden=[8])", "vmapped"])
+def test_so_do_the_others(model: str, algorithm: str, own: Callable[[str], str]) -> None:
+    module = own(MODELS)
+
+    def everything(engine: str) -> Tensor:
+        content = {
+            "dataset": "digits",
+            "model": model if "(" in model else f"{module}:{model}",
+            "algorithm": algorithm,
+            "clients": 6,
+            "partitioner": "dirichlet(0.3)",
+            "cohort": {"size": 4},
+            "local": {"steps": [1, 6], "learning_rate": 0.05, "weight_decay": 0.01},
+            "rounds": 2,
+            "engine": {"name": engine},
+        }
+        setup = prepare(RunConfig.model_validate(content))
+        state = train_rounds(initial_state(setup), setup, 2)
+        own_rows = [rows for _, rows in sorted(state.clients.get("algorithm", {}).items())]
+        kept = [state.server.get("algorithm", {}), *own_rows]
+        return torch.cat([state.parameters, *(value for rows in kept for value in rows.values())])
+
+    assert torch.allclose(everything("vectorised"), everything("loop"), rtol=0, atol=2e-5)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from federated.algorithms import Need
 from federated.compressors import COMPRESSORS, Trait
 from federated.config.run import RunConfig
 from federated.extension_points.compatibility import CLASHES, States
@@ -118,6 +119,21 @@ ROWS = (
         "algorithm: scaffold with local.optimiser: adam",
     ),
     Row(
+        {"algorithm": "mime_lite", "local": {"momentum": 0.9}},
+        {"local": {"momentum": 0.0}},
+        "algorithm: mime_lite with local.momentum: 0.9: ",
+    ),
+    Row(
+        {"algorithm": "feddyn", "aggregator": "median"},
+        {"aggregator": "mean"},
+        "algorithm: feddyn with aggregator: median: ",
+    ),
+    Row(
+        {"algorithm": "feddyn", "privacy": "after_sum"},
+        {"privacy": "none"},
+        "algorithm: feddyn with privacy: after_sum: ",
+    ),
+    Row(
         {
             "algorithm": {"name": "fedper", "personal": ["1"]},
             "evaluation": {"personalisation": {"epochs": 1}},
@@ -154,7 +170,7 @@ def test_what_clashes_is_refused_with_both_fields_and_why(row: Row, clash: Any) 
 
 def test_every_statement_is_part_of_a_clash() -> None:
     used = {side.stated for clash in CLASHES for side in clash.sides}
-    assert set(States) <= used
+    assert {*States, *Need} <= used
 
 
 OWN = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,63 +15,11 @@ from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
-from federated.run.setup import Setup, initial_state, prepare
+from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.segments import train
 
-QUADRATICS = """
-import numpy as np
-from torch import nn
-from federated.examples.examples import Examples
-
-def load(copies=4):
-    \"\"\"One example is one client's whole loss: the mean of (x w - x b)^2 with x = sqrt(a / 2).\"\"\"
-    x = np.array([0.5**0.5] + [1.0] * copies + [1.0, 1.0], np.float32)
-    y = np.array([0.0] + [3.0] * copies + [3.0, 3.0], np.float32)
-    held = np.array([0] + [1] * copies + [0, 1])
-    test = np.array([False] * (1 + copies) + [True] * 2)
-    return Examples("quadratics", x[:, None], y, None, client_ids=held, test=test)
-
-def three():
-    \"\"\"Three clients, a = (1, 2, 1), b = (0, 3, -1), who hold 1, 4 and 2 examples.\"\"\"
-    x, b = np.array([0.5**0.5, 1.0, 0.5**0.5], np.float32), np.array([0.0, 3.0, -1.0], np.float32)
-    held = np.array([0, 1, 1, 1, 1, 2, 2, 0, 1, 2])
-    test = np.arange(10) >= 7
-    return Examples("three", x[held][:, None], (x * b)[held], None, client_ids=held, test=test)
-
-def silent_at_first():
-    return lambda done, rounds: float(done > 0)
-
-def model(input_shape, num_outputs):
-    layer = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(layer.weight)
-    return layer
-"""
 LIMIT = 1e-5
-
-
-@pytest.fixture
-def quadratics(own: Callable[[str], str]) -> Callable[..., Setup]:
-    """The two clients; each takes a step for every example it holds: 1 and 4."""
-    name = own(QUADRATICS)
-
-    def make(data: str = "load", schedule: str | None = None, **changes: object) -> Setup:
-        content: dict[str, Any] = {
-            "dataset": f"{name}:{data}",
-            "model": f"{name}:model",
-            "partitioner": "by_client",
-            "algorithm": "scaffold",
-            "cohort": {"weighting": "uniform"},
-            "local": {"batch_size": 1, "learning_rate": 0.1},
-            "rounds": 3,
-            "engine": {"name": "loop"},
-        }
-        content |= changes
-        if schedule:
-            content["local"] = {**content["local"], "schedule": f"{name}:{schedule}"}
-        return prepare(RunConfig.model_validate(content))
-
-    return make
 
 
 def models(setup: Setup, rounds: int) -> list[float]:
@@ -222,3 +169,22 @@ def test_what_would_not_guard_the_variates_is_refused(changes: dict[str, str], m
     with pytest.raises(ValueError, match="scaffold") as raised:
         RunConfig.model_validate({**content, **changes})
     assert message in readable(raised.value)
+
+
+def test_option_1_by_hand(quadratics: Callable[..., Setup]) -> None:
+    setup = quadratics(algorithm="scaffold(option=1)")
+    assert models(setup, 3) == pytest.approx([0.8856, 1.17269088, 1.403895268], abs=LIMIT)
+    state = train_rounds(initial_state(setup), setup, 3)
+    assert variates(state) == pytest.approx((1.17269088, -3.65461824, -1.24096368), abs=LIMIT)
+    later = train_rounds(state, quadratics(algorithm="scaffold(option=1)", rounds=200), 200)
+    assert float(later.parameters[0]) == pytest.approx(2.0, abs=1e-4)
+    assert variates(later) == pytest.approx((2.0, -2.0, 0.0), abs=1e-3)
+
+
+def test_its_first_round_with_variates_of_zero_is_fedavg_s_bit_for_bit(
+    quadratics: Callable[..., Setup],
+) -> None:
+    setups = [quadratics(algorithm=algorithm) for algorithm in ("scaffold", "scaffold(option=1)", "fedavg")]
+    first, second, plain = (train_rounds(initial_state(setup), setup, 1).parameters for setup in setups)
+    assert torch.equal(first, plain)
+    assert torch.equal(second, plain)

@@ -2,11 +2,26 @@
 
 from collections.abc import Callable
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Rows, ServerState, Tensors, Trained
+from federated.algorithms.algorithm import (
+    Algorithm,
+    ClientHalf,
+    Heard,
+    Need,
+    Rows,
+    ServerState,
+    Start,
+    Tensors,
+    Trained,
+)
+from federated.algorithms.corrections.feddyn import feddyn
+from federated.algorithms.corrections.fednova import fednova
+from federated.algorithms.corrections.mime_lite import mime_lite
+from federated.algorithms.corrections.q_fedavg import q_fedavg
 from federated.algorithms.corrections.scaffold import scaffold
 from federated.algorithms.fedavg import fedavg
 from federated.algorithms.fedper import fedper
 from federated.algorithms.fedprox import fedprox
+from federated.algorithms.fedsgd import fedsgd
 from federated.algorithms.server.fedadagrad import fedadagrad
 from federated.algorithms.server.fedadam import fedadam
 from federated.algorithms.server.fedavgm import fedavgm
@@ -15,17 +30,26 @@ from federated.algorithms.sign_majority import sign_majority
 
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "fedavg": fedavg,
+    "fedsgd": fedsgd,
     "fedprox": fedprox,
     "fedavgm": fedavgm,
     "fedadagrad": fedadagrad,
     "fedadam": fedadam,
     "fedyogi": fedyogi,
     "scaffold": scaffold,
+    "fednova": fednova,
+    "feddyn": feddyn,
+    "mime_lite": mime_lite,
+    "q_fedavg": q_fedavg,
     "fedper": fedper,
     "sign_majority": sign_majority,
 }
 
-ADDED_LATER: dict[str, dict[str, object]] = {"fedadam": {"bias_correction": False}}
+ADDED_LATER: dict[str, dict[str, object]] = {
+    "fedadam": {"bias_correction": False},
+    "fedprox": {"adaptive": False, "falls": 5},
+    "scaffold": {"option": 2},
+}
 """Algorithm -> its arguments that came later than it, with their defaults, at which they are not in run keys."""
 
 __all__ = [
@@ -34,8 +58,10 @@ __all__ = [
     "Algorithm",
     "ClientHalf",
     "Heard",
+    "Need",
     "Rows",
     "ServerState",
+    "Start",
     "Tensors",
     "Trained",
 ]

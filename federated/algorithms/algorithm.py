@@ -92,7 +92,7 @@ class ClientHalf(NamedTuple):
     sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
     hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
     stays: layout -> names of the parameters that never leave a client: each has its own.
-    reads_gradients: `finish` takes how far a client moved for its gradients, as only SGD goes along them.
+    reads_gradients: it takes how far a client moved for a sum of its gradients, as only SGD goes along them.
     at_start: what each computes with the received model on all of its training examples, before its first step.
     upload: after training, (server's state, own rows, Trained) -> float32 [c, T], what is bounded, encoded and sent as
         the update; None: how far the clients moved.

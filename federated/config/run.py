@@ -217,6 +217,7 @@ class RunConfig(Frozen):
             "transport": self.transport,
             "cohort.weighting": self.cohort.weighting,
             "local.optimiser": self.local.optimiser,
+            "local.momentum": self.local.momentum,
             "evaluation.personalisation": self.evaluation.personalisation,
         }
 

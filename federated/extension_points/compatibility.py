@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf
+from federated.algorithms import Algorithm, ClientHalf, Need
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
 from federated.optimisers import Optimiser
@@ -18,6 +18,7 @@ ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
 WEIGHTING = "cohort.weighting"
 OPTIMISER = "local.optimiser"
+MOMENTUM = "local.momentum"
 PERSONALISATION = "evaluation.personalisation"
 
 
@@ -35,6 +36,7 @@ class States(Enum):
     SUM_ALONE = "a transport: the server can read the sum alone"
     BY_EXAMPLES = "a weighting: clients count by their examples"
     ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
+    ABOVE_ZERO = "a number: it is above zero"
     ASKED_FOR = "a section: the study states it"
 
 
@@ -42,7 +44,7 @@ class Side(NamedTuple):
     """A part, by its field, that states something; has False: that does not state it."""
 
     field: str
-    stated: States | Trait
+    stated: States | Trait | Need
     has: bool = True
 
 
@@ -121,8 +123,20 @@ CLASHES = (
     ),
     Clash(
         (Side(ALGORITHM, States.READS_GRADIENTS), Side(OPTIMISER, States.ALONG_GRADIENTS, False)),
-        "its control variates are what a client's steps say of its gradients, which only steps of sgd do; use sgd, or "
-        "another algorithm",
+        "it takes how far a client moved for a sum of its gradients, which only steps of sgd are; use sgd, or another "
+        "algorithm",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.NO_MOMENTUM), Side(MOMENTUM, States.ABOVE_ZERO)),
+        "its rule is for steps without momentum of their own; leave local.momentum at 0",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.SUM), Side(AGGREGATOR, States.LINEAR, False)),
+        "its server must remember the sum of what its clients remember, so only mean goes with it",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.SUM), Side(PRIVACY, States.RELEASES)),
+        "its server adds up all rounds, so the mechanism's changes would add up without end",
     ),
     Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
@@ -132,8 +146,9 @@ CLASHES = (
 """A row for each; the first that is found is reported."""
 
 
-def _of_algorithm(algorithm: Algorithm) -> dict[States, bool]:
+def _of_algorithm(algorithm: Algorithm) -> dict[States | Need, bool]:
     return {
+        **dict.fromkeys(algorithm.needs, True),
         States.VOTES: algorithm.votes,
         States.READS_GRADIENTS: algorithm.client.reads_gradients,
         States.SENDS_BESIDE: bool(algorithm.client.sends),
@@ -174,6 +189,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     TRANSPORT: _of_transport,
     OPTIMISER: _of_optimiser,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
+    MOMENTUM: lambda momentum: {States.ABOVE_ZERO: momentum > 0},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }
 
@@ -196,7 +212,7 @@ def check_together(parts: Mapping[str, Any], *, run_own_code: bool = False) -> N
             raise ValueError(f"{' with '.join(_shown(field, parts[field]) for field in fields)}: {clash.why}")
 
 
-def _stated(field: str, part: Any) -> Collection[States | Trait]:
+def _stated(field: str, part: Any) -> Collection[States | Trait | Need]:
     made = part.build() if isinstance(part, Choice) else part
     return {what for what, holds in _STATED[field](made).items() if holds}
 
@@ -204,4 +220,4 @@ def _stated(field: str, part: Any) -> Collection[States | Trait]:
 def _shown(field: str, part: Any) -> str:
     if isinstance(part, Choice):
         return f"{field}: {part.label()}"
-    return f"{field}: {part}" if isinstance(part, str) else field
+    return f"{field}: {part}" if isinstance(part, str | float) else field

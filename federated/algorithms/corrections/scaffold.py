@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -10,19 +12,22 @@ from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.scales import check_scale
 
 
-def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
+def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Algorithm:
     """Add c - c_i to every local gradient: what all clients' gradients are in the mean, less what this client's are.
 
     server_learning_rate: what the mean update is multiplied by.
+    option: 2: a client's new c_i is c_i + (received - trained) / (rate x steps) - c; 1: the gradient of all of its
+        examples at the received model, for which it makes a pass over them besides.
 
-    Karimireddy et al. 2020, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", algorithm 1, option II:
-    after its steps a client has c_i + (received - trained) / (rate x steps) - c, and the server adds the mean of the
-    changes times the cohort's share of all clients. All start at zero. With momentum we divide by how far the steps
-    reach and not by their number, else c_i grows without end, as the correction is part of the gradient that momentum
-    gathers. Means and share have the same weights: with `cohort.weighting: examples` the paper's plain mean of the
-    variates would lead to another optimum than the updates', and its plain share to one that depends on who was drawn.
-    A client's move is read as its gradients, so the local optimiser must be sgd. Both ways carry a second vector of
-    32-bit floats, which is counted and is not compressed; every client that has taken part is remembered with one.
+    Karimireddy et al. 2020, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", algorithm 1: after its
+    steps a client has a new c_i, and the server adds the mean of the changes times the cohort's share of all clients.
+    All start at zero. The paper's experiments use option 2; pfl-research's default is 1, as 2 can be unstable. With
+    momentum we divide by how far the steps reach and not by their number, else c_i grows without end, as the
+    correction is part of the gradient that momentum gathers. Means and share have the same weights: with
+    `cohort.weighting: examples` the paper's plain mean of the variates would lead to another optimum than the
+    updates', and its plain share to one that depends on who was drawn. Option 2 reads a client's move as its
+    gradients, so its local optimiser must be sgd. Both ways carry a second vector of 32-bit floats, which is counted
+    and is not compressed; every client that has taken part is remembered with one.
     """
     check_scale("server_learning_rate", server_learning_rate)
 
@@ -33,6 +38,9 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
         return LocalTerms(correction=state["variate"] - own["variate"])
 
     def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
+        if trained.start is not None and trained.start.gradients is not None:
+            after = trained.start.gradients
+            return {"variate": after}, {"variate": after - own["variate"]}
         reach = torch.from_numpy(trained.reach).to(trained.deltas)[:, None]
         after = own["variate"] - state["variate"] - trained.deltas / reach
         after = torch.where(
@@ -45,6 +53,11 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
         return {"variate": variate}, parameters + server_learning_rate * heard.update
 
     client = ClientHalf(
-        lambda c, t: {"variate": torch.zeros(c, t)}, finish, ("variate",), ("variate",), reads_gradients=True
+        lambda c, t: {"variate": torch.zeros(c, t)},
+        finish,
+        ("variate",),
+        ("variate",),
+        reads_gradients=option == 2,
+        at_start="gradient" if option == 1 else "nothing",
     )
     return Algorithm(init, update, terms, client=client)
