@@ -20,12 +20,17 @@ def network() -> nn.Module:
 
 @pytest.mark.parametrize("most", [1024, 3])
 @pytest.mark.parametrize("own_models", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
 def test_it_is_torch_s_loss_and_gradient_in_evaluation_mode(
-    own_models: bool, most: int, local_work: Callable[..., LocalWork], monkeypatch: pytest.MonkeyPatch
+    weighted: bool,
+    own_models: bool,
+    most: int,
+    local_work: Callable[..., LocalWork],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one pass, or in parts of three examples; with one model for all, or one for each."""
     monkeypatch.setattr(module, "_MOST_EXAMPLES", most)
-    work, clients = local_work(network(), weight_decay=0.1), [3, 0, 5]
+    work, clients = local_work(network(), weight_decay=0.1, weighted=weighted), [3, 0, 5]
     received = work.model.vector + torch.from_numpy(
         np.random.default_rng(2).random((3, len(work.model.vector))) / 10
     )
@@ -42,7 +47,10 @@ def test_it_is_torch_s_loss_and_gradient_in_evaluation_mode(
         own.load(received[row] if own_models else received)
         own.module.eval()
         held = torch.from_numpy(work.clients[client])
-        loss = nn.functional.cross_entropy(own.module(work.inputs[held]), work.targets[held])
+        each = nn.functional.cross_entropy(
+            own.module(work.inputs[held]), work.targets[held], reduction="none"
+        )
+        loss = (each if work.weights is None else each * work.weights[held]).mean()
         penalty = sum((0.05 * p.square().sum() for p in own.module.parameters()), torch.zeros(()))
         expected = torch.autograd.grad(loss + penalty, list(own.module.parameters()))
         flat = torch.cat([part.reshape(-1) for part in expected])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from federated.algorithms import Start
 from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.batches import batch_of
 from federated.local_training.steps.side_by_side import each_in_threads
 from federated.local_training.steps.updates import received_by
 from federated.local_training.steps.work import LocalWork
@@ -61,7 +62,7 @@ def _shares(work: LocalWork, client: int, gradients: bool) -> Iterator[Tensor]:
     """Scalars whose sum is the client's mean loss, each of as many examples as fit in memory."""
     held, forward = work.clients[client], in_precision(work, work.model.module)
     for start in range(0, len(held), _MOST_EXAMPLES):
-        at = torch.from_numpy(held[start : start + _MOST_EXAMPLES]).to(work.inputs.device)
+        batch = batch_of(work, held[start : start + _MOST_EXAMPLES])
         with torch.set_grad_enabled(gradients):
-            outputs = forward(model_inputs(work.inputs.index_select(0, at)))
-            yield work.loss(outputs, work.targets.index_select(0, at)) * (len(at) / len(held))
+            loss = work.loss(forward(model_inputs(batch.inputs)), batch.targets, batch.weights)
+            yield loss * (len(batch.targets) / len(held))

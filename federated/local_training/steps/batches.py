@@ -86,6 +86,11 @@ def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[
     held = work.clients[client]
     numbers = generator(work.seed, Purpose.BATCHES, done, client)
     for order in epoch_orders(numbers, held, work.local.batch_size, *length):
-        at = torch.from_numpy(order).to(work.inputs.device)
-        weights = None if work.weights is None else work.weights.index_select(0, at)
-        yield Batch(work.inputs.index_select(0, at), work.targets.index_select(0, at), weights)
+        yield batch_of(work, order)
+
+
+def batch_of(work: LocalWork, examples: np.ndarray) -> Batch:
+    """These examples [B], gathered."""
+    at = torch.from_numpy(examples).to(work.inputs.device)
+    weights = None if work.weights is None else work.weights.index_select(0, at)
+    return Batch(work.inputs.index_select(0, at), work.targets.index_select(0, at), weights)
