@@ -29,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
     "loss": "focal",
+    "target.standardise": True,
     "algorithm": "fedavg(0.5)",
     "aggregator": "median",
     "local.epochs": 2,

@@ -18,6 +18,7 @@ from federated.config.evaluation import Evaluation, Personalisation
 from federated.config.local import LocalTraining
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
+from federated.config.target import Target
 from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
 from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
@@ -91,6 +92,7 @@ class RunConfig(Frozen):
         description="What local training minimises; null: what is usual for the task, cross_entropy of classes and "
         "mse of numbers",
     )
+    target: Target = Field(default_factory=Target, description="The targets that it is trained on")
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
     aggregator: AggregatorChoice = Field(
         "mean", description="How the cohort's updates become one, which the algorithm then uses"
@@ -185,6 +187,8 @@ class RunConfig(Frozen):
             exclude |= {"local": {"optimiser"}}
         if self.loss is None:
             exclude |= {"loss": True}
+        if self.target == Target():
+            exclude |= {"target": True}
         if self.aggregator.label() == "mean":
             exclude |= {"aggregator": True}
         if self.transport.label() == "plain":

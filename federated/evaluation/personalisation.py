@@ -132,7 +132,7 @@ def _work(setup: Setup) -> LocalWork:
         setup.model,
         setup.worker.work.loss,
         setup.inputs,
-        setup.targets,
+        setup.worker.work.targets,
         setup.federation.clients,
         local,
         config.rounds,

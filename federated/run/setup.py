@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
@@ -20,7 +20,7 @@ from federated.machine.cores import threads_of
 from federated.metrics.scoring import Scoring, scoring_of
 from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
-from federated.run.preparing.losses import fitted_loss
+from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
@@ -34,6 +34,7 @@ from federated.user_code.containment import is_own, own_code_named
 class Setup:
     """Everything a run works with, built once from its config and never changed.
 
+    readout: what turns the model's outputs into predictions, in whose unit measures are.
     shard_size: the number of holders that train at a time. scoring: what the model is measured by.
     notes: remarks for the user about their own model, in sentences.
     """
@@ -43,6 +44,7 @@ class Setup:
     worker: Worker
     shard_size: int
     scoring: Scoring
+    readout: Readout
     notes: tuple[str, ...] = ()
 
     @property
@@ -72,18 +74,18 @@ class Setup:
 
     @property
     def targets(self) -> Tensor:
-        """The targets of all examples, [N] or [N, outputs]."""
-        return self.worker.work.targets
-
-    @property
-    def readout(self) -> Readout:
-        """What turns the model's outputs into predictions, in whose unit measures are."""
-        return Readout(self.worker.work.loss.link)
+        """The targets of all examples in their unit, [N] or [N, outputs]; the model may be trained on others."""
+        work = self.worker.work
+        return work.targets if self.readout.scale is None else self.federation.tensors(work.targets.device)[1]
 
     @property
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
         return self.trainers.kind.own_models or self.parts.travelling.moving is not None
+
+    def predictor(self, parameters: Tensor) -> nn.Module:
+        """A module with these parameters [P] that returns predictions, in the target's unit, on the CPU."""
+        return self.readout.predicting(self.model.independent_module(parameters))
 
     def with_config(self, config: RunConfig) -> Setup:
         """The same setup under another config; nothing is built anew."""
@@ -105,7 +107,8 @@ def _prepared(config: RunConfig) -> Setup:
     federation = _federation(config)
     scoring = scoring_of(federation.examples.task)
     trainers = who_trains(config, federation)
-    work = _work(config, federation, trainers, device)
+    fitted = fitted_loss(config, federation.examples, trainers.holders)
+    work = _work(config, federation, trainers, device, fitted)
     tried = tried_model(config, work, federation.examples.num_outputs)
     tried_loss(config, work)
     parts = parts_of(config, trainers, work.model, device)
@@ -113,26 +116,28 @@ def _prepared(config: RunConfig) -> Setup:
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, population_among(config, trainers))
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
-    return Setup(federation, trainers, worker, shard_size(work, config.engine), scoring, tried.notes)
+    size = shard_size(work, config.engine)
+    return Setup(federation, trainers, worker, size, scoring, fitted.readout, tried.notes)
 
 
-def _work(config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device) -> LocalWork:
+def _work(
+    config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device, fitted: Fitted
+) -> LocalWork:
     """The model and the examples on which the trainers train it."""
     examples = federation.examples
     inputs, targets = federation.tensors(device)
     model = flat_model(config, inputs, examples.num_outputs, device)
-    loss, factors = fitted_loss(config, examples, trainers.holders)
     return LocalWork(
         model,
-        loss,
+        fitted.loss,
         inputs,
-        targets,
+        fitted.readout.standardised(targets),
         trainers.holders.indices,
         trainers.local,
         config.rounds,
         config.seed,
         config.engine.precision,
-        None if factors is None else torch.from_numpy(factors).to(model.vector),
+        None if fitted.weights is None else torch.from_numpy(fitted.weights).to(model.vector),
     )
 
 

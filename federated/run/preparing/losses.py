@@ -11,16 +11,17 @@ from federated.config.run import RunConfig
 from federated.examples.examples import Examples
 from federated.extension_points.kinds import LOSS
 from federated.foundation.errors import BadInput
-from federated.losses import LOSSES, Loss, usual_loss
+from federated.losses import LOSSES, Loss, Readout, usual_loss
 from federated.losses.own import own_loss
 from federated.user_code.containment import is_own, title
 
 
 class Fitted(NamedTuple):
-    """A loss, and what it multiplies the loss of each example by, float64 [N]; None: nothing."""
+    """A loss, what it multiplies the loss of each example by, float64 [N], None: nothing, and how outputs are read."""
 
     loss: Loss
     weights: np.ndarray | None
+    readout: Readout
 
 
 def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fitted:
@@ -37,7 +38,7 @@ def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fi
         )
     except ValueError as error:
         raise BadInput(f"loss: {_label(config)}: {error}") from error
-    return Fitted(loss, factors)
+    return Fitted(loss, factors, _readout(config, examples, loss, holders))
 
 
 def stated_loss(config: RunConfig, examples: Examples) -> Loss:
@@ -46,6 +47,23 @@ def stated_loss(config: RunConfig, examples: Examples) -> Loss:
         return usual_loss(examples.task)
     made = config.loss.build()
     return own_loss(title(config.loss), made) if is_own(config.loss) else made
+
+
+def _readout(config: RunConfig, examples: Examples, loss: Loss, holders: Partition) -> Readout:
+    """How outputs are read. Raises BadInput where targets are to be standardised and cannot be."""
+    if not config.target.standardise:
+        return Readout(loss.link)
+    if examples.task.targets != "regression":
+        raise BadInput(f"target.standardise is for regression, and the task is {examples.task.name}")
+    if loss.link != "identity":
+        raise BadInput(
+            f"target.standardise: loss {_label(config)} is of targets as they are; leave one of the two out"
+        )
+    trained = examples.targets[np.concatenate(holders.indices)].astype(np.float64)
+    trained = trained.reshape(len(trained), -1)
+    deviations = trained.std(axis=0)
+    scale = np.where(deviations > 0, deviations, 1.0)
+    return Readout(loss.link, tuple(scale.tolist()), tuple(trained.mean(axis=0).tolist()))
 
 
 def _label(config: RunConfig) -> str:

@@ -40,10 +40,16 @@ def log_model(run_id: str, state: RunState, setup: Setup) -> str:
     torch.export's format; a module that cannot be exported (control flow on data) falls back to MLflow's pickle, and
     one that cannot be pickled either (a lambda in it) is not saved: both with a warning, as the training is done.
     """
-    module = setup.model.independent_module(state.parameters)
+    module = setup.predictor(state.parameters)
     example = model_inputs(setup.inputs[:2].cpu()).numpy()
     choice = setup.config.model
-    kind = (choice, *choice.own_code().items(), example.shape[1:], setup.federation.examples.num_outputs)
+    kind = (
+        choice,
+        *choice.own_code().items(),
+        setup.readout,
+        example.shape[1:],
+        setup.federation.examples.num_outputs,
+    )
     if kind not in _EXPORTABLE:
         _EXPORTABLE[kind] = _can_be_exported(module, torch.from_numpy(example))
     exportable = _EXPORTABLE[kind]
