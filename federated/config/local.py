@@ -1,4 +1,4 @@
-"""The section of a config on local training."""
+"""The sections of a config on local training and on its targets."""
 
 from __future__ import annotations
 
@@ -94,3 +94,13 @@ class LocalTraining(Frozen):
     def passes(self) -> int | tuple[int, int]:
         """Epochs of a client in a round, where no steps are stated."""
         return 1 if self.epochs is None else self.epochs
+
+
+class Target(Frozen):
+    """The targets as the model is trained on them. Measures and logged models are in the unit of the data, always."""
+
+    standardise: bool = Field(
+        False,
+        description="Train on (target - mean) / standard deviation of a regression, both of the training examples of "
+        "all clients, which would have to tell their sums; `train/loss` and options of a loss are then in these units",
+    )

@@ -15,10 +15,9 @@ from federated.config.clients import Cohort, Holdout
 from federated.config.dotted_paths import flat
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation
-from federated.config.local import LocalTraining
+from federated.config.local import LocalTraining, Target
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
-from federated.config.target import Target
 from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
 from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
