@@ -39,7 +39,9 @@ def try_loss(name: str, work: LocalWork) -> None:
 
 def _check_value(what: str, found: Tensor, outputs: Tensor, targets: Tensor) -> None:
     if not torch.isfinite(found):
-        raise OwnCodeFailed(f"{what} returns {float(found.detach())} on {_shapes(outputs, targets)} before training")
+        raise OwnCodeFailed(
+            f"{what} returns {float(found.detach())} on {_shapes(outputs, targets)} before training"
+        )
     if not found.requires_grad:
         raise OwnCodeFailed(
             f"{what} does not depend on the outputs (are they detached?): nothing would be learnt"
