@@ -174,3 +174,28 @@ def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
     (tmp_path / "some.npz").write_bytes(content)
     with pytest.raises(BadInput, match="is damaged: the array 'inputs' cannot be read"):
         DATASETS["arrays"](tmp_path / "some.npz")()
+
+
+def test_a_folder_of_npy_files_is_mapped_and_the_same_as_an_archive(tmp_path: Path) -> None:
+    given = {
+        "inputs": np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32),
+        "targets": np.array([0, 1, 2, 0, 1, 2]),
+        "client_ids": np.array(list("aabbcc")),
+        "test": np.array([False] * 4 + [True] * 2),
+    }
+    np.savez(tmp_path / "all.npz", **given)
+    (tmp_path / "folder").mkdir()
+    for name, array in given.items():
+        np.save(tmp_path / "folder" / f"{name}.npy", array)
+    archive, folder = DATASETS["arrays"](tmp_path / "all.npz")(), DATASETS["arrays"](tmp_path / "folder")()
+    assert folder.digest == archive.digest
+    assert folder.inputs.flags.owndata is False
+    folder.inputs[:] = 0
+    np.testing.assert_array_equal(np.load(tmp_path / "folder" / "inputs.npy"), given["inputs"])
+    with pytest.raises(
+        BadInput, match="there is no array 'x' in folder; it has: client_ids, inputs, targets, test"
+    ):
+        DATASETS["arrays"](tmp_path / "folder", inputs="x")()
+    (tmp_path / "folder" / "inputs.npy").write_bytes(b"no array")
+    with pytest.raises(BadInput, match=r"inputs\.npy is not an \.npy file, or is damaged"):
+        DATASETS["arrays"](tmp_path / "folder")()

@@ -14,7 +14,8 @@ from federated.foundation.errors import BadInput
 from federated.machine import kept as room_of_kept
 from federated.machine import large_arrays
 from federated.machine.kept import kept, stamps_of
-from federated.machine.large_arrays import growing, mapped, room
+from federated.machine.large_arrays import converted, growing, mapped, room
+from federated.machine.memory import peak_mb
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,7 +113,11 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "cut.npy", np.arange(1000))
     os.truncate(tmp_path / "cut.npy", 500)
     (tmp_path / "text.npy").write_text("text")
-    for name, message in {"objects": "holds Python objects", "cut": "is cut off", "text": "magic"}.items():
+    for name, message in {
+        "objects": "holds Python objects",
+        "cut": "is cut off",
+        "text": "is not an .npy file, or is damaged",
+    }.items():
         with pytest.raises(ValueError, match=message):
             mapped(tmp_path / f"{name}.npy")
 
@@ -134,3 +139,25 @@ def test_room_beyond_half_of_the_memory_is_on_disk_and_leaves_nothing(
 def test_a_disk_that_is_too_small_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match=r"MB are needed in .* move FEDSTUDY_HOME to a larger disk"):
         room((10**9, 10**6), np.float32)
+
+
+def test_what_is_mapped_and_large_does_not_count_as_memory_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.ones(4 * 10**6))  # 32 MB
+    small = mapped(tmp_path / "a.npy")
+    assert small.sum() == 4 * 10**6  # now all of it is in memory
+    before = peak_mb()
+    monkeypatch.setattr(large_arrays, "machine_mb", lambda: 60.0)
+    mapped(tmp_path / "a.npy")
+    assert before - peak_mb() == pytest.approx(32, abs=4)
+
+
+def test_conversion_on_disk_is_that_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.arange(3000.0).reshape(1000, 3)
+    monkeypatch.setattr(large_arrays, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(large_arrays, "machine_mb", lambda: 0.001)
+    found = converted(array, np.float32)
+    np.testing.assert_array_equal(found, array.astype(np.float32))
+    assert found.base is not None
+    assert converted(found, np.float32) is found

@@ -148,7 +148,10 @@ def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(BadInput, match=said):
             read(tmp_path, {"dataset": {"name": "table", "path": path, "target": "y"}})
-    with pytest.raises(BadInput, match=r"is a folder; an \.npz archive is needed; a folder of images"):
+    with pytest.raises(
+        BadInput,
+        match=r"is a folder; an \.npz archive or a folder of \.npy files is needed; a folder of images",
+    ):
         read(tmp_path, {"dataset": {"name": "arrays", "path": "."}})
 
 

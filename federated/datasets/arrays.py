@@ -1,4 +1,4 @@
-"""Ready arrays from a numpy archive."""
+"""Ready arrays from a numpy archive, or from a folder of files of one array each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from federated.datasets.wanted_file import check_file
 from federated.examples.conversion import examples_of_arrays
 from federated.examples.examples import Examples, bad_data
+from federated.machine.large_arrays import Damaged, mapped
 from federated.metrics.tasks import TaskName, targets_of
 
 _OPTIONAL = ("client_ids", "test", "classes")
@@ -25,8 +26,10 @@ def arrays(
     client_ids: str | None = None,
     task: TaskName | None = None,
 ) -> Callable[[], Examples]:
-    """The arrays of an .npz file, as `numpy.savez` writes it.
+    """The arrays of an .npz file, as `numpy.savez` writes it, or of a folder of .npy files.
 
+    path: arrays of an .npz file are read into memory; those of a folder, such as `inputs.npy` and `targets.npy`, are
+        mapped, so they may be larger than the memory.
     inputs: the name of an array [N, ...]. Unsigned bytes are images, scaled to [0, 1]; floats and booleans are
         features; every other whole number is a token, so store features that are whole numbers as floats.
     targets: the name of an array [N], or [N, outputs] for regression.
@@ -36,21 +39,40 @@ def arrays(
     An array "test", bool [N], is the data set's own test split; "classes" holds the names of the classes.
     Integer targets must be 0 ... C - 1, each with an example: an empty class is refused, not renumbered.
     """
-    check_file(path, "an .npz archive is needed")
+    if not any(path.glob("*.npy")):
+        check_file(path, "an .npz archive or a folder of .npy files is needed")
 
     def load() -> Examples:
         stated = {"inputs": inputs, "targets": targets} | ({"client_ids": client_ids} if client_ids else {})
-        with _opened(path) as archive:
+        with _Folder(path) if path.is_dir() else _opened(path) as archive:
             for name in stated.values():
                 if name not in archive.files:
                     has = ", ".join(archive.files) or "nothing"
                     raise bad_data("arrays", f"there is no array {name!r} in {path.name}; it has: {has}")
             implied = {name: name for name in _OPTIONAL if name in archive.files}
-            found = {field: _member(archive, name, path) for field, name in (implied | stated).items()}
+            found: dict[str, Any] = {
+                field: _member(archive, name, path) for field, name in (implied | stated).items()
+            }
         examples = examples_of_arrays("arrays", **found, task=targets_of(task), source=str(path))
         return examples.as_stated(task)
 
     return load
+
+
+class _Folder:
+    """A folder of .npy files in the form of an archive."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.files = folder, sorted(file.stem for file in folder.glob("*.npy"))
+
+    def __enter__(self) -> _Folder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open: arrays that were mapped stay."""
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return mapped(self._folder / f"{name}.npy")
 
 
 def _opened(path: Path) -> Any:
@@ -70,6 +92,8 @@ def _opened(path: Path) -> Any:
 def _member(archive: Any, name: str, path: Path) -> np.ndarray:
     try:
         return np.asarray(archive[name])
+    except Damaged as error:
+        raise bad_data("arrays", f"{path}: {error}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise bad_data("arrays", f"{path} is damaged: the array {name!r} cannot be read: {error}") from error
     except ValueError as error:

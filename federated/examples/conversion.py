@@ -7,6 +7,7 @@ targets: text, booleans and integers are classes, floats are regression, unless 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from federated.examples.tables.codes_of_missing import suspicion_of_codes
 from federated.examples.target_suspicions import near_classes, suspicions_of_regression
 from federated.examples.targets import refuse_dates
 from federated.foundation.texts import quoted
+from federated.machine.large_arrays import converted
 from federated.metrics.tasks import Targets
 
 
@@ -33,11 +35,13 @@ def examples_of_arrays(
     classes: Any = None,
     task: Targets | None = None,
     source: str = "",
+    fit: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Examples:
     """Examples of numpy arrays, torch tensors, lists or pandas columns. Raises BadInput.
 
     classes: the names of the classes in the order of their numbers; for text targets, also that order.
         None: the numbers as text, or the distinct texts in sorted order.
+    fit: as of `Examples`; inputs are what it takes, of any kind.
     """
     bad = partial(bad_data, name)
     coded, names = as_targets(targets, bad, classes, task)
@@ -46,11 +50,12 @@ def examples_of_arrays(
     warnings = target_warnings(coded, names, task, options)
     return Examples(
         name,
-        as_inputs(inputs, bad),
+        as_inputs(inputs, bad) if fit is None else inputs,
         coded,
         names,
         client_ids=ids,
         test=None if test is None else plain_array("test", test, bad),
+        fit=fit,
         source=source,
         reading=Reading(warnings=(*warnings, *said(suspicions))),
     )
@@ -144,7 +149,7 @@ def _as_int64(field: str, array: np.ndarray, bad: Complaint) -> np.ndarray:
         raise bad(
             f"{field} holds whole numbers beyond the range of int64, such as {quoted(array.max().item())}"
         )
-    return array.astype(np.int64, copy=False)
+    return converted(array, np.int64)
 
 
 def _coded_text(

@@ -15,6 +15,7 @@ from federated.examples.hashing import bytes_of, description_of, hashes_of
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import MOST_COMPLAINTS
+from federated.machine.large_arrays import blocks_of
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
 from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are, unknown
 
@@ -121,7 +122,8 @@ class Examples:
         for part in (self.inputs, self.targets, self.client_ids, self.test):
             hashed.update(description_of(part))
             if part is not None:
-                hashed.update(bytes_of(part))
+                for some in bytes_of(part):
+                    hashed.update(some)
         return hashed.hexdigest()[:16]
 
     @cached_property
@@ -165,7 +167,9 @@ class Examples:
             self._check_numbers("inputs", self.inputs)
 
     def _check_numbers(self, field: str, values: np.ndarray) -> None:
-        finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        finite = np.empty(len(values), bool)
+        for rows in blocks_of(values):
+            finite[rows] = np.isfinite(values[rows]).reshape(len(finite[rows]), -1).all(axis=1)
         if not finite.all():
             bad = np.flatnonzero(~finite)
             raise self._bad(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from federated.machine.large_arrays import blocks_of
 
 
 def description_of(part: Any) -> bytes:
@@ -16,25 +19,22 @@ def description_of(part: Any) -> bytes:
     return repr(None if part is None else (str(part.dtype), part.shape)).encode()
 
 
-_HASHED_AT_A_TIME = 2**24
-
-
 def hashes_of(inputs: Any) -> np.ndarray:
     """A 64-bit hash of the inputs of each example, uint64 [N]."""
     if not isinstance(inputs, np.ndarray) or inputs.dtype == object:
         return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(inputs), index=False))
     rows = inputs.reshape(len(inputs), -1)
-    step = max(1, _HASHED_AT_A_TIME // max(rows[:1].nbytes, 1))
     hashed = bytearray()
-    for start in range(0, len(rows), step):
-        block = np.ascontiguousarray(rows[start : start + step])
+    for some in blocks_of(rows):
+        block = np.ascontiguousarray(rows[some])
         block = block + 0.0 if block.dtype.kind == "f" else block  # minus zero is zero
         hashed += b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in block)
     return np.frombuffer(bytes(hashed), np.uint64)
 
 
-def bytes_of(part: Any) -> bytes:
-    """The values; of a table or of objects, a 64-bit hash of each row."""
+def bytes_of(part: Any) -> Iterator[bytes]:
+    """The values, some rows at a time; of a table or of objects, a 64-bit hash of each row."""
     if isinstance(part, np.ndarray) and part.dtype != object:
-        return part.tobytes()
-    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(part), index=False)).tobytes()
+        yield from (part[rows].tobytes() for rows in blocks_of(part))
+    else:
+        yield np.asarray(pd.util.hash_pandas_object(pd.DataFrame(part), index=False)).tobytes()

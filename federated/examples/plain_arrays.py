@@ -9,6 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from federated.examples.examples import Complaint
+from federated.machine.large_arrays import blocks_of, converted
 
 _FEWEST_STEPS = 64
 """Numbers that 32-bit floats cut into no more steps than this have lost what they said."""
@@ -17,10 +18,10 @@ _FEWEST_STEPS = 64
 def as_float32(field: str, array: np.ndarray, bad: Complaint) -> np.ndarray:
     """The array as float32, ready for torch; a number that would become infinite is refused."""
     with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32, copy=False)
+        narrow = converted(array, np.float32)
     if array.dtype.itemsize > narrow.dtype.itemsize and array.ndim <= 2:
         _check_resolved(field, array, narrow, bad)
-    if (np.isinf(narrow) & np.isfinite(array)).any():
+    if any((np.isinf(narrow[rows]) & np.isfinite(array[rows])).any() for rows in blocks_of(array)):
         raise bad(f"{field} holds numbers beyond the range of 32-bit floats (3.4e38); scale it down")
     return owned(narrow)
 

@@ -19,13 +19,14 @@ from federated.examples.tables.features import fit_of
 from federated.examples.tables.frame import tidy
 from federated.examples.tables.roles import Roles
 from federated.examples.tables.summary import columns_read, feature_suspicions
+from federated.examples.user_fit import own_fit, raw_inputs
 from federated.foundation.errors import BadInput
 
 _REQUIRED = ("inputs", "targets")
-_OPTIONAL = ("client_ids", "test", "classes", "properties")
+_OPTIONAL = ("client_ids", "test", "classes", "properties", "fit")
 _ALLOWED = (
     "an Examples, a tuple (inputs, targets) or (inputs, targets, client_ids), or a mapping with the keys "
-    "inputs, targets and, where there are such, client_ids, test, classes, properties"
+    "inputs, targets and, where there are such, client_ids, test, classes, properties, fit"
 )
 
 
@@ -33,13 +34,17 @@ def as_examples(result: Any, name: str) -> Examples:
     """Examples of whatever the data set function `name` returned. Raises BadInput.
 
     An Examples passes as it is. Arrays of a tuple or a mapping may be numpy, torch, lists or pandas; their
-    dtypes mean what `conversion.py` says. Inputs that are a DataFrame are preprocessed as a `table` is.
+    dtypes mean what `conversion.py` says. Inputs that are a DataFrame are preprocessed as a `table` is, unless there is
+    a `fit` of their own, as `user_fit.own_fit` takes it.
     """
     if isinstance(result, Examples):
         return result
     fields = _fields(result, name)
-    properties = fields.pop("properties", None)
-    if isinstance(fields["inputs"], pd.DataFrame):
+    properties, fit = fields.pop("properties", None), fields.pop("fit", None)
+    if fit is not None:
+        raw = raw_inputs(name, fields.pop("inputs"))
+        examples = examples_of_arrays(name, raw, **fields, source=name, fit=own_fit(name, fit, raw))
+    elif isinstance(fields["inputs"], pd.DataFrame):
         examples = _examples_of_features(name, **fields)
     else:
         examples = examples_of_arrays(name, **fields, source=name)

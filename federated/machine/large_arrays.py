@@ -16,12 +16,17 @@ import numpy as np
 
 from federated.foundation.errors import BadInput
 from federated.machine.folders import home
-from federated.machine.memory import machine_mb
+from federated.machine.memory import MAPPED, machine_mb
 
 _SHARE_IN_MEMORY = 0.5
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0x40
 """MAP_NORESERVE, which Python 3.11 does not name: a private map may be larger than the memory."""
 _HEADER_BYTES = 128
+_BLOCK_BYTES = 2**24
+
+
+class Damaged(ValueError):
+    """Raised for a file that holds no array, or not all of it."""
 
 
 def too_large(num_bytes: float) -> bool:
@@ -42,6 +47,7 @@ def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     check_disk(folder, num_bytes)
     with TemporaryFile(dir=folder) as file:  # has no name any more: nothing is left of it, whatever happens
         os.posix_fallocate(file.fileno(), 0, num_bytes)
+        MAPPED.add(os.fstat(file.fileno()).st_ino)
         return np.frombuffer(mmap.mmap(file.fileno(), num_bytes), dtype).reshape(shape)
 
 
@@ -58,17 +64,22 @@ def check_disk(folder: Path, num_bytes: float) -> None:
 def mapped(path: Path) -> np.ndarray:
     """The array of an .npy file, read from the disk where it is needed; writing to it never reaches the file.
 
-    Raises ValueError for a file that is none, is cut off, or holds Python objects.
+    Raises Damaged for a file that is none, is cut off, or holds Python objects.
     """
     with path.open("rb") as file:
-        shape, in_columns, dtype = _header(file)
+        try:
+            shape, in_columns, dtype = _header(file)
+        except (ValueError, SyntaxError) as error:
+            raise Damaged(f"{path.name} is not an .npy file, or is damaged") from error
         start, size = file.tell(), math.prod(shape) * dtype.itemsize
         if dtype.hasobject:
-            raise ValueError(f"{path.name} holds Python objects; save numbers or text")
+            raise Damaged(f"{path.name} holds Python objects; save numbers or text")
         if os.fstat(file.fileno()).st_size < start + size:
-            raise ValueError(f"{path.name} is cut off: its header promises {size:,} bytes of data")
+            raise Damaged(f"{path.name} is cut off: its header promises {size:,} bytes of data")
         if not size:
             return np.zeros(shape, dtype)
+        if too_large(size):
+            MAPPED.add(os.fstat(file.fileno()).st_ino)
         flags = mmap.MAP_PRIVATE | _NO_RESERVE
         content = mmap.mmap(file.fileno(), start + size, flags, mmap.PROT_READ | mmap.PROT_WRITE)
     flat = np.frombuffer(content, dtype, offset=start)
@@ -118,3 +129,21 @@ def growing(path: Path, dtype: Any, row: tuple[int, ...] = ()) -> Iterator[Growi
         array.begin()
         yield array
         array.end()
+
+
+def blocks_of(array: np.ndarray) -> Iterator[slice]:
+    """Slices of rows of some megabytes each, which make up the array [N, ...]."""
+    step = max(1, _BLOCK_BYTES // max(array[:1].nbytes, 1))
+    yield from (slice(start, start + step) for start in range(0, len(array), step))
+
+
+def converted(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """The array [N, ...] as another type; as it is where it has that type. One that is `too_large` is on disk."""
+    if array.dtype == dtype:
+        return array
+    if not too_large(array.size * np.dtype(dtype).itemsize):
+        return array.astype(dtype)
+    found = room(array.shape, dtype)
+    for rows in blocks_of(array):
+        found[rows] = array[rows]
+    return found
