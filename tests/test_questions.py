@@ -10,6 +10,7 @@ from scipy import stats
 
 from federated.report import Report, RunResult, page_html
 from federated.report.findings.gap_closed import gap_closed
+from federated.report.findings.ranking import ranked
 from federated.report.findings.verdicts import compare_pairs
 from federated.report.questions.answers import answers, own_metric
 from federated.report.questions.sites_tables import sites_numbers, sites_text
@@ -106,7 +107,10 @@ def test_the_first_sentences_say_both_answers_and_who_loses() -> None:
         "place 0.830 (federated training is "
     )
     assert "the model of a site alone 0.500 (federated training is better, +30.0 points [" in said[2]
-    assert said[3] == "2 sites do worse together than alone: north (−25.0 points); west (−10.0 points)."
+    assert said[3] == (
+        "2 sites do worse together than alone, 2 of them by more than the noise between seeds: north (−25.0 points); "
+        "west (−10.0 points)."
+    )
 
 
 def test_clients_that_a_study_made_up_are_counted_and_not_named() -> None:
@@ -175,7 +179,7 @@ def test_an_r2_is_taken_of_all_own_examples_and_sites_are_counted_by_their_mse()
     said = Report("s", study).verdict
     assert "1 of 2 sites do better with federated training than alone" in said[0]
     assert "0.400 R² instead of 0.600, −0.200" in said[0]
-    assert "1 site does worse together than alone: b (MSE +3.00)." in said
+    assert "1 site does worse together than alone, within the noise between seeds: b (MSE +3.00)." in said
 
 
 def test_the_table_of_sites_has_names_support_and_differences() -> None:
@@ -227,9 +231,9 @@ def test_arms_with_different_anchors_are_warned_of_where_shares_are_shown() -> N
     assert numbers["anchor"] == ["centralised", "local"] * 4
 
 
-def test_the_page_begins_with_the_questions_and_the_sites() -> None:
+def test_the_page_begins_with_the_questions() -> None:
     page = page_html(Report("s", STUDY), {})
-    places = [page.index(f"<h2>{title}</h2>") for title in ("Both questions", "Sites", "Ranking")]
+    places = [page.index(f"<h2>{title}</h2>") for title in ("Both questions", "Ranking", "Sites")]
     assert places == sorted(places)
 
 
@@ -263,3 +267,15 @@ def test_a_study_that_does_not_beat_a_constant_answer_says_so_first(scores: list
         for seed, score in enumerate(scores)
     ]
     assert Report("s", made).verdict[0].startswith(first)
+
+
+def test_the_level_stands_beside_the_gap() -> None:
+    """An arm that is poor everywhere has a small gap too."""
+    gap, own = "generalisation/out_of_sample_gap", "generalisation/client_accuracy"
+    values = {TEST: 0.5, gap: 0.01, own: 0.48, f"{own}_mean": 0.47}
+    made = [RunResult("s", "fed", seed, "FINISHED", {}, ((1, values),), TEST) for seed in range(2)]
+    (row,) = ranked(made, [])
+    assert (row.cells["client accuracy"], row.cells["out-of-sample gap"]) == ("0.480", "0.010")
+    assert "unseen accuracy" not in row.cells
+    (plain,) = ranked([*runs("fed", TOGETHER)], [])
+    assert "client accuracy" not in plain.cells

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from federated.metrics.names import higher_is_better, metric_label
@@ -13,6 +13,7 @@ from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
 from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
 from federated.report.findings.verdicts import Paired
+from federated.report.questions.sites import site_metric
 from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
 from federated.report.text.phrases import difference_text, share_text, verdict_text
 from federated.report.text.table import Table
@@ -20,6 +21,9 @@ from federated.report.text.table import Table
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
 PERSONALISATION_GAIN = "generalisation/personalisation_gain"
+_LEVELS = {OUT_OF_SAMPLE_GAP: "client", PARTICIPATION_GAP: "unseen"}
+"""Gap -> the set on which the level that stands beside it is measured."""
+_LEVEL_STARTS = tuple(f"{held_out} " for held_out in _LEVELS.values())
 _OPTIONAL = {
     OUT_OF_SAMPLE_GAP: "out-of-sample gap",
     PARTICIPATION_GAP: "participation gap",
@@ -29,6 +33,7 @@ _OPTIONAL = {
     EPSILON: "epsilon",
 }
 """Columns that are there where some run measured them."""
+GAP_TITLES = tuple(_OPTIONAL[gap] for gap in _LEVELS)
 
 _PRICES = ("MB up", "MB down", "seconds", "seeds")
 
@@ -68,18 +73,21 @@ def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked
         )
         for summary in sorted(summaries, key=_by_score)
     ]
+    levels = dict.fromkeys(name for row in rows for name in row.cells if name.startswith(_LEVEL_STARTS))
     shown = [
-        name for name in _columns(summaries) if any(row.cells.get(name, NOTHING) != NOTHING for row in rows)
+        name
+        for name in _columns(summaries, levels)
+        if any(row.cells.get(name, NOTHING) != NOTHING for row in rows)
     ]
     return [
         Ranked(row.arm, {name: row.cells.get(name, NOTHING) for name in shown}, row.place) for row in rows
     ]
 
 
-def _columns(summaries: Sequence[ArmSummary]) -> list[str]:
+def _columns(summaries: Sequence[ArmSummary], levels: Iterable[str]) -> list[str]:
     """A column for each main metric, as arms may have different ones, then what all arms have."""
     metrics = dict.fromkeys(metric_label(summary.main_metric) for summary in summaries)
-    return [*metrics, "difference", "verdict", "gap closed", *_OPTIONAL.values(), *_PRICES]
+    return [*metrics, "difference", "verdict", "gap closed", *levels, *_OPTIONAL.values(), *_PRICES]
 
 
 def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:
@@ -106,12 +114,21 @@ def _cells(
         "difference": difference_text(pair) if pair else NOTHING,
         "verdict": verdict_text(pair) if pair else role,
         "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
+        **_levels(runs, summary.main_metric),
         **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
         "MB up": _mean(summary.uplink_mb),
         "MB down": _mean(summary.downlink_mb),
         "seconds": _mean(seconds),
         "seeds": f"{seeds} ({running} still running)" if running else seeds,
     }
+
+
+def _levels(runs: Sequence[RunResult], main: str) -> dict[str, str]:
+    """The levels beside the gaps, by the measure of the gaps: a small gap may be one of a poor model."""
+    own = site_metric(runs, main)
+    names = {gap: own.replace("/client_", f"/{held_out}_") for gap, held_out in _LEVELS.items()}
+    measured = {gap: name for gap, name in names.items() if any(gap in run.metric_names for run in runs)}
+    return {metric_label(name): _with_interval(runs, name) for name in measured.values()}
 
 
 def _is_baseline(summary: ArmSummary, pairs: Sequence[Paired]) -> bool:

@@ -22,12 +22,15 @@ def level_text(value: float | None, metric: str) -> str:
     return number(value, decimals_of(metric, value))
 
 
-def gain_text(value: float, ends: Interval | None, metric: str) -> str:
-    """`+1.2 points [+0.3, +2.1]` where the measure lies between 0 and 1, else `−0.40 [−0.52, −0.28]`."""
+def gain_text(value: float, ends: Interval | None, metric: str, level: float | None = None) -> str:
+    """`+1.2 points [+0.3, +2.1]` where the measure lies between 0 and 1, else `−0.40 [−0.52, −0.28]`.
+
+    level: the value that sets the decimals; the difference itself unless stated.
+    """
     if METRICS[metric].ends == SHARE:
         points = f"{number(_HUNDRED * value, 1, signed=True)} points"
         return points if ends is None else f"{points} {_ends(Interval(*(_HUNDRED * end for end in ends)), 1)}"
-    places = decimals_of(metric, value)
+    places = decimals_of(metric, value if level is None else level)
     return f"{number(value, places, signed=True)} {_ends(ends, places) if ends is not None else ''}".rstrip()
 
 

@@ -55,12 +55,15 @@ def _alone(answer: Answer, best: ArmAnswer, counts: Together | None, word: str) 
     if "local" not in best.against:
         return []
     pair, local = best.against["local"], best.anchors["local"]
+    alike = answer.metric.endswith("_mean")
+    reach = "on average they reach" if alike else f"over the examples of all {word}s together they reach"
     levels = (
         f"{level_text(best.level.mean, answer.metric)} {answer.measure} instead of "
         f"{level_text(local.mean, answer.metric)}"
     )
     return [
-        f"{_headline(pair)}: on their own held-out examples, {_how_many(counts, word)} {levels}, {_gained(pair)}."
+        f"{_headline(pair)}: on their own held-out examples, {_how_many(counts, word)}{reach} {levels}, "
+        f"{_gained(pair)}."
         f"{_named(best, answer)}"
     ]
 
@@ -110,14 +113,14 @@ _NAMES: dict[Anchor, str] = {"centralised": "all data in one place", "local": "t
 
 
 def _how_many(counts: Together | None, word: str) -> str:
-    """`5 of 7 sites do better together; on average they reach`."""
+    """`5 of 7 sites do better with federated training than alone; `."""
     if counts is None:
-        return f"the {word}s reach on average"
+        return ""
     if counts.by_name:
         how_many = f"{counts.better} of {counts.clients} {word}s do"
     else:
         how_many = f"{100 * counts.better / counts.clients:.0f} % of the {word}s do"
-    return f"{how_many} better with federated training than alone; on average they reach"
+    return f"{how_many} better with federated training than alone; "
 
 
 def _gained(pair: Paired) -> str:
@@ -164,7 +167,13 @@ def _losers(counts: Together | None, word: str) -> list[str]:
         return []
     named = [f"{each.client} ({_lost(each.mean, counts.metric)})" for each in counts.losing]
     verb = f"{word}s do" if len(named) > 1 else f"{word} does"
-    return [f"{len(named)} {verb} worse together than alone: {first_few(named, _MOST_NAMED)}."]
+    beyond = counts.beyond_noise
+    noise = (
+        f"{beyond or 'none'} of them by more than the noise between seeds"
+        if len(named) > 1
+        else ("by more than the noise between seeds" if beyond else "within the noise between seeds")
+    )
+    return [f"{len(named)} {verb} worse together than alone, {noise}: {first_few(named, _MOST_NAMED)}."]
 
 
 def _lost(value: float, metric: str) -> str:

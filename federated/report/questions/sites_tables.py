@@ -119,8 +119,11 @@ def _score(site: Site | None, metric: str) -> str:
 
 
 def _versus(by_key: Mapping[_Key, Site], client: str, trains: bool, arm: str, local: str, metric: str) -> str:
-    versus = _against(by_key.get((client, trains, arm)), by_key.get((client, trains, local)))
-    return NOTHING if versus is None else gain_text(versus.mean, versus.interval, metric)
+    mine = by_key.get((client, trains, arm))
+    versus = _against(mine, by_key.get((client, trains, local)))
+    if mine is None or versus is None:
+        return NOTHING
+    return gain_text(versus.mean, versus.interval, metric, mine.mean)
 
 
 def _note(results: Sequence[RunResult], metric: str, two_classes: bool) -> str:

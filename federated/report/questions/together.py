@@ -11,7 +11,7 @@ import numpy as np
 from federated.metrics.names import higher_is_better
 from federated.report.findings.results import RunResult
 from federated.report.questions.sites import Site, Versus, site_metric, sites_of_arm
-from federated.report.statistics.paired import ROUNDING
+from federated.report.statistics.paired import ROUNDING, at_once, t_interval
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class Together:
     alike: int
     losing: Sequence[Versus]
     by_name: bool
+
+    @property
+    def beyond_noise(self) -> int:
+        """How many of the losing do so by their interval over seeds, those of all clients at once."""
+        level = at_once(self.clients)
+        ends = [t_interval(each.differences, level) for each in self.losing]
+        return sum(interval is not None and interval.low * interval.high > 0 for interval in ends)
 
     @property
     def clients(self) -> int:

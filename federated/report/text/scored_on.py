@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from federated.federation.profile import OF_TRAINING_CLIENTS
+from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.names import metric_label
 from federated.report.findings.results import RunResult
 from federated.report.text.phrases import capitalised
@@ -43,13 +43,24 @@ def _whose(runs: Sequence[RunResult]) -> str:
         return ", all of clients that also train, on other examples"
     if max(shares) == 0:
         return ", all of clients that do not train"
-    ends = dict.fromkeys(_percent(share) for share in (min(shares), max(shares)))
-    return f", {' to '.join(ends)} of them of clients that also train, on other examples"
+    unseen = [_share(run, OF_UNSEEN_CLIENTS) for run in runs]
+    also = f", and {_percents(unseen)} of clients that never train" if max(unseen) > 0 else ""
+    return f", {_percents(shares)} of them of clients that also train, on other examples{also}"
 
 
 def _share_of_training(run: RunResult) -> float:
     """The share of the test examples that belong to clients that train."""
-    return float(run.data[OF_TRAINING_CLIENTS] / run.data["test_examples"])
+    return _share(run, OF_TRAINING_CLIENTS)
+
+
+def _share(run: RunResult, name: str) -> float:
+    """Of the test examples; 0 where it is not known, as in older stores."""
+    return float(run.data.get(name, 0) / run.data["test_examples"])
+
+
+def _percents(shares: Sequence[float]) -> str:
+    """`40 %`, or `40 % to 45 %` where runs differ."""
+    return " to ".join(dict.fromkeys(_percent(share) for share in (min(shares), max(shares))))
 
 
 def _percent(share: float) -> str:

@@ -27,10 +27,10 @@ __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
 SECTIONS = (
     Section("Both questions", "table.html", questions),
-    Section("Sites", "table.html", sites),
     Section("Failed runs", "failed.html", failed),
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
+    Section("Sites", "table.html", sites),
     picture("Difference from the baseline"),
     picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),
     picture("Score against bytes", charts=["front"]),

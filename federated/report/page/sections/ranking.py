@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
+from federated.report.findings.ranking import GAP_TITLES
 from federated.report.findings.results import shared_partitions
 from federated.report.findings.verdicts import BEST
 from federated.report.page.sections.section import Drawings, first_rows
@@ -19,6 +20,7 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "left_out": left_out,
         "looks": report.looks,
         "compared": bool(report.pairs),
+        "levels": any(gap in rows[0].cells for gap in GAP_TITLES) if rows else False,
         "delta": report.delta,
         "family": "pairs of arms" if report.baseline == BEST else "arms",
         "robust": report.robust,
