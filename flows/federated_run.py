@@ -53,7 +53,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
             observers = Observers(lambda course: tell(_news(run, course, "running")), record, keep)
             course, ended_by = _train(run.config, setup, first, observers)
-        log_outcome(run_id, Opaque((run, course, setup)), ended_by)
+        log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         seconds = time.perf_counter() - started
         spent = seconds_by_stage(course.history[len(first.history) :])
         beside = seconds - sum(spent.values())

@@ -46,7 +46,7 @@ HOUSES = {
         "forecast",
         "report",
     ),
-    "tasks.tracking": ("server", "delivery", "reading", "runs", "studies"),
+    "tasks.tracking": ("server", "delivery", "reading", "models", "runs", "studies"),
     "flows": (
         "terminal",
         "startup",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
@@ -82,10 +82,6 @@ class Setup:
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
         return self.trainers.kind.own_models or self.parts.travelling.moving is not None
-
-    def predictor(self, parameters: Tensor) -> nn.Module:
-        """A module with these parameters [P] that returns predictions, in the target's unit, on the CPU."""
-        return self.readout.predicting(self.model.independent_module(parameters))
 
     def with_config(self, config: RunConfig) -> Setup:
         """The same setup under another config; nothing is built anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,9 @@ def deliver_model(client: MlflowClient, run_id: str, files: Path, step: int) -> 
         run.info.experiment_id, _NAME, source_run_id=run_id, params=run.data.params
     )
     with TemporaryDirectory() as folder:
-        client.log_model_artifacts(made.model_id, str(_named(files, Path(folder), made)))
+        copy = _named(files, Path(folder), made)
+        _say_where_frozen(copy, run)
+        client.log_model_artifacts(made.model_id, str(copy))
     client.finalize_logged_model(made.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step)])
     metrics = [
@@ -55,3 +58,11 @@ def _named(files: Path, folder: Path, made: LoggedModel) -> Path:
     model.artifact_path = made.artifact_location
     model.save(str(copy / "MLmodel"))
     return copy
+
+
+def _say_where_frozen(folder: Path, run: MlflowRun) -> None:
+    """Note the run that has the frozen parts, which all runs of a study share: the study's, where there is one."""
+    for stated in folder.glob("artifacts/model/frozen.json"):
+        where = json.loads(stated.read_text(encoding="utf-8"))
+        run_id = run.data.tags.get("mlflow.parentRunId", run.info.run_id)
+        stated.write_text(json.dumps({**where, "run_id": run_id}), encoding="utf-8")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import mlflow.artifacts
 
+from tasks.tracking.delivery import run_ids
+from tasks.tracking.delivery.sending import the_journal
+from tasks.tracking.server.failures import found
 from tasks.tracking.server.store import connect
 
 
@@ -12,3 +15,11 @@ def text_of(run_id: str, file: str) -> str | None:
     if not any(each.path == file for each in connect().list_artifacts(run_id)):
         return None
     return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{file}"))
+
+
+def files_of(run_id: str, folder: str) -> set[str]:
+    """The paths of the files in a folder of a run's artifacts; none where MLflow is away or does not have the run."""
+    known = run_ids.known(run_id, the_journal().folder)
+    if not run_ids.is_known(known, the_journal().folder):
+        return set()
+    return {each.path for each in found(lambda: connect().list_artifacts(known, folder))}

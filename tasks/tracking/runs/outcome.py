@@ -28,17 +28,24 @@ _READABLE_PARAMETERS = 100
 
 @task(name="track outcome", cache_policy=NO_CACHE)
 @masked_errors()
-def log_outcome(run_id: str, outcome: Opaque[tuple[Run, Course, Setup]], ended_by: str) -> None:
+def log_outcome(
+    run_id: str,
+    outcome: Opaque[tuple[Run, Course, Setup]],
+    ended_by: str,
+    parent_run_id: str | None = None,
+) -> None:
     """The final model, what it does for whom, the partition, pictures, tables, and why the run ended."""
     run, course, setup = outcome.value
     with own_code_named(setup.config):
-        _log_outcome(run_id, run, course, setup, ended_by)
+        _log_outcome(run_id, run, course, setup, ended_by, parent_run_id)
 
 
-def _log_outcome(run_id: str, run: Run, course: Course, setup: Setup, ended_by: str) -> None:
+def _log_outcome(
+    run_id: str, run: Run, course: Course, setup: Setup, ended_by: str, parent_run_id: str | None
+) -> None:
     state = course.state
     # Where clients have models of their own there is no one model that stands for the run.
-    saved_as = "none" if setup.own_models else log_model(run_id, state, setup)
+    saved_as = "none" if setup.own_models else log_model(run_id, state, setup, parent_run_id)
     pictures = {
         **federation_pictures(setup.federation),
         "learning_curves.png": png(learning_curves(_so_far(run, course, setup))),

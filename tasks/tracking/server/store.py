@@ -31,7 +31,7 @@ _QUIET = (
     "urllib3.connectionpool",
     "mlflow.utils.environment",
     "mlflow.models.model",
-    "mlflow.pytorch",
+    "mlflow.pyfunc",
 )
 
 # A server that is down should fail a call in seconds; MLflow's own defaults retry for four minutes.

@@ -1,0 +1,73 @@
+"""A model in a folder, from raw rows to answers; loaded from JSON, safetensors and torch.export's format alone.
+
+The folder: `model.json` (kind of raw rows and what it learnt, form of the answers), `learnt.safetensors` (its arrays),
+`program.pt2` (the model's computation, without weights), `trained.safetensors` and, where a model has frozen parts,
+`frozen.safetensors`. A module that cannot be exported is in `module.pkl` instead, a pickle, which runs code.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .answers import answers_of
+from .raw_rows import inputs_of, model_inputs
+from .readout import predictions_of
+
+_ROWS_AT_A_TIME = 512
+
+
+class Predictor:
+    """Predictions of the model in a folder."""
+
+    def __init__(self, folder: Path, frozen: Path | None = None, allow_pickle: bool = False) -> None:
+        """frozen: the file of the frozen parts, where it is not in the folder. Raises ValueError for a pickle that is
+        not allowed."""
+        self._stated: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        self._arrays = load_arrays(folder / "learnt.safetensors")
+        self._forward = _forward(folder, frozen or folder / "frozen.safetensors", allow_pickle)
+
+    def outputs(self, rows: Any) -> Tensor:
+        """The predictions [n, outputs] for raw rows, of classes their scores, as evaluation has them.
+
+        Raises ValueError in a sentence that names the field.
+        """
+        rows_to_inputs = self._stated["rows"]
+        inputs = torch.from_numpy(
+            inputs_of(rows_to_inputs["name"], rows_to_inputs["values"], self._arrays, rows)
+        )
+        with torch.inference_mode():
+            blocks = [self._forward(model_inputs(block)) for block in torch.split(inputs, _ROWS_AT_A_TIME)]
+        return predictions_of(self._stated["readout"], torch.cat(blocks))
+
+    def predict(self, rows: Any) -> pd.DataFrame:
+        """Answers for raw rows, one row each. Raises ValueError in a sentence that names the field."""
+        return answers_of(self._stated["answers"], self.outputs(rows))
+
+
+def _forward(folder: Path, frozen: Path, allow_pickle: bool) -> Callable[[Tensor], Tensor]:
+    """The computation of outputs from inputs."""
+    if (pickled := folder / "module.pkl").exists():
+        if not allow_pickle:
+            raise ValueError(
+                "this model is a pickle, because its module could not be exported; loading it runs the code in it: set "
+                "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true if you trust where it is from"
+            )
+        module = pickle.loads(pickled.read_bytes())
+        return lambda inputs: module(inputs)
+    weights = load_file(folder / "trained.safetensors")
+    if frozen.exists():
+        weights |= load_file(frozen)
+    program = torch.export.load(str(folder / "program.pt2")).module()
+    names = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
+    given = {name: weights[stored] for name, stored in names.items()}
+    return lambda inputs: program(given, inputs)

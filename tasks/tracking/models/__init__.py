@@ -1,0 +1,1 @@
+"""Models in MLflow: from raw rows to answers, loadable without this project."""

@@ -1,0 +1,194 @@
+"""A trained model as a folder that MLflow loads: from raw rows to answers, without this project and without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import cloudpickle
+import mlflow.pyfunc
+import torch
+from mlflow.models import Model
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from federated.examples.examples import Examples
+from federated.losses import Readout
+from federated.models.flat_model import FlatModel
+from federated.preprocessing import raw_rows
+from federated.preprocessing.preprocessing import as_they_are
+from federated.preprocessing.raw_rows import example_of
+from tasks.tracking.models.own_code import own_code_within
+from tasks.tracking.models.program import Program, Weights, digest_of, program_of, weights_of
+from tasks.tracking.models.signature import signature_of
+
+_LOG = logging.getLogger(__name__)
+FROZEN = "frozen"
+_LARGE = 4_000_000
+"""Bytes of frozen parts that are worth a file that all runs of a study share."""
+_PACKAGES = ("mlflow", "numpy", "pandas", "safetensors")
+_SERVED = Path(__file__).with_name("served.py")
+_ROOM = Path(raw_rows.__file__).parent
+
+Kind = tuple[object, ...]
+_PROGRAMS: dict[Kind, Program | None] = {}
+"""The exported program by kind of model, None where it cannot be exported: a study logs many models of one kind."""
+
+
+class Saved(NamedTuple):
+    """how: "pt2", "pickle" or "none". frozen: the file of frozen parts that were left out of the folder, named by its
+    digest; None where there are none that are large."""
+
+    how: str
+    frozen: Path | None = None
+
+
+def write_model(
+    folder: Path, kind: Kind, model: FlatModel, parameters: Tensor, examples: Examples, readout: Readout
+) -> Saved:
+    """Write the model to `folder`, but large frozen parts to a file beside it.
+
+    kind: equal for models of the same module, inputs and outputs. model: of the run. parameters: [P]. examples: with
+    their inputs as models see them. readout: of the run.
+    """
+    module = model.independent_module(parameters)
+    sample = raw_rows.model_inputs(torch.from_numpy(examples.inputs[:2]))
+    with TemporaryDirectory() as temporary:
+        parts = Path(temporary, "model")
+        parts.mkdir()
+        saved = _write_module(parts, folder.parent, kind, module, model, sample)
+        if saved.how == "none":
+            return saved
+        _write_rows(parts, examples, readout)
+        _save(folder, parts, examples)
+    return saved
+
+
+def _write_module(
+    parts: Path, beside: Path, kind: Kind, module: nn.Module, model: FlatModel, sample: Tensor
+) -> Saved:
+    weights = weights_of(module, model)
+    exported = _program(kind, module, weights, sample)
+    if exported is None:
+        return Saved(_write_pickle(parts, module))
+    parts.joinpath("program.pt2").write_bytes(exported.content)
+    save_file(weights.trained, str(parts / "trained.safetensors"))
+    parts.joinpath("weights.json").write_text(json.dumps(weights.stored), encoding="utf-8")
+    if weights.frozen_bytes <= _LARGE:
+        save_file(weights.frozen, str(parts / "frozen.safetensors"))
+        return Saved("pt2")
+    path = f"{FROZEN}/{digest_of(weights.frozen)}.safetensors"
+    beside.joinpath(FROZEN).mkdir(parents=True, exist_ok=True)
+    save_file(weights.frozen, str(beside / path))
+    parts.joinpath(f"{FROZEN}.json").write_text(json.dumps({"path": path}), encoding="utf-8")
+    return Saved("pt2", beside / path)
+
+
+def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
+    """The program of this kind; exported anew where a module keeps something else than weights, such as a number drawn
+    at its initialisation, which is part of the program."""
+    known = _PROGRAMS.get(kind)
+    if kind not in _PROGRAMS or (known is not None and not known.gives(module, weights, sample)):
+        _PROGRAMS[kind] = _exported(module, weights, sample)
+    return _PROGRAMS[kind]
+
+
+def _exported(module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
+    try:
+        program = program_of(module, sample)
+        if not program.gives(module, weights, sample):
+            raise ValueError("what was exported does not give the module's outputs")
+    except Exception as error:  # noqa: BLE001 - torch's tracer and the model may raise anything
+        first_line = str(error).partition("\n")[0]
+        _LOG.warning("the model cannot be exported, so it is saved with pickle: %s", first_line)
+        return None
+    return program
+
+
+def _write_pickle(parts: Path, module: nn.Module) -> str:
+    with own_code_within(module):
+        try:
+            pickled = cloudpickle.dumps(module)
+        except Exception as error:  # noqa: BLE001 - what a module holds may raise anything
+            _LOG.warning("nor can it be pickled, so it is not saved: %s", str(error).partition("\n")[0])
+            return "none"
+    parts.joinpath("module.pkl").write_bytes(pickled)
+    return "pickle"
+
+
+def _write_rows(parts: Path, examples: Examples, readout: Readout) -> None:
+    """How raw rows become inputs, and outputs answers."""
+    learnt = examples.preprocessing or as_they_are(examples.inputs)
+    stated = {
+        "rows": {"name": learnt.name, "values": dict(learnt.values)},
+        "readout": asdict(readout),
+        "answers": answers_form(examples),
+    }
+    parts.joinpath("model.json").write_text(json.dumps(stated), encoding="utf-8")
+    save_arrays(dict(learnt.arrays), str(parts / "learnt.safetensors"))
+
+
+def answers_form(examples: Examples) -> dict[str, Any]:
+    """The form of answers, for `federated.preprocessing.answers`."""
+    form: dict[str, Any] = {"outputs": examples.num_outputs}
+    if examples.classes is not None:
+        return {**form, "kind": "classes", "classes": list(examples.classes)}
+    count = examples.num_outputs
+    names = ["prediction"] if count == 1 else [f"prediction {number + 1}" for number in range(count)]
+    return {**form, "kind": "numbers", "names": names}
+
+
+def _save(folder: Path, parts: Path, examples: Examples) -> None:
+    """Have MLflow write its own files about the model."""
+    learnt = examples.preprocessing or as_they_are(examples.inputs)
+    example = example_of(learnt.name, learnt.values, learnt.arrays)
+    code = f"fedstudy_rows_{_code_digest()}"
+    with TemporaryDirectory() as temporary:
+        copy = Path(temporary, code)
+        shutil.copytree(_ROOM, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(_SERVED),
+            artifacts={"model": str(parts)},
+            code_paths=[str(copy)],
+            model_config={"code": code},
+            signature=signature_of(example, answers_form(examples)),
+            input_example=example,
+            pip_requirements=_requirements(learnt.name),  # stated, as inferring them takes ten seconds
+        )
+    _forget_paths(folder)
+
+
+def _requirements(rows: str) -> list[str]:
+    packages = [*_PACKAGES, *(["pillow"] if rows == "images" else [])]
+    return [
+        f"torch=={torch.__version__.partition('+')[0]}",
+        *(f"{name}=={version(name)}" for name in packages),
+    ]
+
+
+@cache
+def _code_digest() -> str:
+    """Part of the name of the code that is logged: models of two versions may be loaded in one process."""
+    hashed = hashlib.sha256()
+    for file in sorted(_ROOM.glob("*.py")):
+        hashed.update(file.read_bytes())
+    return hashed.hexdigest()[:8]
+
+
+def _forget_paths(folder: Path) -> None:
+    """MLflow notes the paths on this machine from which it copied."""
+    model = Model.load(str(folder))
+    flavour = model.flavors["python_function"]
+    flavour["model_code_path"] = _SERVED.name
+    flavour["artifacts"]["model"]["uri"] = flavour["artifacts"]["model"]["path"]
+    model.save(str(folder / "MLmodel"))

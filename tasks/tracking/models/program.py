@@ -1,0 +1,110 @@
+"""A module as a program without weights, and its weights by name, those that training changed apart from the others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from federated.models.flat_model import FlatModel
+
+Named = dict[str, Tensor]
+
+
+class Weights(NamedTuple):
+    """Tensors by name. stored: the name under which each parameter and buffer is kept, as some are tied."""
+
+    trained: Named
+    frozen: Named
+    stored: dict[str, str]
+
+    def by_name(self) -> Named:
+        """Every parameter and buffer of the module."""
+        kept = {**self.trained, **self.frozen}
+        return {name: kept[stored] for name, stored in self.stored.items()}
+
+    @property
+    def frozen_bytes(self) -> int:
+        """The size of the frozen parts."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.frozen.values())
+
+
+class _WithoutWeights(nn.Module):
+    """A module as a function of its weights and its inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._call = partial(
+            torch.func.functional_call, module
+        )  # no child, whose weights would be exported too
+
+    def forward(self, weights: Named, inputs: Tensor) -> Tensor:
+        found: Tensor = self._call(weights, (inputs,), tie_weights=False)
+        return found
+
+
+class Program(NamedTuple):
+    """content: in torch.export's format; it holds no pickle, as it has neither weights nor examples. run: the same,
+    (weights by name, inputs) -> outputs."""
+
+    content: bytes
+    run: Callable[[Named, Tensor], Tensor]
+
+    def gives(self, module: nn.Module, weights: Weights, inputs: Tensor) -> bool:
+        """Whether it gives the module's outputs with these weights."""
+        with torch.inference_mode():
+            found, expected = self.run(weights.by_name(), inputs), module(inputs.clone())
+        return torch.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def program_of(module: nn.Module, example: Tensor) -> Program:
+    """The program for any number of inputs. example: at least two. Raises what torch's tracer and the module raise."""
+    weights = _named(module)
+    shapes = (dict.fromkeys(weights), {0: Dim.AUTO})
+    program = torch.export.export(_WithoutWeights(module), (weights, example), dynamic_shapes=shapes)
+    program.example_inputs = None  # else they are saved with it, weights and all
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    return Program(file.getvalue(), program.module())
+
+
+def weights_of(module: nn.Module, model: FlatModel) -> Weights:
+    """The weights of a module, of which those that a run's vector holds are trained. model: that of the run."""
+    moving = {name for name, tensor in _named(model.module).items() if _within(tensor, model.vector)}
+    trained: Named = {}
+    frozen: Named = {}
+    stored: dict[str, str] = {}
+    first: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
+    for name, tensor in _named(module).items():
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        stored[name] = first.setdefault(key, name) if tensor.numel() else name
+        if stored[name] == name:
+            (trained if name in moving else frozen)[name] = tensor.contiguous().clone()
+    return Weights(trained, frozen, stored)
+
+
+def digest_of(tensors: Named) -> str:
+    """A short content address."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+
+def _named(module: nn.Module) -> Named:
+    """Every parameter and buffer, tied ones under each of their names."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    buffers = dict(module.named_buffers(remove_duplicate=False))
+    return {name: tensor.detach() for name, tensor in {**parameters, **buffers}.items()}
+
+
+def _within(tensor: Tensor, vector: Tensor) -> bool:
+    """Whether a tensor is a view of the vector."""
+    return tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
