@@ -54,13 +54,14 @@ def clinic(tmp_path):
             (tmp_path / "my_models.py").write_text(block, encoding="utf-8")
         elif "def server_momentum" in block:
             (tmp_path / "my_algorithms.py").write_text(block, encoding="utf-8")
-        elif found := re.match(r"# ~/(?:photos|reviews)/(my_\w+\.py)\n", block):
+        elif found := re.match(r"# ~/(my_\w+\.py)\n", block):
             (tmp_path / found[1]).write_text(block, encoding="utf-8")
     rows = [f"{age},{age % 3},{'abc'[age % 3]}{age % 4}" for age in range(20, 80)]
     table = "\n".join(["age,readmitted,site", *rows]) + "\n"
     (tmp_path / "patients.csv").write_text(table, encoding="utf-8")
     (tmp_path / "FILE.npz").touch()
-    (tmp_path / "texts.csv").touch()
+    (tmp_path / "reviews.csv").touch()
+    (tmp_path / "photos").mkdir()
     return tmp_path
 
 
@@ -97,22 +98,27 @@ def test_the_model_of_the_readme_trains(clinic):
 
 
 def _study_of_page(folder, name):
-    """The run of a study on the page about own data, with its modules and the study in `folder`."""
+    """The run of a study on the page about own data, written to `folder` with the modules of the page."""
     text = (ROOT / "docs" / "own-data-and-model.md").read_text(encoding="utf-8")
     for _, block in BLOCK.findall(text):
-        if found := re.match(rf"# ~/{name}/(\S+)\n", block):
+        if found := re.match(r"# ~/(\S+)\n", block):
             (folder / found[1]).write_text(block, encoding="utf-8")
-    (run,) = read_study(folder / "study.yaml", [], None).runs()
+    (run,) = read_study(folder / f"{name}.yaml", [], None).runs()
     return run.config
 
 
-def test_the_folder_of_images_is_read_as_its_page_says(tmp_path):
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "home"))
+
+
+def test_the_folder_of_images_is_read_as_its_page_says(tmp_path, own_home):
     """60 digits of two classes as PNG files in two sites; the trained model tells nearly all apart."""
     digits = load_digits()
     kept = np.flatnonzero(digits.target < 2)[:60]
     pixels = (digits.images[kept] * 15).astype(np.uint8)
     for at, (image, digit) in enumerate(zip(pixels, digits.target[kept], strict=True)):
-        folder = tmp_path / ("north", "south")[at % 3 == 0] / f"digit {digit}"
+        folder = tmp_path / "photos" / ("north", "south")[at % 3 == 0] / f"digit {digit}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).resize((32, 32)).save(folder / f"{at:02}.png")
     config = _study_of_page(tmp_path, "photos")
@@ -120,7 +126,7 @@ def test_the_folder_of_images_is_read_as_its_page_says(tmp_path):
     examples = setup.federation.examples
     assert examples.classes == ("digit 0", "digit 1")
     assert examples.inputs.shape == (60, 1, 32, 32)
-    first = np.asarray(Image.open(sorted(tmp_path.glob("*/*/*.png"))[0]))
+    first = np.asarray(Image.open(sorted(tmp_path.glob("photos/*/*/*.png"))[0]))
     assert np.array_equal(examples.inputs[0, 0], first)
     assert setup.federation.names == ("north", "south")
     assert sorted(np.bincount(np.unique(examples.client_ids, return_inverse=True)[1])) == [20, 40]
@@ -128,23 +134,43 @@ def test_the_folder_of_images_is_read_as_its_page_says(tmp_path):
     assert evaluate(state, setup)["generalisation/test_accuracy"] > 0.9
 
 
-def test_the_texts_are_read_as_their_page_says(tmp_path):
+@pytest.mark.parametrize("tokens", [False, True])
+def test_the_texts_are_read_as_their_page_says(tmp_path, own_home, tokens):
     """Texts whose label is the word that they hold: four in five words are noise."""
     generator = np.random.default_rng(0)
     labels = np.where(np.arange(300) % 2, "good", "bad")
     texts = [" ".join([*map(str, generator.integers(0, 50, 4)), label.upper()]) for label in labels]
     table = pd.DataFrame({"text": texts, "label": labels, "site": np.arange(300) % 3})
-    table.to_csv(tmp_path / "texts.csv", index=False)
+    table.to_csv(tmp_path / "reviews.csv", index=False)
     config = _study_of_page(tmp_path, "reviews")
+    if tokens:
+        page = (ROOT / "docs" / "own-data-and-model.md").read_text(encoding="utf-8")
+        (block,) = [text for _, text in BLOCK.findall(page) if "inputs: tokens" in text]
+        study = {"name": "s", "base": {**yaml.safe_load(block), "partitioner": "by_client", "rounds": 30}}
+        study["base"]["local"] = {"learning_rate": 1.0}
+        (tmp_path / "tokens.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+        config = read_study(tmp_path / "tokens.yaml", [], None).runs()[0].config
     setup = prepare(config)
     examples = setup.federation.examples
     assert examples.classes == ("bad", "good")
-    assert examples.inputs.shape == (300, 100)
-    assert ((examples.inputs > 0).sum(axis=1) == 5).all()
-    assert len(np.unique(examples.inputs[labels == "good", 4])) == 1
+    assert examples.inputs.shape == ((300, 100) if tokens else (300, 52))
     assert setup.federation.names == ("0", "1", "2")
     state = train_rounds(initial_state(setup), setup, config.rounds)
     assert evaluate(state, setup)["generalisation/test_accuracy"] > 0.9
+
+
+def test_a_transformer_of_ones_own_learns_as_its_page_says(clinic):
+    study = {"dataset": {"name": "my_data:load", "path": "patients.csv"}, "partitioner": "by_client"}
+    (clinic / "study.yaml").write_text(
+        yaml.safe_dump({"name": "s", "base": {**study, "model": "logistic", "rounds": 1}}), encoding="utf-8"
+    )
+    (run,) = read_study(clinic / "study.yaml", [], None).runs()
+    federation = prepare(run.config).federation
+    learnt = federation.examples.inputs[federation.training, 0]
+    assert federation.examples.classes == ("0", "1", "2")
+    assert learnt.mean() == pytest.approx(0, abs=1e-6)
+    assert learnt.std() == pytest.approx(1, abs=1e-6)
+    assert federation.examples.inputs[federation.test, 0].std() != pytest.approx(1, abs=1e-3)
 
 
 COMMANDS = [
