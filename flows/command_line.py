@@ -1,6 +1,5 @@
-"""`./fedstudy`: run, preview, list, compare, ui, sync."""
+"""`./fedstudy`: init, run, preview, list, compare, ui, sync."""
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -10,16 +9,15 @@ import typer
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
-from flows.prefect_runtime.prefect_away import PrefectAway, despite_prefect
+from flows.prefect_runtime.prefect_away import PrefectAway
 from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins
-from flows.startup.exit import Commands, end, end_if_disk_is_full, end_on_sigterm, exit_code
+from flows.startup.exit import Commands, end, end_if_disk_is_full, end_interrupted, end_on_sigterm
 from flows.startup.imports_kept import imports_kept
-from flows.terminal.display import shown
+from flows.terminal.display import say_start
 from flows.terminal.screen import console
 
 if TYPE_CHECKING:
-    from federated.choices.choice import Choice
     from federated.study.study import StudyConfig
 
 app = typer.Typer(
@@ -69,7 +67,7 @@ def run(
     command_begins()
     from federated.user_code.source import allow
 
-    screen, failure = console(), None
+    screen = console()
     allow(allow_code or [], study.parent)
     if forecast:
         from flows.terminal.forecast import show_forecast
@@ -79,30 +77,36 @@ def run(
     with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
         with imports_kept():
             config = _study(study, settings, seeds, arm)
-            runs = config.runs()
-            screen.print(f"{config.name}: checking {len(runs)} runs, starting Prefect", style="dim")
-            from federated.run.checks import check_runs
-            from flows.federated_study import StudyFailed, federated_study
+            say_start(config, screen)
+            from flows.study_run import run_study
             from flows.terminal.outcome import show_outcome
-            from tasks.tracking.server.access import require_store
 
-        check_runs(runs)
-        require_store()
-        prefect.wait()
-        try:
-            with shown(config.name, runs, screen):
-                outcome = despite_prefect(federated_study, prefect, config, workers, resume)
-        except StudyFailed as error:
-            outcome, failure = error.outcome, error
-        except KeyboardInterrupt as interrupt:
-            end(
-                "interrupted; `run ... --resume` goes on from the checkpoints of the unfinished runs",
-                exit_code(interrupt),
-            )
+        outcome, failure = run_study(config, prefect, workers, resume, screen, "`run ... --resume`")
     if outcome is not None:
         show_outcome(outcome, screen)
     if failure:
-        end(str(failure), 1)
+        end(failure, 1)
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file")],
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column to predict; unless stated, a guess")
+    ] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that says who holds a row; none: there is none"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="STUDY.yaml", help="The study file; unless stated, FILE's name")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the study file where it is there")] = False,
+) -> None:
+    """Write a first study file for your data from a look at it: a study that runs as it is, in a minute or so."""
+    from flows.draft import write_draft
+
+    write_draft(data, target, client, out, force, console())
 
 
 @app.command()
@@ -157,18 +161,11 @@ def compare(
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
     """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
+    from flows.study_comparison import compare_studies
     from flows.terminal.outcome import show_outcome
-    from tasks.tracking.delivery.messages import show_with
-    from tasks.tracking.server.access import require_store
-    from tasks.tracking.studies.comparison import compare_again
 
     screen = console()
-    show_with(screen.print)
-    require_store()
-    outcome = compare_again(
-        studies, None if network is None else _network(network), _target(target), baseline, delta
-    )
-    show_outcome(outcome, screen)
+    show_outcome(compare_studies(studies, screen, network, target, baseline, delta), screen)
 
 
 @app.command()
@@ -209,7 +206,7 @@ def main() -> None:
             end(message, error.exit_code)
         sys.exit(error.exit_code)  # help instead of a message, which has been shown
     except (typer.Abort, KeyboardInterrupt) as interrupt:
-        end("interrupted", exit_code(interrupt))
+        end_interrupted(interrupt)
     except Exception as error:
         end_if_disk_is_full(error)
         raise
@@ -231,18 +228,3 @@ def _study(
 
     config = read_study(file, settings or [], None if seeds is None else seeds_in(seeds))
     return config.only(arms) if arms else config
-
-
-def _network(text: str) -> "Choice":
-    from federated.extension_points.kinds import NETWORK
-
-    try:
-        return NETWORK.bind(text)
-    except ValueError as error:
-        raise BadInput(f"--network: {error}") from error
-
-
-def _target(value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise BadInput(f"--target: must be a finite number, got {value}")
-    return value

@@ -369,12 +369,12 @@ def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--network=5g", "--network: there is no network '5g'; known: 3g, 4g"),
+        ("--network=5g", "network: there is no network '5g'; known: 3g, 4g"),
         (
             "--network=4g(uplink_mbps=0)",
-            "--network: 4g: uplink_mbps must be a finite number of Mbit/s > 0, got 0",
+            "network: 4g: uplink_mbps must be a finite number of Mbit/s > 0, got 0",
         ),
-        ("--target=nan", "--target: must be a finite number, got nan"),
+        ("--target=nan", "target: must be a finite number, got nan"),
         ("--target=high", "Invalid value for '--target'"),
     ],
 )

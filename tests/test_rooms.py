@@ -34,6 +34,7 @@ HOUSES = {
         "extension_points",
         "config",
         "study",
+        "draft",
         "federation",
         "local_training",
         "trials",
@@ -55,6 +56,10 @@ HOUSES = {
         "failed_runs",
         "federated_run",
         "federated_study",
+        "study_run",
+        "study_comparison",
+        "notebook",
+        "draft",
         "command_line",
         "__main__",
     ),
@@ -63,7 +68,16 @@ HOUSES = {
 LOOSE = {
     "federated": {"rounds"},
     "tasks.tracking": set(),
-    "flows": {"failed_runs", "federated_run", "federated_study", "command_line", "__main__"},
+    "flows": {
+        "failed_runs",
+        "federated_run",
+        "federated_study",
+        "study_run",
+        "study_comparison",
+        "draft",
+        "command_line",
+        "__main__",
+    },
 }
 CALLED_BACK = {("tasks.tracking.delivery.record_kinds", "tasks.tracking.studies.concluding")}
 """Imports within functions that climb: a comparison that waited is made by the delivery of its record."""

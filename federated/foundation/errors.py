@@ -22,6 +22,10 @@ class BadInput(ValueError):
     def __init__(self, message: str) -> None:
         super().__init__(bounded(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, as the command line does, and no traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class OwnCodeFailed(BadInput):
     """User code raised an error or violates its contract: the runs that use it fail, others continue."""

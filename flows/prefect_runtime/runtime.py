@@ -49,13 +49,21 @@ _QUIET = {
 }
 
 
+_ours: dict[str, str] = {}
+"""The settings that this process put into the environment: a home that changes later changes them."""
+
+
 def configure() -> None:
-    """Put the settings into the environment. Must come before the first import of Prefect. Raises BadInput."""
+    """Put the settings into the environment. Raises BadInput.
+
+    Prefect reads them when it is first imported: call this before, or use `settings_of_now`.
+    """
     ask_loopback_directly()
     write_nothing_about_lost_logs()
     embedded = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url("prefect.db", "sqlite+aiosqlite")}
     for name, value in {**_EMBEDDED, **_QUIET, **PATIENCE, **embedded}.items():
-        os.environ.setdefault(name, value)
+        if os.environ.setdefault(name, value) in (value, _ours.get(name)):
+            os.environ[name] = _ours[name] = value
     try:
         home().mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,6 +73,18 @@ def configure() -> None:
 def write_nothing_about_lost_logs() -> None:
     """Silence the errors of lost logs: the study reports once that Prefect is away, not for each batch of logs."""
     logging.raiseExceptions = False
+
+
+@contextmanager
+def settings_of_now() -> Iterator[None]:
+    """Let Prefect have the settings that the environment states now, also where it was imported before."""
+    require_settings()
+    from prefect.context import get_settings_context, use_profile
+    from prefect.logging.configuration import setup_logging
+
+    with use_profile(get_settings_context().profile, include_current_context=False):
+        setup_logging()
+        yield
 
 
 @contextmanager

@@ -42,9 +42,10 @@ def end_if_disk_is_full(error: BaseException) -> None:
         end(f"no space left to write in {home()}: {why}; free some, then `run ... --resume` goes on", 1)
 
 
-def exit_code(interrupt: BaseException) -> int:
-    """The exit code of a process that a signal ended: 128 and the signal."""
-    return 128 + (interrupt.number if isinstance(interrupt, _Terminated) else signal.SIGINT)
+def end_interrupted(interrupt: BaseException) -> NoReturn:
+    """Say so, with the interrupt's notes, and exit as a process that a signal ended: with 128 and the signal."""
+    said = "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())])
+    end(said, 128 + (interrupt.number if isinstance(interrupt, _Terminated) else signal.SIGINT))
 
 
 class Commands(typer.core.TyperGroup):
@@ -55,7 +56,7 @@ class Commands(typer.core.TyperGroup):
         try:
             return super().invoke(*context)
         except KeyboardInterrupt as interrupt:
-            end("interrupted", exit_code(interrupt))
+            end_interrupted(interrupt)
 
 
 class _Terminated(KeyboardInterrupt):

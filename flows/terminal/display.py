@@ -15,7 +15,7 @@ from flows.terminal.progress import News, Notice, Progress, Status, listen_with
 from flows.terminal.screen import Screen, styled
 
 if TYPE_CHECKING:
-    from federated.study.study import Run
+    from federated.study.study import Run, StudyConfig
 
 _FIGURES = {
     "train/loss": "training loss {:.4f}",
@@ -132,6 +132,11 @@ class Display:
             return
         self._next_line = now + 1 / _LINES_A_SECOND
         self._screen.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
+
+
+def say_start(study: "StudyConfig", screen: Screen) -> None:
+    """Say what comes before the first news of a study, which takes seconds."""
+    screen.print(f"{study.name}: checking {len(study.runs())} runs, starting Prefect", style="dim")
 
 
 @contextmanager

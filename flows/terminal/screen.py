@@ -26,9 +26,18 @@ class Screen(Console):
 
 
 def console(*, stderr: bool = False) -> Screen:
-    """The terminal; outside one, lines are not cut at 80 characters."""
+    """The terminal; outside one, and in a notebook, lines are plain and not cut at 80 characters."""
     stream = sys.stderr if stderr else sys.stdout
-    return Screen(stderr=stderr, highlight=False, width=None if stream.isatty() else 200)
+    notebook = type(stream).__module__.startswith(
+        "ipykernel"
+    )  # says that it is a terminal, and has no cursor
+    return Screen(
+        stderr=stderr,
+        highlight=False,
+        width=None if stream.isatty() and not notebook else 200,
+        force_terminal=False if notebook else None,
+        force_jupyter=False,
+    )
 
 
 def few(rows: Iterable[T], what: str) -> tuple[list[T], str | None]:

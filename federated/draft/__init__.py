@@ -1,0 +1,7 @@
+"""A first study file for a person's data, written from a look at it."""
+
+from federated.draft.draft import Draft, drafted
+from federated.draft.guess import Guess
+from federated.draft.look import look_at
+
+__all__ = ["Draft", "Guess", "drafted", "look_at"]

@@ -1,0 +1,119 @@
+"""The draft of a study file: YAML with a comment beside what is a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from federated.draft.guess import Guess
+from federated.draft.looked_at import LookedAt
+from federated.draft.sizes import Sizes, is_small, sizes_of
+from federated.foundation.texts import in_a_line
+
+_MADE_UP_CLIENTS = 10
+_KEPT_BY_CLIENTS = 0.2
+_TEST = 0.2
+
+
+@dataclass(frozen=True)
+class Draft:
+    """text: of the study file. guesses: what was chosen, and how sure. warnings: what looks odd in the data."""
+
+    text: str
+    guesses: tuple[Guess, ...]
+    warnings: tuple[str, ...]
+
+
+def drafted(data: LookedAt, name: str, path: str, file: str) -> Draft:
+    """A study on this data that runs in a minute or so.
+
+    name: of the study. path: of the data, as the study file has it. file: the study file's own name, for the commands.
+    """
+    clients = data.clients or _MADE_UP_CLIENTS
+    training = round(data.examples * (1 - _TEST) * (1 - _KEPT_BY_CLIENTS))
+    sizes = sizes_of(training, clients, len(_partitioners(data)))
+    lines = [
+        f"# Written by `./fedstudy init` from a look at {path}: {data.of}. Check the guesses, then:",
+        f"#   ./fedstudy preview {file}     who would hold what, and how every column was read",
+        f"#   ./fedstudy run {file}",
+        f"name: {_value(name)}",
+        f"description: {_value(_question(data))}",
+        "",
+        "base:",
+        *_dataset(data, path),
+        *_federation(data),
+        *_training(data, sizes),
+        *_axes(data),
+        f"seeds: {list(range(sizes.seeds))}   # how often everything is repeated; few seeds decide little",
+        "anchors: true   # also one model on all data in one place, and each client alone",
+    ]
+    return Draft("\n".join(lines) + "\n", data.guesses, data.warnings)
+
+
+def _question(data: LookedAt) -> str:
+    who = "the sites" if data.clients else f"{_MADE_UP_CLIENTS} made-up clients"
+    return f"How well is {in_a_line(data.target)} predicted where the data stay with {who}?"
+
+
+def _dataset(data: LookedAt, path: str) -> Iterator[str]:
+    yield "  dataset:"
+    for name, value in data.dataset.items():
+        comment = data.comments.get(name)
+        said = f"   # {in_a_line(comment)}" if comment else ""
+        yield f"    {name}: {_value(path if name == 'path' else value)}{said}"
+    if data.clients is None:
+        yield "    # client: COLUMN   # a column that says who holds each row makes the clients real"
+
+
+def _federation(data: LookedAt) -> Iterator[str]:
+    if data.clients is not None:
+        yield f"  partitioner: by_client   # {data.clients:,} clients, those of the data"
+    else:
+        yield f"  clients: {_MADE_UP_CLIENTS}   # made up: the data do not say who holds what"
+    yield f"  holdout: {{client: {_KEPT_BY_CLIENTS}}}   # each client keeps a fifth of its examples to be tested on"
+
+
+def _training(data: LookedAt, sizes: Sizes) -> Iterator[str]:
+    yield f"  model: {_model(data)}"
+    if sizes.cohort is not None:
+        yield f"  cohort: {{size: {sizes.cohort}}}   # clients a round"
+    yield f"  local: {{batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
+    yield f"  rounds: {sizes.rounds}"
+    yield f"  evaluation: {{every: {sizes.every}}}"
+    yield ""
+
+
+def _model(data: LookedAt) -> str:
+    if data.kind == "table" and is_small(data.examples):
+        return "linear" if data.classes is None else "logistic"
+    return "mlp(hidden=[32])"
+
+
+def _rate(data: LookedAt) -> float:
+    return 0.1 if data.classes is not None else 0.01
+
+
+def _partitioners(data: LookedAt) -> list[str]:
+    """Those that the arms compare; none where the data have clients of their own."""
+    return ["iid", "dirichlet(alpha=0.3)"] if data.clients is None and data.classes is not None else ["iid"]
+
+
+def _axes(data: LookedAt) -> Iterator[str]:
+    made = _partitioners(data)
+    if len(made) > 1:
+        yield "axes:"
+        yield f"  partitioner: [{', '.join(made)}]   # clients that are all alike, and clients with few classes each"
+        yield ""
+
+
+def _value(value: Any) -> str:
+    """A value in one line of YAML."""
+    content = str(value) if not isinstance(value, Mapping | list | int | float | bool) else value
+    return (
+        yaml.safe_dump(content, default_flow_style=True, allow_unicode=True, width=2**31)
+        .removesuffix("...\n")
+        .strip()
+    )

@@ -1,0 +1,108 @@
+"""The answer of a study as DataFrames, sentences and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.tracking.studies.comparison import StudyOutcome
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report, which a notebook shows. png: the file's content."""
+
+    title: str
+    png: bytes
+
+    def save(self, path: str | Path) -> Path:
+        """Write the PNG file. Returns its path."""
+        file = Path(path)
+        file.write_bytes(self.png)
+        return file
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def __repr__(self) -> str:
+        return f"Picture({self.title!r}, {len(self.png):,} bytes of PNG)"
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """The answer of one study, or of several that were compared. A notebook shows its verdict.
+
+    outcome: what it is made from, with all that the report says.
+    """
+
+    outcome: StudyOutcome
+
+    @property
+    def verdict(self) -> list[str]:
+        """The answer in sentences, the most important first."""
+        return list(self.outcome.found.verdict)
+
+    @property
+    def runs(self) -> DataFrame:
+        """One row a run: its arm, seed, state, what its arm changes, and the final value of every metric."""
+        from flows.notebook.frames import runs_frame
+
+        return runs_frame(self.outcome.results)
+
+    @property
+    def arms(self) -> DataFrame:
+        """One row an arm: mean and standard deviation over seeds of every final metric, as `comparison.json` has it."""
+        from flows.notebook.frames import arms_frame
+
+        return arms_frame(self.outcome.found)
+
+    @property
+    def verdicts(self) -> DataFrame:
+        """One row an arm, against the baseline: difference, 95 % interval, p, verdict; see `paired.json`."""
+        from flows.notebook.frames import verdicts_frame
+
+        return verdicts_frame(self.outcome.found)
+
+    @property
+    def clients(self) -> DataFrame:
+        """One row a client of a finished run: sizes and scores of the final model on its own held-out examples.
+
+        Without held-out examples of clients: only what each one holds.
+        """
+        from flows.notebook.frames import clients_frame
+
+        return clients_frame(self.outcome.results)
+
+    def curves(self, *metrics: str) -> DataFrame:
+        """One row a run and round, one column a metric, NaN where nothing was logged.
+
+        metrics: names as in MLflow, such as "train/loss"; unless stated those that the report draws. Raises BadInput
+        for a metric that no run has.
+        """
+        from flows.notebook.frames import curves_frame
+
+        return curves_frame(self.outcome, metrics)
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """Every picture of the report by its title, such as "Learning curves"."""
+        return {title: Picture(title, png) for title, png in self.outcome.pictures.items()}
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.outcome.report
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.verdict, f"Report: {self.report}"])
+
+    def _repr_html_(self) -> str:
+        name = escape(self.outcome.found.name)
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.verdict)
+        link = f'<p>Report: <a href="{escape(self.report.as_uri())}">{escape(str(self.report))}</a></p>'
+        return f"<h3>{name}</h3>{said}{link}"

@@ -1,0 +1,44 @@
+"""One run of a study with its display, as the command line and notebooks start it."""
+
+from typing import NamedTuple
+
+from federated.run.checks import check_runs
+from federated.study.study import StudyConfig
+from flows.federated_study import StudyFailed, federated_study
+from flows.prefect_runtime.prefect_away import Api, despite_prefect
+from flows.terminal.display import shown
+from flows.terminal.screen import Screen
+from tasks.tracking.server.access import require_store
+from tasks.tracking.studies.comparison import StudyOutcome
+
+
+class Ended(NamedTuple):
+    """The end of a study.
+
+    outcome: None where MLflow is away, so that the comparison waits. failure: the runs that failed, in words; "" where
+    none did.
+    """
+
+    outcome: StudyOutcome | None
+    failure: str
+
+
+def run_study(
+    study: StudyConfig, prefect: Api, workers: int, resume: bool, screen: Screen, go_on: str
+) -> Ended:
+    """Run a study and show its progress. Raises BadInput before anything runs.
+
+    go_on: how the user goes on with a study, for the note that a KeyboardInterrupt gets.
+    """
+    runs = study.runs()
+    check_runs(runs)
+    require_store()
+    prefect.wait()
+    try:
+        with shown(study.name, runs, screen):
+            return Ended(despite_prefect(federated_study, prefect, study, workers, resume), "")
+    except StudyFailed as error:
+        return Ended(error.outcome, str(error))
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{go_on} goes on from the checkpoints of the unfinished runs")
+        raise
