@@ -1,6 +1,7 @@
 """`./fedstudy init`: a first study file for a person's data."""
 
 import os
+import shlex
 from pathlib import Path
 
 from federated.draft import Draft, drafted, look_at
@@ -30,7 +31,9 @@ def write_draft(
         raise BadInput(f"{file} is there already; --force replaces it, --out writes another file")
     if not file.parent.is_dir():
         raise BadInput(f"--out {file}: there is no folder {file.parent}")
-    draft = drafted(look_at(data, target, client), name, _path_from(file.parent, data), str(file))
+    draft = drafted(
+        look_at(data, target, client), name, _path_from(file.parent, data), shlex.quote(str(file))
+    )
     _check(draft, file)
     with whole(file) as partial:
         partial.write_text(draft.text, encoding="utf-8")
@@ -49,7 +52,10 @@ def _say(file: Path, draft: Draft, screen: Screen) -> None:
         screen.print(str(guess), soft_wrap=True, style="yellow" if guess.certainty == "a guess" else None)
     for warning in draft.warnings:
         screen.print(f"warning: {warning}", style="yellow", soft_wrap=True)
-    screen.print(f"wrote {file}; next: ./fedstudy preview {file}, then ./fedstudy run {file}", soft_wrap=True)
+    shown = shlex.quote(str(file))
+    screen.print(
+        f"wrote {file}; next: ./fedstudy preview {shown}, then ./fedstudy run {shown}", soft_wrap=True
+    )
 
 
 def _study_name(data: Path) -> str:

@@ -166,7 +166,7 @@ def test_an_interrupt_ends_the_study_as_in_the_shell_and_says_how_to_go_on(home,
 
     def interrupted(news):
         tell(news)
-        if news.round == 2:
+        if news.round == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(federated_run, "tell", interrupted)

@@ -32,6 +32,7 @@ CLIENT_WORDS = (
     "machine", "plant", "school", "store", "shop", "branch", "bank", "farm", "ward", "practice", "department",
     "source", "domain", "organisation", "organization", "company", "region", "county", "district", "city", "country",
 )
+TIME_WORDS = ("t", "ts", "time", "timestamp", "date", "datetime", "when", "day")
 # fmt: on
 """From the most telling to the least."""
 _VAGUE = ("source", "domain", "region", "county", "district", "city", "country", "department", "company")
@@ -41,6 +42,10 @@ _ENOUGH_ROWS = 20
 _WORDS_OF_PROSE = 4
 _ROWS_A_CLIENT = 8
 _ROWS_A_CLASS = 5
+_FIRST_SECOND, _LAST_SECOND = 3e8, 4.2e9
+"""1979 and 2103, in seconds since 1970."""
+_MOST_OF_ALL = 0.5
+"""The share of all rows beyond which a vague column's largest value is no site among others."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def kind_of_column(column: pd.Series[Any]) -> Kind:
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers = present.to_numpy(np.float64)
         whole = bool((numbers == np.floor(numbers)).all())
-        if whole and are_dates_in_digits(numbers):
+        if whole and (are_dates_in_digits(numbers) or _are_instants(str(column.name), numbers)):
             return "date"
         return "id" if whole and len(column) >= _ENOUGH_ROWS and distinct == len(column) else "number"
     counts = present.astype(str).value_counts()
@@ -117,6 +122,13 @@ def kind_of_column(column: pd.Series[Any]) -> Kind:
         return "prose"
     many = distinct > MOST_CATEGORIES or (len(present) >= _ENOUGH_ROWS and distinct > len(present) / 2)
     return "id" if many else "category"
+
+
+def _are_instants(name: str, numbers: np.ndarray) -> bool:
+    """Whether a column that is named like a time holds seconds or milliseconds since 1970."""
+    seconds = numbers / 1000 if numbers.min() > _LAST_SECOND else numbers
+    recent = seconds.min() > _FIRST_SECOND and seconds.max() <= _LAST_SECOND
+    return bool(recent) and _named(name, TIME_WORDS) is not None
 
 
 def _first(kinds: dict[str, Kind], wanted: Kind, besides: set[str]) -> str | None:
@@ -166,7 +178,9 @@ def _client(
     found = {
         name: word
         for name in kinds
-        if name != target and (word := _named(name, CLIENT_WORDS)) and _can_be_client(frame[name])
+        if name != target
+        and (word := _named(name, CLIENT_WORDS))
+        and _can_be_client(frame[name], 1.0 if word not in _VAGUE else _MOST_OF_ALL)
     }
     if not found:
         return None
@@ -176,14 +190,18 @@ def _client(
     return Guess("site", best, certainty, f"its name says {found[best]}; {count:,} different")  # type: ignore[arg-type]
 
 
-def _can_be_client(column: pd.Series[Any]) -> bool:
-    """Whether its values are names or whole numbers, each of several rows."""
+def _can_be_client(column: pd.Series[Any], largest: float) -> bool:
+    """Whether its values are names or whole numbers, each of several rows and of a share up to `largest`."""
     if column.isna().any():
         return False
     if pd.api.types.is_float_dtype(column.dtype) and bool((column != np.floor(column)).any()):
         return False
     counts = column.value_counts()
-    return len(counts) > 1 and bool(counts.median() >= _ROWS_A_CLIENT)
+    return (
+        len(counts) > 1
+        and bool(counts.median() >= _ROWS_A_CLIENT)
+        and bool(counts.max() <= largest * len(column))
+    )
 
 
 def _no_client(stated: str | None) -> Guess:

@@ -1,0 +1,243 @@
+"""A first study file from a look at a person's data: what is guessed, that it runs, and bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from federated.draft import drafted, look_at
+from federated.draft.sizes import sizes_of
+from federated.run.checks import check_runs
+from federated.study.study import StudyConfig, read_study
+from flows.command_line import main
+
+ROWS = 240
+
+
+def clinics(**changes):
+    """A table by hospital with a binary target, some of it odd."""
+    numbers = np.random.default_rng(0)
+    age = numbers.integers(20, 90, ROWS)
+    table = {
+        "patient_no": np.arange(1000, 1000 + ROWS),
+        "age": age,
+        "ward": np.array(["a", "b", "c"])[np.arange(ROWS) % 3],
+        "hospital": np.array(["north", "south", "east", "west"])[np.arange(ROWS) % 4],
+        "country": "NL",
+        "readmitted": np.where(age + numbers.normal(0, 10, ROWS) > 60, "yes", "no"),
+    }
+    return pd.DataFrame({**table, **changes})
+
+
+def looked(folder, table, target=None, client=None, **options):
+    table.to_csv(folder / "data.csv", index=False, **options)
+    return look_at(folder / "data.csv", target, client)
+
+
+def guesses(data):
+    return {guess.about: (guess.value, guess.certainty) for guess in data.guesses}
+
+
+def study_of(data, folder):
+    (folder / "study.yaml").write_text(drafted(data, "s", "data.csv", "study.yaml").text, encoding="utf-8")
+    return read_study(folder / "study.yaml")
+
+
+def test_names_say_target_and_site_and_values_what_to_leave_out(tmp_path):
+    data = looked(tmp_path, clinics())
+    assert guesses(data)["target"] == ("readmitted", "likely")
+    assert guesses(data)["site"] == ("hospital", "likely")
+    assert data.dataset["drop"] == ["patient_no", "country"]
+    assert (data.examples, data.classes, data.clients) == (ROWS, 2, 4)
+    positives = (clinics()["readmitted"] == "yes").mean()
+    assert data.rarest == pytest.approx(min(positives, 1 - positives))
+    study = study_of(data, tmp_path)
+    assert check_runs(study.runs()) == {}
+    base = study.base
+    assert base.partitioner.label() == "by_client"
+    assert base.model.label() == "logistic"  # few rows
+    assert (base.clients, len(study.seeds), study.anchors) == (None, 5, ("centralised", "local"))
+
+
+def test_without_a_site_clients_are_made_up_and_said_to_be(tmp_path):
+    data = looked(tmp_path, clinics().drop(columns=["hospital", "ward"]))
+    assert guesses(data)["site"] == ("none", "a guess")
+    study = study_of(data, tmp_path)
+    assert {run.arm for run in study.runs() if run.config.kind.has_server} == {"iid", "dirichlet(alpha=0.3)"}
+    assert study.base.clients == 10
+    assert check_runs(study.runs()) == {}
+
+
+def test_what_is_stated_is_taken(tmp_path):
+    data = looked(tmp_path, clinics(), target="age", client="ward")
+    assert guesses(data) | {"task": None} == {
+        "target": ("age", "stated"),
+        "site": ("ward", "stated"),
+        "task": None,
+    }
+    assert data.classes is None
+    assert study_of(data, tmp_path).base.model.label() == "linear"
+    assert looked(tmp_path, clinics(), client="none").clients is None
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kept"),
+    [
+        ("seen", pd.date_range("2024-01-01", periods=ROWS).astype(str), False),
+        ("day", [20240101 + 100 * (at % 12) + at % 28 for at in range(ROWS)], False),
+        ("timestamp", [1_700_000_000 + 60 * at for at in range(ROWS)], False),
+        ("time", [1_700_000_000_000 + 60_000 * (at // 2) for at in range(ROWS)], False),
+        ("amount", [1_700_000_000 + 60 * (at // 2) for at in range(ROWS)], True),
+        ("uuid", [f"u{at:04}" for at in range(ROWS)], False),
+        ("note", [f"seen again on round {at}" for at in range(ROWS)], False),
+        ("weight", np.arange(ROWS) / 7, True),
+        ("colour", ["red", "blue"] * (ROWS // 2), True),
+    ],
+)
+def test_dates_ids_and_prose_are_left_out_and_the_rest_is_kept(tmp_path, column, values, kept):
+    data = looked(tmp_path, clinics(**{column: values}))
+    assert (column in data.dataset["drop"]) is not kept
+    assert (data.dates == column) is (column in ("seen", "day", "timestamp", "time"))
+
+
+@pytest.mark.parametrize(
+    ("options", "stated"),
+    [
+        ({"sep": ";"}, {"separator": ";"}),
+        ({"sep": "\t"}, {"separator": "\t"}),
+        ({"sep": ";", "decimal": ","}, {"separator": ";", "decimal": ","}),
+        ({"header": False}, {"header": 0}),
+        ({"encoding": "cp1252"}, {"encoding": "cp1252"}),
+        ({"encoding": "utf-16"}, {}),
+        ({"na_rep": "?"}, {"missing_values": ["?"]}),
+        ({"na_rep": ""}, {}),
+    ],
+)
+def test_a_file_from_a_spreadsheet_is_read_as_it_was_written(tmp_path, options, stated):
+    weight = pd.Series(np.arange(ROWS) / 7 + 0.25).where(np.arange(ROWS) % 5 > 0)
+    table = clinics(weight=weight, town=["Köln", "Bern"] * (ROWS // 2))
+    table = table[["patient_no", "age", "ward", "hospital", "weight", "town", "readmitted"]]
+    number = not options.get("header", True)  # without a header, columns are called by their place
+    target, client = ("7", "4") if number else ("readmitted", "hospital")
+    data = looked(tmp_path, table, target, client, **options)
+    assert {name: data.dataset[name] for name in stated} == stated
+    assert set(data.dataset) - {"name", "path", "target", "client", "drop"} == set(stated)
+    study = study_of(data, tmp_path)
+    examples = study.base.dataset.build()()
+    read = {column.name: column for column in examples.reading.columns}
+    measured = read["5" if number else "weight"]
+    assert (measured.role, measured.missing) == ("numeric", pytest.approx(0.2))
+
+
+def test_a_parquet_file_is_looked_at(tmp_path):
+    clinics().to_parquet(tmp_path / "data.parquet")
+    data = look_at(tmp_path / "data.parquet")
+    assert guesses(data)["target"] == ("readmitted", "likely")
+    text = drafted(data, "s", "data.parquet", "study.yaml").text
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert check_runs(read_study(tmp_path / "study.yaml").runs()) == {}
+
+
+def test_a_country_that_most_rows_share_is_no_site(tmp_path):
+    mostly = np.where(np.arange(ROWS) % 6 == 0, "BE", "NL")
+    table = clinics(country=mostly).drop(columns=["hospital", "ward"])
+    assert guesses(looked(tmp_path, table))["site"] == ("none", "a guess")
+    evenly = np.array(["NL", "BE", "DE"])[np.arange(ROWS) % 3]
+    assert guesses(looked(tmp_path, table.assign(country=evenly)))["site"] == ("country", "a guess")
+
+
+def test_a_column_that_is_the_target_in_other_words_is_warned_of(tmp_path):
+    table = clinics(risk=(clinics()["readmitted"] == "yes") * 1.0 + np.arange(ROWS) / 1e4)
+    found = [line for line in looked(tmp_path, table).warnings if "almost exactly" in line]
+    assert len(found) == 1
+    assert "'risk'" in found[0]
+    assert not [line for line in looked(tmp_path, clinics()).warnings if "almost exactly" in line]
+
+
+@pytest.mark.parametrize(
+    ("examples", "clients", "arms"), [(150, 3, 1), (5_000, 42, 1), (30_000, 10, 2), (500_000, 50, 1)]
+)
+def test_a_study_of_any_size_stays_at_a_minute_or_so(examples, clients, arms):
+    sizes = sizes_of(examples, clients, arms)
+    share = 1 if sizes.cohort is None else sizes.cohort / clients
+    trained = examples * share * (arms + 2) * sizes.rounds * sizes.seeds
+    assert trained <= 12e6 or (sizes.rounds, sizes.seeds) == (10, 3)
+    assert sizes.seeds >= 3  # the first look of the verdicts
+    assert sizes.rounds % sizes.every in (0, 2)
+
+
+def test_the_text_is_yaml_with_a_comment_beside_every_guess(tmp_path):
+    data = looked(tmp_path, clinics())
+    text = drafted(data, "a: b #c", "data.csv", "study.yaml").text
+    assert yaml.safe_load(text)["name"] == "a: b #c"
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("client:")]
+    assert "# likely: its name says hospital; 4 different" in line
+
+
+# The command
+
+
+@pytest.fixture
+def init(home, tmp_path, monkeypatch, capsys):
+    """Call `init` in a folder of its own: (exit code, what it printed, its errors)."""
+    import sys
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["flows", "init", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return call
+
+
+def test_init_writes_the_file_says_its_guesses_and_does_not_overwrite(init, tmp_path):
+    clinics().to_csv(tmp_path / "clinic data.csv", index=False)
+    code, said, _ = init("clinic data.csv")
+    assert code == 0
+    assert "target: readmitted (likely: its name says readmitted)" in said
+    assert "./fedstudy run 'clinic data.yaml'" in said
+    first = (tmp_path / "clinic data.yaml").read_text(encoding="utf-8")
+    assert isinstance(read_study(tmp_path / "clinic data.yaml"), StudyConfig)
+    (tmp_path / "clinic data.yaml").write_text("mine", encoding="utf-8")
+    code, _, error = init("clinic data.csv")
+    assert (code, "is there already; --force replaces it" in error) == (2, True)
+    assert (tmp_path / "clinic data.yaml").read_text(encoding="utf-8") == "mine"
+    assert init("clinic data.csv", "--force")[0] == 0
+    assert (tmp_path / "clinic data.yaml").read_text(encoding="utf-8") == first
+
+
+def test_a_study_file_elsewhere_finds_the_data(init, tmp_path):
+    (tmp_path / "studies").mkdir()
+    clinics().to_csv(tmp_path / "data.csv", index=False)
+    assert init("data.csv", "--out", "studies/mine.yaml")[0] == 0
+    study = read_study(tmp_path / "studies" / "mine.yaml")
+    assert study.name == "data"
+    assert check_runs(study.runs()) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (None, [], "there is no such file or folder"),
+        ("", [], "it is empty"),
+        ("a,b\n1,2\n", ["--target", "c"], "--target 'c' is not a column of the file; its columns are: a, b"),
+        ("a,b\n1,2\n3,4\n", ["--client", "c"], "--client 'c' is not a column of the file"),
+        ("a,b\n1,2\n3,4\n", ["--target", "b", "--client", "b"], "is the target too"),
+        ("a\n1\n2\n2\n", [], "no column"),
+        ("x,y\n" + "p,q\n" * 30, [], "no column can be the target"),
+        ("a,b\n1,2\n3,4\n", ["--out", "no/where.yaml"], "there is no folder no"),
+        ("<html><body>not found</body></html>\n", [], "web page"),
+    ],
+)
+def test_bad_input_ends_with_one_message_and_writes_nothing(init, tmp_path, content, options, message):
+    if content is not None:
+        (tmp_path / "data.csv").write_text(content, encoding="utf-8")
+    code, _, error = init("data.csv", *options)
+    assert code == 2, error
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("*.yaml"))
