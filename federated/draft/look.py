@@ -1,4 +1,4 @@
-"""A look at a person's data, whatever it is: a table."""
+"""A look at whatever data a person has: a table."""
 
 from __future__ import annotations
 

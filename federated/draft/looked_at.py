@@ -1,4 +1,4 @@
-"""What a look at a person's data found, as the draft of a study needs it."""
+"""The findings of a look at a person's data, as the draft of a study needs them."""
 
 from __future__ import annotations
 
