@@ -17,7 +17,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.foundation.errors import BadInput
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
-from flows.notebook import Answer, Picture, read, run, studies
+from flows.notebook import Outcome, Picture, read, run, studies
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,15 +43,15 @@ from flows.notebook import compare, read, run
 async def notebook():  # Jupyter runs cells within a running loop
     return run(read("study.yaml", {"rounds": 4}))
 
-answer = asyncio.run(notebook())
+outcome = asyncio.run(notebook())
 again = compare("from python", baseline="dirichlet(alpha=0.3)")
-frames = {"runs": answer.runs, "arms": answer.arms, "clients": answer.clients, "verdicts": answer.verdicts,
-          "again": again.verdicts, "curves": answer.curves(), "drawn": answer.curves("train/loss")}
+frames = {"runs": outcome.runs, "arms": outcome.arms, "clients": outcome.clients, "verdicts": outcome.verdicts,
+          "again": again.verdicts, "curves": outcome.curves(), "drawn": outcome.curves("train/loss")}
 for name, frame in frames.items():
     frame.to_pickle(f"{name}.pkl")
-for title, picture in answer.pictures.items():
+for title, picture in outcome.pictures.items():
     picture.save(f"{title}.png")
-told = {"verdict": answer.verdict, "report": str(answer.report)}
+told = {"verdict": outcome.verdict, "report": str(outcome.report)}
 with open("told.json", "w") as file:
     json.dump(told, file)
 """
@@ -182,7 +182,7 @@ def test_an_interrupt_ends_the_study_as_in_the_shell_and_says_how_to_go_on(home,
     monkeypatch.setattr(federated_run, "tell", tell)
     outcome, failure = run_study(study, api, 1, True, console(), "")
     assert (failure, [run.resumed_from for run in outcome.results]) == ("", [2])
-    (shown,) = Answer(outcome).runs.to_dict("records")
+    (shown,) = Outcome(outcome).runs.to_dict("records")
     metrics = _bare("iid")[1]
     assert shown["generalisation/test_accuracy"] == metrics["generalisation/test_accuracy"]
 
@@ -246,8 +246,8 @@ def test_the_names_are_few():
     import flows.notebook
 
     assert sorted(flows.notebook.__all__) == [
-        "Answer",
-        "AnswerWaits",
+        "Outcome",
+        "OutcomeWaits",
         "Picture",
         "RunsFailed",
         "compare",
@@ -255,4 +255,4 @@ def test_the_names_are_few():
         "read",
         "run",
     ]
-    assert Answer.__doc__
+    assert Outcome.__doc__

@@ -3,7 +3,7 @@
 The same as the command line does, with tables as pandas DataFrames and pictures that a notebook shows.
 """
 
-from flows.notebook.answer import Answer, Picture
-from flows.notebook.studies import AnswerWaits, RunsFailed, compare, preview, read, run
+from flows.notebook.outcome import Outcome, Picture
+from flows.notebook.studies import OutcomeWaits, RunsFailed, compare, preview, read, run
 
-__all__ = ["Answer", "AnswerWaits", "Picture", "RunsFailed", "compare", "preview", "read", "run"]
+__all__ = ["Outcome", "OutcomeWaits", "Picture", "RunsFailed", "compare", "preview", "read", "run"]

@@ -1,4 +1,4 @@
-"""The DataFrames of an answer."""
+"""The DataFrames of an outcome."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 from federated.metrics.dictionary import EVERY_ROUND
 from federated.report import Report, RunResult, table
-from federated.report.findings.verdicts import paired_table
-from tasks.tracking.reading.client_rows import client_rows
+from federated.report.findings.paired_table import paired_table
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.studies.comparison import StudyOutcome
 
@@ -84,6 +83,29 @@ def _rounds(result: RunResult, metrics: Sequence[str]) -> list[dict[str, Any]]:
 
 def clients_frame(results: Sequence[RunResult]) -> pd.DataFrame:
     """One row a client of a finished run."""
-    found = [(result, client_rows(result.run_id)) for result in results if result.finished]
-    parts = [pd.DataFrame({**_key(result), **rows}) for result, rows in found if rows]
+    parts = [pd.DataFrame({**_key(run), **run.clients}) for run in results if run.clients]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["study", "arm", "seed"])
+
+
+def questions_frame(report: Report) -> pd.DataFrame:
+    """One row a question, arm and anchor."""
+    rows = [
+        {
+            "question": answer.name,
+            "scored on": answer.scored_on,
+            "metric": answer.metric,
+            "arm": arm.level.arm,
+            "score": arm.level.mean,
+            "constant": arm.constant,
+            "anchor": anchor,
+            "anchor score": arm.anchors[anchor].mean,
+            "difference": pair.estimate,
+            "low": pair.interval and pair.interval.low,
+            "high": pair.interval and pair.interval.high,
+            "verdict": pair.verdict,
+        }
+        for answer in report.answers
+        for arm in answer.arms
+        for anchor, pair in arm.against.items()
+    ]
+    return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from federated.foundation.masking import masked_errors
 from federated.machine.folders import require_home
-from flows.notebook.answer import Answer
+from flows.notebook.outcome import Outcome
 from flows.prefect_runtime.runtime import configure, prefect_api, settings_of_now
 from flows.startup.beginning import command_begins
 from flows.terminal.display import say_start
@@ -26,14 +26,14 @@ _PROJECT = Path(__file__).parents[2]
 
 
 class RunsFailed(RuntimeError):
-    """Some runs of the study failed. answer: of the others; None where MLflow is away."""
+    """Some runs of the study failed. outcome: of the others; None where MLflow is away."""
 
-    def __init__(self, message: str, answer: Answer | None) -> None:
+    def __init__(self, message: str, outcome: Outcome | None) -> None:
         super().__init__(message)
-        self.answer = answer
+        self.outcome = outcome
 
 
-class AnswerWaits(RuntimeError):
+class OutcomeWaits(RuntimeError):
     """The study ran, but MLflow is away, which has the results: `./fedstudy sync` compares them when it is back."""
 
 
@@ -70,13 +70,13 @@ def preview(study: StudyConfig | str | Path) -> None:
         screen.print(faults, style="yellow", soft_wrap=True)
 
 
-def run(study: StudyConfig | str | Path, *, workers: int = 1, resume: bool = False) -> Answer:
+def run(study: StudyConfig | str | Path, *, workers: int = 1, resume: bool = False) -> Outcome:
     """Run a study: every arm with every seed, then the comparison.
 
     workers: runs at a time, each in a process of its own; in a script, as opposed to a notebook, more than one need
     `if __name__ == "__main__":` around the call. resume: go on from the checkpoints of runs that did not finish, in the
     same MLflow runs. An interrupt ends the study as Ctrl-C in the shell does. Raises BadInput before anything runs,
-    RunsFailed at the end where runs failed, and AnswerWaits where MLflow is away.
+    RunsFailed at the end where runs failed, and OutcomeWaits where MLflow is away.
     """
     _settle()
     command_begins()
@@ -91,14 +91,14 @@ def run(study: StudyConfig | str | Path, *, workers: int = 1, resume: bool = Fal
             outcome, failure = run_study(config, prefect, workers, resume, screen, "`run(..., resume=True)`")
         except KeyboardInterrupt as interrupt:
             raise interrupt.with_traceback(None)  # noqa: B904 - of what was interrupted a notebook would show pages
-    answer = None if outcome is None else Answer(outcome)
+    made = None if outcome is None else Outcome(outcome)
     if failure:
-        raise RunsFailed(failure, answer)
-    if answer is None:
-        raise AnswerWaits(
+        raise RunsFailed(failure, made)
+    if made is None:
+        raise OutcomeWaits(
             f"{config.name} ran; its comparison waits for MLflow: `./fedstudy sync`, then compare()"
         )
-    return answer
+    return made
 
 
 def compare(
@@ -107,8 +107,8 @@ def compare(
     target: float | None = None,
     baseline: str | None = None,
     delta: float | None = None,
-) -> Answer:
-    """The answer of a study's newest run, or of several studies side by side, from what MLflow holds.
+) -> Outcome:
+    """The outcome of a study's newest run, or of several studies side by side, from what MLflow holds.
 
     studies: names of studies that were run; NAME@RUN is another run than the newest, by the start of its id. network:
     time the rounds on it, such as "3g". target: score whose price is compared. baseline: an arm, or "best". delta: the
@@ -118,7 +118,7 @@ def compare(
     from flows.study_comparison import compare_studies
 
     with masked_errors():
-        return Answer(compare_studies(studies, console(), network, target, baseline, delta))
+        return Outcome(compare_studies(studies, console(), network, target, baseline, delta))
 
 
 def _settle() -> None:

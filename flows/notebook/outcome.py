@@ -1,4 +1,4 @@
-"""The answer of a study as DataFrames, sentences and pictures."""
+"""The outcome of a study as DataFrames, sentences and pictures."""
 
 from __future__ import annotations
 
@@ -34,49 +34,59 @@ class Picture:
 
 
 @dataclass(frozen=True, repr=False)
-class Answer:
-    """The answer of one study, or of several that were compared. A notebook shows its verdict.
+class Outcome:
+    """The outcome of one study, or of several that were compared. A notebook shows its verdict.
 
-    outcome: what it is made from, with all that the report says.
+    of: what it is made from, with all that the report says.
     """
 
-    outcome: StudyOutcome
+    of: StudyOutcome
 
     @property
     def verdict(self) -> list[str]:
         """The answer in sentences, the most important first."""
-        return list(self.outcome.found.verdict)
+        return list(self.of.found.verdict)
 
     @property
     def runs(self) -> DataFrame:
         """One row a run: its arm, seed, state, what its arm changes, and the final value of every metric."""
         from flows.notebook.frames import runs_frame
 
-        return runs_frame(self.outcome.results)
+        return runs_frame(self.of.results)
 
     @property
     def arms(self) -> DataFrame:
         """One row an arm: mean and standard deviation over seeds of every final metric, as `comparison.json` has it."""
         from flows.notebook.frames import arms_frame
 
-        return arms_frame(self.outcome.found)
+        return arms_frame(self.of.found)
 
     @property
     def verdicts(self) -> DataFrame:
         """One row an arm, against the baseline: difference, 95 % interval, p, verdict; see `paired.json`."""
         from flows.notebook.frames import verdicts_frame
 
-        return verdicts_frame(self.outcome.found)
+        return verdicts_frame(self.of.found)
 
     @property
     def clients(self) -> DataFrame:
-        """One row a client of a finished run: sizes and scores of the final model on its own held-out examples.
+        """One row a client of a finished run: sizes, and scores of the final model on its own held-out examples.
 
-        Without held-out examples of clients: only what each one holds.
+        Empty where clients keep no examples, see `holdout.client`.
         """
         from flows.notebook.frames import clients_frame
 
-        return clients_frame(self.outcome.results)
+        return clients_frame(self.of.results)
+
+    @property
+    def questions(self) -> DataFrame:
+        """One row a question, arm and anchor: the arm's score, the anchor's, difference, 95 % interval, verdict.
+
+        The questions are "One model for everybody" and "Better than what each site has alone"; empty without anchors.
+        """
+        from flows.notebook.frames import questions_frame
+
+        return questions_frame(self.of.found)
 
     def curves(self, *metrics: str) -> DataFrame:
         """One row a run and round, one column a metric, NaN where nothing was logged.
@@ -86,23 +96,23 @@ class Answer:
         """
         from flows.notebook.frames import curves_frame
 
-        return curves_frame(self.outcome, metrics)
+        return curves_frame(self.of, metrics)
 
     @property
     def pictures(self) -> dict[str, Picture]:
         """Every picture of the report by its title, such as "Learning curves"."""
-        return {title: Picture(title, png) for title, png in self.outcome.pictures.items()}
+        return {title: Picture(title, png) for title, png in self.of.pictures.items()}
 
     @property
     def report(self) -> Path:
         """The report, one HTML file."""
-        return self.outcome.report
+        return self.of.report
 
     def __repr__(self) -> str:
         return "\n".join([*self.verdict, f"Report: {self.report}"])
 
     def _repr_html_(self) -> str:
-        name = escape(self.outcome.found.name)
+        name = escape(self.of.found.name)
         said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.verdict)
         link = f'<p>Report: <a href="{escape(self.report.as_uri())}">{escape(str(self.report))}</a></p>'
         return f"<h3>{name}</h3>{said}{link}"
