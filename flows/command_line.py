@@ -90,7 +90,9 @@ def run(
 
 @app.command()
 def init(
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file")],
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or JSON lines file, or a folder of images")
+    ],
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column to predict; unless stated, a guess")
     ] = None,

@@ -2,9 +2,12 @@
 
 import os
 import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from federated.draft import Draft, drafted, look_at
+from federated.draft import Draft, LookedAt, drafted, look_at
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
 from federated.run.checks import check_runs
@@ -31,13 +34,27 @@ def write_draft(
         raise BadInput(f"{file} is there already; --force replaces it, --out writes another file")
     if not file.parent.is_dir():
         raise BadInput(f"--out {file}: there is no folder {file.parent}")
-    draft = drafted(
-        look_at(data, target, client), name, _path_from(file.parent, data), shlex.quote(str(file))
+    path = _path_from(file.parent, data)
+    draft = _checked(
+        look_at(data, target, client), partial(drafted, name=name, path=path, file=str(file)), file
     )
-    _check(draft, file)
-    with whole(file) as partial:
-        partial.write_text(draft.text, encoding="utf-8")
+    with whole(file) as written:
+        written.write_text(draft.text, encoding="utf-8")
     _say(file, draft, screen)
+
+
+def _checked(found: LookedAt, draft: Callable[[LookedAt], Draft], file: Path) -> Draft:
+    """The draft, once every run of it has been prepared; without a rule of time where the dates do not allow one."""
+    made = draft(found)
+    try:
+        _check(made, file)
+    except BadInput as error:
+        if found.dates is None:
+            raise
+        said = f"examples are held out at random, not by {found.dates!r}: {error}"
+        made = draft(replace(found, dates=None, warnings=(*found.warnings, said)))
+        _check(made, file)
+    return made
 
 
 def _check(draft: Draft, file: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from federated.draft import drafted, look_at
 from federated.draft.sizes import sizes_of
@@ -138,6 +139,53 @@ def test_a_parquet_file_is_looked_at(tmp_path):
     assert check_runs(read_study(tmp_path / "study.yaml").runs()) == {}
 
 
+def test_what_has_dates_is_tested_on_what_comes_later_where_the_dates_can_be_read(init, tmp_path):
+    days = pd.Series(pd.date_range("2024-01-01", periods=ROWS))
+    clinics(seen=days.astype(str)).to_csv(tmp_path / "data.csv", index=False)
+    assert init("data.csv")[0] == 0
+    config = read_study(tmp_path / "data.yaml").base
+    assert config.holdout.by.label() == "time(column=seen, within=client)"
+    ambiguous = days.dt.strftime("%m/%d/%Y").where(days.dt.day <= 12, "01/02/2024")
+    clinics(seen=ambiguous).to_csv(tmp_path / "data.csv", index=False)
+    code, said, _ = init("data.csv", "--force")
+    assert code == 0
+    assert "examples are held out at random, not by 'seen'" in said
+    assert read_study(tmp_path / "data.yaml").base.holdout.by.label() == "random"
+
+
+def test_texts_are_looked_at_as_texts(tmp_path):
+    words = np.random.default_rng(0).integers(0, 50, (ROWS, 12))
+    texts = [" ".join(f"word{number}" for number in row) for row in words]
+    data = looked(tmp_path, clinics(note=texts))
+    assert (data.kind, data.dataset["text"], data.dataset["client"]) == ("text", "note", "hospital")
+    study = study_of(data, tmp_path)
+    assert check_runs(study.runs()) == {}
+    lines = clinics(note=texts).to_json(orient="records", lines=True)
+    (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
+    assert look_at(tmp_path / "data.jsonl").dataset["text"] == "note"
+
+
+@pytest.mark.parametrize(("folders", "layout"), [(1, "target"), (2, "client/target")])
+def test_a_folder_of_images_is_looked_at(tmp_path, folders, layout):
+    for at in range(40):
+        place = tmp_path / "photos" / ("north" if at % 3 else "south") / ("cat" if at % 2 else "dog")
+        place = place if folders == 2 else place.parents[1] / place.name
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (40, 48), at).save(place / f"{at}.png")
+    data = look_at(tmp_path / "photos")
+    assert data.dataset == {
+        "name": "images",
+        "path": tmp_path / "photos",
+        "layout": layout,
+        "size": 32,
+        "colour": "grey",
+    }
+    assert (data.examples, data.classes, data.clients) == (40, 2, 2 if folders == 2 else None)
+    text = drafted(data, "s", "photos", "study.yaml").text
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert len(read_study(tmp_path / "study.yaml").runs()) > 0
+
+
 def test_a_country_that_most_rows_share_is_no_site(tmp_path):
     mostly = np.where(np.arange(ROWS) % 6 == 0, "BE", "NL")
     table = clinics(country=mostly).drop(columns=["hospital", "ward"])
@@ -160,7 +208,7 @@ def test_a_column_that_is_the_target_in_other_words_is_warned_of(tmp_path):
 def test_a_study_of_any_size_stays_at_a_minute_or_so(examples, clients, arms):
     sizes = sizes_of(examples, clients, arms)
     share = 1 if sizes.cohort is None else sizes.cohort / clients
-    trained = examples * share * (arms + 2) * sizes.rounds * sizes.seeds
+    trained = examples * share * sizes.epochs * (arms + 2) * sizes.rounds * sizes.seeds
     assert trained <= 12e6 or (sizes.rounds, sizes.seeds) == (10, 3)
     assert sizes.seeds >= 3  # the first look of the verdicts
     assert sizes.rounds % sizes.every in (0, 2)

@@ -3,5 +3,6 @@
 from federated.draft.draft import Draft, drafted
 from federated.draft.guess import Guess
 from federated.draft.look import look_at
+from federated.draft.looked_at import LookedAt
 
-__all__ = ["Draft", "Guess", "drafted", "look_at"]
+__all__ = ["Draft", "Guess", "LookedAt", "drafted", "look_at"]

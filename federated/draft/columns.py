@@ -40,6 +40,8 @@ _VAGUE = ("source", "domain", "region", "county", "district", "city", "country",
 
 _ENOUGH_ROWS = 20
 _WORDS_OF_PROSE = 4
+_WORDS_OF_A_TEXT = 10
+"""Fewer words in the mean are a title or a remark beside other columns."""
 _ROWS_A_CLIENT = 8
 _ROWS_A_CLASS = 5
 _FIRST_SECOND, _LAST_SECOND = 3e8, 4.2e9
@@ -50,7 +52,10 @@ _MOST_OF_ALL = 0.5
 
 @dataclass(frozen=True)
 class Columns:
-    """dropped: column -> why. date, prose: the first such column; None where there is none."""
+    """dropped: column -> why. date: the first such column; prose: the one with the longest texts; None: there is none.
+
+    guesses: of target and site.
+    """
 
     target: str
     client: str | None
@@ -58,6 +63,11 @@ class Columns:
     date: str | None
     prose: str | None
     guesses: tuple[Guess, ...]
+
+    def said(self) -> dict[str, str]:
+        """Comments on the arguments that name a column."""
+        found = dict(zip(("target", "client"), self.guesses, strict=True))
+        return {argument: f"{guess.certainty}: {guess.why}" for argument, guess in found.items()}
 
 
 def guessed_columns(frame: pd.DataFrame, target: str | None, client: str | None) -> Columns:
@@ -85,7 +95,7 @@ def guessed_columns(frame: pd.DataFrame, target: str | None, client: str | None)
         client=None if site is None else site.value,
         dropped=dropped,
         date=_first(kinds, "date", roles),
-        prose=_first(kinds, "prose", roles),
+        prose=_longest(frame, kinds, roles),
         guesses=(what, site or _no_client(client)),
     )
 
@@ -133,6 +143,19 @@ def _are_instants(name: str, numbers: np.ndarray) -> bool:
 
 def _first(kinds: dict[str, Kind], wanted: Kind, besides: set[str]) -> str | None:
     return next((name for name, kind in kinds.items() if kind == wanted and name not in besides), None)
+
+
+def _longest(frame: pd.DataFrame, kinds: dict[str, Kind], besides: set[str]) -> str | None:
+    """The column of the longest texts, if they are more than a title or a remark, or all that there is."""
+    lengths = {
+        name: float(frame[name].dropna().astype(str).str.count(r"\w+").mean())
+        for name, kind in kinds.items()
+        if kind == "prose" and name not in besides
+    }
+    features = [name for name, kind in kinds.items() if kind not in _WHY and name not in besides]
+    if not lengths or (features and max(lengths.values()) < _WORDS_OF_A_TEXT):
+        return None
+    return max(lengths, key=lengths.__getitem__)
 
 
 def _words(name: str) -> list[str]:

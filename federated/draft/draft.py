@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,12 @@ def drafted(data: LookedAt, name: str, path: str, file: str) -> Draft:
     """
     clients = data.clients or _MADE_UP_CLIENTS
     training = round(data.examples * (1 - _TEST) * (1 - _KEPT_BY_CLIENTS))
-    sizes = sizes_of(training, clients, len(_partitioners(data)))
+    sizes = sizes_of(training, clients, len(_partitioners(data)), data.kind == "images")
+    shown = shlex.quote(file)
     lines = [
         f"# Written by `./fedstudy init` from a look at {path}: {data.of}. Check the guesses, then:",
-        f"#   ./fedstudy preview {file}     who would hold what, and how every column was read",
-        f"#   ./fedstudy run {file}",
+        f"#   ./fedstudy preview {shown}     who would hold what, and how every column was read",
+        f"#   ./fedstudy run {shown}",
         f"name: {_value(name)}",
         f"description: {_value(_question(data))}",
         "",
@@ -64,7 +66,7 @@ def _dataset(data: LookedAt, path: str) -> Iterator[str]:
         comment = data.comments.get(name)
         said = f"   # {in_a_line(comment)}" if comment else ""
         yield f"    {name}: {_value(path if name == 'path' else value)}{said}"
-    if data.clients is None:
+    if data.clients is None and data.kind != "images":
         yield "    # client: COLUMN   # a column that says who holds each row makes the clients real"
 
 
@@ -73,26 +75,45 @@ def _federation(data: LookedAt) -> Iterator[str]:
         yield f"  partitioner: by_client   # {data.clients:,} clients, those of the data"
     else:
         yield f"  clients: {_MADE_UP_CLIENTS}   # made up: the data do not say who holds what"
-    yield f"  holdout: {{client: {_KEPT_BY_CLIENTS}}}   # each client keeps a fifth of its examples to be tested on"
+    if data.dates is None:
+        yield f"  holdout: {{client: {_KEPT_BY_CLIENTS}}}   # each client keeps a fifth of its examples to be tested on"
+    else:
+        within = {} if data.clients is None else {"within": "client"}
+        rule = _value({"name": "time", "column": data.dates, **within})
+        yield f"  holdout: {{by: {rule}, test: {_TEST}, client: {_KEPT_BY_CLIENTS}}}   # tested on what comes later"
 
 
 def _training(data: LookedAt, sizes: Sizes) -> Iterator[str]:
     yield f"  model: {_model(data)}"
     if sizes.cohort is not None:
         yield f"  cohort: {{size: {sizes.cohort}}}   # clients a round"
-    yield f"  local: {{batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
+    yield f"  local: {{{_passes(data, sizes)}batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
     yield f"  rounds: {sizes.rounds}"
     yield f"  evaluation: {{every: {sizes.every}}}"
     yield ""
 
 
 def _model(data: LookedAt) -> str:
+    if data.kind == "images":
+        return "cnn"
+    if data.kind == "text":
+        return "linear" if data.classes is None else "logistic"
     if data.kind == "table" and is_small(data.examples):
         return "linear" if data.classes is None else "logistic"
     return "mlp(hidden=[32])"
 
 
+def _passes(data: LookedAt, sizes: Sizes) -> str:
+    momentum = "momentum: 0.9, " if data.kind == "images" else ""
+    return f"epochs: {sizes.epochs}, {momentum}" if sizes.epochs > 1 else momentum
+
+
 def _rate(data: LookedAt) -> float:
+    """Weighted words are vectors of length 1, so their gradients are small."""
+    if data.kind == "text" and data.classes is not None:
+        return 2.0
+    if data.kind == "images":
+        return 0.05
     return 0.1 if data.classes is not None else 0.01
 
 
@@ -113,7 +134,7 @@ def _value(value: Any) -> str:
     """A value in one line of YAML."""
     content = str(value) if not isinstance(value, Mapping | list | int | float | bool) else value
     return (
-        yaml.safe_dump(content, default_flow_style=True, allow_unicode=True, width=2**31)
+        yaml.safe_dump(content, default_flow_style=True, allow_unicode=True, sort_keys=False, width=2**31)
         .removesuffix("...\n")
         .strip()
     )

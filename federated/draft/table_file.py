@@ -28,6 +28,7 @@ _MOST_WORDS = 5
 """More different texts among numbers than this are no codes of missing values."""
 _FALLBACK = "cp1252"
 PARQUET = (".parquet", ".pq")
+JSON_LINES = {".jsonl", ".ndjson"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class TableFile:
 
 
 def table_file(path: Path) -> TableFile:
-    """Read a CSV or Parquet file. Raises BadInput in a line where it is none."""
+    """Read a CSV, JSON lines or Parquet file. Raises BadInput in a line where it is none."""
     try:
         if path.suffix.lower() in PARQUET:
             return TableFile(pd.read_parquet(path), {})
+        if JSON_LINES & {suffix.lower() for suffix in path.suffixes[-2:]}:
+            return TableFile(pd.read_json(path, lines=True), {})
         form = _format(path)
         frame = read_csv(path, form, [], []).frame
         form, frame = _with_marks(path, form, frame)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from federated.datasets.table import table
-from federated.draft.columns import Columns, guessed_columns
+from federated.draft.columns import Columns
 from federated.draft.guess import Guess
 from federated.draft.looked_at import LookedAt
-from federated.draft.table_file import table_file
+from federated.draft.table_file import TableFile
 from federated.examples.examples import Examples
 from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
@@ -20,10 +20,8 @@ _GIVES_AWAY = 0.9
 """A correlation with the target beyond which a column may be the target in other words."""
 
 
-def look_at_table(path: Path, target: str | None, client: str | None) -> LookedAt:
-    """Look at a CSV or Parquet file. target, client: columns, where they are stated. Raises BadInput."""
-    file = table_file(path)
-    columns = guessed_columns(file.frame, target, client)
+def look_at_table(path: Path, file: TableFile, columns: Columns) -> LookedAt:
+    """Look at a CSV or Parquet file with these columns. Raises BadInput."""
     arguments: dict[str, Any] = {"target": columns.target}
     if columns.client is not None:
         arguments["client"] = columns.client
@@ -45,7 +43,7 @@ def look_at_table(path: Path, target: str | None, client: str | None) -> LookedA
         clients=None if examples.client_ids is None else len(np.unique(examples.client_ids)),
         dates=columns.date,
         comments=_comments(columns),
-        guesses=(*columns.guesses, _task(examples)),
+        guesses=(*columns.guesses, task_guess(examples)),
         warnings=(*examples.reading.warnings, *_given_away(examples, columns.target)),
     )
 
@@ -64,14 +62,14 @@ def _as_taken(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _comments(columns: Columns) -> dict[str, str]:
-    said = {"target": columns.guesses[0], "client": columns.guesses[1]}
-    comments = {name: f"{guess.certainty}: {guess.why}" for name, guess in said.items()}
+    said = columns.said()
     if columns.dropped:
-        comments["drop"] = "; ".join(f"{name} {why}" for name, why in columns.dropped.items())
-    return comments
+        said["drop"] = "; ".join(f"{name} {why}" for name, why in columns.dropped.items())
+    return said
 
 
-def _task(examples: Examples) -> Guess:
+def task_guess(examples: Examples) -> Guess:
+    """What is learnt from the targets."""
     if examples.classes is None:
         low, high = examples.targets.min(), examples.targets.max()
         return Guess("task", "regression", "likely", f"numbers from {low:g} to {high:g}")
