@@ -148,9 +148,9 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         {name: sent[name] for name in setup.parts.algorithm.client.sends},
         count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
     )
-    server, stepped = setup.parts.algorithm.update(
-        state.server.get(ALGORITHM, {}), state.parameters[:trainable], heard
-    )
+    before = state.parameters[:trainable]
+    server, stepped = setup.parts.algorithm.update(state.server.get(ALGORITHM, {}), before, heard)
+    stepped = _shortened(setup, state.round, before, stepped)
     # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
     check_model(setup.config, state.round, parameters)
@@ -176,6 +176,12 @@ def _aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort:
         return _sum([report.update for report in reports])
     weights = np.concatenate([report.weights for report in reports])
     return aggregator.reduce(weights, torch.cat([report.update for report in reports]))
+
+
+def _shortened(setup: Setup, done: int, before: Tensor, stepped: Tensor) -> Tensor:
+    """The parameters [T] after the server's step, whose length is multiplied by the factor of its schedule."""
+    factor = setup.config.server_schedule.build()(done, setup.config.rounds)
+    return stepped if factor == 1 else before + factor * (stepped - before)
 
 
 def _released(

@@ -134,6 +134,11 @@ ROWS = (
         "algorithm: feddyn with privacy: after_sum: ",
     ),
     Row(
+        {"algorithm": "feddyn", "server_schedule": "cosine"},
+        {"server_schedule": "constant"},
+        "algorithm: feddyn with server_schedule: cosine: ",
+    ),
+    Row(
         {
             "algorithm": {"name": "fedper", "personal": ["1"]},
             "evaluation": {"personalisation": {"epochs": 1}},

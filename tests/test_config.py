@@ -31,6 +31,7 @@ CHANGES: dict[str, Any] = {
     "loss": "focal",
     "target.standardise": True,
     "algorithm": "fedavg(0.5)",
+    "server_schedule": "cosine",
     "aggregator": "median",
     "local.epochs": 2,
     "local.optimiser": "adamw",

@@ -306,6 +306,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"local": {"schedule": "step(4)"}},
         "local.schedule: step(every=4) has no effect: its factor is 1 in all 4 rounds",
     ),
+    "late schedule of the server": (
+        {"server_schedule": "step(4)"},
+        "server_schedule: step(every=4) has no effect: its factor is 1 in all 4 rounds",
+    ),
     "schedule of one round": (
         {"local": {"schedule": "cosine"}, "rounds": 1},
         "local.schedule: cosine has no effect: its factor is 1 in the only round",

@@ -10,6 +10,8 @@ import torch
 
 from federated.algorithms import ADDED_LATER, ALGORITHMS, Heard
 from federated.config.run import RunConfig
+from federated.rounds import train_rounds
+from federated.run.setup import Setup, initial_state
 
 UPDATES = (1.0, -0.5, 1.0)
 TAU = 1e-3
@@ -122,3 +124,49 @@ def test_arguments_that_came_later_leave_the_key_of_a_run_as_it_was() -> None:
         content = {"dataset": "digits", "model": "logistic", "rounds": 1, "algorithm": name}
         arguments = RunConfig.model_validate(content).algorithm.arguments
         assert later == {argument: arguments[argument] for argument in later}
+
+
+def models(setup: Setup, rounds: int) -> list[float]:
+    """The model after each round."""
+    state, seen = initial_state(setup), []
+    for until in range(1, rounds + 1):
+        state = train_rounds(state, setup, until)
+        seen.append(float(state.parameters[0]))
+    return seen
+
+
+def test_a_schedule_of_the_server_by_hand(quadratics: Callable[..., Setup]) -> None:
+    """The mean update at x is .8856 - .3452 x; it counts whole, then half, then a quarter."""
+    expected, x = [], 0.0
+    for factor in (1.0, 0.5, 0.25):
+        x += factor * (0.8856 - 0.3452 * x)
+        expected.append(x)
+    found = models(quadratics(algorithm="fedavg", server_schedule="exponential(0.5)"), 3)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_with_momentum_it_is_torch_s_optimiser_with_torch_s_schedule(
+    quadratics: Callable[..., Setup],
+) -> None:
+    w = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([w], lr=0.3, momentum=0.5)
+    schedule, expected = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 6), []
+    for _ in range(6):
+        w.grad = -(0.8856 - 0.3452 * w.detach())
+        optimiser.step()
+        schedule.step()
+        expected.append(float(w.detach()))
+    found = models(quadratics(algorithm="fedavgm(0.3, 0.5)", server_schedule="cosine", rounds=6), 6)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_constant_schedule_is_none_bit_for_bit(quadratics: Callable[..., Setup]) -> None:
+    plain, stated = (
+        quadratics(algorithm="fedadam"),
+        quadratics(algorithm="fedadam", server_schedule="exponential(1.0)"),
+    )
+    assert models(plain, 3) == models(stated, 3)
+    assert plain.config.run_key() != stated.config.run_key()
+    assert (
+        plain.config.run_key() == quadratics(algorithm="fedadam", server_schedule="constant").config.run_key()
+    )

@@ -81,6 +81,7 @@ class Need(Enum):
 
     NO_MOMENTUM = "its clients' steps have no momentum"
     SUM = "what its server remembers is the sum of what its clients remember"
+    WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"
 
 
 class ClientHalf(NamedTuple):

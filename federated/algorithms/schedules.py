@@ -1,4 +1,4 @@
-"""Schedules of the clients' learning rate over the rounds."""
+"""Schedules of a learning rate over the rounds, the clients' or the server's."""
 
 from __future__ import annotations
 

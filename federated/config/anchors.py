@@ -36,11 +36,21 @@ Anchors = Annotated[
 ]
 """Of a study: which anchors it has."""
 
-OF_A_SERVER = ("algorithm", "aggregator", "compression", "transport", "network", "privacy", "stop")
+OF_A_SERVER = (
+    "algorithm",
+    "server_schedule",
+    "aggregator",
+    "compression",
+    "transport",
+    "network",
+    "privacy",
+    "stop",
+)
 """Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
 
 _NEUTRAL: dict[str, Any] = {
     "algorithm": "fedavg",
+    "server_schedule": "constant",
     "aggregator": "mean",
     "compression": {},
     "transport": "plain",
@@ -64,6 +74,7 @@ def check_without_server(config: RunConfig) -> None:
         return
     stated = {
         "algorithm": config.algorithm.label() != "fedavg",
+        "server_schedule": config.server_schedule.label() != "constant",
         "aggregator": config.aggregator.label() != "mean",
         "compression.uplink": config.compression.uplink.name != "none",
         "compression.downlink": config.compression.downlink.name != "none",

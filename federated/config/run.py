@@ -30,6 +30,7 @@ from federated.extension_points.kinds import (
     NetworkChoice,
     PartitionerChoice,
     PrivacyChoice,
+    ScheduleChoice,
     TransportChoice,
 )
 
@@ -93,6 +94,11 @@ class RunConfig(Frozen):
     )
     target: Target = Field(default_factory=Target, description="The targets that it is trained on")
     algorithm: AlgorithmChoice = Field("fedavg", description="How the server uses the updates")
+    server_schedule: ScheduleChoice = Field(
+        "constant",
+        description="How the server's learning rate changes over the rounds: a factor on how far the algorithm moves "
+        "the model",
+    )
     aggregator: AggregatorChoice = Field(
         "mean", description="How the cohort's updates become one, which the algorithm then uses"
     )
@@ -188,10 +194,8 @@ class RunConfig(Frozen):
             exclude |= {"loss": True}
         if self.target == Target():
             exclude |= {"target": True}
-        if self.aggregator.label() == "mean":
-            exclude |= {"aggregator": True}
-        if self.transport.label() == "plain":
-            exclude |= {"transport": True}
+        usual = {"aggregator": "mean", "transport": "plain", "server_schedule": "constant"}
+        exclude |= {field: True for field, choice in usual.items() if getattr(self, field).label() == choice}
         if self.kind.has_server:
             exclude |= {"training": True}
         if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
@@ -213,6 +217,7 @@ class RunConfig(Frozen):
         """The parts of which not all go together, by field."""
         return {
             "algorithm": self.algorithm,
+            "server_schedule": self.server_schedule.label(),
             "aggregator": self.aggregator,
             "compression.uplink": self.compression.uplink,
             "compression.downlink": self.compression.downlink,

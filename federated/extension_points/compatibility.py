@@ -15,6 +15,7 @@ from federated.privacy import Privacy
 from federated.transports import Transport
 
 ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
+SERVER_SCHEDULE = "server_schedule"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
 WEIGHTING = "cohort.weighting"
 OPTIMISER = "local.optimiser"
@@ -37,6 +38,7 @@ class States(Enum):
     BY_EXAMPLES = "a weighting: clients count by their examples"
     ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
     ABOVE_ZERO = "a number: it is above zero"
+    CHANGES = "a schedule: it is not constant"
     ASKED_FOR = "a section: the study states it"
 
 
@@ -139,6 +141,10 @@ CLASHES = (
         "its server adds up all rounds, so the mechanism's changes would add up without end",
     ),
     Clash(
+        (Side(ALGORITHM, Need.WHOLE_MOVE), Side(SERVER_SCHEDULE, States.CHANGES)),
+        "its server goes to a point and takes no step that a rate could shorten; leave server_schedule out",
+    ),
+    Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
         "each client has its own model already: leave evaluation.personalisation out",
     ),
@@ -189,6 +195,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     TRANSPORT: _of_transport,
     OPTIMISER: _of_optimiser,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
+    SERVER_SCHEDULE: lambda schedule: {States.CHANGES: schedule != "constant"},
     MOMENTUM: lambda momentum: {States.ABOVE_ZERO: momentum > 0},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.choices.choice import Choice
 from federated.config.run import RunConfig
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
@@ -35,7 +36,8 @@ def cautions(setup: Setup) -> list[str]:
         *federation.examples.reading.warnings,
         _of_outputs(setup),
         _of_stop(config),
-        _of_schedule(config),
+        _of_schedule(config, "local.schedule", config.local.schedule),
+        _of_schedule(config, "server_schedule", config.server_schedule),
         _of_momentum(setup),
         _of_target(setup),
         _of_classes(federation),
@@ -85,16 +87,15 @@ def _of_stop(config: RunConfig) -> str:
     return ""
 
 
-def _of_schedule(config: RunConfig) -> str:
+def _of_schedule(config: RunConfig, field: str, schedule: Choice) -> str:
     """A schedule that leaves the learning rate as it is, such as one whose first step comes after the last round."""
-    schedule = config.local.schedule
     if schedule.name == "constant":
         return ""
     factor, asked = schedule.build(), np.linspace(0, config.rounds - 1, min(config.rounds, _MOST_ROUNDS))
     if any(factor(done, config.rounds) != 1.0 for done in asked.astype(int).tolist()):
         return ""
     rounds = "the only round" if config.rounds == 1 else f"all {config.rounds:,} rounds"
-    return f"local.schedule: {schedule.label()} has no effect: its factor is 1 in {rounds}"
+    return f"{field}: {schedule.label()} has no effect: its factor is 1 in {rounds}"
 
 
 def _of_momentum(setup: Setup) -> str:

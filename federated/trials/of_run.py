@@ -77,12 +77,13 @@ def tried_loss(config: RunConfig, work: LocalWork) -> None:
 
 
 def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: Population) -> None:
-    """Try those that are a person's own, and the schedule. parameters: the trainable ones [P]. population: of the run.
+    """Try those that are a person's own, and schedules. parameters: the trainable ones [P]. population: of the run.
 
     Raises OwnCodeFailed.
     """
-    if is_own(config.local.schedule):
-        try_schedule(title(config.local.schedule), config.local.schedule.build, config.rounds)
+    for schedule in (config.local.schedule, config.server_schedule):
+        if is_own(schedule):
+            try_schedule(title(schedule), schedule.build, config.rounds)
     if is_own(config.local.optimiser):
         try_optimiser(title(config.local.optimiser), config.local.optimiser.build(), parameters)
     if is_own(config.algorithm):

@@ -42,5 +42,5 @@ def feddyn(alpha: float = 0.01) -> Algorithm:
         update=update,
         terms=terms,
         client=client,
-        needs=frozenset({Need.SUM}),
+        needs=frozenset({Need.SUM, Need.WHOLE_MOVE}),
     )
