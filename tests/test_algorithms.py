@@ -20,6 +20,7 @@ ALGORITHM_ROWS = {
     "mime_lite": [{}, {"momentum": 0.5}],
     "q_fedavg": [{}, {"q": 0.0}],
     "fedsgd": [{}, {"server_learning_rate": 0.5}],
+    "fedlc": [{}, {"tau": 0.5}],
     "scaffold": [{}, {"server_learning_rate": 0.5}, {"option": 1}],
     "fedper": [{}, {"personal": ["head"]}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
@@ -27,7 +28,7 @@ ALGORITHM_ROWS = {
 }
 PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
 # Arguments that make an algorithm FedAvg; none do of one that counts votes.
-NEUTRAL = {"fedavg": {}, "fedprox": {"mu": 0.0}, "fedavgm": {"momentum": 0.0}}
+NEUTRAL = {"fedavg": {}, "fedlc": {"tau": 0.0}, "fedprox": {"mu": 0.0}, "fedavgm": {"momentum": 0.0}}
 VOTES = {"sign_majority"}
 OTHERWISE = {
     "feddyn",

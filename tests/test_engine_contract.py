@@ -5,7 +5,7 @@ each engine, kind of training, term, local option and precision; one that is add
 """
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import get_args
 
 import numpy as np
@@ -190,7 +190,7 @@ def _numbers(*shape):
 
 def _all_terms(clients, size):
     correction, factors = _numbers(clients, size), np.linspace(0.5, 2, clients)
-    return LocalTerms(0.3, correction, factors, np.arange(clients) % 3 + 1)
+    return LocalTerms(0.3, correction, factors, np.arange(clients) % 3 + 1, _numbers(clients, 3))
 
 
 TERMS = {
@@ -200,6 +200,7 @@ TERMS = {
     "correction of each": lambda clients, size: LocalTerms(correction=_numbers(clients, size)),
     "rate_factors": lambda clients, size: LocalTerms(rate_factors=np.linspace(0.5, 2, clients)),
     "steps": lambda clients, size: LocalTerms(steps=np.arange(clients) % 3 + 1),
+    "offsets": lambda clients, size: LocalTerms(offsets=_numbers(clients, 3)),
     "all": _all_terms,
 }
 
@@ -236,7 +237,7 @@ def _trained(engine, work, kind, terms):
     received = receive(work, cohort)
     before, added = received.clone(), TERMS[terms](len(cohort), work.model.num_trainable)
     if added.correction is not None:
-        added = LocalTerms(added.proximal, added.correction.to(received), added.rate_factors, added.steps)
+        added = replace(added, correction=added.correction.to(received))
     updates = ENGINES[engine](work, 1)(received, cohort, 2, added)
     assert torch.equal(received, before), "what was received has changed"
     return updates

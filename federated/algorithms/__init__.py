@@ -6,6 +6,7 @@ from federated.algorithms.algorithm import (
     Algorithm,
     ClientHalf,
     Heard,
+    Holdings,
     Need,
     Rows,
     ServerState,
@@ -19,6 +20,7 @@ from federated.algorithms.corrections.mime_lite import mime_lite
 from federated.algorithms.corrections.q_fedavg import q_fedavg
 from federated.algorithms.corrections.scaffold import scaffold
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.fedlc import fedlc
 from federated.algorithms.fedper import fedper
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
@@ -41,6 +43,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "feddyn": feddyn,
     "mime_lite": mime_lite,
     "q_fedavg": q_fedavg,
+    "fedlc": fedlc,
     "fedper": fedper,
     "sign_majority": sign_majority,
 }
@@ -58,6 +61,7 @@ __all__ = [
     "Algorithm",
     "ClientHalf",
     "Heard",
+    "Holdings",
     "Need",
     "Rows",
     "ServerState",

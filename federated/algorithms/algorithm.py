@@ -109,6 +109,17 @@ class ClientHalf(NamedTuple):
     upload: Upload | None = None
 
 
+class Holdings(NamedTuple):
+    """The model and the clients' training examples of a run, of which an algorithm may depend.
+
+    layout: names and shapes of the trainable parameters.
+    class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
+    """
+
+    layout: Layout
+    class_counts: np.ndarray | None
+
+
 class Algorithm(NamedTuple):
     """A federated algorithm, pure.
 
@@ -119,6 +130,8 @@ class Algorithm(NamedTuple):
     client: what it does at its clients besides.
     needs: what it asks of a run.
     one_step: each client takes one step in a round, on all of its examples, whatever a study's `local` says.
+    fit: makes the algorithm for a run's model and data, where it needs them; raises ValueError where they do not suit
+        it. Use `fitted`.
     T: trainable parameters.
     """
 
@@ -129,3 +142,8 @@ class Algorithm(NamedTuple):
     client: ClientHalf = ClientHalf()
     needs: frozenset[Need] = frozenset()
     one_step: bool = False
+    fit: Callable[[Holdings], Algorithm] | None = None
+
+    def fitted(self, holdings: Holdings) -> Algorithm:
+        """The algorithm for a run. Raises ValueError where it cannot work with its model and data."""
+        return self if self.fit is None else self.fit(holdings)

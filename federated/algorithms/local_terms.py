@@ -21,6 +21,7 @@ class LocalTerms:
         each client (T: trainable parameters), of the parameters' type and on their device.
     rate_factors: float [C], what each client's learning rate is multiplied by.
     steps: int [C], the local steps of each client, whatever the config says.
+    offsets: floats [C, K], which are added to the K outputs for every example of a client, in training alone.
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -30,6 +31,7 @@ class LocalTerms:
     correction: Tensor | None = None
     rate_factors: np.ndarray | None = None
     steps: np.ndarray | None = None
+    offsets: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_scale("proximal", self.proximal, zero=True)
@@ -40,6 +42,8 @@ class LocalTerms:
             raise ValueError(f"rate_factors must be finite numbers > 0, got {self.rate_factors}")
         if self.steps is not None and not (self.steps >= 1).all():
             raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.offsets is not None and not torch.isfinite(self.offsets).all():
+            raise ValueError("offsets must be finite numbers")
 
     def of(self, positions: Sequence[int] | np.ndarray) -> LocalTerms:
         """The terms of some of the clients."""
@@ -47,13 +51,14 @@ class LocalTerms:
         correction = self.correction
         if correction is not None and correction.dim() == 2:
             correction = correction[torch.from_numpy(at).to(correction.device)]
-        elif self.rate_factors is None and self.steps is None:
+        elif self.rate_factors is None and self.steps is None and self.offsets is None:
             return self
         return replace(
             self,
             correction=correction,
             rate_factors=None if self.rate_factors is None else self.rate_factors[at],
             steps=None if self.steps is None else self.steps[at],
+            offsets=None if self.offsets is None else self.offsets[torch.from_numpy(at)],
         )
 
     def shift(self, received: Tensor) -> Tensor | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, Heard, Rows, ServerState
+from federated.algorithms import Algorithm, Heard, Holdings, Rows, ServerState
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
 from federated.compressors import CohortState, Compressor, Trait
@@ -75,9 +75,27 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
             if value is not None and (not isinstance(value, np.ndarray) or value.shape != (len(clients),)):
                 shapes = f"as a NumPy array [{len(clients)}], one for each client, got {found_text(value)}"
                 raise OwnCodeFailed(f"{what}: terms must give {field} {shapes}")
+        offsets: Any = found.offsets
+        if offsets is not None and (
+            not isinstance(offsets, Tensor) or offsets.dim() != 2 or len(offsets) != len(clients)
+        ):
+            rows = f"a tensor [{len(clients)}, outputs], a row for each client, got {found_text(offsets)}"
+            raise OwnCodeFailed(f"{what}: terms must give offsets as {rows}")
         return found
 
-    return algorithm._replace(init=init, update=update, terms=terms, client=client)
+    fit = algorithm.fit
+
+    def fitted(holdings: Holdings) -> Algorithm:
+        assert fit is not None
+        with contained(f"{what} cannot work with this model and data"):
+            found: Any = fit(holdings)
+        if not isinstance(found, Algorithm):
+            raise OwnCodeFailed(f"{what}: fit must return Algorithm(...), got {found_text(found)}")
+        return held_algorithm(name, found)
+
+    return algorithm._replace(
+        init=init, update=update, terms=terms, client=client, fit=None if fit is None else fitted
+    )
 
 
 def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:

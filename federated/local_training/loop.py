@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
             rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
             with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
                 batches = _batches(work, done, client, lengths[at])
-                slots.losses[row] = _train_client(model, objective, rule, batches)
+                offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
+                slots.losses[row] = _train_client(model, partial(objective, offset=offset), rule, batches)
             torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
@@ -93,10 +95,15 @@ Objective = Callable[[Batch], Tensor]
 """A batch, its inputs ready for the model -> mean loss."""
 
 
-def _objective(work: LocalWork) -> Objective:
-    """The loss of the model as it is at the time."""
+def _objective(work: LocalWork) -> Callable[..., Tensor]:
+    """The loss of the model as it is at the time; offset [K]: what is added to its outputs."""
     forward = in_precision(work, work.model.module)
-    return lambda batch: work.loss(forward(batch.inputs), batch.targets, batch.weights)
+
+    def objective(batch: Batch, offset: Tensor | None) -> Tensor:
+        outputs = forward(batch.inputs)
+        return work.loss(outputs if offset is None else outputs + offset, batch.targets, batch.weights)
+
+    return objective
 
 
 def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[Batch]) -> float:

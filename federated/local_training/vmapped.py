@@ -23,14 +23,16 @@ from federated.models.objective import model_inputs
 _ALIKE: dict[Precision, float] = {"float32": 1e-2, "bfloat16": 0.5}
 
 
-Gradients = Callable[[Tensor, Tensor, Tensor, Tensor | None, list[Tensor]], tuple[Tensor, Tensor]]
+Gradients = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, Tensor | None, list[Tensor]], tuple[Tensor, Tensor]
+]
 
 
 class Batched(NamedTuple):
     """A module's gradient for many clients at once, and what its dropout layers ask for.
 
-    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], weights [c, B] or None, masks) ->
-        (gradients [c, P], losses [c]).
+    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], weights [c, B] or None, offsets [c, K] or
+        None, masks) -> (gradients [c, P], losses [c]).
     sites: examples in a batch -> dropout of one client, in order: (number of the layer, a tensor like its inputs).
     """
 
@@ -50,10 +52,12 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         plan = planned(work, clients, done, terms)
         received = received_by(received, plan.positions)
-        rule = rule_of(work.local, schedule(done, work.rounds), terms.of(plan.positions), received)
+        own = terms.of(plan.positions)
+        rule = rule_of(work.local, schedule(done, work.rounds), own, received)
         weights = received.repeat(len(clients), 1) if received.dim() == 1 else received.clone()
         draws = [DropoutGenerators(work.seed, done, clients[at]) for at in plan.positions]
-        total = _steps(work, plan, batched, draws, rule, weights)
+        offsets = None if own.offsets is None else own.offsets.to(weights)
+        total = _steps(work, plan, batched, draws, rule, weights, offsets)
         rows = slots.rows[torch.from_numpy(plan.positions).to(received.device)]
         slots.deltas.index_copy_(0, rows, weights.sub_(received))
         slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
@@ -68,6 +72,7 @@ def _steps(
     draws: Sequence[DropoutGenerators],
     rule: Rule,
     weights: Tensor,
+    offsets: Tensor | None,
 ) -> Tensor:
     """Train weights [c, P] in place; the summed losses of each client [c]."""
     memory = memory_of(rule, weights)
@@ -81,7 +86,10 @@ def _steps(
             everyone = len(rows) == active
             among = slice(0, active) if everyone else torch.from_numpy(rows).to(weights.device)
             masks = _masks(batched, [draws[row] for row in rows], count)
-            gradient[among], losses = batched.gradients(weights[among], inputs, targets, factors, masks)
+            shifts = None if offsets is None else offsets[among]
+            gradient[among], losses = batched.gradients(
+                weights[among], inputs, targets, factors, shifts, masks
+            )
             total[among] += losses * count
         if rule.max_norm is not None:
             clip_norms([gradient[:active]], rule.max_norm)
@@ -117,13 +125,19 @@ def _batched(work: LocalWork) -> Batched:
     forward = in_precision(work, partial(functional_call, module))
 
     def loss(
-        flat: Tensor, inputs: Tensor, targets: Tensor, factors: Tensor | None, masks: list[Tensor]
+        flat: Tensor,
+        inputs: Tensor,
+        targets: Tensor,
+        factors: Tensor | None,
+        offset: Tensor | None,
+        masks: list[Tensor],
     ) -> Tensor:
         parts = torch.split(flat, [p.numel() for _, p in trained])
         parameters = {name: part.view(p.shape) for (name, p), part in zip(trained, parts, strict=True)}
         given = iter(masks)
         sources.draw = lambda layer, inputs: next(given)
-        return work.loss(forward(parameters, (inputs,)), targets, factors)
+        outputs = forward(parameters, (inputs,))
+        return work.loss(outputs if offset is None else outputs + offset, targets, factors)
 
     @lru_cache(maxsize=64)
     def sites(num_examples: int) -> list[tuple[int, Tensor]]:
@@ -139,17 +153,18 @@ def _batched(work: LocalWork) -> Batched:
             forward({}, (example,))
         return asked
 
-    with_gradient = grad_and_value(loss)
-    weighted = vmap(with_gradient)
-    plain = vmap(lambda flat, inputs, targets, masks: with_gradient(flat, inputs, targets, None, masks))
-
     def gradients(
-        flat: Tensor, inputs: Tensor, targets: Tensor, factors: Tensor | None, masks: list[Tensor]
+        flat: Tensor,
+        inputs: Tensor,
+        targets: Tensor,
+        factors: Tensor | None,
+        offsets: Tensor | None,
+        masks: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        if factors is None:
-            found: tuple[Tensor, Tensor] = plain(flat, inputs, targets, masks)
-        else:
-            found = weighted(flat, inputs, targets, factors, masks)
+        rows = (0, 0, 0, None if factors is None else 0, None if offsets is None else 0, 0)
+        found: tuple[Tensor, Tensor] = vmap(grad_and_value(loss), in_dims=rows)(
+            flat, inputs, targets, factors, offsets, masks
+        )
         return found
 
     return Batched(gradients, sites, sources)
@@ -170,7 +185,7 @@ def _try_out(work: LocalWork, batched: Batched) -> None:
         masks = [torch.stack([like, like]) for _, like in batched.sites(len(inputs))]
         factors = None if work.weights is None else work.weights[:2].expand(2, -1)
         ones = [torch.ones_like(mask) for mask in masks]
-        found = batched.gradients(pairs[0], pairs[1], pairs[2], factors, ones)[0]
+        found = batched.gradients(pairs[0], pairs[1], pairs[2], factors, None, ones)[0]
     except Exception as error:  # the model may be anybody's
         raise ValueError(f"torch.func cannot take the model: {str(error).partition(chr(10))[0]}") from error
     expected = _by_autograd(work, inputs, targets)

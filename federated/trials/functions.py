@@ -51,7 +51,9 @@ def try_schedule(name: str, make: Callable[[], Schedule], rounds: int) -> None:
                 )
 
 
-def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: Sequence[int]) -> None:
+def try_algorithm(
+    name: str, algorithm: Algorithm, parameters: Tensor, clients: Sequence[int], num_outputs: int
+) -> None:
     """One round of clients and server with small updates. parameters: the trainable ones [P]. Raises OwnCodeFailed."""
     what = f"algorithm: {name}"
     updates, given = small_updates(parameters)[: len(clients)], parameters.clone()
@@ -62,6 +64,7 @@ def try_algorithm(name: str, algorithm: Algorithm, parameters: Tensor, clients: 
         lambda: algorithm.terms(state, clients, own),
         given,
         {"the state's": state, "the client's own": own},
+        num_outputs,
     )
     trained = _trained(client, updates)
     uploaded = updates if client.upload is None else _try_upload(what, client.upload, state, own, trained)
@@ -113,7 +116,9 @@ def _given(state: Tensors, own: Rows, trained: Trained) -> Given:
     }
 
 
-def _try_terms(what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: Given) -> None:
+def _try_terms(
+    what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: Given, num_outputs: int
+) -> None:
     before = copied(given)
     found = terms()
     check_unchanged(f"{what}: terms", each_of(given, before))
@@ -126,6 +131,11 @@ def _try_terms(what: str, terms: Callable[[], LocalTerms], parameters: Tensor, g
         raise OwnCodeFailed(
             f"{what}: terms must give a correction {type_of(parameters)} for all clients, or a row for each, "
             f"got {type_of(correction)}"
+        )
+    if found.offsets is not None and found.offsets.shape[1] != num_outputs:
+        raise OwnCodeFailed(
+            f"{what}: terms must give an offset for each of the model's {num_outputs} outputs, got "
+            f"{type_of(found.offsets)}"
         )
     check_pure(f"{what}: terms", _tensors(found), _tensors(terms()))
 

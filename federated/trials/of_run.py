@@ -76,7 +76,9 @@ def tried_loss(config: RunConfig, work: LocalWork) -> None:
             try_loss(title(config.loss), work)
 
 
-def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: Population) -> None:
+def try_parts(
+    config: RunConfig, parts: Parts, parameters: Tensor, num_outputs: int, population: Population
+) -> None:
     """Try those that are a person's own, and schedules. parameters: the trainable ones [P]. population: of the run.
 
     Raises OwnCodeFailed.
@@ -87,7 +89,7 @@ def try_parts(config: RunConfig, parts: Parts, parameters: Tensor, population: P
     if is_own(config.local.optimiser):
         try_optimiser(title(config.local.optimiser), config.local.optimiser.build(), parameters)
     if is_own(config.algorithm):
-        try_algorithm(title(config.algorithm), parts.algorithm, parameters, [0])
+        try_algorithm(title(config.algorithm), parts.algorithm, parameters, [0], num_outputs)
     ways: tuple[tuple[Choice, Compressor], ...] = (
         (config.compression.uplink, parts.uplink),
         (config.compression.downlink, parts.downlink),

@@ -52,11 +52,12 @@ class ConvolutionalNetwork:
         outputs: Tensor,
         generators: DropoutGenerators,
         factors: Tensor | None = None,
+        offset: Tensor | None = None,
     ) -> None:
         """Leave the gradient of the mean loss in the parameters, and write the outputs [K, B].
 
         inputs [B, ...] as they come; aims [K, B], as the criterion has them, times the factors [B], where there are
-        any: what the loss of each example is multiplied by.
+        any: what the loss of each example is multiplied by. offset: what is added to the outputs, [K, 1].
         """
         masks = self._masks(inputs, generators)
         size = -(-len(inputs) // -(-len(inputs) // _MOST_EXAMPLES))
@@ -64,17 +65,21 @@ class ConvolutionalNetwork:
             part = slice(start, start + size)
             given = [inputs[part], *(rows[:, part] for rows in (aims, outputs, *masks))]
             given += [] if factors is None else [factors[part]]
-            self._part(len(inputs), bool(start), given)
+            given += [] if offset is None else [offset]
+            self._part(len(inputs), bool(start), given, offset is not None)
 
-    def _part(self, batch: int, so_far: bool, given: Sequence[Tensor]) -> None:
-        """Some examples of a batch. so_far: they are not the first of it."""
+    def _part(self, batch: int, so_far: bool, given: Sequence[Tensor], offset: bool) -> None:
+        """Some examples of a batch. so_far: they are not the first of it. offset: the last that is given is one."""
         if len(given[0]) != self._size:
             self._resize(len(given[0]))
-        key, weight = (self._size, batch, so_far), self._scale / batch
+        key, weight = (self._size, batch, so_far, offset), self._scale / batch
 
         def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *others: Tensor) -> None:
+            others, added = (others[:-1], others[-1]) if offset else (others, None)
             masks, factors = (others[:-1], others[-1]) if self._weighted else (others, None)
             self._forward(inputs, outputs, masks)
+            if added is not None:
+                outputs.add_(added)
             predicted = self.criterion.predict(outputs)
             predicted = predicted if factors is None else predicted * factors
             self._backward((predicted - aims).mul_(weight), float(so_far))

@@ -33,14 +33,21 @@ def im2col_trainer(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
                 own = received if received.dim() == 1 else received[at]
                 weights.copy_(own)
                 rule = rule_of(work.local, factor, terms.of([at]), own)
-                slots.losses[row] = _train_client(work, network, rule, client, done, lengths[at])
+                offset = None if terms.offsets is None else terms.offsets[at, :, None].to(weights)
+                slots.losses[row] = _train_client(work, network, rule, client, done, lengths[at], offset)
                 torch.sub(weights, own, out=slots.deltas[row])
 
     return train
 
 
 def _train_client(
-    work: LocalWork, network: ConvolutionalNetwork, rule: Rule, client: int, done: int, length: Length
+    work: LocalWork,
+    network: ConvolutionalNetwork,
+    rule: Rule,
+    client: int,
+    done: int,
+    length: Length,
+    offset: Tensor | None,
 ) -> float:
     """Train the network's weights in place on one client's batches; the mean loss over all that it saw."""
     weights, gradient = network.parameters.weights[None, :-1], network.parameters.gradient[None]
@@ -55,7 +62,7 @@ def _train_client(
         for start in range(0, len(inputs), size):
             part = slice(start, start + size)
             now = None if factors is None else factors[part]
-            network.step(inputs[part], aims[:, part], outputs[:, part], generators, now)
+            network.step(inputs[part], aims[:, part], outputs[:, part], generators, now, offset)
             if rule.max_norm is not None:
                 clip_norms([gradient], rule.max_norm)
             rule.descend(weights, memory, gradient, next(steps))

@@ -39,8 +39,9 @@ class Block:
         masks: StackedMasks,
         scratch: Scratch,
         threads: int = 1,
+        offsets: Tensor | None = None,
     ) -> None:
-        """threads: of torch, to gather the inputs."""
+        """threads: of torch, to gather the inputs. offsets: of the clients' outputs, [C, K]."""
         self.criterion, self.batch = criterion, plan.examples.shape[2]
         self.active = plan.active[steps.start : steps.stop]
         device = work.inputs.device
@@ -60,6 +61,9 @@ class Block:
         self.outputs = scratch("outputs", self.inputs, *aims.shape)
         if self.active[-1] < self.active[0]:
             self.outputs.zero_()
+        self._offsets = None
+        if offsets is not None:
+            self._offsets = offsets[: self.active[0]].to(self.inputs).t().repeat_interleave(self.batch, dim=1)
         self._of_step = list(zip(aims, weights[:, None], self.outputs, strict=True))
 
     def errors(self, step: int, outputs: Tensor) -> Tensor:
@@ -67,6 +71,8 @@ class Block:
         columns = len(outputs) * self.batch
         aims, weights, kept = (_first_columns(values, columns) for values in self._of_step[step])
         kept.copy_(outputs.reshape(columns, -1).t())
+        if self._offsets is not None:
+            kept.add_(_first_columns(self._offsets, columns))
         errors = torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
         # MKL cuts a product of single columns within a matrix, and then rounds by the number of threads.
         return errors.contiguous() if self.batch == 1 else errors

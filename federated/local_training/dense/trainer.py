@@ -52,11 +52,12 @@ def stacked_trainer(
             plan = planned(work, members, done, own)
             start = received_by(received_by(received, alike), plan.positions)
             rule = rule_of(local, factor, own.of(plan.positions), start)
+            offsets = own.of(plan.positions).offsets
             stack = Stack(layers, start, len(alike), plan.examples.shape[2], rule, scratch, threads, scale)
             masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
-                block = Block(work, criterion, layers, plan, steps, masks, scratch, threads)
+                block = Block(work, criterion, layers, plan, steps, masks, scratch, threads, offsets)
                 total[: block.active[0]] += _train_block(stack, block, scratch, turn)
             _write(plan, stack, total, slots, slots.rows[alike])
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from federated.algorithms import Algorithm
+from federated.algorithms import Algorithm, Holdings
 from federated.algorithms.travelling import Travelling, travelling
 from federated.choices.choice import Choice
 from federated.compressors import Compressor
 from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
+from federated.examples.examples import Examples
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.models.flat_model import FlatModel
 from federated.participation import Participation
@@ -19,9 +21,11 @@ from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 
 
-def parts_of(config: RunConfig, trainers: Trainers, model: FlatModel, device: torch.device) -> Parts:
-    """The parts that the choices build. Raises BadInput where one does not suit the model."""
-    algorithm = config.algorithm.build()
+def parts_of(
+    config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples, device: torch.device
+) -> Parts:
+    """The parts that the choices build. Raises BadInput where one does not suit model or data."""
+    algorithm = _algorithm(config, trainers, model, examples)
     moves = _travelling(config, algorithm, model, device)
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
@@ -33,6 +37,23 @@ def parts_of(config: RunConfig, trainers: Trainers, model: FlatModel, device: to
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
     )
+
+
+def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples) -> Algorithm:
+    """The algorithm for this run. Raises BadInput where it does not suit model or data."""
+    algorithm: Algorithm = config.algorithm.build()
+    if algorithm.fit is None:
+        return algorithm
+    counts = None
+    if examples.task.targets == "classification":
+        held = [examples.targets[indices] for indices in trainers.holders.indices]
+        counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
+    try:
+        return algorithm.fitted(Holdings(model.layout, counts))
+    except OwnCodeFailed:
+        raise
+    except ValueError as error:
+        raise BadInput(f"algorithm: {config.algorithm.label()}: {error}") from error
 
 
 def _participation(config: RunConfig) -> Participation:
