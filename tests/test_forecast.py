@@ -327,6 +327,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"partitioner": "OWN:few", "cohort": {"size": 6}},
         "cohort: 6 clients a round are wanted, but only 2 of 6 hold training examples, so each round has 2",
     ),
+    "alone without own share": (
+        {"training": "local"},
+        "holdout.client is 0, so whether federated training is better than what each client has alone stays unanswered",
+    ),
     "no own share": (
         {"partitioner": "OWN:tiny", "holdout": {"client": 0.2}},
         "holdout.client: 5 of 6 clients have too few examples for a share of 0.2",

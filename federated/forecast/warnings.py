@@ -44,6 +44,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_cohort(config, federation),
         _of_batches(config, federation),
         *of_held_out(config, federation),
+        _of_training_alone(config),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]
@@ -66,6 +67,16 @@ def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:
         more = f" and {len(arms) - _MOST_NAMED} more" if len(arms) > _MOST_NAMED else ""
         named.append(sentence if len(arms) == of else f"{sentence} [{'; '.join(arms[:_MOST_NAMED])}{more}]")
     return named
+
+
+def _of_training_alone(config: RunConfig) -> str:
+    """Each client alone, where no client keeps examples of its own: it is scored on everybody's alone."""
+    if not config.kind.own_models or config.holdout.client:
+        return ""
+    return (
+        "holdout.client is 0, so whether federated training is better than what each client has alone stays unanswered: "
+        "training alone is scored on everybody's test examples only; set holdout.client, such as 0.2"
+    )
 
 
 def _of_stop(config: RunConfig) -> str:
