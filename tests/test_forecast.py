@@ -329,7 +329,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "alone without own share": (
         {"training": "local"},
-        "holdout.client is 0, so whether federated training is better than what each client has alone stays unanswered",
+        "holdout.client is 0, so whether federated training is better than what each client has alone stays open",
     ),
     "no own share": (
         {"partitioner": "OWN:tiny", "holdout": {"client": 0.2}},

@@ -74,7 +74,7 @@ def _of_training_alone(config: RunConfig) -> str:
     if not config.kind.own_models or config.holdout.client:
         return ""
     return (
-        "holdout.client is 0, so whether federated training is better than what each client has alone stays unanswered: "
+        "holdout.client is 0, so whether federated training is better than what each client has alone stays open: "
         "training alone is scored on everybody's test examples only; set holdout.client, such as 0.2"
     )
 
