@@ -225,8 +225,9 @@ def _study(
     file: Path, settings: list[str] | None, seeds: str | None, arms: list[str] | None = None
 ) -> "StudyConfig":
     """The study as the options change it."""
+    from federated.run.preparing.sites import with_sites
     from federated.study.seeds import seeds_in
     from federated.study.study import read_study
 
-    config = read_study(file, settings or [], None if seeds is None else seeds_in(seeds))
+    config = with_sites(read_study(file, settings or [], None if seeds is None else seeds_in(seeds)))
     return config.only(arms) if arms else config

@@ -23,6 +23,7 @@ from federated.machine.memory import peak_mb
 from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took
 from federated.run.checks import check_runs
+from federated.run.preparing.sites import with_sites
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
 from flows.failed_runs import mark_failed, summary
@@ -69,6 +70,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
 
 def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOutcome | None:
     began = take_beginning()
+    study = with_sites(study)
     runs = study.runs()
     faults = check_runs(runs)
     forecast = forecast_study(runs, workers, faults)

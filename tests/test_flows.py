@@ -11,6 +11,7 @@ import yaml
 
 from federated import rounds
 from federated.extension_points.kinds import NETWORK
+from federated.federation.profile import data_profile
 from federated.forecast import forecast_of_json
 from federated.forecast.overheads import overheads
 from federated.foundation.errors import BadInput
@@ -108,6 +109,7 @@ def test_study_leaves_everything_in_mlflow():
     assert data.dataset.digest == federation.examples.digest
     assert run.data.tags["partition_digest"] == federation.partition_digest
     assert run.data.tags["data_digest"] == federation.data_digest
+    assert json.loads(run.data.tags["data"]) == data_profile(federation)
     assert "response_to_heterogeneity.png" in artifacts
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files >= {

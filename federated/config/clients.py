@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, model_validator
@@ -19,6 +20,11 @@ def _number_or_names(value: Any) -> Any:
         if not isinstance(value, str | int | float) or int(value) != float(value) or int(value) < 0:
             raise ValueError(f"must be a whole number from 0 up, or a list of names; got {value!r}")
         return int(value)
+    return names_of_clients(value)
+
+
+def names_of_clients(value: Sequence[Any]) -> tuple[str, ...]:
+    """The names of clients as texts; whole numbers may be written as such. Raises ValueError."""
     if bad := [each for each in value if not isinstance(each, str | int) or isinstance(each, bool)]:
         raise ValueError(f"names are texts or whole numbers, got {bad[0]!r}")
     names = [tidied(str(each)) for each in value]

@@ -114,12 +114,14 @@ def _check_names(names: Sequence[str], unseen: Sequence[str]) -> None:
     """Raise BadInput where a client is not there, with the name that was probably meant."""
     known = set(names)
     if unknown := [name for name in unseen if name not in known]:
-        close = get_close_matches(unknown[0], names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise BadInput(
-            f"holdout.unseen_clients: there is no client {unknown[0]!r}; {hint}the {len(names):,} clients are: "
-            f"{listed(names)}"
-        )
+        raise BadInput(f"holdout.unseen_clients: {no_such_client(unknown[0], names)}")
+
+
+def no_such_client(name: str, names: Sequence[str]) -> str:
+    """The sentence on a client that is not there: what was probably meant, and who is there."""
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"there is no client {name!r}; {hint}the {len(names):,} clients are: {listed(names)}"
 
 
 def own_share(

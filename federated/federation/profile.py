@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from federated.federation.federation import Federation
-from federated.foundation.texts import listed
 
 OF_TRAINING_CLIENTS = "test_examples_of_training_clients"
 """Examples of the central test set whose natural client is also in the training data; absent where there are none."""
@@ -20,7 +19,6 @@ def data_profile(federation: Federation) -> dict[str, int | float | str]:
         "training_examples": int(federation.sizes.sum()),
         "clients": len(federation.clients),
         "unseen_clients": len(federation.unseen),
-        **({"unseen_names": listed(federation.unseen_names)} if federation.unseen else {}),
         **{f"{name}_examples": len(indices) for name, indices in federation.held_out_sets().items()},
         **_overlap(federation),
         "partition_digest": federation.partition_digest,

@@ -9,6 +9,9 @@ MOST_ARMS = 1_000
 """Arms, anchors aside. Each is a row of every table; arms are compared with each other, so the report's time grows with
 their square: ten seconds for a thousand, a quarter of an hour for ten thousand."""
 
+MOST_SITES_LEFT_OUT = 100
+"""Sites that `leave_one_out: true` leaves out in turn. Each is an arm more for every arm; more are stated by name."""
+
 MOST_RUNS = 10_000
 """Arms, anchors aside, times seeds. Counted before the first run is built."""
 

@@ -13,6 +13,9 @@ from federated.config.run import Compression, RunConfig
 from federated.study.heterogeneity_axis import AXIS, aimed_label
 from federated.study.names import arm_name
 
+UNSEEN, WITHOUT = "holdout.unseen_clients", "without "
+"""The field of clients that never take part; before their names in the name of an arm."""
+
 AXIS_SEPARATOR = " · "
 """Between the axes in an arm's name."""
 
@@ -61,6 +64,8 @@ def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) ->
     if path == "partitioner" and AXIS in stated:
         return aimed_label(config.partitioner)
     value, of_paths = value_at(config, path), shown.get(path)
+    if path == UNSEEN and isinstance(value, tuple):
+        return f"{WITHOUT}{', '.join(value)}"
     if isinstance(value, Choice | Compression):
         value = value.label(of_paths)
     elif of_paths:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from federated.config.anchors import Anchors, anchor_overrides, has_effect
+from federated.config.anchors import Anchors
 from federated.config.dotted_paths import with_value
 from federated.config.field_names import no_such_field
 from federated.config.run import RunConfig
@@ -30,17 +30,15 @@ from federated.foundation.limits import LONGEST_ARM
 from federated.foundation.texts import listed, quoted, shortened
 from federated.study.absolute_paths import Place, anchored
 from federated.study.arm_labels import (
-    AXIS_SEPARATOR,
-    Arm,
     LabelledArm,
     Overrides,
-    Tails,
-    axis_label,
     labelled,
     tails_of,
 )
 from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
+from federated.study.further.anchors import anchors_of
+from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name
 from federated.study.seeds import Seeds
@@ -88,6 +86,11 @@ class StudyConfig(Frozen):
         "(one model on everybody's examples) and local (each client alone); the report then says which share of "
         "the gap between the two each arm closes",
     )
+    leave_one_out: LeaveOneOut = Field(
+        False,
+        description="Also run each arm once for each site, which then never trains: true, or a list of names; the "
+        "report sums up what a site has of a model that it did not take part in",
+    )
     comparison: Comparison = Field(default_factory=Comparison, description="How arms are compared")
     _roots: Roots = PrivateAttr(default=())
     _is_checked: bool = PrivateAttr(default=False)
@@ -128,7 +131,7 @@ class StudyConfig(Frozen):
             raise ValueError("state axes or arms, not both")
         if empty := [path for path, values in self.axes.items() if not values]:
             raise ValueError(f"axes.{empty[0]}: at least one value is needed")
-        check_number_of_runs(self.axes, self.arms, len(self.seeds))
+        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: {quoted(self.seeds)} repeats a seed")
         if any("seed" in overrides for overrides in self.arm_overrides()):
@@ -138,14 +141,25 @@ class StudyConfig(Frozen):
                 f"base.seed: {self.base.seed} has no effect, as a study runs with its seeds; leave it out, or write "
                 f"seeds: [{self.base.seed}]"
             )
-        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.kind.has_server))
-        if self.comparison.baseline not in (None, "best", *arms):
-            raise ValueError(
-                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
-            )
+        self.check()
         check_size(self.model_dump_json())
         self._is_checked = True
         return self
+
+    def check(self) -> None:
+        """Raise ValueError where there are too many runs, or an arm, of left-out sites included, does not stand."""
+        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
+        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.kind.has_server))
+        named = self.leave_one_out is not True  # else arms are still to come
+        if named and self.comparison.baseline not in (None, "best", *arms):
+            raise ValueError(
+                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
+            )
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that are left out in turn, as far as they are known by name."""
+        return self.leave_one_out if isinstance(self.leave_one_out, tuple) else ()
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
@@ -160,7 +174,9 @@ class StudyConfig(Frozen):
             if baseline in (None, "best", *arms)
             else self.comparison.model_copy(update={"baseline": None})
         )
-        return self.model_copy(update={"axes": {}, "arms": kept, "anchors": (), "comparison": judged})
+        return self.model_copy(
+            update={"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False, "comparison": judged}
+        )
 
     def runs(self) -> list[Run]:
         """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
@@ -183,7 +199,8 @@ class StudyConfig(Frozen):
         """Every arm by its name, anchors last. Raises ValueError where one is not valid or two are the same."""
         arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
         tails = tails_of(arms)
-        arms += self._anchors(arms, tails)
+        arms += left_out_in_turn(arms, self.sites, self._config_of, tails, self.name)
+        arms += anchors_of(arms, self.anchors, self._config_of, tails, self.name)
         named, by_key = dict[str, LabelledArm](), dict[str, str]()
         for overrides, config in arms:
             arm = labelled(overrides, config, tails, self.name)
@@ -196,26 +213,6 @@ class StudyConfig(Frozen):
                 )
             by_key[key], named[name] = name, arm
         return named
-
-    def _anchors(self, arms: Sequence[Arm], tails: Tails) -> list[Arm]:
-        """The anchors as further arms: one of each for all arms that share data, partition, model and budget.
-
-        One that the study states as an arm itself is not made again.
-        """
-        known = {config.arm_key() for _, config in arms}
-        made: dict[str, Arm] = {}
-        for anchor, (overrides, config) in itertools.product(self.anchors, arms):
-            stated = {path: value for path, value in overrides.items() if has_effect(path)}
-            parts = [anchor, *(axis_label(config, path, stated, tails) for path in stated)]
-            own = {**anchor_overrides(anchor, overrides), "name": AXIS_SEPARATOR.join(parts)}
-            without = self._config_of(own)
-            if (key := without.arm_key()) not in known:
-                if own["name"] in [other["name"] for other, _ in made.values()]:
-                    whole = labelled(overrides, config, tails, self.name).name
-                    own["name"] = f"{anchor}{AXIS_SEPARATOR}{whole}"
-                made[key] = own, without
-                known.add(key)
-        return list(made.values())
 
     def _config_of(self, overrides: Overrides) -> RunConfig:
         """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from federated.report import text_table
 from federated.report.findings.results import arms_of
 from federated.report.questions.tables import questions_table
+from federated.report.text.left_out import left_out_sentences
 from flows.terminal.screen import Screen
 from tasks.tracking.server.store import ui_address
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -37,6 +38,8 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     for sentence in report.verdict:
         screen.print(sentence)
     screen.print()
+    for sentence in left_out_sentences(report.left_out):
+        screen.print(sentence)
     screen.print(f"MLflow   {ui_address()}")
     for text, address in report.links.items():
         if len(address) <= _LONGEST_LINK:

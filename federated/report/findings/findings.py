@@ -11,6 +11,7 @@ from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
 from federated.report.costs.front import BEHIND, Place, pareto, problems_of
 from federated.report.findings.arms import ArmSummary, compare
+from federated.report.findings.left_out import LeftOut, left_out
 from federated.report.findings.ranking import Ranked, ranked
 from federated.report.findings.rerun import study_command
 from federated.report.findings.results import RunResult, arms_of
@@ -83,6 +84,11 @@ class Report:
         """The answer in words: first for a person without the field's terms, then every comparison."""
         plain = plain_words(self.results, self.answers, robust=self.robust)
         return [*plain, *sentences(self.results, self.pairs, robust=self.robust)]
+
+    @cached_property
+    def left_out(self) -> list[LeftOut]:
+        """The scores of sites that were left out in turn, an entry for each arm; empty where none were."""
+        return left_out(self.results)
 
     @property
     def scored_on(self) -> str:

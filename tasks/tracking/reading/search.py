@@ -159,9 +159,10 @@ def _seconds(run: MlflowRun) -> float | None:
 
 
 def _data(run: MlflowRun) -> dict[str, float]:
-    """The numbers in the profile of the run's data set."""
+    """The counts of the run's data; of older runs those in the profile of the data set, which other runs share."""
     logged = run.inputs.dataset_inputs if run.inputs else []
-    profile = json.loads(logged[0].dataset.profile or "{}") if logged else {}
+    shared = logged[0].dataset.profile if logged else None
+    profile = json.loads(run.data.tags.get("data") or shared or "{}")
     return {name: value for name, value in profile.items() if isinstance(value, int | float)}
 
 

@@ -21,6 +21,7 @@ from federated.federation.federation import Federation
 from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
+from federated.foundation.texts import listed
 from federated.metrics.names import main_metric
 from federated.metrics.scoring import scoring_of
 from federated.study.study import Run, StudyConfig
@@ -166,7 +167,10 @@ def end_dead_studies() -> None:
 
 
 def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
-    """The data set as a logged input with its digest, and the digest of who holds what."""
+    """The data set as a logged input with its digest, and the digest of who holds what.
+
+    The counts are a tag as well: MLflow keeps one profile for all runs with the same data, however they are divided.
+    """
     examples = federation.examples
     schema = {
         "task": examples.task.name,
@@ -174,16 +178,19 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "input_type": str(examples.inputs.dtype),
         "classes": examples.classes,
     }
+    profile = data_profile(federation)
     data = dataset_of(
         config.dataset.label(),
         federation.data_digest,
         examples.source,
         schema=schema,
-        profile=data_profile(federation),
+        profile=profile,
     )
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
-    set_tags(run_id, {**digests, "main_metric": main_metric(scoring_of(examples.task))})
+    unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
+    metric = main_metric(scoring_of(examples.task))
+    set_tags(run_id, {**digests, **unseen, "main_metric": metric, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -16,6 +16,7 @@ from federated.report.page.sections.details import (
 )
 from federated.report.page.sections.failed import failed, running
 from federated.report.page.sections.forecast_and_fact import forecast_and_fact
+from federated.report.page.sections.left_out import left_out_sites
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
@@ -31,6 +32,7 @@ SECTIONS = (
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
     Section("Sites", "table.html", sites),
+    Section("Sites that never trained", "table.html", left_out_sites),
     picture("Difference from the baseline"),
     picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),
     picture("Score against bytes", charts=["front"]),
