@@ -99,6 +99,8 @@ def local_work() -> Callable[..., LocalWork]:
         targets = torch.from_numpy(numbers.integers(3, size=total))
         if task == "regression":
             targets = torch.from_numpy(numbers.standard_normal((total, 3))).to(dtype)
+        if task == "multilabel":
+            targets = torch.from_numpy(numbers.integers(2, size=(total, 3))).to(dtype)
         clients = np.split(numbers.permutation(total), np.cumsum(sizes)[:-1])
         with torch.random.fork_rng():
             torch.manual_seed(1)

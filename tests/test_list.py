@@ -23,8 +23,8 @@ EVERY = [(kind, name) for kind in KINDS for name in kind.factories]
     ("kind", "name", "argument", "words", "default"),
     [
         ("dataset", "table", "path", "path", None),
-        ("dataset", "table", "target", "text", None),
-        ("dataset", "table", "task", "`classification`, `regression`, or `null`", "null"),
+        ("dataset", "table", "target", "text, or list of: text", None),
+        ("dataset", "table", "task", "`classification`, `regression`, `multilabel`, or `null`", "null"),
         ("dataset", "table", "drop", "list of: text", "[]"),
         ("dataset", "table", "missing", "`impute`, `error`", "impute"),
         ("dataset", "table", "separator", "text", "','"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_poisson_deviance, mean_squared_error
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
@@ -27,6 +27,7 @@ from federated.run.setup import initial_state, prepare
 NUMBERS = np.random.default_rng(3)
 SCORES, CLASSES = NUMBERS.normal(size=(9, 3)) * 3, np.array([0, 1, 2, 0, 0, 1, 2, 2, 0])
 VALUES, TRUE = NUMBERS.normal(size=(9, 2)), NUMBERS.normal(size=(9, 2)) + 1
+LABELS = NUMBERS.integers(2, size=(9, 3)).astype(float)
 COUNTS = NUMBERS.poisson(2, size=(9, 2)).astype(float)
 OF_CLASSES = log_softmax(SCORES, axis=1)
 RIGHT = OF_CLASSES[np.arange(9), CLASSES]
@@ -37,6 +38,12 @@ def _poisson() -> np.ndarray:
     deviance = np.array([mean_poisson_deviance(y, np.exp(o)) for y, o in zip(COUNTS, VALUES, strict=True)])
     saturated = np.where(COUNTS > 0, COUNTS - COUNTS * np.log(np.maximum(COUNTS, 1)), 0).mean(axis=1)
     return deviance / 2 + saturated
+
+
+def _bce(factors: Any = (1, 1, 1)) -> np.ndarray:
+    shares = expit(SCORES)
+    each = -(np.array(factors) * LABELS * np.log(shares) + (1 - LABELS) * np.log(1 - shares))
+    return each.mean(axis=1)
 
 
 def _by_row(measure: Callable[..., float], **options: Any) -> np.ndarray:
@@ -56,6 +63,8 @@ EXPECTED: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
         CLASSES,
         -((1 - softmax(SCORES, axis=1)[np.arange(9), CLASSES]) ** 1.5) * RIGHT,
     ),
+    "bce": (SCORES, LABELS, _bce()),
+    "bce(positive_weights=[1, 2, 0.5])": (SCORES, LABELS, _bce([1, 2, 0.5])),
     "mse": (VALUES, TRUE, _by_row(mean_squared_error)),
     "mae": (VALUES, TRUE, _by_row(mean_absolute_error)),
     "huber(delta=0.7)": (VALUES, TRUE, _huber(0.7)),

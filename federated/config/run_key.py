@@ -8,18 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from federated.algorithms import ADDED_LATER as OF_ALGORITHMS
+from federated.datasets.arrays import ADDED_LATER as OF_ARRAYS
 from federated.datasets.table import ADDED_LATER as OF_TABLES
+
+_OF_DATASETS = {"table": OF_TABLES, "arrays": OF_ARRAYS}
 
 
 def short_hash(content: Mapping[str, Any]) -> str:
     """Equal for equal content, JSON, in any order.
 
-    Options of a table and arguments of an algorithm that came later do not count at their defaults, so that older keys
+    Arguments of a data set and of an algorithm that came later do not count at their defaults, so that older keys
     stay.
     """
     dataset, algorithm = content["dataset"], content.get("algorithm")
-    if dataset["name"] == "table":
-        content = {**content, "dataset": _without(dataset, OF_TABLES)}
+    if (later := _OF_DATASETS.get(dataset["name"])) is not None:
+        content = {**content, "dataset": _without(dataset, later)}
     if algorithm is not None:
         content = {**content, "algorithm": _without(algorithm, OF_ALGORITHMS.get(algorithm["name"], {}))}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -16,6 +16,9 @@ from federated.examples.examples import Examples, bad_data
 from federated.machine.large_arrays import Damaged, mapped
 from federated.metrics.tasks import TaskName, targets_of
 
+ADDED_LATER: dict[str, Any] = {"weights": None}
+"""Arguments, and their defaults, that older run keys do not know."""
+
 _OPTIONAL = ("client_ids", "test", "classes")
 
 
@@ -25,6 +28,7 @@ def arrays(
     targets: str = "targets",
     client_ids: str | None = None,
     task: TaskName | None = None,
+    weights: str | None = None,
 ) -> Callable[[], Examples]:
     """The arrays of an .npz file, as `numpy.savez` writes it, or of a folder of .npy files.
 
@@ -34,6 +38,8 @@ def arrays(
         features; every other whole number is a token, so store features that are whole numbers as floats.
     targets: the name of an array [N], or [N, outputs] for regression.
     client_ids: the name of an array [N]; unless stated, the array "client_ids" if there is one.
+    weights: the name of an array [N] of numbers >= 0, by which the loss of each example is multiplied in training; only
+        their ratios matter.
     task: unless stated, text, boolean and integer targets are classification, floats are regression.
 
     An array "test", bool [N], is the data set's own test split; "classes" holds the names of the classes.
@@ -44,6 +50,7 @@ def arrays(
 
     def load() -> Examples:
         stated = {"inputs": inputs, "targets": targets} | ({"client_ids": client_ids} if client_ids else {})
+        stated |= {"weights": weights} if weights else {}
         with _Folder(path) if path.is_dir() else _opened(path) as archive:
             for name in stated.values():
                 if name not in archive.files:

@@ -25,13 +25,14 @@ ADDED_LATER: dict[str, Any] = {
     "encoding": None,
     "header": None,
     "names": None,
+    "weights": None,
 }
 """Arguments, and their defaults as JSON, that older run keys do not know."""
 
 
 def table(
     path: Path,
-    target: str,
+    target: str | tuple[str, ...],
     client: str | None = None,
     task: TaskName | None = None,
     numeric: tuple[str, ...] | None = None,
@@ -45,12 +46,14 @@ def table(
     encoding: str | None = None,
     header: int | None = None,
     names: tuple[str, ...] | None = None,
+    weights: str | None = None,
 ) -> Callable[[], Examples]:
     """One example a row, one feature a column; preprocessing is fitted on the training examples alone.
 
     path: a CSV file (.gz and the like are unpacked), or a .parquet file. What pandas reads as missing is missing: an
         empty field, NA, NaN, null, None, ...; in the client column only an empty field is.
-    target: the column to predict; never standardised. Messages count rows from 1, without the header.
+    target: the column to predict, or several at once: of numbers, or for `task: multilabel` of 0 and 1. Messages count
+        rows from 1, without the header.
     client: the column that says who holds each row; never a feature. Ids are texts: 001 and 1 are two clients.
     task: unless stated, a target of text or booleans is classification, one of whole numbers with at most 20
         distinct ones too, and any other number is regression. Class numbers follow the sorted values. A target of
@@ -59,6 +62,8 @@ def table(
         else the columns not named are inferred: numbers are numeric, text and booleans categorical. Categories
         are texts: 01 and 1 are two.
     drop: columns to leave out.
+    weights: the column of numbers >= 0 by which the loss of each row is multiplied in training; never a feature. Only
+        their ratios matter.
     missing: "impute": a missing number becomes the median of the training examples, and an input of its own says where;
         a missing category is a category; "error" refuses a missing feature.
 
@@ -72,7 +77,7 @@ def table(
     names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
     check_file(path, "a CSV or Parquet file is needed")
-    roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing)
+    roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing, weights)
     form = CsvFormat(separator, tuple(map(str, missing_values)), decimal, thousands, encoding, header, names)
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     if is_parquet and (stated := form.stated()):
@@ -96,8 +101,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path, form: CsvFormat, roles: Roles) -> CsvTable:
-    assert roles.target is not None
-    as_text = [roles.target, *([] if roles.client is None else [roles.client]), *(roles.categorical or ())]
+    as_text = [*roles.targets, *([] if roles.client is None else [roles.client]), *(roles.categorical or ())]
     inferred = roles.numeric is None or roles.categorical is None
     try:
         return read_csv(path, form, roles.named(), as_text, inferred)

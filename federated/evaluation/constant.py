@@ -31,7 +31,12 @@ def constant_metrics(setup: Setup) -> Metrics:
     if not len(training):
         return {}
     classes = len(examples.classes) if examples.classes is not None else None
-    answers = constant_answers(examples.targets[training], classes)
+    labels = examples.task.targets == "multilabel"
+    answers = constant_answers(
+        examples.targets[training].astype(np.float64) if labels else examples.targets[training],
+        classes,
+        labels,
+    )
     chosen = _best_on(torch.from_numpy(examples.targets[training]), answers, setup.scoring)
     options, found = setup.config.evaluation, Metrics()
     sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed)

@@ -36,6 +36,7 @@ def examples_of_arrays(
     task: Targets | None = None,
     source: str = "",
     fit: Callable[[np.ndarray], np.ndarray] | None = None,
+    weights: Any = None,
 ) -> Examples:
     """Examples of numpy arrays, torch tensors, lists or pandas columns. Raises BadInput.
 
@@ -57,8 +58,17 @@ def examples_of_arrays(
         test=None if test is None else plain_array("test", test, bad),
         fit=fit,
         source=source,
+        weights=None if weights is None else as_weights(weights, bad),
         reading=Reading(warnings=(*warnings, *said(suspicions))),
     )
+
+
+def as_weights(values: Any, bad: Complaint) -> np.ndarray:
+    """float64 [N]. Raises BadInput where they are no numbers."""
+    array = plain_array("weights", values, bad)
+    if array.dtype.kind not in "fiub":
+        raise bad(f"weights must be numbers, got {array.dtype}")
+    return array.astype(np.float64)
 
 
 def target_warnings(
@@ -77,7 +87,7 @@ def target_warnings(
         for each in suspicion_of_codes("targets", "targets", outputs[:, at], "leave these examples out")
     ]
     if task is not None:
-        return said(codes)
+        return said(codes) if task != "multilabel" else ()
     cures = () if options else ("return them as whole numbers (int64)", "")
     return said([*codes, *suspicions_of_regression("targets", targets, *cures)])
 
@@ -105,16 +115,25 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
 def as_targets(
     values: Any, bad: Complaint, classes: Any = None, task: Targets | None = None
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """(int64 [N], names of the classes), or (float32 [N] or [N, outputs], None) for regression."""
+    """(int64 [N], names of the classes), or (float32 [N] or [N, outputs], None) for regression and multilabel."""
     array = plain_array("targets", values, bad)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.size == 0:
         raise bad(f"targets is empty, its shape is {list(array.shape)}")
+    if task == "multilabel":
+        return _labels(array, bad), None
     if task == "regression" or (task is None and classes is None and array.dtype.kind == "f"):
         if array.dtype.kind not in "fiu":
             raise bad(f"targets must be numbers for regression, got {array.dtype}")
         return as_float32("targets", array, bad), None
     return _class_numbers(array, None if classes is None else _class_names(classes, bad), bad, task)
+
+
+def _labels(array: np.ndarray, bad: Complaint) -> np.ndarray:
+    """0 and 1 of several labels, float32 [N, labels]."""
+    if array.dtype.kind not in "fiub" or not np.isin(array, (0, 1)).all():
+        raise bad("targets of multilabel must be 0 and 1, or booleans, [N, labels]")
+    return owned(array.reshape(len(array), -1).astype(np.float32))
 
 
 def _class_names(classes: Any, bad: Complaint) -> tuple[str, ...]:

@@ -40,6 +40,9 @@ class Examples:
     properties: a table [N, columns] of what is known of the examples, features or not; partitioners may look
         at it, models never do.
     preprocessing: how raw rows became the inputs; None: the raw rows are the inputs, or `fit` tells.
+    weights: what the loss of each example is multiplied by in training, float64 [N] >= 0, of any mean; None: all alike.
+        No measure has them.
+    target_names: the name of each target column; None where there is one, or they have none.
     learnt_as: the task; None: classification where there are classes, else regression.
 
     Raises BadInput where these promises are broken. Two Examples are equal where they are the same object;
@@ -58,12 +61,15 @@ class Examples:
     reading: Reading = NOT_DESCRIBED
     learnt_as: Task | None = None
     preprocessing: Preprocessing | None = None
+    weights: np.ndarray | None = None
+    target_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for field, column in {
             "targets": self.targets,
             "client_ids": self.client_ids,
             "test": self.test,
+            "weights": self.weights,
         }.items():
             self._refuse_masked(field, column)
             if column is not None and len(column) != len(self.inputs):
@@ -73,12 +79,15 @@ class Examples:
             raise self._bad(f"at least 2 examples are needed, got {len(self.targets)}")
         self._check_clients()
         self._check_test()
+        self._check_weights()
         if self.fit is None:
             self._check_inputs()
         if self.classes is None:
             self._check_numbers("targets", self.targets)
         else:
             self._check_classes(self.classes)
+        if self.task.targets == "multilabel" and not np.isin(self.targets, (0, 1)).all():
+            raise self._bad("targets of multilabel must be 0 and 1, a column for each label")
         if (self.task.targets == "classification") != (self.classes is not None):
             form = "names of classes" if self.task.targets == "classification" else "numbers without classes"
             raise self._bad(f"the task {self.task.name} needs {form}")
@@ -117,13 +126,16 @@ class Examples:
 
     @cached_property
     def digest(self) -> str:
-        """A short content address of inputs, targets, client ids, test split and the names of the classes."""
+        """A short content address of inputs, targets, client ids, test split, weights and the names of the classes."""
         hashed = hashlib.sha256(repr(self.classes).encode())
         for part in (self.inputs, self.targets, self.client_ids, self.test):
             hashed.update(description_of(part))
             if part is not None:
                 for some in bytes_of(part):
                     hashed.update(some)
+        if self.weights is not None:  # older digests know none
+            for some in bytes_of(self.weights):
+                hashed.update(some)
         return hashed.hexdigest()[:16]
 
     @cached_property
@@ -158,6 +170,20 @@ class Examples:
         if self.test.all() or not self.test.any():
             which = "every example" if self.test.all() else "no example"
             raise self._bad(f"test marks {which}; mark some, or leave it out to have a test set drawn")
+
+    def _check_weights(self) -> None:
+        if self.weights is None:
+            return
+        if self.weights.ndim != 1 or self.weights.dtype.kind != "f":
+            found = f"{self.weights.dtype} {list(self.weights.shape)}"
+            raise self._bad(f"weights must be floats [N], one for each example, got {found}")
+        self._check_numbers("weights", self.weights)
+        if len(negative := np.flatnonzero(self.weights < 0)):
+            raise self._bad(
+                f"weights must not be negative, got {self.weights[negative[0]]:g} at example {negative[0]}"
+            )
+        if not self.weights.any():
+            raise self._bad("weights are all zero: nothing would be learnt")
 
     def _check_inputs(self) -> None:
         if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype not in _INPUT_TYPES:

@@ -9,8 +9,11 @@ from typing import Literal
 import numpy as np
 
 from federated.foundation.texts import quoted
+from federated.metrics.tasks import Targets
 
-ColumnRole = Literal["target", "client", "test", "text", "numeric", "categorical", "dropped", "unused"]
+ColumnRole = Literal[
+    "target", "client", "weights", "test", "text", "numeric", "categorical", "dropped", "unused"
+]
 
 _MOST_SENTENCES = 3
 _MOST_NAMED = 10
@@ -90,11 +93,13 @@ def listed(texts: Sequence[str]) -> str:
     return ", ".join(shown)
 
 
-def task_in_words(targets: np.ndarray, classes: tuple[str, ...] | None) -> str:
-    """`classification of 3 classes: a, b, c`, or `regression, 1.5 to 20`."""
+def task_in_words(targets: np.ndarray, classes: tuple[str, ...] | None, task: Targets | None = None) -> str:
+    """`classification of 3 classes: a, b, c`, `regression, 1.5 to 20`, or `5 labels, ...`."""
     if classes is not None:
         return f"classification of {len(classes):,} classes: {listed(classes)}"
     outputs = 1 if targets.ndim == 1 else targets.shape[1]
+    if task == "multilabel":
+        return f"{outputs:,} labels, of which an example has {targets.sum(axis=1).mean():.2g} in the mean"
     several = "" if outputs == 1 else f" of {outputs:,} values each"
     return f"regression{several}, {span(targets)}"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from federated.examples.client_ids import as_client_ids
-from federated.examples.conversion import as_targets, examples_of_arrays, target_warnings
+from federated.examples.conversion import as_targets, as_weights, examples_of_arrays, target_warnings
 from federated.examples.examples import Examples, bad_data
 from federated.examples.plain_arrays import plain_array
 from federated.examples.reading import Reading, said
@@ -23,10 +23,10 @@ from federated.examples.user_fit import own_fit, raw_inputs
 from federated.foundation.errors import BadInput
 
 _REQUIRED = ("inputs", "targets")
-_OPTIONAL = ("client_ids", "test", "classes", "properties", "fit")
+_OPTIONAL = ("client_ids", "test", "classes", "weights", "properties", "fit")
 _ALLOWED = (
     "an Examples, a tuple (inputs, targets) or (inputs, targets, client_ids), or a mapping with the keys "
-    "inputs, targets and, where there are such, client_ids, test, classes, properties, fit"
+    "inputs, targets and, where there are such, client_ids, test, classes, weights, properties, fit"
 )
 
 
@@ -85,6 +85,7 @@ def _examples_of_features(
     client_ids: Any = None,
     test: Any = None,
     classes: Any = None,
+    weights: Any = None,
 ) -> Examples:
     """Examples of a table of features alone, the targets beside it."""
     bad = partial(bad_data, name)
@@ -102,6 +103,7 @@ def _examples_of_features(
         test=None if test is None else plain_array("test", test, bad),
         fit=fit_of(cleaned, kinds),
         source=name,
+        weights=None if weights is None else as_weights(weights, bad),
         reading=Reading(
             columns_read(frame, cleaned, kinds),
             (*target_warnings(numbers, names), *said(suspicions)),

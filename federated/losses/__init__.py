@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from federated.losses.criterion import Criterion
 from federated.losses.loss import Link, Loss
+from federated.losses.of_classes.bce import bce
 from federated.losses.of_classes.cross_entropy import cross_entropy
 from federated.losses.of_classes.focal import focal
 from federated.losses.of_numbers.huber import huber
@@ -17,6 +18,7 @@ from federated.metrics.tasks import Task
 LOSSES: dict[str, Callable[..., Loss]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
+    "bce": bce,
     "mse": mse,
     "mae": mae,
     "huber": huber,

@@ -31,6 +31,7 @@ class Loss(NamedTuple):
     weigh: what it multiplies the loss of each example by, such as by the weight of its class; None: nothing.
     check: raises ValueError where these targets are none for it.
     link: what turns outputs into predictions, in whose unit measures are.
+    num_outputs: the number of outputs that it is for; None: any.
     """
 
     targets: tuple[Targets, ...]
@@ -40,6 +41,7 @@ class Loss(NamedTuple):
     weigh: Weigh | None = None
     check: Callable[[np.ndarray], None] = _anything
     link: Link = "identity"
+    num_outputs: int | None = None
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss over a batch, a scalar. weights: a factor for each example [B].

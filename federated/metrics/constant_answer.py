@@ -19,13 +19,21 @@ def constant_metric(metric: str) -> str:
     return _SET.sub(r"generalisation/\1_constant_", metric)
 
 
-def constant_answers(targets: np.ndarray, num_classes: int | None) -> list[Tensor]:
+def constant_answers(targets: np.ndarray, num_classes: int | None, labels: bool = False) -> list[Tensor]:
     """Answers float64 [1, ...] to give to every example alike, by the training targets; the usual one first.
 
     Of classes (targets int [N]) the logarithms of their shares: probabilities are the shares, the answer the most
     frequent class, and of several that are as frequent the first. Of numbers (targets [N] or [N, outputs]) the mean,
-    then the median and other quantiles, which some measures prefer.
+    then the median and other quantiles, which some measures prefer. Of labels (targets of 0 and 1, [N, labels]) the
+    logits of their shares, then that every example has them all.
     """
+    if labels:
+        shares = (targets.reshape(len(targets), -1).sum(axis=0) + _UNSEEN_CLASS) / (
+            len(targets) + 2 * _UNSEEN_CLASS
+        )
+        return [
+            torch.from_numpy(each)[None] for each in (np.log(shares / (1 - shares)), np.ones(len(shares)))
+        ]
     if num_classes is not None:
         counts = np.maximum(np.bincount(targets, minlength=num_classes), _UNSEEN_CLASS)
         return [torch.from_numpy(np.log(counts / counts.sum()))[None]]

@@ -31,7 +31,11 @@ def feature_columns(
     stated: dict[str, ColumnKind] = dict.fromkeys(roles.numeric or (), "numeric")
     stated |= dict.fromkeys(roles.categorical or (), "categorical")
     complete = roles.numeric is not None and roles.categorical is not None
-    candidates = stated if complete else set(frame.columns) - {roles.target, roles.client, *roles.drop}
+    candidates = (
+        stated
+        if complete
+        else set(frame.columns) - {*roles.targets, roles.client, roles.weights, *roles.drop}
+    )
     names = [name for name in frame.columns if name in candidates]
     if not names:
         raise bad("no column is left to be a feature")

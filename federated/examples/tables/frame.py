@@ -21,6 +21,7 @@ from federated.examples.reading import Reading, Suspicion, named, said, task_in_
 from federated.examples.tables.feature_columns import FeatureColumns, feature_columns
 from federated.examples.tables.features import fit_of, refuse_gaps
 from federated.examples.tables.roles import Roles
+from federated.examples.tables.several_targets import targets_of_columns, weights_of
 from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.examples.targets import Target, target_of
 from federated.foundation.texts import listed
@@ -45,11 +46,13 @@ def examples_of_frame(
     """
     bad = partial(bad_data, name)
     frame = _with_codes(tidy(frame, roles, bad, where), roles.categorical or (), written, bad)
-    (client_ids, said_of_ids), target, (kinds, inputs) = _columns(frame, roles, bad, written, marks)
+    (client_ids, said_of_ids), target, (kinds, inputs), weights = _columns(frame, roles, bad, written, marks)
     if roles.client is not None:
         frame = frame.assign(**{roles.client: client_ids})
-    task = task_in_words(target.values, target.classes)
-    columns = columns_read(frame, inputs, kinds, roles.drop, roles.target, roles.client, task)
+    if roles.weights is not None:
+        frame = frame.assign(**{roles.weights: weights})
+    task = task_in_words(target.values, target.classes, roles.task)
+    columns = columns_read(frame, inputs, kinds, roles, task)
     suspicions = [
         *target.suspicions,
         *said_of_ids,
@@ -65,23 +68,44 @@ def examples_of_frame(
         source=source,
         properties=frame,
         reading=Reading(columns, (*notes, *said(suspicions))),
+        weights=weights,
+        target_names=roles.targets if len(roles.targets) > 1 else None,
     )
 
 
 def _columns(
     frame: pd.DataFrame, roles: Roles, bad: Complaint, written: pd.DataFrame | None, marks: Marks | None
-) -> tuple[tuple[np.ndarray | None, list[Suspicion]], Target, FeatureColumns]:
-    """(ids and what looks like a mistake among them, target, features). Raises BadData with all that is wrong."""
-    assert roles.target is not None
-    target, client = roles.target, roles.client
+) -> tuple[tuple[np.ndarray | None, list[Suspicion]], Target, FeatureColumns, np.ndarray | None]:
+    """(ids and what looks like a mistake among them, target, features, weights). Raises BadData with all errors."""
+
+    def ids() -> tuple[np.ndarray | None, list[Suspicion]]:
+        client = roles.client
+        return (
+            (None, []) if client is None else client_ids_of(frame[client], as_written(written, client), bad)
+        )
+
+    def weights() -> np.ndarray | None:
+        return None if roles.weights is None else weights_of(frame[roles.weights], bad, marks)
+
     attempts: list[Callable[[], Any]] = [
-        partial(target_of, frame[target], as_written(written, target), roles.task, bad, marks),
+        partial(_target, frame, roles, bad, written, marks),
         partial(feature_columns, frame, roles, bad, marks),
+        ids,
+        weights,
     ]
-    if client is not None:
-        attempts.append(partial(client_ids_of, frame[client], as_written(written, client), bad))
-    found = gathered(attempts)
-    return found[2] if client is not None else (None, []), found[0], found[1]
+    target, features, client_ids, factors = gathered(attempts)
+    return client_ids, target, features, factors
+
+
+def _target(
+    frame: pd.DataFrame, roles: Roles, bad: Complaint, written: pd.DataFrame | None, marks: Marks | None
+) -> Target:
+    """The target of one column, or of several."""
+    several = roles.task == "multilabel" or len(roles.targets) > 1
+    if several:
+        return targets_of_columns([frame[name] for name in roles.targets], roles.task, bad, marks)
+    (name,) = roles.targets
+    return target_of(frame[name], as_written(written, name), roles.task, bad, marks)
 
 
 def _with_codes(

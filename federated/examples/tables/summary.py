@@ -10,10 +10,12 @@ import pandas as pd
 from data_partitioners.ids import distinct_ids
 from federated.examples.reading import ColumnRead, Suspicion, listed, span
 from federated.examples.tables.features import ColumnKind
+from federated.examples.tables.roles import Roles
 from federated.examples.tables.suspicions import of_numbers, of_texts
 from federated.preprocessing.number_marks import Marks
 
 _MOST_LISTED = 99
+_NO_ROLES = Roles(None)
 
 
 def feature_suspicions(
@@ -37,9 +39,7 @@ def columns_read(
     frame: pd.DataFrame,
     cleaned: pd.DataFrame,
     kinds: Mapping[str, ColumnKind],
-    dropped: Collection[str] = (),
-    target: str | None = None,
-    client: str | None = None,
+    roles: Roles = _NO_ROLES,
     task: str = "",
 ) -> tuple[ColumnRead, ...]:
     """Every column of the table with its role; of features also how many inputs they make, over all rows.
@@ -48,7 +48,7 @@ def columns_read(
     """
     features = {str(name): _feature_read(str(name), c, kinds[str(name)]) for name, c in cleaned.items()}
     return tuple(
-        features[name] if name in features else _other_read(name, frame, dropped, target, client, task)
+        features[name] if name in features else _other_read(name, frame, roles, task)
         for name in frame.columns
     )
 
@@ -56,18 +56,18 @@ def columns_read(
 def _other_read(
     name: str,
     frame: pd.DataFrame,
-    dropped: Collection[str],
-    target: str | None,
-    client: str | None,
+    roles: Roles,
     task: str,
 ) -> ColumnRead:
-    if name == target:
+    if name in roles.targets:
         return ColumnRead(name, "target", task, 0.0, 0)
-    if name == client:
+    if name == roles.weights:
+        return ColumnRead(name, "weights", span(frame[name].to_numpy(np.float64)), 0.0, 0)
+    if name == roles.client:
         ids = list(map(str, distinct_ids(frame[name].to_numpy())[0]))
         return ColumnRead(name, "client", f"{len(ids):,} clients: {listed(ids[:_MOST_LISTED])}", 0.0, 0)
     return ColumnRead(
-        name, "dropped" if name in dropped else "unused", "", float(frame[name].isna().mean()), 0
+        name, "dropped" if name in roles.drop else "unused", "", float(frame[name].isna().mean()), 0
     )
 
 

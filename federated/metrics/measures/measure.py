@@ -10,8 +10,8 @@ import numpy as np
 from federated.metrics.measures.predictions import Predictions
 from federated.metrics.ranges import COUNT, Ends
 
-Targets = Literal["classification", "regression"]
-"""The form of targets: class numbers, or numbers."""
+Targets = Literal["classification", "regression", "multilabel"]
+"""The form of targets: class numbers, numbers, or 0 and 1 of several labels."""
 
 Arrays = tuple[np.ndarray, ...]
 """What a measure is computed from, each [N, ...]: a row for every example."""

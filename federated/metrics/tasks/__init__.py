@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from federated.metrics.measures import Targets
 from federated.metrics.tasks.classification import CLASSIFICATION
+from federated.metrics.tasks.multilabel import MULTILABEL
 from federated.metrics.tasks.regression import REGRESSION
 from federated.metrics.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION, MULTILABEL)}
 
 if TYPE_CHECKING:
     TaskName = str
@@ -25,6 +26,7 @@ def targets_of(task: TaskName | None) -> Targets | None:
 
 __all__ = [
     "CLASSIFICATION",
+    "MULTILABEL",
     "REGRESSION",
     "TASKS",
     "Targets",

@@ -33,11 +33,16 @@ def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fi
         )
     try:
         loss.check(examples.targets[np.concatenate(holders.indices)])
-        factors = (
-            None if loss.weigh is None else loss.weigh(examples.targets, holders.indices, examples.classes)
-        )
+        if loss.num_outputs not in (None, examples.num_outputs):
+            raise ValueError(
+                f"it is for {loss.num_outputs} outputs, and the data have {examples.num_outputs}"
+            )
+        factors = None
+        if loss.weigh is not None:
+            factors = loss.weigh(examples.targets, holders.indices, examples.classes)
     except ValueError as error:
         raise BadInput(f"loss: {_label(config)}: {error}") from error
+    factors = _with_those_of_examples(factors, examples, holders)
     return Fitted(loss, factors, _readout(config, examples, loss, holders))
 
 
@@ -47,6 +52,19 @@ def stated_loss(config: RunConfig, examples: Examples) -> Loss:
         return usual_loss(examples.task)
     made = config.loss.build()
     return own_loss(title(config.loss), made) if is_own(config.loss) else made
+
+
+def _with_those_of_examples(
+    factors: np.ndarray | None, examples: Examples, holders: Partition
+) -> np.ndarray | None:
+    """The factors times the weights of examples, of which training examples have a mean of one. Raises BadInput."""
+    if examples.weights is None:
+        return factors
+    mean = float(examples.weights[np.concatenate(holders.indices)].mean())
+    if not mean > 0:
+        raise BadInput(f"dataset: {examples.name}: the weights of all training examples are zero")
+    scaled = examples.weights / mean
+    return scaled if factors is None else factors * scaled
 
 
 def _readout(config: RunConfig, examples: Examples, loss: Loss, holders: Partition) -> Readout:

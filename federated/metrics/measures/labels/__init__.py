@@ -1,0 +1,1 @@
+"""Measures of several labels at once, each there or not."""
