@@ -15,6 +15,7 @@ from federated.examples.hashing import bytes_of, description_of, hashes_of
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import MOST_COMPLAINTS
+from federated.losses.weights import fault_of_weights
 from federated.machine.large_arrays import blocks_of
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
 from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are, unknown
@@ -79,7 +80,8 @@ class Examples:
             raise self._bad(f"at least 2 examples are needed, got {len(self.targets)}")
         self._check_clients()
         self._check_test()
-        self._check_weights()
+        if self.weights is not None and (fault := fault_of_weights(self.weights)):
+            raise self._bad(fault)
         if self.fit is None:
             self._check_inputs()
         if self.classes is None:
@@ -170,20 +172,6 @@ class Examples:
         if self.test.all() or not self.test.any():
             which = "every example" if self.test.all() else "no example"
             raise self._bad(f"test marks {which}; mark some, or leave it out to have a test set drawn")
-
-    def _check_weights(self) -> None:
-        if self.weights is None:
-            return
-        if self.weights.ndim != 1 or self.weights.dtype.kind != "f":
-            found = f"{self.weights.dtype} {list(self.weights.shape)}"
-            raise self._bad(f"weights must be floats [N], one for each example, got {found}")
-        self._check_numbers("weights", self.weights)
-        if len(negative := np.flatnonzero(self.weights < 0)):
-            raise self._bad(
-                f"weights must not be negative, got {self.weights[negative[0]]:g} at example {negative[0]}"
-            )
-        if not self.weights.any():
-            raise self._bad("weights are all zero: nothing would be learnt")
 
     def _check_inputs(self) -> None:
         if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype not in _INPUT_TYPES:
