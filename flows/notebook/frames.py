@@ -13,6 +13,8 @@ from federated.foundation.texts import listed
 from federated.metrics.dictionary import EVERY_ROUND
 from federated.report import Report, RunResult, table
 from federated.report.findings.paired_table import paired_table
+from federated.report.questions.sites_tables import sites_numbers
+from federated.report.questions.tables import questions_numbers
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.studies.comparison import StudyOutcome
 
@@ -89,23 +91,9 @@ def clients_frame(results: Sequence[RunResult]) -> pd.DataFrame:
 
 def questions_frame(report: Report) -> pd.DataFrame:
     """One row a question, arm and anchor."""
-    rows = [
-        {
-            "question": answer.name,
-            "scored on": answer.scored_on,
-            "metric": answer.metric,
-            "arm": arm.level.arm,
-            "score": arm.level.mean,
-            "constant": arm.constant,
-            "anchor": anchor,
-            "anchor score": arm.anchors[anchor].mean,
-            "difference": pair.estimate,
-            "low": pair.interval and pair.interval.low,
-            "high": pair.interval and pair.interval.high,
-            "verdict": pair.verdict,
-        }
-        for answer in report.answers
-        for arm in answer.arms
-        for anchor, pair in arm.against.items()
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(questions_numbers(report.answers))
+
+
+def sites_frame(report: Report) -> pd.DataFrame:
+    """One row a site and arm."""
+    return pd.DataFrame(sites_numbers(report.results))

@@ -88,6 +88,16 @@ class Outcome:
 
         return questions_frame(self.of.found)
 
+    @property
+    def sites(self) -> DataFrame:
+        """One row a site and arm, where the clients are those of the data: its score, and its gain over being alone.
+
+        The same as `sites.json`; empty where a study makes clients up.
+        """
+        from flows.notebook.frames import sites_frame
+
+        return sites_frame(self.of.found)
+
     def curves(self, *metrics: str) -> DataFrame:
         """One row a run and round, one column a metric, NaN where nothing was logged.
 
