@@ -12,10 +12,13 @@ import pandas as pd
 
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
+from federated.datasets.parquet_columns import parquet_table
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
+from federated.examples.tables.features import is_large
 from federated.examples.tables.frame import examples_of_frame
 from federated.examples.tables.roles import Roles
+from federated.foundation.errors import BadInput
 from federated.metrics.tasks import TaskName, targets_of
 
 ADDED_LATER: dict[str, Any] = {
@@ -85,7 +88,9 @@ def table(
 
     def load() -> Examples:
         if is_parquet:
-            return examples_of_frame(_parquet(path), roles, "table", path.name, str(path)).as_stated(task)
+            return examples_of_frame(_parquet(path, roles), roles, "table", path.name, str(path)).as_stated(
+                task
+            )
         frame, written, notes = _csv(path, form, roles)
         examples = examples_of_frame(frame, roles, "table", path.name, str(path), written, notes, form.marks)
         return examples.as_stated(task)
@@ -93,11 +98,17 @@ def table(
     return load
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path, roles: Roles) -> pd.DataFrame:
+    """The table; labels are texts or numbers, never categories of a table that is on disk."""
     try:
-        return pd.read_parquet(path)
+        frame = parquet_table(path, {name for _, name in roles.named()})
+    except BadInput:
+        raise
     except (ValueError, OSError) as error:
         raise bad_data("table", f"{path} cannot be read: {error}") from error
+    labels = [name for name in (roles.target, roles.client) if name in frame.columns]
+    coded = [name for name in labels if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    return frame.astype(dict.fromkeys(coded, object)) if is_large(*frame.shape) and coded else frame
 
 
 def _csv(path: Path, form: CsvFormat, roles: Roles) -> CsvTable:

@@ -40,8 +40,12 @@ def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     Raises BadInput where the disk has no room for it.
     """
     num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if not too_large(num_bytes):
-        return np.zeros(shape, dtype)
+    return on_disk(shape, dtype) if too_large(num_bytes) else np.zeros(shape, dtype)
+
+
+def on_disk(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of zeros to fill, in a file at home that ends with this process. Raises BadInput as `room` does."""
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     folder = home() / "datasets"
     folder.mkdir(parents=True, exist_ok=True)
     check_disk(folder, num_bytes)
@@ -102,7 +106,7 @@ class Growing:
     def add(self, rows: np.ndarray) -> None:
         """Append rows [n, ...]."""
         assert (rows.dtype, rows.shape[1:]) == (self._dtype, self._row), (rows.dtype, rows.shape)
-        self._file.write(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"")
+        self._file.write(rows.tobytes())
         self._rows += len(rows)
 
     def begin(self) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from federated.examples.examples import Complaint, gathered
-from federated.examples.tables.features import ColumnKind, categories_of, kind_of, numbers_of, refuse_gaps
+from federated.examples.tables.features import (
+    ColumnKind,
+    categories_of,
+    is_large,
+    kind_of,
+    numbers_of,
+    refuse_gaps,
+)
 from federated.examples.tables.roles import Roles
+from federated.machine.large_arrays import on_disk
 from federated.preprocessing.number_marks import Marks
 
 
@@ -40,11 +50,24 @@ def feature_columns(
     if not names:
         raise bad("no column is left to be a feature")
     read = partial(_feature, missing=roles.missing == "error", bad=bad, marks=marks)
+    large = is_large(len(frame), len(names))
+    read = partial(_read_on_disk, read) if large else read
     found = gathered(partial(read, frame[name], stated.get(name)) for name in names)
     kinds = {name: kind for name, (kind, _) in zip(names, found, strict=True)}
-    return FeatureColumns(
-        kinds, pd.DataFrame({name: column for name, (_, column) in zip(names, found, strict=True)})
-    )
+    columns = {name: column for name, (_, column) in zip(names, found, strict=True)}
+    return FeatureColumns(kinds, pd.DataFrame(columns, copy=not large))
+
+
+def _read_on_disk(
+    read: Callable[..., tuple[ColumnKind, pd.Series[Any]]], column: pd.Series[Any], stated: ColumnKind | None
+) -> tuple[ColumnKind, pd.Series[Any]]:
+    """The same; numbers that had to be converted are in a file, as all columns together would fill the memory."""
+    kind, clean = read(column, stated)
+    if kind == "categorical" or np.shares_memory(clean.to_numpy(), column.to_numpy()):
+        return kind, clean
+    array = on_disk((len(clean),), np.float64)
+    array[:] = clean
+    return kind, pd.Series(array, name=clean.name, copy=False)
 
 
 def _feature(

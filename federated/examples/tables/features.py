@@ -12,6 +12,7 @@ import pandas as pd
 from federated.examples.examples import Complaint
 from federated.examples.reading import counted
 from federated.examples.tables.mostly_numbers import cells_in_words, cure, mostly_numbers
+from federated.machine.large_arrays import blocks_of, room, too_large
 from federated.preprocessing.number_marks import Marks, number_read
 from federated.preprocessing.preprocessing import Fitted, Preprocessing
 from federated.preprocessing.raw_tables import inputs_of_table
@@ -21,6 +22,7 @@ ColumnKind = Literal["numeric", "categorical"]
 MOST_CATEGORIES = 1000
 """More distinct texts than this are names or prose, not categories."""
 
+_MOMENTS = ("median", "mean", "scale")
 _FEWEST_ABOVE_TOTALS = 5
 _NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 _TEXTS = ("string", "boolean", "mixed-integer")
@@ -136,6 +138,10 @@ def _cure(column: pd.Series[Any], marks: Marks | None) -> str:
 
 def text_of(column: pd.Series[Any]) -> pd.Series[Any]:
     """The column as Python strings, None where it is missing."""
+    if pd.api.types.is_integer_dtype(column.dtype) or isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = pd.factorize(column)  # equal texts are one object: millions of rows have few of them
+        texts = np.array([*map(str, values.tolist()), None], object)
+        return pd.Series(texts[codes], name=column.name, dtype=object)
     present = column.notna().to_numpy()
     text = np.array([None] * len(column), dtype=object)
     text[present] = [str(value) for value in column[present]]
@@ -146,8 +152,14 @@ def _fitted(
     table: pd.DataFrame, numeric: list[str], categorical: list[str], marks: Marks, training: np.ndarray
 ) -> Fitted:
     """All rows transformed by what the training rows teach. Raises ValueError."""
-    rows = table.iloc[training]
-    share_present = rows[numeric].notna().mean()
+    large = is_large(*table.shape)
+    rows = None if large else table.iloc[training]
+
+    def column(name: str) -> pd.Series[Any]:
+        return table[name].iloc[training] if rows is None else rows[name]
+
+    each = {name: column(name).notna().mean() for name in numeric} if rows is None else {}
+    share_present = each if rows is None else rows[numeric].notna().mean()
     observed = [name for name in numeric if share_present[name] > 0]
     if not observed and not categorical:
         raise ValueError("no feature column has a value among the training examples")
@@ -155,15 +167,39 @@ def _fitted(
         "columns": list(table.columns),
         "numeric": observed,
         "gappy": [name for name in observed if share_present[name] < 1],
-        "categorical": {name: _categories(rows[name]) for name in categorical},
+        "categorical": {name: _categories(column(name)) for name in categorical},
         "decimal": marks.decimal,
         "thousands": marks.thousands,
     }
-    arrays = _moments(rows[observed].to_numpy(np.float64))
-    inputs = inputs_of_table(values, arrays, table)
-    if len(bad := np.flatnonzero(~np.isfinite(inputs).all(axis=0))):
+    if rows is not None:
+        arrays = _moments(rows[observed].to_numpy(np.float64))
+        inputs = inputs_of_table(values, arrays, table)
+    else:
+        moments = [_moments(column(name).to_numpy(np.float64)[:, None]) for name in observed]
+        arrays = {what: np.array([found[what][0] for found in moments]) for what in _MOMENTS}
+        inputs = _in_blocks(values, arrays, table)
+    finite = np.ones(inputs.shape[1], bool)
+    for some in blocks_of(inputs):
+        finite &= np.isfinite(inputs[some]).all(axis=0)
+    if len(bad := np.flatnonzero(~finite)):
         raise ValueError(f"the numeric column {observed[bad[0]]!r} holds numbers too large to standardise")
     return Fitted(inputs, Preprocessing("table", values, arrays))
+
+
+def is_large(rows: int, columns: int) -> bool:
+    """Whether a table of so many cells of eight bytes is handled column by column, on disk."""
+    return too_large(8 * rows * columns)
+
+
+def _in_blocks(
+    values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], table: pd.DataFrame
+) -> np.ndarray:
+    """What `inputs_of_table` makes of all rows, some rows at a time, on disk."""
+    width = inputs_of_table(values, arrays, table.iloc[:1]).shape[1]
+    inputs = room((len(table), width), np.float32)
+    for some in blocks_of(inputs):
+        inputs[some] = inputs_of_table(values, arrays, table.iloc[some])
+    return inputs
 
 
 def _categories(column: pd.Series[Any]) -> list[str | None]:
@@ -177,7 +213,7 @@ def _moments(numbers: np.ndarray) -> dict[str, np.ndarray]:
     from sklearn.preprocessing import StandardScaler
 
     if not numbers.shape[1]:
-        return dict.fromkeys(("median", "mean", "scale"), np.empty(0))
+        return dict.fromkeys(_MOMENTS, np.empty(0))
     with np.errstate(over="ignore", invalid="ignore"):
         imputer = SimpleImputer(strategy="median").fit(numbers)
         scaler = StandardScaler().fit(imputer.transform(numbers))
