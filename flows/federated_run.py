@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from federated.config.run import RunConfig
 from federated.foundation.masking import masked_errors
 from federated.machine.torch_threads import torch_threads
+from federated.metrics.names import main_metric
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
 from federated.run.course import Course
 from federated.run.setup import Setup
@@ -51,7 +52,8 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             first = checkpoints.first_course(setup, resume, warn)
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
-            observers = Observers(lambda course: tell(_news(run, course, "running")), record, keep)
+            news = partial(_news, run, main_metric(setup.scoring))
+            observers = Observers(lambda course: tell(news(course, "running")), record, keep)
             course, ended_by = _train(run.config, setup, first, observers)
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         seconds = time.perf_counter() - started
@@ -61,7 +63,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
         log_history(run_id, [(course.round, times)])
     checkpoints.drop_checkpoint(run.config, warn)
     get_run_logger().info("%.1f s in all: %s; ended by: %s", seconds, in_words(spent, seconds), ended_by)
-    tell(_news(run, course, "finished", seconds, ended_by))
+    tell(news(course, "finished", seconds, ended_by))
     return run_id
 
 
@@ -85,6 +87,10 @@ def _warn(run: Run, message: str) -> None:
     tell(Progress(run.name, "warning", 0, run.config.rounds, message=message))
 
 
-def _news(run: Run, course: Course, status: Status, seconds: float = 0.0, message: str = "") -> Progress:
-    """A progress message with all measurements of the last round."""
-    return Progress(run.name, status, course.round, run.config.rounds, course.latest(), seconds, message)
+def _news(
+    run: Run, main: str, course: Course, status: Status, seconds: float = 0.0, message: str = ""
+) -> Progress:
+    """A progress message with all measurements of the last round. main: the metric that the arm is compared by."""
+    return Progress(
+        run.name, status, course.round, run.config.rounds, course.latest(), seconds, message, main
+    )

@@ -55,6 +55,7 @@ CHANGES: dict[str, Any] = {
     "evaluation.every": 1,
     "evaluation.training_examples": 50,
     "evaluation.personalisation": {"epochs": 2},
+    "evaluation.metric": ["auroc", "accuracy"],
     "engine.precision": "bfloat16",
     "device": "cpu",
     "seed": 1,

@@ -13,7 +13,7 @@ import torch
 import federated.forecast.evaluation_seconds as evaluating
 import federated.forecast.probe as probing
 from federated.config.run import LocalTraining, RunConfig
-from federated.evaluation.evaluate import evaluated
+from federated.evaluation.predicted import evaluated
 from federated.extension_points.kinds import COMPRESSOR
 from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
 from federated.forecast.forecast import in_all
@@ -195,7 +195,7 @@ def test_an_evaluation_is_foreseen_exactly_and_in_bounded_time(
     spent = [0.0]
 
     def clock(part: Setup, state: RunState) -> float:
-        counts = [len(targets) for _, _, _, targets in evaluated(state, part)]
+        counts = [len(found) for _, _, found in evaluated(state, part)]
         spent.append(0.01 + an_example * sum(counts))
         return spent[-1]
 

@@ -49,7 +49,7 @@ def test_prices_and_shares_have_the_direction_that_a_person_expects(metric, bett
     ("metric", "why"),
     [
         ("heterogeneity/clients", "neither way is better"),
-        ("generalisation/test_perplexity", "no such metric"),
+        ("generalisation/test_luck", "no such metric"),
     ],
 )
 def test_a_metric_without_a_direction_is_not_ranked_upside_down(metric, why):

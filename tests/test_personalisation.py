@@ -43,7 +43,7 @@ def test_no_steps_leave_every_client_with_the_global_model() -> None:
     found = personalised(state, setup)
     assert np.nanmax(np.abs(found.gains)) == 0
     assert np.array_equal(found.before, found.after, equal_nan=True)
-    metrics = personalisation_metrics(found, CLASSIFICATION, resampling(0))
+    metrics = personalisation_metrics(found, CLASSIFICATION.measure("accuracy"), resampling(0))
     gains = {name: value for name, value in metrics.items() if "_gain" in name}
     assert set(gains.values()) == {0.0}
     evaluated = evaluate(state, setup)
@@ -110,7 +110,7 @@ def test_of_a_regression_the_gain_is_the_fall_of_the_error() -> None:
     found = personalised(initial_state(setup), setup)
     assert found.gains == pytest.approx(found.before - found.after)
     assert (found.gains > 0).all()
-    metrics = personalisation_metrics(found, REGRESSION, resampling(0))
+    metrics = personalisation_metrics(found, REGRESSION.measure("mse"), resampling(0))
     assert metrics["generalisation/personalised_mse_mean"] == pytest.approx(found.after.mean())
 
 
@@ -118,8 +118,8 @@ def test_who_gains_worked_by_hand() -> None:
     before, after = np.full(11, 0.5), np.array([0.5, np.nan, 0.4, 0.9, 0.6, 0.7, 0.5, 0.8, 1.0, 0.3, 0.7])
     before[1] = np.nan
     sizes = np.array([10, 0, *[10] * 8, 30])
-    found = Personalised(before, after, after - before, sizes)
-    metrics = personalisation_metrics(found, CLASSIFICATION, resampling(0))
+    found = Personalised(before, after, after - before, sizes, float(np.nansum(after * sizes) / sizes.sum()))
+    metrics = personalisation_metrics(found, CLASSIFICATION.measure("accuracy"), resampling(0))
 
     def of(name: str) -> float:
         return metrics[f"generalisation/{name}"]
@@ -139,8 +139,8 @@ def test_the_interval_of_the_gain_covers_it_at_about_its_rate() -> None:
     draws, covered = generator(3, Purpose.EVALUATION), []
     for _ in range(300):
         gains = draws.normal(0.03, 0.08, 40)  # what differs between clients
-        found = Personalised(np.zeros(40), gains, gains, np.full(40, 5))
-        metrics = personalisation_metrics(found, CLASSIFICATION, draws)
+        found = Personalised(np.zeros(40), gains, gains, np.full(40, 5), gains.mean())
+        metrics = personalisation_metrics(found, CLASSIFICATION.measure("accuracy"), draws)
         low, high = (metrics[f"generalisation/personalisation_gain_{end}"] for end in ("low", "high"))
         covered.append(low <= 0.03 <= high)
     assert 0.89 < np.mean(covered) <= 0.98

@@ -12,7 +12,8 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.run import RunConfig
-from federated.evaluation.evaluate import evaluate, evaluated
+from federated.evaluation.evaluate import evaluate
+from federated.evaluation.predicted import evaluated
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, generator
@@ -200,7 +201,7 @@ def test_models_of_their_own_are_evaluated_each_on_its_own_examples() -> None:
     truth = federation.examples.targets
     own = [accuracy_score(truth[mine], predicted(k, mine)) for k, mine in enumerate(federation.own_held_out)]
     assert metrics["generalisation/client_accuracy_mean"] == pytest.approx(np.mean(own))
-    parts = {name: part for name, part, _, _ in evaluated(state, setup)}
+    parts = {name: part for name, part, _ in evaluated(state, setup)}
     assert "unseen" not in parts
     assert parts["test"].sizes is not None
     windows = np.split(parts["test"].indices, np.cumsum(parts["test"].sizes)[:-1])
@@ -211,12 +212,12 @@ def test_models_of_their_own_are_evaluated_each_on_its_own_examples() -> None:
 
 def test_the_test_set_is_dealt_evenly_and_all_of_it_is_used() -> None:
     setup = prepare(config_of(training="local", clients=3))
-    ((_, part, _, _),) = [each for each in evaluated(initial_state(setup), setup) if each[0] == "test"]
+    ((_, part, _),) = [each for each in evaluated(initial_state(setup), setup) if each[0] == "test"]
     assert part.sizes is not None
     assert part.sizes.tolist() == [120, 120, 120]
     assert sorted(part.indices.tolist()) == sorted(setup.federation.test.tolist())
     many = prepare(config_of(training="local", clients=20))
-    ((_, part, _, _),) = [each for each in evaluated(initial_state(many), many) if each[0] == "test"]
+    ((_, part, _),) = [each for each in evaluated(initial_state(many), many) if each[0] == "test"]
     assert part.sizes is not None
     assert part.sizes.tolist() == [100] * 20
     times = np.unique(part.indices, return_counts=True)[1]

@@ -85,6 +85,8 @@ def paths_at(config: Any, path: str) -> list[str]:
         return [] if last == "name" else holder.paths(last)
     if isinstance(value, Choice):
         return value.paths()
+    if isinstance(value, tuple) and all(isinstance(each, Choice) for each in value):
+        return [found for each in value for found in each.paths()]
     if isinstance(value, BaseModel):
         return [found for name in type(value).model_fields for found in paths_at(value, name)]
     fields = type(holder).model_fields if isinstance(holder, BaseModel) else {}
@@ -93,7 +95,7 @@ def paths_at(config: Any, path: str) -> list[str]:
 
 def _part(value: Any, name: str) -> Any:
     """One step down a dotted path."""
-    if isinstance(value, list) and all(isinstance(each, Choice) for each in value):
+    if isinstance(value, list | tuple) and all(isinstance(each, Choice) for each in value):
         return value[_only(name, [each.name for each in value], name)]
     if isinstance(value, Choice):
         return value.name if name == "name" else value.argument(name)

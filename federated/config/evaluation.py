@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from federated.config.section import Frozen
+from federated.extension_points.kinds import MetricChoices
 from federated.foundation.scales import LARGEST_FLOAT
 
 
@@ -51,6 +52,11 @@ def _on_or_off(value: Any) -> Any:
 class Evaluation(Frozen):
     """The schedule on which the global model is evaluated on held-out data."""
 
+    metric: MetricChoices = Field(
+        None,
+        description="What models are judged by: one measure, or a list. The first is the main one, by which arms are "
+        "ranked and compared, with their targets, gaps and clients; null: accuracy, or R² for regression",
+    )
     every: PositiveInt = Field(
         5, description="Rounds between two evaluations; the initial and the final model are always evaluated"
     )
@@ -69,3 +75,7 @@ class Evaluation(Frozen):
         description="Fine-tune the model for each client and evaluate the result; true: one epoch, at"
         " the end; null: do not",
     )
+
+    def at_default(self) -> set[str]:
+        """The fields that came later and are at their default, by their names."""
+        return {name for name in ("metric", "personalisation") if getattr(self, name) is None}

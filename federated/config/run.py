@@ -198,8 +198,8 @@ class RunConfig(Frozen):
         exclude |= {field: True for field, choice in usual.items() if getattr(self, field).label() == choice}
         if self.kind.has_server:
             exclude |= {"training": True}
-        if self.evaluation.personalisation is None and isinstance(exclude["evaluation"], set):
-            exclude |= {"evaluation": {*exclude["evaluation"], "personalisation"}}
+        if isinstance(exclude["evaluation"], set):
+            exclude |= {"evaluation": {*exclude["evaluation"], *self.evaluation.at_default()}}
         if at_default := self.holdout.at_default():
             exclude |= {"holdout": at_default}
         if self.cohort.sampling.label() == "uniform":

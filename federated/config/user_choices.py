@@ -40,7 +40,7 @@ def _choices(part: BaseModel, path: str = "") -> Iterator[tuple[str, Choice]]:
     """Every choice of a config, by its field."""
     for name in type(part).model_fields:
         value = getattr(part, name)
-        if isinstance(value, Choice):
-            yield f"{path}{name}", value
-        elif isinstance(value, BaseModel):
+        if isinstance(value, BaseModel) and not isinstance(value, Choice):
             yield from _choices(value, f"{path}{name}.")
+        several = value if isinstance(value, tuple) else (value,)
+        yield from ((f"{path}{name}", each) for each in several if isinstance(each, Choice))

@@ -13,6 +13,7 @@ from federated.evaluation.sets import EvaluatedSet, evaluated_sets
 from federated.metrics import Metrics
 from federated.metrics.constant_answer import constant_answers, constant_metric
 from federated.metrics.measures import Measure, Predictions
+from federated.metrics.measures.predictions import NO_THRESHOLDS
 from federated.metrics.scoring import Scoring, of_clients
 
 if TYPE_CHECKING:
@@ -37,18 +38,20 @@ def constant_metrics(setup: Setup) -> Metrics:
         classes,
         labels,
     )
-    chosen = _best_on(torch.from_numpy(examples.targets[training]), answers, setup.scoring)
+    trained = torch.from_numpy(examples.targets[training])
+    chosen = _best_on(trained, answers, setup.scoring)
+    thresholds = setup.scoring.chosen(_always(answers[0], trained)) if setup.scoring.thresholds else {}
     options, found = setup.config.evaluation, Metrics()
     sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed)
     for name in [name for name in _JUDGED if name in sets]:
         targets = torch.from_numpy(examples.targets[sets[name].indices])
-        found |= _on(name, sets[name], targets, chosen, setup.scoring)
+        found |= _on(name, sets[name], targets, chosen, thresholds, setup.scoring)
     return found
 
 
-def _always(answer: Tensor, targets: Tensor) -> Predictions:
+def _always(answer: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS) -> Predictions:
     """One answer [1, ...] to every example."""
-    return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets)
+    return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets, thresholds)
 
 
 def _best_on(targets: Tensor, answers: Sequence[Tensor], scoring: Scoring) -> dict[str, Tensor]:
@@ -63,12 +66,17 @@ def _best_on(targets: Tensor, answers: Sequence[Tensor], scoring: Scoring) -> di
 
 
 def _on(
-    name: str, part: EvaluatedSet, targets: Tensor, chosen: Mapping[str, Tensor], scoring: Scoring
+    name: str,
+    part: EvaluatedSet,
+    targets: Tensor,
+    chosen: Mapping[str, Tensor],
+    thresholds: Mapping[str, float],
+    scoring: Scoring,
 ) -> Metrics:
     """What the chosen answers get on one set, and of a set of clients the means over these."""
 
     def of(measure: Measure) -> Predictions:
-        return _always(chosen[measure.name], targets)
+        return _always(chosen[measure.name], targets, thresholds)
 
     found = {measure.name: measure.of(of(measure)) for measure in scoring.pooled}
     if part.sizes is not None:

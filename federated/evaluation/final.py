@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from federated.evaluation.constant import constant_metrics
-from federated.evaluation.evaluate import evaluated
 from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
+from federated.evaluation.predicted import evaluated
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.federation.count_columns import count_columns
 from federated.metrics import Metrics
 from federated.metrics.by_client import grouped_sums
 from federated.metrics.calibration import Confusion, Reliability, class_accuracy, confusion, reliability
 from federated.metrics.client_intervals import ClientSums
+from federated.metrics.client_sums import client_sums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
-from federated.metrics.measures import Predictions
-from federated.metrics.scoring import Scoring, client_sums, of_clients
+from federated.metrics.measures import Measure, Predictions
+from federated.metrics.scoring import Scoring, of_clients
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -61,19 +62,19 @@ class Generalisation:
 def generalisation(state: RunState, setup: Setup) -> Generalisation:
     """Evaluate the final model once more, in detail. Raises Diverged where its outputs are not finite."""
     federation, scoring = setup.federation, setup.scoring
-    sums: dict[str, ClientSums] = {}
+    sums: dict[str, ClientSums | None] = {}
     clients: list[dict[str, list[Any]]] = []
     counts, table = None, None
-    for name, part, outputs, targets in evaluated(state, setup):
-        found = scoring.predictions(outputs, targets)
+    for name, part, found in evaluated(state, setup):
         if name == "test" and federation.examples.classes is not None:
-            counts, table = confusion(found.answers, targets), reliability(found.answers, targets)
+            counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
             sums[name] = client_sums(scoring.headline, found, part.sizes)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
-        del outputs, found
-    metrics = _intervals(sums, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
+        del found
+    known = {name: each for name, each in sums.items() if each is not None}
+    metrics = _intervals(known, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
@@ -119,18 +120,23 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
         "takes_part": [takes_part] * len(held),
         "training_examples": federation.sizes.tolist() if takes_part else [0] * len(held),
         "held_out_examples": part.sizes.tolist(),
-        **_positives(part, found, examples.classes),
+        **_positives(part, found, examples.classes, setup.scoring.main),
         "label_divergence_bits": [_number(value) for value in divergence],
         **{measure: [_number(value) for value in values] for measure, values in measured.items()},
     }
 
 
 def _positives(
-    part: EvaluatedSet, found: Predictions, classes: tuple[str, ...] | None
+    part: EvaluatedSet, found: Predictions, classes: tuple[str, ...] | None, main: Measure
 ) -> dict[str, list[int]]:
-    if part.sizes is None or classes is None or len(classes) != 2 or found.targets.ndim > 1:
+    """The number of each client's held-out examples of the positive class: that of the main measure, else of two
+    classes the second."""
+    if part.sizes is None or classes is None or found.targets.ndim > 1:
         return {}
-    return {"held_out_positives": grouped_sums(found.labels == 1, part.sizes).astype(int).tolist()}
+    positive = 1 if main.positive is None and len(classes) == 2 else main.positive
+    if positive is None:
+        return {}
+    return {"held_out_positives": grouped_sums(found.labels == positive, part.sizes).astype(int).tolist()}
 
 
 def divergences(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from federated.config.local import LocalTraining
 from federated.evaluation.outputs import Outputs
+from federated.evaluation.predicted import chosen_thresholds
 from federated.foundation.errors import Diverged
 from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
@@ -24,7 +25,7 @@ from federated.machine.cores import threads_of
 from federated.metrics import Metrics
 from federated.metrics.by_client import are_finite, distribution
 from federated.metrics.gaps import mean_over_clients
-from federated.metrics.measures import Measure
+from federated.metrics.measures import Measure, Predictions
 from federated.metrics.scoring import of_clients
 from federated.run.state import RunState
 
@@ -36,13 +37,14 @@ class Personalised(NamedTuple):
     """The headline measure of each participating client [K] before and after, NaN without held-out examples.
 
     gains: the improvement, positive where accuracy rises or an error falls. sizes: the number of held-out examples of
-    each client.
+    each client. pooled: the measure after, of all these examples; NaN where it is undefined.
     """
 
     before: np.ndarray
     after: np.ndarray
     gains: np.ndarray
     sizes: np.ndarray
+    pooled: float
 
 
 def personalised(state: RunState, setup: Setup) -> Personalised:
@@ -65,22 +67,33 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
             "a smaller evaluation.personalisation.learning_rate may help"
         )
     headline = scoring.headline
-    found = [scoring.predictions(out.cpu(), targets) for out in outputs]
+    thresholds = chosen_thresholds(state, setup)
+    found = [scoring.predictions(out.cpu(), targets, thresholds) for out in outputs]
     before, after = (of_clients(headline, each, sizes) for each in found)
-    return Personalised(before, after, after - before if headline.sign > 0 else before - after, sizes)
+    gains = after - before if headline.sign > 0 else before - after
+    return Personalised(before, after, gains, sizes, _pooled(headline, found[1], after, sizes))
+
+
+def _pooled(measure: Measure, found: Predictions, of_each: np.ndarray, sizes: np.ndarray) -> float:
+    if not measure.mean:
+        return measure.of(found)
+    some = sizes > 0
+    return float(of_each[some] @ sizes[some] / sizes.sum())
 
 
 def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.random.Generator) -> Metrics:
     """`generalisation/personalis...`: the fine-tuned models, the gain with its interval, and the share that gains."""
     name = headline.name
-    some = found.sizes > 0
-    gains, sizes = found.gains[some], found.sizes[some]
+    gains = found.gains[np.isfinite(found.gains)]  # without clients for which the measure is undefined
+    after = {} if np.isnan(found.pooled) else {f"generalisation/personalised_{name}": found.pooled}
+    if not len(gains):
+        return after
     spread = distribution(found.after, higher_is_better=headline.sign > 0)
     gained = distribution(gains, higher_is_better=True)
     gain = mean_over_clients(gains, numbers)
     return {
-        f"generalisation/personalised_{name}": float(found.after[some] @ sizes / sizes.sum()),
-        **{f"generalisation/personalised_{name}_{statistic}": value for statistic, value in spread.items()},
+        **after,
+        **{f"generalisation/personalised_{name}_{each}": spread[each] for each in headline.statistics},
         "generalisation/personalisation_gain": gain.value,
         **{
             f"generalisation/personalisation_gain_{end}": value

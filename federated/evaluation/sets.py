@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,11 @@ def evaluated_sets(federation: Federation, training_examples: int, seed: int) ->
         if name in sets:
             sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
     return {**sets, "training": _training_sample(federation, training_examples, seed)}
+
+
+def choosing_set(federation: Federation) -> Literal["validation", "training"]:
+    """The set on which thresholds are chosen: validation examples where there are any, else the training sample."""
+    return "validation" if "validation" in federation.held_out_sets() else "training"
 
 
 _LEAST_TESTED = 100

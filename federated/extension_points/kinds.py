@@ -24,11 +24,13 @@ from federated.extension_points.contracts import (
     held_schedule,
 )
 from federated.extension_points.holdout_contract import held_holdout
+from federated.extension_points.measure_contract import held_measure
 from federated.extension_points.optimiser_contract import held_optimiser
 from federated.extension_points.privacy_contract import held_privacy
 from federated.extension_points.transport_contract import held_transport
 from federated.holdouts import HOLDOUTS, HoldoutRule
 from federated.losses import LOSSES, Loss
+from federated.metrics.measures import MEASURES, Measure
 from federated.models import MODELS, Model
 from federated.networks import NETWORKS, Network
 from federated.optimisers import OPTIMISERS, Optimiser
@@ -75,6 +77,7 @@ PRIVACY_MECHANISM: Kind[Privacy] = Kind(
 TRANSPORT: Kind[Transport] = Kind("transport", TRANSPORTS, product=Transport, held=held_transport)
 OPTIMISER: Kind[Optimiser] = Kind("optimiser", OPTIMISERS, product=Optimiser, held=held_optimiser)
 SCHEDULE: Kind[Schedule] = Kind("schedule", SCHEDULES, held=held_schedule)
+METRIC: Kind[Measure] = Kind("metric", MEASURES, product=Measure, held=held_measure)
 NETWORK: Kind[Network] = Kind("network", NETWORKS, product=Network)
 
 KINDS = (
@@ -91,6 +94,7 @@ KINDS = (
     TRANSPORT,
     OPTIMISER,
     SCHEDULE,
+    METRIC,
     NETWORK,
 )
 
@@ -132,4 +136,20 @@ NetworkChoice = Annotated[
     BeforeValidator(_network_or_none),
     NETWORK,
     _or_null(_OF_NETWORK),
+]
+
+
+def _metrics_or_none(value: Any, info: ValidationInfo) -> tuple[Choice, ...] | None:
+    """One measure or several; the first is the main one."""
+    if value is None:
+        return None
+    several = value if isinstance(value, list | tuple) else [value]
+    if not several:
+        raise ValueError("state one measure or several, or null")
+    return tuple(METRIC.bind(each, roots_of(info.context)) for each in several)
+
+
+_OF_METRIC = schema_of(METRIC.name, sorted(METRIC.factories), also_several=True)
+MetricChoices = Annotated[
+    tuple[Choice, ...] | None, BeforeValidator(_metrics_or_none), METRIC, _or_null(_OF_METRIC)
 ]

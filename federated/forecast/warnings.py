@@ -16,6 +16,7 @@ from federated.config.run import RunConfig
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
 from federated.forecast.held_out_warnings import of_held_out
+from federated.forecast.measure_warnings import of_measures
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
 from federated.run.setup import Setup
@@ -45,6 +46,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_batches(config, federation),
         *of_held_out(config, federation),
         _of_training_alone(config),
+        *of_measures(setup),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]

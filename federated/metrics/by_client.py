@@ -12,6 +12,8 @@ from federated.metrics import Metrics
 from federated.metrics.row_blocks import row_blocks
 
 STATISTICS = ("mean", "median", "worst_10_percent", "best_10_percent", "sd", "gini")
+CLIENTS = "clients"
+"""Of a measure that not every client's examples define: for how many clients it is defined."""
 
 
 def are_finite(outputs: Tensor) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from federated.metrics.by_client import STATISTICS
-from federated.metrics.dictionary import METRICS
+from federated.metrics.by_client import CLIENTS
+from federated.metrics.dictionary import metric_of
+from federated.metrics.dictionary.stated import stated
 from federated.metrics.ranges import Ends
 from federated.metrics.scoring import Scoring
-from federated.metrics.tasks import TASKS
 
 GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
 """Name -> the two sets whose pooled measures are subtracted."""
@@ -30,7 +30,7 @@ def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[st
         for name in ("client", "unseen", "validation")
         if name in held_out_sizes
         for measure in scoring.spread
-        for statistic in STATISTICS
+        for statistic in (*measure.statistics, *([CLIENTS] if measure.needs else []))
     ]
     measured += [gap for gap, ends in GAPS.items() if {*ends} <= {"training", *held_out_sizes}]
     return ["train/loss", *(f"generalisation/{name}" for name in measured)]
@@ -43,7 +43,7 @@ def main_metric(scoring: Scoring) -> str:
 
 def higher_is_better(metric: str) -> bool:
     """The better direction of a metric. Raises ValueError for a metric without one, and for unknown metrics."""
-    found = METRICS.get(metric)
+    found = metric_of(metric)
     if found is None or found.better is None:
         raise ValueError(
             f"{metric}: " + ("there is no such metric" if found is None else "neither way is better")
@@ -53,7 +53,9 @@ def higher_is_better(metric: str) -> bool:
 
 def range_of(metric: str) -> Ends:
     """The lowest and the highest value that a metric can have. Raises KeyError where there is no such metric."""
-    return METRICS[metric].ends
+    if (found := metric_of(metric)) is None:
+        raise KeyError(metric)
+    return found.ends
 
 
 def range_of_differences(metric: str) -> Ends:
@@ -62,15 +64,25 @@ def range_of_differences(metric: str) -> Ends:
     return low - high, high - low
 
 
-_LABELS = {measure.name: measure.label for task in TASKS.values() for measure in task.measures}
-
-
 def metric_label(metric: str) -> str:
     """`generalisation/test_macro_f1` -> `test macro F1`."""
     if metric == "train/loss":
         return "training loss"
-    family, _, name = metric.rpartition("/")
-    held_out, _, measure = name.partition("_")
-    if family == "generalisation" and measure in _LABELS:
-        return f"{held_out} {_LABELS[measure]}"
+    name = metric.rpartition("/")[2]
+    found = stated(metric)
+    if found is not None:
+        return f"{found.held_out} {found.label} {found.statistic.replace('_', ' ')}".rstrip()
     return name.replace("_", " ")
+
+
+def headline_of(main_metric: str, logged: Collection[str]) -> str:
+    """The measure of gaps and of clients of a run, by its name in metrics: the main one, and of R² the MSE, unless a
+    study asked for R² itself. logged: the metrics that the run has."""
+    measure = main_metric.rpartition("/")[2].partition("_")[2]
+    own = f"generalisation/client_{measure}_mean"
+    return "mse" if measure == "r2" and own not in logged else measure
+
+
+def worst_clients(main_metric: str, logged: Collection[str]) -> str:
+    """The metric of the worst tenth of the clients, by the headline measure."""
+    return f"generalisation/client_{headline_of(main_metric, logged)}_worst_10_percent"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from federated.metrics import Metrics
-from federated.metrics.by_client import grouped_means, grouped_sums
-from federated.metrics.client_intervals import ClientSums
-from federated.metrics.measures import Measure, Predictions
+from federated.metrics.by_client import grouped_means
+from federated.metrics.measures import Classes, Measure, Predictions, Threshold
+from federated.metrics.measures.predictions import NO_THRESHOLDS
 from federated.metrics.tasks import Task
 
 
@@ -20,12 +22,14 @@ class Scoring:
 
     main: the measure by which arms are compared. pooled: all that are measured of each set of examples.
     spread: those whose distribution over clients is measured; the gaps are those of the first, the headline.
+    stated: whether a study asked for them; else they are the task's own.
     """
 
     task: Task
     main: Measure
     pooled: tuple[Measure, ...]
     spread: tuple[Measure, ...]
+    stated: bool = False
 
     @property
     def by_client(self) -> tuple[Measure, ...]:
@@ -37,9 +41,24 @@ class Scoring:
         """The measure of gaps, of what fine-tuning gains and of pictures by client."""
         return self.spread[0]
 
-    def predictions(self, outputs: Tensor, targets: Tensor) -> Predictions:
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Those that have to be chosen before anything is measured, each once."""
+        found = {each.threshold.name: each.threshold for each in self.pooled if each.threshold is not None}
+        return tuple(found.values())
+
+    def predictions(
+        self, outputs: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS
+    ) -> Predictions:
         """Outputs [N, outputs] of the run's model beside their targets."""
-        return Predictions(self.task.answers(outputs), targets)
+        return Predictions(self.task.answers(outputs), targets, thresholds)
+
+    def chosen(self, found: Predictions) -> dict[str, float]:
+        """The thresholds that these predictions, which judge nothing, lead to, by their names."""
+        return {
+            each.name: each.choose(found.labels == each.positive, found.probability(each.positive))
+            for each in self.thresholds
+        }
 
     def measured(self, found: Predictions) -> Metrics:
         """Every measure of the pooled examples by its name; what is undefined is left out."""
@@ -47,9 +66,29 @@ class Scoring:
         return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-def scoring_of(task: Task) -> Scoring:
-    """The scoring of a run of this task."""
-    return Scoring(task, task.measure(task.main), task.measures, (task.measure(task.headline),))
+def scoring_of(task: Task, asked: Sequence[Measure] = (), classes: Classes | None = None) -> Scoring:
+    """The scoring of a run of this task by the measures that a study asks for, the main one first; else by its own.
+
+    classes: those of the data. Raises ValueError where a measure does not fit the task or the classes.
+    """
+    if not asked:
+        return Scoring(task, task.measure(task.main), task.measures, (task.measure(task.headline),))
+    fitted = tuple(_fitted(each, task, classes) for each in asked)
+    if twice := [name for name, count in Counter(each.name for each in fitted).items() if count > 1]:
+        raise ValueError(f"{twice[0]} is asked for more than once")
+    names = {each.name for each in fitted}
+    usual = tuple(each for each in task.measures if each.name not in names)
+    return Scoring(task, fitted[0], (*fitted, *usual), fitted, stated=True)
+
+
+def _fitted(measure: Measure, task: Task, classes: Classes | None) -> Measure:
+    if task.targets not in measure.targets:
+        wanted = " or ".join(measure.targets)
+        raise ValueError(f"{measure.label} is a measure of {wanted}, and this is {task.name}")
+    if measure.fit is None:
+        return measure
+    assert classes is not None
+    return measure.fit(classes)
 
 
 def of_clients(measure: Measure, found: Predictions, sizes: np.ndarray) -> np.ndarray:
@@ -66,8 +105,3 @@ def of_clients(measure: Measure, found: Predictions, sizes: np.ndarray) -> np.nd
         rows = slice(ends[client] - sizes[client], ends[client])
         values[client] = measure.value(*(array[rows] for array in arrays))
     return values
-
-
-def client_sums(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums:
-    """The sums of a measure over each client's examples."""
-    return ClientSums(grouped_sums(measure.arrays(found)[0], sizes), sizes)

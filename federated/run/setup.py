@@ -17,12 +17,13 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.losses import Readout
 from federated.machine.cores import threads_of
-from federated.metrics.scoring import Scoring, scoring_of
+from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.refusals import check_run
+from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.state import RunState
 from federated.run.worker import Worker
@@ -101,7 +102,7 @@ def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     check_own_code(config)
     federation = _federation(config)
-    scoring = scoring_of(federation.examples.task)
+    scoring = run_scoring(config, federation.examples)
     trainers = who_trains(config, federation)
     fitted = fitted_loss(config, federation.examples, trainers.holders)
     work = _work(config, federation, trainers, device, fitted)

@@ -107,7 +107,8 @@ def _section(model: type[BaseModel], content: Mapping[str, Any], place: Place) -
 
 def _field(field: FieldInfo, place: Place, value: Any) -> Any:
     if (kind := _kind_of(field)) is not None:
-        return _choice(kind, value, place)
+        several = isinstance(value, list) and kind.several is None
+        return [_choice(kind, each, place) for each in value] if several else _choice(kind, value, place)
     if (model := _model_of(field)) is not None:
         return _section(model, value, place) if isinstance(value, Mapping) else value
     return absolute_within(value, place.folder, also_text=True) if is_path(field.annotation) else value

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bars
 
 from federated.foundation.errors import bounded
 from federated.foundation.texts import in_a_line, shortened
+from federated.metrics.names import metric_label
 from flows.terminal.progress import News, Notice, Progress, Status, listen_with
 from flows.terminal.screen import Screen, styled
 
@@ -23,6 +24,7 @@ _FIGURES = {
     "generalisation/test_mse": "test MSE {:.4f}",
     "generalisation/test_r2": "test R2 {:.3f}",
 }
+"""What is shown of a run whose main metric is one of these; of others the training loss and the main metric."""
 
 
 _LINES_A_SECOND = 5  # a line costs half a millisecond, which short rounds would notice
@@ -89,7 +91,7 @@ class Display:
         ended = news.status in ("finished", "failed")
         self._done[news.run] = self._rounds_of[news.run] if ended else news.round
         if news.run in self._tasks:
-            figures = _figures(self._latest[news.run])
+            figures = _figures(self._latest[news.run], news.main_metric)
             self.bars.update(self._tasks[news.run], completed=news.round, figures=figures)
         ways = ("communication/uplink_bytes_total", "communication/downlink_bytes_total")
         megabytes = sum(latest.get(way, 0.0) for latest in self._latest.values() for way in ways) / 1e6
@@ -105,7 +107,7 @@ class Display:
         if news.run in self._tasks:
             self.bars.remove_task(self._tasks.pop(news.run))
         if news.status == "finished":
-            figures = f"{_figures(self._latest[news.run])}, {news.seconds:.1f} s"
+            figures = f"{_figures(self._latest[news.run], news.main_metric)}, {news.seconds:.1f} s"
             mark, what = ("done", "green"), figures if news.metrics else news.message
         else:
             mark, what = ("failed", "red"), bounded(news.message)
@@ -131,7 +133,9 @@ class Display:
         if now < self._next_line and news.round < news.rounds:
             return
         self._next_line = now + 1 / _LINES_A_SECOND
-        self._screen.print(f"round {news.round}/{news.rounds}: {_figures(news.metrics)}", soft_wrap=True)
+        self._screen.print(
+            f"round {news.round}/{news.rounds}: {_figures(news.metrics, news.main_metric)}", soft_wrap=True
+        )
 
 
 def say_start(study: "StudyConfig", screen: Screen) -> None:
@@ -154,8 +158,11 @@ def shown(name: str, runs: "list[Run]", screen: Screen) -> Iterator[None]:
         listen_with(None)
 
 
-def _figures(metrics: dict[str, float]) -> str:
-    parts = [text.format(metrics[name]) for name, text in _FIGURES.items() if name in metrics]
+def _figures(metrics: dict[str, float], main_metric: str) -> str:
+    shown = _FIGURES
+    if main_metric and main_metric not in _FIGURES:
+        shown = {"train/loss": _FIGURES["train/loss"], main_metric: f"{metric_label(main_metric)} {{:.4g}}"}
+    parts = [text.format(metrics[name]) for name, text in shown.items() if name in metrics]
     if sent := metrics.get("communication/uplink_bytes_total"):
         parts.append(f"{sent / 1e6:,.3g} MB up")
     return ", ".join(parts)

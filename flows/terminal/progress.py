@@ -17,8 +17,8 @@ Status = Literal["started", "running", "finished", "failed", "warning"]
 class Progress:
     """A progress message of a run.
 
-    metrics: the metrics of its round; message: the reason why it failed or ended early, or a warning while it
-    continues, whose round has no meaning.
+    metrics: the metrics of its round. main_metric: the one that its arm is compared by.
+    message: the reason why it failed or ended early, or a warning while it continues, whose round has no meaning.
     """
 
     run: str
@@ -28,6 +28,7 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     message: str = ""
+    main_metric: str = ""
 
 
 @dataclass(frozen=True)

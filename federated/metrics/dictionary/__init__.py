@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from federated.metrics.dictionary import communication, generalisation, heterogeneity, study, system, training
 from federated.metrics.dictionary.metric import Better, Names, Row, lower, row
+from federated.metrics.dictionary.stated import names_of
 
 OF_A_RUN: tuple[Row, ...] = (
     *heterogeneity.ROWS,
@@ -37,6 +38,13 @@ def _named(rows: Sequence[Row]) -> Iterator[tuple[str, Names]]:
 
 METRICS: Mapping[str, Names] = dict(_named((*OF_A_RUN, *OF_A_STUDY, *FORESEEN)))
 """Name -> what holds of the metric."""
+
+
+def metric_of(name: str) -> Names | None:
+    """What holds of a metric, of one that a study asked for too; None where there is no such metric."""
+    return METRICS.get(name) or names_of(name)
+
+
 EVERY_ROUND = frozenset(name for name, names in METRICS.items() if names.every_round)
 """What a study's report needs of every round."""
 
@@ -50,4 +58,4 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "table"]
+__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "metric_of", "table"]

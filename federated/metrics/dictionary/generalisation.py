@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-
-from federated.metrics.dictionary.metric import Names, Row, higher, lower, row
-from federated.metrics.measures import Measure
-from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
-from federated.metrics.tasks import TASKS, Task
+from federated.metrics.dictionary.metric import Row, higher, lower, neither, row
+from federated.metrics.dictionary.of_measures import (
+    ASKED,
+    HEADLINES,
+    MEASURES,
+    of_better,
+    over_clients,
+    pooled,
+)
+from federated.metrics.ranges import ANY, SHARE
 
 EACH_EVALUATION, END = "each evaluation", "at the end"
-MEASURES: dict[str, tuple[Measure, Task]] = {}
-"""Name -> the measure and the first task that has it."""
-for _task in TASKS.values():
-    for _measure in _task.measures:
-        MEASURES.setdefault(_measure.name, (_measure, _task))
-HEADLINES = tuple(dict.fromkeys(task.headline for task in TASKS.values()))
-
-
-def of_better(better: str, pattern: str, ends: Ends, *, every_round: bool = False) -> Names:
-    """Metrics of which more, or less, is better."""
-    return (higher if better == "higher" else lower)(pattern, ends, every_round=every_round)
-
-
-def pooled(held_out: str) -> tuple[Names, ...]:
-    """All measures of the examples of one set."""
-    alike = groupby(
-        (measure for measure, _ in MEASURES.values()), lambda measure: (measure.better, measure.ends)
-    )
-    return tuple(
-        of_better(better, f"generalisation/{held_out}_{_any_of(measure.name for measure in group)}", ends)
-        for (better, ends), group in alike
-    )
-
-
-def _any_of(names: Iterable[str]) -> str:
-    several = ",".join(names)
-    return f"{{{several}}}" if "," in several else several
-
-
-def over_clients(held_out: str, headlines: Sequence[str] = HEADLINES) -> tuple[Names, ...]:
-    """The names of metrics of the distribution over clients of one set's headline measures."""
-    return tuple(name for headline in headlines for name in _spread(held_out, MEASURES[headline][0]))
-
-
-def _spread(held_out: str, measure: Measure) -> tuple[Names, ...]:
-    stem, ends = f"generalisation/{held_out}_{measure.name}", measure.ends
-    return (
-        of_better(measure.better, stem + "_{mean,median,worst_10_percent,best_10_percent}", ends),
-        lower(f"{stem}_sd", ends if ends == SHARE else COUNT),
-        lower(f"{stem}_gini", SHARE),
-    )
-
 
 ROWS: tuple[Row, ...] = (
     *(
@@ -68,6 +29,28 @@ ROWS: tuple[Row, ...] = (
             meaning=f"{measure.meaning.format(set='the central test set')} ({task.name})",
         )
         for measure, task in MEASURES.values()
+    ),
+    *(
+        row(
+            of_better(measure.better, f"generalisation/test_{measure.name}", measure.ends),
+            unit=measure.unit,
+            when=EACH_EVALUATION,
+            meaning=(
+                f"{measure.meaning.format(set='the central test set')} ({' and '.join(measure.targets)}; where "
+                "`evaluation.metric` asks for it)"
+            ),
+        )
+        for measure in ASKED
+        if measure.name != "calibration_error"
+    ),
+    row(
+        neither("generalisation/threshold_youden", SHARE),
+        unit="0 to 1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the probability from which an example counts as positive for `sensitivity` and `specificity`, chosen on "
+            "the validation examples, else on the sample of training examples (tag `thresholds_chosen_on`)"
+        ),
     ),
     row(
         *pooled("client"),
@@ -247,7 +230,7 @@ ROWS: tuple[Row, ...] = (
         when=END,
         meaning=(
             "expected calibration error on the central test set, 15 equal bins of confidence (classification; Guo "
-            "et al. 2017)"
+            "et al. 2017); at each evaluation where `evaluation.metric` asks for it"
         ),
     ),
 )

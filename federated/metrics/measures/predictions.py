@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from federated.metrics.calibration import largest
 from federated.metrics.row_blocks import row_blocks
+
+NO_THRESHOLDS: Mapping[str, float] = {}
 
 
 class Predictions:
@@ -17,10 +21,13 @@ class Predictions:
 
     answers: scores (logits) of the classes [N, classes], or values in the target's unit [N, outputs].
     targets: class numbers [N], or numbers [N] or [N, outputs]. Both on the CPU.
+    thresholds: name of a rule -> the probability that it chose, on examples that do not judge.
     """
 
-    def __init__(self, answers: Tensor, targets: Tensor) -> None:
-        self.answers, self.targets = answers, targets
+    def __init__(
+        self, answers: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS
+    ) -> None:
+        self.answers, self.targets, self.thresholds = answers, targets, thresholds
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -36,6 +43,11 @@ class Predictions:
         return self.answers.argmax(dim=1).numpy()
 
     @cached_property
+    def confidence(self) -> np.ndarray:
+        """The probability of that class, float64 [N]."""
+        return largest(self.answers)[0]
+
+    @cached_property
     def losses(self) -> np.ndarray:
         """Cross-entropy in nats, float64 [N]."""
         losses = torch.empty(len(self), dtype=torch.float64)
@@ -44,7 +56,37 @@ class Predictions:
         return losses.numpy()
 
     @cached_property
+    def squared_distances(self) -> np.ndarray:
+        """The squared distance of the probabilities from 1 for the right class and 0 for the others, float64 [N]."""
+        distances = torch.empty(len(self), dtype=torch.float64)
+        for rows in row_blocks(self.answers):
+            shares = torch.softmax(self.answers[rows].double(), dim=1)
+            right = shares.gather(1, self.targets[rows, None])[:, 0]
+            distances[rows] = shares.square().sum(dim=1) - 2 * right + 1
+        return distances.numpy()
+
+    @cached_property
     def errors(self) -> Tensor:
         """Answers minus targets, float64 [N, outputs]."""
         targets = self.targets.reshape(self.answers.shape).double()
         return (self.answers.double() - targets).reshape(len(self), -1)
+
+    def probability(self, of: int) -> np.ndarray:
+        """The probability of one class, float64 [N]."""
+        shares: np.ndarray = np.exp(self.log_probability(of))
+        return shares
+
+    def log_probability(self, of: int) -> np.ndarray:
+        """Its logarithm, float64 [N], which tells apart what rounds to a probability of 0."""
+        return (self.answers[:, of].double() - self._log_sums).numpy()
+
+    def margin(self, of: int) -> np.ndarray:
+        """The score of one of two classes minus that of the other, float64 [N]: the log odds."""
+        return (self.answers[:, of].double() - self.answers[:, 1 - of].double()).numpy()
+
+    @cached_property
+    def _log_sums(self) -> Tensor:
+        sums = torch.empty(len(self), dtype=torch.float64)
+        for rows in row_blocks(self.answers):
+            sums[rows] = torch.logsumexp(self.answers[rows].double(), dim=1)
+        return sums

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from federated.metrics.names import higher_is_better
+from federated.metrics.names import higher_is_better, worst_clients
 from federated.report.findings.arms import ArmSummary
-from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
+from federated.report.findings.results import EPSILON, RunResult
 from federated.report.statistics.paired import half_width
 from federated.report.text.numbers_as_text import Spread
 
@@ -98,7 +98,8 @@ def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
     metric = summaries[0].main_metric
     columns = [_costs(summaries, metric), [total_megabytes(summary) for summary in summaries]]
     halves = [_halves(summaries, metric), [0.0] * len(summaries)]
-    for name in (*WORST_CLIENTS, EPSILON):
+    logged = {name for summary in summaries for name in summary.secondary}
+    for name in (worst_clients(metric, logged), EPSILON):
         costs = _costs(summaries, name)
         if any(cost is not None and np.isfinite(cost) for cost in costs):
             columns.append(costs)

@@ -61,8 +61,9 @@ def to_target(results: Sequence[RunResult], stated: float | None = None) -> list
 
     The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best mean final
     value among its rivals (the arms that differ from it in compression and network alone; where no arm has any, all
-    of the same main metric), where that is above 0. McMahan et al. 2017, table 2, also count rounds to a target, but
-    interpolate between evaluations; here it is the first evaluation that reached it.
+    of the same main metric), where that is above 0; of an error, the best one divided by 95 %. McMahan et al. 2017,
+    table 2, also count rounds to a target, but interpolate between evaluations; here it is the first evaluation that
+    reached it.
     """
     results = candidates(results)
     defaults = _defaults(results)
@@ -114,11 +115,14 @@ def _default(rivals: Sequence[RunResult], among: str) -> Target:
     metric, runs = rivals[0].main_metric, [run for run in rivals if run.finished]
     means = [spread(run.final(metric) for run in runs if run.arm == arm).mean for arm in arms_of(runs)]
     known = [mean for mean in means if mean is not None and math.isfinite(mean)]
-    if not known or max(known) <= 0:
+    higher = higher_is_better(metric)
+    best = (max if higher else min)(known, default=0.0)
+    if best <= 0:
         why = "no arm ends above 0" if known else "no run has finished"
         return Target(metric, None, f"none, as none is stated and {why}")
-    share = f"{100 * DEFAULT_SHARE:.0f} %"
-    return Target(metric, DEFAULT_SHARE * max(known), f"{share} of the best final score among {among}")
+    share = f"{100 * DEFAULT_SHARE:.0f} % of" if higher else f"{100 / DEFAULT_SHARE:.0f} % of"
+    value = DEFAULT_SHARE * best if higher else best / DEFAULT_SHARE
+    return Target(metric, value, f"{share} the best final score among {among}")
 
 
 def _row(runs: Sequence[RunResult], target: Target) -> ToTarget:

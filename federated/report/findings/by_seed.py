@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.metrics import Metrics
-from federated.metrics.dictionary import METRICS
+from federated.metrics.dictionary import metric_of
 from federated.metrics.names import higher_is_better, range_of, range_of_differences
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.statistics.by_ranks import centre, rank_interval
@@ -49,7 +49,9 @@ def interval_over_seeds(
 
 def _ends(metric: str, main_metric: str) -> tuple[float, float]:
     """The range of a metric; gaps and gains are differences of accuracies where the main metric is one."""
-    return range_of_differences(main_metric) if METRICS[metric].difference else range_of(metric)
+    known = metric_of(metric)
+    is_difference = known is not None and known.difference
+    return range_of_differences(main_metric) if is_difference else range_of(metric)
 
 
 def _scores(results: Sequence[RunResult], arm: str) -> dict[int, float]:

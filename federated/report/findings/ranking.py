@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from federated.metrics.names import higher_is_better, metric_label
+from federated.metrics.names import headline_of, higher_is_better, metric_label, worst_clients
 from federated.report.costs.front import PLACE_TEXTS, Place, pareto, problems_of
 from federated.report.findings.arms import ArmSummary, compare, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
-from federated.report.findings.results import EPSILON, WORST_CLIENTS, RunResult
+from federated.report.findings.results import EPSILON, RunResult
 from federated.report.findings.verdicts import Paired
 from federated.report.questions.sites import site_metric
 from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
@@ -24,16 +24,8 @@ PERSONALISATION_GAIN = "generalisation/personalisation_gain"
 _LEVELS = {OUT_OF_SAMPLE_GAP: "client", PARTICIPATION_GAP: "unseen"}
 """Gap -> the set on which the level that stands beside it is measured."""
 _LEVEL_STARTS = tuple(f"{held_out} " for held_out in _LEVELS.values())
-_OPTIONAL = {
-    OUT_OF_SAMPLE_GAP: "out-of-sample gap",
-    PARTICIPATION_GAP: "participation gap",
-    WORST_CLIENTS[0]: "worst 10 % of clients",
-    WORST_CLIENTS[1]: "worst 10 % of clients, MSE",
-    PERSONALISATION_GAIN: "gain of fine-tuning",
-    EPSILON: "epsilon",
-}
-"""Columns that are there where some run measured them."""
-GAP_TITLES = tuple(_OPTIONAL[gap] for gap in _LEVELS)
+_GAPS = {OUT_OF_SAMPLE_GAP: "out-of-sample gap", PARTICIPATION_GAP: "participation gap"}
+GAP_TITLES = tuple(_GAPS.values())
 
 _PRICES = ("MB up", "MB down", "seconds", "seeds")
 
@@ -87,7 +79,20 @@ def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked
 def _columns(summaries: Sequence[ArmSummary], levels: Iterable[str]) -> list[str]:
     """A column for each main metric, as arms may have different ones, then what all arms have."""
     metrics = dict.fromkeys(metric_label(summary.main_metric) for summary in summaries)
-    return [*metrics, "difference", "verdict", "gap closed", *levels, *_OPTIONAL.values(), *_PRICES]
+    optional = [title for each in summaries for title in _optional(each.main_metric, each.secondary).values()]
+    return [*metrics, "difference", "verdict", "gap closed", *levels, *dict.fromkeys(optional), *_PRICES]
+
+
+def _optional(main_metric: str, logged: Collection[str]) -> dict[str, str]:
+    """Metric -> title, of the columns that are there where some run measured them."""
+    headline = headline_of(main_metric, logged)
+    of_which = "" if main_metric.endswith(f"_{headline}") else f", {headline.upper()}"
+    return {
+        **_GAPS,
+        worst_clients(main_metric, logged): f"worst 10 % of clients{of_which}",
+        PERSONALISATION_GAIN: "gain of fine-tuning",
+        EPSILON: "epsilon",
+    }
 
 
 def _by_score(summary: ArmSummary) -> tuple[bool, bool, str, float]:
@@ -108,6 +113,7 @@ def _cells(
     role = "anchor" if summary.anchor else "baseline" if _is_baseline(summary, pairs) else NOTHING
     finished, running = sum(run.finished for run in runs), sum(run.running for run in runs)
     seeds = str(finished) if finished == len(runs) else f"{finished} of {len(runs)}"
+    optional = _optional(summary.main_metric, summary.secondary)
     seconds = spread(run.seconds for run in runs if run.finished)
     return {
         metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
@@ -115,7 +121,7 @@ def _cells(
         "verdict": verdict_text(pair) if pair else role,
         "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
         **_levels(runs, summary.main_metric),
-        **{title: _with_interval(runs, metric) for metric, title in _OPTIONAL.items()},
+        **{title: _with_interval(runs, metric) for metric, title in optional.items()},
         "MB up": _mean(summary.uplink_mb),
         "MB down": _mean(summary.downlink_mb),
         "seconds": _mean(seconds),

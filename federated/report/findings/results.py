@@ -16,10 +16,6 @@ UPLINK_RATIO = "communication/uplink_ratio"
 SIMULATED_SECONDS = "system/simulated_seconds_total"
 TRAINING_LOSS = "train/loss"
 EPSILON = "privacy/epsilon"
-WORST_CLIENTS = (
-    "generalisation/client_accuracy_worst_10_percent",
-    "generalisation/client_mse_worst_10_percent",
-)
 
 
 @dataclass(frozen=True)
@@ -37,6 +33,8 @@ class RunResult:
     axes, with `name` for an arm that states its own; empty where it is not known.
     data: numbers of examples and clients by name, see `data_profile`; empty where they are not known.
     clients: the table of its clients, column -> a value a client, see `Generalisation.clients`; empty where not read.
+    positive_class: the class that the main measure is about; empty for a measure of all.
+    thresholds_chosen_on: the set on which thresholds are chosen; empty where no measure has one.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -57,6 +55,8 @@ class RunResult:
     resumed_from: int = 0
     overrides: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, float] = field(default_factory=dict)
+    positive_class: str = ""
+    thresholds_chosen_on: str = ""
     clients: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from federated.metrics.dictionary import METRICS
+from federated.metrics.dictionary import metric_of
 
 NOTHING = "–"
 """Stands where there is no number."""
@@ -36,9 +36,9 @@ def decimals_of(metric: str, value: float | None, main_metric: str = "") -> int:
 
     main_metric: the metric of which gaps and gains are differences.
     """
-    known = METRICS.get(metric)
+    known = metric_of(metric)
     if known is not None and known.difference:
-        known = METRICS.get(main_metric)
+        known = metric_of(main_metric)
     ends_at_one = known is not None and known.ends[1] <= 1
     return _OF_SCORES if ends_at_one else _three_digits(value)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
+from federated.metrics.by_client import CLIENTS
 from federated.metrics.names import metric_label
 from federated.report.findings.results import RunResult
 from federated.report.text.phrases import capitalised
@@ -29,7 +30,31 @@ def _of_metric(metric: str, runs: Sequence[RunResult]) -> str:
         )
     elif all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
-    return " ".join(said)
+    return " ".join([*said, *_about_measures(metric, runs)])
+
+
+_CHOSEN_ON = {
+    "validation": "the validation examples of participating clients",
+    "training": "a sample of training examples",
+}
+
+
+def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
+    """The positive class, where thresholds come from, and for how many clients the measure is defined."""
+    if classes := dict.fromkeys(run.positive_class for run in runs if run.positive_class):
+        yield f"The positive class is {' or '.join(map(repr, classes))}."
+    if sets := dict.fromkeys(run.thresholds_chosen_on for run in runs if run.thresholds_chosen_on):
+        where = " or ".join(_CHOSEN_ON.get(name, name) for name in sets)
+        yield f"Thresholds are chosen on {where}, which do not judge."
+    for held_out, clients in (("client", "clients"), ("unseen", "unseen_clients")):
+        of_clients = metric.replace("/test_", f"/{held_out}_")
+        counts = [(run.final(f"{of_clients}_{CLIENTS}"), run.data.get(clients)) for run in runs]
+        if lacking := [(count, of) for count, of in counts if count is not None and of and count < of]:
+            count, of = min(lacking)
+            yield (
+                f"{capitalised(metric_label(of_clients))} is defined for {count:.0f} of {of:.0f} clients; statistics "
+                "over clients leave out the others, whose held-out examples lack a class."
+            )
 
 
 def _whose(runs: Sequence[RunResult]) -> str:

@@ -148,6 +148,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         resumed_from=int(run.data.tags.get("resumed_from", 0)),
         overrides=overrides_of(run.data.tags, axes),
         data=_data(run),
+        positive_class=run.data.tags.get("positive_class", ""),
+        thresholds_chosen_on=run.data.tags.get("thresholds_chosen_on", ""),
     )
 
 
@@ -173,7 +175,8 @@ def _partition(tags: dict[str, str]) -> str:
 
 def _names_of_curves(run: MlflowRun, more: Sequence[str]) -> list[str]:
     """The metrics of a run of which a report needs more than the last value."""
-    wanted = {*more, run.data.params.get("stop.metric")}  # the way to its target is asked for
+    ways = (run.data.tags.get("main_metric"), run.data.params.get("stop.metric"))  # to a target
+    wanted = {*more, *ways}
     return [name for name in run.data.metrics if name in EVERY_ROUND or name in wanted]
 
 

@@ -17,13 +17,13 @@ from pydantic import BaseModel
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
+from federated.evaluation.measure_tags import measure_tags
 from federated.federation.federation import Federation
 from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.foundation.texts import listed
-from federated.metrics.names import main_metric
-from federated.metrics.scoring import scoring_of
+from federated.run.preparing.scoring import run_scoring
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
@@ -189,8 +189,8 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
-    metric = main_metric(scoring_of(examples.task))
-    set_tags(run_id, {**digests, **unseen, "main_metric": metric, "data": json.dumps(profile)})
+    measures = measure_tags(run_scoring(config, examples), federation)
+    set_tags(run_id, {**digests, **unseen, **measures, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -24,5 +24,30 @@ def accuracy() -> Measure:
     )
 
 
+def balanced_accuracy() -> Measure:
+    """Mean over the classes that occur of the share of each that is right.
+
+    As in scikit-learn: what always predicts one of C classes has 1 / C. A client without a
+    class is measured on the classes that it has.
+    """
+    return Measure(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "higher",
+        "0 to 1",
+        "mean over the classes of {set} of the share of each that is right",
+        lambda found: (found.labels, found.predicted),
+        _balanced,
+        SHARE,
+    )
+
+
 def _right(found: Predictions) -> Arrays:
     return ((found.predicted == found.labels).astype(np.float64),)
+
+
+def _balanced(labels: np.ndarray, predicted: np.ndarray) -> float:
+    totals = np.bincount(labels)
+    right = np.bincount(labels[labels == predicted], minlength=len(totals))
+    occurs = totals > 0
+    return float((right[occurs] / totals[occurs]).mean())

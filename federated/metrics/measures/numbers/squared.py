@@ -29,10 +29,24 @@ def _squared(found: Predictions) -> Arrays:
     return (found.errors.square().mean(dim=1).numpy(),)
 
 
+def rmse() -> Measure:
+    """Root of the mean squared error, averaged over outputs, in the target's unit."""
+    return Measure(
+        "rmse",
+        "RMSE",
+        "lower",
+        "target units",
+        "root of the mean squared error on {set}",
+        lambda found: (found.errors.square().numpy(),),
+        _rmse,
+        targets=("regression",),
+    )
+
+
 def r2() -> Measure:
     """Coefficient of determination, averaged over outputs; undefined below 2 examples.
 
-    As scikit-learn's `r2_score`: targets that are all the same give 1 where they are met exactly, else 0.
+    As in scikit-learn: targets that are all the same give 1 where they are met exactly, else 0.
     """
     return Measure(
         "r2",
@@ -45,7 +59,12 @@ def r2() -> Measure:
         UP_TO_ONE,
         least=2,
         targets=("regression",),
+        needs="two examples",
     )
+
+
+def _rmse(squared: np.ndarray) -> float:
+    return float(np.sqrt(squared.mean(axis=0)).mean())
 
 
 def _values(found: Predictions) -> Arrays:

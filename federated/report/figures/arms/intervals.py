@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from federated.metrics.names import metric_label
+from federated.metrics.names import headline_of, metric_label
 from federated.report.figures.style import blank, plain
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.ranking import OUT_OF_SAMPLE_GAP, PARTICIPATION_GAP
@@ -50,7 +50,7 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
         OUT_OF_SAMPLE_GAP: "out-of-sample gap, training examples against own held-out examples",
         PARTICIPATION_GAP: "participation gap, participating against unseen clients",
     }
-    unit = "MSE" if results and results[0].main_metric.endswith("_r2") else "accuracy"
+    unit = _unit(results[0]) if results else ""
     measured: dict[str, list[_Row]] = {}
     for metric, title in titles.items():
         rows = [(arm, *interval_over_seeds(runs, metric)) for arm, runs in by_arm.items()]
@@ -63,6 +63,12 @@ def gap_picture(results: Sequence[RunResult]) -> Figure | None:
         _draw(panel, rows, arm_strokes(results))
         panel.set_xlabel(f"{title}\n(in {unit}; above zero: worse; line: 95 % interval over seeds)")
     return figure
+
+
+def _unit(run: RunResult) -> str:
+    """The measure of which gaps are differences."""
+    headline = headline_of(run.main_metric, run.metric_names)
+    return metric_label(f"generalisation/test_{headline}").removeprefix("test ")
 
 
 def _draw(panel: Axes, rows: Sequence[_Row], looks: dict[str, Stroke]) -> None:

@@ -22,12 +22,14 @@ def personalisation_picture(found: Generalisation) -> Figure | None:
     """
     if found.personalised is None:
         return None
-    some = found.personalised.sizes > 0
+    some = np.isfinite(found.personalised.gains)
+    if not some.any():
+        return None
     before, after, gains = (part[some] for part in found.personalised[:3])
     figure, panels = blank(9.5, 3.9, columns=2, margins=Margins(between=0.75), width_ratios=[1, 1.4])
     name = found.scoring.headline.label
     _before_and_after(panels[0, 0], before, after, gains, name)
-    _gains(panels[0, 1], gains, found.metrics, name)
+    _gains(panels[0, 1], gains, found.metrics, name, rises=found.scoring.headline.better == "higher")
     return figure
 
 
@@ -46,7 +48,7 @@ def _before_and_after(
     panel.set_ylabel("after fine-tuning on the client")
 
 
-def _gains(panel: Axes, gains: np.ndarray, metrics: dict[str, float], name: str) -> None:
+def _gains(panel: Axes, gains: np.ndarray, metrics: dict[str, float], name: str, *, rises: bool) -> None:
     rising = np.sort(gains)
     # Lines, and not a bar of a patch each: there may be thousands.
     panel.vlines(np.arange(len(rising)), 0, rising, colors=[_colour(gain) for gain in rising], lw=2)
@@ -56,7 +58,7 @@ def _gains(panel: Axes, gains: np.ndarray, metrics: dict[str, float], name: str)
     share = metrics["generalisation/personalisation_gainers"]
     panel.set_xticks([])
     panel.set_xlabel(f"clients by gain; {share:.0%} gain, mean (dashed) {mean:+.3g}".replace("-", "−"))
-    panel.set_ylabel(f"gain in {name}" if name == "accuracy" else f"fall of the {name}")
+    panel.set_ylabel(f"gain in {name}" if rises else f"fall of the {name}")
 
 
 def _colour(gain: float) -> str:

@@ -1,0 +1,67 @@
+"""Predictions of a run's models on every evaluated set, with the thresholds that were chosen before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from federated.evaluation.outputs import Outputs
+from federated.evaluation.sets import EvaluatedSet, choosing_set, evaluated_alone, evaluated_sets
+from federated.foundation.errors import Diverged
+from federated.metrics.by_client import are_finite
+from federated.metrics.measures import Predictions
+from federated.metrics.measures.predictions import NO_THRESHOLDS
+from federated.run.clients.client_half import model_of
+from federated.run.state import RunState
+
+if TYPE_CHECKING:
+    from federated.run.setup import Setup
+
+
+def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet, Predictions]]:
+    """(name, set, predictions on the CPU) of every evaluated set. Raises Diverged where outputs are not finite.
+
+    The predictions are those of the global model; where clients have models of their own, of the model of the client
+    that has the example.
+    """
+    models, sets, thresholds = Outputs(setup), _sets(setup), chosen_thresholds(state, setup)
+    for name, part in sets.items():
+        # of thousands of classes there is room for the outputs of one set: nothing here keeps them
+        yield name, part, _predicted(name, part, state, setup, models, thresholds)
+
+
+def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
+    """The thresholds of the run's measures, by the names of their rules, chosen on examples that do not judge.
+
+    One for all clients, where each has a model of its own too.
+    """
+    if not setup.scoring.thresholds:
+        return NO_THRESHOLDS
+    name = choosing_set(setup.federation)
+    return setup.scoring.chosen(_predicted(name, _sets(setup)[name], state, setup, Outputs(setup)))
+
+
+def _sets(setup: Setup) -> dict[str, EvaluatedSet]:
+    make = evaluated_alone if setup.own_models else evaluated_sets
+    return make(setup.federation, setup.config.evaluation.training_examples, setup.config.seed)
+
+
+def _predicted(
+    name: str,
+    part: EvaluatedSet,
+    state: RunState,
+    setup: Setup,
+    models: Outputs,
+    thresholds: Mapping[str, float] = NO_THRESHOLDS,
+) -> Predictions:
+    if setup.own_models and part.sizes is not None:
+        outputs = models.of_each(partial(model_of, state, setup), part.indices, part.sizes)
+    else:
+        outputs = models.of(state.parameters, part.indices)
+    targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]
+    if not are_finite(outputs):
+        raise Diverged(f"round {state.round}: the model's outputs on the {name} set are not finite")
+    return setup.scoring.predictions(outputs.cpu(), targets.cpu(), thresholds)
