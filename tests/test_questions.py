@@ -279,3 +279,16 @@ def test_the_level_stands_beside_the_gap() -> None:
     assert "unseen accuracy" not in row.cells
     (plain,) = ranked([*runs("fed", TOGETHER)], [])
     assert "client accuracy" not in plain.cells
+
+
+def test_arms_with_another_answer_than_the_best_are_named() -> None:
+    """The best arm by the central test set gains on being alone, another loses: both are said."""
+    gains: Scores = (0.9, {"north": 0.98, "south": 0.90, "west": 0.95})
+    study = [*STUDY, *runs("best", gains)]
+    said = Report("s", study).verdict
+    assert said[0].startswith("Better together than alone: ")
+    assert said[0].endswith("(Best arm: best.)")
+    assert said[1].startswith(
+        "The answer is another one in other arms: fed, better alone than together (−10.0 points ["
+    )
+    assert not any("another one" in sentence for sentence in Report("s", STUDY).verdict)

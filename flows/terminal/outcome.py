@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from federated.report import text_table
 from federated.report.findings.results import arms_of
-from federated.report.questions.tables import questions_table
+from federated.report.questions.tables import of_best_arms, questions_table
 from federated.report.text.left_out import left_out_sentences
 from flows.terminal.screen import Screen
 from tasks.tracking.server.store import ui_address
@@ -31,7 +31,7 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     if outcome.foreseen is not None:
         screen.print(outcome.foreseen.table.rich("Forecast and actual cost"))
     if report.answers:
-        asked = questions_table(report.answers)
+        asked = questions_table(of_best_arms(report.answers))
         screen.print(asked.rich("Both questions"))
         screen.print(asked.note, style="dim")
     screen.print()

@@ -34,10 +34,11 @@ def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust
     if alone is not None and alone.of_best is not None:
         best = alone.of_best
         counts = _counts(results, best, word)
-        said += [*_alone(alone, best, counts, word), *_pooled(alone, best)]
+        said += [*_alone(alone, best, counts, word), *_otherwise(alone, best), *_pooled(alone, best)]
         losers = _losers(counts, word)
     if everybody is not None and everybody.of_best is not None:
-        said.append(_everybody(everybody, everybody.of_best, word))
+        named = _named(everybody.of_best, everybody) if alone is None else ""
+        said.append(_everybody(everybody, everybody.of_best, word) + named)
         if alone is None:
             said.append(_how_to_ask(word))
     return [*said, *losers]
@@ -80,6 +81,21 @@ def _pooled(answer: Answer, best: ArmAnswer) -> list[str]:
     ]
 
 
+def _otherwise(answer: Answer, best: ArmAnswer) -> list[str]:
+    """The arms in which the answer on own held-out examples is another one than in the best arm."""
+    if "local" not in best.against:
+        return []
+    stated = _headline(best.against["local"])
+    others = [arm.against["local"] for arm in answer.arms if "local" in arm.against]
+    named = [
+        f"{pair.arm}, {_headline(pair)[:1].lower()}{_headline(pair)[1:]} "
+        f"({gain_text(pair.estimate, pair.interval, pair.metric)})"
+        for pair in others
+        if pair.estimate is not None and _headline(pair) != stated
+    ]
+    return [f"The answer is another one in other arms: {first_few(named)}."] if named else []
+
+
 def _headline(pair: Paired) -> str:
     """`Better together than alone`; what the seeds suggest is said where they suggest something."""
     if pair.verdict == "inconclusive" and (leaning := _leaning(pair)):
@@ -106,7 +122,7 @@ def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
         f"(federated training {_against(pair)})"
         for anchor, pair in best.against.items()
     ]
-    return f"{said}, {' and '.join(parts)}.{_named(best, answer)}"
+    return f"{said}, {' and '.join(parts)}."
 
 
 _NAMES: dict[Anchor, str] = {"centralised": "all data in one place", "local": "the model of a {word} alone"}
@@ -118,6 +134,8 @@ def _how_many(counts: Together | None, word: str) -> str:
         return ""
     if counts.by_name:
         how_many = f"{counts.better} of {counts.clients} {word}s do"
+    elif counts.better == counts.clients:
+        how_many = f"all {word}s do"
     else:
         how_many = f"{100 * counts.better / counts.clients:.0f} % of the {word}s do"
     return f"{how_many} better with federated training than alone; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from federated.config.training import ANCHORS, Anchor
@@ -13,7 +14,9 @@ from federated.report.text.phrases import verdict_text
 from federated.report.text.table import Table
 
 _SHOWN: dict[Anchor, str] = {"centralised": "all data in one place", "local": "each alone"}
-_COLUMNS = ["question", "arm", "score", "against", "its score", "difference", "verdict", "constant answer"]
+_CONSTANT = "constant answer"
+_COLUMNS = ["question", "arm", "score", "against", "its score", "difference", "verdict", _CONSTANT]
+_MOST_ARMS = 4
 
 
 def questions_table(found: Sequence[Answer]) -> Table:
@@ -26,10 +29,21 @@ def questions_table(found: Sequence[Answer]) -> Table:
         if anchor in arm.against
     ]
     several = any(len(answer.arms) > 1 for answer in found)
-    shown = [at for at, name in enumerate(_COLUMNS) if several or name != "arm"]
-    return Table(
-        [_COLUMNS[at] for at in shown], [[row[at] for at in shown] for row in rows], _note(found, several)
-    )
+    constant = any(arm.constant is not None for answer in found for arm in answer.arms)
+    absent = {*([] if several else ["arm"]), *([] if constant else [_CONSTANT])}
+    shown = [at for at, name in enumerate(_COLUMNS) if name not in absent]
+    note = _note(found, several, constant)
+    return Table([_COLUMNS[at] for at in shown], [[row[at] for at in shown] for row in rows], note)
+
+
+def of_best_arms(found: Sequence[Answer]) -> list[Answer]:
+    """The answers of the best arm alone, where there are more arms than a terminal has room for."""
+    return [
+        replace(answer, arms=[arm for arm in answer.arms if arm.level.arm == answer.best])
+        if len(answer.arms) > _MOST_ARMS
+        else answer
+        for answer in found
+    ]
 
 
 def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
@@ -46,13 +60,13 @@ def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
     ]
 
 
-def _note(found: Sequence[Answer], several: bool) -> str:
+def _note(found: Sequence[Answer], several: bool, constant: bool) -> str:
     scored = "; ".join(f"{answer.name}: {answer.measure} on {answer.scored_on}" for answer in found)
     at_once = " Intervals hold for all comparisons of a question at once." if several else ""
+    of_constant = " A constant answer gives every example the same answer, chosen on training examples."
     return (
         f"{scored}. The arms and their anchors share seeds, data, partition and budget; verdicts are corrected for all "
-        f"comparisons of a question (Holm).{at_once} A constant answer gives every example the same answer, chosen on "
-        "training examples."
+        f"comparisons of a question (Holm).{at_once}{of_constant if constant else ''}"
     )
 
 
