@@ -22,8 +22,10 @@ from federated.examples.user_data import as_examples
 from federated.federation.loading import load_examples
 from federated.foundation.errors import BadInput
 from federated.metrics.measures import MEASURES, Predictions
+from federated.preprocessing.answers import answers_of, columns_of
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
+from tasks.tracking.models.folder import answers_form
 
 NUMBERS = np.random.default_rng(5)
 SIZE = 240
@@ -197,3 +199,17 @@ def test_the_weights_of_an_archive_are_named(tmp_path: Path) -> None:
     found = load_examples(RunConfig(dataset=given, clients=2, model="linear", rounds=1).dataset)
     assert found.weights.tolist() == list(range(SIZE))
     assert found.targets.tolist() == SIGNS.astype(float).tolist()
+
+
+def test_answers_of_a_logged_model_name_labels_and_targets(file: Path) -> None:
+    labels = load_examples(_config(file, ["left", "right"], "multilabel").dataset)
+    outputs = torch.tensor([[2.0, -1.0], [0.5, 0.1], [-3.0, -4.0]])
+    found = answers_of(answers_form(labels), outputs)
+    assert found["labels"].tolist() == ["left", "left, right", ""]
+    assert found["probability of left"].to_numpy() == pytest.approx(1 / (1 + np.exp([-2, -0.5, 3])))
+    assert columns_of(answers_form(labels))["labels"] == "string"
+    numbers = load_examples(_config(file, ["height", "weight"]).dataset)
+    assert list(answers_of(answers_form(numbers), outputs)) == [
+        "prediction of height",
+        "prediction of weight",
+    ]

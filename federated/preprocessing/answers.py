@@ -43,8 +43,18 @@ def _of_numbers(form: Mapping[str, Any], outputs: Tensor) -> pd.DataFrame:
     return pd.DataFrame({name: numbers[:, at] for at, name in enumerate(form["names"])})
 
 
+def _of_labels(form: Mapping[str, Any], outputs: Tensor) -> pd.DataFrame:
+    """labels: the names of those with a probability above a half, with commas. Then the probability of each label."""
+    names = list(form["names"])
+    shares = torch.sigmoid(outputs.double()).numpy()
+    found = [", ".join(name for name, there in zip(names, row, strict=True) if there) for row in outputs > 0]
+    named = {f"probability of {name}": shares[:, at] for at, name in enumerate(names)}
+    return pd.DataFrame({"labels": np.array(found, object), **named})
+
+
 FORMS: dict[str, Callable[[Mapping[str, Any], Tensor], pd.DataFrame]] = {
     "classes": _of_classes,
     "numbers": _of_numbers,
+    "labels": _of_labels,
 }
-"""classes: `classes`, their names in the order of the outputs. numbers: `names`, of the targets."""
+"""classes: `classes`, their names in the order of the outputs. numbers, labels: `names`, of the targets."""

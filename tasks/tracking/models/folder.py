@@ -143,6 +143,15 @@ def answers_form(examples: Examples) -> dict[str, Any]:
     if examples.classes is not None:
         return {**form, "kind": "classes", "classes": list(examples.classes)}
     count = examples.num_outputs
+    if examples.task.targets == "multilabel":
+        labels = examples.target_names or [f"label {number + 1}" for number in range(count)]
+        return {**form, "kind": "labels", "names": list(labels)}
+    if examples.target_names is not None:
+        return {
+            **form,
+            "kind": "numbers",
+            "names": [f"prediction of {name}" for name in examples.target_names],
+        }
     names = ["prediction"] if count == 1 else [f"prediction {number + 1}" for number in range(count)]
     return {**form, "kind": "numbers", "names": names}
 
