@@ -44,7 +44,7 @@ def test_what_the_table_says_is_measured(row: list[str]) -> None:
     name, _, up, down, client, server = row
     content = {
         "dataset": "digits",
-        "model": "logistic",
+        "model": "mlp([4])",
         "clients": 4,
         "rounds": 1,
         "algorithm": name.strip("`"),

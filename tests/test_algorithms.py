@@ -21,6 +21,7 @@ ALGORITHM_ROWS = {
     "q_fedavg": [{}, {"q": 0.0}],
     "fedsgd": [{}, {"server_learning_rate": 0.5}],
     "fedlc": [{}, {"tau": 0.5}],
+    "moon": [{}, {"mu": 5.0}],
     "scaffold": [{}, {"server_learning_rate": 0.5}, {"option": 1}],
     "fedper": [{}, {"personal": ["head"]}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
@@ -28,7 +29,13 @@ ALGORITHM_ROWS = {
 }
 PRIVACY_ROWS = {"none": [{}], "clip": [{"norm": 1.0}, {"norm": 1e-3}]}
 # Arguments that make an algorithm FedAvg; none do of one that counts votes.
-NEUTRAL = {"fedavg": {}, "fedlc": {"tau": 0.0}, "fedprox": {"mu": 0.0}, "fedavgm": {"momentum": 0.0}}
+NEUTRAL = {
+    "fedavg": {},
+    "fedlc": {"tau": 0.0},
+    "moon": {"mu": 0.0},
+    "fedprox": {"mu": 0.0},
+    "fedavgm": {"momentum": 0.0},
+}
 VOTES = {"sign_majority"}
 OTHERWISE = {
     "feddyn",
@@ -80,6 +87,7 @@ def test_neutral_algorithm_is_fedavg_bit_for_bit(name):
         "clients": 4,
         "rounds": 2,
         "partitioner": "dirichlet(0.3)",
+        "engine": {"name": "loop"},  # the one that can run them all
     }
     after = []
     for algorithm in ({"name": name, **NEUTRAL[name]}, "fedavg"):

@@ -134,6 +134,11 @@ ROWS = (
         "algorithm: feddyn with privacy: after_sum: ",
     ),
     Row(
+        {"algorithm": "moon", "engine": {"name": "vectorised"}},
+        {"engine": {"name": "auto"}},
+        "algorithm: moon with engine.name: vectorised: ",
+    ),
+    Row(
         {"algorithm": "feddyn", "server_schedule": "cosine"},
         {"server_schedule": "constant"},
         "algorithm: feddyn with server_schedule: cosine: ",

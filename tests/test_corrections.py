@@ -59,7 +59,7 @@ def play(
         losses = torch.tensor([a / 2 * (float(x) - b) ** 2 for a, b in zip(A, B, strict=True)], dtype=x.dtype)
         gradients = torch.tensor([[a * (float(x) - b)] for a, b in zip(A, B, strict=True)], dtype=x.dtype)
         done = np.array(steps, float)
-        trained = Trained(deltas, rate * factors, done, counted, Start(losses, gradients), deltas)
+        trained = Trained(deltas, rate * factors, done, counted, Start(losses, gradients), deltas, x)
         if client.upload is not None:
             trained = trained._replace(read=client.upload(state, own, trained))
         own, sent = (own, {}) if client.finish is None else client.finish(state, own, trained)

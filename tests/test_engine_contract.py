@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from federated.algorithms.local_terms import LocalTerms
+from federated.algorithms.local_terms import Contrast, LocalTerms
 from federated.config.run import Engine, LocalTraining, RunConfig
 from federated.extension_points.kinds import LOSS as LOSS_KIND
 from federated.local_training.engine import ENGINES
@@ -219,6 +219,9 @@ LOSS = {
     "quantile(level=0.8)": ("regression", {"loop", "vmap"}),
 }
 
+LOOP_ALONE = {"contrast"}
+"""Terms that every other engine refuses; tests/test_moon.py says what the loop does with them."""
+
 # How far an engine may be from the loop, as a share of the longest move; in bfloat16 sums differ in hundredths.
 PRECISION = {"float32": 1e-4, "bfloat16": 0.3}
 
@@ -226,7 +229,7 @@ PRECISION = {"float32": 1e-4, "bfloat16": 0.3}
 def test_nothing_that_a_study_can_ask_for_is_left_out():
     assert set(TAKES) == set(ENGINES)
     assert set(KINDS) == {*get_args(RunConfig.model_fields["training"].annotation), "personalisation"}
-    assert {field.name for field in fields(LocalTerms)} < set(TERMS)
+    assert {field.name for field in fields(LocalTerms)} < set(TERMS) | LOOP_ALONE
     stated = {option for options in LOCAL.values() for option in options}
     assert stated == set(LocalTraining.model_fields)
     assert {LOSS_KIND.bind(name).name for name in LOSS} == set(LOSSES)
@@ -297,6 +300,15 @@ def test_so_it_is_with_every_loss_and_with_weights_of_examples(engine, model, na
 def test_the_catalogue_says_which_engines_take_a_loss(name):
     said = inspect.getdoc(LOSSES[LOSS_KIND.bind(name).name]).partition("\n")[0]
     assert said.endswith("Every engine." if LOSS[name][1] == EVERYONE else "The loop and vmap.")
+
+
+@pytest.mark.parametrize("engine", [name for name in TAKES if name != "loop"])
+def test_a_term_that_the_loop_alone_knows_is_refused(engine, local_work):
+    make, shape = MODELS[sorted(TAKES[engine])[0]]
+    work = local_work(make(), shape=shape)
+    contrast = Contrast(1.0, 0.5, work.model.vector.repeat(2, 1), np.ones(2, bool))
+    with pytest.raises(ValueError, match="for the loop alone"):
+        ENGINES[engine](work, 1)(work.model.vector, [0, 2], 0, LocalTerms(contrast=contrast))
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)

@@ -36,7 +36,7 @@ def run(algorithm: str, **changes: Any) -> Setup:
 def test_outputs_and_loss_by_hand() -> None:
     """16 examples and one: 1 - 16^(-1/4) = .5 and 0 - 1 = -1, whose loss is log(1 + e^-1.5)."""
     counts = np.array([[16, 1], [0, 4]])
-    algorithm = ALGORITHMS["fedlc"](tau=1.0).fitted(Holdings((), counts))
+    algorithm = ALGORITHMS["fedlc"](tau=1.0).fitted(Holdings((), counts, torch.nn.Identity()))
     offsets = algorithm.terms({}, [0, 1], {}).offsets
     assert offsets is not None
     calibrated = torch.tensor([1.0, 0.0], dtype=torch.float64) + offsets[0]

@@ -24,6 +24,7 @@ from federated.algorithms.fedlc import fedlc
 from federated.algorithms.fedper import fedper
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
+from federated.algorithms.moon import moon
 from federated.algorithms.server.fedadagrad import fedadagrad
 from federated.algorithms.server.fedadam import fedadam
 from federated.algorithms.server.fedavgm import fedavgm
@@ -44,6 +45,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "mime_lite": mime_lite,
     "q_fedavg": q_fedavg,
     "fedlc": fedlc,
+    "moon": moon,
     "fedper": fedper,
     "sign_majority": sign_majority,
 }

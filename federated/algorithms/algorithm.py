@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.compressors.parts import Layout
@@ -55,6 +55,7 @@ class Trained(NamedTuple):
         more, as each goes on in all that follow.
     start: what `ClientHalf.at_start` asks for.
     read: float32 [c, T], what is sent as the update, as the server reads it; before it is sent, the same as deltas.
+    received: [T] or [c, T], the model from which the clients began.
     """
 
     deltas: Tensor
@@ -63,6 +64,7 @@ class Trained(NamedTuple):
     counted: np.ndarray
     start: Start | None
     read: Tensor
+    received: Tensor
 
     @property
     def reach(self) -> np.ndarray:
@@ -81,6 +83,7 @@ class Need(Enum):
 
     NO_MOMENTUM = "its clients' steps have no momentum"
     SUM = "what its server remembers is the sum of what its clients remember"
+    LOOP = "its clients' objective is one that only the loop trains"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"
 
 
@@ -114,10 +117,12 @@ class Holdings(NamedTuple):
 
     layout: names and shapes of the trainable parameters.
     class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
+    model: before training; not to be changed.
     """
 
     layout: Layout
     class_counts: np.ndarray | None
+    model: nn.Module
 
 
 class Algorithm(NamedTuple):

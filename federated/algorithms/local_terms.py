@@ -13,6 +13,26 @@ from federated.foundation.scales import check_scale
 
 
 @dataclass(frozen=True, eq=False)
+class Contrast:
+    """A term of MOON's in every client's objective, which needs the loop.
+
+    mu times -log(e^a / (e^a + e^b)), with a and b the cosines of an example's representation with that of the received
+    model and of the client's previous one, over temperature. previous: [C, T], of the clients that are known, bool [C];
+    the others have no such term.
+    """
+
+    mu: float
+    temperature: float
+    previous: Tensor
+    known: np.ndarray
+
+    def of(self, at: np.ndarray) -> Contrast:
+        """The term of some of the clients."""
+        rows = torch.from_numpy(at).to(self.previous.device)
+        return replace(self, previous=self.previous[rows], known=self.known[at])
+
+
+@dataclass(frozen=True, eq=False)
 class LocalTerms:
     """The client half of an algorithm in one round; by default nothing beyond plain local SGD.
 
@@ -22,6 +42,7 @@ class LocalTerms:
     rate_factors: float [C], what each client's learning rate is multiplied by.
     steps: int [C], the local steps of each client, whatever the config says.
     offsets: floats [C, K], which are added to the K outputs for every example of a client, in training alone.
+    contrast: of an algorithm that needs the loop (`Need.LOOP`).
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -32,6 +53,7 @@ class LocalTerms:
     rate_factors: np.ndarray | None = None
     steps: np.ndarray | None = None
     offsets: Tensor | None = None
+    contrast: Contrast | None = None
 
     def __post_init__(self) -> None:
         check_scale("proximal", self.proximal, zero=True)
@@ -51,7 +73,7 @@ class LocalTerms:
         correction = self.correction
         if correction is not None and correction.dim() == 2:
             correction = correction[torch.from_numpy(at).to(correction.device)]
-        elif self.rate_factors is None and self.steps is None and self.offsets is None:
+        elif all(each is None for each in (self.rate_factors, self.steps, self.offsets, self.contrast)):
             return self
         return replace(
             self,
@@ -59,6 +81,7 @@ class LocalTerms:
             rate_factors=None if self.rate_factors is None else self.rate_factors[at],
             steps=None if self.steps is None else self.steps[at],
             offsets=None if self.offsets is None else self.offsets[torch.from_numpy(at)],
+            contrast=None if self.contrast is None else self.contrast.of(at),
         )
 
     def shift(self, received: Tensor) -> Tensor | None:

@@ -226,6 +226,7 @@ class RunConfig(Frozen):
             "cohort.weighting": self.cohort.weighting,
             "local.optimiser": self.local.optimiser,
             "local.momentum": self.local.momentum,
+            "engine.name": self.engine.name,
             "evaluation.personalisation": self.evaluation.personalisation,
         }
 

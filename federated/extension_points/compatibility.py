@@ -15,7 +15,7 @@ from federated.privacy import Privacy
 from federated.transports import Transport
 
 ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
-SERVER_SCHEDULE = "server_schedule"
+SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
 WEIGHTING = "cohort.weighting"
 OPTIMISER = "local.optimiser"
@@ -38,6 +38,7 @@ class States(Enum):
     BY_EXAMPLES = "a weighting: clients count by their examples"
     ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
     ABOVE_ZERO = "a number: it is above zero"
+    MANY_AT_ONCE = "an engine: it trains many clients at once"
     CHANGES = "a schedule: it is not constant"
     ASKED_FOR = "a section: the study states it"
 
@@ -141,6 +142,10 @@ CLASHES = (
         "its server adds up all rounds, so the mechanism's changes would add up without end",
     ),
     Clash(
+        (Side(ALGORITHM, Need.LOOP), Side(ENGINE, States.MANY_AT_ONCE)),
+        "its clients are trained one at a time; use auto or loop",
+    ),
+    Clash(
         (Side(ALGORITHM, Need.WHOLE_MOVE), Side(SERVER_SCHEDULE, States.CHANGES)),
         "its server goes to a point and takes no step that a rate could shorten; leave server_schedule out",
     ),
@@ -196,6 +201,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     OPTIMISER: _of_optimiser,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
     SERVER_SCHEDULE: lambda schedule: {States.CHANGES: schedule != "constant"},
+    ENGINE: lambda name: {States.MANY_AT_ONCE: name == "vectorised"},
     MOMENTUM: lambda momentum: {States.ABOVE_ZERO: momentum > 0},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }

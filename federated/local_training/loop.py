@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.algorithms.local_terms import NO_TERMS, Contrast, LocalTerms
 from federated.foundation.randomness import Purpose, torch_seeded, torch_watched
+from federated.local_training.contrasting import Contrasting
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
@@ -52,8 +53,8 @@ def loop_trainer(
     because torch's generator is one for all threads.
     """
     work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision, weights)
-    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1)
-    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1)
+    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1, contrasts=True)
+    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1, contrasts=True)
     draws = inputs.device.type != "cpu"
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
@@ -69,9 +70,10 @@ def loop_trainer(
 
 def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     """The loop over some clients. seeded: torch's own generator is a function of (seed, round, client)."""
-    model = work.model.twin()
+    model, unchanged = work.model.twin(), work
     work, masks, schedule = work._replace(model=model), Masks(model.module), work.local.schedule.build()
     objective = _objective(work)
+    contrasting = lru_cache(maxsize=1)(lambda: Contrasting(unchanged, model))
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         factor = schedule(done, work.rounds)
@@ -85,7 +87,9 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
             with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
                 batches = _batches(work, done, client, lengths[at])
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
-                slots.losses[row] = _train_client(model, partial(objective, offset=offset), rule, batches)
+                more = _contrast(contrasting, terms.contrast, at, own)
+                shifted = partial(objective, offset=offset, more=more)
+                slots.losses[row] = _train_client(model, shifted, rule, batches)
             torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
@@ -96,14 +100,27 @@ Objective = Callable[[Batch], Tensor]
 
 
 def _objective(work: LocalWork) -> Callable[..., Tensor]:
-    """The loss of the model as it is at the time; offset [K]: what is added to its outputs."""
+    """The loss of the model as it is at the time; offset [K]: what is added to its outputs; more: to its loss."""
     forward = in_precision(work, work.model.module)
 
-    def objective(batch: Batch, offset: Tensor | None) -> Tensor:
+    def objective(batch: Batch, offset: Tensor | None, more: Objective | None) -> Tensor:
         outputs = forward(batch.inputs)
-        return work.loss(outputs if offset is None else outputs + offset, batch.targets, batch.weights)
+        outputs = outputs if offset is None else outputs + offset
+        loss = work.loss(outputs, batch.targets, batch.weights)
+        return loss if more is None else loss + more(batch)
 
     return objective
+
+
+def _contrast(
+    made: Callable[[], Contrasting], contrast: Contrast | None, at: int, received: Tensor
+) -> Objective | None:
+    """What the loss of the client at this place has besides, where it has something."""
+    if contrast is None or not contrast.known[at]:
+        return None
+    contrasting = made()
+    contrasting.begin(received, contrast.previous[at].to(received))
+    return partial(contrasting, contrast)
 
 
 def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[Batch]) -> float:

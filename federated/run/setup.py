@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from federated.algorithms import Need
 from federated.config.run import RunConfig
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
@@ -112,7 +113,7 @@ def _prepared(config: RunConfig) -> Setup:
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
-    worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work))
+    worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work, parts))
     size = shard_size(work, config.engine)
     return Setup(federation, trainers, worker, size, scoring, fitted.readout, tried.notes)
 
@@ -138,9 +139,12 @@ def _work(
     )
 
 
-def _engine(config: RunConfig, trainers: Trainers, work: LocalWork) -> LocalTrainer:
+def _engine(config: RunConfig, trainers: Trainers, work: LocalWork, parts: Parts) -> LocalTrainer:
     cohort = trainers.eligible[: trainers.cohort_size].tolist()
-    return local_trainer(work, config.engine, cohort, threads_of(config.orchestration.threads))
+    engine = config.engine
+    if Need.LOOP in parts.algorithm.needs:
+        engine = engine.model_copy(update={"name": "loop"})
+    return local_trainer(work, engine, cohort, threads_of(config.orchestration.threads))
 
 
 def initial_state(setup: Setup) -> RunState:

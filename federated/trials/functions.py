@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf, Heard, Rows, Start, Tensors, Trained
+from federated.algorithms import Algorithm, ClientHalf, Heard, Need, Rows, Start, Tensors, Trained
 from federated.algorithms.algorithm import Finish, Upload
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
@@ -65,8 +65,9 @@ def try_algorithm(
         given,
         {"the state's": state, "the client's own": own},
         num_outputs,
+        Need.LOOP in algorithm.needs,
     )
-    trained = _trained(client, updates)
+    trained = _trained(client, updates, given)
     uploaded = updates if client.upload is None else _try_upload(what, client.upload, state, own, trained)
     trained = trained._replace(read=uploaded)
     sent = {} if client.finish is None else _try_finish(what, client.finish, state, own, trained)
@@ -83,12 +84,12 @@ def try_algorithm(
     check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
 
 
-def _trained(client: ClientHalf, updates: Tensor) -> Trained:
+def _trained(client: ClientHalf, updates: Tensor, received: Tensor) -> Trained:
     """Of a step with a rate of `SIZE`, and a start from the same updates."""
     ones = np.ones(len(updates))
     gradients = updates.clone() if client.at_start == "gradient" else None
     start = None if client.at_start == "nothing" else Start(updates.new_ones(len(updates)), gradients)
-    return Trained(updates, SIZE * ones, ones, ones, start, updates)
+    return Trained(updates, SIZE * ones, ones, ones, start, updates, received)
 
 
 def _try_upload(what: str, upload: Upload, state: Tensors, own: Rows, trained: Trained) -> Tensor:
@@ -117,7 +118,7 @@ def _given(state: Tensors, own: Rows, trained: Trained) -> Given:
 
 
 def _try_terms(
-    what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: Given, num_outputs: int
+    what: str, terms: Callable[[], LocalTerms], parameters: Tensor, given: Given, num_outputs: int, loop: bool
 ) -> None:
     before = copied(given)
     found = terms()
@@ -137,6 +138,8 @@ def _try_terms(
             f"{what}: terms must give an offset for each of the model's {num_outputs} outputs, got "
             f"{type_of(found.offsets)}"
         )
+    if found.contrast is not None and not loop:
+        raise OwnCodeFailed(f"{what}: terms with a contrast want needs=frozenset({{Need.LOOP}})")
     check_pure(f"{what}: terms", _tensors(found), _tensors(terms()))
 
 
@@ -207,4 +210,7 @@ def _both(kept: Rows, sent: Rows) -> Tensors:
 
 def _tensors(terms: LocalTerms) -> dict[str, Tensor]:
     """Those that are stated."""
-    return {name: torch.as_tensor(value) for name, value in vars(terms).items() if value is not None}
+    found = {name: value for name, value in vars(terms).items() if value is not None}
+    contrast = found.pop("contrast", None)
+    previous = {} if contrast is None else {"contrast": contrast.previous}
+    return {name: torch.as_tensor(value) for name, value in found.items()} | previous

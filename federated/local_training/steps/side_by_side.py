@@ -25,18 +25,25 @@ Part = tuple[Tensor, Sequence[int], LocalTerms, Slots]
 
 
 def side_by_side(
-    work: LocalWork, make: Callable[[], PartTrainer], threads: int, clients_a_part: int
+    work: LocalWork,
+    make: Callable[[], PartTrainer],
+    threads: int,
+    clients_a_part: int,
+    *,
+    contrasts: bool = False,
 ) -> LocalTrainer:
     """A trainer of cohorts: parts of about `clients_a_part`, each taken by whichever thread is free.
 
     How the cohort is cut does not depend on the threads, so their number changes nothing in the results. Torch's
     kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. Each has one thread of
     torch, because several round otherwise in some kernels; a trainer may take more where they do not (`teams`).
-    make: a new trainer, with its own scratch space, for each thread.
+    make: a new trainer, with its own scratch space, for each thread. contrasts: it can train with a contrast.
     """
     trainers: list[PartTrainer] = []
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
+        if terms.contrast is not None and not contrasts:
+            raise ValueError("a contrast of representations is for the loop alone")
         updates = _empty(work, received, cohort)
         parts = dealt([len(work.clients[client]) for client in cohort], cohort, clients_a_part)
         num_threads = min(threads if received.is_cpu else 1, len(parts))

@@ -71,7 +71,8 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
         return None
     deltas = updates.deltas[:, : worker.model.num_trainable]
     reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
-    return Trained(deltas, *reached, start=updates.start, read=deltas)
+    start = received(worker, order)[..., : worker.model.num_trainable]
+    return Trained(deltas, *reached, start=updates.start, read=deltas, received=start)
 
 
 def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:

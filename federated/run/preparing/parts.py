@@ -49,7 +49,7 @@ def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples
         held = [examples.targets[indices] for indices in trainers.holders.indices]
         counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
     try:
-        return algorithm.fitted(Holdings(model.layout, counts))
+        return algorithm.fitted(Holdings(model.layout, counts, model.module))
     except OwnCodeFailed:
         raise
     except ValueError as error:
