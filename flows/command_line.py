@@ -1,4 +1,4 @@
-"""`./fedstudy`: init, run, preview, list, compare, ui, sync."""
+"""`./fedstudy`: init, run, preview, list, compare, score, promote, ui, sync."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
+from flows.models.commands import promote, score
 from flows.prefect_runtime.prefect_away import PrefectAway
 from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins
@@ -168,6 +169,10 @@ def compare(
 
     screen = console()
     show_outcome(compare_studies(studies, screen, network, target, baseline, delta), screen)
+
+
+app.command()(score)
+app.command()(promote)
 
 
 @app.command()

@@ -53,6 +53,7 @@ HOUSES = {
         "startup",
         "reference",
         "prefect_runtime",
+        "models",
         "failed_runs",
         "federated_run",
         "federated_study",

@@ -12,7 +12,7 @@ from federated.study.looks import FEWEST_SEEDS
 
 
 class Comparison(Frozen):
-    """The rules by which arms are compared. They change no run."""
+    """The rules by which arms are compared, and what becomes of the best. They change no run."""
 
     baseline: str | None = Field(
         None,
@@ -31,6 +31,13 @@ class Comparison(Frozen):
         "t",
         description="t: Student's tests and intervals, of the mean; robust: Wilcoxon's, of the Hodges-Lehmann "
         "estimate, for seeds of which some fail; from six seeds on",
+    )
+
+    registry: Literal["champion", "challenger", "off"] = Field(
+        "champion",
+        description="The best arm's model in the MLflow Model Registry. champion: it takes the place of the present "
+        "champion where the paired comparison says better, else it is the challenger; challenger: it waits for "
+        "promote-champion; off: no model is registered",
     )
 
     @field_validator("looks")

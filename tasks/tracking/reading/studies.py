@@ -68,6 +68,12 @@ def parent_of(run_id: str, question: str) -> Parent:
     return Parent(run.data.tags["study"], run, question)
 
 
+def parent_of_run(run_id: str) -> Parent:
+    """The same, with the study file that MLflow holds. Raises BadInput where it does not."""
+    run = connect().get_run(run_id)
+    return Parent(run.data.tags["study"], run, _question(run.data.tags["study"], run))
+
+
 def find_parents(names: Sequence[str]) -> list[Parent]:
     """The newest run of each study. Raises BadInput for those that MLflow does not know, or whose file is gone."""
     if repeated := [name for at, name in enumerate(names) if name in names[:at]]:

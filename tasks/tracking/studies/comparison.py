@@ -37,6 +37,7 @@ from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.limits import LONGEST_TAG
 from tasks.tracking.server.store import comparison_url, run_url
+from tasks.tracking.studies.champion import register_best
 from tasks.tracking.studies.forecasts import forecast_and_fact
 from tasks.tracking.studies.views import save_view, view_url
 
@@ -98,6 +99,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
             runs.log_table(run_id, content, name)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
+    register_best(parent, judged, report.results)
     return outcome
 
 

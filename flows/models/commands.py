@@ -1,0 +1,56 @@
+"""`./fedstudy score` and `./fedstudy promote`: the same as the flows, without Prefect."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal.screen import console
+
+
+def score(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A registered model (its champion), NAME@ALIAS, NAME/VERSION, or the id of a run",
+        ),
+    ],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Rows as the study's own: CSV, Parquet, JSONL, .npy, .npz, or a folder of images",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the predictions go, as CSV")] = Path(
+        "predictions.csv"
+    ),
+) -> None:
+    """Write a model's predictions for the rows of a file."""
+    from tasks.tracking.models.scoring import score_file
+    from tasks.tracking.server.access import require_store
+
+    require_store()
+    count = score_file(model, rows, out)
+    console().print(f"{count:,} predictions: {out}", soft_wrap=True)
+
+
+def promote(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="A registered model; all that have a challenger")
+    ] = None,
+) -> None:
+    """Make challengers champions where the paired comparison says that they are better."""
+    from tasks.tracking.delivery.messages import show_with
+    from tasks.tracking.server.access import require_store
+    from tasks.tracking.studies.champion import promote as decide_again
+
+    screen = console()
+    show_with(lambda line: screen.print(line, soft_wrap=True))
+    require_store()
+    decisions = decide_again(model)
+    for name, decision in decisions.items():
+        screen.print(f"{name}: {decision}", soft_wrap=True)
+    if not decisions:
+        screen.print("no registered model has a challenger")

@@ -1,0 +1,169 @@
+"""The best arm's model in the registry, and whether it takes the place of the present champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from federated.foundation.errors import BadInput
+from federated.report import RunResult
+from federated.report.findings.by_seed import best_arm
+from federated.report.findings.rerun import within
+from federated.report.findings.verdicts import Paired, compare_pairs
+from federated.report.text.model_card import model_card
+from federated.study.comparison import Comparison
+from federated.study.looks import Looks
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.models.registry import (
+    CHALLENGER,
+    CHAMPION,
+    give,
+    logged_model_of,
+    names_with_challengers,
+    register,
+    version_with,
+)
+from tasks.tracking.reading.clients import with_clients
+from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.reading.studies import Parent, parent_of_run
+from tasks.tracking.runs import runs
+from tasks.tracking.server.failures import is_away, reason, refusal
+from tasks.tracking.server.limits import tags_of
+
+CARD = "model_card.md"
+
+
+def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> None:
+    """Register the model of a study's best arm, and decide whether it is the champion; a line says what was done.
+
+    A store without a registry, or one that denies access to it, is said in a line and fails nothing. Raises what says
+    that MLflow is away.
+    """
+    if judged.registry == "off":
+        return
+    try:
+        if (version := _register(parent, judged, results)) is None:
+            return
+        decision = decide(version) if judged.registry == CHAMPION else _wait(version)
+        runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        if is_away(error) and refusal(error) is None:
+            raise
+        show(f"the best arm's model is not in the registry: {reason(error)}")
+
+
+def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> ModelVersion | None:
+    found = best_arm(results, robust=judged.interval == "robust")
+    if found is None:
+        return None
+    arm, score, metric = found
+    finished = [run for run in results if run.arm == arm and run.finished]
+    run = finished[0]  # the first of the study's seeds that finished: no score chooses among them
+    model_id = logged_model_of(run.run_id)
+    if model_id is None:
+        show(f"the best arm, {arm}, has no one model that could be registered")
+        return None
+    card = model_card(parent.run.data.tags["study"], parent.description, with_clients(finished), run)
+    runs.log_files(parent.run.info.run_id, {CARD: card})
+    tags = {
+        "study": run.study,
+        "study_run": parent.run.info.run_id,
+        "arm": arm,
+        "seed": str(run.seed),
+        "seed_chosen": "the first that finished",
+        "data_digest": run.data_digest,
+        "main_metric": metric,
+        "score": f"{score:.6g}",
+        "seeds": ", ".join(str(each.seed) for each in finished),
+        "holdout": _holdout(run),
+    }
+    return register(_name_of(run.study), run.run_id, model_id, tags_of(tags), card)
+
+
+def _name_of(study: str) -> str:
+    """The registered model of a study; MLflow allows neither of these marks."""
+    return study.replace("/", "-").replace(":", "-")
+
+
+def _holdout(run: RunResult) -> str:
+    stated = {name: value for name, value in run.parameters.items() if name.startswith("holdout")}
+    return "; ".join(f"{name}={value}" for name, value in sorted(stated.items()))
+
+
+def _wait(version: ModelVersion) -> str:
+    decision = "challenger: waits for promote-champion"
+    champion = version_with(version.name, CHAMPION)
+    if champion is None or champion.version != version.version:
+        give(CHALLENGER, version, decision)
+    return decision
+
+
+def promote(name: str | None = None) -> dict[str, str]:
+    """Decide again on the challenger of a registered model, or of all that have one: name -> the decision.
+
+    A study that went on with more seeds may decide what was open before. Raises BadInput where there is no such model.
+    """
+    if name is None:
+        return {each: promote(each)[each] for each in names_with_challengers()}
+    challenger = version_with(name, CHALLENGER)
+    if challenger is None and version_with(name, CHAMPION) is None:
+        raise BadInput(f"model: no registered model {name!r} has a champion or a challenger")
+    return {name: "no challenger" if challenger is None else decide(challenger)}
+
+
+def decide(version: ModelVersion) -> str:
+    """Make a version the champion where it is the first, or better than the present one; else challenger. In words."""
+    champion = version_with(version.name, CHAMPION)
+    if champion is not None and champion.version == version.version:
+        return "it is the champion"
+    wins, why = (True, "the first model of this name") if champion is None else _against(version, champion)
+    decision = f"{CHAMPION if wins else CHALLENGER}: {why}"
+    give(CHAMPION if wins else CHALLENGER, version, decision)
+    return decision
+
+
+def _against(version: ModelVersion, champion: ModelVersion) -> tuple[bool, str]:
+    """Whether the paired comparison says that a version is better than the champion, and why."""
+    named = f"version {champion.version}"
+    for tag, words in _SAME.items():
+        if version.tags.get(tag) != champion.tags.get(tag):
+            return False, f"not compared with {named}, which has {words}"
+    pair = _pair(version, champion)
+    if pair.unpaired:
+        return False, f"not paired with {named}: its clients hold other examples, or the seeds differ"
+    if pair.estimate is None or pair.interval is None:
+        return False, f"{pair.verdict} against {named}, {len(pair.seeds)} seeds"
+    ends = f"{pair.estimate:+.4g} [{pair.interval.low:+.4g}, {pair.interval.high:+.4g}] in {pair.metric}"
+    return pair.verdict == "better", f"{pair.verdict} against {named}, {ends}, {len(pair.seeds)} seeds"
+
+
+_SAME = {
+    "data_digest": "other data",
+    "main_metric": "another main metric",
+    "holdout": "other held-out examples",
+}
+
+
+def _pair(version: ModelVersion, champion: ModelVersion) -> Paired:
+    """The arm of a version against that of the champion, by what MLflow holds now and the rules of its study."""
+    parent = parent_of_run(version.tags["study_run"])
+    judged = Comparison.model_validate(parent.stated.get("comparison") or {})
+    mine, theirs = (_results(each) for each in (version, champion))
+    names = (mine[0].arm, theirs[0].arm)
+    looks, robust = Looks(judged.looks), judged.interval == "robust"
+    metric = version.tags["main_metric"]
+    return compare_pairs([*mine, *theirs], [names], metric, judged.delta, looks, robust=robust)[0]
+
+
+def _results(version: ModelVersion) -> list[RunResult]:
+    """The runs of a version's arm, named so that two versions are two arms."""
+    found = results_of_study(version.tags["study_run"])
+    of_arm = [run for run in found if run.arm == version.tags["arm"]]
+    if not of_arm:
+        raise BadInput(f"the runs of version {version.version} of {version.name} are gone from MLflow")
+    return [replace(run, arm=within(f"version {version.version}", run.arm)) for run in of_arm]

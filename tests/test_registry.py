@@ -1,0 +1,194 @@
+"""The best arm's model goes to the registry; the champion changes only where the paired comparison says better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from federated.foundation.errors import BadInput
+from federated.run.setup import prepare
+from federated.study.study import Run, StudyConfig, read_study
+from tasks.tracking.delivery.logged_model import deliver_model
+from tasks.tracking.delivery.messages import show_with
+from tasks.tracking.models import registry
+from tasks.tracking.models.folder import write_model
+from tasks.tracking.models.registry import version_with
+from tasks.tracking.models.scoring import score_file
+from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.reading.studies import parent_of
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.server.store import connect, experiment_id
+from tasks.tracking.studies.champion import promote, register_best
+
+METRIC = "generalisation/test_accuracy"
+NOISE = (0.001, -0.002, 0.001)
+"""Of each seed; arms differ in its sign."""
+TABLE = pd.DataFrame(
+    {"age": np.linspace(20, 80, 40), "smokes": ["yes", "no"] * 20, "ill": ["no"] * 20 + ["yes"] * 20}
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file, with its data and, in `model`, a model of them."""
+    folder = tmp_path_factory.mktemp("people")
+    TABLE.to_csv(folder / "people.csv", index=False, sep=";", decimal=",")
+    dataset = {"name": "table", "path": "people.csv", "target": "ill", "separator": ";", "decimal": ","}
+    content = {
+        "name": "people",
+        "description": "Who is ill?",
+        "base": {"dataset": dataset, "model": "logistic", "clients": 2, "rounds": 1},
+        "arms": [{"name": "first"}, {"name": "second", "local.learning_rate": 0.5}],
+        "seeds": [0, 1, 2],
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    config = read_study(folder / "study.yaml").runs()[0].config
+    setup = prepare(config)
+    parameters = setup.initial_parameters
+    write_model(
+        folder / "model", ("people",), setup.model, parameters, setup.federation.examples, setup.readout
+    )
+    return folder / "study.yaml"
+
+
+@pytest.fixture
+def study(file: Path, home: Path) -> StudyConfig:
+    return read_study(file)
+
+
+def logged(study: StudyConfig, file: Path, data: str = "d1", **scores: float) -> str:
+    """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded."""
+    client = connect()
+    experiment = experiment_id(client, study.name)
+    tags = {"study": study.name, "fedstudy.kind": "study"}
+    parent = str(client.create_run(experiment, tags=tags).info.run_id)
+    question = tracking.as_yaml(study)
+    client.log_text(parent, question, "study.yaml")
+    for run in study.runs():
+        if run.arm in scores:
+            noise = NOISE[run.config.seed] * (1 if run.arm == "first" else -1)
+            _run(client, experiment, parent, run, scores[run.arm] + noise, data, file)
+    register_best(parent_of(parent, question), study.comparison, results_of_study(parent))
+    return parent
+
+
+def _run(
+    client: MlflowClient, experiment: str, parent: str, run: Run, score: float, data: str, file: Path
+) -> None:
+    tags = {
+        "fedstudy.kind": "run",
+        "study": "people",
+        "arm": run.arm,
+        "seed": str(run.config.seed),
+        "order": str(run.order),
+        "main_metric": METRIC,
+        "data_digest": data,
+        "partition_digest": f"p{run.config.seed}",
+        "mlflow.parentRunId": parent,
+    }
+    run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+    client.log_text(run_id, tracking.as_yaml(run.config), "config.yaml")
+    client.log_metric(run_id, METRIC, score, step=1)
+    if run.config.seed == 0:
+        deliver_model(client, run_id, file.parent / "model", 1)
+    client.set_terminated(run_id)
+
+
+def aliases() -> dict[str, int]:
+    return {name: int(at) for name, at in connect().get_registered_model("people").aliases.items()}
+
+
+def judged(study: StudyConfig, registry: str) -> StudyConfig:
+    return study.model_copy(update={"comparison": study.comparison.model_copy(update={"registry": registry})})
+
+
+def test_the_champion_changes_only_where_a_study_is_better(study: StudyConfig, file: Path) -> None:
+    parent = logged(study, file, first=0.6, second=0.7)
+    assert aliases() == {"champion": 1}
+    version = version_with("people", "champion")
+    assert version is not None
+    assert version.tags["arm"] == "second"
+    assert version.tags["seed"] == "0"
+    said = connect().get_run(parent).data.tags["registered"]
+    assert said == "people/1: champion: the first model of this name"
+    assert (
+        "Seed 0, the first of the 3 seeds of this arm that finished: no score chose it" in version.description
+    )
+    logged(study, file, second=0.7)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    logged(study, file, second=0.65)
+    assert aliases() == {"champion": 1, "challenger": 3}
+    logged(study, file, first=0.8)
+    assert aliases() == {"champion": 4, "challenger": 3}
+    found = version_with("people", "champion")
+    assert found is not None
+    assert found.tags["arm"] == "first"
+    assert found.tags["decision"].startswith("champion: better against version 1, +0.1 ")
+
+
+def test_registering_twice_is_registering_once_and_other_data_are_not_compared(
+    study: StudyConfig, file: Path
+) -> None:
+    parent = logged(study, file, first=0.6)
+    register_best(parent_of(parent, tracking.as_yaml(study)), study.comparison, results_of_study(parent))
+    assert aliases() == {"champion": 1}
+    logged(study, file, data="d2", first=0.9)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    challenger = version_with("people", "challenger")
+    assert challenger is not None
+    assert challenger.tags["decision"] == "challenger: not compared with version 1, which has other data"
+
+
+def test_a_study_may_leave_the_decision_to_the_flow_or_register_nothing(
+    study: StudyConfig, file: Path
+) -> None:
+    logged(judged(study, "off"), file, first=0.6)
+    assert list(connect().search_registered_models()) == []
+    logged(judged(study, "challenger"), file, first=0.6)
+    assert aliases() == {"challenger": 1}
+    assert promote() == {"people": "champion: the first model of this name"}
+    assert aliases() == {"champion": 1}
+    assert promote() == {}
+    with pytest.raises(BadInput, match="no registered model 'other' has a champion or a challenger"):
+        promote("other")
+
+
+def test_a_store_without_a_registry_fails_no_study(
+    study: StudyConfig, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("no registry here")
+
+    said: list[str] = []
+    show_with(said.append)
+    monkeypatch.setattr(registry, "_make_sure_of", refuse)
+    parent = logged(study, file, first=0.6)
+    assert said == ["the best arm's model is not in the registry: no registry here"]
+    assert "registered" not in connect().get_run(parent).data.tags
+
+
+def test_a_file_is_scored_with_the_marks_of_the_study_s_own(
+    study: StudyConfig, file: Path, tmp_path: Path
+) -> None:
+    logged(study, file, first=0.6)
+    rows = tmp_path / "new.csv"
+    rows.write_text("smokes;age\nyes;20,0\nperhaps;\nno;80,0\n")
+    assert score_file("people", rows, tmp_path / "out" / "p.csv") == 3
+    answers = pd.read_csv(tmp_path / "out" / "p.csv")
+    assert list(answers) == ["row", "label", "probability", "probability of no", "probability of yes"]
+    assert answers["row"].tolist() == [1, 2, 3]
+    by_class = answers[["probability of no", "probability of yes"]].to_numpy()
+    assert by_class.sum(axis=1) == pytest.approx([1, 1, 1])
+    rows.write_text("smokes;age\nyes;old\n")
+    with pytest.raises(BadInput, match="'age' must be numeric, but is 'old' in row 1"):
+        score_file("people@champion", rows, tmp_path / "p.csv")
+    with pytest.raises(BadInput, match="'nobody' is not in MLflow at"):
+        score_file("nobody", rows, tmp_path / "p.csv")
+    with pytest.raises(BadInput, match="there is no file"):
+        score_file("people", tmp_path / "none.csv", tmp_path / "p.csv")
