@@ -24,7 +24,8 @@ def test_entrypoint_is_a_flow_and_takes_the_parameters(deployment):
 
     flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     parameters = flow.validate_parameters(deployment["parameters"])
-    assert parameters["study"].runs()
+    assert set(deployment["parameters"]) <= set(parameters)
+    assert "study" not in parameters or parameters["study"].runs()
 
 
 def test_the_form_of_the_flow_describes_a_study():
