@@ -292,3 +292,37 @@ def test_arms_with_another_answer_than_the_best_are_named() -> None:
         "The answer is another one in other arms: fed, better alone than together (−10.0 points ["
     )
     assert not any("another one" in sentence for sentence in Report("s", STUDY).verdict)
+
+
+def test_a_measure_that_a_study_asks_for_is_answered_as_any_other() -> None:
+    """AUROC of sites is their mean: scores of different local models are on no one scale. Two sites lack a class."""
+    test, own = "generalisation/test_auroc", "generalisation/client_auroc"
+
+    def scored(arm: str, score: float, anchor: str = "") -> list[RunResult]:
+        table = {
+            "client": ["a", "b"],
+            "takes_part": [True] * 2,
+            "held_out_examples": [5, 5],
+            "auroc": [score, None],
+        }
+        values = {test: score, own: 0.1, f"{own}_mean": score, f"{own}_clients": 1.0}
+        values["generalisation/client_constant_auroc_mean"] = 0.5
+        fields = {"anchor": anchor, "anchor_key": "k", "clients": table}
+        return [
+            RunResult("s", arm, seed, "FINISHED", NATURAL, ((1, values),), test, **fields)
+            for seed in range(3)
+        ]
+
+    study = [*scored("fed", 0.7), *scored("local", 0.6, "local")]
+    everybody, alone = answers(study)
+    assert alone.metric == f"{own}_mean"
+    assert alone.scored_on == "the sites' own held-out examples, mean over sites (defined for 1 of them)"
+    assert alone.arms[0].constant == 0.5
+    said = Report("s", study).verdict
+    assert (
+        "1 of 1 sites do better with federated training than alone; on average they reach 0.700 AUROC"
+        in said[0]
+    )
+    assert "+10.0 points" in said[0]
+    assert everybody.arms[0].against["local"].estimate == pytest.approx(0.1)
+    assert questions_table([everybody, alone]).rows[1][-1] == "0.500"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary import METRICS
-from federated.metrics.names import metric_label
+from federated.metrics.names import metric_label, range_of
 from federated.metrics.ranges import SHARE
 from federated.report.findings.verdicts import Paired
 from federated.report.statistics.paired import Interval
@@ -27,7 +26,7 @@ def gain_text(value: float, ends: Interval | None, metric: str, level: float | N
 
     level: the value that sets the decimals; the difference itself unless stated.
     """
-    if METRICS[metric].ends == SHARE:
+    if range_of(metric) == SHARE:
         points = f"{number(_HUNDRED * value, 1, signed=True)} points"
         return points if ends is None else f"{points} {_ends(Interval(*(_HUNDRED * end for end in ends)), 1)}"
     places = decimals_of(metric, value if level is None else level)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federated.config.training import ANCHORS, Anchor
+from federated.metrics.by_client import CLIENTS
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_pairs
@@ -89,7 +90,9 @@ def answers(
     measure, word = measure_label(main), client_word(results)
     asked = [(EVERYBODY, main, "the central test set")]
     if (own := own_metric(results, main)) is not None:
-        alike = f"mean over {word}s" if own.endswith("_mean") else "all of them together"
+        alike = (
+            f"mean over {word}s{_defined(results, own)}" if own.endswith("_mean") else "all of them together"
+        )
         asked.append((ALONE.format(client=word), own, f"the {word}s' own held-out examples, {alike}"))
     runs = [run for run in results if run.main_metric == main]
     made = [
@@ -97,6 +100,14 @@ def answers(
         for name, metric, scored_on in asked
     ]
     return [answer for answer in made if answer.arms]
+
+
+def _defined(results: Sequence[RunResult], own: str) -> str:
+    """For how many clients the measure is defined, where some lack what it needs, such as examples of both classes."""
+    counted = own.removesuffix("mean") + CLIENTS
+    counts = [count for run in results if run.finished and (count := run.final(counted)) is not None]
+    ends = dict.fromkeys(f"{count:.0f}" for count in (min(counts), max(counts))) if counts else {}
+    return f" (defined for {' to '.join(ends)} of them)" if ends else ""
 
 
 def own_metric(results: Sequence[RunResult], main: str) -> str | None:
