@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from federated.foundation.errors import BadInput
 from federated.machine import kept as room_of_kept
 from federated.machine import large_arrays
+from federated.machine.files import files_below
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import converted, growing, mapped, room
 from federated.machine.memory import peak_mb
@@ -78,11 +80,11 @@ def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatc
 def test_a_file_that_was_replaced_by_one_as_old_and_as_large_is_another(tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_text("a")
-    before = stamps_of([file])
+    before = stamps_of({"data.csv": file.stat()})
     at = file.stat()
     file.write_text("b")
     os.utime(file, ns=(at.st_atime_ns, at.st_mtime_ns))
-    assert stamps_of([file]) != before
+    assert stamps_of({"data.csv": file.stat()}) != before
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "<U3", ">i4"])
@@ -161,3 +163,32 @@ def test_conversion_on_disk_is_that_in_memory(monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_array_equal(found, array.astype(np.float32))
     assert found.base is not None
     assert converted(found, np.float32) is found
+
+
+def test_a_disk_without_room_is_one_sentence(home: Path) -> None:
+    def make(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BadInput, match=r"the disk of .*read has no room left for what is read"):
+        kept("k", 1, make, lambda folder: folder)
+    assert [each.name for each in (home / "datasets" / "read").iterdir() if each.is_dir()] == []
+
+
+def test_files_in_folders_and_in_linked_ones_are_found_once(tmp_path: Path) -> None:
+    for name in ("b/2", "b/1", "a", "c/d/e"):
+        path = tmp_path / "all" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x").write_text("123")
+    (tmp_path / "all" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "all")  # a circle
+    found = files_below(tmp_path / "all")
+    assert {name: stat.st_size for name, stat in found.items()} == {
+        "a": 1,
+        "b/1": 3,
+        "b/2": 3,
+        "c/d/e": 5,
+        "link/x": 3,
+    }
+    assert list(found) == sorted(found)

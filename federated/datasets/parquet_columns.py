@@ -39,7 +39,12 @@ def parquet_table(path: Path, wanted: Collection[str]) -> pd.DataFrame:
         columns = [_write(folder / str(at), file, name) for at, name in enumerate(names)]
         (folder / "columns.json").write_text(json.dumps(columns), encoding="utf-8")
 
-    return kept("parquet", {"version": _VERSION, "file": stamps_of([path]), "names": names}, make, _read)
+    return kept(
+        "parquet",
+        {"version": _VERSION, "file": stamps_of({str(path): path.stat()}), "names": names},
+        make,
+        _read,
+    )
 
 
 def _write(path: Path, file: Any, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from federated.choices.choice import Choice
 from federated.datasets import Examples, as_examples
 from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.machine.files import files_below
 from federated.machine.torch_settings import torch_kept
 from federated.user_code.containment import contained, is_own, title
 from federated.user_code.permission import explained
@@ -33,8 +34,15 @@ def stamp(choice: Choice) -> Stamp:
     """A stamp that changes with the files behind a data set or partitioner, and with the choices within it, so that a
     long-lived process reloads them."""
     paths = [Path(text) for text in _texts(choice.arguments) if os.path.isabs(text) and os.path.exists(text)]
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()]
+    try:
+        stats = {
+            f"{path}/{below}": stat
+            for path in paths
+            for below, stat in (files_below(path) if path.is_dir() else {"": path.stat()}).items()
+        }
+    except OSError as error:  # of a folder that may not be read
+        raise BadInput(f"{choice.label()}: {error.filename} cannot be read: {error.strerror}") from error
+    stamps = [(file, stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()]
     return (*stamps, *((f"{name} {digest}", 0, 0) for name, digest in choice.own_code().items()))
 
 

@@ -76,3 +76,27 @@ def _opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def files_below(folder: Path) -> dict[str, os.stat_result]:
+    """The files in a folder and those within it, by their path below it, in the order of the paths.
+
+    Folders that are links are entered, each folder once. A file that goes away meanwhile is left out.
+    """
+    found: dict[str, os.stat_result] = {}
+    seen: set[tuple[int, int]] = set()
+    waiting = [(str(folder), "")]
+    while waiting:
+        place, below = waiting.pop()
+        here = os.stat(place)
+        if (here.st_dev, here.st_ino) in seen:
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    waiting.append((entry.path, f"{below}{entry.name}/"))
+                elif entry.is_file():
+                    with suppress(FileNotFoundError):
+                        found[below + entry.name] = entry.stat()
+    return dict(sorted(found.items()))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from federated.foundation.errors import BadInput
 from federated.foundation.limits import LARGEST_CACHE
 from federated.machine.files import alone, remove_leftovers, whole
 from federated.machine.folders import home
@@ -29,9 +31,7 @@ def kept(kind: str, identity: Any, make: Callable[[Path], None], read: Callable[
     folder = cache / f"{kind}-{digest}"
     with _locked(folder):
         if is_new := not folder.is_dir():
-            with whole(folder) as partial:
-                partial.mkdir()
-                make(partial)
+            _make(folder, make)
         os.utime(folder)
         found = read(folder)
     if is_new:
@@ -40,17 +40,31 @@ def kept(kind: str, identity: Any, make: Callable[[Path], None], read: Callable[
     return found
 
 
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    try:
+        with whole(folder) as partial:
+            partial.mkdir()
+            make(partial)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BadInput(
+                f"dataset: the disk of {folder.parent} has no room left for what is read; free some, or move "
+                "FEDSTUDY_HOME to a larger one"
+            ) from error
+        raise
+
+
 def _locked(folder: Path) -> AbstractContextManager[None]:
     """One of sixteen locks: who has it reads, makes or removes the folder."""
     return alone(folder.with_name(f"{folder.name.rpartition('-')[2][0]}.lock"))
 
 
-def stamps_of(files: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+def stamps_of(files: Mapping[str, os.stat_result]) -> list[tuple[str, int, int, int]]:
     """(path, bytes, time of its last change, time of the last change of its entry, in ns) of each file.
 
     The last is the one that a program which copies the former time along cannot set.
     """
-    return [(str(file), at.st_size, at.st_mtime_ns, at.st_ctime_ns) for file in files for at in [file.stat()]]
+    return [(path, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in files.items()]
 
 
 def _forget_oldest(cache: Path, used: Path) -> None:

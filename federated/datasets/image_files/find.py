@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from federated.examples.reading import counted
 from federated.foundation.texts import listed
+from federated.machine.files import files_below
 
 _HIDDEN = (".", "__MACOSX")
 
@@ -23,11 +24,7 @@ class Found(NamedTuple):
 
 def image_files(folder: Path, files: str | None) -> Found:
     """The files that match the pattern `files`, else all whose ending is that of an image. Raises ValueError."""
-    every = [
-        name
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not _is_hidden(name := file.relative_to(folder).as_posix())
-    ]
+    every = [name for name in files_below(folder) if not _is_hidden(name)]
     if files is not None:
         names = [name for name in every if fnmatch(name, files)]
         if not names:

@@ -34,7 +34,7 @@ class StoredImages(NamedTuple):
 
 def stored_images(folder: Path, names: Sequence[str], values: Mapping[str, Any]) -> StoredImages:
     """The pixels of files of a folder; read now, or at an earlier time. values: of `pixels_of`."""
-    stamps = json.dumps(stamps_of(folder / name for name in names)).encode()
+    stamps = json.dumps(stamps_of({name: (folder / name).stat() for name in names})).encode()
     identity = {"version": _VERSION, "values": values, "files": hashlib.sha256(stamps).hexdigest()}
 
     def make(partial: Path) -> None:

@@ -56,7 +56,7 @@ def stored_texts(
     """
     identity = {
         "version": _VERSION,
-        "file": stamps_of([path]),
+        "file": stamps_of({str(path): path.stat()}),
         "form": [repr(form), list(map(list, wanted)), list(columns), list(as_text)],
         "rule": hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest(),
     }
