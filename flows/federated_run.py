@@ -69,7 +69,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
 
 def _train(config: RunConfig, setup: Setup, course: Course, observers: Observers) -> tuple[Course, str]:
     """Train and evaluate segment by segment, up to the last round or a stop rule. Returns the reason for the end."""
-    ended = ending(config)
+    ended = ending(config, setup.stop)
     course = rounds.begun(course, setup, observers)
     a_task_run = 1
     while not (reason := ended(course)):

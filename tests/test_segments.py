@@ -47,7 +47,9 @@ def without_times(metrics: Metrics) -> Metrics:
 def test_segments_are_the_bare_loop_and_its_evaluations() -> None:
     course, setup, told = started(rounds=5, evaluation={"every": 2})
     config = setup.config
-    course = advance(course, setup, list(segment_ends(config, 0)), told.observers(), ending(config))
+    course = advance(
+        course, setup, list(segment_ends(config, 0)), told.observers(), ending(config, setup.stop)
+    )
     state = initial_state(setup)
     for last in (2, 4, 5):
         state = train_rounds(state, setup, last)
@@ -62,7 +64,7 @@ def test_observers_are_told_in_order() -> None:
     course, setup, told = started(rounds=3, evaluation={"every": 2})
     assert told.events == [("record", 1)]
     told.events.clear()
-    advance(course, setup, [2, 3], told.observers(), ending(setup.config))
+    advance(course, setup, [2, 3], told.observers(), ending(setup.config, setup.stop))
     assert told.events == [
         *[("display", 1), ("display", 2), ("record", 3), ("record", 4), ("keep", 2), ("display", 2)],
         *[("display", 3), ("record", 5), ("record", 6), ("keep", 3), ("display", 3)],
@@ -81,9 +83,9 @@ def test_a_course_that_has_begun_is_not_evaluated_again() -> None:
 def test_a_run_goes_no_further_than_the_segment_after_which_it_has_ended() -> None:
     stop = {"metric": "generalisation/test_accuracy", "target": 0.0}
     course, setup, told = started(rounds=6, stop=stop, evaluation={"every": 2})
-    course = advance(course, setup, [2, 4, 6], told.observers(), ending(setup.config))
+    course = advance(course, setup, [2, 4, 6], told.observers(), ending(setup.config, setup.stop))
     assert course.round == 2
-    assert "reached" in str(ending(setup.config)(course))
+    assert "reached" in str(ending(setup.config, setup.stop)(course))
 
 
 def test_what_was_measured_before_a_failure_is_recorded() -> None:
@@ -95,7 +97,7 @@ def test_what_was_measured_before_a_failure_is_recorded() -> None:
 
     observers = told.observers()._replace(record=record)
     with pytest.raises(Diverged, match=r"round \d: the update of client") as caught:
-        advance(course, setup, [6], observers, ending(setup.config))
+        advance(course, setup, [6], observers, ending(setup.config, setup.stop))
     failed = int(str(caught.value).split(":")[0].removeprefix("round "))
     assert recorded == [0, *range(1, failed)] == [at for at, _ in caught.value.history]
 
@@ -114,9 +116,9 @@ def test_steps_can_be_run_by_others() -> None:
 
     ends = [1, 2]
     steps = Steps(training, evaluating)
-    mine = advance(course, setup, ends, told.observers(), ending(setup.config), steps)
+    mine = advance(course, setup, ends, told.observers(), ending(setup.config, setup.stop), steps)
     assert by == ["train", "evaluate"] * 2
-    plain = advance(course, setup, ends, told.observers(), ending(setup.config))
+    plain = advance(course, setup, ends, told.observers(), ending(setup.config, setup.stop))
     assert [without_times(m) for _, m in mine.history] == [without_times(m) for _, m in plain.history]
 
 

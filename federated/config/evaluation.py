@@ -1,4 +1,4 @@
-"""The section of a config on evaluation: its rounds and its sets."""
+"""The sections of a config on evaluation, its rounds and sets, and on a rule that ends a run by it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,36 @@ class Personalisation(Frozen):
         if self.steps == 0 and self.learning_rate is not None:
             raise ValueError(
                 f"learning_rate {self.learning_rate:g} has no effect with steps 0, which leave the model as it is"
+            )
+        return self
+
+
+MAIN = "main"
+"""As the metric of a stop rule: the main measure."""
+
+
+class Stop(Frozen):
+    """A rule that ends a run before its last round. Checked at each evaluation; at least one of patience and target."""
+
+    metric: str = Field(
+        "train/loss",
+        description="Metric to watch, by its name in MLflow; main: the main measure, on the validation examples where "
+        "`holdout.validation` sets some aside, else on the central test set",
+    )
+    patience: PositiveInt | None = Field(
+        None, description="End after this many evaluations without improvement; null: never for that reason"
+    )
+    min_improvement: float = Field(0.0, ge=0, description="Smallest change of the metric that counts as one")
+    target: float | None = Field(None, description="End as soon as the metric is this good; null: no target")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Stop:
+        if self.patience is None and self.target is None:
+            raise ValueError("state patience, target or both")
+        if self.patience is None and self.min_improvement:
+            raise ValueError(
+                f"min_improvement {self.min_improvement:g} has no effect without patience; state patience too, or "
+                "leave it out"
             )
         return self
 

@@ -14,7 +14,7 @@ from federated.config.anchors import OF_A_SERVER, check_without_server
 from federated.config.clients import Cohort, Holdout
 from federated.config.dotted_paths import flat
 from federated.config.engine import Engine, Orchestration
-from federated.config.evaluation import Evaluation, Personalisation
+from federated.config.evaluation import Evaluation, Personalisation, Stop
 from federated.config.local import LocalTraining, Target
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
@@ -53,28 +53,6 @@ class Compression(Frozen):
         """Both ways as short calls; the downlink only where it is compressed. tails: what of a path is shown."""
         up, down = self.uplink.label(tails), self.downlink.label(tails)
         return up if down == "none" else f"{up}, down {down}"
-
-
-class Stop(Frozen):
-    """A rule that ends a run before its last round. Checked at each evaluation; at least one of patience and target."""
-
-    metric: str = Field("train/loss", description="Metric to watch, by its name in MLflow")
-    patience: PositiveInt | None = Field(
-        None, description="End after this many evaluations without improvement; null: never for that reason"
-    )
-    min_improvement: float = Field(0.0, ge=0, description="Smallest change of the metric that counts as one")
-    target: float | None = Field(None, description="End as soon as the metric is this good; null: no target")
-
-    @model_validator(mode="after")
-    def _has_a_rule(self) -> Stop:
-        if self.patience is None and self.target is None:
-            raise ValueError("state patience, target or both")
-        if self.patience is None and self.min_improvement:
-            raise ValueError(
-                f"min_improvement {self.min_improvement:g} has no effect without patience; state patience too, or "
-                "leave it out"
-            )
-        return self
 
 
 class RunConfig(Frozen):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.holdouts.time_series import sign_of_time
@@ -55,9 +56,9 @@ def _of_columns(config: RunConfig, federation: Federation) -> Iterable[str]:
 def _of_stop_metric(config: RunConfig) -> str:
     """A stop rule that chooses on data that judge."""
     metric = "" if config.stop is None else config.stop.metric.removeprefix("generalisation/")
-    if not metric.startswith(_JUDGES):
+    if not metric.startswith(_JUDGES) and (metric != MAIN or config.holdout.validation):
         return ""
-    measure = metric.partition("_")[2]
+    measure = metric.partition("_")[2] or "..."
     return (
         f"stop.metric: {config.stop.metric if config.stop else ''} ends the run by the data that judge it; "
         f"holdout.validation, such as 0.1, sets others aside to choose by: generalisation/validation_{measure}"

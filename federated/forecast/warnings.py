@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from federated.choices.choice import Choice
-from federated.config.run import RunConfig
+from federated.config.run import RunConfig, Stop
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
 from federated.forecast.held_out_warnings import of_held_out
@@ -36,7 +36,7 @@ def cautions(setup: Setup) -> list[str]:
     found = [
         *federation.examples.reading.warnings,
         _of_outputs(setup),
-        _of_stop(config),
+        _of_stop(config, setup.stop),
         _of_schedule(config, "local.schedule", config.local.schedule),
         _of_schedule(config, "server_schedule", config.server_schedule),
         _of_momentum(setup),
@@ -81,9 +81,8 @@ def _of_training_alone(config: RunConfig) -> str:
     )
 
 
-def _of_stop(config: RunConfig) -> str:
+def _of_stop(config: RunConfig, stop: Stop | None) -> str:
     """A stop rule that cannot fire."""
-    stop = config.stop
     if stop is None:
         return ""
     evaluations = 1 + num_segments(config)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Need
-from federated.config.run import RunConfig
+from federated.config.evaluation import MAIN
+from federated.config.run import RunConfig, Stop
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
 from federated.foundation.errors import BadInput, OwnCodeFailed
@@ -28,7 +29,7 @@ from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.state import RunState
 from federated.run.worker import Worker
-from federated.trials import Parts, flat_model, tried_loss, tried_model, try_parts
+from federated.trials import Parts, flat_model, tried_loss, tried_model, try_measures, try_parts
 from federated.user_code.containment import is_own, own_code_named
 
 
@@ -81,6 +82,16 @@ class Setup:
         return work.targets if self.readout.scale is None else self.federation.tensors(work.targets.device)[1]
 
     @property
+    def stop(self) -> Stop | None:
+        """The stop rule with its metric by name, where it watches the main measure."""
+        stop = self.config.stop
+        if stop is None or stop.metric != MAIN:
+            return stop
+        chooses = "validation" if "validation" in self.federation.held_out_sets() else "test"
+        metric = f"generalisation/{chooses}_{self.scoring.main.name}"
+        return stop.model_copy(update={"metric": metric})
+
+    @property
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
         return self.trainers.kind.own_models or self.parts.travelling.moving is not None
@@ -99,6 +110,10 @@ def prepare(config: RunConfig) -> Setup:
         return _prepared(config)
 
 
+_TRIED = 64
+"""Examples on which measures of a person's own are tried."""
+
+
 def _prepared(config: RunConfig) -> Setup:
     device = _device(config.device)
     check_own_code(config)
@@ -109,6 +124,7 @@ def _prepared(config: RunConfig) -> Setup:
     work = _work(config, federation, trainers, device, fitted)
     tried = tried_model(config, work, federation.examples.num_outputs)
     tried_loss(config, work)
+    try_measures(config, scoring, federation.examples.num_outputs, work.targets[federation.training[:_TRIED]])
     parts = parts_of(config, trainers, work.model, federation.examples, device)
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()

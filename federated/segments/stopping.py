@@ -13,9 +13,9 @@ Ended = Callable[[Course], str | None]
 """Course after an evaluation -> the reason, in words, why no further segment should start; None to go on."""
 
 
-def ending(config: RunConfig) -> Ended:
-    """The test for the end of one run, to be asked about each of its courses in turn."""
-    rule = None if config.stop is None else StopRule(config.stop)
+def ending(config: RunConfig, stop: Stop | None) -> Ended:
+    """The test for the end of one run, to be asked about each of its courses in turn. stop: see `Setup.stop`."""
+    rule = None if stop is None else StopRule(stop)
 
     def ended(course: Course) -> str | None:
         if rule is not None and (reason := rule.reason(course.history)):

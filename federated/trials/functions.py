@@ -16,6 +16,7 @@ from federated.algorithms.schedules import Schedule
 from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
+from federated.metrics.measures import Measure, Predictions
 from federated.trials.purity import (
     CLIENTS,
     IMPURE,
@@ -197,6 +198,16 @@ def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> Non
     if aggregator.linear and not torch.allclose(reduced.double(), parts.double(), rtol=1e-4, atol=1e-7):
         raise OwnCodeFailed(
             f"{what} says that it is linear, but two shards added up are not the whole cohort"
+        )
+
+
+def try_measure(name: str, measure: Measure, found: Predictions) -> None:
+    """Measure some predictions twice. Raises OwnCodeFailed."""
+    first, again = measure.of(found), measure.of(found)
+    if first != again and not (np.isnan(first) and np.isnan(again)):
+        raise OwnCodeFailed(
+            f"evaluation.metric: {name} returns {first:g}, and {again:g} when it is asked again of the same "
+            "predictions: it must depend on them alone"
         )
 
 

@@ -12,6 +12,7 @@ from federated.federation.loading import stamp
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.steps.work import LocalWork
 from federated.machine.torch_settings import torch_kept
+from federated.metrics.scoring import Scoring
 from federated.models import initial_module
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
@@ -20,6 +21,7 @@ from federated.trials.functions import (
     try_aggregator,
     try_algorithm,
     try_compressor,
+    try_measure,
     try_schedule,
 )
 from federated.trials.local import try_loss, try_optimiser
@@ -105,6 +107,21 @@ def try_parts(
         try_transport(title(config.transport), parts.transport)
     if is_own(config.aggregator):
         try_aggregator(title(config.aggregator), parts.aggregator, parameters)
+
+
+def try_measures(config: RunConfig, scoring: Scoring, num_outputs: int, targets: Tensor) -> None:
+    """Try measures that are a person's own on random answers; of sequences, which have no such, none.
+
+    targets: of some training examples. Raises OwnCodeFailed.
+    """
+    own = any(is_own(choice) for choice in config.evaluation.metric or ())
+    if not own or (scoring.task.targets == "classification" and targets.dim() > 1):
+        return
+    outputs = torch.randn(len(targets), num_outputs, generator=torch.Generator().manual_seed(0))
+    found = scoring.predictions(outputs, targets.cpu())
+    for choice, measure in zip(config.evaluation.metric or (), scoring.spread, strict=False):
+        if is_own(choice):
+            try_measure(title(choice), measure, found)
 
 
 def _module(config: RunConfig, inputs: Tensor, num_outputs: int) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from federated.config.evaluation import MAIN
 from federated.metrics.durations import unit_of
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.arms import spread
@@ -103,12 +104,11 @@ def _setting(run: RunResult) -> tuple[tuple[str, str], ...]:
 def _target(run: RunResult, stated: float | None, default: Target) -> Target:
     if stated is not None:
         return Target(run.main_metric, stated, "stated when the arms were compared")
-    own = run.parameters.get("stop.target")
-    return (
-        default
-        if own is None
-        else Target(run.parameters["stop.metric"], float(own), "the arm's own stop.target")
-    )
+    own, watched = run.parameters.get("stop.target"), run.parameters.get("stop.metric")
+    if own is None or watched is None:
+        return default
+    metric = run.main_metric if watched == MAIN else watched
+    return Target(metric, float(own), "the arm's own stop.target")
 
 
 def _default(rivals: Sequence[RunResult], among: str) -> Target:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
@@ -63,11 +64,11 @@ def _check_stop(config: RunConfig, federation: Federation, scoring: Scoring, *, 
     sets = federation.held_out_sets()
     sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
     allowed = metric_names(scoring, sizes)
-    if config.stop is not None and config.stop.metric not in allowed:
+    if config.stop is not None and config.stop.metric not in (MAIN, *allowed):
         close = get_close_matches(config.stop.metric, allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise BadInput(
-            f"stop.metric: {config.stop.metric!r} is not measured here; {hint}allowed: {', '.join(allowed)}"
+            f"stop.metric: {config.stop.metric!r} is not measured here; {hint}allowed: {', '.join([MAIN, *allowed])}"
         )
 
 
