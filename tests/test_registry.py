@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from torch import nn
 
+from federated.examples.examples import Examples
+from federated.federation.client_transforms import ready_examples
 from federated.foundation.errors import BadInput
+from federated.losses import Readout
+from federated.models.flat_model import FlatModel
 from federated.run.setup import prepare
 from federated.study.study import Run, StudyConfig, read_study
 from tasks.tracking.delivery.logged_model import deliver_model
@@ -192,3 +199,23 @@ def test_a_file_is_scored_with_the_marks_of_the_study_s_own(
         score_file("nobody", rows, tmp_path / "p.csv")
     with pytest.raises(BadInput, match="there is no file"):
         score_file("people", tmp_path / "none.csv", tmp_path / "p.csv")
+
+
+def test_a_frozen_trunk_that_runs_share_is_fetched_from_the_study_s_run(home: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trunk = nn.Linear(6, 200_000).requires_grad_(False)  # 5.6 MB
+    module = nn.Sequential(trunk, nn.AvgPool1d(100_000), nn.Linear(2, 2))
+    inputs = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+    ready = ready_examples(Examples("x", inputs, np.arange(4) % 2, ("a", "b")), np.arange(4), None)
+    model = FlatModel(module)
+    saved = write_model(tmp_path / "model", ("trunk",), model, model.vector, ready, Readout())
+    assert saved.frozen is not None
+    client = connect()
+    parent = client.create_run("0").info.run_id
+    child = client.create_run("0", tags={"mlflow.parentRunId": parent}).info.run_id
+    client.log_artifact(parent, str(saved.frozen), "frozen")
+    deliver_model(client, child, tmp_path / "model", 1)
+    answers = mlflow.pyfunc.load_model(f"runs:/{child}/model").predict(inputs)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(inputs)).softmax(dim=1).numpy()
+    np.testing.assert_allclose(answers[["probability of a", "probability of b"]], expected, rtol=1e-4)
