@@ -326,3 +326,16 @@ def test_a_measure_that_a_study_asks_for_is_answered_as_any_other() -> None:
     assert "+10.0 points" in said[0]
     assert everybody.arms[0].against["local"].estimate == pytest.approx(0.1)
     assert questions_table([everybody, alone]).rows[1][-1] == "0.500"
+
+
+def test_no_arm_is_only_said_where_all_fall_short() -> None:
+    """The best by score has the harder data: its constant answer is as good, another arm's far worse."""
+
+    def scored(arm: str, score: float, constant: float) -> list[RunResult]:
+        values = {TEST: score, "generalisation/test_constant_accuracy": constant}
+        return [RunResult("s", arm, seed, "FINISHED", {}, ((1, values),), TEST) for seed in range(2)]
+
+    said = Report("s", [*scored("rare", 0.93, 0.94), *scored("common", 0.8, 0.5)]).verdict
+    assert said[0].startswith("The best arm does not beat a constant answer: ")
+    said = Report("s", [*scored("rare", 0.93, 0.94), *scored("common", 0.4, 0.5)]).verdict
+    assert said[0].startswith("No arm beats a constant answer: ")

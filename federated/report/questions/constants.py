@@ -56,6 +56,16 @@ def worse_than_constant(results: Sequence[RunResult], arm: str, metric: str) -> 
     return len(gains) > 0 and float(gains.mean()) <= 0
 
 
+def beats_constant(results: Sequence[RunResult], arm: str, metric: str) -> bool:
+    """Whether an arm is better than a constant answer by more than noise over seeds; with one seed, at all.
+
+    True where it is not known what a constant gets.
+    """
+    gains = gains_on_constant(results, arm, metric)
+    interval = t_interval(gains)
+    return not len(gains) or (float(gains.mean()) > 0 and (interval is None or interval.low > 0))
+
+
 def best_against_constant(
     results: Sequence[RunResult], *, robust: bool = False
 ) -> tuple[str, str, float, Interval | None] | None:

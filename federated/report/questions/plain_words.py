@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from federated.config.training import Anchor
 from federated.metrics.names import higher_is_better
-from federated.report.findings.results import RunResult
+from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import Paired, Verdict
 from federated.report.questions.amounts import gain_text, level_text, measure_label
 from federated.report.questions.answers import ALONE, EVERYBODY, Answer, ArmAnswer, client_word
-from federated.report.questions.constants import best_against_constant, constant_of, gains_on_constant
+from federated.report.questions.constants import (
+    beats_constant,
+    best_against_constant,
+    constant_of,
+    gains_on_constant,
+)
 from federated.report.questions.together import Together, together
 from federated.report.text.phrases import counted, first_few, seeds_needed
 
@@ -213,21 +218,18 @@ def _constant_first(results: Sequence[RunResult], *, robust: bool) -> list[str]:
     if best is None:
         return []
     arm, metric, gain, interval = best
-    beaten = gain > 0 and (interval is None or interval.low > 0)
-    if beaten:
+    if beats_constant(results, arm, metric):
         return []
-    constant = constant_of(results, arm, metric)
-    reached = level_text(constant, metric)
-    count = len(gains_on_constant(results, arm, metric))
+    rivals = arms_of([run for run in candidates(results) if run.main_metric == metric])
+    nobody = not any(beats_constant(results, rival, metric) for rival in rivals)
+    reached = level_text(constant_of(results, arm, metric), metric)
+    same = f"a constant answer: giving every example the same answer reaches {reached}, the best arm, {arm}"
     if gain <= 0:
-        return [
-            f"No arm beats a constant answer: giving every example the same answer reaches {reached}, the best arm, "
-            f"{arm}, {level_text(_score(results, arm, metric), metric)}."
-        ]
-    return [
-        f"No arm is shown to beat a constant answer: giving every example the same answer reaches {reached}, the best "
-        f"arm, {arm}, is better by {gain_text(gain, interval, metric)} with {counted(count, 'seed')}."
-    ]
+        who = "No arm beats" if nobody else "The best arm does not beat"
+        return [f"{who} {same}, {level_text(_score(results, arm, metric), metric)}."]
+    who = "No arm is" if nobody else "The best arm is not"
+    seeds = counted(len(gains_on_constant(results, arm, metric)), "seed")
+    return [f"{who} shown to beat {same}, is better by {gain_text(gain, interval, metric)} with {seeds}."]
 
 
 def _score(results: Sequence[RunResult], arm: str, metric: str) -> float | None:
