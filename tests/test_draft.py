@@ -77,7 +77,8 @@ def test_what_is_stated_is_taken(tmp_path):
         "task": None,
     }
     assert data.classes is None
-    assert study_of(data, tmp_path).base.model.label() == "linear"
+    base = study_of(data, tmp_path).base
+    assert (base.model.label(), base.target.standardise) == ("linear", True)
     assert looked(tmp_path, clinics(), client="none").clients is None
 
 

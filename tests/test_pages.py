@@ -60,7 +60,7 @@ def clinic(tmp_path):
     table = "\n".join(["age,readmitted,site", *rows]) + "\n"
     (tmp_path / "patients.csv").write_text(table, encoding="utf-8")
     (tmp_path / "FILE.npz").touch()
-    for name in ("reviews.csv", "clinics.csv", "adult.csv", "reviews.jsonl", "parkinsons.csv", "rare.csv"):
+    for name in ("reviews.csv", "clinics.csv", "adult.csv", "reviews.jsonl", "activity.csv", "rare.csv"):
         (tmp_path / name).touch()
     (tmp_path / "photos").mkdir()
     return tmp_path

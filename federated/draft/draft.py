@@ -85,6 +85,8 @@ def _federation(data: LookedAt) -> Iterator[str]:
 
 def _training(data: LookedAt, sizes: Sizes) -> Iterator[str]:
     yield f"  model: {_model(data)}"
+    if data.classes is None:
+        yield "  target: {standardise: true}   # trained on (target - mean) / sd; scores stay in the target's unit"
     if sizes.cohort is not None:
         yield f"  cohort: {{size: {sizes.cohort}}}   # clients a round"
     yield f"  local: {{{_passes(data, sizes)}batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
@@ -114,7 +116,9 @@ def _rate(data: LookedAt) -> float:
         return 2.0
     if data.kind == "images":
         return 0.05
-    return 0.1 if data.classes is not None else 0.01
+    if data.classes is None:
+        return 0.01 if is_small(data.examples) else 0.03
+    return 0.1
 
 
 def _partitioners(data: LookedAt) -> list[str]:
