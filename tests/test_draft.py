@@ -187,6 +187,32 @@ def test_a_folder_of_images_is_looked_at(tmp_path, folders, layout):
     assert len(read_study(tmp_path / "study.yaml").runs()) > 0
 
 
+@pytest.mark.parametrize(
+    ("shares", "metric"),
+    [
+        ([0.5, 0.5], None),
+        ([0.75, 0.25], None),
+        ([0.9, 0.1], "auroc"),
+        ([0.4, 0.35, 0.25], None),
+        ([0.5, 0.46, 0.04], "balanced_accuracy"),
+    ],
+)
+def test_rare_classes_are_judged_by_a_metric_that_sees_them(tmp_path, shares, metric):
+    counts = [round(share * ROWS) for share in shares]
+    target = np.repeat(["a", "b", "c"][: len(shares)], counts)
+    base = study_of(
+        looked(tmp_path, clinics(readmitted=np.random.default_rng(1).permutation(target))), tmp_path
+    ).base
+    stated = base.evaluation.metric
+    assert (None if stated is None else [str(each) for each in _names(stated)]) == (
+        None if metric is None else [metric]
+    )
+
+
+def _names(stated):
+    return [each.label() for each in (stated if isinstance(stated, list | tuple) else [stated])]
+
+
 def test_a_country_that_most_rows_share_is_no_site(tmp_path):
     mostly = np.where(np.arange(ROWS) % 6 == 0, "BE", "NL")
     table = clinics(country=mostly).drop(columns=["hospital", "ward"])

@@ -17,6 +17,8 @@ from federated.foundation.texts import in_a_line
 _MADE_UP_CLIENTS = 10
 _KEPT_BY_CLIENTS = 0.2
 _TEST = 0.2
+_RARE = 0.2
+"""The share of the rarer of two classes, or the part of an equal share of several, below which accuracy says little."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,15 @@ def _training(data: LookedAt, sizes: Sizes) -> Iterator[str]:
         yield f"  cohort: {{size: {sizes.cohort}}}   # clients a round"
     yield f"  local: {{{_passes(data, sizes)}batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
     yield f"  rounds: {sizes.rounds}"
-    yield f"  evaluation: {{every: {sizes.every}}}"
+    yield f"  evaluation: {{every: {sizes.every}{_metric(data)}}}"
     yield ""
+
+
+def _metric(data: LookedAt) -> str:
+    """A main metric of its own where accuracy would be that of saying the common class."""
+    if data.classes is None or data.rarest >= (_RARE if data.classes == 2 else _RARE / data.classes):
+        return ""
+    return f", metric: {'auroc' if data.classes == 2 else 'balanced_accuracy'}"
 
 
 def _model(data: LookedAt) -> str:
