@@ -210,9 +210,9 @@ def test_a_threshold_is_chosen_on_other_examples_and_meets_there_what_is_asked()
         (
             "sensitivity",
             {"at_specificity": 1.0},
-            "sensitivity.at_specificity: must be between 0 and 1, got 1",
+            "at_specificity: must be between 0 and 1, got 1",
         ),
-        ("specificity", {"threshold": 0.0}, "specificity.threshold: must be between 0 and 1, got 0"),
+        ("specificity", {"threshold": 0.0}, "threshold: must be between 0 and 1, got 0"),
         ("quantile_loss", {"quantile": 1.5}, "quantile must be between 0 and 1, got 1.5"),
     ],
 )

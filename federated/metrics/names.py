@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary import metric_of
 from federated.metrics.dictionary.stated import stated
 from federated.metrics.ranges import Ends
@@ -30,7 +29,7 @@ def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[st
         for name in ("client", "unseen", "validation")
         if name in held_out_sizes
         for measure in scoring.spread
-        for statistic in (*measure.statistics, *([CLIENTS] if measure.needs else []))
+        for statistic in measure.statistics
     ]
     measured += [gap for gap, ends in GAPS.items() if {*ends} <= {"training", *held_out_sizes}]
     return ["train/loss", *(f"generalisation/{name}" for name in measured)]

@@ -30,7 +30,7 @@ def sensitivity(
     at_specificity: the lowest threshold whose specificity, where it is chosen, is at least this.
     at_sensitivity: the highest threshold whose sensitivity, where it is chosen, is at least this.
     """
-    rule = Rule("sensitivity", threshold, at_specificity, at_sensitivity)
+    rule = Rule(threshold, at_specificity, at_sensitivity)
     return _measure("sensitivity", rule, positive)
 
 
@@ -49,7 +49,7 @@ def specificity(
     at_specificity: the lowest threshold whose specificity, where it is chosen, is at least this.
     at_sensitivity: the highest threshold whose sensitivity, where it is chosen, is at least this.
     """
-    rule = Rule("specificity", threshold, at_specificity, at_sensitivity)
+    rule = Rule(threshold, at_specificity, at_sensitivity)
     return _measure("specificity", rule, positive)
 
 

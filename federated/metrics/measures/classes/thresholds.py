@@ -16,7 +16,7 @@ class Rule:
     """The rule that a study states: a fixed probability, or one chosen on examples that do not judge."""
 
     def __init__(
-        self, field: str, threshold: float | None, at_specificity: float | None, at_sensitivity: float | None
+        self, threshold: float | None, at_specificity: float | None, at_sensitivity: float | None
     ) -> None:
         stated = {
             "threshold": threshold,
@@ -25,10 +25,10 @@ class Rule:
         }
         given = {name: value for name, value in stated.items() if value is not None}
         if len(given) > 1:
-            raise ValueError(f"{field}: state one of {', '.join(stated)}, got {' and '.join(given)}")
+            raise ValueError(f"state one of {', '.join(stated)}, got {' and '.join(given)}")
         for name, value in given.items():
             if not 0 < value < 1:
-                raise ValueError(f"{field}.{name}: must be between 0 and 1, got {value:g}")
+                raise ValueError(f"{name}: must be between 0 and 1, got {value:g}")
         self.fixed, self._given = threshold, given
 
     @property
