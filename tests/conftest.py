@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +26,7 @@ from federated.config.run import LocalTraining, RunConfig
 from federated.extension_points.kinds import COMPRESSOR
 from federated.local_training.steps.work import LocalWork, Precision
 from federated.losses import Loss, usual_loss
+from federated.machine.files import alone
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -63,6 +68,55 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             yield
 
 
+@pytest.fixture(scope="session")
+def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases of MLflow and Prefect as the product makes them, without a run.
+
+    Made once for all processes of a test run: MLflow's and Prefect's migrations take ten seconds of a processor. How a
+    home gets them is tested in test_first_use, test_damaged_stores and test_command_line.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = shared / "new-databases", shared / "new-databases-home"
+    with alone(shared / "new-databases.lock"):
+        if not folder.exists():
+            environment = {**os.environ, "FEDSTUDY_HOME": str(made), "PREFECT_HOME": str(made / "prefect")}
+            for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+                environment.pop(name, None)
+            subprocess.run([sys.executable, "-c", _MAKE_DATABASES], check=True, cwd=ROOT, env=environment)
+            partial = folder.with_suffix(".partial")
+            partial.mkdir(exist_ok=True)
+            for name in DATABASES:
+                with (
+                    closing(sqlite3.connect(made / name)) as old,
+                    closing(sqlite3.connect(partial / name)) as new,
+                ):
+                    old.backup(new)
+            partial.rename(folder)
+    return folder
+
+
+ROOT = Path(__file__).parents[1]
+DATABASES = ("mlflow.db", "prefect.db")
+_MAKE_DATABASES = """
+from flows.prefect_runtime.runtime import configure, prefect_api
+from tasks.tracking.server.store import connect
+
+configure()
+connect().search_experiments(max_results=1)
+with prefect_api() as prefect:
+    prefect.wait()
+"""
+
+
+def with_databases(folder: Path, new_databases: Path) -> Path:
+    """The folder of a home, which has both databases and nothing in them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in DATABASES:
+        shutil.copyfile(new_databases / name, folder / name)
+    return folder
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of its own for everything that a study leaves behind, tracking store included."""
@@ -72,6 +126,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     # MLflow keeps the address it was given in the environment; the next test must not inherit it.
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture
+def used_home(home: Path, new_databases: Path) -> Path:
+    """The same with the databases of MLflow and Prefect in it."""
+    return with_databases(home, new_databases)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from flows.command_line import main
+from tests.conftest import with_databases
 
 ROOT = Path(__file__).parents[1]
 
@@ -396,6 +397,12 @@ def test_an_arm_that_the_study_does_not_have_is_refused_before_anything_runs(com
     assert "--arm 'skewed' is not an arm of the study; allowed: iid" in err
 
 
+@pytest.fixture
+def var(tmp_path, new_databases):
+    """A home that was used before; `test_run_and_compare_from_the_shell` has a new one."""
+    return with_databases(tmp_path / "var", new_databases)
+
+
 def _shell(home, *arguments):
     environment = {**os.environ, "FEDSTUDY_HOME": str(home)}
     environment.pop("PREFECT_API_URL", None)
@@ -433,24 +440,24 @@ def test_run_and_compare_from_the_shell(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, tmp_path):
+def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, var):
     path = study({"axes": {"local.learning_rate": [1e30, 0.1]}}, model="mlp(hidden=[8])")
-    done = _shell(tmp_path / "var", "run", path)
+    done = _shell(var, "run", path)
     assert done.returncode == 1
     assert "failed 1/2 learning_rate=1e+30 · seed 0" in done.stdout
     assert "done 2/2 learning_rate=0.1 · seed 0" in done.stdout
     assert "error: 1 of 2 runs failed" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert list((tmp_path / "var" / "reports").glob("small-*/report.html"))
+    assert list((var / "reports").glob("small-*/report.html"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "sent"), [(1, signal.SIGINT), (2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGTERM)]
 )
-def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, tmp_path, workers, sent):
+def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sent):
     path = study({"seeds": [0, 1]}, rounds=100_000)
-    environment = {**os.environ, "FEDSTUDY_HOME": str(tmp_path / "var")}
+    environment = {**os.environ, "FEDSTUDY_HOME": str(var)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "flows", "run", str(path), "--workers", str(workers)]
     # A terminal sends Ctrl-C to the whole group, the embedded server included; a test runner may ignore it.
@@ -465,7 +472,7 @@ def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, tmp_path, workers
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        checkpoints = tmp_path / "var" / "checkpoints"
+        checkpoints = var / "checkpoints"
         deadline = time.monotonic() + 180
         while not list(checkpoints.glob("*.safetensors")):
             assert started.poll() is None, started.communicate()
@@ -479,7 +486,7 @@ def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, tmp_path, workers
             os.killpg(started.pid, signal.SIGKILL)
     assert started.returncode == 128 + sent, errors
     assert "interrupted; `run ... --resume` goes on" in errors
-    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    database = sqlite3.connect(var / "mlflow.db")
     statuses = {status for (status,) in database.execute("select status from runs")}
     assert "RUNNING" not in statuses
     assert "KILLED" in statuses
@@ -514,14 +521,14 @@ def make(input_shape, num_outputs, deadly=False):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_takes_only_its_own_run_with_it(study, tmp_path):
+def test_a_process_that_is_killed_takes_only_its_own_run_with_it(study, tmp_path, var):
     model = {"name": _own(tmp_path, KILLER, "make"), "deadly": False}
     path = study({"axes": {"model.deadly": [False, True], "rounds": [2, 3]}}, model=model)
-    done = _shell(tmp_path / "var", "run", path, "--workers", "2")
+    done = _shell(var, "run", path, "--workers", "2")
     assert done.returncode == 1
     assert "error: 2 of 4 runs failed: deadly=True · rounds=2 · seed 0" in done.stderr
     assert "failed 4/4 deadly=True · rounds=3 · seed 0: its process died" in done.stdout
-    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    database = sqlite3.connect(var / "mlflow.db")
     statuses = dict(database.execute("select name, status from runs"))
     assert statuses["deadly=False · rounds=2 · seed 0"] == "FINISHED"
     assert statuses["deadly=True · rounds=2 · seed 0"] == "FAILED"
@@ -552,12 +559,12 @@ def make(input_shape, num_outputs, width):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_once_is_followed_by_another_beside_those_that_go_on(study, tmp_path):
+def test_a_process_that_is_killed_once_is_followed_by_another_beside_those_that_go_on(study, tmp_path, var):
     model = {"name": _own(tmp_path, ONCE, "make"), "width": 1}
     path = study({"axes": {"model.width": [1, 2]}}, model=model)
-    done = _shell(tmp_path / "var", "run", path, "--workers", "2")
+    done = _shell(var, "run", path, "--workers", "2")
     assert done.returncode == 0, done.stderr
-    database = sqlite3.connect(tmp_path / "var" / "mlflow.db")
+    database = sqlite3.connect(var / "mlflow.db")
     runs = database.execute("select name, status from runs where name != 'small'").fetchall()
     statuses = {
         width: sorted(status for name, status in runs if f"width={width}" in name) for width in (1, 2)

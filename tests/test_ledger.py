@@ -83,33 +83,40 @@ from federated.shards import ShardReport
 from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.setup import initial_state, prepare
 
-config = RunConfig.model_validate_json(sys.argv[1])
-setup = prepare(config)
-state, size = initial_state(setup), setup.model.num_trainable
-for done in range(config.rounds):
-    cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
-    files = [file for client in cohort for file in folder.glob(f"uplink-{client}-*.bin")]
-    decoded = [setup.parts.uplink.decode([file.read_bytes()], size)[0] for file in files]
-    weights = weights_of(cohort, setup)
-    total = weighted_sum(weights, torch.stack(decoded))
-    report = ShardReport(total, {}, cohort, weights, 0.0, {}, 0, {}, {}, 0.0, 0.0)
-    state = aggregate(setup, state, [report])
-save_file({"model": state.parameters}, sys.argv[2])
+models = {}
+for number, text in enumerate(sys.argv[2:]):
+    config = RunConfig.model_validate_json(text)
+    setup = prepare(config)
+    state, size = initial_state(setup), setup.model.num_trainable
+    for done in range(config.rounds):
+        cohort, folder = sample_cohort(setup, done), dump_folder(config) / f"round-{done + 1:05d}"
+        files = [file for client in cohort for file in folder.glob(f"uplink-{client}-*.bin")]
+        decoded = [setup.parts.uplink.decode([file.read_bytes()], size)[0] for file in files]
+        weights = weights_of(cohort, setup)
+        total = weighted_sum(weights, torch.stack(decoded))
+        report = ShardReport(total, {}, cohort, weights, 0.0, {}, 0, {}, {}, 0.0, 0.0)
+        state = aggregate(setup, state, [report])
+    models[str(number)] = state.parameters
+save_file(models, sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("compression", WAYS, ids=lambda ways: ways["uplink"])
-def test_payloads_on_disk_weigh_what_the_ledger_says_and_make_the_same_model_in_another_process(
-    compression: dict[str, str], tmp_path: Path
+def test_payloads_on_disk_weigh_what_the_ledger_says_and_make_the_same_models_in_another_process(
+    tmp_path: Path,
 ) -> None:
-    config = config_of(compression={**compression, "dump": str(tmp_path / "payloads")})
-    state = trained(config).state
-    for way, counted in (("uplink", state.uplink_bytes), ("downlink", state.downlink_bytes)):
-        files = list(dump_folder(config).glob(f"round-*/{way}-*.bin"))
-        assert sum(len(file.read_bytes()) for file in files) == counted
-    arguments = [config.model_dump_json(), str(tmp_path / "model")]
-    subprocess.run([sys.executable, "-c", ELSEWHERE, *arguments], check=True, cwd=ROOT, timeout=120)
-    assert load_file(tmp_path / "model")["model"].numpy().tobytes() == state.parameters.numpy().tobytes()
+    configs, models = [], []
+    for at, compression in enumerate(WAYS):
+        config = config_of(compression={**compression, "dump": str(tmp_path / f"payloads-{at}")})
+        state = trained(config).state
+        for way, counted in (("uplink", state.uplink_bytes), ("downlink", state.downlink_bytes)):
+            files = list(dump_folder(config).glob(f"round-*/{way}-*.bin"))
+            assert sum(len(file.read_bytes()) for file in files) == counted
+        configs.append(config.model_dump_json())
+        models.append(state.parameters.numpy().tobytes())
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "models"), *configs]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    found = load_file(tmp_path / "models")
+    assert [found[str(at)].numpy().tobytes() for at in range(len(WAYS))] == models
 
 
 def dumped(
