@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,9 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.evaluation.outputs import Outputs
 from federated.examples.examples import Examples
+from federated.examples.reading import ColumnRead, ColumnRole, Reading
 from federated.examples.user_data import as_examples
+from federated.federation.data_table import data_read, every_column
 from federated.federation.loading import load_examples
 from federated.foundation.errors import BadInput
 from federated.metrics.measures import MEASURES, Predictions
@@ -115,6 +117,20 @@ def test_weights_of_a_column_are_those_of_a_weighted_regression(file: Path) -> N
     scaled = ((frame["b"] - frame["b"][trained].mean()) / frame["b"][trained].std(ddof=0)).to_numpy()[:, None]
     best = LinearRegression().fit(scaled[trained], frame["height"][trained], frame["kg"][trained])
     assert state.parameters.tolist() == pytest.approx([best.coef_[0], best.intercept_], abs=1e-3)
+
+
+@pytest.mark.parametrize("role", get_args(ColumnRole))
+def test_a_column_of_every_role_is_shown(role: ColumnRole) -> None:
+    inputs = INPUTS.astype(np.float32)
+    reading = Reading((ColumnRead("kg", role, "1 to 3", 0.0, 0),))
+    examples = Examples("mine", inputs, inputs[:, 0], None, reading=reading)
+    assert [row[0] for row in every_column(examples)] == ["kg"]
+    assert [row[0] for row in data_read("mine", examples).rows] == ["kg"]
+
+
+def test_the_column_of_weights_is_no_feature(file: Path) -> None:
+    read = load_examples(_config(file, "height", table={"weights": "kg"}).dataset).reading
+    assert {each.name: each.role for each in read.columns}["kg"] == "weights"
 
 
 def test_weights_and_weights_of_classes_are_multiplied(file: Path) -> None:

@@ -18,6 +18,7 @@ _LONGEST_NAME = 40
 _ORDER: tuple[ColumnRole, ...] = (
     "target",
     "client",
+    "weights",
     "test",
     "text",
     "numeric",
@@ -28,6 +29,7 @@ _ORDER: tuple[ColumnRole, ...] = (
 _WORDS: dict[ColumnRole, str] = {
     "target": "target",
     "client": "client",
+    "weights": "weight",
     "test": "own test split",
     "text": "text",
     "numeric": "number",
