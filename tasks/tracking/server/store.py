@@ -31,6 +31,7 @@ _QUIET = (
     "urllib3.connectionpool",
     "mlflow.utils.environment",
     "mlflow.models.model",
+    "mlflow.models.utils",
     "mlflow.pyfunc",
 )
 

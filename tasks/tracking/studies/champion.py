@@ -109,7 +109,13 @@ def promote(name: str | None = None) -> dict[str, str]:
     A study that went on with more seeds may decide what was open before. Raises BadInput where there is no such model.
     """
     if name is None:
-        return {each: promote(each)[each] for each in names_with_challengers()}
+        try:
+            names = names_with_challengers()
+        except MlflowException as error:
+            if is_away(error):
+                raise
+            raise BadInput(f"this MLflow has no model registry: {reason(error)}") from error
+        return {each: promote(each)[each] for each in names}
     challenger = version_with(name, CHALLENGER)
     if challenger is None and version_with(name, CHAMPION) is None:
         raise BadInput(f"model: no registered model {name!r} has a champion or a challenger")
