@@ -17,6 +17,8 @@ from federated.metrics.measures import MEASURES, Classes, Measure, Predictions, 
 from federated.metrics.names import headline_of, higher_is_better, metric_label, range_of
 from federated.metrics.scoring import of_clients, scoring_of
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS
+from federated.report.findings.results import RunResult
+from federated.report.questions.sites_tables import _note
 
 CLASSES = ("no", "yes", "may_be")
 
@@ -299,3 +301,8 @@ def test_a_function_of_ones_own_gets_arrays() -> None:
     assert shapes.of(Predictions(answers, targets)) == 2
     with pytest.raises(ValueError, match="better must be higher or lower, got 'more'"):
         own_measure(lambda y, p: 0.0, better="more", targets="regression")
+
+
+def test_the_table_of_sites_names_the_class_whose_examples_it_counts() -> None:
+    run = RunResult("s", "a", 0, "FINISHED", {}, (), "generalisation/test_auroc", positive_class="sick")
+    assert "Positives are the examples of 'sick'." in _note([run], "generalisation/client_auroc", True)
