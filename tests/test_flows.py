@@ -6,18 +6,24 @@ from importlib.metadata import version
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 
 from federated import rounds
+from federated.config.run import RunConfig
+from federated.evaluation.constant import constant_metrics
+from federated.evaluation.evaluate import evaluate
+from federated.evaluation.final import generalisation
 from federated.extension_points.kinds import NETWORK
 from federated.federation.profile import data_profile
 from federated.forecast import forecast_of_json
 from federated.forecast.overheads import overheads
 from federated.foundation.errors import BadInput
 from federated.machine.torch_threads import torch_threads
-from federated.metrics.dictionary import FORESEEN, METRICS
+from federated.metrics.dictionary import FORESEEN, METRICS, metric_of
+from federated.metrics.dictionary.of_measures import ASKED
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import train
@@ -538,8 +544,55 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     for outcome in (*alone, digits, line, two_ways, aimed, listed):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
+    for config in _of_labels_and_asked_measures(tmp_path, held_out):
+        logged |= _measured_at_once(config)
     foreseen = {name for row in FORESEEN for names in row.names for name in names.names}
-    assert logged == set(METRICS) - foreseen
+    assert set(METRICS) - foreseen <= logged
+    assert [name for name in logged if metric_of(name) is None] == []
+
+
+def _of_labels_and_asked_measures(folder, held_out):
+    """Configs with several labels, and with every measure that only a study asks for."""
+    numbers = np.random.default_rng(0)
+    frame = pd.DataFrame(numbers.normal(size=(400, 3)), columns=["a", "b", "height"])
+    frame["left"], frame["right"] = numbers.integers(2, size=(2, 400))
+    frame["ill"] = np.where(frame["a"] > 0, "CLASS", "no")
+    frame.to_csv(folder / "asked.csv", index=False)
+    labels = {"target": ["left", "right"], "task": "multilabel"}
+    illness = {"target": "ill", "task": "classification"}
+    height = {"target": "height", "task": "regression"}
+    asked = {
+        name: [
+            each.name for each in ASKED if name in each.targets and not each.name.startswith(("f1", "quan"))
+        ]
+        for name in ("classification", "regression")
+    }
+    for task, measures, more in (
+        (labels, [], held_out),
+        (labels, [], {"training": "local"}),
+        (illness, [*asked["classification"], "f1(CLASS)"], {}),
+        (height, [*asked["regression"], "quantile_loss(0.5)"], {}),
+    ):
+        dataset = {"name": "table", "path": str(folder / "asked.csv"), "numeric": ["a", "b"]} | task
+        base = {
+            "dataset": {**dataset, "categorical": []},
+            "model": "linear",
+            "clients": 10,
+            "rounds": 1,
+            **more,
+        }
+        base.pop("seeds", None)
+        if measures:
+            base["evaluation"] = {"metric": measures}
+        yield RunConfig.model_validate(base)
+
+
+def _measured_at_once(config):
+    """The names of all that evaluation finds of a model before its first round."""
+    setup = prepare(config)
+    state = initial_state(setup)
+    found = (evaluate(state, setup), generalisation(state, setup).metrics, constant_metrics(setup))
+    return {name for each in found for name in each}
 
 
 def test_environment_of_a_run_names_versions(in_skews):
