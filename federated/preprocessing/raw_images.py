@@ -55,7 +55,7 @@ _MODES = {"rgb": "RGB", "grey": "L"}
 
 
 def inputs_of_images(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
-    """Bytes [n, channels, height, width] of images: contents of files, paths, pillow's images or arrays, in a list or
+    """Bytes [n, channels, height, width] of images: contents of files, paths (no texts), pillow's images or arrays, in a list or
     in the column `image` of a table. Raises ValueError with the row of an image that cannot be read.
 
     values: height, width, colour ("rgb" or "grey"), resize ("crop", "pad" or "stretch").
@@ -115,9 +115,13 @@ def _opened(source: Any) -> Image.Image:
         return Image.fromarray(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return Image.open(io.BytesIO(source), formats=FORMATS)
-    if isinstance(source, str | Path):
+    if isinstance(
+        source, Path
+    ):  # no text: one from a request would open any image of the machine that serves
         return Image.open(source, formats=FORMATS)
-    raise ValueError(f"an image is needed, got a {type(source).__name__}")
+    raise ValueError(
+        f"an image is needed (the content of a file, a pathlib.Path, an array), got a {type(source).__name__}"
+    )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

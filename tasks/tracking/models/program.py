@@ -17,6 +17,10 @@ from federated.models.flat_model import FlatModel
 Named = dict[str, Tensor]
 
 
+_COUNTS = (1, 2, 3, 5)
+"""Numbers of rows with which a program is tried: torch's tracer may fix the number that it saw without a word."""
+
+
 class Weights(NamedTuple):
     """Tensors by name. stored: the name under which each parameter and buffer is kept, as some are tied."""
 
@@ -57,9 +61,13 @@ class Program(NamedTuple):
     run: Callable[[Named, Tensor], Tensor]
 
     def gives(self, module: nn.Module, weights: Weights, inputs: Tensor) -> bool:
-        """Whether it gives the module's outputs with these weights."""
+        """Whether it gives the module's outputs with these weights, for one row and for several of these inputs."""
+        named = weights.by_name()
         with torch.inference_mode():
-            found, expected = self.run(weights.by_name(), inputs), module(inputs.clone())
+            return all(self._agrees(module, named, _repeated(inputs, count)) for count in _COUNTS)
+
+    def _agrees(self, module: nn.Module, named: Named, inputs: Tensor) -> bool:
+        found, expected = self.run(named, inputs), module(inputs.clone())
         return torch.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
@@ -72,6 +80,10 @@ def program_of(module: nn.Module, example: Tensor) -> Program:
     file = io.BytesIO()
     torch.export.save(program, file)
     return Program(file.getvalue(), program.module())
+
+
+def _repeated(inputs: Tensor, count: int) -> Tensor:
+    return inputs[torch.arange(count) % len(inputs)]
 
 
 def weights_of(module: nn.Module, model: FlatModel) -> Weights:
