@@ -55,8 +55,8 @@ _MODES = {"rgb": "RGB", "grey": "L"}
 
 
 def inputs_of_images(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
-    """Bytes [n, channels, height, width] of images: contents of files, paths (no texts), pillow's images or arrays, in a list or
-    in the column `image` of a table. Raises ValueError with the row of an image that cannot be read.
+    """Bytes [n, channels, height, width] of images: contents of files, paths (no texts), pillow's images or arrays, in
+    a list or in the column `image` of a table. Raises ValueError with the row of an image that cannot be read.
 
     values: height, width, colour ("rgb" or "grey"), resize ("crop", "pad" or "stretch").
     """
