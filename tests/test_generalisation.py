@@ -87,6 +87,18 @@ def test_r2_of_a_client_whose_targets_are_all_the_same_is_scikit_learns() -> Non
     assert both.tolist() == [r2_score(true, met), r2_score(true, missed)] == [1.0, 0.0]
 
 
+def test_r2_of_equal_targets_is_0_where_their_mean_is_rounded_and_spoils_no_mean_over_clients() -> None:
+    true = np.array([[0.1]] * 10 + [[0.1]] * 10 + [[1.0], [2.0]])
+    mine = np.array([[0.3]] * 10 + [[0.1]] * 10 + [[1.0], [2.0]])
+    assert sum([0.1] * 10) / 10 != 0.1
+    assert grouped_r2(mine, true, np.array([10, 0, 10, 2, 0])).tolist()[::2] == pytest.approx(
+        [0.0, 1.0, np.nan], nan_ok=True
+    )
+    assert grouped_r2(mine, true, np.array([10, 10, 2])).mean() == pytest.approx(2 / 3)
+    tiny = np.array([[0.0], [1e-200]])  # they differ, though the squares of what they differ by are 0
+    assert np.isfinite(grouped_r2(tiny, tiny, np.array([2]))).all()
+
+
 def test_gini_worked_by_hand() -> None:
     # pairs (ordered) of 1, 2, 3 differ by 1 + 2 + 1 twice: 8 / 9 mean difference, over twice the mean of 2
     assert gini(np.array([1.0, 3.0, 2.0])) == pytest.approx(8 / 9 / 4)

@@ -15,6 +15,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.evaluation.measure_tags import measure_tags
 from federated.evaluation.outputs import Outputs
+from federated.evaluation.predicted import evaluated
 from federated.examples.examples import Examples
 from federated.forecast.warnings import cautions
 from federated.foundation.errors import BadInput, OwnCodeFailed
@@ -163,6 +164,36 @@ def test_clients_with_models_of_their_own_are_measured_too(config: dict[str, Any
     _, measured, _ = run_of({**config, "training": "local"}, metric=["auroc", "sensitivity"])
     assert 0.4 < measured["generalisation/test_auroc"] < 1
     assert "generalisation/client_sensitivity_mean" in measured
+
+
+def test_scores_of_different_models_are_never_ordered_together(config: dict[str, Any]) -> None:
+    asked = ["auroc", "average_precision", "macro_f1", "calibration_error"]
+    setup, measured, state = run_of({**config, "training": "local"}, metric=asked)
+    scores = {"auroc": sk.roc_auc_score, "average_precision": sk.average_precision_score}
+    levels = {}
+    for name, part, found in evaluated(state, setup):
+        assert part.sizes is not None
+        ends, sick = np.cumsum(part.sizes)[:-1], torch.softmax(found.answers.double(), 1).numpy()[:, 0]
+        clients = list(zip(np.split(found.targets.numpy() == 0, ends), np.split(sick, ends), strict=True))
+        for measure, score in scores.items():
+            each = [score(true, shares) for true, shares in clients if true.any() and not true.all()]
+            levels[name, measure] = np.mean(each)
+            assert measured[f"generalisation/{name}_{measure}"] == pytest.approx(np.mean(each), abs=1e-12)
+        f1 = [
+            sk.f1_score(true, shares > 0.5, average="macro", zero_division=0)
+            for true, shares in clients
+            if len(true)
+        ]
+        assert measured[f"generalisation/{name}_macro_f1"] == pytest.approx(np.mean(f1), abs=1e-12)
+        if name == "test":
+            assert measured["generalisation/test_auroc"] == measured["generalisation/test_auroc_mean"]
+    gap = levels["training", "auroc"] - levels["client", "auroc"]
+    assert measured["generalisation/out_of_sample_gap"] == pytest.approx(gap, abs=1e-12)
+    final = generalisation(state, setup).metrics
+    low, high = (final[f"generalisation/out_of_sample_gap_{end}"] for end in ("low", "high"))
+    assert low < gap < high
+    calibration = final["generalisation/test_calibration_error"]  # of all these examples together
+    assert measured["generalisation/test_calibration_error"] == pytest.approx(calibration, abs=1e-12)
 
 
 @pytest.mark.parametrize(

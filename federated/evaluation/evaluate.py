@@ -28,9 +28,10 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     levels: dict[str, float] = {}
     for name, part, found in evaluated(state, setup):
         metrics |= _of_thresholds(found) if name == "test" else {}
-        metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found).items()}
+        models = part.sizes if setup.own_models else None
+        metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found, models).items()}
         if part.sizes is not None:
-            levels[name] = pooled(headline, found, part.sizes)
+            levels[name] = pooled(headline, found, part.sizes, own_models=setup.own_models)
             if name != "training":
                 for measure in scoring.spread:
                     metrics |= _over_clients(name, measure, of_clients(measure, found, part.sizes))

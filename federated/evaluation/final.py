@@ -69,7 +69,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         if name == "test" and federation.examples.classes is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
-            sums[name] = client_sums(scoring.headline, found, part.sizes)
+            sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=setup.own_models)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
         del found

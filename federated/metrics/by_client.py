@@ -40,12 +40,15 @@ def grouped_r2(outputs: np.ndarray, targets: np.ndarray, sizes: np.ndarray) -> n
     outputs, targets: [N, outputs]. A client whose targets are all the same has 1 where they are met exactly,
     else 0.
     """
-    scores = []
+    scores, ends = [], np.cumsum(sizes)
     for predicted, true in zip(outputs.T, targets.T, strict=True):
         centred = true - np.repeat(grouped_means(true, sizes), sizes)
         residual, total = grouped_sums((true - predicted) ** 2, sizes), grouped_sums(centred**2, sizes)
+        # the total of equal targets may be above 0, as their mean is rounded
+        differ = grouped_sums(true != true[np.repeat(ends - sizes, sizes)], sizes) > 0
+        spread = differ & (total > 0)
         flat = np.where(residual == 0, 1.0, 0.0)
-        scores.append(np.where(total > 0, 1 - residual / np.where(total > 0, total, 1.0), flat))
+        scores.append(np.where(spread, 1 - residual / np.where(spread, total, 1.0), flat))
     return np.where(sizes > 1, np.mean(scores, axis=0), np.nan)
 
 

@@ -12,27 +12,42 @@ import numpy as np
 from federated.metrics.by_client import grouped_sums
 from federated.metrics.client_intervals import ClientSums
 from federated.metrics.measures import Measure, Predictions
+from federated.metrics.scoring import of_all, of_clients
 
 MOST_GROUPS = 200
 """More clients are left out several at a time: each time all that are left are measured once."""
 
 
-def pooled(measure: Measure, found: Predictions, sizes: np.ndarray) -> float:
-    """The measure of all examples; NaN where it is undefined."""
-    return _of_a_mean(measure, found, sizes).mean() if measure.mean else measure.of(found)
+def pooled(measure: Measure, found: Predictions, sizes: np.ndarray, *, own_models: bool = False) -> float:
+    """The measure of all examples, see `of_all`; NaN where it is undefined."""
+    if measure.mean:
+        return _of_a_mean(measure, found, sizes).mean()
+    return of_all(measure, found, sizes if own_models else None)
 
 
-def client_sums(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums | None:
+def client_sums(
+    measure: Measure, found: Predictions, sizes: np.ndarray, *, own_models: bool = False
+) -> ClientSums | None:
     """Sums whose total over all examples is the measure of them; None where it is undefined.
 
     It is undefined too where it is without some client, as where one client has all positive examples.
     sizes: the number of examples of each client [K], which follow one another. Of more than 200 clients, groups.
+    own_models: whether each client answers with its own. What is then a mean over clients has one part for each.
     """
-    return _of_a_mean(measure, found, sizes) if measure.mean else _left_out_in_turn(measure, found, sizes)
+    if measure.mean:
+        return _of_a_mean(measure, found, sizes)
+    if own_models and not measure.together:
+        return _each_alike(of_clients(measure, found, sizes))
+    return _left_out_in_turn(measure, found, sizes)
 
 
 def _of_a_mean(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums:
     return ClientSums(grouped_sums(measure.arrays(found)[0], sizes), sizes)
+
+
+def _each_alike(values: np.ndarray) -> ClientSums | None:
+    defined = np.isfinite(values)
+    return ClientSums(np.where(defined, values, 0.0), defined.astype(np.int64)) if defined.any() else None
 
 
 def _left_out_in_turn(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums | None:

@@ -60,9 +60,9 @@ class Scoring:
             for each in self.thresholds
         }
 
-    def measured(self, found: Predictions) -> Metrics:
-        """Every measure of the pooled examples by its name; what is undefined is left out."""
-        values = {measure.name: measure.of(found) for measure in self.pooled}
+    def measured(self, found: Predictions, models: np.ndarray | None = None) -> Metrics:
+        """Every measure of the pooled examples by its name, see `of_all`; what is undefined is left out."""
+        values = {measure.name: of_all(measure, found, models) for measure in self.pooled}
         return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
@@ -89,6 +89,18 @@ def _fitted(measure: Measure, task: Task, classes: Classes | None) -> Measure:
         return measure
     assert classes is not None
     return measure.fit(classes)
+
+
+def of_all(measure: Measure, found: Predictions, models: np.ndarray | None = None) -> float:
+    """The measure of all examples; NaN where it is undefined.
+
+    models: where each client answers with a model of its own, the number of each client's examples, int [K]. A measure
+    that is neither a mean nor `together` is then the mean over the clients for which it is defined, each alike.
+    """
+    if models is None or measure.mean or measure.together:
+        return measure.of(found)
+    values = of_clients(measure, found, models)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
 
 
 def of_clients(measure: Measure, found: Predictions, sizes: np.ndarray) -> np.ndarray:

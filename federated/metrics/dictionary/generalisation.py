@@ -153,7 +153,9 @@ ROWS: tuple[Row, ...] = (
         when=EACH_EVALUATION,
         meaning=(
             "with `training: local` and `fedper`: over the clients' own models, each on its part of the central test "
-            "set; `test_accuracy` and the like are then means over the clients"
+            "set; `test_accuracy` and the like are then means over the clients, and so are measures of the other sets "
+            "that are no mean over examples, such as AUROC, but for R2, RMSE, calibration error and F1 of labels, "
+            "which are of all these examples together"
         ),
     ),
     row(

@@ -65,6 +65,9 @@ class Measure(NamedTuple):
         ValueError where it does not fit them. positive: the number of the class that it is about, after that; None
         for a measure of all.
     threshold: the threshold that has to be chosen before, on examples that do not judge; None for none.
+    together: whether it is of all examples together even where each client answers with a model of its own, as a
+        client's few examples do not determine it. Others that are no mean are then the mean over clients: scores of
+        different models have no common order.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Measure(NamedTuple):
     fit: Callable[[Classes], Measure] | None = None
     positive: int | None = None
     threshold: Threshold | None = None
+    together: bool = False
 
     @property
     def sign(self) -> int:

@@ -14,6 +14,7 @@ from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import Paired, Verdict
+from federated.report.questions.answers import own_metric
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
 from federated.report.text.numbers_as_text import number
@@ -191,7 +192,7 @@ def _about_own_models(results: Sequence[RunResult]) -> list[str]:
     if not own:
         return []
     metric, arms = own[0].main_metric, arms_of(own)
-    on_own = metric.replace("/test_", "/client_")
+    on_own = own_metric(finished, metric) or metric.replace("/test_", "/client_")
     said = (
         f"Every client has its own model in {first_few(arms, _MOST_SCORES)}. {capitalised(metric_label(metric))} is "
         "then measured on a part of the central test set, which is not drawn from the client's own data."

@@ -54,6 +54,7 @@ def calibration_error() -> Measure:
         _confidence,
         lambda confidence, right: reliability_of(confidence, right).error,
         SHARE,
+        together=True,
     )
 
 

@@ -57,6 +57,7 @@ def label_f1() -> Measure:
         _macro,
         SHARE,
         targets=("multilabel",),
+        together=True,
     )
 
 

@@ -40,6 +40,7 @@ def rmse() -> Measure:
         lambda found: (found.errors.square().numpy(),),
         _rmse,
         targets=("regression",),
+        together=True,
     )
 
 
@@ -60,6 +61,7 @@ def r2() -> Measure:
         least=2,
         targets=("regression",),
         needs="two examples",
+        together=True,
     )
 
 
