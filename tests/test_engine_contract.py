@@ -333,3 +333,21 @@ def test_so_it_is_in_every_precision(engine, name, kind, precision, local_work):
         assert precision == "bfloat16"
         return
     _assert_like_the_loop(engine, work, kind, "proximal", PRECISION[precision])
+
+
+DECOUPLED = """
+from federated.optimisers import Optimiser
+def shrinking() -> Optimiser:
+    return Optimiser(decoupled=True, elementwise=True)
+"""
+
+
+@pytest.mark.parametrize(("engine", "name"), [(e, m) for e in TAKES for m in sorted(TAKES[e]) if e != "loop"])
+def test_so_it_is_where_weight_decay_is_apart_from_a_gradient_that_stays_as_it_is(
+    engine, name, local_work, own
+):
+    make, shape = MODELS[name]
+    stated = {"batch_size": 4, "learning_rate": 0.05, "weight_decay": 0.5}
+    work = local_work(make(), shape=shape, optimiser=f"{own(DECOUPLED)}:shrinking", **stated)
+    for kind in KINDS:
+        _assert_like_the_loop(engine, work, kind, "none", 1e-11)

@@ -48,7 +48,8 @@ class Rule(NamedTuple):
     @property
     def is_fused(self) -> bool:
         """Whether `step` can take the step, layer by layer and without the gradient."""
-        return self.max_norm is None and self.optimiser is None and not isinstance(self.rate, Tensor)
+        plain_rate = not isinstance(self.rate, Tensor) and not self.shrinkage
+        return plain_rate and self.max_norm is None and self.optimiser is None
 
     @property
     def is_plain(self) -> bool:
