@@ -73,7 +73,7 @@ def test_own_copies_go_where_the_first_is_each_at_its_own_client() -> None:
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(st.lists(st.integers(0, 6), min_size=12, max_size=40), st.integers(0, 3))
 def test_kept_together_no_copy_is_on_both_sides(values: list[int], seed: int) -> None:
-    """But for clients that would have nothing left to train on, whatever the clients hold."""
+    """Whatever the clients hold; and each has something to train on."""
     numbers, contents = np.random.default_rng(seed), np.array(values)
     held = np.array_split(numbers.permutation(len(values)), 3)
     kept = [(np.sort(part[1:]), np.sort(part[:1])) for part in held]
@@ -81,12 +81,46 @@ def test_kept_together_no_copy_is_on_both_sides(values: list[int], seed: int) ->
     for before, (training, own) in zip(kept, together, strict=True):
         assert np.array_equal(np.sort(np.concatenate([training, own])), np.sort(np.concatenate(before)))
         assert len(training)
-    first = {content: values.index(content) for content in values}
-    is_own = {example for _, own in kept for example in own.tolist()}
-    for before, (training, _) in zip(kept, together, strict=True):
-        wholly_out = all(first[values[e]] in is_own for e in np.concatenate(before).tolist())
-        if not wholly_out:
-            assert not {values[e] for e in training} & {v for v, at in first.items() if at in is_own}
+    trained_on, held_out = ({values[e] for pair in together for e in pair[side]} for side in (0, 1))
+    assert not trained_on & held_out
+
+
+def test_what_one_client_must_train_on_is_held_out_by_none() -> None:
+    """Patients 3 and 5: the first client holds out 3, all that the second has; the third holds out 5 alone."""
+    patients = np.array([3, 5, 3, 3, 5, 7, 9])
+    kept = [(np.array([1, 6]), np.array([0])), (np.array([2]), np.array([3])), (np.array([5]), np.array([4]))]
+    together = own_copies_together(kept, patients, any_held=True)
+    assert [[part.tolist() for part in pair] for pair in together] == [
+        [[6, 0], [1]],
+        [[3, 2], []],
+        [[5], [4]],
+    ]
+
+
+def test_a_group_at_two_sites_is_on_one_side_though_one_of_them_has_no_other(tmp_path: Path) -> None:
+    """Patient 3 is all that site B has. Among these seeds are some in which site A would hold that patient out."""
+    rows = [("A", patient, visit) for patient in range(10) for visit in range(6)] + [
+        ("B", 3, visit) for visit in range(6)
+    ]
+    table = pd.DataFrame(rows, columns=["site", "patient", "x"]).assign(y=lambda t: np.arange(len(t)) % 2)
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    dataset = {
+        "name": "table", "path": str(tmp_path / "patients.csv"), "target": "y", "client": "site", "drop": ["patient"],
+    }  # fmt: skip
+    for seed in range(12):
+        holdout = {"by": "groups(patient)", "test": 0.1, "client": 0.3, "validation": 0.3}
+        base = {
+            "dataset": dataset,
+            "partitioner": "by_client",
+            "model": "logistic",
+            "rounds": 1,
+            "seed": seed,
+        }
+        federation = partition_clients(RunConfig.model_validate({**base, "holdout": holdout}))
+        assert federation.examples.properties is not None
+        patient = federation.examples.properties["patient"].to_numpy()
+        sets = [{*patient[held]} for held in (federation.training, *federation.held_out_sets().values())]
+        assert sum(map(len, sets)) == len(set.union(*sets)) == 10, seed
 
 
 COPIES = """

@@ -152,6 +152,27 @@ def test_registering_twice_is_registering_once_and_other_data_are_not_compared(
     assert challenger.tags["decision"] == "challenger: not compared with version 1, which has other data"
 
 
+def test_a_champion_whose_study_is_gone_fails_neither_later_studies_nor_other_models(
+    study: StudyConfig, file: Path
+) -> None:
+    client = connect()
+    parent = logged(study, file, first=0.6)
+    for run in results_of_study(parent):
+        client.delete_run(run.run_id)
+    client.delete_run(parent)
+    later = logged(study, file, first=0.8)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    gone = "challenger: not compared with version 1: the runs of version 1 of people are gone from MLflow"
+    assert client.get_run(later).data.tags["registered"] == f"people/2: {gone}"
+    tags = {"fedstudy.kind": "model"}
+    client.create_registered_model("unknown", tags=tags)  # somebody's own versions below a model of ours
+    for at, alias in (("1", "champion"), ("2", "challenger")):
+        client.create_model_version("unknown", source=f"runs:/{later}/model")
+        client.set_registered_model_alias("unknown", alias, at)
+    unknown = "challenger: not compared with version 1: of one of the two MLflow does not know the study"
+    assert promote() == {"people": gone, "unknown": unknown}
+
+
 def test_a_study_may_leave_the_decision_to_the_flow_or_register_nothing(
     study: StudyConfig, file: Path
 ) -> None:

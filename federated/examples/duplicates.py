@@ -39,8 +39,8 @@ def own_copies_together(
     """(training, own held-out) examples of participating clients, drawn anew so that copies are on one side.
 
     Across all of them, copies go where the first is (with `any_held`, all are held out where one is), each at its own
-    client. A client that would be left with nothing to train on keeps its copies in training, and its own held-out set
-    is empty.
+    client. A client that would be left with nothing to train on keeps its examples in training, and so do the others
+    their copies of these: its own held-out set is empty.
     """
     if not any(len(own) for _, own in kept):
         return list(kept)
@@ -49,10 +49,25 @@ def own_copies_together(
     is_own = np.zeros(len(contents), bool)
     is_own[np.concatenate([own for _, own in kept])] = True
     is_own[every] = with_copies(is_own[every], contents[every], any_held=any_held)
+    left_with_nothing = [
+        len(own) + len(training) > 0 and _all(is_own, training, own) for training, own in kept
+    ]
+    if any(left_with_nothing):
+        theirs = [
+            part for pair, nothing in zip(kept, left_with_nothing, strict=True) if nothing for part in pair
+        ]
+        is_own[every] &= ~np.isin(contents[every], contents[np.concatenate(theirs)])
     together = []
-    for training, own in kept:
+    for (training, own), nothing in zip(kept, left_with_nothing, strict=True):
         out, back = is_own[training], ~is_own[own]
-        moved = np.concatenate([training[~out], own[back]]), np.concatenate([own[~back], training[out]])
-        nothing_left = not len(moved[0]) and len(moved[1])
-        together.append((moved[1], moved[0]) if nothing_left else moved)
+        if nothing:
+            together.append((np.concatenate([own, training]), own[:0]))
+        else:
+            together.append(
+                (np.concatenate([training[~out], own[back]]), np.concatenate([own[~back], training[out]]))
+            )
     return together
+
+
+def _all(mask: np.ndarray, *parts: np.ndarray) -> bool:
+    return all(bool(mask[part].all()) for part in parts)

@@ -122,8 +122,7 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "of the central test set, of participating clients' own held-out examples, of unseen clients' examples and "
             "of the examples for choosing, how many have the same inputs as a training example (`holdout.duplicates: "
-            "together` keeps copies on one side; unseen clients stay whole, and so does a client that would have "
-            "nothing left to train on)"
+            "together` keeps copies on one side; unseen clients stay whole)"
         ),
     ),
     row(

@@ -32,7 +32,7 @@ from tasks.tracking.reading.clients import with_clients
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import Parent, parent_of_run
 from tasks.tracking.runs import runs
-from tasks.tracking.server.failures import is_away, reason, refusal
+from tasks.tracking.server.failures import is_away, is_gone, reason, refusal
 from tasks.tracking.server.limits import tags_of
 
 CARD = "model_card.md"
@@ -41,8 +41,8 @@ CARD = "model_card.md"
 def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> None:
     """Register the model of a study's best arm, and decide whether it is the champion; a line says what was done.
 
-    A store without a registry, or one that denies access to it, is said in a line and fails nothing. Raises what says
-    that MLflow is away.
+    A store without a registry, one that denies access to it, and a model of this name that is not fedstudy's are said
+    in a line and fail nothing. Raises what says that MLflow is away.
     """
     if judged.registry == "off":
         return
@@ -51,7 +51,7 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
             return
         decision = decide(version) if judged.registry == CHAMPION else _wait(version)
         runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
+    except (BadInput, MlflowException, RequestException, SQLAlchemyError) as error:
         if is_away(error) and refusal(error) is None:
             raise
         show(f"the best arm's model is not in the registry: {reason(error)}")
@@ -139,7 +139,14 @@ def _against(version: ModelVersion, champion: ModelVersion) -> tuple[bool, str]:
     for tag, words in _SAME.items():
         if version.tags.get(tag) != champion.tags.get(tag):
             return False, f"not compared with {named}, which has {words}"
-    pair = _pair(version, champion)
+    if not all("study_run" in each.tags for each in (version, champion)):
+        return False, f"not compared with {named}: of one of the two MLflow does not know the study"
+    try:
+        pair = _pair(version, champion)
+    except (BadInput, MlflowException) as error:  # somebody deleted the study of either, or its file
+        if isinstance(error, MlflowException) and not is_gone(error):
+            raise
+        return False, f"not compared with {named}: {reason(error)}"
     if pair.unpaired:
         return False, f"not paired with {named}: its clients hold other examples, or the seeds differ"
     if pair.estimate is None or pair.interval is None:
