@@ -23,6 +23,7 @@ from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
+from federated.segments import train
 
 STEPS, RATE, MU, TEMPERATURE = 2, 0.3, 2.0, 0.7
 
@@ -161,6 +162,17 @@ def test_threads_shards_and_a_checkpoint_in_between_change_nothing(
     first, second = (state.clients["algorithm"] for state in (whole, again))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[client]["model"], second[client]["model"]) for client in first)
+
+
+def test_the_loss_of_training_leaves_the_contrast_out() -> None:
+    """One step on all examples: the loss of a round is the cross-entropy of the model that it began with."""
+    setup = run("moon(10)", local={"batch_size": None, "steps": 1, "learning_rate": RATE})
+    course = train(Course(initial_state(setup)), setup, 2)
+    begun = train_rounds(initial_state(setup), setup, 1).parameters
+    held = np.concatenate(setup.trainers.holders.indices)
+    outputs = setup.model.independent_module(begun)(model_inputs(setup.inputs[held]))
+    expected = float(F.cross_entropy(outputs, setup.targets[held]))
+    assert course.history[-1][1]["train/loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_client_remembers_its_model_and_how_often_it_had_its_turn() -> None:

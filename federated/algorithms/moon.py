@@ -32,6 +32,7 @@ def moon(mu: float = 1.0, temperature: float = 0.5, server_learning_rate: float 
     -log(e^a / (e^a + e^b)). Before its first turn a client has none. The representation is the output of the module
     that the model names in an attribute `representation`, such as the paper's projection head; else the input of
     its last layer, a dense one. The other two models are in evaluation mode, and each step takes three forward passes.
+    `train/loss` leaves the contrast out, as that of fedprox its term.
     A client's model is remembered; nothing more is sent. Models with running statistics are refused, which would have
     to be remembered too. The authors' momentum of .9 is `local.momentum`.
     """

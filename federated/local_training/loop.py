@@ -95,26 +95,28 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
     return train
 
 
-Objective = Callable[[Batch], Tensor]
-"""A batch, its inputs ready for the model -> mean loss."""
+Term = Callable[[Batch], Tensor]
+"""A batch, its inputs ready for the model -> the mean of something over it."""
+Objective = Callable[[Batch], tuple[Tensor, Tensor]]
+"""The same -> (the mean loss, which is reported; what is minimised, the loss and what is added to it)."""
 
 
-def _objective(work: LocalWork) -> Callable[..., Tensor]:
-    """The loss of the model as it is at the time; offset [K]: what is added to its outputs; more: to its loss."""
+def _objective(work: LocalWork) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The objective of the model as it is at the time; offset [K]: what is added to its outputs; more: to its loss."""
     forward = in_precision(work, work.model.module)
 
-    def objective(batch: Batch, offset: Tensor | None, more: Objective | None) -> Tensor:
+    def objective(batch: Batch, offset: Tensor | None, more: Term | None) -> tuple[Tensor, Tensor]:
         outputs = forward(batch.inputs)
         outputs = outputs if offset is None else outputs + offset
         loss = work.loss(outputs, batch.targets, batch.weights)
-        return loss if more is None else loss + more(batch)
+        return loss, loss if more is None else loss + more(batch)
 
     return objective
 
 
 def _contrast(
     made: Callable[[], Contrasting], contrast: Contrast | None, at: int, received: Tensor
-) -> Objective | None:
+) -> Term | None:
     """What the loss of the client at this place has besides, where it has something."""
     if contrast is None or not contrast.known[at]:
         return None
@@ -129,9 +131,9 @@ def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: I
     losses: list[Tensor] = []
     sizes: list[int] = []
     for batch in batches:
-        value = objective(batch)
-        step(value)
-        losses.append(value.detach())
+        loss, minimised = objective(batch)
+        step(minimised)
+        losses.append(loss.detach())
         sizes.append(len(batch.targets))
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
 
