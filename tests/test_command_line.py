@@ -178,7 +178,7 @@ BAD = {
     "metric that is not measured": (
         {"stop": {"metric": "generalisation/client_accuracy", "target": 0.5}},
         "stop.metric: 'generalisation/client_accuracy' is not measured here; "
-        "did you mean 'generalisation/test_accuracy'? allowed: train/loss",
+        "did you mean 'generalisation/test_accuracy'? allowed: main, train/loss",
     ),
     "unseen clients that are all": (
         lambda folder: {

@@ -260,10 +260,11 @@ def test_run_keys_of_studies_that_state_none_of_the_options_are_as_they_were(tmp
         "encoding": "cp1252",
         "header": 1,
         "names": ["a"],
+        "weights": "b",
     }
     assert others.keys() == ADDED_LATER.keys()
     keys = {config(**{name: value}).run_key() for name, value in others.items()}
-    assert len(keys | {plain.run_key()}) == 7
+    assert len(keys | {plain.run_key()}) == 8
 
 
 def test_numbers_are_those_that_pandas_reads(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_the_form_of_the_flow_describes_a_study():
     study = schema["definitions"]["StudyConfig"]
     file, stated = study["anyOf"]
     assert file["type"] == "string"
-    expected = {"name", "description", "base", "axes", "arms", "seeds", "anchors", "comparison"}
-    assert set(stated["properties"]) == expected
+    compared = {"base", "axes", "arms", "seeds", "anchors", "leave_one_out", "comparison"}
+    assert set(stated["properties"]) == {"name", "description"} | compared
     run = schema["definitions"]["RunConfig"]["properties"]
     assert all(field.get("description") for field in run.values())
     assert "dirichlet" in json.dumps(run["partitioner"])

@@ -250,3 +250,9 @@ def test_a_working_folder_that_was_removed_is_said_in_one_line(tmp_path):
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: the working folder is not there any more; change to one that is\n"
+
+
+def test_the_command_line_is_read_without_torch():
+    """Loading torch takes seconds, and fails without a working folder; no command has been understood by then."""
+    code = "import sys, flows.command_line; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

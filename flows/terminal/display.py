@@ -11,7 +11,6 @@ from rich.progress import Progress as Bars
 
 from federated.foundation.errors import bounded
 from federated.foundation.texts import in_a_line, shortened
-from federated.metrics.names import metric_label
 from flows.terminal.progress import News, Notice, Progress, Status, listen_with
 from flows.terminal.screen import Screen, styled
 
@@ -161,6 +160,8 @@ def shown(name: str, runs: "list[Run]", screen: Screen) -> Iterator[None]:
 def _figures(metrics: dict[str, float], main_metric: str) -> str:
     shown = _FIGURES
     if main_metric and main_metric not in _FIGURES:
+        from federated.metrics.names import metric_label  # with torch, which a run has by now
+
         shown = {"train/loss": _FIGURES["train/loss"], main_metric: f"{metric_label(main_metric)} {{:.4g}}"}
     parts = [text.format(metrics[name]) for name, text in shown.items() if name in metrics]
     if sent := metrics.get("communication/uplink_bytes_total"):
