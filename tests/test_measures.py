@@ -205,6 +205,38 @@ def test_a_threshold_is_chosen_on_other_examples_and_meets_there_what_is_asked()
     assert judged == pytest.approx(sk.recall_score(theirs == 0, shares < at), abs=1e-12)
 
 
+def test_a_specificity_that_is_met_exactly_is_chosen() -> None:
+    # 100 negatives, 7 of them at or above 0.6, then the only positive that lies below all of them but 93
+    shares = np.concatenate([np.full(7, 0.6), np.full(93, 0.2), [0.5]])
+    answers = torch.from_numpy(np.stack([np.log(1 - shares), np.log(shares)], axis=1))
+    targets = torch.tensor([0] * 100 + [1])
+    for name, expected in (("sensitivity", 1.0), ("specificity", 0.93)):
+        measure = MEASURES[name](at_specificity=0.93).fit(classes_of(targets, 2))
+        found = predictions_of(measure, answers, targets)
+        assert 0.2 < next(iter(found.thresholds.values())) < 0.5
+        assert measure.of(found) == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_a_measure_of_order_needs_is_said_by_the_classes() -> None:
+    two, three = Classes(("no", "yes"), np.array([9, 1])), Classes(CLASSES, np.array([1, 1, 1]))
+    assert MEASURES["auroc"]().fit(two).needs == "examples of both classes"
+    assert MEASURES["auroc"]().fit(three).needs == "examples of every class"
+    assert MEASURES["auroc"](CLASSES[1]).fit(three).needs == f"examples of {CLASSES[1]!r} and of others"
+    assert MEASURES["average_precision"]().fit(two).needs == "positive examples"
+    assert MEASURES["average_precision"]().fit(three).needs == "examples of every class"
+
+
+@pytest.mark.parametrize("name", ["clients", "new_clients", "high sd", "mean", "worst 10 percent", "gini"])
+@pytest.mark.parametrize("measure", ["f1", "auroc", "sensitivity"])
+def test_a_class_named_as_a_statistic_is_not_read_as_one(measure: str, name: str) -> None:
+    classes = Classes(("rest", name), np.array([1, 1]))
+    fitted = MEASURES[measure](name).fit(classes)
+    for ending, statistic in (("", ""), ("_mean", "mean"), ("_clients", "clients")):
+        found = stated(f"generalisation/client_{fitted.name}{ending}")
+        assert found.statistic == statistic
+        assert found.better == (None if ending == "_clients" else "higher")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [

@@ -143,8 +143,13 @@ def test_a_measure_that_some_clients_do_not_define_is_warned_of_with_the_support
 ) -> None:
     setup = prepare(RunConfig.model_validate({**config, "evaluation": {"metric": "auroc"}}))
     said = " ".join(cautions(setup))
-    assert "AUROC is undefined for 1 of 6 clients, whose held-out examples lack" in said
-    assert "is mostly chance for 5 with fewer than 10 positive examples" in said
+    undefined = (
+        "AUROC is undefined for 1 of 6 clients, whose held-out examples lack examples of both classes; "
+    )
+    assert (
+        f"{undefined}statistics over clients leave them out. "
+        "It is mostly chance for 5 with fewer than 10 positive examples" in said
+    )
     usual = prepare(RunConfig.model_validate(config))
     assert "evaluation.metric" not in " ".join(cautions(usual))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from federated.evaluation.sets import EvaluatedSet, evaluated_sets
 from federated.metrics import Metrics
-from federated.metrics.constant_answer import constant_answers, constant_metric
+from federated.metrics.constant_answer import constant_answers, constant_metric, further_answers
 from federated.metrics.measures import Measure, Predictions
 from federated.metrics.measures.predictions import NO_THRESHOLDS
 from federated.metrics.scoring import Scoring, of_clients
@@ -26,7 +26,7 @@ def constant_metrics(setup: Setup) -> Metrics:
     """`generalisation/*_constant_*` of the sets that judge, and over clients the mean of what is spread over them.
 
     Each measure has the constant that is best on the training examples of all clients that take part: the mean for a
-    squared error, the median for an absolute one.
+    squared error, the median for an absolute one, of a class's F1 that everything is this class.
     """
     examples, training = setup.federation.examples, setup.federation.training
     if not len(training):
@@ -39,13 +39,12 @@ def constant_metrics(setup: Setup) -> Metrics:
         labels,
     )
     trained = torch.from_numpy(examples.targets[training])
-    chosen = _best_on(trained, answers, setup.scoring)
-    thresholds = setup.scoring.chosen(_always(answers[0], trained)) if setup.scoring.thresholds else {}
+    chosen = _best_on(trained, answers, setup.scoring, None if labels else classes)
     options, found = setup.config.evaluation, Metrics()
     sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed)
     for name in [name for name in _JUDGED if name in sets]:
         targets = torch.from_numpy(examples.targets[sets[name].indices])
-        found |= _on(name, sets[name], targets, chosen, thresholds, setup.scoring)
+        found |= _on(name, sets[name], targets, chosen, setup.scoring)
     return found
 
 
@@ -54,29 +53,39 @@ def _always(answer: Tensor, targets: Tensor, thresholds: Mapping[str, float] = N
     return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets, thresholds)
 
 
-def _best_on(targets: Tensor, answers: Sequence[Tensor], scoring: Scoring) -> dict[str, Tensor]:
-    """Measure -> the answer that is best by it on these targets; of several as good the first."""
-    if len(answers) == 1:
-        return dict.fromkeys((measure.name for measure in scoring.pooled), answers[0])
-    given = [_always(answer, targets) for answer in answers]
-    scores = {m.name: m.sign * np.array([m.of(each) for each in given]) for m in scoring.pooled}
-    return {
-        name: answers[int(np.nan_to_num(values, nan=-np.inf).argmax())] for name, values in scores.items()
-    }
+def _best_on(
+    targets: Tensor, answers: Sequence[Tensor], scoring: Scoring, classes: int | None
+) -> dict[str, Predictions]:
+    """Measure -> the answers to these targets that are best by it, with their thresholds; of several as good the first.
+
+    classes: their number; None for numbers and labels.
+    """
+
+    def given(answer: Tensor) -> Predictions:
+        return _always(
+            answer, targets, scoring.chosen(_always(answer, targets)) if scoring.thresholds else {}
+        )
+
+    usual, found = [given(answer) for answer in answers], {}
+    for measure in scoring.pooled:
+        tried = [*usual, *map(given, further_answers(measure, targets.numpy(), classes))]
+        scores = [measure.sign * measure.of(each) for each in tried] if len(tried) > 1 else [0.0]
+        found[measure.name] = tried[int(np.nan_to_num(scores, nan=-np.inf).argmax())]
+    return found
 
 
 def _on(
     name: str,
     part: EvaluatedSet,
     targets: Tensor,
-    chosen: Mapping[str, Tensor],
-    thresholds: Mapping[str, float],
+    chosen: Mapping[str, Predictions],
     scoring: Scoring,
 ) -> Metrics:
     """What the chosen answers get on one set, and of a set of clients the means over these."""
 
     def of(measure: Measure) -> Predictions:
-        return _always(chosen[measure.name], targets, thresholds)
+        best = chosen[measure.name]
+        return _always(best.answers[:1], targets, best.thresholds)
 
     found = {measure.name: measure.of(of(measure)) for measure in scoring.pooled}
     if part.sizes is not None:

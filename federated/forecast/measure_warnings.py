@@ -51,7 +51,7 @@ def _of_clients(measure: Measure, whose: str, held: list[np.ndarray], setup: Set
         said.append(
             f"is mostly chance for {few}{of} with fewer than {_FEW_POSITIVES} positive examples (the fewest: {fewest})"
         )
-    return f"evaluation.metric: {measure.label} {', and '.join(said)}" if said else ""
+    return f"evaluation.metric: {measure.label} {'. It '.join(said)}" if said else ""
 
 
 def _undefined(measure: Measure, held: list[np.ndarray], setup: Setup) -> np.ndarray:

@@ -68,6 +68,8 @@ class Measure(NamedTuple):
     together: whether it is of all examples together even where each client answers with a model of its own, as a
         client's few examples do not determine it. Others that are no mean are then the mean over clients: scores of
         different models have no common order.
+    quantile: of the targets, which is the best answer of all that are the same for every example; None where it is
+        no quantile. own: whether it is a person's own function, of which nothing else is known.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Measure(NamedTuple):
     positive: int | None = None
     threshold: Threshold | None = None
     together: bool = False
+    quantile: float | None = None
+    own: bool = False
 
     @property
     def sign(self) -> int:

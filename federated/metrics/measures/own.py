@@ -40,7 +40,18 @@ def own_measure(
         raise ValueError(f"better must be higher or lower, got {better!r}")
     name = "own"  # a study names it as its function
     return Measure(
-        name, name, better, unit, "{set}", forms[targets], value, ends, least, (targets,), needs=needs
+        name,
+        name,
+        better,
+        unit,
+        "{set}",
+        forms[targets],
+        value,
+        ends,
+        least,
+        (targets,),
+        needs=needs,
+        own=True,
     )
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from federated.metrics.by_client import CLIENTS, STATISTICS
 from federated.metrics.measures.measure import Classes, slug
+
+_ENDING = re.compile(rf"(^|_)({'|'.join((*STATISTICS, CLIENTS, 'higher_is_better', 'lower_is_better'))})$")
 
 
 def positive_class(classes: Classes, stated: str | None, field: str) -> int:
@@ -21,6 +26,11 @@ def positive_class(classes: Classes, stated: str | None, field: str) -> int:
 
 
 def name_of(classes: Classes, which: int) -> str:
-    """The class as part of the name of a metric; with its number where two classes would have one name."""
+    """The class as part of the name of a metric.
+
+    With its number where two classes would have one name, and where the name ends as that of a statistic over clients
+    does: `auroc_clients` would be read as a count.
+    """
     names = [slug(name) for name in classes.names]
-    return names[which] if names.count(names[which]) == 1 else f"{names[which]}.{which}"
+    plain = names.count(names[which]) == 1 and not _ENDING.search(names[which])
+    return names[which] if plain else f"{names[which]}.{which}"

@@ -26,7 +26,7 @@ def auroc(positive: str | None = None) -> Measure:
 
     positive: the class whose order is measured; null: of two either, which is the same, of more their mean.
     """
-    return _measure("auroc", "AUROC", area, positive, "examples of every class, and of others")
+    return _measure("auroc", "AUROC", area, positive, "examples of every class")
 
 
 def average_precision(positive: str | None = None) -> Measure:
@@ -61,7 +61,11 @@ def _of_one(unbound: Measure, of: Of, classes: Classes, which: int, *, named: bo
         return found.labels == which, scores
 
     name = f"{unbound.name}_{name_of(classes, which)}" if named else unbound.name
-    return unbound._replace(name=name, arrays=arrays, value=of, fit=None, positive=which)
+    needs = unbound.needs
+    if of is area:
+        two = len(classes.names) == 2
+        needs = "examples of both classes" if two else f"examples of {classes.names[which]!r} and of others"
+    return unbound._replace(name=name, arrays=arrays, value=of, fit=None, positive=which, needs=needs)
 
 
 def _of_several(unbound: Measure, of: Of, classes: Classes) -> Measure:
@@ -79,7 +83,7 @@ def _of_several(unbound: Measure, of: Of, classes: Classes) -> Measure:
             return np.nan
         return float(np.mean([of(labels == each, scores[:, each]) for each in range(count)]))
 
-    return unbound._replace(arrays=arrays, value=value, fit=None)
+    return unbound._replace(arrays=arrays, value=value, fit=None, needs="examples of every class")
 
 
 def _unfitted(*arrays: np.ndarray) -> float:

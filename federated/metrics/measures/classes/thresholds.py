@@ -71,7 +71,8 @@ def _rates(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nda
     right = np.cumsum(positive[order])[ends]
     between = (falling[ends[:-1]] + falling[ends[:-1] + 1]) / 2
     at = np.concatenate([[np.nextafter(falling[0], np.inf)], between, falling[-1:]])
-    return at, np.append(0.0, right / ones), 1 - np.append(0.0, (ends + 1 - right) / zeros)
+    # one division, of a whole number: 1 - 7 / 100 is below 0.93
+    return at, np.append(0.0, right / ones), np.append(zeros, zeros - (ends + 1 - right)) / zeros
 
 
 def _youden(positive: np.ndarray, scores: np.ndarray) -> float:

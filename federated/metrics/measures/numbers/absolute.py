@@ -66,6 +66,7 @@ def quantile_loss(quantile: float = 0.5) -> Measure:
         mean_of,
         targets=("regression",),
         mean=True,
+        quantile=quantile,
     )
 
 
