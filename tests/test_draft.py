@@ -8,6 +8,7 @@ from PIL import Image
 
 from federated.draft import drafted, look_at
 from federated.draft.sizes import sizes_of
+from federated.foundation.errors import BadInput
 from federated.run.checks import check_runs
 from federated.study.study import StudyConfig, read_study
 from flows.command_line import main
@@ -185,6 +186,25 @@ def test_a_folder_of_images_is_looked_at(tmp_path, folders, layout):
     text = drafted(data, "s", "photos", "study.yaml").text
     (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     assert len(read_study(tmp_path / "study.yaml").runs()) > 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"no image", b"GIF89a", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b""]
+)
+@pytest.mark.parametrize("good", [0, 3])
+def test_an_image_that_cannot_be_read_is_named_in_a_line(tmp_path, content, good):
+    for folder in ("cat", "dog"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        (tmp_path / "photos" / folder / "broken.png").write_bytes(content)
+        for at in range(good):
+            Image.new("L", (40, 48), at).save(tmp_path / "photos" / folder / f"{at}.png")
+    said = (
+        "2 of 8 files in .* cannot be read: cat/broken.png"
+        if good
+        else "none of 2 image files .* can be read"
+    )
+    with pytest.raises(BadInput, match=said):
+        look_at(tmp_path / "photos")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from federated.holdouts.columns import as_text
 from federated.holdouts.groups import merged
 from federated.holdouts.time import latest
 from federated.holdouts.time_series import sign_of_time
+from federated.holdouts.times import time_ranks
 
 OwnModule = Callable[[str], str]
 ROWS = 600
@@ -159,7 +160,6 @@ FORMS = [
     "%m/%d/%Y",
 ]
 FORMS += [
-    "%d.%m.%y",
     "%d/%m/%Y %H:%M",
     "%d %b %Y",
     "%B %d, %Y",
@@ -324,6 +324,32 @@ def test_an_ambiguous_date_asks_for_its_form(own: OwnModule) -> None:
         partition_clients(RunConfig.model_validate({**base, "holdout": {"by": "time(when)"}}))
     stated = {"by": {"name": "time", "column": "when", "format": "%d/%m/%Y"}}
     assert len(partition_clients(RunConfig.model_validate({**base, "holdout": stated})).test)
+
+
+@pytest.mark.parametrize(
+    ("texts", "ranks"),
+    [
+        (["23-12-31", "24-01-05", "24-02-28"], None),
+        (["99-12-31", "24-01-05"], None),
+        (["03.04.24", "05.06.23"], None),
+        (["25/12/23 10:00", "24/12/23 11:00"], None),
+        (["231231", "240105"], None),
+        (["12/31/23", "01/05/24", "02/28/24"], [0, 1, 2]),  # no year has a month 31
+        (["05-01-99", "31-12-98"], [1, 0]),  # no month has a day 99
+        (["05-01-00", "31-12-99"], [1, 0]),
+        (["05-01-2024", "31-12-23"], [1, 0]),  # one of them says where the year is
+    ],
+)
+def test_a_year_of_two_digits_asks_for_its_form_unless_something_says_where_it_is(
+    texts: list[str], ranks: list[int] | None
+) -> None:
+    y = np.arange(len(texts), dtype=np.float32)
+    examples = Examples("t", y[:, None], y, None, properties=pd.DataFrame({"when": texts}))
+    if ranks is None:
+        with pytest.raises(ValueError, match=r"the year.*state `format`|as times; state `format`.*the year"):
+            time_ranks(examples, "when")
+    else:
+        assert time_ranks(examples, "when").tolist() == ranks
 
 
 def test_a_test_split_of_the_data_is_not_replaced_silently(own: OwnModule) -> None:

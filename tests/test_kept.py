@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from federated.config.run import RunConfig
+from federated.federation.loading import load_examples
 from federated.foundation.errors import BadInput
 from federated.machine import kept as room_of_kept
 from federated.machine import large_arrays
@@ -192,3 +194,21 @@ def test_files_in_folders_and_in_linked_ones_are_found_once(tmp_path: Path) -> N
         "link/x": 3,
     }
     assert list(found) == sorted(found)
+
+
+def test_a_file_with_the_bytes_and_the_time_of_the_former_one_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("x,y\n1.5,2.5\n2.5,3.5\n3.5,9.5\n")
+    config = RunConfig.model_validate(
+        {
+            "dataset": {"name": "table", "path": str(file), "target": "y"},
+            "model": "linear",
+            "rounds": 1,
+            "clients": 2,
+        }
+    )
+    former = file.stat()
+    assert load_examples(config.dataset).targets.tolist() == [2.5, 3.5, 9.5]
+    file.write_text("x,y\n1.5,2.5\n2.5,3.5\n3.5,7.5\n")
+    os.utime(file, ns=(former.st_atime_ns, former.st_mtime_ns))
+    assert load_examples(config.dataset).targets.tolist() == [2.5, 3.5, 7.5]

@@ -126,11 +126,12 @@ def test_bytes_out_of_range_are_refused() -> None:
             inputs_of("none", values, {}, wrong)
 
 
-def test_what_a_person_fits_without_saying_how_is_marked() -> None:
+def test_of_what_a_person_fits_without_saying_how_the_rows_are_what_was_returned() -> None:
     examples = Examples(
         "x", np.ones((4, 2)), np.array([0, 1, 0, 1]), ("a", "b"), fit=lambda _: np.ones((4, 3), np.float32)
     )
-    assert examples.fitted(np.arange(2)).preprocessing.values["prepared"] is True
+    learnt = examples.fitted(np.arange(2)).preprocessing
+    assert (learnt.name, dict(learnt.values)) == ("none", {"shape": [3], "dtype": "float32"})
 
 
 LEARNT: Mapping[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {

@@ -173,6 +173,23 @@ def test_a_champion_whose_study_is_gone_fails_neither_later_studies_nor_other_mo
     assert promote() == {"people": gone, "unknown": unknown}
 
 
+def test_a_registered_model_of_somebody_else_is_left_alone(study: StudyConfig, file: Path) -> None:
+    client, said = connect(), list[str]()
+    client.create_registered_model("people")
+    run_id = client.create_run("0").info.run_id
+    client.create_model_version("people", source=f"runs:/{run_id}/model")
+    client.set_registered_model_alias("people", "challenger", "1")
+    show_with(said.append)
+    parent = logged(study, file, first=0.6)
+    assert aliases() == {"challenger": 1}
+    assert len(client.search_model_versions("name = 'people'")) == 1
+    assert said == [
+        "the best arm's model is not in the registry: the registered model 'people' in MLflow is not fedstudy's; "
+        "rename the study or that model, or set its tag fedstudy.kind to model"
+    ]
+    assert "registered" not in client.get_run(parent).data.tags
+
+
 def test_a_study_may_leave_the_decision_to_the_flow_or_register_nothing(
     study: StudyConfig, file: Path
 ) -> None:

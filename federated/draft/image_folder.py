@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from federated.draft.guess import Guess
 from federated.draft.looked_at import LookedAt
 from federated.draft.tables import rarest_share, task_guess
 from federated.foundation.errors import BadInput
+from federated.preprocessing.raw_images import DAMAGED, FORMATS
 
 _LAYOUTS = {1: "target", 2: "client/target"}
 _TEST = {"test", "train", "training"}
@@ -63,13 +65,18 @@ def _layout(path: Path, files: list[Path]) -> tuple[str, str]:
 
 
 def _look_of(files: list[Path]) -> tuple[int, str]:
-    """(side in pixels, colour) for the inputs, from some of the files."""
+    """(side in pixels, colour) for the inputs, from some of the files. Raises BadInput where none can be read."""
     step = max(1, len(files) // _LOOKED_AT)
     sides, grey = [], []
     for file in files[::step]:
-        with Image.open(file) as image:
+        with (
+            suppress(*DAMAGED),
+            Image.open(file, formats=FORMATS) as image,
+        ):  # the data set says which it cannot read
             sides.append(min(image.size))
             grey.append(image.mode in _GREY)
+    if not sides:
+        raise BadInput(f"{files[0].parent}: none of {len(files[::step]):,} image files looked at can be read")
     middle = float(np.median(sides))
     fitting = [size for size in _SIZES if size <= middle]
     return (fitting or [_SIZES[0]])[-1], "grey" if all(grey) else "rgb"

@@ -18,7 +18,7 @@ from federated.foundation.limits import MOST_COMPLAINTS
 from federated.losses.weights import fault_of_weights
 from federated.machine.large_arrays import blocks_of
 from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
-from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are, unknown
+from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Examples:
         if self.fit is None:
             return Fitted(self.inputs, self.preprocessing or as_they_are(self.inputs))
         found = self.fit(training)
-        return found if isinstance(found, Fitted) else Fitted(found, unknown(found))
+        return found if isinstance(found, Fitted) else Fitted(found, as_they_are(found))
 
     def with_values(self, inputs: np.ndarray | None = None, targets: np.ndarray | None = None) -> Examples:
         """The same examples with other inputs [N, ...], or other targets [N], or both."""

@@ -13,12 +13,13 @@ from federated.choices.choice import Choice
 from federated.datasets import Examples, as_examples
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.machine.files import files_below
+from federated.machine.kept import stamps_of
 from federated.machine.torch_settings import torch_kept
 from federated.user_code.containment import contained, is_own, title
 from federated.user_code.permission import explained
 
-Stamp = tuple[tuple[str, int, int], ...]
-"""(file, time of its last change in ns, bytes) of every file that a choice names; own code by its digest."""
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""`stamps_of` of every file that a choice names; own code by its digest."""
 
 _SECONDS_TO_LOAD = 10.0  # what takes longer is not called a second time, to see whether it returns the same
 _KNOWN: set[tuple[Choice, Stamp]] = set()
@@ -42,8 +43,7 @@ def stamp(choice: Choice) -> Stamp:
         }
     except OSError as error:  # of a folder that may not be read
         raise BadInput(f"{choice.label()}: {error.filename} cannot be read: {error.strerror}") from error
-    stamps = [(file, stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()]
-    return (*stamps, *((f"{name} {digest}", 0, 0) for name, digest in choice.own_code().items()))
+    return (*stamps_of(stats), *((f"{name} {digest}", 0, 0, 0) for name, digest in choice.own_code().items()))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ from federated.holdouts.columns import column_of, refuse_missing
 
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?(\s*[ap]\.?m\.?)?", re.IGNORECASE)
 _NUMERIC = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})(?:[ ,]+(.*))?")
+_SIX_DIGITS = re.compile(r"[0-9]{6}")
 _MONTH_FIRST = re.compile(r"[0-9]{1,2}/[0-9]{4}")
 _ISO = re.compile(r"[0-9]{4}([-/.])[0-9]{1,2}(\1[0-9]{1,2}([T ].*)?)?")
 _EXAMPLE = 'state `format`, such as "%d/%m/%Y"'
@@ -61,6 +62,8 @@ def _read(name: str, texts: np.ndarray, written: str | None) -> np.ndarray:
             return _parsed(np.array([f"1970-01-01 {text}" for text in texts], object), format="mixed")
         if all(map(_ISO.fullmatch, texts)):
             return _parsed(np.array([_dashed(text) for text in texts], object), format="ISO8601")
+        if any(map(_SIX_DIGITS.fullmatch, texts)):
+            raise ValueError("six digits do not say which two are the year")
         if all(map(_MONTH_FIRST.fullmatch, texts)):
             return _parsed(texts, format="%m/%Y")
         found = [_NUMERIC.fullmatch(text) for text in texts]
@@ -90,8 +93,17 @@ def _dashed(text: str) -> str:
 
 
 def _is_day_first(name: str, found: list[re.Match[str]]) -> bool:
-    """Whether 3.4.2024 is in April: with points it is; else numbers above 12 say it. Raises ValueError without any."""
+    """Whether 3.4.2024 is in April: with points it is; else numbers above 12 say it.
+
+    Raises ValueError without any, and where 23-12-31 may begin or end with its year.
+    """
     first, second = (max(int(match.group(at)) for match in found) for at in (1, 3))
+    last = [match.group(4) for match in found]
+    if second <= 12 and all(len(year) == 2 and 1 <= int(year) <= 31 for year in last):
+        raise ValueError(
+            f"the column {name!r} holds dates such as {quoted(found[0].group(0))}, of which nothing says whether the "
+            f"year comes first or last; {_EXAMPLE}"
+        )
     if first > 12 and second <= 12:
         return True
     if second > 12 and first <= 12:

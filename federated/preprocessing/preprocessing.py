@@ -31,10 +31,3 @@ class Fitted(NamedTuple):
 def as_they_are(inputs: np.ndarray) -> Preprocessing:
     """The preprocessing of examples whose raw rows are the inputs."""
     return Preprocessing("none", {"shape": list(inputs.shape[1:]), "dtype": str(inputs.dtype)})
-
-
-def unknown(inputs: np.ndarray) -> Preprocessing:
-    """The preprocessing of a person's own `fit` that returned inputs alone: raw rows are what it returned."""
-    return Preprocessing(
-        "none", {"shape": list(inputs.shape[1:]), "dtype": str(inputs.dtype), "prepared": True}
-    )

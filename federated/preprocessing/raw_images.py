@@ -35,7 +35,7 @@ FORMATS = (
 MOST_PIXELS = 2 * 10**8
 """A small file could name any size."""
 
-_DAMAGED = (
+DAMAGED = (
     OSError,
     EOFError,
     SyntaxError,
@@ -103,7 +103,7 @@ def pixels_of(source: Any, values: Mapping[str, Any]) -> np.ndarray:
             turned = _eight_bits(ImageOps.exif_transpose(image))
             resized = _resized(_on_white(turned).convert(_MODES[values["colour"]]), values)
             pixels = np.asarray(resized, np.uint8)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(_in_our_words(error)) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from federated.foundation.errors import BadInput
 from tasks.tracking.server.store import connect
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -25,7 +26,10 @@ def logged_model_of(run_id: str) -> str | None:
 def register(
     name: str, run_id: str, model_id: str, tags: Mapping[str, str], description: str
 ) -> ModelVersion:
-    """The version of the registered model `name` that is this run's model, made unless it is there."""
+    """The version of the registered model `name` that is this run's model, made unless it is there.
+
+    Raises BadInput where the registered model is not one of fedstudy's: its aliases are somebody else's.
+    """
     client = connect()
     _make_sure_of(client, name)
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
@@ -73,6 +77,11 @@ def _make_sure_of(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    if _KIND not in client.get_registered_model(name).tags:
+        raise BadInput(
+            f"the registered model {name!r} in MLflow is not fedstudy's; rename the study or that model, or set its "
+            f"tag {_KIND} to model"
+        )
 
 
 def _is(one: ModelVersion | None, other: ModelVersion) -> bool:

@@ -82,12 +82,7 @@ def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
         "seeds": ", ".join(str(each.seed) for each in finished),
         "holdout": _holdout(run),
     }
-    return register(_name_of(run.study), run.run_id, model_id, tags_of(tags), card)
-
-
-def _name_of(study: str) -> str:
-    """The registered model of a study; MLflow allows neither of these marks."""
-    return study.replace("/", "-").replace(":", "-")
+    return register(run.study, run.run_id, model_id, tags_of(tags), card)
 
 
 def _holdout(run: RunResult) -> str:
