@@ -92,7 +92,9 @@ def table(
                 task
             )
         frame, written, notes = _csv(path, form, roles)
-        examples = examples_of_frame(frame, roles, "table", path.name, str(path), written, notes, form.marks)
+        examples = examples_of_frame(
+            frame, roles, "table", path.name, str(path), written, notes, form.marks, form.missing_values
+        )
         return examples.as_stated(task)
 
     return load

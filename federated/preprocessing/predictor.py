@@ -45,8 +45,13 @@ class Predictor:
         inputs = torch.from_numpy(
             inputs_of(rows_to_inputs["name"], rows_to_inputs["values"], self._arrays, rows)
         )
-        with torch.inference_mode():
-            blocks = [self._forward(model_inputs(block)) for block in torch.split(inputs, _ROWS_AT_A_TIME)]
+        try:
+            with torch.inference_mode():
+                blocks = [
+                    self._forward(model_inputs(block)) for block in torch.split(inputs, _ROWS_AT_A_TIME)
+                ]
+        except IndexError as error:
+            raise ValueError(f"the rows hold a number for which the model has no entry: {error}") from error
         return predictions_of(self._stated["readout"], torch.cat(blocks))
 
     def predict(self, rows: Any) -> pd.DataFrame:

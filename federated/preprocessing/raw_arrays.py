@@ -15,13 +15,13 @@ def inputs_of_array(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
     """
     wanted = np.dtype(values["dtype"])
     found = _shaped(rows, tuple(values["shape"]))
-    if found.dtype == wanted:
-        return found
     if found.dtype.kind not in "biuf":
         raise ValueError(f"the rows must be numbers, got {found.dtype}")
+    if found.dtype == wanted:
+        return _finite(found)
     if wanted.kind in "iu" and not _fits(found, wanted):
         raise ValueError(f"the rows must be whole numbers that {wanted} holds")
-    return found.astype(wanted)
+    return _finite(found.astype(wanted))
 
 
 def example_of_array(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -37,7 +37,7 @@ def inputs_of_signals(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     windows = _shaped(rows, tuple(values["shape"])).astype(np.float32, copy=False)
     moved = (windows - arrays["mean"][:, None]) * arrays["scale"][:, None]
     standardised: np.ndarray = moved.astype(np.float32)
-    return standardised
+    return _finite(standardised)
 
 
 def example_of_signals(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -51,6 +51,13 @@ def _shaped(rows: Any, shape: tuple[int, ...]) -> np.ndarray:
     if found.shape[1:] != shape:
         raise ValueError(f"the rows must be [n, {', '.join(map(str, shape))}], got {list(found.shape)}")
     return found
+
+
+def _finite(inputs: np.ndarray) -> np.ndarray:
+    """As training, which refuses what is missing or infinite."""
+    if inputs.dtype.kind == "f" and len(broken := np.argwhere(~np.isfinite(inputs))):
+        raise ValueError(f"the rows must be finite numbers, but row {broken[0][0] + 1} holds one that is not")
+    return inputs
 
 
 def _fits(found: np.ndarray, wanted: np.dtype[Any]) -> bool:

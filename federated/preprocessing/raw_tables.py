@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .number_marks import Marks, number_read
+from .number_marks import PLAIN, Marks, number_read
+
+_LOG = logging.getLogger(__name__)
 
 
 def inputs_of_table(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
     """Float32 [n, features]: standardised numbers, where they were missing, a column for each category.
 
-    A column that is absent is missing in every row. A category that training did not have is all zeros. Other columns
-    are not looked at. Raises ValueError where a number is none.
+    A column that is absent is missing in every row, with a warning. A category that training did not have is all zeros.
+    Other columns are not looked at, nor are spaces before names and texts. Raises ValueError where a number is none.
 
     values: columns (in the order of the table), numeric, gappy (numeric ones with a column for what is missing),
-    categorical (name -> categories, None for missing), decimal and thousands (the marks of numbers in texts).
+    categorical (name -> categories, None for missing), decimal and thousands (the marks of numbers in texts),
+    missing_values (texts that stand for a missing value; models that were logged before have none).
     arrays: median, mean, scale of the numeric columns, float64.
     """
     frame = _frame(values, rows)
-    marks = Marks(values["decimal"], values["thousands"])
+    marks, gaps_as = Marks(values["decimal"], values["thousands"]), tuple(values.get("missing_values", ()))
     numeric = list(values["numeric"])
     numbers = np.empty((len(frame), len(numeric)))
     for at, name in enumerate(numeric):
-        numbers[:, at] = _numbers(frame, name, marks)
+        numbers[:, at] = _numbers(frame, name, marks, gaps_as)
     missing = np.isnan(numbers)
     with np.errstate(over="ignore", invalid="ignore"):
         standardised = (np.where(missing, arrays["median"], numbers) - arrays["mean"]) / arrays["scale"]
     gaps = missing[:, [numeric.index(name) for name in values["gappy"]]]
-    coded = [_one_hot(frame, name, known) for name, known in values["categorical"].items()]
+    coded = [_one_hot(frame, name, known, gaps_as) for name, known in values["categorical"].items()]
     with np.errstate(over="ignore"):
         return np.hstack([standardised.astype(np.float32), gaps.astype(np.float32), *coded])
 
@@ -51,20 +55,34 @@ def _frame(values: Mapping[str, Any], rows: Any) -> pd.DataFrame:
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     known = [*values["numeric"], *values["categorical"]]
+    frame = frame.rename(columns=dict(_without_spaces(frame, known)))
     if not set(known) & set(frame.columns):
         raise ValueError(f"the rows have none of the columns that the model takes: {', '.join(known)}")
+    if absent := [name for name in known if name not in frame.columns]:
+        _LOG.warning("the rows lack columns, which count as missing in every row: %s", ", ".join(absent))
     return frame
 
 
-def _numbers(frame: pd.DataFrame, name: str, marks: Marks) -> np.ndarray:
+def _without_spaces(frame: pd.DataFrame, known: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(name, the same without the spaces before it) of columns that the model takes by that name."""
+    for name in frame.columns:
+        if name not in known and name.lstrip() in known and name.lstrip() not in frame.columns:
+            yield name, name.lstrip()
+
+
+def _numbers(frame: pd.DataFrame, name: str, marks: Marks, gaps_as: Sequence[str]) -> np.ndarray:
     """A column as float64 [n], NaN where it is missing."""
     if name not in frame.columns:
         return np.full(len(frame), np.nan)
     column = frame[name]
+    if column.dtype.kind in "mM" or isinstance(column.dtype, pd.PeriodDtype):
+        raise ValueError(f"the column {name!r} must be numeric, but holds {column.dtype} values")
     column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        column = _by_marks(_with_gaps(column, gaps_as), marks)
     converted = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     texts = np.flatnonzero(np.isnan(converted) & column.notna().to_numpy())
-    converted = converted.copy() if len(texts) else converted
+    converted = converted.copy() if len(texts) or gaps_as else converted
     for row in texts:
         read = number_read(str(column.iloc[row]), marks)
         if read is None:
@@ -72,14 +90,39 @@ def _numbers(frame: pd.DataFrame, name: str, marks: Marks) -> np.ndarray:
                 f"the column {name!r} must be numeric, but is {column.iloc[row]!r} in row {row + 1}"
             )
         converted[row] = float(read)
+    if numbers := [float(text) for text in gaps_as if PLAIN.fullmatch(text.strip())]:
+        converted[np.isin(converted, numbers)] = np.nan
     if len(infinite := np.flatnonzero(np.isinf(converted))):
         raise ValueError(f"the column {name!r} is infinite in row {infinite[0] + 1}")
     return converted
 
 
-def _one_hot(frame: pd.DataFrame, name: str, known: Sequence[str | None]) -> np.ndarray:
+def _with_gaps(column: pd.Series[Any], gaps_as: Sequence[str]) -> pd.Series[Any]:
+    """Texts without the spaces around them, None where one is empty or stands for a missing value."""
+
+    def cell(value: Any) -> Any:
+        text = value.strip() if isinstance(value, str) else value
+        return None if isinstance(text, str) and text in ("", *gaps_as) else text
+
+    return column.astype(object).map(cell)
+
+
+def _by_marks(column: pd.Series[Any], marks: Marks) -> pd.Series[Any]:
+    """Texts as plain numbers where the marks fit every one of them; else as they are. 1.100 fits a decimal point too,
+    so the marks that the training file stated come first."""
+    is_text = column.map(lambda value: isinstance(value, str)).to_numpy(bool)
+    if marks == Marks() or not is_text.any():
+        return column
+    read = column[is_text].map(lambda text: number_read(text, marks))
+    return column if read.isna().any() else column.mask(is_text, read)
+
+
+def _one_hot(
+    frame: pd.DataFrame, name: str, known: Sequence[str | None], gaps_as: Sequence[str]
+) -> np.ndarray:
     """Float32 [n, categories]."""
     place = {text: at for at, text in enumerate(known)}
+    place |= dict.fromkeys(gaps_as, place.get(None, -1))
     if name not in frame.columns:
         codes = np.full(len(frame), place.get(None, -1))
     else:
@@ -92,7 +135,7 @@ def _one_hot(frame: pd.DataFrame, name: str, known: Sequence[str | None]) -> np.
 
 def _place(place: Mapping[str | None, int], value: Any) -> int:
     """The number of a category, -1 for an unknown one. A whole number is the same category with a point and without:
-    whether pandas writes one depends on the column's other rows."""
+    whether pandas writes one depends on the column's other rows. Spaces before a text are left out, as from a file."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if text in place:
         return place[text]
@@ -100,4 +143,4 @@ def _place(place: Mapping[str | None, int], value: Any) -> int:
         return place.get(str(int(value)), -1)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return place.get(f"{value}.0", -1)
-    return -1
+    return place.get(text.lstrip() or None, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -29,11 +29,15 @@ _TEXTS = ("string", "boolean", "mixed-integer")
 
 
 def fit_of(
-    cleaned: pd.DataFrame, kinds: Mapping[str, ColumnKind], marks: Marks | None = None
+    cleaned: pd.DataFrame,
+    kinds: Mapping[str, ColumnKind],
+    marks: Marks | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Callable[[np.ndarray], Fitted]:
     """The `fit` of `Examples`, of cleaned columns: inputs float32 [N, features], and how raw rows become such.
 
-    marks: of the numbers in the CSV file that the table is from, if any.
+    marks: of the numbers in the CSV file that the table is from, if any. missing_values: texts that stand for a missing
+    value in raw rows; `cleaned` has none left.
 
     Everything in it is learnt from the training rows:
 
@@ -45,7 +49,7 @@ def fit_of(
     """
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
     categorical = [name for name in kinds if name not in numeric]
-    return partial(_fitted, cleaned, numeric, categorical, marks or Marks())
+    return partial(_fitted, cleaned, numeric, categorical, marks or Marks(), list(missing_values))
 
 
 def kind_of(column: pd.Series[Any], bad: Complaint) -> ColumnKind:
@@ -149,7 +153,12 @@ def text_of(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _fitted(
-    table: pd.DataFrame, numeric: list[str], categorical: list[str], marks: Marks, training: np.ndarray
+    table: pd.DataFrame,
+    numeric: list[str],
+    categorical: list[str],
+    marks: Marks,
+    missing_values: list[str],
+    training: np.ndarray,
 ) -> Fitted:
     """All rows transformed by what the training rows teach. Raises ValueError."""
     large = is_large(*table.shape)
@@ -183,7 +192,7 @@ def _fitted(
         finite &= np.isfinite(inputs[some]).all(axis=0)
     if len(bad := np.flatnonzero(~finite)):
         raise ValueError(f"the numeric column {observed[bad[0]]!r} holds numbers too large to standardise")
-    return Fitted(inputs, Preprocessing("table", values, arrays))
+    return Fitted(inputs, Preprocessing("table", {**values, "missing_values": missing_values}, arrays))
 
 
 def is_large(rows: int, columns: int) -> bool:

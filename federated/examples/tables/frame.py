@@ -37,12 +37,13 @@ def examples_of_frame(
     written: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     marks: Marks | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Examples:
     """Examples of a table with a target column, one a row. Raises BadInput.
 
     name: the data set, for messages. where: the file or the like that the table is from, for messages. written: the
     target, client and categorical columns as the file writes them, None where they are missing.
-    notes: on how the file was read. marks: of the numbers in a CSV file.
+    notes: on how the file was read. marks: of the numbers in a CSV file. missing_values: texts that are missing there.
     """
     bad = partial(bad_data, name)
     frame = _with_codes(tidy(frame, roles, bad, where), roles.categorical or (), written, bad)
@@ -64,7 +65,7 @@ def examples_of_frame(
         target.values,
         target.classes,
         client_ids,
-        fit=fit_of(inputs, kinds, marks),
+        fit=fit_of(inputs, kinds, marks, missing_values),
         source=source,
         properties=frame,
         reading=Reading(columns, (*notes, *said(suspicions))),

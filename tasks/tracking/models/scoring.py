@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
-import numpy as np
 import pandas as pd
 import yaml
 from mlflow.exceptions import MlflowException
 
-from federated.datasets.csv_files.format import CsvFormat
-from federated.datasets.csv_files.read import read_csv
+from federated.datasets.text_files.blocks import UNREADABLE
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
 from tasks.tracking.delivery.sending import address
 from tasks.tracking.models.registry import CHAMPION
+from tasks.tracking.models.rows_to_score import Rows, Trained, rows_of
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.server.failures import answered, reason
 from tasks.tracking.server.store import connect
 
 _RUN = re.compile(r"[0-9a-f]{32}")
-_CSV_OPTIONS = ("separator", "missing_values", "decimal", "thousands", "encoding", "header", "names")
 
 
 def score_file(model: str, rows: Path, out: Path) -> int:
@@ -39,22 +39,24 @@ def score_file(model: str, rows: Path, out: Path) -> int:
     uri = _uri(model)
     with answered(address()):
         loaded = _loaded(model, uri)
-        found = _rows(rows, _dataset_of(loaded))
-    answers = _predicted(loaded, found.rows, rows)
-    answers.insert(0, found.name, found.labels)
+        trained = Trained(_stated_rows(loaded), _dataset_of(loaded))
+    found = _read(rows, trained)
+    answers = _predicted(loaded, found.blocks, rows)
+    if found.files is None:
+        answers.insert(0, "row", range(1, len(answers) + 1))
+    else:
+        answers.insert(0, "file", list(found.files))
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out) as file:
         answers.to_csv(file, index=False)
     return len(answers)
 
 
-class _Rows:
-    """Raw rows with the column that names them in the output: `row`, from 1, or `file`."""
-
-    def __init__(self, rows: Any, files: list[str] | None = None) -> None:
-        self.rows = rows
-        self.name = "row" if files is None else "file"
-        self.labels = list(range(1, len(rows) + 1)) if files is None else files
+def _read(path: Path, trained: Trained) -> Rows:
+    try:
+        return rows_of(path, trained)
+    except UNREADABLE as error:
+        raise BadInput(f"rows: {path} cannot be read: {error}") from error
 
 
 def _uri(model: str) -> str:
@@ -88,50 +90,29 @@ def _run_of(model_id: str | None) -> str | None:
     return connect().get_logged_model(model_id).source_run_id if model_id else None
 
 
-def _rows(path: Path, dataset: dict[str, Any]) -> _Rows:
-    """The rows of a file, read as the study read its own. Raises BadInput."""
+def _stated_rows(loaded: Any) -> dict[str, Any]:
+    """`name` and `values` of a model's `Preprocessing`; {} for a model that this project did not log."""
+    context = getattr(getattr(loaded, "_model_impl", None), "context", None)
+    file = (
+        Path(context.artifacts["model"], "model.json") if context and "model" in context.artifacts else None
+    )
+    if file is None or not file.exists():
+        return {}
+    rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def _predicted(loaded: Any, blocks: Iterator[Any], path: Path) -> pd.DataFrame:
+    """The answers for all blocks. Raises BadInput."""
+    answers: list[pd.DataFrame] = []
     try:
-        if path.is_dir():
-            files = sorted(
-                file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
-            )
-            contents = pd.DataFrame({"image": [file.read_bytes() for file in files]})
-            return _Rows(contents, [file.relative_to(path).as_posix() for file in files])
-        kind = path.suffix.lower()
-        if kind in (".npy", ".npz"):
-            return _Rows(_array(path))
-        if kind in (".parquet", ".pq"):
-            return _Rows(pd.read_parquet(path))
-        if kind in (".jsonl", ".ndjson"):
-            return _Rows(pd.read_json(path, lines=True))
-        return _Rows(_csv(path, dataset))
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(f"rows: {path} cannot be read: {error}") from error
-
-
-def _array(path: Path) -> np.ndarray:
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found
-    if "inputs" not in found.files:
-        raise ValueError(f"it has no array 'inputs'; it has: {', '.join(found.files)}")
-    return np.asarray(found["inputs"])
-
-
-def _csv(path: Path, dataset: dict[str, Any]) -> pd.DataFrame:
-    stated = {name: dataset[name] for name in _CSV_OPTIONS if dataset.get(name) is not None}
-    stated |= {name: tuple(map(str, stated[name])) for name in ("missing_values", "names") if name in stated}
-    categorical = [str(name) for name in dataset.get("categorical") or ()]
-    table = read_csv(path, CsvFormat(**stated), [], categorical, inferred=False)
-    texts = {name: table.written[name] for name in categorical if name in table.written.columns}
-    return table.frame.assign(**texts)
-
-
-def _predicted(loaded: Any, rows: Any, path: Path) -> pd.DataFrame:
-    if not len(rows):
+        for rows in blocks:
+            if len(rows):
+                answers.append(loaded.predict(rows))
+    except (*UNREADABLE, MlflowException) as error:
+        before = sum(map(len, answers))
+        after = f" (counted after the first {before:,} rows)" if before else ""
+        raise BadInput(f"rows: {path}: {reason(error)}{after}") from error
+    if not answers:
         raise BadInput(f"rows: {path} has none")
-    try:
-        found: pd.DataFrame = loaded.predict(rows)
-    except (ValueError, MlflowException) as error:
-        raise BadInput(f"rows: {path}: {reason(error)}") from error
-    return found
+    return pd.concat(answers, ignore_index=True)
