@@ -229,6 +229,13 @@ def test_digest_tells_apart_what_has_the_same_bytes() -> None:
             {"targets": np.array([1, np.inf, 1, 1], np.float32), "classes": None},
             "targets holds NaN or infinite",
         ),
+        *(
+            (
+                {"targets": np.ones(4, kind), "classes": None},
+                f"must be float32 [N] or [N, outputs], got {kind}",
+            )
+            for kind in ("int64", "float64", "bool")
+        ),
     ],
 )
 def test_examples_refuses_a_broken_promise(given: dict[str, Any], message: str) -> None:

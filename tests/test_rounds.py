@@ -353,6 +353,45 @@ def test_numbers_that_are_far_too_large_end_a_run_with_the_field_that_is(changes
         train_rounds(initial_state(setup), setup, 2)
 
 
+FAR = """
+import numpy as np
+from federated.algorithms import Algorithm, ClientHalf
+from federated.algorithms.fedavg import fedavg
+from federated.examples.examples import Examples
+
+def targets():
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    return Examples("far", x, 1e5 * x[:, 0], None, client_ids=np.arange(60) % 3, test=np.arange(60) >= 50)
+
+def telling(power: float = 1.0) -> Algorithm:
+    finish = lambda state, own, trained: ({}, {"size": trained.deltas.square().sum(1, keepdim=True) * power})
+    return fedavg()._replace(client=ClientHalf(finish=finish, sends=("size",)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [
+        (
+            "q_fedavg(5)",
+            r"round 1: what client 0 sends by algorithm: q_fedavg\(q=5.0\), its update, is not finite; .* may help",
+        ),
+        (
+            "{own}:telling(1e38)",
+            r"round 1: what client 0 sends by algorithm: telling\(power=1e\+38\), its size, is not finite; .* may help",
+        ),
+    ],
+)
+def test_what_an_algorithm_makes_of_finite_updates_may_overflow_and_is_named(algorithm, said, own):
+    made = own(FAR)
+    changes = {"dataset": f"{made}:targets", "model": "linear", "partitioner": "by_client"}
+    local = {"local": {"batch_size": 8, "learning_rate": 0.05}}
+    stated = {"algorithm": algorithm.format(own=made), "rounds": 1, **local}
+    setup = prepare(RunConfig.model_validate({**changes, **stated}))
+    with pytest.raises(Diverged, match=said):
+        train_rounds(initial_state(setup), setup, 1)
+
+
 def test_a_servers_step_that_leaves_the_numbers_names_the_algorithm():
     setup = prepare(_config(algorithm="fedavg(1e38)"))
     start = initial_state(setup)

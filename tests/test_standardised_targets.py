@@ -113,3 +113,10 @@ def test_predictions_undo_what_was_done_to_targets() -> None:
     outputs = torch.tensor([[1.0, -2.0]])
     assert Readout()(outputs) is outputs
     assert readout(outputs).tolist()[0] == pytest.approx([5300, -3.02])
+
+
+def test_whole_numbers_are_standardised_to_fractions() -> None:
+    """(1, 2, 6) have a mean of 3."""
+    found = Readout("identity", (2.0,), (3.0,)).standardised(torch.tensor([1, 2, 6]))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [-1.0, -0.5, 1.5]

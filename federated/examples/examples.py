@@ -85,7 +85,7 @@ class Examples:
         if self.fit is None:
             self._check_inputs()
         if self.classes is None:
-            self._check_numbers("targets", self.targets)
+            self._check_target_numbers()
         else:
             self._check_classes(self.classes)
         if self.task.targets == "multilabel" and not np.isin(self.targets, (0, 1)).all():
@@ -190,6 +190,14 @@ class Examples:
                 f"{field} holds NaN or infinite values in {len(bad)} examples, "
                 f"the first is example {bad[0]}; remove or fill them"
             )
+
+    def _check_target_numbers(self) -> None:
+        if self.targets.dtype != np.float32:
+            raise self._bad(
+                f"targets without classes must be float32 [N] or [N, outputs], got {self.targets.dtype}; "
+                "write targets.astype(np.float32)"
+            )
+        self._check_numbers("targets", self.targets)
 
     def _check_classes(self, classes: tuple[str, ...]) -> None:
         if self.targets.dtype != np.int64 or self.targets.ndim != 1:

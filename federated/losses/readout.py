@@ -32,6 +32,4 @@ class Readout:
         if self.scale is None:
             return targets
         scale, shift = (targets.new_tensor(each, dtype=torch.float64) for each in (self.scale, self.shift))
-        return (
-            ((targets.double().reshape(len(targets), -1) - shift) / scale).reshape(targets.shape).to(targets)
-        )
+        return ((targets.double().reshape(len(targets), -1) - shift) / scale).reshape(targets.shape).float()

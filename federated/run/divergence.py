@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,14 +18,31 @@ _SERVER_RATE = "server_learning_rate"
 
 def check_updates(worker: Worker, order: ShardOrder, deltas: Tensor, terms: LocalTerms) -> None:
     """Raise Diverged where an update is not finite. deltas: [c, P], of the order's clients."""
-    if deltas.sum().isfinite():  # a quick check: any value that is not finite shows in the sum
-        return
-    finite = torch.isfinite(deltas).all(dim=1).cpu()
-    if not finite.all():
-        client = worker.holders.names[int(order.clients[int((~finite).nonzero()[0])])]
+    if client := _not_finite(worker, order, deltas):
         raise Diverged(
             f"round {order.done + 1}: the update of client {client} is not finite; {_cure(worker.config, terms)}"
         )
+
+
+def check_made(worker: Worker, order: ShardOrder, made: Mapping[str, Tensor]) -> None:
+    """Raise Diverged where what the algorithm makes of finite updates is not. made: name -> rows [c, n]."""
+    for name, rows in made.items():
+        if client := _not_finite(worker, order, rows):
+            raise Diverged(
+                f"round {order.done + 1}: what client {client} sends by algorithm: "
+                f"{worker.config.algorithm.label()}, its {name}, is not finite; other arguments of the "
+                f"algorithm, targets in a larger unit, or {_smaller_steps(worker.config)}"
+            )
+
+
+def _not_finite(worker: Worker, order: ShardOrder, rows: Tensor) -> str | None:
+    """The first client whose row [c, n] is not finite; None where there is none."""
+    if rows.sum().isfinite():  # a quick check: any value that is not finite shows in the sum
+        return None
+    finite = torch.isfinite(rows).all(dim=1).cpu()
+    if finite.all():
+        return None
+    return str(worker.holders.names[int(order.clients[int((~finite).nonzero()[0])])])
 
 
 def check_model(config: RunConfig, done: int, parameters: Tensor) -> None:

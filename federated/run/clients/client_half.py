@@ -13,6 +13,7 @@ from federated.local_training.at_start import at_start
 from federated.local_training.steps.reach import reach
 from federated.machine.cores import threads_of
 from federated.run.clients.order import ShardOrder
+from federated.run.divergence import check_made
 from federated.run.memory import ALGORITHM, OWN_MODEL, rows_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
@@ -76,17 +77,25 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
 
 
 def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:
-    """What these clients send as their updates, [c, T]: as far as they moved, or what the algorithm makes of it."""
+    """What these clients send as their updates, [c, T]: as far as they moved, or what the algorithm makes of it.
+
+    Raises Diverged where that is not finite.
+    """
     own = worker.parts.algorithm.client.upload
     if own is None or trained is None:
         return updates.deltas[:, : worker.model.num_trainable]
-    return own(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
+    sent = own(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
+    check_made(worker, order, {"update": sent})
+    return sent
 
 
 def finished(
     worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None
 ) -> tuple[dict[str, Rows], Rows]:
-    """(owner -> the new memory of these clients, the extra data that they send, rows [c, n] each)."""
+    """(owner -> the new memory of these clients, the extra data that they send, rows [c, n] each).
+
+    Raises Diverged where what is sent is not finite.
+    """
     moves = worker.parts.travelling
     memory: dict[str, Rows] = {}
     sent: Rows = {}
@@ -95,6 +104,7 @@ def finished(
     finish = worker.parts.algorithm.client.finish
     if finish is not None and trained is not None:
         memory[ALGORITHM], sent = finish(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
+        check_made(worker, order, sent)
     return memory, sent
 
 
