@@ -124,6 +124,16 @@ ROWS = (
         "algorithm: mime_lite with local.momentum: 0.9: ",
     ),
     Row(
+        {"algorithm": "mime_lite", "local": {"max_gradient_norm": 1.0}},
+        {"local": {}},
+        "algorithm: mime_lite with local.max_gradient_norm: 1.0: ",
+    ),
+    Row(
+        {"algorithm": "fedlc", "loss": "cross_entropy(label_smoothing=0.1)"},
+        {"loss": "cross_entropy"},
+        "algorithm: fedlc with loss: cross_entropy(label_smoothing=0.1): ",
+    ),
+    Row(
         {"algorithm": "feddyn", "aggregator": "median"},
         {"aggregator": "mean"},
         "algorithm: feddyn with aggregator: median: ",

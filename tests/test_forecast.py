@@ -322,7 +322,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"stop": {"metric": "generalisation/test_accuracy", "target": 1.5}},
         "stop.target: 1.5 is beyond what generalisation/test_accuracy can be",
     ),
-    "negative loss": ({"stop": {"target": -1}}, "stop.target: -1 is beyond what train/loss can be"),
     "empty clients": (
         {"partitioner": "OWN:few", "cohort": {"size": 6}},
         "cohort: 6 clients a round are wanted, but only 2 of 6 hold training examples, so each round has 2",

@@ -77,6 +77,15 @@ def test_every_loss_has_a_row() -> None:
     assert {LOSS.bind(call).name for call in EXPECTED} == set(LOSSES)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_classes_that_are_numbers_may_be_weighed_by_number(loss: str) -> None:
+    """In a study file `{0: 1, 1: 2}` has whole numbers for keys, and the classes have texts for names."""
+    stated = LOSS.bind({"name": loss, "class_weights": {0: 1, "1": 2}})
+    assert stated.arguments["class_weights"] == {"0": 1.0, "1": 2.0}
+    weigh = stated.build().weigh
+    assert weigh(np.array([1, 0]), [np.arange(2)], ("0", "1")).tolist() == [2.0, 1.0]
+
+
 @pytest.mark.parametrize("call", EXPECTED)
 def test_a_loss_is_what_its_formula_says(call: str) -> None:
     outputs, targets, expected = EXPECTED[call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from federated.algorithms import ALGORITHMS
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.run import LocalTraining, RunConfig
-from federated.extension_points.kinds import OPTIMISER
+from federated.extension_points.kinds import ALGORITHM, OPTIMISER
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training.engine import ENGINES, local_trainer
@@ -182,3 +184,12 @@ def test_a_person_s_own_optimiser_is_tried_before_it_trains(
 def test_what_is_registered_is_elementwise_and_says_so(name: str) -> None:
     assert OPTIMISER.bind(name).build().elementwise
     assert "Every engine." in inspect.getdoc(OPTIMISERS[name]).partition("\n")[0]
+
+
+def test_the_page_names_every_algorithm_that_wants_sgd() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "losses.md").read_text(encoding="utf-8")
+    section = page.partition("## Optimisers")[2].partition("so they want")[0]
+    made = {name: ALGORITHM.bind(name) for name in ALGORITHMS if name not in ("fedper", "sign_majority")}
+    wanting = {name for name, choice in made.items() if choice.build().client.reads_gradients}
+    assert {"scaffold", "fednova"} < wanting
+    assert all(f"`{name}`" in section for name in wanting)

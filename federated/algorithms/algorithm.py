@@ -24,7 +24,7 @@ class Heard(NamedTuple):
     """The data that the server receives in a round.
 
     update: [T], what the aggregator made of the clients' updates, by default their weighted mean.
-    sent: name -> [T], what clients sent beside their updates: the mean by the same weights.
+    sent: name -> [n], what clients sent beside their updates: the mean by the same weights.
     share: the cohort's weight over that of all clients that can take part, in (0, 1]: their numbers, or with
         `cohort.weighting: examples` their examples.
     """
@@ -82,6 +82,10 @@ class Need(Enum):
     """A condition that an algorithm puts on a run. What goes against it is refused."""
 
     NO_MOMENTUM = "its clients' steps have no momentum"
+    NO_CLIPPING = (
+        "its clients send gradients beside their moves, and both must be of the same, unbounded gradients"
+    )
+    OWN_CLASSES = "its clients' loss must not pull at classes that they do not hold"
     SUM = "what its server remembers is the sum of what its clients remember"
     LOOP = "its clients' objective is one that only the loop trains"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from federated.algorithms.algorithm import Algorithm, Holdings
+from federated.algorithms.algorithm import Algorithm, Holdings, Need
 from federated.algorithms.fedavg import fedavg
 from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.scales import check_scale
@@ -24,9 +24,11 @@ def fedlc(tau: float = 1.0, server_learning_rate: float = 1.0) -> Algorithm:
     change. For classification alone. In the paper's formula the sum of the softmax leaves out the true class, so that
     the loss has no lower bound; as peers do, we take the whole softmax. PFLlib counts over all clients together, which
     gives every client the same margins. Nothing more is sent, and the loss of training is that with the margins.
+    A loss with label smoothing is refused.
     """
     check_scale("tau", tau, zero=True)
-    plain = fedavg(server_learning_rate)
+    needs = frozenset({Need.OWN_CLASSES}) if tau else frozenset[Need]()
+    plain = fedavg(server_learning_rate)._replace(needs=needs)
 
     def fit(holdings: Holdings) -> Algorithm:
         if holdings.class_counts is None:

@@ -204,6 +204,8 @@ class RunConfig(Frozen):
             "cohort.weighting": self.cohort.weighting,
             "local.optimiser": self.local.optimiser,
             "local.momentum": self.local.momentum,
+            "local.max_gradient_norm": self.local.max_gradient_norm,
+            "loss": self.loss,
             "engine.name": self.engine.name,
             "evaluation.personalisation": self.evaluation.personalisation,
         }

@@ -10,6 +10,7 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, ClientHalf, Need
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
+from federated.losses import Loss
 from federated.optimisers import Optimiser
 from federated.privacy import Privacy
 from federated.transports import Transport
@@ -20,6 +21,8 @@ UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
 WEIGHTING = "cohort.weighting"
 OPTIMISER = "local.optimiser"
 MOMENTUM = "local.momentum"
+MAX_NORM = "local.max_gradient_norm"
+LOSS = "loss"
 PERSONALISATION = "evaluation.personalisation"
 
 
@@ -40,7 +43,8 @@ class States(Enum):
     ABOVE_ZERO = "a number: it is above zero"
     MANY_AT_ONCE = "an engine: it trains many clients at once"
     CHANGES = "a schedule: it is not constant"
-    ASKED_FOR = "a section: the study states it"
+    ASKED_FOR = "a section or a bound: the study states it"
+    SMOOTHS = "a loss: every target has a share of every class"
 
 
 class Side(NamedTuple):
@@ -134,6 +138,16 @@ CLASHES = (
         "its rule is for steps without momentum of their own; leave local.momentum at 0",
     ),
     Clash(
+        (Side(ALGORITHM, Need.NO_CLIPPING), Side(MAX_NORM, States.ASKED_FOR)),
+        "its clients send gradients that the bound does not hold for, and steps by both would not be of its rule; "
+        "leave local.max_gradient_norm out",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.OWN_CLASSES), Side(LOSS, States.SMOOTHS)),
+        "the margins of classes that a client does not hold are so large that label smoothing would push their outputs "
+        "without end; leave label_smoothing at 0",
+    ),
+    Clash(
         (Side(ALGORITHM, Need.SUM), Side(AGGREGATOR, States.LINEAR, False)),
         "its server must remember the sum of what its clients remember, so only mean goes with it",
     ),
@@ -187,6 +201,11 @@ def _of_transport(transport: Transport) -> dict[States, bool]:
     return {States.SUM_ALONE: transport.reveals == "sum"}
 
 
+def _of_loss(loss: Any) -> dict[States, bool]:
+    """loss: None where none is stated; a function of a person's own says nothing of itself."""
+    return {States.SMOOTHS: isinstance(loss, Loss) and loss.smooths}
+
+
 def _of_optimiser(optimiser: Optimiser) -> dict[States, bool]:
     return {States.ALONG_GRADIENTS: optimiser.direction is None}
 
@@ -199,10 +218,12 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     PRIVACY: _of_privacy,
     TRANSPORT: _of_transport,
     OPTIMISER: _of_optimiser,
+    LOSS: _of_loss,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
     SERVER_SCHEDULE: lambda schedule: {States.CHANGES: schedule != "constant"},
     ENGINE: lambda name: {States.MANY_AT_ONCE: name == "vectorised"},
     MOMENTUM: lambda momentum: {States.ABOVE_ZERO: momentum > 0},
+    MAX_NORM: lambda norm: {States.ASKED_FOR: norm is not None},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }
 

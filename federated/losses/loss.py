@@ -32,6 +32,7 @@ class Loss(NamedTuple):
     check: raises ValueError where these targets are none for it.
     link: what turns outputs into predictions, in whose unit measures are.
     num_outputs: the number of outputs that it is for; None: any.
+    smooths: every target has a share of every class, also of one that a client does not hold.
     """
 
     targets: tuple[Targets, ...]
@@ -42,6 +43,7 @@ class Loss(NamedTuple):
     check: Callable[[np.ndarray], None] = _anything
     link: Link = "identity"
     num_outputs: int | None = None
+    smooths: bool = False
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss over a batch, a scalar. weights: a factor for each example [B].

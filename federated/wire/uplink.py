@@ -28,7 +28,7 @@ class Received(NamedTuple):
 
     decoded: updates as the server reads them, float32 [c, P] on the CPU, none where it reads a sum alone, of which
     `travelled` are the payloads; sent: the extra data as the server reads it,
-    name -> [c, T]; memory: owner -> the new memory of these clients;
+    name -> [c, n]; memory: owner -> the new memory of these clients;
     traffic: bytes by part and client; clipped_clients: the number of updates clipped before encoding;
     distortion: the error of the decoded updates against the clipped ones, where it is measured.
     """

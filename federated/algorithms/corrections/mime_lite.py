@@ -52,5 +52,5 @@ def mime_lite(momentum: float = 0.9, server_learning_rate: float = 1.0) -> Algor
         update=update,
         terms=terms,
         client=client,
-        needs=frozenset({Need.NO_MOMENTUM}),
+        needs=frozenset({Need.NO_MOMENTUM, Need.NO_CLIPPING}),
     )

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Rows, ServerState, Trained
+from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Need, Rows, ServerState, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.scales import check_scale
 
@@ -60,4 +60,5 @@ def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Al
         reads_gradients=option == 2,
         at_start="gradient" if option == 1 else "nothing",
     )
-    return Algorithm(init, update, terms, client=client)
+    needs = frozenset({Need.NO_CLIPPING}) if option == 1 else frozenset[Need]()
+    return Algorithm(init, update, terms, client=client, needs=needs)

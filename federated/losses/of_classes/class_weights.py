@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from federated.foundation.scales import LARGEST_FLOAT
 from federated.losses.loss import Weigh
 
-ClassWeights = Literal["balanced", "balanced_by_client"] | tuple[float, ...] | dict[str, float] | None
+
+def _as_name(key: Any) -> Any:
+    """A whole number as text, as which YAML reads the name of a class that is one, such as a digit."""
+    return str(key) if isinstance(key, int) and not isinstance(key, bool) else key
+
+
+ClassName = Annotated[str, BeforeValidator(_as_name)]
+ClassWeights = Literal["balanced", "balanced_by_client"] | tuple[float, ...] | dict[ClassName, float] | None
 
 
 def weigher(stated: ClassWeights) -> Weigh | None:

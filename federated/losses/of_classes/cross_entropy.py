@@ -36,6 +36,7 @@ def cross_entropy(class_weights: ClassWeights = None, label_smoothing: float = 0
         of_all=mean,
         kernel=_criterion(label_smoothing),
         weigh=weigher(class_weights),
+        smooths=label_smoothing > 0,
     )
 
 

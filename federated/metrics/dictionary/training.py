@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from federated.metrics.dictionary.metric import Row, lower, neither, row
+from federated.metrics.ranges import ANY
 
 EACH_ROUND = "each round"
 COSINE = (-1.0, 1.0)
 
 ROWS: tuple[Row, ...] = (
     row(
-        lower("train/loss", every_round=True),
-        unit="nats, or squared target units",
+        lower("train/loss", ANY, every_round=True),
+        unit="of the loss",
         when=EACH_ROUND,
         meaning="mean loss over the examples as clients trained on them, weighted like their updates",
     ),
