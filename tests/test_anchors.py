@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,27 @@ def test_the_interval_of_the_share_holds_what_a_paired_t_test_does_not_reject() 
         > 0.05
         > max(p(interval.low - 0.01), p(interval.high + 0.01))
     )
+
+
+def test_where_lower_is_better_a_centralised_arm_that_loses_is_said_to_be_worse() -> None:
+    """Errors of 9.01 centralised and 7.02 local: centralised is worse by 2, with three digits in the measure's unit."""
+    results = around(arm("a", [8.0, 8.1]), [9.01, 9.03], [7.02, 7.02])
+    turned = [
+        replace(
+            run,
+            main_metric=MSE_LIKE,
+            history=tuple((at, {MSE_LIKE: m[ACCURACY]}) for at, m in run.history if ACCURACY in m),
+        )
+        for run in results
+    ]
+    (said,) = [each for each in sentences(turned, []) if each.startswith("No share of a gap is shown")]
+    assert "(by how much it is better; below 0: worse): a (−2.00 [" in said
+
+
+@pytest.mark.parametrize(("delta", "shown"), [(0.01, False), (0.001, True)])
+def test_with_few_seeds_the_smallest_difference_that_matters_is_the_noise(delta: float, shown: bool) -> None:
+    closed = gap_closed(around(arm("a", [0.504, 0.503]), [0.505, 0.504], [0.500, 0.500]), delta=delta)
+    assert (closed["a"].share is not None) == shown
 
 
 def test_a_gap_that_may_be_none_leaves_the_share_without_bounds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
+from federated.report.findings.by_seed import best_arm, num_rivals
 from federated.report.findings.left_out import left_out
-from federated.report.findings.results import RunResult
+from federated.report.findings.ranking import ranked
+from federated.report.findings.results import RunResult, within
+from federated.report.findings.verdicts import compare_paired
 from federated.report.text.left_out import left_out_sentences, left_out_table
+from federated.report.text.sentences import sentences
 from federated.run.preparing.sites import with_sites
 from federated.study.study import StudyConfig
 
@@ -177,3 +182,48 @@ def test_each_arm_has_its_own_summary_and_one_site_is_none() -> None:
     found = left_out(runs)
     assert [each.arm for each in found] == ["a1", "s"]
     assert [set(each.scores.values()) for each in found] == [{0.1}, {0.2}]
+
+
+def with_score(run: RunResult, score: float) -> RunResult:
+    """The same run with another test accuracy."""
+    ((at, measured),) = run.history
+    return replace(run, history=((at, {**measured, ACCURACY: score}),))
+
+
+@pytest.mark.parametrize("prefixed", [False, True])
+def test_an_arm_that_leaves_a_site_out_is_no_rival(prefixed: bool) -> None:
+    """Without Rome it would be the best; the sites are shown, also where several studies are compared."""
+    runs = [with_score(run("s", seed=seed), 0.80 + 0.001 * seed) for seed in range(3)]
+    for site, score in {"Rome": 0.85, "Oslo": 0.70}.items():
+        arms = [run(f"without {site}", site, seed, 0.5) for seed in range(3)]
+        runs += [with_score(each, score + 0.002 * each.seed) for each in arms]
+    if prefixed:
+        runs = [
+            replace(
+                each,
+                arm=within("s", each.arm),
+                overrides={path: within("s", label) for path, label in each.overrides.items()},
+            )
+            for each in runs
+        ]
+    best = best_arm(runs)
+    assert best is not None
+    assert best[0] == ("s: s" if prefixed else "s")
+    assert num_rivals(runs, ACCURACY) == 1
+    assert compare_paired(runs) == []
+    assert [row.arm for row in ranked(runs, [])] == [best[0]]
+    assert sentences(runs, [])[0].endswith(
+        "reaches a test accuracy of 0.801; the other arms leave a site out each."
+    )
+    (found,) = left_out(runs)
+    assert set(found.scores) == {"Rome", "Oslo"}
+
+
+def test_where_every_arm_leaves_a_site_out_they_are_compared() -> None:
+    runs = [run(f"without {site}", site, seed, 0.5) for site in SITES for seed in range(2)]
+    assert num_rivals(runs, ACCURACY) == 3
+
+
+def test_an_arm_without_a_site_is_no_baseline(table: Path) -> None:
+    with pytest.raises(ValueError, match="'without Rome' is not an arm; allowed: best, s"):
+        study(table, leave_one_out=["Rome"], comparison={"baseline": "without Rome"})

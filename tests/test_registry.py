@@ -69,7 +69,7 @@ def study(file: Path, home: Path) -> StudyConfig:
     return read_study(file)
 
 
-def logged(study: StudyConfig, file: Path, data: str = "d1", **scores: float) -> str:
+def logged(study: StudyConfig, file: Path, data: str = "d1", clients: str = "p", **scores: float) -> str:
     """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded."""
     client = connect()
     experiment = experiment_id(client, study.name)
@@ -80,13 +80,20 @@ def logged(study: StudyConfig, file: Path, data: str = "d1", **scores: float) ->
     for run in study.runs():
         if run.arm in scores:
             noise = NOISE[run.config.seed] * (1 if run.arm == "first" else -1)
-            _run(client, experiment, parent, run, scores[run.arm] + noise, data, file)
+            tags = {"data_digest": data, "partition_digest": f"{clients}{run.config.seed}"}
+            _run(client, experiment, parent, run, scores[run.arm] + noise, tags, file)
     register_best(parent_of(parent, question), study.comparison, results_of_study(parent))
     return parent
 
 
 def _run(
-    client: MlflowClient, experiment: str, parent: str, run: Run, score: float, data: str, file: Path
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+    run: Run,
+    score: float,
+    digests: dict[str, str],
+    file: Path,
 ) -> None:
     tags = {
         "fedstudy.kind": "run",
@@ -95,8 +102,7 @@ def _run(
         "seed": str(run.config.seed),
         "order": str(run.order),
         "main_metric": METRIC,
-        "data_digest": data,
-        "partition_digest": f"p{run.config.seed}",
+        **digests,
         "mlflow.parentRunId": parent,
     }
     run_id = str(client.create_run(experiment, tags=tags).info.run_id)
@@ -188,6 +194,15 @@ def test_a_registered_model_of_somebody_else_is_left_alone(study: StudyConfig, f
         "rename the study or that model, or set its tag fedstudy.kind to model"
     ]
     assert "registered" not in client.get_run(parent).data.tags
+
+
+def test_other_clients_are_not_compared_seed_by_seed(study: StudyConfig, file: Path) -> None:
+    logged(study, file, first=0.6)
+    logged(study, file, clients="q", first=0.9)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    challenger = version_with("people", "challenger")
+    assert challenger is not None
+    assert challenger.tags["decision"].startswith("challenger: not paired with version 1")
 
 
 def test_a_study_may_leave_the_decision_to_the_flow_or_register_nothing(

@@ -149,9 +149,10 @@ class StudyConfig(Frozen):
     def check(self) -> None:
         """Raise ValueError where there are too many runs, or an arm, of left-out sites included, does not stand."""
         check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
-        arms = list(dict.fromkeys(run.arm for run in self.runs() if run.config.kind.has_server))
-        named = self.leave_one_out is not True  # else arms are still to come
-        if named and self.comparison.baseline not in (None, "best", *arms):
+        left_out = [(site,) for site in self.sites]
+        rivals = [run for run in self.runs() if run.config.holdout.unseen_clients not in left_out]
+        arms = list(dict.fromkeys(run.arm for run in rivals if run.config.kind.has_server))
+        if self.leave_one_out is not True and self.comparison.baseline not in (None, "best", *arms):
             raise ValueError(
                 f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
             )

@@ -19,6 +19,7 @@ from federated.report.findings.results import (
     RunResult,
     arms_of,
 )
+from federated.report.findings.verdicts import DELTA
 from federated.report.text.numbers_as_text import (
     NONE,
     Spread,
@@ -57,12 +58,15 @@ class ArmSummary:
 _ENDS = {"centralised": 1.0, "local": 0.0}
 
 
-def compare(results: Iterable[RunResult]) -> list[ArmSummary]:
-    """One summary an arm, in first-seen order. Runs that did not finish are counted, their numbers are not used."""
+def compare(results: Iterable[RunResult], delta: float = DELTA) -> list[ArmSummary]:
+    """One summary an arm, in first-seen order. Runs that did not finish are counted, their numbers are not used.
+
+    delta: see `gap_closed`.
+    """
     runs = list(results)
     shares = {
         arm: Spread(closed.share, closed.sd, len(closed.seeds))
-        for arm, closed in gap_closed(runs).items()
+        for arm, closed in gap_closed(runs, delta=delta).items()
         if closed.share is not None
     }
     shares |= {run.arm: Spread(_ENDS[run.anchor], None, 1) for run in runs if run.anchor} if shares else {}

@@ -67,7 +67,7 @@ class Report:
     @cached_property
     def arms(self) -> list[ArmSummary]:
         """One summary an arm, in first-seen order."""
-        return compare(self.results)
+        return compare(self.results, self.delta)
 
     @cached_property
     def pairs(self) -> list[Paired]:
@@ -83,7 +83,7 @@ class Report:
     def verdict(self) -> list[str]:
         """The answer in words: first for a person without the field's terms, then every comparison."""
         plain = plain_words(self.results, self.answers, robust=self.robust)
-        return [*plain, *sentences(self.results, self.pairs, robust=self.robust)]
+        return [*plain, *sentences(self.results, self.pairs, self.delta, robust=self.robust)]
 
     @cached_property
     def left_out(self) -> list[LeftOut]:
@@ -103,7 +103,7 @@ class Report:
     @cached_property
     def ranking(self) -> list[Ranked]:
         """The rows of the ranked table."""
-        return ranked(self.results, self.pairs)
+        return ranked(self.results, self.pairs, self.delta)
 
     @cached_property
     def costs(self) -> Costs:

@@ -11,13 +11,11 @@ import numpy as np
 from federated.config.training import ANCHORS, Anchor
 from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.results import RunResult, arms_of, candidates
+from federated.report.findings.verdicts import DELTA
 from federated.report.statistics.paired import LEVEL, Interval, all_the_same, t_interval, within
 
 _FEWEST_SEEDS = 3
 """Below, a t test has no power worth the name: the anchors' differences are held against a fixed size instead."""
-
-FEW_SEEDS_GAP = 0.01
-"""One percentage point of accuracy: what counts as noise where there are too few seeds to estimate it."""
 
 
 class GapClosed(NamedTuple):
@@ -25,8 +23,9 @@ class GapClosed(NamedTuple):
 
     share: (arm - local) / (centralised - local), each the mean over the seeds; None where the anchors do not differ by
     more than noise. sd: of the share over seeds, linearised: of arm - local - share * (centralised - local), over the
-    mean gap; None below two seeds. interval: of the share, at 95 %, see `fieller`. gap: the mean of centralised -
-    local; ends: its own interval. Both are None without a shared seed.
+    mean gap; None below two seeds. interval: of the share, at 95 %, see `fieller`. gap: by how much
+    centralised is better than local, the mean; below 0 it is worse. ends: its own interval. Both are None without a
+    shared seed.
     """
 
     arm: str
@@ -38,31 +37,35 @@ class GapClosed(NamedTuple):
     ends: Interval | None
 
 
-def gap_closed(results: Sequence[RunResult], level: float = LEVEL) -> dict[str, GapClosed]:
+def gap_closed(
+    results: Sequence[RunResult], level: float = LEVEL, delta: float = DELTA
+) -> dict[str, GapClosed]:
     """Arm -> the share of its anchors' gap that it closes in the main metric: 0 = local, 1 = centralised.
 
     The ratio of the means over the seeds: in a mean of the seeds' ratios, one seed with a tiny gap outweighs all
     others. It may be above 1 and below 0. There is a share where centralised training is better than local with every
-    seed and, from three seeds, by a one-sided t test at 5 %; below, by more than 0.01 with each. Arms without both
-    anchors are left out. level: of the shares' intervals.
+    seed and, from three seeds, by a one-sided t test at 5 %; below, by more than delta, the smallest difference that
+    matters, with each. Arms without both anchors are left out. level: of the shares' intervals.
     """
     closed = {}
     for arm in arms_of(candidates(results)):
         runs = [run for run in results if run.arm == arm]
         scores = {anchor: _scores(_anchor_of(results, runs[0], anchor)) for anchor in ANCHORS}
         if runs[0].anchor_key and all(scores.values()):
-            closed[arm] = _closed(runs, scores, level)
+            closed[arm] = _closed(runs, scores, level, delta)
     return closed
 
 
-def _closed(runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]], level: float) -> GapClosed:
+def _closed(
+    runs: Sequence[RunResult], scores: dict[Anchor, dict[int, float]], level: float, delta: float
+) -> GapClosed:
     own, centralised, local = _scores(runs), scores["centralised"], scores["local"]
     seeds = tuple(sorted(own.keys() & centralised.keys() & local.keys()))
     metric = runs[0].main_metric
     sign = 1 if higher_is_better(metric) else -1
     gaps = np.array([sign * (centralised[seed] - local[seed]) for seed in seeds], np.float64)
     gained = np.array([sign * (own[seed] - local[seed]) for seed in seeds], np.float64)
-    differ = _differ(gaps)
+    differ = _differ(gaps, delta)
     share = float(gained.mean() / gaps.mean()) if differ else None
     return GapClosed(
         arm=runs[0].arm,
@@ -103,12 +106,12 @@ def fieller(gained: np.ndarray, gaps: np.ndarray, level: float = LEVEL) -> Inter
     return Interval(float(middle - half) / float(square), float(middle + half) / float(square))
 
 
-def _differ(gaps: np.ndarray) -> bool:
+def _differ(gaps: np.ndarray, delta: float) -> bool:
     """Whether centralised training is better than local by more than noise; which of them should be better is known."""
     if not len(gaps) or gaps.min() <= 0:
         return False
     if len(gaps) < _FEWEST_SEEDS:
-        return bool(gaps.min() > FEW_SEEDS_GAP)
+        return bool(gaps.min() > delta)
     one_sided = t_interval(gaps, level=2 * LEVEL - 1)
     return one_sided is None or one_sided.low > 0  # no interval: the same difference with every seed
 

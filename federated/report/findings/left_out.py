@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.metrics.names import higher_is_better
-from federated.report.findings.results import RunResult
-from federated.study.arm_labels import UNSEEN, WITHOUT
+from federated.report.findings.results import RunResult, site_left_out
+from federated.study.arm_labels import UNSEEN
 
 _OF_A_SITE = (UNSEEN, "clients", "name")
 """Overrides that arms of one family do not share."""
@@ -50,16 +50,11 @@ def _family(run: RunResult) -> tuple[object, ...]:
 
 def _of_family(runs: Sequence[RunResult]) -> LeftOut:
     metric = runs[0].main_metric.replace("/test_", "/unseen_")
-    whole = [run.arm for run in runs if not _site(run)]
+    whole = [run.arm for run in runs if not site_left_out(run)]
     by_site: dict[str, list[RunResult]] = {}
     for run in runs:
-        if (site := _site(run)) and run.finished and run.final(metric) is not None:
+        if (site := site_left_out(run)) and run.finished and run.final(metric) is not None:
             by_site.setdefault(site, []).append(run)
     scores = {site: float(np.mean([run.final(metric) for run in theirs])) for site, theirs in by_site.items()}
     examples = {site: int(theirs[0].data.get("unseen_examples", 0)) for site, theirs in by_site.items()}
     return LeftOut(whole[0] if whole else runs[0].anchor or runs[0].study, metric, scores, examples)
-
-
-def _site(run: RunResult) -> str:
-    label = run.overrides.get(UNSEEN, "")
-    return label.removeprefix(WITHOUT) if label.startswith(WITHOUT) else ""

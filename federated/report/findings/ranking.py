@@ -11,8 +11,8 @@ from federated.report.costs.front import PLACE_TEXTS, Place, pareto, problems_of
 from federated.report.findings.arms import ArmSummary, compare, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
-from federated.report.findings.results import EPSILON, RunResult
-from federated.report.findings.verdicts import Paired
+from federated.report.findings.results import EPSILON, RunResult, compared
+from federated.report.findings.verdicts import DELTA, Paired
 from federated.report.questions.sites import site_metric
 from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
 from federated.report.text.phrases import difference_text, share_text, verdict_text
@@ -52,11 +52,11 @@ def ranking_table(rows: Sequence[Ranked]) -> Table:
     return Table(columns, [[row.arm, *row.cells.values(), row.front] for row in rows])
 
 
-def ranked(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[Ranked]:
+def ranked(results: Sequence[RunResult], pairs: Sequence[Paired], delta: float = DELTA) -> list[Ranked]:
     """The arms, best mean first within each main metric; those without a finished run next, and anchors last."""
-    summaries = compare(results)
+    summaries = compare(compared(results), delta)
     places = pareto(summaries, problems_of(results))
-    by_arm, closed = {pair.arm: pair for pair in pairs}, gap_closed(results)
+    by_arm, closed = {pair.arm: pair for pair in pairs}, gap_closed(results, delta=delta)
     rows = [
         Ranked(
             summary.arm,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.results import RunResult, arms_of, within
 
 _RUN = ["./fedstudy", "run"]
 _STARTS = (_RUN, ["python", "-m", "flows", "run"])
@@ -28,11 +28,6 @@ def arm_commands(results: Sequence[RunResult], stated: Mapping[str, str]) -> dic
         arm: _one_arm(study_command(studies[arm], stated.get(studies[arm], "")), _own_name(arm, studies[arm]))
         for arm in arms_of(results)
     }
-
-
-def within(study: str, arm: str) -> str:
-    """The name of a study's arm among those of other studies."""
-    return f"{study}: {arm}"
 
 
 def _own_name(arm: str, study: str) -> str:

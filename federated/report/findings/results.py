@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from federated.study.arm_labels import UNSEEN, WITHOUT
+
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"
 DOWNLINK = "communication/downlink_bytes_total"
@@ -152,7 +154,24 @@ def shared_partitions(results: Sequence[RunResult]) -> str:
 
 def candidates(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs whose arms are compared: anchors are references, no arm's rivals."""
-    return [result for result in results if not result.anchor]
+    return [result for result in compared(results) if not result.anchor]
+
+
+def compared(results: Sequence[RunResult]) -> list[RunResult]:
+    """All but the arms that leave a site out in turn, which estimate something else; all where every arm does."""
+    whole = [result for result in results if not site_left_out(result)]
+    return whole if any(not result.anchor for result in whole) else list(results)
+
+
+def site_left_out(run: RunResult) -> str:
+    """The site that an arm leaves out in turn; empty for other arms."""
+    label = run.overrides.get(UNSEEN, "").removeprefix(within(run.study, ""))
+    return label.removeprefix(WITHOUT) if label.startswith(WITHOUT) else ""
+
+
+def within(study: str, arm: str) -> str:
+    """The name of a study's arm among those of other studies."""
+    return f"{study}: {arm}"
 
 
 def arms_of(results: Sequence[RunResult]) -> list[str]:

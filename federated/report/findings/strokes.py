@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from federated.report.findings.results import RunResult, candidates
+from federated.report.findings.results import RunResult
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A900")
 """Told apart with every kind of colour vision: Okabe and Ito 2008, the yellow darkened to show as a line."""
@@ -66,7 +66,7 @@ def strokes(arms: Mapping[str, Mapping[str, str]]) -> dict[str, Stroke]:
 def arm_strokes(results: Sequence[RunResult]) -> dict[str, Stroke]:
     """A stroke for each arm; anchors are grey, dashed where centralised and dotted where local."""
     anchors = {run.arm: _ANCHORS[run.anchor] for run in results if run.anchor}
-    return {**strokes({run.arm: run.overrides for run in candidates(results)}), **anchors}
+    return {**strokes({run.arm: run.overrides for run in results if not run.anchor}), **anchors}
 
 
 def _stroke(colour: int, kind: int) -> Stroke:

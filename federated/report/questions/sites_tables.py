@@ -38,12 +38,15 @@ def sites_numbers(results: Sequence[RunResult]) -> dict[str, list[Any]]:
 
 def sites_text(results: Sequence[RunResult]) -> Table | None:
     """One row a site, a column an arm, and the best arm minus the site alone; None where there is nothing to show."""
-    found, best = _named_sites(results), best_arm(results)
-    if not found or best is None:
+    best = best_arm(results)
+    if best is None:
+        return None
+    arms = _shown(results, best[0])
+    found = [site for site in _named_sites(results) if site.arm in arms]
+    if not found:
         return None
     metric, by_key = site_metric(results, best[2]), _by_key(found)
     local = anchors_of(results, best[0]).get("local", "")
-    arms = _shown(results, best[0])
     two_classes = any(site.positives is not None for site in found)
     versus = f"{best[0]} minus alone" if len(arms_of(candidates(results))) > 1 else "difference from alone"
     rows = []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from federated.report.findings.gap_closed import GapClosed
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.questions.constants import worse_than_constant
-from federated.report.text.numbers_as_text import number, with_interval
+from federated.report.text.numbers_as_text import decimals_of, number, with_interval
 from federated.report.text.phrases import first_few, share_text
 
 
@@ -18,14 +18,17 @@ def gap_sentences(results: Sequence[RunResult], closed: dict[str, GapClosed], be
     if best in closed and closed[best].share is not None:
         said.append(_share_closed(results, closed[best]))
     if without := [each for each in closed.values() if each.share is None and each.seeds]:
-        named = first_few(
-            [f"{each.arm} ({with_interval(each.gap or 0.0, each.ends, signed=True)})" for each in without]
-        )
+        metric = {run.arm: run.main_metric for run in results}
+        named = first_few([f"{each.arm} ({_gap_text(each, metric[each.arm])})" for each in without])
         said.append(
             "No share of a gap is shown, because centralised training is not better than local training by more than "
-            f"the noise between seeds (centralised minus local): {named}."
+            f"the noise between seeds (by how much it is better; below 0: worse): {named}."
         )
     return [*said, *_different_anchors(results, closed)]
+
+
+def _gap_text(closed: GapClosed, metric: str) -> str:
+    return with_interval(closed.gap, closed.ends, decimals_of(metric, closed.gap), signed=True)
 
 
 def _different_anchors(results: Sequence[RunResult], closed: dict[str, GapClosed]) -> list[str]:
@@ -40,7 +43,8 @@ def _different_anchors(results: Sequence[RunResult], closed: dict[str, GapClosed
 
 
 def _share_closed(results: Sequence[RunResult], closed: GapClosed) -> str:
-    gap = f"the gap of {number(closed.gap, 3)} between local and centralised training"
+    metric = next(run.main_metric for run in results if run.arm == closed.arm)
+    gap = f"the gap of {number(closed.gap, decimals_of(metric, closed.gap))} between local and centralised training"
     share, interval = share_text(closed), closed.interval
     if interval is not None and not all(map(math.isfinite, interval)):
         return f"These seeds do not show what share of {gap} {closed.arm} closes: the estimate is {share}."

@@ -12,8 +12,8 @@ from federated.metrics.names import metric_label
 from federated.report.findings.by_seed import best_arm, interval_over_seeds, num_rivals
 from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
-from federated.report.findings.results import RunResult, arms_of, candidates
-from federated.report.findings.verdicts import Paired, Verdict
+from federated.report.findings.results import RunResult, arms_of, candidates, site_left_out
+from federated.report.findings.verdicts import DELTA, Paired, Verdict
 from federated.report.questions.answers import own_metric
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
@@ -26,23 +26,31 @@ _FEW = 10
 _MOST_SCORES = 5
 
 
-def sentences(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: bool = False) -> list[str]:
+def sentences(
+    results: Sequence[RunResult], pairs: Sequence[Paired], delta: float = DELTA, *, robust: bool = False
+) -> list[str]:
     """The main findings, the most important first; where nothing finished, the runs still in progress."""
     best = best_arm(results, robust=robust)
     if best is None:
         return _running(results)
     arm, mean, metric = best
-    between = gap_sentences(results, gap_closed(results, at_once(num_rivals(results, metric))), arm)
+    closed = gap_closed(results, at_once(num_rivals(results, metric)), delta)
+    between = gap_sentences(results, closed, arm)
     constants = constant_sentences(results, metric)
     about_own = _about_own_models(results)
     if len(arms_of(candidates(results))) == 1:
-        alone = f"{arm} reaches a {metric_label(metric)} of {number(mean, 3)}; the study has no other arm."
+        alone = f"{arm} reaches a {metric_label(metric)} of {number(mean, 3)}; {_no_rival(results)}."
         return [alone, *about_own, *constants, *between, *_left_out(results)]
     said = [_headline(results, pairs, *best, robust), *_picked(pairs), *about_own, *constants]
     if not pairs:
         why = "it has no finished run, or no other arm has its main metric"
         return [*said, *between, f"No arm is compared with the baseline: {why}.", *_left_out(results)]
     return [*said, *_comparisons(results, pairs), *between, *_reservations(results, pairs, robust)]
+
+
+def _no_rival(results: Sequence[RunResult]) -> str:
+    others = any(map(site_left_out, results))
+    return "the other arms leave a site out each" if others else "the study has no other arm"
 
 
 def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:

@@ -16,7 +16,7 @@ from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
-from federated.report.findings.rerun import within
+from federated.report.findings.results import within
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.search import newest_study, results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri

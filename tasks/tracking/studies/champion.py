@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
 from federated.report.findings.by_seed import best_arm
-from federated.report.findings.rerun import within
+from federated.report.findings.results import within
 from federated.report.findings.verdicts import Paired, compare_pairs
 from federated.report.text.model_card import model_card
 from federated.study.comparison import Comparison
@@ -169,9 +169,10 @@ def _pair(version: ModelVersion, champion: ModelVersion) -> Paired:
 
 
 def _results(version: ModelVersion) -> list[RunResult]:
-    """The runs of a version's arm, named so that two versions are two arms."""
+    """The runs of a version's arm, named so that two versions are arms of two studies."""
     found = results_of_study(version.tags["study_run"])
     of_arm = [run for run in found if run.arm == version.tags["arm"]]
     if not of_arm:
         raise BadInput(f"the runs of version {version.version} of {version.name} are gone from MLflow")
-    return [replace(run, arm=within(f"version {version.version}", run.arm)) for run in of_arm]
+    name = f"version {version.version}"
+    return [replace(run, study=name, arm=within(name, run.arm)) for run in of_arm]

@@ -19,7 +19,7 @@ from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.report.findings.paired_table import paired_table
-from federated.report.findings.rerun import within
+from federated.report.findings.results import within
 from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
 from federated.report.questions.sites_tables import sites_numbers
