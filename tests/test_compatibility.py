@@ -11,7 +11,7 @@ import pytest
 from federated.algorithms import Need
 from federated.compressors import COMPRESSORS, Trait
 from federated.config.run import RunConfig
-from federated.extension_points.compatibility import CLASHES, States
+from federated.extension_points.clashes import CLASHES, States
 from federated.extension_points.kinds import COMPRESSOR
 from federated.foundation.errors import OwnCodeFailed
 from federated.privacy import PRIVACY, Privacy

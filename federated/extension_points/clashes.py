@@ -1,0 +1,164 @@
+"""The table of combinations that do not work: the statements of each part, and why some do not go together."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from federated.algorithms import Need
+from federated.compressors import Trait
+
+ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
+SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
+UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
+WEIGHTING = "cohort.weighting"
+OPTIMISER = "local.optimiser"
+MOMENTUM = "local.momentum"
+MAX_NORM = "local.max_gradient_norm"
+LOSS = "loss"
+PERSONALISATION = "evaluation.personalisation"
+
+
+class States(Enum):
+    """Statements of a part about itself, besides the traits of a compressor."""
+
+    VOTES = "an algorithm: the updates must be votes"
+    SENDS_BESIDE = "an algorithm: clients send more than their updates"
+    KEEPS_PARAMETERS = "an algorithm: each client has parameters of its own"
+    READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
+    LINEAR = "an aggregator: the shards of a cohort can be added up"
+    BOUNDS = "a privacy mechanism: it bounds the updates"
+    RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
+    TELLS = "a privacy mechanism: clients tell more than their updates"
+    SUM_ALONE = "a transport: the server can read the sum alone"
+    BY_EXAMPLES = "a weighting: clients count by their examples"
+    ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
+    ABOVE_ZERO = "a number: it is above zero"
+    MANY_AT_ONCE = "an engine: it trains many clients at once"
+    CHANGES = "a schedule: it is not constant"
+    ASKED_FOR = "a section or a bound: the study states it"
+    SMOOTHS = "a loss: every target has a share of every class"
+
+
+class Side(NamedTuple):
+    """A part, by its field, that states something; has False: that does not state it."""
+
+    field: str
+    stated: States | Trait | Need
+    has: bool = True
+
+
+class Clash(NamedTuple):
+    """Sides that do not go together, and why."""
+
+    sides: tuple[Side, ...]
+    why: str
+
+
+CLASHES = (
+    Clash(
+        (Side(DOWNLINK, Trait.WHOLE_MODEL, False), Side(DOWNLINK, Trait.DIFFERENCE, False)),
+        "it would damage a whole model, which is what the server broadcasts; use none, float16, bfloat16 or "
+        "difference(...)",
+    ),
+    Clash(
+        (Side(UPLINK, Trait.DIFFERENCE),),
+        "an update is a difference already; difference is for the downlink",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(UPLINK, Trait.VOTES, False)),
+        "the votes of sign(scale=one) are for sign_majority, which takes nothing else",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES, False), Side(UPLINK, Trait.VOTES)),
+        "the votes of sign(scale=one) are for sign_majority, which takes nothing else",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(AGGREGATOR, States.LINEAR, False)),
+        "votes are counted by their sum, so only mean goes with them",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(AGGREGATOR, States.LINEAR, False)),
+        "what its clients send beside their updates is averaged, so a single client could still move the model at will",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(PRIVACY, States.BOUNDS)),
+        "its clients send more than their updates, and the mechanism bounds the updates alone",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SENDS_BESIDE), Side(PRIVACY, States.RELEASES)),
+        "its clients send more than their updates, and the mechanism releases the updates alone",
+    ),
+    Clash(
+        (Side(AGGREGATOR, States.LINEAR, False), Side(PRIVACY, States.TELLS)),
+        "what clients tell is averaged, so a single client could still move the mechanism at will",
+    ),
+    Clash(
+        (Side(AGGREGATOR, States.LINEAR, False), Side(PRIVACY, States.RELEASES)),
+        "the mechanism works on a sum of updates, so only mean goes with it",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.VOTES), Side(PRIVACY, States.RELEASES)),
+        "the mechanism changes the sum that the votes are counted by",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(AGGREGATOR, States.LINEAR, False)),
+        "the rule needs every update, and the server reads their sum alone",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(UPLINK, Trait.ADDITIVE, False)),
+        "the server reads a sum of payloads, and those of this codec cannot be added up",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(ALGORITHM, States.SENDS_BESIDE)),
+        "what its clients send beside their updates could be read of each",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(PRIVACY, States.TELLS)),
+        "what clients tell could be read of each",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(WEIGHTING, States.BY_EXAMPLES)),
+        "the server cannot weigh updates that it reads as a sum; state cohort.weighting: uniform",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.READS_GRADIENTS), Side(OPTIMISER, States.ALONG_GRADIENTS, False)),
+        "it takes how far a client moved for a sum of its gradients, which only steps of sgd are; use sgd, or another "
+        "algorithm",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.NO_MOMENTUM), Side(MOMENTUM, States.ABOVE_ZERO)),
+        "its rule is for steps without momentum of their own; leave local.momentum at 0",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.NO_CLIPPING), Side(MAX_NORM, States.ASKED_FOR)),
+        "its clients send gradients that the bound does not hold for, and steps by both would not be of its rule; "
+        "leave local.max_gradient_norm out",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.OWN_CLASSES), Side(LOSS, States.SMOOTHS)),
+        "the margins of classes that a client does not hold are so large that label smoothing would push their outputs "
+        "without end; leave label_smoothing at 0",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.SUM), Side(AGGREGATOR, States.LINEAR, False)),
+        "its server must remember the sum of what its clients remember, so only mean goes with it",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.SUM), Side(PRIVACY, States.RELEASES)),
+        "its server adds up all rounds, so the mechanism's changes would add up without end",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.LOOP), Side(ENGINE, States.MANY_AT_ONCE)),
+        "its clients are trained one at a time; use auto or loop",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.WHOLE_MOVE), Side(SERVER_SCHEDULE, States.CHANGES)),
+        "its server goes to a point and takes no step that a rate could shorten; leave server_schedule out",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
+        "each client has its own model already: leave evaluation.personalisation out",
+    ),
+)
+"""A row for each; the first that is found is reported."""
