@@ -73,7 +73,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     study = with_sites(study)
     runs = study.runs()
     faults = check_runs(runs)
-    forecast = forecast_study(runs, workers, faults)
+    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
     before = peak_mb()
     tell(forecast)
     show_with(notify)

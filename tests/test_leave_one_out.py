@@ -11,6 +11,7 @@ import pytest
 
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
+from federated.report import Report, page_html
 from federated.report.findings.by_seed import best_arm, num_rivals
 from federated.report.findings.left_out import left_out
 from federated.report.findings.ranking import ranked
@@ -22,6 +23,7 @@ from federated.run.preparing.sites import with_sites
 from federated.study.study import StudyConfig
 
 SITES = ["Oslo", "Rome", "Ulm"]
+UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
 ACCURACY, UNSEEN_ACCURACY = "generalisation/test_accuracy", "generalisation/unseen_accuracy"
 
 
@@ -219,11 +221,27 @@ def test_an_arm_that_leaves_a_site_out_is_no_rival(prefixed: bool) -> None:
     assert set(found.scores) == {"Rome", "Oslo"}
 
 
+def test_pictures_and_the_front_hold_no_arm_that_leaves_a_site_out() -> None:
+    runs = [with_score(run("s", seed=seed), 0.80) for seed in range(2)]
+    runs += [with_score(run("without Rome", "Rome", seed, 0.5), 0.85) for seed in range(2)]
+    runs = [replace(each, history=((1, {**each.history[0][1], UP: 5.0, DOWN: 5.0}),)) for each in runs]
+    report = Report("s", runs)
+    assert [each.arm for each in report.drawn.arms] == ["s"]
+    assert report.not_drawn == ""
+    assert set(report.places) == {"s"}
+    page = page_html(report, {})
+    assert "4 runs, 1 arm, 1 arm without a site each, 2 seeds" in page
+    assert "The arms without a site, at the end, are no rivals" in page
+
+
 def test_where_every_arm_leaves_a_site_out_they_are_compared() -> None:
     runs = [run(f"without {site}", site, seed, 0.5) for site in SITES for seed in range(2)]
     assert num_rivals(runs, ACCURACY) == 3
 
 
 def test_an_arm_without_a_site_is_no_baseline(table: Path) -> None:
-    with pytest.raises(ValueError, match="'without Rome' is not an arm; allowed: best, s"):
+    refused = "'without Rome' is not an arm; allowed: best, s"
+    with pytest.raises(ValueError, match=refused):
         study(table, leave_one_out=["Rome"], comparison={"baseline": "without Rome"})
+    with pytest.raises(BadInput, match=refused):
+        with_sites(study(table, comparison={"baseline": "without Rome"}))

@@ -17,12 +17,14 @@ from federated.evaluation.measure_tags import measure_tags
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.predicted import evaluated
 from federated.examples.examples import Examples
+from federated.forecast.measure_warnings import of_delta
 from federated.forecast.warnings import cautions
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.metrics.dictionary import metric_of
 from federated.metrics.names import main_metric, metric_names
 from federated.rounds import train_rounds
 from federated.run.setup import Setup, initial_state, prepare
+from federated.study.comparison import Comparison
 
 OWN = """
 import numpy as np
@@ -144,10 +146,11 @@ def test_a_measure_that_some_clients_do_not_define_is_warned_of_with_the_support
     setup = prepare(RunConfig.model_validate({**config, "evaluation": {"metric": "auroc"}}))
     said = " ".join(cautions(setup))
     undefined = (
-        "AUROC is undefined for 1 of 6 clients, whose held-out examples lack examples of both classes; "
+        "AUROC is undefined for 1 of 6 clients: it needs examples of both classes among the examples that a client "
+        "holds out; "
     )
     assert (
-        f"{undefined}statistics over clients leave them out. "
+        f"{undefined}statistics over clients leave out those without. "
         "It is mostly chance for 5 with fewer than 10 positive examples" in said
     )
     usual = prepare(RunConfig.model_validate(config))
@@ -239,3 +242,25 @@ def test_a_measure_of_ones_own(
         prepare(read("my_costs:text"))
     with pytest.raises(OwnCodeFailed, match="my_costs:counting returns 1, and 2 when it is asked again"):
         prepare(read("my_costs:counting"))
+
+
+def test_a_default_difference_that_matters_is_warned_of_where_it_has_no_meaning() -> None:
+    """0.01 is a point of accuracy; of MAE it is anything."""
+    base = {"dataset": "linear", "clients": 5, "model": "linear", "rounds": 1}
+    numbers = prepare(RunConfig.model_validate({**base, "evaluation": {"metric": "mae"}}))
+    (said,) = of_delta(numbers, Comparison().default_delta)
+    assert said.startswith(
+        "comparison.delta: 0.01, the smallest difference that matters, is not stated, and MAE has"
+    )
+    assert [*of_delta(numbers, Comparison(delta=0.5).default_delta)] == []
+    assert [*of_delta(prepare(RunConfig.model_validate(base)), Comparison().default_delta)] == []
+
+
+def test_an_f1_may_be_undefined_where_a_client_lacks_its_class(config: dict[str, Any]) -> None:
+    """Sick is the class that a model of zeros predicts, so that F1 of sick has a value then; it need not have one."""
+    setup = prepare(
+        RunConfig.model_validate({**config, "evaluation": {"metric": {"name": "f1", "of": "sick"}}})
+    )
+    lacking = sum(not (examples().targets[part] == 0).any() for part in setup.federation.own_held_out)
+    assert lacking > 0
+    assert f"F1 of sick may be undefined for {lacking} of 6 clients: it needs" in " ".join(cautions(setup))

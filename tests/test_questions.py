@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def test_an_r2_is_taken_of_all_own_examples_and_sites_are_counted_by_their_mse()
     assert own_metric(study, r2) == own
     assert answers(study)[1].scored_on == "the sites' own held-out examples, all of them together"
     said = Report("s", study).verdict
-    assert "1 of 2 sites do better with federated training than alone" in said[0]
+    assert "1 of 2 sites do better by MSE with federated training than alone" in said[0]
     assert "0.400 R² instead of 0.600, −0.200" in said[0]
     assert "1 site does worse together than alone, within the noise between seeds: b (MSE +3.00)." in said
 
@@ -320,8 +321,8 @@ def test_a_measure_that_a_study_asks_for_is_answered_as_any_other() -> None:
     assert alone.arms[0].constant == 0.5
     said = Report("s", study).verdict
     assert (
-        "1 of 1 sites do better with federated training than alone; on average they reach 0.700 AUROC"
-        in said[0]
+        "1 of 1 sites for which AUROC is defined (of 2) do better with federated training than alone; on average they "
+        "reach 0.700 AUROC" in said[0]
     )
     assert "+10.0 points" in said[0]
     assert everybody.arms[0].against["local"].estimate == pytest.approx(0.1)
@@ -339,3 +340,80 @@ def test_no_arm_is_only_said_where_all_fall_short() -> None:
     assert said[0].startswith("The best arm does not beat a constant answer: ")
     said = Report("s", [*scored("rare", 0.93, 0.94), *scored("common", 0.4, 0.5)]).verdict
     assert said[0].startswith("No arm beats a constant answer: ")
+
+
+def measured(measure: str, scores: dict[str, list[float | None]], **changes: Any) -> list[RunResult]:
+    """Arm -> its clients' scores, the same with each of three seeds."""
+    own = f"generalisation/client_{measure}"
+    made = []
+    for arm, of_clients in scores.items():
+        known = [score for score in of_clients if score is not None]
+        mean, count = float(np.mean(known)) if known else None, len(of_clients)
+        table = {
+            "client": [f"c{at}" for at in range(count)],
+            "takes_part": [True] * count,
+            "held_out_examples": [5] * count,
+            measure: of_clients,
+        }
+        values = {f"generalisation/test_{measure}": 0.5 if mean is None else mean}
+        values |= {} if mean is None else {own: mean, f"{own}_mean": mean}
+        fields = {"anchor": "local" if arm == "local" else "", "anchor_key": "k", "clients": table}
+        made += [
+            RunResult(
+                "s",
+                arm,
+                seed,
+                "FINISHED",
+                {**NATURAL, **changes},
+                ((1, values),),
+                f"generalisation/test_{measure}",
+                **fields,
+            )
+            for seed in range(3)
+        ]
+    return made
+
+
+def test_clients_without_the_measure_are_none_of_those_that_do_better() -> None:
+    scores = {"fed": [0.8] * 7 + [None] * 3, "local": [0.7] * 7 + [None] * 3}
+    by_name = Report("s", measured("auroc", scores)).verdict[0]
+    assert "7 of 7 sites for which AUROC is defined (of 10) do better with federated" in by_name
+    made_up = Report("s", measured("auroc", scores, partitioner="iid")).verdict[0]
+    assert "all clients for which AUROC is defined (70 % of all) do better with federated" in made_up
+
+
+def test_nearly_all_clients_are_not_all() -> None:
+    scores = {"fed": [0.8] * 199 + [0.6], "local": [0.7] * 200}
+    said = Report("s", measured("accuracy", scores, partitioner="iid")).verdict[0]
+    assert "more than 99 % of the clients do better" in said
+
+
+def test_where_lower_is_better_a_loss_names_its_measure() -> None:
+    said = Report("s", measured("calibration_error", {"fed": [0.05, 0.2], "local": [0.1, 0.1]})).verdict
+    (lost,) = [each for each in said if "worse together than alone" in each]
+    assert lost.endswith("c1 (ECE +10.0 points).")
+
+
+def test_a_measure_that_no_client_has_does_not_ask_for_examples_that_are_there() -> None:
+    scores: dict[str, list[float | None]] = {"fed": [None, None], "local": [None, None]}
+    said = " ".join(Report("s", measured("auroc", scores, **{"holdout.client": 0.2})).verdict)
+    assert "the measure is not defined on the examples that each site keeps" in said
+    assert "set holdout.client" not in said
+
+
+def test_studies_side_by_side_show_one_measure_of_sites() -> None:
+    """The other study spread MSE over its sites alone; its 5.0 is no R2."""
+    stated = measured("r2", {"a": [0.7, 0.7]})
+    other = [
+        replace(
+            run,
+            arm="b",
+            clients={**{name: of for name, of in run.clients.items() if name != "r2"}, "mse": [5.0, 5.0]},
+            history=((1, {"generalisation/test_r2": 0.6, "generalisation/client_mse_mean": 5.0}),),
+        )
+        for run in stated
+    ]
+    table = sites_text([*stated, *other])
+    assert table is not None
+    assert [row[table.columns.index("a")] for row in table.rows] == ["0.700", "0.700"]
+    assert "5.000" not in str(table.rows)

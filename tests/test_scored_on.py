@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from federated.federation.federation import partition_clients
 from federated.federation.profile import data_profile
 from federated.report import RunResult
 from federated.report.findings.verdicts import compare_paired
+from federated.report.text.model_card import model_card
 from federated.report.text.numbers_as_text import Spread, decimals_of, number, spread_text
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
@@ -204,3 +206,22 @@ def test_overrides_are_stored_and_older_runs_are_read_by_their_names() -> None:
 def test_overrides_of_any_text_come_back_from_their_tag(value: str) -> None:
     overrides = {"dataset.path": value}
     assert overrides_of({"arm": "x", **tags_of(overrides_tag(overrides))}, []) == overrides
+
+
+def test_a_model_card_has_no_made_up_clients_statistics_or_probabilities_of_numbers() -> None:
+    metric = "generalisation/test_mae"
+    values = {
+        metric: 2.0,
+        "generalisation/test_constant_mae": 3.0,
+        "generalisation/unseen_mae": 2.5,
+        "generalisation/unseen_mae_sd": 0.7,
+        "generalisation/client_mae_mean": 2.1,
+    }
+    table = {"client": ["c0"], "takes_part": [True], "held_out_examples": [5], "mae": [2.1]}
+    one = RunResult("s", "a", 0, "FINISHED", {"partitioner": "iid"}, ((1, values),), metric, clients=table)
+    card = model_card("s", "", [one], one)
+    assert "unseen MAE: 2.5" in card
+    assert [word for word in ("softmax", "By site", "3.00", "0.700", "first of the 1") if word in card] == []
+    assert "the only seed of this arm" in card
+    named = replace(one, parameters={"partitioner": "by_client"})
+    assert "c0: 2.10 on 5 examples" in model_card("s", "", [named], named)

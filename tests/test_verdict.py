@@ -339,3 +339,29 @@ def test_where_clients_have_models_of_their_own_it_is_said_on_what_they_are_scor
     blind = [*scored("shared", 0.6, None, alone=False), *scored("heads", 0.2, None, alone=True)]
     assert any("set holdout.client" in line for line in sentences(blind, compare_paired(blind)))
     assert not any("model of its own" in line for line in sentences(study[:3], []))
+
+
+def test_small_errors_keep_three_digits() -> None:
+    """Errors of 4e-4 and 2e-4 are no zeros, nor is their difference."""
+    metric = "generalisation/test_mae"
+    study = [
+        replace(run, history=((1, {metric: score * (1 + 0.002 * run.seed)}),), main_metric=metric)
+        for name, score in {"a": 4e-4, "b": 2e-4}.items()
+        for run in arm(name, [0.0] * 3)
+    ]
+    said = sentences(study, compare_paired(study))
+    assert said[0].startswith("Best mean test MAE: b, 0.000200 (95 % interval 0.000199 to 0.000202")
+    (no_difference,) = [each for each in said if each.startswith("No difference larger than")]
+    assert "b (−0.000200 [−0.000201, −0.000199])" in no_difference
+
+
+def test_an_only_arm_s_score_is_said_once() -> None:
+    alone = arm("plain", [0.80, 0.81, 0.82], anchor_key="k")
+    local = arm("local", [0.5, 0.5, 0.5], anchor="local", anchor_key="k")
+    (without,) = Report("s", alone).verdict
+    assert without == "plain reaches a test accuracy of 0.810; the study has no other arm."
+    said = " ".join(Report("s", [*alone, *local]).verdict)
+    assert said.count("0.810") == 1
+    assert (
+        "One model for everybody: on the central test set federated training reaches 0.810 accuracy" in said
+    )

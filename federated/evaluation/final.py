@@ -104,7 +104,7 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
 
     training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the client's training
     labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
-    held_out_positives: examples of the second class, where there are two.
+    held_out_positives: examples of the positive class, where there is one.
     Measures: None without held-out examples.
     """
     assert part.sizes is not None

@@ -1,6 +1,7 @@
 """The forecast of a study before it runs: time, memory and bytes, and warnings about likely mistakes."""
 
 from federated.forecast.forecast import LONG_SECONDS, forecast_study
+from federated.forecast.measure_warnings import of_delta
 from federated.forecast.payloads import Amount
 from federated.forecast.summary import ArmForecast, Forecast, forecast_of_json
 from federated.forecast.warnings import cautions, of_faults, with_arms
@@ -13,6 +14,7 @@ __all__ = [
     "cautions",
     "forecast_of_json",
     "forecast_study",
+    "of_delta",
     "of_faults",
     "with_arms",
 ]

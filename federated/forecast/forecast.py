@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from federated.config.run import RunConfig
 from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, participations, total
 from federated.forecast.probe import Probe, probe
@@ -32,14 +33,19 @@ LONG_SECONDS = 60.0
 """A study that takes longer begins with its forecast."""
 
 
-def forecast_study(runs: Sequence[Run], workers: int = 1, faults: Mapping[str, str] = _NO_FAULTS) -> Forecast:
+def forecast_study(
+    runs: Sequence[Run],
+    workers: int = 1,
+    faults: Mapping[str, str] = _NO_FAULTS,
+    default_delta: float | None = None,
+) -> Forecast:
     """Probe every distinct setting of a study for some seconds in all. What fails is a caution, never an error.
 
-    faults: what `check_runs` found, which are cautions too; these runs are not foreseen.
+    faults: what `check_runs` found, which are cautions too; these runs are not foreseen. default_delta: see `of_delta`.
     """
     sound = [run for run in runs if run.name not in faults]
     try:
-        made = _foreseen(sound, workers)
+        made = _foreseen(sound, workers, default_delta)
     except BaseException as error:
         if not is_fault(error):
             raise
@@ -47,7 +53,7 @@ def forecast_study(runs: Sequence[Run], workers: int = 1, faults: Mapping[str, s
     return replace(made, cautions=(*of_faults(faults, runs), *made.cautions))
 
 
-def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
+def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) -> Forecast:
     started, cost = time.perf_counter(), overheads()
     by_arm: dict[str, list[RunConfig]] = {}
     for run in runs:
@@ -70,7 +76,11 @@ def _foreseen(runs: Sequence[Run], workers: int) -> Forecast:
                 outputs = max(outputs, evaluation_mb(setup))
                 probed = _probed(setup, probes, share)
                 arms.append(_arm(arm, configs, setup, probed, cost))
-                sentences = [*cautions(setup), *_of_costs(arms[-1], probed)]
+                sentences = [
+                    *cautions(setup),
+                    *of_delta(setup, default_delta),
+                    *_of_costs(arms[-1], probed),
+                ]
             except BaseException as error:
                 if not is_fault(error):
                     raise

@@ -40,6 +40,11 @@ class Comparison(Frozen):
         "promote-champion; off: no model is registered",
     )
 
+    @property
+    def default_delta(self) -> float | None:
+        """`delta` where it is the default; None where the study states it."""
+        return None if "delta" in self.model_fields_set else self.delta
+
     @field_validator("looks")
     @classmethod
     def _looks_rise(cls, looks: tuple[int, ...]) -> tuple[int, ...]:

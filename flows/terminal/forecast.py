@@ -15,7 +15,8 @@ def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> str:
     """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can."""
     runs = study.runs()
     faults = check_runs(runs)
-    show(forecast_study(runs, workers, faults), screen, whole=True)
+    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
+    show(forecast, screen, whole=True)
     return cannot_run(runs, faults)
 
 

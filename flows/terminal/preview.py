@@ -12,7 +12,7 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import cautions, of_faults, with_arms
+from federated.forecast import cautions, of_delta, of_faults, with_arms
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
@@ -54,7 +54,7 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
-    said = [*of_faults(faults, study.runs()), *_cautions(runs)]
+    said = [*of_faults(faults, study.runs()), *_cautions(runs, study.comparison.default_delta)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
     page = _write_page(study, partitions, data, said)
@@ -96,12 +96,13 @@ def _parameters(setup: Setup) -> str:
     return f"{trained:,}" + (f" + {statistics:,} running statistics" if statistics else "")
 
 
-def _cautions(runs: Sequence[Run]) -> list[str]:
+def _cautions(runs: Sequence[Run], default_delta: float | None) -> list[str]:
     """Warnings about settings in the first seed of each arm that cannot work or are likely a mistake."""
     first = {run.arm: run for run in reversed(runs)}
     said: dict[str, list[str]] = {}
     for arm in dict.fromkeys(run.arm for run in runs):
-        for sentence in cautions(prepare(first[arm].config)):
+        setup = prepare(first[arm].config)
+        for sentence in [*cautions(setup), *of_delta(setup, default_delta)]:
             said.setdefault(sentence, []).append(arm)
     return with_arms(said, len(first))
 

@@ -14,7 +14,7 @@ from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.left_out import LeftOut, left_out
 from federated.report.findings.ranking import Ranked, ranked
 from federated.report.findings.rerun import study_command
-from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.results import RunResult, arms_of, compared
 from federated.report.findings.strokes import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
 from federated.report.questions.answers import Answer, answers
@@ -83,7 +83,11 @@ class Report:
     def verdict(self) -> list[str]:
         """The answer in words: first for a person without the field's terms, then every comparison."""
         plain = plain_words(self.results, self.answers, robust=self.robust)
-        return [*plain, *sentences(self.results, self.pairs, self.delta, robust=self.robust)]
+        answered = any(answer.of_best is not None for answer in self.answers)
+        return [
+            *plain,
+            *sentences(self.results, self.pairs, self.delta, robust=self.robust, answered=answered),
+        ]
 
     @cached_property
     def left_out(self) -> list[LeftOut]:
@@ -98,7 +102,7 @@ class Report:
     @cached_property
     def places(self) -> dict[str, Place]:
         """Arm -> its place on or behind the Pareto front."""
-        return pareto(self.arms, problems_of(self.results))
+        return pareto(compare(compared(self.results), self.delta), problems_of(self.results))
 
     @cached_property
     def ranking(self) -> list[Ranked]:
@@ -117,16 +121,19 @@ class Report:
 
     @cached_property
     def drawn(self) -> Report:
-        """The same of the arms that pictures have room for: the baseline, anchors, the front, the best others."""
-        arms = arms_of(self.results)
-        if len(arms) <= MOST_ARMS_DRAWN:
-            return self
+        """The same of the arms that pictures have room for: the baseline, anchors, the front, the best others.
+
+        Without those that leave a site out in turn, which are no rivals and have a table of their own.
+        """
+        rivals = compared(self.results)
+        if len(arms_of(rivals)) <= MOST_ARMS_DRAWN:
+            return self if len(rivals) == len(self.results) else replace(self, results=tuple(rivals))
         anchors = [run.arm for run in self.results if run.anchor]
         best_first = [row.arm for row in self.ranking]
         front = [arm for arm in best_first if arm in self.places and self.places[arm] not in BEHIND]
         baseline = [pair.baseline for pair in self.pairs[:1]]
         kept = set(islice(dict.fromkeys([*baseline, *anchors, *front, *best_first]), MOST_ARMS_DRAWN))
-        return replace(self, results=tuple(run for run in self.results if run.arm in kept))
+        return replace(self, results=tuple(run for run in rivals if run.arm in kept))
 
     @property
     def drawn_pairs(self) -> list[Paired]:
@@ -137,7 +144,7 @@ class Report:
     @property
     def not_drawn(self) -> str:
         """The arms that the figures leave out, in words; empty where they show all."""
-        shown, every = len(arms_of(self.drawn.results)), len(arms_of(self.results))
+        shown, every = (len(arms_of(runs)) for runs in (self.drawn.results, compared(self.results)))
         return (
             ""
             if shown == every

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from federated.report.figures.arms.charts import charts
 from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
+from federated.report.findings.results import compared
 from federated.report.page.scripts import as_data, glue, hash_of, vega
 from federated.report.page.sections import DETAILS, SECTIONS, Drawings, Pictures, Section
 from federated.report.page.templates import templates
@@ -71,9 +72,11 @@ def _summary(report: Report) -> str:
     """`27 runs, 9 arms, 3 seeds; 1 failed, 2 still running.`"""
     runs, anchors = report.results, {run.arm for run in report.results if run.anchor}
     failed, running = (sum(getattr(run, what) for run in runs) for what in ("failed", "running"))
+    without = {run.arm for run in runs} - {run.arm for run in compared(runs)} - anchors
     counts = [
         counted(len(runs), "run"),
-        counted(len({run.arm for run in runs} - anchors), "arm"),
+        counted(len({run.arm for run in runs} - anchors - without), "arm"),
+        *([f"{counted(len(without), 'arm')} without a site each"] if without else []),
         *([counted(len(anchors), "anchor")] if anchors else []),
         counted(len({run.seed for run in runs}), "seed"),
     ]

@@ -18,6 +18,7 @@ from federated.report.questions.constants import (
 )
 from federated.report.questions.together import Together, together
 from federated.report.text.phrases import counted, first_few, seeds_needed
+from federated.report.text.scored_on import percent
 
 _MOST_NAMED = 5
 
@@ -45,7 +46,7 @@ def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust
         named = _named(everybody.of_best, everybody) if alone is None else ""
         said.append(_everybody(everybody, everybody.of_best, word) + named)
         if alone is None:
-            said.append(_how_to_ask(word))
+            said.append(_how_to_ask(results, word))
     return [*said, *losers]
 
 
@@ -68,8 +69,8 @@ def _alone(answer: Answer, best: ArmAnswer, counts: Together | None, word: str) 
         f"{level_text(local.mean, answer.metric)}"
     )
     return [
-        f"{_headline(pair)}: on their own held-out examples, {_how_many(counts, word)}{reach} {levels}, "
-        f"{_gained(pair)}."
+        f"{_headline(pair)}: on their own held-out examples, {_how_many(counts, word, answer.measure)}"
+        f"{reach} {levels}, {_gained(pair)}."
         f"{_named(best, answer)}"
     ]
 
@@ -133,17 +134,28 @@ def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
 _NAMES: dict[Anchor, str] = {"centralised": "all data in one place", "local": "the model of a {word} alone"}
 
 
-def _how_many(counts: Together | None, word: str) -> str:
-    """`5 of 7 sites do better with federated training than alone; `."""
+def _how_many(counts: Together | None, word: str, measure: str) -> str:
+    """`5 of 7 sites do better with federated training than alone; `, by which measure where that is another one."""
     if counts is None:
         return ""
+    counted_by = measure_label(counts.metric)
+    which = f"{word}s{_of_all(counts, counted_by)} do better{'' if counted_by == measure else f' by {counted_by}'}"
     if counts.by_name:
-        how_many = f"{counts.better} of {counts.clients} {word}s do"
+        how_many = f"{counts.better} of {counts.clients} {which}"
     elif counts.better == counts.clients:
-        how_many = f"all {word}s do"
+        how_many = f"all {which}"
     else:
-        how_many = f"{100 * counts.better / counts.clients:.0f} % of the {word}s do"
-    return f"{how_many} better with federated training than alone; "
+        how_many = f"{percent(counts.better / counts.clients)} of the {which}"
+    return f"{how_many} with federated training than alone; "
+
+
+def _of_all(counts: Together, measure: str) -> str:
+    """` for which AUROC is defined (of 10)`, where there are others."""
+    if not counts.undefined:
+        return ""
+    every = counts.clients + counts.undefined
+    of = f"of {every}" if counts.by_name else f"{percent(counts.clients / every)} of all"
+    return f" for which {measure} is defined ({of})"
 
 
 def _gained(pair: Paired) -> str:
@@ -200,16 +212,16 @@ def _losers(counts: Together | None, word: str) -> list[str]:
 
 
 def _lost(value: float, metric: str) -> str:
-    """`−5.4 points`, `MSE +3.20`."""
+    """`−5.4 points`; with the measure where lower is better or the unit is its own: `MSE +3.20`."""
     said = gain_text(value, None, metric)
-    return said if "points" in said else f"{measure_label(metric)} {said}"
+    return said if "points" in said and higher_is_better(metric) else f"{measure_label(metric)} {said}"
 
 
-def _how_to_ask(word: str) -> str:
-    return (
-        f"Whether this is better than what each {word} has alone is not known, because no {word} keeps examples of its "
-        "own to be tested on: set holdout.client, such as 0.2."
-    )
+def _how_to_ask(results: Sequence[RunResult], word: str) -> str:
+    open_question = f"Whether this is better than what each {word} has alone is not known, because"
+    if any(float(run.parameters.get("holdout.client") or 0) > 0 for run in results):
+        return f"{open_question} the measure is not defined on the examples that each {word} keeps to be tested on."
+    return f"{open_question} no {word} keeps examples of its own to be tested on: set holdout.client, such as 0.2."
 
 
 def _constant_first(results: Sequence[RunResult], *, robust: bool) -> list[str]:

@@ -19,7 +19,7 @@ from federated.report.statistics.paired import Interval, t_interval
 _SPREAD = re.compile(r"generalisation/client_(?!constant_).*_mean")
 SCORE = "score"
 POSITIVES = "held_out_positives"
-"""The column of the table of clients that counts the examples of the second of two classes."""
+"""The column of the table of clients that counts the positive examples."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Site:
 
     trains: whether it takes part; a client may take part with some seeds and not with others, which are two rows.
     scores: seed -> its `site_metric` on its own held-out examples (all of its examples where it does not train).
-    examples: their number, the mean over seeds; positives: of the second of two classes, None without two classes.
+    examples: their number, the mean over seeds; positives: of the positive class, None where there is none.
     """
 
     client: str
@@ -64,19 +64,26 @@ class Versus:
         return t_interval(self.differences)
 
 
-def sites_of(results: Sequence[RunResult]) -> list[Site]:
-    """Every client and arm with a score, clients by name as they are first seen; [] where no run lists its clients."""
+def sites_of(results: Sequence[RunResult], metric: str = "") -> list[Site]:
+    """Every client and arm with a score, clients by name as they are first seen; [] where no run lists its clients.
+
+    metric: the measure that is the score in every arm; each run's own `site_metric` unless stated.
+    """
     runs = [run for run in results if run.finished and run.clients]
-    found = [site for arm in arms_of(runs) for site in sites_of_arm([run for run in runs if run.arm == arm])]
+    found = [
+        site
+        for arm in arms_of(runs)
+        for site in sites_of_arm([run for run in runs if run.arm == arm], metric)
+    ]
     order = {name: at for at, name in enumerate(dict.fromkeys(site.client for site in found))}
     return sorted(found, key=lambda site: (not site.trains, order[site.client]))
 
 
-def sites_of_arm(runs: Sequence[RunResult]) -> Iterator[Site]:
-    """The clients of the runs of one arm."""
+def sites_of_arm(runs: Sequence[RunResult], metric: str = "") -> Iterator[Site]:
+    """The clients of the runs of one arm; metric: as of `sites_of`."""
     rows: dict[tuple[str, bool], dict[int, Mapping[str, Any]]] = {}
     for run in runs:
-        for row in client_rows(run):
+        for row in client_rows(run, metric):
             rows.setdefault((str(row["client"]), bool(row["takes_part"])), {})[run.seed] = row
     for (client, trains), by_seed in rows.items():
         scores = {seed: float(row[SCORE]) for seed, row in by_seed.items() if row[SCORE] is not None}
@@ -105,9 +112,9 @@ def site_metric(results: Sequence[RunResult], main: str) -> str:
     return own if own in spread or not spread else spread[0]
 
 
-def client_rows(run: RunResult) -> Iterator[dict[str, Any]]:
-    """A row a client of a run, with its `site_metric` as its `score`; None where the client has none."""
-    measure = site_metric([run], run.main_metric).removeprefix("generalisation/client_")
+def client_rows(run: RunResult, metric: str = "") -> Iterator[dict[str, Any]]:
+    """A row a client of a run; its `score` is `metric`, or else its `site_metric`, None where the client has none."""
+    measure = (metric or site_metric([run], run.main_metric)).removeprefix("generalisation/client_")
     columns = {**run.clients, SCORE: run.clients.get(measure, [None] * len(run.clients["client"]))}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))

@@ -29,7 +29,8 @@ def sites_numbers(results: Sequence[RunResult]) -> dict[str, list[Any]]:
 
     {} where clients are made up, as these are others with every seed.
     """
-    found = _named_sites(results)
+    best = best_arm(results)
+    found = _named_sites(results, site_metric(results, best[2]) if best else "")
     by_key = _by_key(found)
     anchors = {arm: anchors_of(results, arm) for arm in dict.fromkeys(site.arm for site in found)}
     rows = [_numbers(site, anchors[site.arm], by_key) for site in found]
@@ -41,11 +42,11 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
     best = best_arm(results)
     if best is None:
         return None
-    arms = _shown(results, best[0])
-    found = [site for site in _named_sites(results) if site.arm in arms]
+    arms, metric = _shown(results, best[0]), site_metric(results, best[2])
+    found = [site for site in _named_sites(results, metric) if site.arm in arms]
     if not found:
         return None
-    metric, by_key = site_metric(results, best[2]), _by_key(found)
+    by_key = _by_key(found)
     local = anchors_of(results, best[0]).get("local", "")
     two_classes = any(site.positives is not None for site in found)
     versus = f"{best[0]} minus alone" if len(arms_of(candidates(results))) > 1 else "difference from alone"
@@ -65,8 +66,8 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
     return Table([*columns, *([versus] if local else [])], rows, _note(results, metric, two_classes))
 
 
-def _named_sites(results: Sequence[RunResult]) -> list[Site]:
-    return sites_of(results) if client_word(results) == "site" else []
+def _named_sites(results: Sequence[RunResult], metric: str) -> list[Site]:
+    return sites_of(results, metric) if client_word(results) == "site" else []
 
 
 def _by_key(found: Sequence[Site]) -> dict[_Key, Site]:
@@ -136,7 +137,7 @@ def _note(results: Sequence[RunResult], metric: str, two_classes: bool) -> str:
         "of its examples; the mean over the seeds in which it has a score. Brackets are 95 % t intervals over seeds "
         "for that site alone; with few held-out examples a site's difference is mostly chance."
     )
-    named = next((repr(run.positive_class) for run in results if run.positive_class), "the second class")
-    positives = f" Positives are the examples of {named}." if two_classes else ""
+    named = next((repr(run.positive_class) for run in results if run.positive_class), "")
+    positives = f" Positives are the examples of {named}." if two_classes and named else ""
     more = len(arms_of(candidates(results))) > _MOST_ARMS
     return f"{said}{positives}{' All arms are in sites.json in MLflow.' if more else ''}"

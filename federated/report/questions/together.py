@@ -10,7 +10,7 @@ import numpy as np
 
 from federated.metrics.names import higher_is_better
 from federated.report.findings.results import RunResult
-from federated.report.questions.sites import Site, Versus, site_metric, sites_of_arm
+from federated.report.questions.sites import Site, Versus, client_rows, site_metric, sites_of_arm
 from federated.report.statistics.paired import ROUNDING, at_once, t_interval
 
 
@@ -19,7 +19,7 @@ class Together:
     """How many clients do better with one arm than with its reference, by the mean of each over its seeds.
 
     metric: by which. better, worse, alike: numbers of clients; of made-up clients, which differ with every seed, over
-    all seeds.
+    all seeds. undefined: the clients that train and hold examples out, but have no score in one of the two.
     losing: the differences of those that do worse, the largest loss first; by_name: whether they have names.
     """
 
@@ -27,6 +27,7 @@ class Together:
     better: int
     worse: int
     alike: int
+    undefined: int
     losing: Sequence[Versus]
     by_name: bool
 
@@ -60,9 +61,19 @@ def together(results: Sequence[RunResult], arm: str, reference: str, *, by_name:
         better=int((gains > ROUNDING).sum()),
         worse=int((gains < -ROUNDING).sum()),
         alike=int((np.abs(gains) <= ROUNDING).sum()),
+        undefined=len(_with_examples(runs, by_name) - {key for key in mine if key in theirs}),
         losing=losing[: int((gains < -ROUNDING).sum())],
         by_name=by_name,
     )
+
+
+def _with_examples(runs: Sequence[RunResult], by_name: bool) -> set[Any]:
+    """The keys of all clients of an arm that train and keep held-out examples."""
+    rows = [(run.seed, row) for run in runs if run.finished and run.clients for row in client_rows(run)]
+    kept = [
+        (seed, str(row["client"])) for seed, row in rows if row["takes_part"] and row["held_out_examples"]
+    ]
+    return {client if by_name else (seed, client) for seed, client in kept}
 
 
 def _keyed(results: Sequence[RunResult], arm: str, by_name: bool) -> dict[Any, Site]:

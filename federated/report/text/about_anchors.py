@@ -58,8 +58,11 @@ def _share_closed(results: Sequence[RunResult], closed: GapClosed) -> str:
     return f"{closed.arm} closes {share} of {gap}."
 
 
-def constant_sentences(results: Sequence[RunResult], metric: str) -> list[str]:
-    """One sentence on the arms and anchors that are no better than a constant answer; none where none is."""
+def constant_sentences(results: Sequence[RunResult], metric: str, without: str = "") -> list[str]:
+    """One sentence on the arms and anchors that are no better than a constant answer; none where none is.
+
+    without: the best arm, of which `plain_words` have said it, where there is no other.
+    """
     runs = [run for run in results if run.main_metric == metric]
-    worse = [arm for arm in arms_of(runs) if worse_than_constant(runs, arm, metric)]
+    worse = [arm for arm in arms_of(runs) if arm != without and worse_than_constant(runs, arm, metric)]
     return [f"No better than giving every example the same answer: {first_few(worse)}."] if worse else []

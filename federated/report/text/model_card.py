@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from federated.metrics.by_client import CLIENTS, STATISTICS
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import DOWNLINK, EPSILON, UPLINK, RunResult
+from federated.report.questions.answers import client_word
 from federated.report.questions.sites import Site, site_metric, sites_of
 from federated.report.text.numbers_as_text import decimals_of, number
 
 _FEDERATION = ("partitioner", "clients", "cohort", "algorithm", "compression", "privacy", "local", "rounds")
 _SIZES = ("heterogeneity/clients", "heterogeneity/size_gini", "heterogeneity/largest_share")
 _MOST_SITES = 10
+_STATISTICS = tuple(f"_{name}" for name in (*STATISTICS, CLIENTS))
+_CALIBRATION = "generalisation/test_calibration_error"
 
 
 def model_card(study: str, description: str, runs: Sequence[RunResult], run: RunResult) -> str:
@@ -47,7 +51,8 @@ def _listed(lines: Sequence[str]) -> str:
 
 def _chosen(runs: Sequence[RunResult], run: RunResult) -> list[str]:
     return [
-        f"Seed {run.seed}, the first of the {len(runs)} seeds of this arm that finished: no score chose it",
+        f"Seed {run.seed}, {'the only seed' if len(runs) == 1 else f'the first of the {len(runs)} seeds'} of this arm "
+        "that finished: no score chose it",
         f"MLflow run {run.run_id}, last round {run.rounds_done}",
     ]
 
@@ -94,12 +99,15 @@ def _scores(runs: Sequence[RunResult]) -> Iterator[str]:
 def _is_level(name: str) -> bool:
     """Whether it is the level of a score on held-out examples, and no gap, quantile or end of an interval."""
     what = name.removeprefix("generalisation/")
-    return what.split("_")[0] in ("test", "unseen") or what.endswith("_mean")
+    if what.endswith("_mean"):
+        return "_constant_" not in what
+    of_all = what.split("_")[0] in ("test", "unseen")
+    return of_all and "_constant_" not in what and not what.endswith(_STATISTICS)
 
 
 def _sites(runs: Sequence[RunResult]) -> Iterator[str]:
-    """The sites where it is worst; all are in `sites.json`."""
-    found = sites_of(runs)
+    """The sites where it is worst; all are in `sites.json`. None where a study made the clients up."""
+    found = sites_of(runs) if client_word(runs) == "site" else []
     if not found:
         return
     metric = site_metric(runs, runs[0].main_metric)
@@ -131,10 +139,13 @@ def _privacy(runs: Sequence[RunResult]) -> str:
     return f"Differential privacy with epsilon {number(max(values))}, as `privacy` above states it"
 
 
+_RISKS = "Class probabilities are a softmax's; see the calibration error before they are used as risks"
+
+
 def _limits(runs: Sequence[RunResult]) -> list[str]:
     few = f"{len(runs)} seed{'s' if len(runs) != 1 else ''}"
     return [
         "A simulation: all data lay in one place while it was trained and judged",
         f"Judged on held-out examples of the same data set and {few}; on data from elsewhere or later it may do worse",
-        "Class probabilities are a softmax's; see the calibration error before they are used as risks",
+        *([_RISKS] if any(run.final(_CALIBRATION) is not None for run in runs) else []),
     ]

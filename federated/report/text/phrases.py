@@ -8,7 +8,7 @@ from federated.report.findings.gap_closed import GapClosed
 from federated.report.findings.verdicts import Paired
 from federated.report.statistics.by_ranks import least_p
 from federated.report.statistics.paired import RATE, ROUNDING
-from federated.report.text.numbers_as_text import with_interval
+from federated.report.text.numbers_as_text import decimals_of, with_interval
 from federated.study.looks import FEWEST_SEEDS, Looks
 
 _MOST_NAMED = 3
@@ -39,7 +39,9 @@ def share_text(closed: GapClosed) -> str:
 
 def difference_text(pair: Paired) -> str:
     """`+0.012 [+0.003, +0.021]`; without an interval where there is none."""
-    return with_interval(pair.estimate, pair.interval, signed=True)
+    known = [abs(value) for value in (pair.estimate, *(pair.interval or ())) if value is not None]
+    decimals = decimals_of(pair.metric, max(known, default=None))
+    return with_interval(pair.estimate, pair.interval, decimals, signed=True)
 
 
 def verdict_text(pair: Paired) -> str:

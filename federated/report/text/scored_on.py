@@ -53,7 +53,7 @@ def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
             count, of = min(lacking)
             yield (
                 f"{capitalised(metric_label(of_clients))} is defined for {count:.0f} of {of:.0f} clients; statistics "
-                "over clients leave out the others, whose held-out examples lack a class."
+                "over clients leave out the others, whose held-out examples lack what it needs."
             )
 
 
@@ -85,10 +85,10 @@ def _share(run: RunResult, name: str) -> float:
 
 def _percents(shares: Sequence[float]) -> str:
     """`40 %`, or `40 % to 45 %` where runs differ."""
-    return " to ".join(dict.fromkeys(_percent(share) for share in (min(shares), max(shares))))
+    return " to ".join(dict.fromkeys(percent(share) for share in (min(shares), max(shares))))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """`40 %`; what is neither none nor all is not rounded to it."""
     if 0 < share < 0.005:
         return "less than 1 %"

@@ -17,7 +17,7 @@ from federated.report.findings.verdicts import DELTA, Paired, Verdict
 from federated.report.questions.answers import own_metric
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
-from federated.report.text.numbers_as_text import number
+from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised, counted, difference_text, first_few, seeds_needed
 
 _FEW = 10
@@ -27,20 +27,29 @@ _MOST_SCORES = 5
 
 
 def sentences(
-    results: Sequence[RunResult], pairs: Sequence[Paired], delta: float = DELTA, *, robust: bool = False
+    results: Sequence[RunResult],
+    pairs: Sequence[Paired],
+    delta: float = DELTA,
+    *,
+    robust: bool = False,
+    answered: bool = False,
 ) -> list[str]:
-    """The main findings, the most important first; where nothing finished, the runs still in progress."""
+    """The main findings, the most important first; where nothing finished, the runs still in progress.
+
+    answered: whether `plain_words` before them answer "one model for everybody", and so name an only arm's score.
+    """
     best = best_arm(results, robust=robust)
     if best is None:
         return _running(results)
-    arm, mean, metric = best
+    arm, _, metric = best
     closed = gap_closed(results, at_once(num_rivals(results, metric)), delta)
     between = gap_sentences(results, closed, arm)
-    constants = constant_sentences(results, metric)
     about_own = _about_own_models(results)
     if len(arms_of(candidates(results))) == 1:
-        alone = f"{arm} reaches a {metric_label(metric)} of {number(mean, 3)}; {_no_rival(results)}."
-        return [alone, *about_own, *constants, *between, *_left_out(results)]
+        alone = [] if answered else [_only(results, *best)]
+        constants = constant_sentences(results, metric, without=arm)
+        return [*alone, *about_own, *constants, *between, *_left_out(results)]
+    constants = constant_sentences(results, metric)
     said = [_headline(results, pairs, *best, robust), *_picked(pairs), *about_own, *constants]
     if not pairs:
         why = "it has no finished run, or no other arm has its main metric"
@@ -48,9 +57,12 @@ def sentences(
     return [*said, *_comparisons(results, pairs), *between, *_reservations(results, pairs, robust)]
 
 
-def _no_rival(results: Sequence[RunResult]) -> str:
+def _only(results: Sequence[RunResult], arm: str, mean: float, metric: str) -> str:
+    """The score of the one arm that has no rival."""
     others = any(map(site_left_out, results))
-    return "the other arms leave a site out each" if others else "the study has no other arm"
+    why = "the other arms leave a site out each" if others else "the study has no other arm"
+    label = metric_label(metric)
+    return f"{arm} reaches a {label} of {number(mean, decimals_of(metric, mean))}; {why}."
 
 
 def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
@@ -112,12 +124,12 @@ def _headline(
     runs = [run for run in results if run.arm == arm]
     _, ends = interval_over_seeds(runs, metric, at_once(rivals), robust=robust)
     what = f"Best {metric_label(metric)} by ranks" if robust else f"Best mean {metric_label(metric)}"
-    said = f"{what}: {arm}, {number(mean, 3)}"
+    decimals = decimals_of(metric, mean)
+    said = f"{what}: {arm}, {number(mean, decimals)}"
     if ends is not None:
         corrected = f", corrected for picking the best of {rivals} arms" if rivals > 1 else ""
-        said += f" ({LEVEL:.0%} interval {number(ends.low, 3)} to {number(ends.high, 3)}{corrected})".replace(
-            "%", " %"
-        )
+        low, high = (number(end, decimals) for end in ends)
+        said += f" ({100 * LEVEL:.0f} % interval {low} to {high}{corrected})"
     unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
     return (
         f"{said}; not shown to be better than the baseline, {unsure[0].baseline}." if unsure else f"{said}."
@@ -206,7 +218,11 @@ def _about_own_models(results: Sequence[RunResult]) -> list[str]:
         "then measured on a part of the central test set, which is not drawn from the client's own data."
     )
     scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}
-    measured = [f"{arm} {number(score, 3)}" for arm, score in scores.items() if score is not None]
+    measured = [
+        f"{arm} {number(score, decimals_of(on_own, score))}"
+        for arm, score in scores.items()
+        if score is not None
+    ]
     if not measured:
         return [f"{said} Nothing is measured on the clients' own data: set holdout.client, such as 0.2."]
     scores_of = first_few(measured, _MOST_SCORES)

@@ -8,7 +8,7 @@ from typing import Any
 from federated.metrics.names import metric_label
 from federated.report.findings.arms import text_table
 from federated.report.findings.findings import Report
-from federated.report.findings.results import RunResult, candidates
+from federated.report.findings.results import RunResult, arms_of, candidates, compared
 from federated.report.page.sections.section import Drawings, first_of
 from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.table import Table
@@ -18,6 +18,10 @@ _SPREADS = (
     "A dash: no finished run has the value."
 )
 
+_NO_RIVALS = (
+    "The arms without a site, at the end, are no rivals: they show what a site gets that never trained."
+)
+
 
 def study_file(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The study as it was asked, resolved."""
@@ -25,8 +29,11 @@ def study_file(report: Report, drawings: Drawings) -> dict[str, Any] | None:
 
 
 def all_metrics(report: Report, drawings: Drawings) -> dict[str, Any] | None:
-    """Every final metric of every arm."""
-    table = replace(text_table(report.arms), note=_SPREADS)
+    """Every final metric of every arm, last of those that leave a site out in turn."""
+    rivals = set(arms_of(compared(report.results)))
+    arms = sorted(report.arms, key=lambda summary: summary.arm not in rivals)
+    note = _SPREADS if len(rivals) == len(arms) else f"{_SPREADS} {_NO_RIVALS}"
+    table = replace(text_table(arms), note=note)
     return {"table": first_of(table, "arms"), "main": 2} if table.rows else None
 
 
