@@ -41,7 +41,11 @@ def guesses(data):
 
 
 def study_of(data, folder):
-    (folder / "study.yaml").write_text(drafted(data, "s", "data.csv", "study.yaml").text, encoding="utf-8")
+    return study_of_file(data, folder, "data.csv")
+
+
+def study_of_file(data, folder, path):
+    (folder / "study.yaml").write_text(drafted(data, "s", path, "study.yaml").text, encoding="utf-8")
     return read_study(folder / "study.yaml")
 
 
@@ -165,6 +169,30 @@ def test_texts_are_looked_at_as_texts(tmp_path):
     lines = clinics(note=texts).to_json(orient="records", lines=True)
     (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
     assert look_at(tmp_path / "data.jsonl").dataset["text"] == "note"
+
+
+def test_beside_texts_classes_are_the_target_and_lists_are_none_of_it(tmp_path):
+    """Numbers written as text stay text, as the data set reads them: here the ids that follow the classes."""
+    words = np.random.default_rng(0).integers(0, 50, (ROWS, 12))
+    texts = pd.DataFrame(
+        {
+            "body": [" ".join(f"word{number}" for number in row) for row in words],
+            "group": np.array(["a", "b", "c"])[np.arange(ROWS) % 3],
+            "doc": [str(50_000 + at // 2) for at in range(ROWS)],
+            "length": np.arange(ROWS) / 7,
+            "words": [row.tolist() for row in words],
+        }
+    )
+    texts.to_json(tmp_path / "data.jsonl", orient="records", lines=True)
+    data = look_at(tmp_path / "data.jsonl")
+    assert (data.dataset["text"], data.dataset["target"], data.clients) == ("body", "group", None)
+    assert check_runs(study_of_file(data, tmp_path, "data.jsonl").runs()) == {}
+
+
+@pytest.mark.parametrize("name", ["siteid", "SITEID", "sitename", "site_no", "SiteNumber", "site"])
+def test_a_name_that_is_run_together_says_the_site_too(tmp_path, name):
+    table = clinics().drop(columns=["ward"]).rename(columns={"hospital": name})
+    assert guesses(looked(tmp_path, table))["site"] == (name, "likely")
 
 
 @pytest.mark.parametrize(("folders", "layout"), [(1, "target"), (2, "client/target")])

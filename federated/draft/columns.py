@@ -17,7 +17,7 @@ from federated.examples.target_suspicions import MOST_CLASSES_INFERRED
 from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 
-Kind = Literal["number", "category", "date", "prose", "id", "constant"]
+Kind = Literal["number", "category", "date", "prose", "id", "constant", "nested"]
 
 # fmt: off
 TARGET_WORDS = (
@@ -37,6 +37,9 @@ TIME_WORDS = ("t", "ts", "time", "timestamp", "date", "datetime", "when", "day")
 """From the most telling to the least."""
 _VAGUE = ("source", "domain", "region", "county", "district", "city", "country", "department", "company")
 """Words that name a site and just as often a property."""
+
+_RUN_TOGETHER = ("id", "ids", "no", "nr", "num", "number", "code", "key", "name")
+"""What `siteid` and `hospitalname` end in."""
 
 _ENOUGH_ROWS = 20
 _WORDS_OF_PROSE = 4
@@ -105,12 +108,15 @@ _WHY: dict[Kind, str] = {
     "prose": "holds texts",
     "id": "is different in nearly every row, as ids are",
     "constant": "is the same in every row",
+    "nested": "holds lists or objects",
 }
 
 
 def kind_of_column(column: pd.Series[Any]) -> Kind:
     """What the values of a column are, for a first look."""
     present = column.dropna()
+    if column.dtype == object and any(isinstance(value, list | dict | np.ndarray) for value in present):
+        return "nested"
     distinct = present.nunique()
     if distinct <= 1:
         return "constant"
@@ -165,8 +171,10 @@ def _words(name: str) -> list[str]:
 
 
 def _named(name: str, known: Sequence[str]) -> str | None:
-    """The first of the known words that the name holds, also in the plural; None where it holds none."""
-    words = _words(name)
+    """The first of the known words that the name holds, also in the plural or run together with "id" or the like; None
+    where it holds none."""
+    words = set(_words(name))
+    words |= {word.removesuffix(end) for word in words for end in _RUN_TOGETHER}
     return next((word for word in known if word in words or f"{word}s" in words), None)
 
 
@@ -181,7 +189,14 @@ def _target(frame: pd.DataFrame, kinds: dict[str, Kind], stated: str | None, cli
         best = min(by_name, key=lambda name: TARGET_WORDS.index(by_name[name]))
         certainty = "likely" if len(by_name) == 1 or best == usable[-1] else "a guess"
         return Guess("target", best, certainty, f"its name says {by_name[best]}")  # type: ignore[arg-type]
+    classes = [name for name in usable if _holds_classes(frame[name], kinds[name])]
+    if classes and "prose" in kinds.values():
+        return Guess("target", classes[-1], "a guess", "the last column of classes beside the texts")
     return Guess("target", usable[-1], "a guess", "the last column that can be one")
+
+
+def _holds_classes(column: pd.Series[Any], kind: Kind) -> bool:
+    return kind == "category" or column.nunique() <= MOST_CLASSES_INFERRED
 
 
 def _can_be_target(column: pd.Series[Any], kind: Kind) -> bool:
@@ -202,6 +217,7 @@ def _client(
         name: word
         for name in kinds
         if name != target
+        and kinds[name] != "nested"
         and (word := _named(name, CLIENT_WORDS))
         and _can_be_client(frame[name], 1.0 if word not in _VAGUE else _MOST_OF_ALL)
     }

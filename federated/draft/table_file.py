@@ -19,6 +19,7 @@ from data_partitioners.delimited import SEPARATORS, separator_said
 from federated.datasets.csv_files.check import checked_encoding
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import read_csv
+from federated.datasets.text_files.blocks import other_columns
 from federated.examples.tables.mostly_numbers import mostly_numbers
 from federated.examples.tables.number_like import number_like
 from federated.foundation.errors import BadInput
@@ -45,7 +46,7 @@ def table_file(path: Path) -> TableFile:
         if path.suffix.lower() in PARQUET:
             return TableFile(pd.read_parquet(path), {})
         if JSON_LINES & {suffix.lower() for suffix in path.suffixes[-2:]}:
-            return TableFile(pd.read_json(path, lines=True), {})
+            return TableFile(other_columns(path, CsvFormat(), (), (), ()).frame, {})
         form = _format(path)
         frame = read_csv(path, form, [], []).frame
         form, frame = _with_marks(path, form, frame)
