@@ -134,6 +134,13 @@ def drop_checkpoint(config: RunConfig, say: Say) -> None:
             say(f"the checkpoint {path} of the finished run cannot be removed: {error.strerror}")
 
 
+def _of_statistics(setup: Setup) -> dict[str, str]:
+    """Running statistics that stay at clients; before they did, those of layers that stay were averaged."""
+    running = setup.model.vector.numel() - setup.model.num_trainable
+    staying = running - setup.parts.travelling.num_statistics
+    return {"running statistics that stay": str(staying)} if staying else {}
+
+
 def _identity(setup: Setup) -> dict[str, str]:
     federation = setup.federation
     return {
@@ -142,5 +149,6 @@ def _identity(setup: Setup) -> dict[str, str]:
         "partition_digest": federation.partition_digest,
         "model": hashlib.sha256(str(setup.model.module).encode()).hexdigest()[:16],
         "parameters": str(setup.initial_parameters.numel()),
+        **_of_statistics(setup),
         **{f"code of {name}": digest for name, digest in own_code(setup.config).items()},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,31 @@ ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in TEXT[TEXT.index(HEAD) :].split("\n\n")[0].splitlines()[2:]
 ]
-ELSEWHERE = {"fedper", "sign_majority"}  # which send a part of the model, or bits
+ELSEWHERE = {"sign_majority"}  # which sends bits
+NORMALISED = """
+from torch import nn
+def normalised(input_shape, num_outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, num_outputs))
+"""
 
 
-def size(cell: str, num_parameters: int) -> int:
-    """Numbers of 32 bits: `2 P + 1` with P parameters."""
-    found = re.fullmatch(r"(?:(\d*) ?P)?(?:(?: \+ )?(\d+))?", cell)
-    assert found, cell
-    times = 0 if "P" not in cell else int(found[1] or 1)
-    return times * num_parameters + int(found[2] or 0)
+def size(cell: str, letters: dict[str, int]) -> int:
+    """Numbers of 32 bits: `2 P + 1` or `P - H` with what the letters stand for."""
+    total, sign = 0, 1
+    for word in re.findall(r"[+-]|\d* ?[A-Z]|\d+", cell):
+        if word in "+-":
+            sign = 1 if word == "+" else -1
+            continue
+        times, letter = re.fullmatch(r"(\d*) ?([A-Z]?)", word).groups()
+        total += sign * int(times or 1) * letters[letter]
+    return total
+
+
+@pytest.mark.parametrize(
+    ("cell", "numbers"), [("0", 0), ("2 P + 1", 21), ("P - H", 7), ("3 H", 9), ("P", 10)]
+)
+def test_cells_are_read(cell: str, numbers: int) -> None:
+    assert size(cell, {"P": 10, "H": 3, "": 1}) == numbers
 
 
 def test_every_algorithm_is_in_the_table_with_its_paper() -> None:
@@ -40,23 +57,25 @@ def test_every_algorithm_is_in_the_table_with_its_paper() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
-def test_what_the_table_says_is_measured(row: list[str]) -> None:
+def test_what_the_table_says_is_measured(row: list[str], own: Callable[[str], str]) -> None:
     name, _, up, down, client, server = row
     content = {
         "dataset": "digits",
-        "model": "mlp([4])",
+        "model": f"{own(NORMALISED)}:normalised" if "fedbn" in name else "mlp([4])",
         "clients": 4,
         "rounds": 1,
         "algorithm": name.strip("`"),
     }
     setup = prepare(RunConfig.model_validate(content))
     course, count = train(Course(initial_state(setup)), setup, 1), setup.model.num_trainable
+    letters = {"P": count, "H": 4 * 10 + 10, "N": 2 * 4, "": 1}
     (_, metrics) = course.history[-1]
     for way, cell in (("uplink", up), ("downlink", down)):
         parts = {key: value for key, value in metrics.items() if key.startswith(f"communication/{way}/")}
         del parts[f"communication/{way}/metadata_bytes"]
-        assert sum(parts.values()) == 4 * 4 * size(cell, count)
-    kept = course.state.clients.get("algorithm", {0: {}})[0]
-    assert sum(value.numel() for value in kept.values()) == size(client, count)
+        assert sum(parts.values()) == 4 * 4 * size(cell, letters)
+    owners = course.state.clients
+    kept = [*owners.get("algorithm", {0: {}})[0].values(), *owners.get("own_model", {0: {}})[0].values()]
+    assert sum(value.numel() for value in kept) == size(client, letters)
     remembered = course.state.server.get("algorithm", {})
-    assert sum(value.numel() for value in remembered.values()) == size(server, count)
+    assert sum(value.numel() for value in remembered.values()) == size(server, letters)

@@ -24,6 +24,10 @@ ALGORITHM_ROWS = {
     "moon": [{}, {"mu": 5.0}],
     "scaffold": [{}, {"server_learning_rate": 0.5}, {"option": 1}],
     "fedper": [{}, {"personal": ["head"]}],
+    "fedrep": [{}, {"head_steps": 3}],
+    "lg_fedavg": [{}, {"shared": ["head"]}],
+    "fedbabu": [{}, {"head": ["linear"]}],
+    "fedbn": [{}, {"server_learning_rate": 0.5}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
@@ -33,6 +37,7 @@ NEUTRAL = {
     "fedavg": {},
     "fedlc": {"tau": 0.0},
     "moon": {"mu": 0.0},
+    "fedbn": {},
     "fedprox": {"mu": 0.0},
     "fedavgm": {"momentum": 0.0},
 }
@@ -48,6 +53,9 @@ OTHERWISE = {
     "fedyogi",
     "scaffold",
     "fedper",
+    "fedrep",
+    "lg_fedavg",
+    "fedbabu",
 }  # no arguments make these FedAvg; their own tests say what they are
 
 

@@ -70,7 +70,17 @@ def test_all_engines_and_threads_train_and_remember_what_the_loop_does(
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["scaffold(option=1)", "fednova(mu=0.1)", "feddyn(0.1)", "mime_lite", "q_fedavg", "fedsgd"]
+    "algorithm",
+    [
+        "scaffold(option=1)",
+        "fednova(mu=0.1)",
+        "feddyn(0.1)",
+        "mime_lite",
+        "q_fedavg",
+        "fedsgd",
+        "fedrep(head_epochs=2)",
+        "fedbabu",
+    ],
 )
 @pytest.mark.parametrize("model", ["mlp(hidden=[8])", "vmapped"])
 def test_so_do_the_others(model: str, algorithm: str, own: Callable[[str], str]) -> None:
@@ -90,7 +100,8 @@ def test_so_do_the_others(model: str, algorithm: str, own: Callable[[str], str])
         }
         setup = prepare(RunConfig.model_validate(content))
         state = train_rounds(initial_state(setup), setup, 2)
-        own_rows = [rows for _, rows in sorted(state.clients.get("algorithm", {}).items())]
+        owned = (state.clients.get(owner, {}) for owner in ("algorithm", "own_model"))
+        own_rows = [rows for each in owned for _, rows in sorted(each.items())]
         kept = [state.server.get("algorithm", {}), *own_rows]
         return torch.cat([state.parameters, *(value for rows in kept for value in rows.values())])
 

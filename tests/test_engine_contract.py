@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from federated.algorithms.local_terms import Contrast, LocalTerms
+from federated.algorithms.local_terms import Contrast, LocalTerms, Phase
 from federated.config.run import Engine, LocalTraining, RunConfig
 from federated.extension_points.kinds import LOSS as LOSS_KIND
 from federated.local_training.engine import ENGINES
@@ -190,7 +190,17 @@ def _numbers(*shape):
 
 def _all_terms(clients, size):
     correction, factors = _numbers(clients, size), np.linspace(0.5, 2, clients)
-    return LocalTerms(0.3, correction, factors, np.arange(clients) % 3 + 1, _numbers(clients, 3))
+    steps, offsets, phases = np.arange(clients) % 3 + 1, _numbers(clients, 3), (Phase(_some(size)),)
+    return LocalTerms(0.3, correction, factors, steps, offsets, phases=phases)
+
+
+def _some(size):
+    return _numbers(size) > 0
+
+
+def _two_phases(clients, size):
+    """Of parameters within a layer and across layers, with other batches and dropout in the first."""
+    return LocalTerms(phases=(Phase(_some(size), epochs=3, stream=1), Phase(~_some(size))))
 
 
 TERMS = {
@@ -201,6 +211,8 @@ TERMS = {
     "rate_factors": lambda clients, size: LocalTerms(rate_factors=np.linspace(0.5, 2, clients)),
     "steps": lambda clients, size: LocalTerms(steps=np.arange(clients) % 3 + 1),
     "offsets": lambda clients, size: LocalTerms(offsets=_numbers(clients, 3)),
+    "phase": lambda clients, size: LocalTerms(phases=(Phase(_some(size), steps=3),)),
+    "phases": _two_phases,
     "all": _all_terms,
 }
 
@@ -263,7 +275,8 @@ def _rows():
     """Every local option with every kind of training, every term with each too; together all that can meet."""
     of_options = [(kind, local, "none") for kind in KINDS for local in LOCAL]
     of_terms = [(kind, "epochs", terms) for kind in KINDS for terms in TERMS]
-    return [*of_options, *of_terms, *((kind, "clipped", "all") for kind in KINDS)]
+    frozen = [("local", local, "phases") for local in ("steps", "clipped", "adam", "adamw")]
+    return [*of_options, *of_terms, *frozen, *((kind, "clipped", "all") for kind in KINDS)]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -131,7 +131,17 @@ def test_running_statistics_are_counted_both_ways(own: Any) -> None:
     assert (up.expected, down.expected) == sent(configs)
 
 
-@pytest.mark.parametrize("algorithm", ["scaffold", "fedper"])
+@pytest.mark.parametrize("algorithm", ["fedbn", "fedper(personal=['*.running_mean', '1'])"])
+@pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
+def test_running_statistics_that_stay_are_not(algorithm: str, downlink: str, own: Any) -> None:
+    ways = {"uplink": "qsgd(4)", "downlink": downlink}
+    configs = two_seeds(model=f"{own(NORMALISED)}:model", compression=ways, algorithm=algorithm)
+    up, down = foretold(configs)
+    assert (up.exact, down.exact) == (True, True)
+    assert (up.expected, down.expected) == sent(configs)
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "fedper", "fedbabu"])
 @pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
 def test_what_travels_beside_updates_and_what_stays_is_foreseen(algorithm: str, downlink: str) -> None:
     configs = two_seeds(algorithm=algorithm, compression={"uplink": "qsgd(4)", "downlink": downlink})

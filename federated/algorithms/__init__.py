@@ -21,7 +21,6 @@ from federated.algorithms.corrections.q_fedavg import q_fedavg
 from federated.algorithms.corrections.scaffold import scaffold
 from federated.algorithms.fedavg import fedavg
 from federated.algorithms.fedlc import fedlc
-from federated.algorithms.fedper import fedper
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
 from federated.algorithms.moon import moon
@@ -29,6 +28,11 @@ from federated.algorithms.server.fedadagrad import fedadagrad
 from federated.algorithms.server.fedadam import fedadam
 from federated.algorithms.server.fedavgm import fedavgm
 from federated.algorithms.server.fedyogi import fedyogi
+from federated.algorithms.sharing.fedbabu import fedbabu
+from federated.algorithms.sharing.fedbn import fedbn
+from federated.algorithms.sharing.fedper import fedper
+from federated.algorithms.sharing.fedrep import fedrep
+from federated.algorithms.sharing.lg_fedavg import lg_fedavg
 from federated.algorithms.sign_majority import sign_majority
 
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
@@ -47,6 +51,10 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "fedlc": fedlc,
     "moon": moon,
     "fedper": fedper,
+    "fedrep": fedrep,
+    "lg_fedavg": lg_fedavg,
+    "fedbabu": fedbabu,
+    "fedbn": fedbn,
     "sign_majority": sign_majority,
 }
 

@@ -99,7 +99,8 @@ class ClientHalf(NamedTuple):
         send beside the update, as 32-bit floats); None: nothing of either.
     sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
     hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
-    stays: layout -> names of the parameters that never leave a client: each has its own.
+    stays: layout -> names of the parameters, and of running statistics, that never leave a client: each has its own.
+    fixed: layout -> names of the parameters that are what they were at first, so that nobody needs to send them.
     reads_gradients: it takes how far a client moved for a sum of its gradients, as only SGD goes along them.
     at_start: what each computes with the received model on all of its training examples, before its first step.
     upload: after training, (server's state, own rows, Trained) -> float32 [c, T], what is bounded, encoded and sent as
@@ -111,6 +112,7 @@ class ClientHalf(NamedTuple):
     sends: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()
+    fixed: Callable[[Layout], Collection[str]] = lambda layout: ()
     reads_gradients: bool = False
     at_start: AtStart = "nothing"
     upload: Upload | None = None
@@ -122,11 +124,13 @@ class Holdings(NamedTuple):
     layout: names and shapes of the trainable parameters.
     class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
     model: before training; not to be changed.
+    statistics: names and shapes of the running statistics that are averaged unless they stay.
     """
 
     layout: Layout
     class_counts: np.ndarray | None
     model: nn.Module
+    statistics: Layout = ()
 
 
 class Algorithm(NamedTuple):
@@ -141,6 +145,7 @@ class Algorithm(NamedTuple):
     one_step: each client takes one step in a round, on all of its examples, whatever a study's `local` says.
     fit: makes the algorithm for a run's model and data, where it needs them; raises ValueError where they do not suit
         it. Use `fitted`.
+    note: a sentence that warns a person of what it comes to on this model and data; empty for nothing.
     T: trainable parameters.
     """
 
@@ -152,6 +157,7 @@ class Algorithm(NamedTuple):
     needs: frozenset[Need] = frozenset()
     one_step: bool = False
     fit: Callable[[Holdings], Algorithm] | None = None
+    note: str = ""
 
     def fitted(self, holdings: Holdings) -> Algorithm:
         """The algorithm for a run. Raises ValueError where it cannot work with its model and data."""

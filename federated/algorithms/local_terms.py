@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,24 @@ class Contrast:
         return replace(self, previous=self.previous[rows], known=self.known[at])
 
 
+class Phase(NamedTuple):
+    """Steps of every client in which a part of the model moves and the rest is frozen.
+
+    Gradients are bounded, and weight decay, momentum and the optimiser's memory work, on the part that moves alone, and
+    the memory starts at zero. Running statistics are updated all the same, as the model is in training mode.
+
+    moves: bool [T], the parameters that move. epochs: over the client's examples, or steps; neither: as the study's
+        `local` says.
+    stream: which batches and dropout masks are drawn: 0 those of every other algorithm, and phases of a round that are
+        to have other ones the numbers after it.
+    """
+
+    moves: Tensor
+    epochs: int | None = None
+    steps: int | None = None
+    stream: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class LocalTerms:
     """The client half of an algorithm in one round; by default nothing beyond plain local SGD.
@@ -43,6 +62,8 @@ class LocalTerms:
     steps: int [C], the local steps of each client, whatever the config says.
     offsets: floats [C, K], which are added to the K outputs for every example of a client, in training alone.
     contrast: of an algorithm that needs the loop (`Need.LOOP`).
+    phases: one after another, each from where the one before ended; none: everything moves in all steps. The loss that
+        a client reports is that of the last. `steps` are those of each of them.
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -54,6 +75,7 @@ class LocalTerms:
     steps: np.ndarray | None = None
     offsets: Tensor | None = None
     contrast: Contrast | None = None
+    phases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         check_scale("proximal", self.proximal, zero=True)
@@ -66,6 +88,18 @@ class LocalTerms:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
         if self.offsets is not None and not torch.isfinite(self.offsets).all():
             raise ValueError("offsets must be finite numbers")
+        if self.proximal and len(self.phases) > 1:
+            raise ValueError("a proximal term is around what is received, so it goes with one phase at most")
+
+    @property
+    def phase(self) -> Phase | None:
+        """The only phase, where there is one."""
+        return self.phases[0] if len(self.phases) == 1 else None
+
+    @property
+    def stream(self) -> int:
+        """Which batches and dropout masks are drawn, see `Phase`."""
+        return 0 if self.phase is None else self.phase.stream
 
     def of(self, positions: Sequence[int] | np.ndarray) -> LocalTerms:
         """The terms of some of the clients."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, get_args
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from federated.user_code.containment import contained
 
 _TAKEN = ("update", "statistics", "metadata", "model", "difference")
 """Names in the ledger of what travels anyway."""
+_STATISTICS = ("running_mean", "running_var")
 
 
 def held_client(name: str, client: Any) -> ClientHalf:
@@ -51,10 +52,10 @@ def held_client(name: str, client: Any) -> ClientHalf:
         return found
 
     def stays(layout: Layout) -> frozenset[str]:
-        with contained(f"{what} cannot work with this model"):
-            found: Any = client.stays(layout)
-            names = found if isinstance(found, str) else list(found)
-        return _parameters(what, names, layout)
+        return _named(what, "stays", client.stays, layout)
+
+    def fixed(layout: Layout) -> frozenset[str]:
+        return _named(what, "fixed", client.fixed, layout)
 
     everything_travels = client.stays is ClientHalf().stays
     return client._replace(
@@ -62,6 +63,7 @@ def held_client(name: str, client: Any) -> ClientHalf:
         finish=None if client.finish is None else finish,
         upload=None if client.upload is None else upload,
         stays=client.stays if everything_travels else stays,
+        fixed=client.fixed if client.fixed is ClientHalf().fixed else fixed,
     )
 
 
@@ -108,18 +110,30 @@ def check_names(what: str, names: Any) -> None:
             )
 
 
-def _parameters(what: str, names: Any, layout: Layout) -> frozenset[str]:
-    """The names, which are of some of the model's parameters and not of all."""
+def _named(
+    what: str, field: str, function: Callable[[Layout], Collection[str]], layout: Layout
+) -> frozenset[str]:
+    """The names that a function of the person's returns: of some of the model's parameters and not of all.
+
+    Or of its running statistics, of which the layout says nothing; who cuts the model looks for them.
+    """
+    with contained(f"{what} cannot work with this model"):
+        found: Any = function(layout)
+        names = found if isinstance(found, str) else list(found)
     known = [name for name, _ in layout]
     if isinstance(names, str):
-        raise OwnCodeFailed(f"{what}: client.stays must return names of parameters in a list, got {names!r}")
+        raise OwnCodeFailed(
+            f"{what}: client.{field} must return names of parameters in a list, got {names!r}"
+        )
     for name in names:
-        if name not in known:
+        if name not in known and not str(name).endswith(_STATISTICS):
             raise OwnCodeFailed(
-                f"{what}: client.stays: the model has no parameter {name!r}; its parameters: {_listed(known)}"
+                f"{what}: client.{field}: the model has no parameter {name!r}; its parameters: {_listed(known)}"
             )
-    if set(known) == set(names):
-        raise OwnCodeFailed(f"{what}: client.stays names all parameters, so nothing would be learnt together")
+    if set(known) <= set(names):
+        raise OwnCodeFailed(
+            f"{what}: client.{field} names all parameters, so nothing would be learnt together"
+        )
     return frozenset(names)
 
 

@@ -17,7 +17,7 @@ from federated.participation import SamplingLaw
 from federated.run.clients.cohort import cohorts
 from federated.run.setup import Setup, initial_state
 from federated.wire.distortion import is_exact
-from federated.wire.downlink import heard_beside, replayed, worth_keeping
+from federated.wire.downlink import heard_beside, replayed, sent_of, worth_keeping
 
 _SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
@@ -91,9 +91,9 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
     """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
     trainable = setup.model.num_trainable
     models_sent = torch.stack(list(models))
-    moving = setup.parts.travelling.of(models_sent[:, :trainable])
-    rows = torch.cat([moving, models_sent[:, trainable:]], dim=1).cpu()
+    rows = sent_of(setup, models_sent).cpu()
     if Trait.DIFFERENCE in setup.parts.downlink.traits:
+        moving = setup.parts.travelling.of(models_sent[:, :trainable])
         rows = torch.diff(moving.cpu(), dim=0)
         rows = rows[rows.any(dim=1)] if rows.any() else rows[:1]
     others = unlike(setup.parts.downlink, rows[-1])
@@ -109,9 +109,9 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
     heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
     if Trait.DIFFERENCE not in setup.parts.downlink.traits:
         return Amount(*(each + heard for each in payload)).times(participations(setup).sent)
-    size, trainable = setup.model.vector.numel(), setup.model.num_trainable
-    (whole,) = lengths(none(), torch.zeros(1, setup.parts.travelling.num_moving))
-    beside = heard + (lengths(none(), torch.zeros(1, size - trainable))[0] if size > trainable else 0)
+    moves = setup.parts.travelling
+    (whole,) = lengths(none(), torch.zeros(1, moves.num_moving))
+    beside = heard + (lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0)
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.config.rounds, _MOST_REPLAYED)
     drawn = [cohort.clients.tolist() for cohort in islice(cohorts(setup), rounds) if len(cohort.clients)]

@@ -21,7 +21,7 @@ from federated.forecast.payloads import (
     sizes,
     unlike,
 )
-from federated.forecast.workload import batches_of, round_batches
+from federated.forecast.workload import batches_of_phases, phases_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
@@ -159,7 +159,9 @@ class _Watch:
             report.training_seconds,
             seconds - report.training_seconds,
             trained,
-            self._batches(smaller, state.round) if steps is None else float(trained * steps),
+            self._batches(smaller, state.round)
+            if steps is None
+            else float(trained * steps * (len(phases_of(setup)) or 1)),
             after,
         )
 
@@ -168,7 +170,7 @@ class _Watch:
         if not setup.config.kind.has_server:
             return round_batches(setup)
         sizes_of_cohort = setup.federation.sizes[sample_cohort(setup, done)]
-        return float(batches_of(setup.trainers.local, sizes_of_cohort).sum())
+        return float(batches_of_phases(setup, sizes_of_cohort).sum())
 
     def models(self, setup: Setup) -> list[Tensor]:
         """Global models of the probe, at least two."""
@@ -182,7 +184,7 @@ class _Watch:
         found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
         names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
         framed = setup.config.transport.name != "plain"
-        has_more = setup.model.vector.numel() > trainable or bool(names) or framed
+        has_more = bool(setup.parts.travelling.num_statistics or names) or framed
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
 

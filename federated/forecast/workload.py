@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from federated.algorithms.local_terms import Phase
 from federated.config.run import LocalTraining
 from federated.evaluation.sets import evaluated_alone, evaluated_sets
+from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import expected_clients
+from federated.run.clients.order import order_of
 from federated.run.preparing.budget import centralised_training
-from federated.run.setup import Setup
+from federated.run.setup import Setup, initial_state
 
 
 def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
@@ -23,6 +26,27 @@ def batches_of(local: LocalTraining, size: np.ndarray) -> np.ndarray:
     full = local.batch_size or np.maximum(size, 1)
     per_epoch: np.ndarray = (np.ceil(size / batch) + size / full) / 2
     return float(np.mean(local.passes)) * per_epoch
+
+
+def phases_of(setup: Setup) -> tuple[Phase, ...]:
+    """The phases of a client's local training; none where everything moves in all steps."""
+    if not setup.config.kind.has_server:
+        return ()
+    state, clients = initial_state(setup), setup.trainers.eligible[:1]
+    return terms_of(setup.worker, order_of(state, state.parameters, clients, np.ones(1))).phases
+
+
+def batches_of_phases(setup: Setup, size: np.ndarray) -> np.ndarray:
+    """`batches_of` all phases of a round together, float [K]."""
+    local = setup.trainers.local
+    parts = [batches_of(_lasting(local, phase), size) for phase in phases_of(setup)]
+    return np.sum(parts, axis=0) if parts else batches_of(local, size)
+
+
+def _lasting(local: LocalTraining, phase: Phase) -> LocalTraining:
+    if phase.epochs is None and phase.steps is None:
+        return local
+    return local.model_copy(update={"epochs": phase.epochs, "steps": phase.steps})
 
 
 def num_evaluated(setup: Setup) -> dict[str, int]:
@@ -50,7 +74,7 @@ def round_batches(setup: Setup) -> float:
         cohort = min(config.cohort.size_among(len(federation.clients)), len(holding))
         steps = centralised_training(config, federation.clients, cohort).steps
         return float(np.mean([steps or 0]))
-    return float(batches_of(setup.trainers.local, holding).mean()) * trained_clients(setup)
+    return float(batches_of_phases(setup, holding).mean()) * trained_clients(setup)
 
 
 def trained_clients(setup: Setup) -> float:

@@ -44,21 +44,28 @@ def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)))
 
 
+def key_of(done: int, stream: int = 0) -> tuple[int, ...]:
+    """The beginning of the key of a round's numbers. stream: of several in one round, from 1; 0: there is but one."""
+    return (stream, done) if stream else (done,)
+
+
 class Generators(Sequence[np.random.Generator]):
-    """`generator(seed, purpose, done, client)` of each of some clients, made when they are asked for.
+    """`generator(seed, purpose, *key_of(done, stream), client)` of each of some clients, made when they are asked for.
 
     What goes into their seeds is hashed for all at once, at the first call: most compressors draw nothing.
     """
 
-    def __init__(self, seed: int, purpose: Purpose, done: int, clients: Sequence[int]) -> None:
-        self._key, self._clients = (seed, purpose, done), clients
+    def __init__(
+        self, seed: int, purpose: Purpose, done: int, clients: Sequence[int], stream: int = 0
+    ) -> None:
+        self._key, self._clients, self._stream = (seed, purpose, done), clients, stream
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
-            return Generators(*self._key, self._clients[at])
+            return Generators(*self._key, self._clients[at], self._stream)
         return _seeded_by(self._seeds[at])
 
     def __iter__(self) -> Iterator[np.random.Generator]:
@@ -67,7 +74,7 @@ class Generators(Sequence[np.random.Generator]):
     @cached_property
     def _seeds(self) -> list[Seed]:
         seed, purpose, done = self._key
-        return seeds(seed, (int(purpose), done), self._clients)
+        return seeds(seed, (int(purpose), *key_of(done, self._stream)), self._clients)
 
 
 def _seeded_by(seed: Seed) -> np.random.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, Contrast, LocalTerms
-from federated.foundation.randomness import Purpose, torch_seeded, torch_watched
+from federated.foundation.randomness import Purpose, key_of, torch_seeded, torch_watched
 from federated.local_training.contrasting import Contrasting
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import lengths_of
-from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
+from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
 from federated.local_training.steps.work import LocalWork, Precision
@@ -82,10 +82,10 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
         for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
             own = received if received.dim() == 1 else received[at]
             model.load(own)
-            masks.draw_from(DropoutGenerators(work.seed, done, client))
+            masks.draw_from(DropoutGenerators(work.seed, done, client, terms.stream))
             rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
-            with torch_seeded(work.seed, Purpose.DROPOUT, done, client) if seeded else nullcontext():
-                batches = _batches(work, done, client, lengths[at])
+            with _seeded(work, done, client, terms.stream) if seeded else nullcontext():
+                batches = _batches(work, done, client, lengths[at], terms.stream)
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
                 more = _contrast(contrasting, terms.contrast, at, own)
                 shifted = partial(objective, offset=offset, more=more)
@@ -138,9 +138,15 @@ def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: I
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
 
 
-def _batches(work: LocalWork, done: int, client: int, length: Length) -> Iterator[Batch]:
+def _seeded(work: LocalWork, done: int, client: int, stream: int) -> AbstractContextManager[None]:
+    """The key of another stream is longer than any of a dropout layer."""
+    key = (*key_of(done, stream), client, 0, 0) if stream else (done, client)
+    return torch_seeded(work.seed, Purpose.DROPOUT, *key)
+
+
+def _batches(work: LocalWork, done: int, client: int, length: Length, stream: int) -> Iterator[Batch]:
     """The client's batches in turn."""
-    for epoch in epochs(work, done, client, length):
+    for epoch in epochs(work, done, client, length, stream):
         ready = epoch._replace(inputs=model_inputs(epoch.inputs))
         yield from ready.split(work.local.batch_size or len(epoch.inputs))
 
@@ -149,11 +155,11 @@ def _stepper(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:
     """A step of the rule down the gradient of a loss, in place, from a memory of zeros."""
     weights = model.vector[None, : model.num_trainable]
     memory, steps = memory_of(rule, weights), count(1)
+    among = None if rule.moves is None else model.holding(rule.moves[0])
 
     def step(loss: Tensor) -> None:
-        gradient = model.gradient(loss)[None]
-        if rule.max_norm is not None:
-            clip_norms([gradient], rule.max_norm)
+        gradient = model.gradient(loss, among)[None]
+        rule.clip([gradient])
         rule.descend(weights, memory, gradient, next(steps))
 
     return step

@@ -14,7 +14,7 @@ from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import Plan, gathered, planned
-from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
+from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
 from federated.local_training.steps.work import LocalWork, Precision
 from federated.models.objective import model_inputs
@@ -55,7 +55,7 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
         own = terms.of(plan.positions)
         rule = rule_of(work.local, schedule(done, work.rounds), own, received)
         weights = received.repeat(len(clients), 1) if received.dim() == 1 else received.clone()
-        draws = [DropoutGenerators(work.seed, done, clients[at]) for at in plan.positions]
+        draws = [DropoutGenerators(work.seed, done, clients[at], terms.stream) for at in plan.positions]
         offsets = None if own.offsets is None else own.offsets.to(weights)
         total = _steps(work, plan, batched, draws, rule, weights, offsets)
         rows = slots.rows[torch.from_numpy(plan.positions).to(received.device)]
@@ -91,8 +91,7 @@ def _steps(
                 weights[among], inputs, targets, factors, shifts, masks
             )
             total[among] += losses * count
-        if rule.max_norm is not None:
-            clip_norms([gradient[:active]], rule.max_norm)
+        rule.clip([gradient[:active]])
         now = {name: rows[:active] for name, rows in memory.items()}
         rule.first(active).descend(weights[:active], now, gradient[:active], step + 1)
     return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,10 @@ class FlatModel:
     """A private copy of a module whose state is a view of one flat vector.
 
     `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, whose names and shapes
-    are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), which
-    travel too, as in FedAvg over state dicts. Writing into `vector` writes into the module, and the other way
-    round. Everything else stays with the module: frozen parameters, and other buffers, which are what they were
-    at first whenever a vector is loaded, so that nothing passes from one client to the next.
+    are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), whose names
+    and shapes are `statistics` and which travel too, as in FedAvg over state dicts. Writing into `vector` writes into
+    the module, and the other way round. Everything else stays with the module: frozen parameters, and other buffers,
+    which are what they were at first whenever a vector is loaded, so that nothing passes from one client to the next.
 
     Raises ValueError where nothing can be trained or where the floating-point types differ.
     """
@@ -38,7 +39,9 @@ class FlatModel:
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         if not self.trainable:
             raise ValueError("the model has no parameter that requires a gradient: there is nothing to train")
-        travelling: list[Tensor] = [*self.trainable, *_running_statistics(self.module)]
+        statistics = _running_statistics(self.module)
+        self.statistics = tuple((name, tuple(each.shape)) for name, each in statistics.items())
+        travelling: list[Tensor] = [*self.trainable, *statistics.values()]
         types = {str(t.dtype).removeprefix("torch.") for t in travelling}
         if len(types) > 1:
             raise ValueError(f"the model mixes the types {', '.join(sorted(types))}: one type is needed")
@@ -57,10 +60,24 @@ class FlatModel:
             if isinstance(layer, _NormBase) and not _is_trained(layer):
                 layer.eval()
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part."""
-        parts = torch.autograd.grad(loss, self.trainable, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.reshape(-1) for part in parts])
+    def gradient(self, loss: Tensor, among: Sequence[bool] | None = None) -> Tensor:
+        """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part.
+
+        among: which of `layout` it is wanted of, and zero is left for the others; None: all.
+        """
+        wanted = [
+            p for p, here in zip(self.trainable, among or [True] * len(self.trainable), strict=True) if here
+        ]
+        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+        if among is None:
+            return torch.cat([part.reshape(-1) for part in found])
+        parts = zip(self.trainable, among, strict=True)
+        return torch.cat([(next(found) if here else torch.zeros_like(p)).reshape(-1) for p, here in parts])
+
+    def holding(self, places: Tensor) -> list[bool]:
+        """Which of `layout` have any of these places, bool [T]."""
+        parts = torch.split(places != 0, [p.numel() for p in self.trainable])
+        return [bool(part.any()) for part in parts]
 
     def independent_module(self, vector: Tensor | None = None) -> nn.Module:
         """A module with these parameters [P], by default the model's, on the CPU, to evaluate; it shares no tensor."""
@@ -103,11 +120,15 @@ def _is_trained(layer: _NormBase) -> bool:
     return not layer.affine or any(parameter.requires_grad for parameter in layer.parameters())
 
 
-def _running_statistics(module: nn.Module) -> list[Tensor]:
-    """Running means and variances of the batch normalisation that is trained."""
-    layers = [layer for layer in module.modules() if isinstance(layer, _NormBase) and _is_trained(layer)]
-    pairs = [(layer.running_mean, layer.running_var) for layer in layers]
-    return [statistic for pair in pairs for statistic in pair if statistic is not None]
+def _running_statistics(module: nn.Module) -> dict[str, Tensor]:
+    """Running means and variances of the batch normalisation that is trained, by name."""
+    return {
+        f"{at}.{name}".lstrip("."): statistic
+        for at, layer in module.named_modules()
+        if isinstance(layer, _NormBase) and _is_trained(layer)
+        for name, statistic in (("running_mean", layer.running_mean), ("running_var", layer.running_var))
+        if statistic is not None
+    }
 
 
 def _staying_buffers(module: nn.Module, travelling: list[Tensor]) -> list[tuple[nn.Module, str, Tensor]]:

@@ -16,7 +16,7 @@ from federated.algorithms.algorithm import Rows, Tensors
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
 PARTICIPATION, PRIVACY = "participation", "privacy"
 OWN_MODEL = "own_model"
-"""The parameters that a client keeps: its whole model without a server, else those that are never sent."""
+"""The numbers that a client keeps: its whole model without a server, else the part that is never sent."""
 
 ServerMemory = dict[str, Tensors]
 """Owner -> its memory at the server. Owners without memory need no slot."""

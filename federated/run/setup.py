@@ -39,7 +39,7 @@ class Setup:
 
     readout: what turns the model's outputs into predictions, in whose unit measures are.
     shard_size: the number of holders that train at a time. scoring: what the model is measured by.
-    notes: remarks for the user about their own model, in sentences.
+    notes: remarks for the user about their model and what the algorithm makes of it, in sentences.
     """
 
     federation: Federation
@@ -94,7 +94,7 @@ class Setup:
     @property
     def own_models(self) -> bool:
         """Whether each client is evaluated with its own model, or with parameters that it keeps."""
-        return self.trainers.kind.own_models or self.parts.travelling.moving is not None
+        return self.trainers.kind.own_models or self.parts.travelling.keeps
 
     def with_config(self, config: RunConfig) -> Setup:
         """The same setup under another config; nothing is built anew."""
@@ -131,7 +131,8 @@ def _prepared(config: RunConfig) -> Setup:
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work, parts))
     size = shard_size(work, config.engine)
-    return Setup(federation, trainers, worker, size, scoring, fitted.readout, tried.notes)
+    notes = (*tried.notes, *filter(None, [parts.algorithm.note]))
+    return Setup(federation, trainers, worker, size, scoring, fitted.readout, notes)
 
 
 def _work(

@@ -139,6 +139,12 @@ def _try_terms(
             f"{what}: terms must give an offset for each of the model's {num_outputs} outputs, got "
             f"{type_of(found.offsets)}"
         )
+    for phase in found.phases:
+        if phase.moves.dtype != torch.bool or phase.moves.shape != parameters.shape:
+            raise OwnCodeFailed(
+                f"{what}: terms must give moves of a phase as booleans {list(parameters.shape)}, one for each "
+                f"parameter, got {type_of(phase.moves)}"
+            )
     if found.contrast is not None and not loop:
         raise OwnCodeFailed(f"{what}: terms with a contrast want needs=frozenset({{Need.LOOP}})")
     check_pure(f"{what}: terms", _tensors(found), _tensors(terms()))

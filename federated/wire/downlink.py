@@ -49,7 +49,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     quality: Metrics = {}
     if setup.config.compression.quality:
         quality = downlink_distortion(
-            setup.parts.downlink, *_moving(setup, torch.stack([state.parameters, model]))
+            setup.parts.downlink, *sent_of(setup, torch.stack([state.parameters, model]))
         )
     if beside := heard_beside(setup, state):
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
@@ -68,24 +68,25 @@ def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
-    moving = _moving(setup, state.parameters[None])
+    moving = sent_of(setup, state.parameters[None])
     fresh = setup.parts.downlink.init(*moving.shape)
     (payload,), _ = setup.parts.downlink.encode(fresh, moving, [numbers])
     decoded = setup.parts.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
     return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
 
 
-def _moving(setup: Setup, models: Tensor) -> Tensor:
-    """The sent part of models [n, P], running statistics included."""
-    trainable = setup.model.num_trainable
-    return torch.cat([setup.parts.travelling.of(models[:, :trainable]), models[:, trainable:]], 1)
+def sent_of(setup: Setup, models: Tensor) -> Tensor:
+    """The sent part of models [n, P], running statistics that travel included."""
+    trainable, moves = setup.model.num_trainable, setup.parts.travelling
+    return torch.cat([moves.of(models[:, :trainable]), moves.statistics_of(models[:, trainable:])], 1)
 
 
 def _model(setup: Setup, state: RunState, moved: Tensor) -> Tensor:
     """The model [P] with the received parameters; those that clients keep have the server's values."""
-    trainable, moving = setup.model.num_trainable, setup.parts.travelling.num_moving
-    whole = setup.parts.travelling.back(moved[None, :moving], state.parameters[:trainable])[0]
-    return torch.cat([whole, moved[moving:]])
+    trainable, moves = setup.model.num_trainable, setup.parts.travelling
+    whole = moves.back(moved[None, : moves.num_moving], state.parameters[:trainable])[0]
+    running = moves.statistics_back(moved[None, moves.num_moving :], state.parameters[trainable:])[0]
+    return torch.cat([whole, running])
 
 
 def _differences(
@@ -96,12 +97,12 @@ def _differences(
     A client that took part in the last round gets only this round's payload. A client that missed rounds gets every
     payload since then, in order, or the whole reference as 32-bit floats where that is shorter; a new client gets
     the whole reference. The server keeps the reference, the payloads that are still worth sending (in total no
-    longer than a whole model), and the last round of each client. Running statistics of batch normalisation
+    longer than a whole model), and the last round of each client. Running statistics of batch normalisation that travel
     are sent as 32-bit floats: a quantised variance could become negative.
     """
     trainable = setup.model.num_trainable
     target = setup.parts.travelling.of(state.parameters[None, :trainable])[0]
-    statistics = state.parameters[trainable:]
+    statistics = setup.parts.travelling.statistics_of(state.parameters[None, trainable:])[0]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
     payloads = _payloads(kept)

@@ -13,8 +13,12 @@ from federated.transports import Sending
 
 
 def sum_of(worker: Worker, done: int, travelled: Sequence[bytes], cohort: np.ndarray) -> Tensor:
-    """The sum of the updates of a whole cohort, float32 [1, P]. travelled: a payload of each client, in order."""
+    """The sum of the updates of a whole cohort, float32 [1, P]. travelled: a payload of each client, in order.
+
+    Running statistics, where there are any, stay at the clients, and their sum is zero.
+    """
     parts = worker.parts
     opened = parts.transport.open(travelled, Sending(worker.config.seed, done, cohort, cohort))
     decoded = parts.uplink.decode(opened, parts.travelling.num_moving).to("cpu", torch.float32)
-    return parts.travelling.back(decoded, decoded.new_zeros(worker.model.num_trainable))
+    moved = parts.travelling.back(decoded, decoded.new_zeros(worker.model.num_trainable))
+    return torch.nn.functional.pad(moved, (0, worker.model.vector.numel() - moved.shape[1]))

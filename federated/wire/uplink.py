@@ -47,8 +47,8 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
 
     The algorithm's client half is finished last, so that what a client remembers can be of what the server reads.
 
-    Running statistics of batch normalisation, where the model has any, are a second payload of plain 32-bit
-    floats: a clipped or quantised variance could become negative.
+    Running statistics of batch normalisation that travel are a second payload of plain 32-bit floats: a clipped or
+    quantised variance could become negative.
     """
     trainable, parts = worker.model.num_trainable, worker.parts
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
@@ -70,9 +70,11 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     beside_updates |= told
     beside = {name: _plain(rows) for name, rows in beside_updates.items()}
     if updates.deltas.shape[1] > trainable:
-        statistics = _plain(updates.deltas[:, trainable:])
-        whole = torch.cat([whole, statistics.rows], dim=1)
-        beside = {"statistics": statistics, **beside}
+        moved = updates.deltas[:, trainable:]
+        statistics = _plain(parts.travelling.statistics_of(moved))
+        unmoved = statistics.rows.new_zeros(moved.shape[1])
+        whole = torch.cat([whole, parts.travelling.statistics_back(statistics.rows, unmoved)], dim=1)
+        beside = {"statistics": statistics, **beside} if parts.travelling.num_statistics else beside
     parcels = [
         [("update", payload), *((part, plain.payloads[at]) for part, plain in beside.items())]
         for at, payload in enumerate(travelled)

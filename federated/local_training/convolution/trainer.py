@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import torch
@@ -12,10 +12,10 @@ from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.convolution.network import ConvolutionalNetwork
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.convolution.recording import as_recorded
-from federated.local_training.steps.batches import Length, epochs
+from federated.local_training.steps.batches import Batch, epochs
 from federated.local_training.steps.dropout import DropoutGenerators
 from federated.local_training.steps.plan import lengths_of
-from federated.local_training.steps.sgd import Rule, clip_norms, memory_of, rule_of
+from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots
 from federated.local_training.steps.work import LocalWork
 
@@ -34,7 +34,9 @@ def im2col_trainer(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
                 weights.copy_(own)
                 rule = rule_of(work.local, factor, terms.of([at]), own)
                 offset = None if terms.offsets is None else terms.offsets[at, :, None].to(weights)
-                slots.losses[row] = _train_client(work, network, rule, client, done, lengths[at], offset)
+                generators = DropoutGenerators(work.seed, done, client, terms.stream)
+                examples = epochs(work, done, client, lengths[at], terms.stream)
+                slots.losses[row] = _train_client(work, network, rule, examples, generators, offset)
                 torch.sub(weights, own, out=slots.deltas[row])
 
     return train
@@ -44,17 +46,18 @@ def _train_client(
     work: LocalWork,
     network: ConvolutionalNetwork,
     rule: Rule,
-    client: int,
-    done: int,
-    length: Length,
+    examples: Iterator[Batch],
+    generators: DropoutGenerators,
     offset: Tensor | None,
 ) -> float:
-    """Train the network's weights in place on one client's batches; the mean loss over all that it saw."""
+    """Train the network's weights in place on one client's batches; the mean loss over all that it saw.
+
+    examples: of each epoch in turn.
+    """
     weights, gradient = network.parameters.weights[None, :-1], network.parameters.gradient[None]
     memory, steps = memory_of(rule, weights), count(1)
-    generators = DropoutGenerators(work.seed, done, client)
     total, seen = 0.0, 0
-    for inputs, targets, factors in epochs(work, done, client, length):
+    for inputs, targets, factors in examples:
         outputs = weights.new_empty(network.num_outputs, len(inputs))
         scales = weights.new_ones(len(inputs)) if factors is None else factors
         aims = network.criterion.aims(targets, scales, network.num_outputs)
@@ -63,8 +66,7 @@ def _train_client(
             part = slice(start, start + size)
             now = None if factors is None else factors[part]
             network.step(inputs[part], aims[:, part], outputs[:, part], generators, now, offset)
-            if rule.max_norm is not None:
-                clip_norms([gradient], rule.max_norm)
+            rule.clip([gradient])
             rule.descend(weights, memory, gradient, next(steps))
         losses = network.criterion.losses(outputs, targets)
         total += float((losses if factors is None else losses * factors).sum())

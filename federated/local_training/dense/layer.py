@@ -75,6 +75,8 @@ class StackedDense:
                 self._rule_now.step(self._now, self._memory_now, errors.transpose(1, 2), inputs, self.scale)
             else:
                 self.gradient.baddbmm_(errors.transpose(1, 2), inputs, beta=0, alpha=self.scale)
+                if self._rule_now.moves is not None:
+                    self.gradient.mul_(self._rule_now.moves)
 
     def descend(self) -> None:
         """One step along the gradient that `learn` left, as it is by now."""

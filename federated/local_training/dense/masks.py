@@ -12,9 +12,9 @@ from federated.local_training.steps.dropout import DropoutGenerators, as_mask
 
 
 class StackedMasks:
-    """clients: (seed, rounds done, client) of each row of the stack. To be drawn from block by block."""
+    """clients: (seed, rounds done, client, stream) of each row of the stack. To be drawn from block by block."""
 
-    def __init__(self, layers: Sequence[Dense], clients: Sequence[tuple[int, int, int]]) -> None:
+    def __init__(self, layers: Sequence[Dense], clients: Sequence[tuple[int, int, int, int]]) -> None:
         self._layers = layers
         self._generators = (
             [DropoutGenerators(*key) for key in clients] if any(d.dropout for d in layers) else []

@@ -54,7 +54,9 @@ def stacked_trainer(
             rule = rule_of(local, factor, own.of(plan.positions), start)
             offsets = own.of(plan.positions).offsets
             stack = Stack(layers, start, len(alike), plan.examples.shape[2], rule, scratch, threads, scale)
-            masks = StackedMasks(layers, [(work.seed, done, members[at]) for at in plan.positions])
+            masks = StackedMasks(
+                layers, [(work.seed, done, members[at], terms.stream) for at in plan.positions]
+            )
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
                 block = Block(work, criterion, layers, plan, steps, masks, scratch, threads, offsets)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.foundation.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator, key_of
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining
@@ -81,10 +81,10 @@ class Batch(NamedTuple):
             yield Batch(self.inputs[part], self.targets[part], weights)
 
 
-def epochs(work: LocalWork, done: int, client: int, length: Length) -> Iterator[Batch]:
-    """The examples of each of the client's epochs in a round, in order, gathered in one call each."""
+def epochs(work: LocalWork, done: int, client: int, length: Length, stream: int = 0) -> Iterator[Batch]:
+    """The examples of each of the client's epochs in a round, in order, gathered in one call each; stream: `key_of`."""
     held = work.clients[client]
-    numbers = generator(work.seed, Purpose.BATCHES, done, client)
+    numbers = generator(work.seed, Purpose.BATCHES, *key_of(done, stream), client)
     for order in epoch_orders(numbers, held, work.local.batch_size, *length):
         yield batch_of(work, order)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from federated.foundation.randomness import Purpose, generator
+from federated.foundation.randomness import Purpose, generator, key_of
 from federated.models.plain_modules import is_plain
 
 Draw = Callable[[int, Tensor], Tensor]
@@ -16,10 +16,13 @@ Draw = Callable[[int, Tensor], Tensor]
 
 
 class DropoutGenerators:
-    """The generators of one client's dropout layers in one round, made when they are asked for."""
+    """The generators of one client's dropout layers in one round, made when they are asked for.
 
-    def __init__(self, seed: int, done: int, client: int) -> None:
-        self._key = (done, client)
+    stream: of several that the client trains with in the round, see `key_of`.
+    """
+
+    def __init__(self, seed: int, done: int, client: int, stream: int = 0) -> None:
+        self._key = (*key_of(done, stream), client)
         self._seed = seed
         self._made: dict[int, np.random.Generator] = {}
 

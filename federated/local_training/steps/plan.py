@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 from torch import Tensor
 
-from federated.algorithms.local_terms import NO_TERMS, LocalTerms
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms, Phase
 from federated.foundation.randomness import Generators, Purpose
 from federated.local_training.steps.batches import Length, epoch_orders, length_of
 from federated.local_training.steps.work import LocalWork
@@ -47,7 +47,7 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
     width = min(local.batch_size or max(sizes), max(sizes))
     examples = np.empty((len(cohort), max(steps), width), np.int64)
     clients = [cohort[at] for at in positions]
-    numbers = Generators(work.seed, Purpose.BATCHES, done, clients)
+    numbers = Generators(work.seed, Purpose.BATCHES, done, clients, terms.stream)
     rows = zip(examples.reshape(len(cohort), -1), clients, numbers, positions, strict=True)
     for row, client, generator, at in rows:
         held = work.clients[client]
@@ -63,11 +63,20 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
 
 
 def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
-    """The length of training of each client in the cohort."""
+    """The length of training of each client in the cohort; of several phases, that of the study's `local`."""
+    if terms.steps is None and (length := _of_phase(terms.phase)) is not None:
+        return [length] * len(cohort)
     steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
     return [
         length_of(work.local, work.seed, done, client, own) for client, own in zip(cohort, steps, strict=True)
     ]
+
+
+def _of_phase(phase: Phase | None) -> Length | None:
+    """The length that a phase states."""
+    if phase is None or (phase.epochs is None and phase.steps is None):
+        return None
+    return Length(phase.epochs or 1, phase.steps)
 
 
 @lru_cache(maxsize=256)

@@ -27,6 +27,7 @@ class Rule(NamedTuple):
     rate: one for all, or [c, 1] of each client; decay: weight decay and proximal term together;
     shift: a constant part of the gradient, [1, T] or [c, T]; max_norm: the bound of the gradient's norm.
     optimiser: what makes a direction of the gradient; None: SGD. shrinkage: weight decay apart from the gradient.
+    moves: 1 for a parameter that moves and 0 for one that is frozen, [1, T]; None: all move.
     The gradient of the loss is clipped as by torch.nn.utils.clip_grad_norm_, before decay and shift join it.
     """
 
@@ -37,6 +38,7 @@ class Rule(NamedTuple):
     max_norm: float | None = None
     optimiser: Optimiser | None = None
     shrinkage: float = 0.0
+    moves: Tensor | None = None
 
     @property
     def remembers(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class Rule(NamedTuple):
     def is_fused(self) -> bool:
         """Whether `step` can take the step, layer by layer and without the gradient."""
         plain_rate = not isinstance(self.rate, Tensor) and not self.shrinkage
-        return plain_rate and self.max_norm is None and self.optimiser is None
+        return plain_rate and self.max_norm is None and self.optimiser is None and self.moves is None
 
     @property
     def is_plain(self) -> bool:
@@ -58,9 +60,10 @@ class Rule(NamedTuple):
 
     def shaped(self, shape: Callable[[Tensor], Tensor]) -> Rule:
         """The rule for a layer. shape: of flat vectors [c, T], the layer's part, as [c, m, n]."""
-        shift = None if self.shift is None else shape(self.shift)
         return self._replace(
-            rate=self.rate[..., None] if isinstance(self.rate, Tensor) else self.rate, shift=shift
+            rate=self.rate[..., None] if isinstance(self.rate, Tensor) else self.rate,
+            shift=None if self.shift is None else shape(self.shift),
+            moves=None if self.moves is None else shape(self.moves),
         )
 
     def first(self, num_clients: int) -> Rule:
@@ -85,6 +88,15 @@ class Rule(NamedTuple):
             buffer.add_(self.shift)
         weights.sub_(buffer, alpha=self.rate)
 
+    def clip(self, gradients: Sequence[Tensor]) -> None:
+        """Bound the gradient of each client in place, the part of it that moves, where a bound is stated."""
+        if self.max_norm is None:
+            return
+        if self.moves is not None:
+            for part in gradients:
+                part.mul_(self.moves)
+        clip_norms(gradients, self.max_norm)
+
     def descend(self, weights: Tensor, memory: Memory, gradient: Tensor, step: int) -> None:
         """The same, for weights [c, ...], along a gradient that is there and clipped already; it is used up.
 
@@ -94,12 +106,16 @@ class Rule(NamedTuple):
             gradient.add_(weights, alpha=self.decay)
         if self.shift is not None:
             gradient.add_(self.shift)
+        if self.moves is not None:
+            gradient.mul_(self.moves)  # so that the memory of what is frozen stays zero
         if self.momentum:
             gradient = memory[MOMENTUM].mul_(self.momentum).add_(gradient)
         if self.optimiser is not None and self.optimiser.direction is not None:
             gradient = self.optimiser.direction(memory, gradient, step)
+            gradient = gradient if self.moves is None else gradient * self.moves
         if self.shrinkage:
-            weights.mul_(1 - self.rate * self.shrinkage)
+            shrinkage = self.shrinkage if self.moves is None else self.shrinkage * self.moves
+            weights.mul_(1 - self.rate * shrinkage)
         if isinstance(self.rate, Tensor):
             weights.addcmul_(gradient, self.rate, value=-1)
         else:
@@ -121,6 +137,7 @@ def rule_of(local: LocalTraining, factor: float, terms: LocalTerms, received: Te
         local.max_gradient_norm,
         None if optimiser.direction is None else optimiser,
         apart,
+        None if terms.phase is None else terms.phase.moves.to(received)[None],
     )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -42,6 +43,8 @@ def side_by_side(
     trainers: list[PartTrainer] = []
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
+        if len(terms.phases) > 1:
+            return _in_phases(train, received, cohort, done, terms)
         if terms.contrast is not None and not contrasts:
             raise ValueError("a contrast of representations is for the loop alone")
         updates = _empty(work, received, cohort)
@@ -54,6 +57,18 @@ def side_by_side(
         return updates
 
     return train
+
+
+def _in_phases(
+    train: LocalTrainer, received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms
+) -> Updates:
+    """One phase after another, each from where the one before ended."""
+    updates = train(received, cohort, done, replace(terms, phases=terms.phases[:1]))
+    for phase in terms.phases[1:]:
+        before = updates.deltas
+        updates = train(received + before, cohort, done, replace(terms, phases=(phase,)))
+        updates = updates._replace(deltas=updates.deltas.add_(before))
+    return updates
 
 
 def each_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:

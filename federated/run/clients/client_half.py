@@ -32,7 +32,7 @@ def terms_of(worker: Worker, order: ShardOrder) -> LocalTerms:
 
 def received(worker: Worker, order: ShardOrder) -> Tensor:
     """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own."""
-    if worker.parts.travelling.moving is None:
+    if not worker.parts.travelling.keeps:
         return order.model
     rows = order.model.expand(len(order.clients), -1).clone()
     rows[:, worker.parts.travelling.staying] = _own_parts(worker, order)
@@ -44,7 +44,7 @@ def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
     own = state.clients.get(OWN_MODEL, {}).get(holder)
     if own is None:
         return state.parameters
-    if setup.parts.travelling.moving is None:
+    if not setup.parts.travelling.keeps:
         return own[_PARAMETERS]
     model = state.parameters.clone()
     model[setup.parts.travelling.staying] = own[_PARAMETERS]
@@ -99,7 +99,7 @@ def finished(
     moves = worker.parts.travelling
     memory: dict[str, Rows] = {}
     sent: Rows = {}
-    if moves.moving is not None:
+    if moves.keeps:
         memory[OWN_MODEL] = own_model(_own_parts(worker, order) + updates.deltas[:, moves.staying])
     finish = worker.parts.algorithm.client.finish
     if finish is not None and trained is not None:
@@ -115,6 +115,6 @@ def _own_rows(worker: Worker, order: ShardOrder) -> Rows:
 
 
 def _own_parts(worker: Worker, order: ShardOrder) -> Tensor:
-    """The parameters kept by these clients, [c, S]."""
+    """The parameters and running statistics kept by these clients, [c, S]."""
     fresh = own_model(worker.model.vector[worker.parts.travelling.staying])
     return rows_of(order.own, OWN_MODEL, order.clients.tolist(), fresh)[_PARAMETERS]

@@ -49,7 +49,7 @@ def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples
         held = [examples.targets[indices] for indices in trainers.holders.indices]
         counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
     try:
-        return algorithm.fitted(Holdings(model.layout, counts, model.module))
+        return algorithm.fitted(Holdings(model.layout, counts, model.module, model.statistics))
     except OwnCodeFailed:
         raise
     except ValueError as error:
@@ -66,7 +66,9 @@ def _travelling(
 ) -> Travelling:
     """The split of the model into sent and kept parameters. Raises BadInput where it does not suit the algorithm."""
     try:
-        return travelling(model.layout, algorithm.client.stays(model.layout), device)
+        client = algorithm.client
+        staying, fixed = client.stays(model.layout), client.fixed(model.layout)
+        return travelling(model.layout, staying, device, model.statistics, fixed)
     except OwnCodeFailed:
         raise
     except ValueError as error:

@@ -42,9 +42,9 @@ def check_run(
         config,
         federation,
         scoring,
-        own_models=trainers.kind.own_models or parts.travelling.moving is not None,
+        own_models=trainers.kind.own_models or parts.travelling.keeps,
     )
-    if parts.transport.reveals == "sum" and model.vector.numel() > model.num_trainable:
+    if parts.transport.reveals == "sum" and parts.travelling.num_statistics:
         raise BadInput(
             f"transport: {config.transport.label()} lets the server read a sum alone, and the running statistics of "
             f"batch normalisation in model: {title(config.model)} travel for each client; use another normalisation"

@@ -1,0 +1,1 @@
+"""Personalisation by what is shared: which layers travel, and which stay with each client."""
