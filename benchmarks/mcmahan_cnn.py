@@ -9,6 +9,7 @@ from torch import nn
 
 from federated.compressors import Layout
 from federated.foundation.randomness import Purpose, generator
+from federated.models.mcmahan_cnn import mcmahan_cnn
 
 LAYOUT: Layout = (
     ("conv1.weight", (32, 1, 5, 5)),
@@ -25,11 +26,7 @@ IMAGES, BATCH = 600, 32
 
 def cnn() -> nn.Module:
     """The model of `LAYOUT`, for images of Fashion-MNIST's shape."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 10)),
-    )
+    return mcmahan_cnn()((1, 28, 28), 10)
 
 
 def training_seconds(images: int = IMAGES) -> float:

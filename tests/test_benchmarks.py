@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import codecs, mcmahan_cnn, ours, partitioning, plain
+from benchmarks import algorithms, codecs, learning_rates, mcmahan_cnn, ours, partitioning, plain
 from benchmarks.codecs_in_rounds import share_of_rounds
 from benchmarks.end_to_end import _timed
 from benchmarks.memory import family, peak_rss_mb
@@ -24,7 +24,9 @@ from benchmarks.rivals import FEDSTUDY, _one_more
 from benchmarks.statistics import Result, Timing, ratio
 from benchmarks.work import save, work_of
 from benchmarks.workloads import WORKLOADS
+from federated.algorithms import ALGORITHMS
 from federated.compressors import COMPRESSORS
+from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.foundation.randomness import Purpose, generator
 from federated.run.setup import prepare
@@ -200,3 +202,49 @@ def test_the_trained_cnn_is_the_one_whose_updates_are_compressed():
     assert shapes == tuple(shape for _, shape in mcmahan_cnn.LAYOUT)
     assert sum(map(math.prod, shapes)) == 1_663_370
     assert mcmahan_cnn.training_seconds(images=40) > 0
+
+
+def test_every_algorithm_is_measured_against_fedavg_by_default():
+    named = [label.partition("(")[0] for label in algorithms.everything()]
+    assert {*named, "fedavg"} == set(ALGORITHMS)
+
+
+def test_an_algorithm_is_timed_in_pairs_with_fedavg_of_the_same_fields(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.data.TRAINING", 400)
+    monkeypatch.setattr("benchmarks.data.TEST", 50)
+    seen = []
+    monkeypatch.setattr(
+        algorithms, "_rounds", lambda setup: seen.append(setup.config) or iter([9.0, 1.0, 2.0])
+    )
+    row = replace(WORKLOADS["W2"], training=400)
+    monkeypatch.setitem(WORKLOADS, "W2", row)
+    found = algorithms.measure("W2", "mime_lite", tmp_path, 2)  # which has no momentum at its clients
+    assert [(each.algorithm.name, each.local.momentum, each.rounds) for each in seen] == [
+        ("fedavg", 0, 3),
+        ("mime_lite", 0, 3),
+    ]
+    assert (found.fedavg, found.seconds, found.ratio) == ((1.0, 2.0), (1.0, 2.0), 1.0)
+    refused = algorithms.measure("W2", "fednova(mu=0.1)", tmp_path, 2)
+    assert "momentum" in refused.refused
+    assert algorithms.table([found, refused]).row_count == 2
+
+
+def test_the_ratio_to_fedavg_is_taken_within_pairs():
+    # Other programs made both ten times slower in the second pair: the ratio of the medians would be 3 / 10.
+    pairs = algorithms.Pairs("W1", "x", fedavg=(1.0, 10.0, 12.0), seconds=(3.0, 30.0, 1.2))
+    assert pairs.ratio == 3.0
+
+
+def test_rates_are_looked_for_with_a_seed_and_examples_that_judge_nothing(monkeypatch):
+    config = RunConfig.model_validate({"dataset": "digits", "model": "logistic", "clients": 4, "rounds": 1})
+    tried = []
+
+    def score(config):
+        tried.append((config.seed, config.local.learning_rate))
+        return {0.1: 0.8, 0.4: 0.8}.get(config.local.learning_rate, 0.5)
+
+    monkeypatch.setattr(learning_rates, "score", score)
+    rate, scores = learning_rates.best(config)
+    assert (rate, scores) == (0.1, [0.5, 0.5, 0.8, 0.5, 0.8, 0.5])
+    assert tried == [(1000, rate) for rate in learning_rates.RATES]
+    assert "validation" in learning_rates.SCORE

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from federated.algorithms.local_terms import LocalTerms
 from federated.config.run import Engine, LocalTraining, RunConfig
 from federated.foundation.errors import BadInput
 from federated.local_training import engine_probe as probe
@@ -123,6 +124,19 @@ def test_the_length_of_a_block_changes_nothing(local, block):
     _assert_equal(
         _stacked(work, block_examples=block)(start, COHORT, 0), loop_trainer(*work)(start, COHORT, 0), 1e-12
     )
+
+
+@pytest.mark.parametrize("block", [8, 10_000])
+@pytest.mark.parametrize("rows", [(), (len(COHORT),)], ids=["for all", "of each"])
+@pytest.mark.parametrize("proximal", [0.0, 0.5, 6.0])
+def test_a_wide_first_layer_takes_many_steps_of_a_correction_at_once(proximal, rows, block):
+    # Steps of 0.1: with 6.0 they keep 0.4 of the weights, too little to add up over a block.
+    work = _work(STACKS["wide"][0](), **LOCAL["plain"])
+    start = _start(work)
+    numbers = torch.randn(*rows, len(start), generator=torch.Generator().manual_seed(2)).to(start)
+    terms = LocalTerms(proximal, numbers)
+    expected = loop_trainer(*work)(start, COHORT, 2, terms)
+    _assert_equal(_stacked(work, block_examples=block)(start, COHORT, 2, terms), expected, 1e-12)
 
 
 @pytest.mark.parametrize("stack", ["mlp", "wide"])

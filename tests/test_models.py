@@ -15,6 +15,7 @@ ROWS = {
     "logistic": ({"bias": False}, (5,), 3, 15),
     "mlp": ({"hidden": (200, 200)}, (1, 28, 28), 10, 784 * 200 + 200 + 200 * 200 + 200 + 200 * 10 + 10),
     "cnn": ({}, (1, 28, 28), 10, 44_426),  # the count that NIID-Bench's SimpleCNNMNIST has
+    "mcmahan_cnn": ({}, (1, 28, 28), 10, 1_663_370),  # the count that the paper states
 }
 
 
@@ -43,19 +44,23 @@ def test_initial_parameters_are_a_function_of_the_seed(name):
         assert not torch.equal(vectors[0], vectors[2])
 
 
+@pytest.mark.parametrize("name", ["cnn", "mcmahan_cnn"])
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 16, 16), (4, 40, 17)])
-def test_cnn_works_on_other_images(shape):
-    assert MODELS["cnn"]()(shape, 7)(torch.zeros(2, *shape)).shape == (2, 7)
+def test_cnn_works_on_other_images(name, shape):
+    assert MODELS[name]()(shape, 7)(torch.zeros(2, *shape)).shape == (2, 7)
 
 
 def _make(name, arguments, shape):
     return initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), 3, 0)
 
 
-@pytest.mark.parametrize("shape", [(8,), (1, 8, 8), (28, 28)])
-def test_cnn_refuses_what_is_no_image(shape):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("cnn", (8,)), ("cnn", (1, 8, 8)), ("cnn", (28, 28)), ("mcmahan_cnn", (9,)), ("mcmahan_cnn", (1, 3, 8))],
+)
+def test_cnn_refuses_what_is_no_image(name, shape):
     with pytest.raises(BadInput, match=r"cnn needs images .* got \["):
-        _make("cnn", {}, shape)
+        _make(name, {}, shape)
 
 
 @pytest.mark.parametrize("hidden", [(), (0,), (8, -1)])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from federated.models.cnn import cnn
 from federated.models.linear import linear
 from federated.models.logistic import logistic
+from federated.models.mcmahan_cnn import mcmahan_cnn
 from federated.models.mlp import mlp
 from federated.models.model import Model, check_outputs, initial_module
 
@@ -13,6 +14,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "logistic": logistic,
     "mlp": mlp,
     "cnn": cnn,
+    "mcmahan_cnn": mcmahan_cnn,
 }
 
 __all__ = ["MODELS", "Model", "check_outputs", "initial_module"]

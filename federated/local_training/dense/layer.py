@@ -78,6 +78,26 @@ class StackedDense:
                 if self._rule_now.moves is not None:
                     self.gradient.mul_(self._rule_now.moves)
 
+    def shifted(self, inputs: Tensor) -> Tensor | None:
+        """`outputs`, with the rule's shift as weights; None without one."""
+        shift = self._rule_now.shift
+        if shift is None:
+            return None
+        with self._team:
+            weights = shift.expand(len(inputs), -1, -1).transpose(1, 2)
+            return torch.baddbmm(self._nothing, inputs, weights, beta=0, alpha=self.scale)
+
+    def leap(self, inputs: Tensor, errors: Tensor, kept: Tensor, moved: Tensor) -> None:
+        """Some steps at once: kept x weights - rate (errors^T inputs + moved x shift); kept and moved: [c]."""
+        rule = self._rule_now
+        assert isinstance(rule.rate, float)
+        with self._team:
+            if rule.decay:
+                self._now.mul_(kept[:, None, None])
+            self._now.baddbmm_(errors.transpose(1, 2), inputs, alpha=-rule.rate * self.scale)
+            if rule.shift is not None:
+                self._now.addcmul_(rule.shift, moved[:, None, None], value=-rule.rate)
+
     def descend(self) -> None:
         """One step along the gradient that `learn` left, as it is by now."""
         assert self.gradient is not None

@@ -128,6 +128,6 @@ def _step(stack: Stack, block: Block, first: FirstLayer, step: int, num_clients:
 
 def _first_layer(stack: Stack, block: Block, scratch: Scratch) -> FirstLayer:
     layer = stack.layers[0]
-    if stack.rule.is_plain and len(block.active) > 1 and layer.dense.outputs >= _DUAL_OUTPUTS:
-        return Dual(layer, block.inputs, block.batch, scratch)
+    if stack.rule.is_sum and len(block.active) > 1 and layer.dense.outputs >= _DUAL_OUTPUTS:
+        return Dual(layer, block.inputs, block.batch, block.active, scratch)
     return Direct(layer, block.inputs, block.batch)

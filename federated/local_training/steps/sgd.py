@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 MOMENTUM = "momentum"
+_LEAST_KEPT = 0.5  # below it, powers of it over some steps leave the range that 32 bits add up well
 
 Memory = Mapping[str, Tensor]
 """What clients remember from step to step, by name, [c, ...] each."""
@@ -57,6 +58,17 @@ class Rule(NamedTuple):
     def is_plain(self) -> bool:
         """Whether a step is the gradient times one rate, and nothing else."""
         return self.is_fused and not self.momentum and not self.decay and self.shift is None
+
+    @property
+    def kept(self) -> float:
+        """The share of the weights that a step leaves, apart from what it adds; `is_fused`."""
+        assert isinstance(self.rate, float)
+        return 1 - self.rate * self.decay
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether weights are what is kept of the first ones and a sum of what the steps added, without a memory."""
+        return self.is_fused and not self.momentum and self.kept >= _LEAST_KEPT
 
     def shaped(self, shape: Callable[[Tensor], Tensor]) -> Rule:
         """The rule for a layer. shape: of flat vectors [c, T], the layer's part, as [c, m, n]."""
