@@ -32,8 +32,11 @@ def run_study(
     """
     runs = study.runs()
     check_runs(runs)
+    _say(screen, "the data are read and the runs checked; opening MLflow")
     require_store()
+    _say(screen, "waiting for Prefect")
     prefect.wait()
+    _say(screen, "Prefect runs; trying some rounds for the forecast")
     try:
         with shown(study.name, runs, screen):
             return Ended(despite_prefect(federated_study, prefect, study, workers, resume), "")
@@ -42,3 +45,8 @@ def run_study(
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{go_on} goes on from the checkpoints of the unfinished runs")
         raise
+
+
+def _say(screen: Screen, line: str) -> None:
+    """Say how far the start is: on a busy machine it takes a minute."""
+    screen.print(line, style="dim")

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from torch import nn
 
@@ -31,7 +32,8 @@ from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import parent_of
 from tasks.tracking.runs import runs as tracking
 from tasks.tracking.server.store import connect, experiment_id
-from tasks.tracking.studies.champion import promote, register_best
+from tasks.tracking.studies import champion
+from tasks.tracking.studies.champion import decide, promote, register_best
 
 METRIC = "generalisation/test_accuracy"
 NOISE = (0.001, -0.002, 0.001)
@@ -133,6 +135,10 @@ def test_the_champion_changes_only_where_a_study_is_better(study: StudyConfig, f
     assert (
         "Seed 0, the first of the 3 seeds of this arm that finished: no score chose it" in version.description
     )
+    again = register_best(
+        parent_of(parent, tracking.as_yaml(study)), study.comparison, results_of_study(parent)
+    )
+    assert again == "people, version 1 in MLflow's model registry: it is the champion"
     logged(study, file, second=0.7)
     assert aliases() == {"champion": 1, "challenger": 2}
     logged(study, file, second=0.65)
@@ -194,6 +200,9 @@ def test_a_registered_model_of_somebody_else_is_left_alone(study: StudyConfig, f
         "rename the study or that model, or set its tag fedstudy.kind to model"
     ]
     assert "registered" not in client.get_run(parent).data.tags
+    with pytest.raises(BadInput, match="'people' in MLflow is not fedstudy's"):
+        promote("people")
+    assert aliases() == {"challenger": 1}
 
 
 def test_other_clients_are_not_compared_seed_by_seed(study: StudyConfig, file: Path) -> None:
@@ -219,6 +228,26 @@ def test_a_study_may_leave_the_decision_to_the_flow_or_register_nothing(
         promote("other")
 
 
+def test_a_model_that_cannot_be_decided_on_stops_no_other(
+    study: StudyConfig, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(version: ModelVersion) -> str:
+        if version.name == "broken":
+            raise MlflowException("its source is no address")
+        return decide(version)
+
+    parent = logged(judged(study, "challenger"), file, first=0.6)
+    client = connect()
+    client.create_registered_model("broken", tags={"fedstudy.kind": "model"})
+    client.create_model_version("broken", source=f"runs:/{parent}/model")
+    client.set_registered_model_alias("broken", "challenger", "1")
+    monkeypatch.setattr(champion, "decide", broken)
+    assert promote() == {
+        "broken": "not decided: its source is no address",
+        "people": "champion: the first model of this name",
+    }
+
+
 def test_a_store_without_a_registry_fails_no_study(
     study: StudyConfig, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,12 +263,13 @@ def test_a_store_without_a_registry_fails_no_study(
 
 
 def test_a_file_is_scored_with_the_marks_of_the_study_s_own(
-    study: StudyConfig, file: Path, tmp_path: Path
+    study: StudyConfig, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     logged(study, file, first=0.6)
     rows = tmp_path / "new.csv"
-    rows.write_text("smokes;age\nyes;20,0\nperhaps;\nno;80,0\n")
+    rows.write_text("smokes;age;of nobody's use\nyes;20,0;1\nperhaps;;2\nno;80,0;3\n")
     assert score_file("people", rows, tmp_path / "out" / "p.csv") == 3
+    assert "extra inputs" not in caplog.text
     answers = pd.read_csv(tmp_path / "out" / "p.csv")
     assert list(answers) == ["row", "label", "probability", "probability of no", "probability of yes"]
     assert answers["row"].tolist() == [1, 2, 3]

@@ -225,3 +225,17 @@ def test_a_model_card_has_no_made_up_clients_statistics_or_probabilities_of_numb
     assert "the only seed of this arm" in card
     named = replace(one, parameters={"partitioner": "by_client"})
     assert "c0: 2.10 on 5 examples" in model_card("s", "", [named], named)
+
+
+def test_a_model_card_states_the_thresholds_by_which_its_model_was_judged() -> None:
+    metric = "generalisation/test_sensitivity_at_specificity_0.9"
+    values = {metric: 0.5, "generalisation/threshold_at_specificity_0.9": 0.3125}
+    fields = {"positive_class": "ill", "thresholds_chosen_on": "validation"}
+    one = RunResult("s", "a", 0, "FINISHED", {"partitioner": "iid"}, ((1, values),), metric, **fields)
+    card = model_card("s", "", [one], one)
+    assert (
+        "- at_specificity_0.9: a probability of 'ill' of 0.3125 or more, chosen on its validation examples"
+        in card
+    )
+    assert "the model's own label is the most probable class" in card
+    assert "Thresholds" not in model_card("s", "", [run("a")], run("a"))

@@ -40,6 +40,8 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     screen.print()
     for sentence in left_out_sentences(report.left_out):
         screen.print(sentence)
+    if outcome.registered:
+        screen.print(f"Model    {outcome.registered}", soft_wrap=True)
     screen.print(f"MLflow   {ui_address()}")
     for text, address in report.links.items():
         if len(address) <= _LONGEST_LINK:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from federated.metrics.by_client import CLIENTS, STATISTICS
+from federated.metrics.dictionary.stated import THRESHOLD
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import DOWNLINK, EPSILON, UPLINK, RunResult
@@ -32,6 +33,7 @@ def model_card(study: str, description: str, runs: Sequence[RunResult], run: Run
         "Federation": list(_stated(run.parameters)),
         "How different the clients are": list(_fingerprint(finished)),
         "Scores": list(_scores(finished)),
+        "Thresholds": list(_thresholds(run)),
         "By site": list(_sites(finished)),
         "What travelled": list(_travelled(finished)),
         "Privacy": [_privacy(finished)],
@@ -94,6 +96,17 @@ def _scores(runs: Sequence[RunResult]) -> Iterator[str]:
         said = " (what arms are compared by)" if name == main else ""
         yield f"{metric_label(name)}: {number(mean, decimals)}{ends}{said}"
     yield "Means over the seeds, in brackets the 95 % t interval over seeds"
+
+
+def _thresholds(run: RunResult) -> Iterator[str]:
+    """The thresholds by which measures of this model judged; its answers do not use them."""
+    chosen = {name: run.final(name) for name in run.metric_names if name.startswith(THRESHOLD)}
+    for name, value in chosen.items():
+        where = f", chosen on its {run.thresholds_chosen_on} examples" if run.thresholds_chosen_on else ""
+        of = f" of {run.positive_class!r}" if run.positive_class else ""
+        yield f"{name.removeprefix(THRESHOLD)}: a probability{of} of {number(value, 4)} or more{where}"
+    if chosen:
+        yield "The measures at a threshold use these; the model's own label is the most probable class"
 
 
 def _is_level(name: str) -> bool:

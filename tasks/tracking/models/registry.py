@@ -28,7 +28,7 @@ def register(
 ) -> ModelVersion:
     """The version of the registered model `name` that is this run's model, made unless it is there.
 
-    Raises BadInput where the registered model is not one of fedstudy's: its aliases are somebody else's.
+    Raises BadInput as `require_ours` does.
     """
     client = connect()
     _make_sure_of(client, name)
@@ -44,6 +44,15 @@ def register(
         tags=dict(tags),
         description=description[:LONGEST_DESCRIPTION],
     )
+
+
+def require_ours(name: str) -> None:
+    """Raise BadInput where a registered model is not one of fedstudy's: its aliases are somebody else's."""
+    if _KIND not in connect().get_registered_model(name).tags:
+        raise BadInput(
+            f"the registered model {name!r} in MLflow is not fedstudy's; rename the study or that model, or set its "
+            f"tag {_KIND} to model"
+        )
 
 
 def version_with(name: str, alias: str) -> ModelVersion | None:
@@ -77,11 +86,7 @@ def _make_sure_of(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    if _KIND not in client.get_registered_model(name).tags:
-        raise BadInput(
-            f"the registered model {name!r} in MLflow is not fedstudy's; rename the study or that model, or set its "
-            f"tag {_KIND} to model"
-        )
+    require_ours(name)
 
 
 def _is(one: ModelVersion | None, other: ModelVersion) -> bool:

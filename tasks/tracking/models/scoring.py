@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow.pyfunc
@@ -37,11 +38,12 @@ def score_file(model: str, rows: Path, out: Path) -> int:
         raise BadInput(f"rows: there is no file {rows}")
     connect()
     uri = _uri(model)
-    with answered(address()):
-        loaded = _loaded(model, uri)
-        trained = Trained(_stated_rows(loaded), _dataset_of(loaded))
-    found = _read(rows, trained)
-    answers = _predicted(loaded, found.blocks, rows)
+    with TemporaryDirectory() as temporary:
+        with answered(address()):
+            loaded = _loaded(model, uri, temporary)
+            trained = Trained(_stated_rows(Path(temporary)), _dataset_of(loaded))
+        found = _read(rows, trained)
+        answers = _predicted(loaded, found.blocks, rows)
     if found.files is None:
         answers.insert(0, "row", range(1, len(answers) + 1))
     else:
@@ -67,9 +69,10 @@ def _uri(model: str) -> str:
     return f"models:/{model}" if "@" in model or "/" in model else f"models:/{model}@{CHAMPION}"
 
 
-def _loaded(model: str, uri: str) -> Any:
+def _loaded(model: str, uri: str, folder: str) -> Any:
+    """folder: where the model's files go."""
     try:
-        return mlflow.pyfunc.load_model(uri)
+        return mlflow.pyfunc.load_model(uri, dst_path=folder)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
             raise BadInput(f"model: {model!r} is not in MLflow at {address()}: {reason(error)}") from error
@@ -90,13 +93,10 @@ def _run_of(model_id: str | None) -> str | None:
     return connect().get_logged_model(model_id).source_run_id if model_id else None
 
 
-def _stated_rows(loaded: Any) -> dict[str, Any]:
+def _stated_rows(folder: Path) -> dict[str, Any]:
     """`name` and `values` of a model's `Preprocessing`; {} for a model that this project did not log."""
-    context = getattr(getattr(loaded, "_model_impl", None), "context", None)
-    file = (
-        Path(context.artifacts["model"], "model.json") if context and "model" in context.artifacts else None
-    )
-    if file is None or not file.exists():
+    file = next(folder.glob("**/artifacts/model/model.json"), None)
+    if file is None:
         return {}
     rows: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["rows"]
     return rows
@@ -105,10 +105,12 @@ def _stated_rows(loaded: Any) -> dict[str, Any]:
 def _predicted(loaded: Any, blocks: Iterator[Any], path: Path) -> pd.DataFrame:
     """The answers for all blocks. Raises BadInput."""
     answers: list[pd.DataFrame] = []
+    schema = loaded.metadata.get_input_schema()
+    known = set(schema.input_names()) if schema is not None and schema.has_input_names() else None
     try:
         for rows in blocks:
             if len(rows):
-                answers.append(loaded.predict(rows))
+                answers.append(loaded.predict(_of_model(rows, known)))
     except (*UNREADABLE, MlflowException) as error:
         before = sum(map(len, answers))
         after = f" (counted after the first {before:,} rows)" if before else ""
@@ -116,3 +118,10 @@ def _predicted(loaded: Any, blocks: Iterator[Any], path: Path) -> pd.DataFrame:
     if not answers:
         raise BadInput(f"rows: {path} has none")
     return pd.concat(answers, ignore_index=True)
+
+
+def _of_model(rows: Any, known: set[str] | None) -> Any:
+    """The rows without columns that the model does not read, of which MLflow would warn at each call."""
+    if known is None or not isinstance(rows, pd.DataFrame):
+        return rows
+    return rows[[name for name in rows.columns if name in known]]

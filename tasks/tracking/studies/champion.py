@@ -26,6 +26,7 @@ from tasks.tracking.models.registry import (
     logged_model_of,
     names_with_challengers,
     register,
+    require_ours,
     version_with,
 )
 from tasks.tracking.reading.clients import with_clients
@@ -38,23 +39,27 @@ from tasks.tracking.server.limits import tags_of
 CARD = "model_card.md"
 
 
-def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> None:
-    """Register the model of a study's best arm, and decide whether it is the champion; a line says what was done.
+def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> str:
+    """Register the model of a study's best arm, and decide whether it is the champion: what was done, in a line.
+
+    Empty where nothing was registered.
 
     A store without a registry, one that denies access to it, and a model of this name that is not fedstudy's are said
     in a line and fail nothing. Raises what says that MLflow is away.
     """
     if judged.registry == "off":
-        return
+        return ""
     try:
         if (version := _register(parent, judged, results)) is None:
-            return
+            return ""
         decision = decide(version) if judged.registry == CHAMPION else _wait(version)
         runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
+        return f"{version.name}, version {version.version} in MLflow's model registry: {decision}"
     except (BadInput, MlflowException, RequestException, SQLAlchemyError) as error:
         if is_away(error) and refusal(error) is None:
             raise
         show(f"the best arm's model is not in the registry: {reason(error)}")
+        return ""
 
 
 def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> ModelVersion | None:
@@ -101,7 +106,8 @@ def _wait(version: ModelVersion) -> str:
 def promote(name: str | None = None) -> dict[str, str]:
     """Decide again on the challenger of a registered model, or of all that have one: name -> the decision.
 
-    A study that went on with more seeds may decide what was open before. Raises BadInput where there is no such model.
+    A study that went on with more seeds may decide what was open before. A model on which nothing can be decided does
+    not stop the others. Raises BadInput where there is no such model, and where it is none of fedstudy's.
     """
     if name is None:
         try:
@@ -110,11 +116,21 @@ def promote(name: str | None = None) -> dict[str, str]:
             if is_away(error):
                 raise
             raise BadInput(f"this MLflow has no model registry: {reason(error)}") from error
-        return {each: promote(each)[each] for each in names}
+        return {each: _promoted(each) for each in names}
     challenger = version_with(name, CHALLENGER)
     if challenger is None and version_with(name, CHAMPION) is None:
         raise BadInput(f"model: no registered model {name!r} has a champion or a challenger")
+    require_ours(name)
     return {name: "no challenger" if challenger is None else decide(challenger)}
+
+
+def _promoted(name: str) -> str:
+    try:
+        return promote(name)[name]
+    except (BadInput, MlflowException) as error:
+        if is_away(error):
+            raise
+        return f"not decided: {reason(error)}"
 
 
 def decide(version: ModelVersion) -> str:

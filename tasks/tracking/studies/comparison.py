@@ -51,7 +51,8 @@ class StudyOutcome:
     """The outcome of a study: its runs, its findings, and links to details.
 
     parent_run_ids: one a study. report: the page on disk. url: of the comparison in MLflow. pictures: title -> PNG.
-    foreseen: the forecast against what the study took, None where there is none.
+    foreseen: the forecast against what the study took, None where there is none. registered: the version of the best
+    arm's model in the registry and why it is champion or challenger; empty where there is none.
     """
 
     parent_run_ids: tuple[str, ...]
@@ -60,6 +61,7 @@ class StudyOutcome:
     url: str
     pictures: dict[str, bytes]
     foreseen: Foreseen | None
+    registered: str = ""
 
     def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
         """The outcome with the time that making the report took, which the report itself cannot say."""
@@ -99,8 +101,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
             runs.log_table(run_id, content, name)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
-    register_best(parent, judged, report.results)
-    return outcome
+    return replace(outcome, registered=register_best(parent, judged, report.results))
 
 
 def _describe(outcome: StudyOutcome, parent: Parent) -> None:
