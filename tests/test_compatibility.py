@@ -134,6 +134,11 @@ ROWS = (
         "algorithm: fedlc with loss: cross_entropy(label_smoothing=0.1): ",
     ),
     Row(
+        {"algorithm": "q_fedavg", "loss": "poisson"},
+        {"loss": "mse"},
+        "algorithm: q_fedavg with loss: poisson: ",
+    ),
+    Row(
         {"algorithm": "feddyn", "aggregator": "median"},
         {"aggregator": "mean"},
         "algorithm: feddyn with aggregator: median: ",

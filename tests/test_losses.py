@@ -293,3 +293,18 @@ def test_a_person_s_own_loss_is_tried_before_it_trains(
     name = own(inspect.cleandoc(TRIED))
     with pytest.raises(OwnCodeFailed, match=f"loss: .*{function}.*{wrong}"):
         prepare(_config(monkeypatch, f"{name}:{function}"))
+
+
+RIGHT_TARGETS = {
+    "classification": torch.full((81,), 2),
+    "multilabel": torch.ones(81, 3),
+    "regression": torch.full((81,), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES[name]().targets[0] in RIGHT_TARGETS])
+def test_a_loss_says_whether_it_can_be_below_zero(name: str) -> None:
+    loss = LOSSES[name]()
+    targets = RIGHT_TARGETS[loss.targets[0]]
+    outputs = torch.linspace(-6, 6, 81)[:, None].repeat(1, 1 if loss.targets[0] == "regression" else 3)
+    assert bool((loss.of_each(outputs, targets) < 0).any()) is loss.negative

@@ -86,6 +86,7 @@ class Need(Enum):
         "its clients send gradients beside their moves, and both must be of the same, unbounded gradients"
     )
     OWN_CLASSES = "its clients' loss must not pull at classes that they do not hold"
+    LOSS_FROM_ZERO = "its clients' loss must never be below zero"
     SUM = "what its server remembers is the sum of what its clients remember"
     LOOP = "its clients' objective is one that only the loop trains"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"

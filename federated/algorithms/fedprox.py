@@ -28,9 +28,10 @@ def fedprox(
     Li et al. 2020, "Federated Optimization in Heterogeneous Networks", algorithm 2, with SGD as the local solver; mu =
     0 is FedAvg. The paper's clients of different speed are `local.epochs: [low, high]`. Differs from the paper in
     sampling and weights: clients are drawn alike and their updates weighted as the cohort says; the paper draws them
-    by their share of the examples and averages plainly. `adaptive` is appendix C.3.3; it costs a forward pass over
-    each client's examples and a number each way. pfl-research does the same, with `falls` 1 by default, and lowers mu
-    in the first round, when there is no loss to compare with.
+    by their share of the examples and averages plainly. `adaptive` is their figure 3 and appendix
+    C.3.3, where mu is 1 at first on IID data and 0 on others; while losses go on to fall, mu is lowered in every round.
+    It costs a forward pass over each client's examples and a number each way. pfl-research does the same, with `falls`
+    1 by default, and lowers mu in the first round, when there is no loss to compare with.
     """
     check_scale("mu", mu, zero=True)
     plain = fedavg(server_learning_rate)

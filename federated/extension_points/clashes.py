@@ -38,6 +38,7 @@ class States(Enum):
     CHANGES = "a schedule: it is not constant"
     ASKED_FOR = "a section or a bound: the study states it"
     SMOOTHS = "a loss: every target has a share of every class"
+    NEGATIVE = "a loss: it can be below zero"
 
 
 class Side(NamedTuple):
@@ -139,6 +140,10 @@ CLASHES = (
         (Side(ALGORITHM, Need.OWN_CLASSES), Side(LOSS, States.SMOOTHS)),
         "the margins of classes that a client does not hold are so large that label smoothing would push their outputs "
         "without end; leave label_smoothing at 0",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.LOSS_FROM_ZERO), Side(LOSS, States.NEGATIVE)),
+        "it takes powers of the clients' losses, and this one can be below zero; use a loss that never is",
     ),
     Clash(
         (Side(ALGORITHM, Need.SUM), Side(AGGREGATOR, States.LINEAR, False)),

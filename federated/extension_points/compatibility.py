@@ -65,7 +65,8 @@ def _of_transport(transport: Transport) -> dict[States, bool]:
 
 def _of_loss(loss: Any) -> dict[States, bool]:
     """loss: None where none is stated; a function of a person's own says nothing of itself."""
-    return {States.SMOOTHS: isinstance(loss, Loss) and loss.smooths}
+    known = isinstance(loss, Loss)
+    return {States.SMOOTHS: known and loss.smooths, States.NEGATIVE: known and loss.negative}
 
 
 def _of_optimiser(optimiser: Optimiser) -> dict[States, bool]:

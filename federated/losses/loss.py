@@ -32,6 +32,7 @@ class Loss(NamedTuple):
     check: raises ValueError where these targets are none for it.
     link: what turns outputs into predictions, in whose unit measures are.
     num_outputs: the number of outputs that it is for; None: any.
+    negative: it can be below zero.
     smooths: every target has a share of every class, also of one that a client does not hold.
     """
 
@@ -44,6 +45,7 @@ class Loss(NamedTuple):
     link: Link = "identity"
     num_outputs: int | None = None
     smooths: bool = False
+    negative: bool = False
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss over a batch, a scalar. weights: a factor for each example [B].

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Rows, ServerState, Trained
+from federated.algorithms.algorithm import Algorithm, ClientHalf, Heard, Need, Rows, ServerState, Trained
 from federated.foundation.errors import BadInput
 from federated.foundation.scales import check_scale
 
@@ -42,7 +42,9 @@ def q_fedavg(q: float = 1.0) -> Algorithm:
     client = ClientHalf(
         finish=finish, sends=("step_bound",), reads_gradients=True, at_start="loss", upload=upload
     )
-    return Algorithm(init=lambda parameters: {}, update=update, client=client)
+    return Algorithm(
+        init=lambda parameters: {}, update=update, client=client, needs=frozenset({Need.LOSS_FROM_ZERO})
+    )
 
 
 def _losses(trained: Trained) -> Tensor:

@@ -16,7 +16,7 @@ def fedadagrad(server_learning_rate: float = 0.1, beta1: float = 0.0, tau: float
     tau: what keeps the step finite where updates are small.
 
     Reddi et al. 2021, "Adaptive Federated Optimization", algorithm 2, whose experiments use beta1 = 0; v starts at
-    tau^2. This is torch.optim.Adagrad with initial_accumulator_value tau^2 and eps tau. TFF starts v at .1 and adds its
-    epsilon within the root; Flower starts v at zero.
+    tau^2, the least that the paper allows. This is torch.optim.Adagrad with initial_accumulator_value tau^2 and eps
+    tau. TFF starts v at .1 and adds its epsilon within the root; Flower starts v at zero.
     """
     return adaptive(server_learning_rate, beta1, tau, lambda square, new: square + new)

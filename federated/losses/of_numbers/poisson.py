@@ -14,10 +14,10 @@ from federated.losses.loss import Loss
 def poisson() -> Loss:
     """Minus the log likelihood of counts: the model's outputs are logarithms of expected counts. Every engine.
 
-    Measures are of the expected counts. What does not depend on the model is left out, as in torch.nn.PoissonNLLLoss.
-    Targets must not be negative.
+    Measures are of the expected counts. What does not depend on the model is left out, as in torch.nn.PoissonNLLLoss,
+    so that the loss can be below zero. Targets must not be negative.
     """
-    return Loss(("regression",), _of_each, kernel=_CRITERION, check=_check, link="exp")
+    return Loss(("regression",), _of_each, kernel=_CRITERION, check=_check, link="exp", negative=True)
 
 
 def _check(targets: np.ndarray) -> None:
