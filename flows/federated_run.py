@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 
 from federated.config.run import RunConfig
 from federated.foundation.masking import masked_errors
+from federated.machine.garbage import look_at_new_objects_alone
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.names import main_metric
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
@@ -35,7 +36,9 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     the reason, its checkpoint is kept, and the error is raised.
     """
     with masked_errors(), torch_threads(1):
-        return _federated_run(run, study, parent_run_id, resume)
+        run_id = _federated_run(run, study, parent_run_id, resume)
+    look_at_new_objects_alone()
+    return run_id
 
 
 def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool) -> str:

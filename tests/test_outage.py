@@ -62,7 +62,7 @@ def _track(leave=None):
         log_history(child, [(1, {"train/loss": 2.0}), (2, {"train/loss": 1.0, "x": float("nan")})], [5, 6])
         runs.set_tags(child, {"main_metric": "train/loss", "name": "ümlaut"})
         runs.log_files(child, {"a.txt": "text", "b.bin": b"\x00\xff"})
-        runs.log_table(child, {"client": [0, 1], "share": [0.25, 0.75]}, "clients.json")
+        runs.log_tables(child, {"clients.json": {"client": [0, 1], "share": [0.25, 0.75]}})
     log_fact(parent, Took(3.0, 1.0, 2.0))
     runs.end_run(parent, "FINISHED")
     if outage:
@@ -175,7 +175,7 @@ def test_every_record_is_plain_json_with_a_digest(home, away, said):
     kinds = [json.loads(line.partition(" ")[2])["kind"] for line in lines]
     assert kinds[0] == "create"
     assert kinds[-1] == "end"
-    assert {"parameters", "metrics", "tags", "files", "table"} < set(kinds)
+    assert {"parameters", "metrics", "tags", "files", "tables"} < set(kinds)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 403, 400, 404, 409])

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
+from sqlalchemy import text
 
 from federated.machine.folders import database_url
 from flows.startup.interpreter import nearest, settled
@@ -65,8 +66,9 @@ def test_what_a_terminal_cannot_show_is_shown_as_what_is_nearest(encoding, said,
 )
 def test_a_database_lies_at_home_whatever_home_is_called(tmp_path, monkeypatch, name):
     monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / name))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
-    engine = create_engine(database_url("some.db"))
+    engine = create_sqlalchemy_engine_with_retry(database_url("some.db"))  # as MLflow makes it
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE kept (value INTEGER)"))
         connection.execute(text("INSERT INTO kept VALUES (7)"))

@@ -25,7 +25,10 @@ def database_url(name: str, driver: str = "sqlite") -> str:
     path = str(home() / name)
     if "?" not in path:
         return f"{driver}:///{path}"
-    return f"{driver}:///file:{quote(path)}?uri=true"  # else the options of the URL would begin in the path
+    # SQLite's own URI, else the options of the URL would begin in the path. MLflow takes what follows `sqlite:///` for
+    # a path and makes its folder, `file:` and all, in the working folder; with the driver's name it does not.
+    stated = "sqlite+pysqlite" if driver == "sqlite" else driver
+    return f"{stated}:///file:{quote(path)}?uri=true"
 
 
 def require_home() -> None:

@@ -18,7 +18,7 @@ from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 from sqlalchemy.dialects.sqlite import insert
 
-from tasks.tracking.server.store import connect, tracking_uri
+from tasks.tracking.server.store import connect, is_sqlite, tracking_uri
 
 _BATCH = 1000  # what MLflow takes in one call
 _SECONDS_FOR_A_LOCK = 60  # other processes of the study write too
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 def log_metrics(run_id: str, metrics: Sequence[Measured]) -> None:
     """Log them all, in their order. One that MLflow has already, time and all, is not logged again."""
     uri = tracking_uri()
-    if uri.startswith("sqlite:"):
+    if is_sqlite(uri):
         _insert(_engine(uri), run_id, metrics)
         return
     client = connect()

@@ -89,13 +89,18 @@ def _files(client: MlflowClient, run_id: str, content: Content, files: Path | No
     client.log_artifacts(run_id, str(files))
 
 
-def _table(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+def _tables(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     """As `log_table`, which would append to a table that is there already."""
     client.log_artifacts(run_id, str(files))
-    table = {"path": content["name"], "type": "table"}
+    tables = [{"path": name, "type": "table"} for name in content["names"]]
     listed = json.loads(client.get_run(run_id).data.tags.get(_TABLES, "[]"))
-    if table not in listed:
-        client.set_tag(run_id, _TABLES, json.dumps([*listed, table]))
+    if new := [table for table in tables if table not in listed]:
+        client.set_tag(run_id, _TABLES, json.dumps([*listed, *new]))
+
+
+def _table(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """One alone, in a journal of an older version."""
+    _tables(client, run_id, {"names": [content["name"]]}, files)
 
 
 def _model(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
@@ -105,13 +110,12 @@ def _model(client: MlflowClient, run_id: str, content: Content, files: Path | No
 
 def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     """End a run. if_running: skip a run that has ended meanwhile, as its own record may have been pending."""
-    run = client.get_run(run_id)
-    if content.get("if_running") and run.info.status != "RUNNING":
+    if content.get("if_running") and client.get_run(run_id).info.status != "RUNNING":
         return
     if why := content.get("failure"):
         client.set_tag(run_id, "failure", why)
     client.set_terminated(run_id, content["status"], content["end_time"])
-    drop_duplicates(client, run)
+    drop_duplicates(client, run_id)
 
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
@@ -139,6 +143,7 @@ _KINDS: dict[str, Callable[[MlflowClient, str, Content, Path | None], None]] = {
     "experiment tag": _experiment_tag,
     "inputs": _inputs,
     "files": _files,
+    "tables": _tables,
     "table": _table,
     "model": _model,
     "end": _end,

@@ -14,6 +14,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from tasks.tracking.server.failures import is_away, refusal
+from tasks.tracking.server.store import is_sqlite
 
 _OWN_NAME = "fedstudy.run"
 _CREATE = "/api/2.0/mlflow/runs/create"
@@ -79,11 +80,14 @@ def standing(run: MlflowRun) -> tuple[bool, int]:
     return run.info.status == "FINISHED", len(run.data.metrics)
 
 
-def drop_duplicates(client: MlflowClient, run: MlflowRun) -> None:
+def drop_duplicates(client: MlflowClient, run_id: str) -> None:
     """Delete what a lost answer left beside a run: one of the same name, with nothing in it.
 
-    A request may be carried out after the run was looked for.
+    A request may be carried out after the run was looked for. SQLite answers within this process: no answer is lost.
     """
+    if is_sqlite(client.tracking_uri):
+        return
+    run = client.get_run(run_id)
     if (own_name := run.data.tags.get(_OWN_NAME)) is None:
         return  # of an older version
     for twin in _named(client, run.info.experiment_id, own_name):

@@ -5,7 +5,7 @@ import json
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from federated.evaluation.final import generalisation
+from federated.evaluation.final import Generalisation, generalisation
 from federated.federation.fingerprint import client_table
 from federated.federation.partition_files import partition_npz
 from federated.foundation.masking import masked_errors
@@ -46,36 +46,45 @@ def _log_outcome(
     state = course.state
     # Where clients have models of their own there is no one model that stands for the run.
     saved_as = "none" if setup.own_models else log_model(run_id, state, setup, parent_run_id)
-    pictures = {
-        **federation_pictures(setup.federation),
-        "learning_curves.png": png(learning_curves(_so_far(run, course, setup))),
+    found = generalisation(state, setup)
+    log_history(run_id, [(state.round, found.metrics)])
+    files: dict[str, str | bytes] = {
+        **_pictures(run, course, setup, found),
+        **_partition(setup),
+        **_small_model(setup, state),
     }
-    partition = {"partition.npz": partition_npz(setup.federation)}
-    runs.log_files(run_id, {**pictures, **partition, **_small_model(setup, state)})
-    runs.log_table(run_id, client_table(setup.federation), "clients.json")
-    _log_generalisation(run_id, state, setup)
+    runs.log_files(run_id, files)
+    runs.log_tables(
+        run_id,
+        {
+            "clients.json": client_table(setup.federation),
+            "generalisation.json": found.clients,
+            "classes.json": found.classes_table(),
+        },
+    )
     runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
+
+
+def _pictures(run: Run, course: Course, setup: Setup, found: Generalisation) -> dict[str, bytes]:
+    """PNGs by file name: the partition, the course of the run, and what its model does for whom."""
+    figures = {
+        "learning_curves.png": learning_curves(_so_far(run, course, setup)),
+        "generalisation.png": client_picture(found),
+        "classes.png": class_picture(found),
+        "personalisation.png": personalisation_picture(found),
+    }
+    drawn = {name: png(figure) for name, figure in figures.items() if figure is not None}
+    return {**federation_pictures(setup.federation), **drawn}
+
+
+def _partition(setup: Setup) -> dict[str, bytes]:
+    return {"partition.npz": partition_npz(setup.federation)}
 
 
 def _so_far(run: Run, course: Course, setup: Setup) -> RunResult:
     """The run as it is now, without asking MLflow."""
     metric = main_metric(setup.scoring)
     return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(course.history), metric)
-
-
-def _log_generalisation(run_id: str, state: RunState, setup: Setup) -> None:
-    """Intervals of the gaps and calibration, a row for every client and every class, and their pictures."""
-    found = generalisation(state, setup)
-    log_history(run_id, [(state.round, found.metrics)])
-    figures = {
-        "generalisation.png": client_picture(found),
-        "classes.png": class_picture(found),
-        "personalisation.png": personalisation_picture(found),
-    }
-    runs.log_files(run_id, {name: png(figure) for name, figure in figures.items() if figure is not None})
-    for name, table in {"generalisation.json": found.clients, "classes.json": found.classes_table()}.items():
-        if table:
-            runs.log_table(run_id, table, name)
 
 
 def _small_model(setup: Setup, state: RunState) -> dict[str, str]:

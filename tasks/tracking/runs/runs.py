@@ -202,11 +202,18 @@ def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
         send("files", run_id, Path(folder))
 
 
-def log_table(run_id: str, table: Mapping[str, Sequence[Any]], name: str) -> None:
-    """A table, column by column, as a JSON artifact that MLflow shows as a table."""
+def log_tables(run_id: str, tables: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+    """Tables by file name, each column by column, as JSON artifacts that MLflow shows as tables; in one call.
+
+    One without columns is left out.
+    """
+    names = [name for name, table in tables.items() if table]
     with TemporaryDirectory() as folder:
-        DataFrame(dict(table)).to_json(Path(folder, name), orient="split", index=False, date_format="iso")
-        send("table", run_id, Path(folder), name=name)
+        for name in names:
+            frame = DataFrame(dict(tables[name]))
+            frame.to_json(Path(folder, name), orient="split", index=False, date_format="iso")
+        if names:
+            send("tables", run_id, Path(folder), names=names)
 
 
 def as_yaml(config: BaseModel) -> str:

@@ -60,9 +60,14 @@ def connect() -> MlflowClient:
     _quieten("mlflow.store.db.utils", logging.CRITICAL)  # it logs the traceback of what it raises
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    if uri.startswith("sqlite:"):
+    if is_sqlite(uri):
         _make_tables(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+def is_sqlite(uri: str) -> bool:
+    """Whether a tracking URI is of an SQLite database, with or without the name of its driver."""
+    return uri.startswith(("sqlite:", "sqlite+"))
 
 
 def _quieten(name: str, level: int) -> None:

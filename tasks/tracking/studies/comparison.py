@@ -96,9 +96,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     tables["paired.json"] = paired_table(report.pairs, robust=report.robust) if report.pairs else {}
     tables["questions.json"] = questions_numbers(report.answers)
     tables["sites.json"] = sites_numbers(report.results)
-    for name, content in tables.items():
-        if content:
-            runs.log_table(run_id, content, name)
+    runs.log_tables(run_id, tables)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
     return replace(outcome, registered=register_best(parent, judged, report.results))
