@@ -28,6 +28,7 @@ ALGORITHM_ROWS = {
     "lg_fedavg": [{}, {"shared": ["head"]}],
     "fedbabu": [{}, {"head": ["linear"]}],
     "fedbn": [{}, {"server_learning_rate": 0.5}],
+    "ditto": [{}, {"lam": 0.1, "steps": 2}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
@@ -56,6 +57,7 @@ OTHERWISE = {
     "fedrep",
     "lg_fedavg",
     "fedbabu",
+    "ditto",
 }  # no arguments make these FedAvg; their own tests say what they are
 
 

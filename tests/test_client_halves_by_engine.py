@@ -80,6 +80,7 @@ def test_all_engines_and_threads_train_and_remember_what_the_loop_does(
         "fedsgd",
         "fedrep(head_epochs=2)",
         "fedbabu",
+        "ditto",
     ],
 )
 @pytest.mark.parametrize("model", ["mlp(hidden=[8])", "vmapped"])

@@ -213,6 +213,8 @@ TERMS = {
     "offsets": lambda clients, size: LocalTerms(offsets=_numbers(clients, 3)),
     "phase": lambda clients, size: LocalTerms(phases=(Phase(_some(size), steps=3),)),
     "phases": _two_phases,
+    "anchor": lambda clients, size: LocalTerms(proximal=0.3, anchor=_numbers(size)),
+    "anchor of each": lambda clients, size: LocalTerms(proximal=0.3, anchor=_numbers(clients, size)),
     "all": _all_terms,
 }
 
@@ -255,6 +257,8 @@ def _trained(engine, work, kind, terms):
     before, added = received.clone(), TERMS[terms](len(cohort), work.model.num_trainable)
     if added.correction is not None:
         added = replace(added, correction=added.correction.to(received))
+    if added.anchor is not None:
+        added = replace(added, anchor=added.anchor.to(received))
     updates = ENGINES[engine](work, 1)(received, cohort, 2, added)
     assert torch.equal(received, before), "what was received has changed"
     return updates

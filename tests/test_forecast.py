@@ -141,7 +141,7 @@ def test_running_statistics_that_stay_are_not(algorithm: str, downlink: str, own
     assert (up.expected, down.expected) == sent(configs)
 
 
-@pytest.mark.parametrize("algorithm", ["scaffold", "fedper", "fedbabu"])
+@pytest.mark.parametrize("algorithm", ["scaffold", "fedper", "fedbabu", "ditto"])
 @pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
 def test_what_travels_beside_updates_and_what_stays_is_foreseen(algorithm: str, downlink: str) -> None:
     configs = two_seeds(algorithm=algorithm, compression={"uplink": "qsgd(4)", "downlink": downlink})

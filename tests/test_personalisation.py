@@ -96,7 +96,7 @@ def test_shards_change_nothing(monkeypatch: pytest.MonkeyPatch, most: int) -> No
     setup = replace(setup, federation=replace(setup.federation, own_held_out=tuple(owns)))
     whole = personalised(state, setup)
     assert np.flatnonzero(np.isnan(whole.after)).tolist() == [2]
-    monkeypatch.setattr("federated.evaluation.personalisation.shard_size", lambda *_: most)
+    monkeypatch.setattr("federated.evaluation.tuning.shard_size", lambda *_: most)
     again = personalised(state, setup)
     assert again.after == pytest.approx(whole.after, nan_ok=True)
 

@@ -43,6 +43,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "variates": {"algorithm": "scaffold"},
     "bounded": {"privacy": "clip(0.5)"},
     "heads at home": {"algorithm": "fedper", "compression": {"uplink": "qsgd(4)"}},
+    "models of their own": {"algorithm": "ditto"},
     "every row": {"aggregator": "median"},
 }
 TIMES = ("training_seconds", "compression_seconds")

@@ -8,11 +8,14 @@ from federated.algorithms.algorithm import (
     Heard,
     Holdings,
     Need,
+    Personal,
     Rows,
+    Second,
     ServerState,
     Start,
     Tensors,
     Trained,
+    Tuning,
 )
 from federated.algorithms.corrections.feddyn import feddyn
 from federated.algorithms.corrections.fednova import fednova
@@ -24,6 +27,7 @@ from federated.algorithms.fedlc import fedlc
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
 from federated.algorithms.moon import moon
+from federated.algorithms.personal.ditto import ditto
 from federated.algorithms.server.fedadagrad import fedadagrad
 from federated.algorithms.server.fedadam import fedadam
 from federated.algorithms.server.fedavgm import fedavgm
@@ -55,6 +59,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "lg_fedavg": lg_fedavg,
     "fedbabu": fedbabu,
     "fedbn": fedbn,
+    "ditto": ditto,
     "sign_majority": sign_majority,
 }
 
@@ -73,9 +78,12 @@ __all__ = [
     "Heard",
     "Holdings",
     "Need",
+    "Personal",
     "Rows",
+    "Second",
     "ServerState",
     "Start",
     "Tensors",
     "Trained",
+    "Tuning",
 ]

@@ -56,6 +56,7 @@ class Trained(NamedTuple):
     start: what `ClientHalf.at_start` asks for.
     read: float32 [c, T], what is sent as the update, as the server reads it; before it is sent, the same as deltas.
     received: [T] or [c, T], the model from which the clients began.
+    second: float32 [c, T], how far the second training moved, where `ClientHalf.second` asks for one.
     """
 
     deltas: Tensor
@@ -65,12 +66,49 @@ class Trained(NamedTuple):
     start: Start | None
     read: Tensor
     received: Tensor
+    second: Tensor | None = None
 
     @property
     def reach(self) -> np.ndarray:
         """How far each client would have moved along a gradient of one that does not change, float64 [c]."""
         reached: np.ndarray = self.rates * self.counted
         return reached
+
+
+class Second(NamedTuple):
+    """A second local training of the same clients in a round, on the same batches, of models that never travel.
+
+    start: float32 [c, T]. terms: what they add to their steps, by default of as many as in the first.
+    """
+
+    start: Tensor
+    terms: LocalTerms
+
+
+class Tuning(NamedTuple):
+    """SGD on a client's own training examples before its model is evaluated; what comes of it is not kept.
+
+    Of epochs or steps: one is None. learning_rate: None for that of `local`. The batches are those of its next round.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+
+
+class Personal(NamedTuple):
+    """The model with which a client answers on examples like its own, where it is not the one that it receives.
+
+    model: (server's state, the received model [T] with what stays at the client, one client's memory) -> [T]; None: the
+        received one. A client that has not taken part remembers nothing and has the received one.
+    tuning: what it does to that model on its own training examples before it answers.
+    beside_global: whether the server's parameters are a model for everybody, which personal ones are compared with and
+        which clients that never take part have.
+    """
+
+    model: Callable[[ServerState, Tensor, Tensors], Tensor] | None = None
+    tuning: Tuning | None = None
+    beside_global: bool = True
 
 
 Upload = Callable[[ServerState, Rows, Trained], Tensor]
@@ -106,6 +144,8 @@ class ClientHalf(NamedTuple):
     at_start: what each computes with the received model on all of its training examples, before its first step.
     upload: after training, (server's state, own rows, Trained) -> float32 [c, T], what is bounded, encoded and sent as
         the update; None: how far the clients moved.
+    second: (server's state, own rows, the received model, [T] or [c, T]) -> a second training, after the first.
+    personal: the model that a client answers with; None: the received one, with what stays.
     """
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
@@ -117,6 +157,13 @@ class ClientHalf(NamedTuple):
     reads_gradients: bool = False
     at_start: AtStart = "nothing"
     upload: Upload | None = None
+    second: Callable[[ServerState, Rows, Tensor], Second] | None = None
+    personal: Personal | None = None
+
+    @property
+    def personalises(self) -> bool:
+        """Whether each client is evaluated with a model of its own."""
+        return self.personal is not None or self.stays is not ClientHalf().stays
 
 
 class Holdings(NamedTuple):

@@ -55,7 +55,7 @@ class Phase(NamedTuple):
 class LocalTerms:
     """The client half of an algorithm in one round; by default nothing beyond plain local SGD.
 
-    proximal: mu of the term mu/2 ||w - received||^2 in every client's objective.
+    proximal: mu of the term mu/2 ||w - anchor||^2 in every client's objective.
     correction: a vector that is added to the gradient in every step: [T] for all, or [C, T] with a row for
         each client (T: trainable parameters), of the parameters' type and on their device.
     rate_factors: float [C], what each client's learning rate is multiplied by.
@@ -64,6 +64,7 @@ class LocalTerms:
     contrast: of an algorithm that needs the loop (`Need.LOOP`).
     phases: one after another, each from where the one before ended; none: everything moves in all steps. The loss that
         a client reports is that of the last. `steps` are those of each of them.
+    anchor: [T] or [C, T]; None: the model that the steps begin from.
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -76,6 +77,7 @@ class LocalTerms:
     offsets: Tensor | None = None
     contrast: Contrast | None = None
     phases: tuple[Phase, ...] = ()
+    anchor: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_scale("proximal", self.proximal, zero=True)
@@ -104,30 +106,37 @@ class LocalTerms:
     def of(self, positions: Sequence[int] | np.ndarray) -> LocalTerms:
         """The terms of some of the clients."""
         at = np.asarray(positions)
-        correction = self.correction
-        if correction is not None and correction.dim() == 2:
-            correction = correction[torch.from_numpy(at).to(correction.device)]
-        elif all(each is None for each in (self.rate_factors, self.steps, self.offsets, self.contrast)):
+        vectors = (self.correction, self.anchor)
+        others = (self.rate_factors, self.steps, self.offsets, self.contrast)
+        if all(each is None or each.dim() == 1 for each in vectors) and all(each is None for each in others):
             return self
+        correction, anchor = (
+            each if each is None or each.dim() == 1 else _rows(each, at) for each in vectors
+        )
         return replace(
             self,
             correction=correction,
+            anchor=anchor,
             rate_factors=None if self.rate_factors is None else self.rate_factors[at],
             steps=None if self.steps is None else self.steps[at],
-            offsets=None if self.offsets is None else self.offsets[torch.from_numpy(at)],
+            offsets=None if self.offsets is None else _rows(self.offsets, at),
             contrast=None if self.contrast is None else self.contrast.of(at),
         )
 
     def shift(self, received: Tensor) -> Tensor | None:
         """The part of the gradient that does not change in the round, [1, T] or [C, T]; received [T] or [C, T].
 
-        The proximal term is mu w - mu received: weight decay by mu, and a constant.
+        The proximal term is mu w - mu anchor: weight decay by mu, and a constant.
         """
         shift = self.correction
         if self.proximal:
-            pull = received * -self.proximal
+            pull = (received if self.anchor is None else self.anchor) * -self.proximal
             shift = pull if shift is None else shift + pull
         return None if shift is None else shift.view(-1, received.shape[-1])
 
 
 NO_TERMS = LocalTerms()
+
+
+def _rows(value: Tensor, at: np.ndarray) -> Tensor:
+    return value[torch.from_numpy(at).to(value.device)]

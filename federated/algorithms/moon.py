@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.modules.batchnorm import _NormBase
 
 from federated.algorithms.algorithm import (
     Algorithm,
@@ -16,6 +15,7 @@ from federated.algorithms.algorithm import (
 )
 from federated.algorithms.fedavg import fedavg
 from federated.algorithms.local_terms import Contrast, LocalTerms
+from federated.algorithms.personal.whole_model import check_no_running_statistics
 from federated.foundation.scales import check_scale
 from federated.models.representation import representation_of
 
@@ -51,9 +51,7 @@ def moon(mu: float = 1.0, temperature: float = 0.5, server_learning_rate: float 
 
     def fit(holdings: Holdings) -> Algorithm:
         representation_of(holdings.model)
-        for name, layer in holdings.model.named_modules():
-            if isinstance(layer, _NormBase) and layer.running_mean is not None:
-                raise ValueError(f"the model has running statistics, in {name}; use another normalisation")
+        check_no_running_statistics(holdings.model)
         return made
 
     return made._replace(fit=fit)

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.evaluation.personalisation import personalisation_metrics, personalised
+from federated.evaluation.personalisation import (
+    Personalised,
+    beside_global,
+    personalisation_metrics,
+    personalised,
+)
 from federated.evaluation.predicted import evaluated
 from federated.evaluation.sets import resampling
 from federated.metrics import Metrics
@@ -28,23 +33,29 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     levels: dict[str, float] = {}
     for name, part, found in evaluated(state, setup):
         metrics |= _of_thresholds(found) if name == "test" else {}
-        models = part.sizes if setup.own_models else None
+        own_models = setup.own_models and name != "unseen"
+        models = part.sizes if own_models else None
         metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found, models).items()}
         if part.sizes is not None:
-            levels[name] = pooled(headline, found, part.sizes, own_models=setup.own_models)
+            levels[name] = pooled(headline, found, part.sizes, own_models=own_models)
             if name != "training":
                 for measure in scoring.spread:
                     metrics |= _over_clients(name, measure, of_clients(measure, found, part.sizes))
+        if name == "client" and setup.global_beside_own:
+            metrics |= _personal(setup, beside_global(state, setup, part, found))
         del found
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":
-        tuned = personalised(state, setup)
-        more = personalisation_metrics(tuned, headline, resampling(setup.config.seed))
-        metrics |= {name.removeprefix("generalisation/"): value for name, value in more.items()}
+        metrics |= _personal(setup, personalised(state, setup))
     for gap, (inner, outer) in GAPS.items():
         if not np.isnan(level := levels.get(inner, np.nan) - levels.get(outer, np.nan)):
             metrics[gap] = headline.sign * level
     return {f"generalisation/{name}": value for name, value in metrics.items()}
+
+
+def _personal(setup: Setup, found: Personalised) -> Metrics:
+    more = personalisation_metrics(found, setup.scoring.headline, resampling(setup.config.seed))
+    return {name.removeprefix("generalisation/"): value for name, value in more.items()}
 
 
 def _of_thresholds(found: Predictions) -> Metrics:

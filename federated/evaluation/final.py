@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from federated.evaluation.constant import constant_metrics
-from federated.evaluation.personalisation import Personalised, personalisation_metrics, personalised
+from federated.evaluation.personalisation import (
+    Personalised,
+    beside_global,
+    personalisation_metrics,
+    personalised,
+)
 from federated.evaluation.predicted import evaluated
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.federation.count_columns import count_columns
@@ -31,7 +36,8 @@ class Generalisation:
     """metrics: full names. clients: a table, one row a client, its columns in `clients_table`.
 
     confusion: of the central test set, and its reliability; None without classes.
-    personalised: the gain of each participating client from fine-tuning, where the config asks for it.
+    personalised: the gain of each participating client from a model of its own, where there is a global one beside
+    it: of the algorithm, or of the fine-tuning that the config asks for.
     """
 
     scoring: Scoring
@@ -64,24 +70,27 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
     federation, scoring = setup.federation, setup.scoring
     sums: dict[str, ClientSums | None] = {}
     clients: list[dict[str, list[Any]]] = []
-    counts, table = None, None
+    counts, table, gained = None, None, None
     for name, part, found in evaluated(state, setup):
         if name == "test" and federation.examples.classes is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
-            sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=setup.own_models)
+            own_models = setup.own_models and name != "unseen"
+            sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=own_models)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
+        if name == "client" and setup.global_beside_own:
+            gained = beside_global(state, setup, part, found)
         del found
     known = {name: each for name, each in sums.items() if each is not None}
     metrics = _intervals(known, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
-    fine_tuned = personalised(state, setup) if setup.config.evaluation.personalisation else None
-    if fine_tuned is not None:
-        metrics |= personalisation_metrics(fine_tuned, scoring.headline, resampling(setup.config.seed))
-        rows |= _fine_tuned_columns(fine_tuned, scoring.headline.name, len(rows["client"]))
+    gained = personalised(state, setup) if setup.config.evaluation.personalisation else gained
+    if gained is not None:
+        metrics |= personalisation_metrics(gained, scoring.headline, resampling(setup.config.seed))
+        rows |= _personal_columns(gained, scoring.headline.name, len(rows["client"]))
     return Generalisation(
         scoring=scoring,
         metrics=metrics,
@@ -89,13 +98,14 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         classes=federation.examples.classes or (),
         confusion=counts,
         reliability=table,
-        personalised=fine_tuned,
+        personalised=gained,
     )
 
 
-def _fine_tuned_columns(found: Personalised, headline: str, rows: int) -> dict[str, list[Any]]:
+def _personal_columns(found: Personalised, headline: str, rows: int) -> dict[str, list[Any]]:
     """Columns of the table of clients, of which participating ones come first; None for the others."""
     columns = {f"personalised_{headline}": found.after, "personalisation_gain": found.gains}
+    columns |= {} if found.tuned else {f"global_{headline}": found.before}
     return {name: [*map(_number, values), *[None] * (rows - len(values))] for name, values in columns.items()}
 
 

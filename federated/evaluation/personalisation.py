@@ -1,4 +1,4 @@
-"""The gain of each client from fine-tuning the global model on its own training examples.
+"""The gain of each client from a model of its own: of the algorithm, or the global one fine-tuned on its examples.
 
 Wang et al. 2019, "Federated evaluation of on-device personalization" (arXiv:1910.10252): each client's training part to
 fine-tune, its held-out part to compare before and after. Yu, Bagdasaryan and Shmatikov 2020, "Salvaging federated
@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from federated.config.local import LocalTraining
+from federated.algorithms import Tuning
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.predicted import chosen_thresholds
+from federated.evaluation.sets import EvaluatedSet
+from federated.evaluation.tuning import tuned_outputs
 from federated.foundation.errors import Diverged
-from federated.local_training.engine import local_trainer
-from federated.local_training.memory import shard_size
-from federated.local_training.steps.work import LocalWork
-from federated.machine.cores import threads_of
 from federated.metrics import Metrics
 from federated.metrics.by_client import are_finite, distribution
 from federated.metrics.gaps import mean_over_clients
@@ -36,8 +33,10 @@ if TYPE_CHECKING:
 class Personalised(NamedTuple):
     """The headline measure of each participating client [K] before and after, NaN without held-out examples.
 
-    gains: the improvement, positive where accuracy rises or an error falls. sizes: the number of held-out examples of
-    each client. pooled: the measure after, of all these examples; NaN where it is undefined.
+    before: of the global model. gains: the improvement, positive where accuracy rises or an error falls. sizes: the
+    number of held-out examples of each client. pooled, pooled_before: the measure after and before, of all these
+    examples; NaN where it is undefined. tuned: whether after is after `evaluation.personalisation`, else of models
+    that the algorithm gives to clients.
     """
 
     before: np.ndarray
@@ -45,10 +44,12 @@ class Personalised(NamedTuple):
     gains: np.ndarray
     sizes: np.ndarray
     pooled: float
+    pooled_before: float = np.nan
+    tuned: bool = True
 
 
 def personalised(state: RunState, setup: Setup) -> Personalised:
-    """Fine-tune the global model for every client with held-out examples, and evaluate both models.
+    """Fine-tune the global model for every client with held-out examples, by the config, and evaluate both models.
 
     The batches are those that the client would have in the next round. Raises Diverged where a fine-tuned model's
     outputs are not finite.
@@ -57,21 +58,41 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
     sizes = np.array([len(own) for own in federation.own_held_out], np.int64)
     indices = np.concatenate(federation.own_held_out)
     targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)].cpu()
+    options = setup.config.evaluation.personalisation
+    assert options is not None
+    tuning = Tuning(options.epochs, options.steps, options.learning_rate)
     outputs = (
         Outputs(setup).of(state.parameters, indices),
-        _fine_tuned_outputs(state, setup, indices, sizes),
+        tuned_outputs(state, setup, tuning, indices, sizes),
     )
     if not are_finite(outputs[1]):
         raise Diverged(
             "evaluation.personalisation: the outputs of a fine-tuned model are not finite; "
             "a smaller evaluation.personalisation.learning_rate may help"
         )
-    headline = scoring.headline
     thresholds = chosen_thresholds(state, setup)
     found = [scoring.predictions(out.cpu(), targets, thresholds) for out in outputs]
-    before, after = (of_clients(headline, each, sizes) for each in found)
-    gains = after - before if headline.sign > 0 else before - after
-    return Personalised(before, after, gains, sizes, _pooled(headline, found[1], after, sizes))
+    return _compared(scoring.headline, found[0], found[1], sizes)
+
+
+def beside_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Predictions) -> Personalised:
+    """The clients' own models against the global one. found: predictions of the first on their held-out examples.
+
+    Raises Diverged where the global model's outputs are not finite. Thresholds are those of `found`.
+    """
+    assert part.sizes is not None
+    outputs = Outputs(setup).of(state.parameters, part.indices)
+    if not are_finite(outputs):
+        raise Diverged(f"round {state.round}: the global model's outputs are not finite")
+    before = setup.scoring.predictions(outputs.cpu(), found.targets, found.thresholds)
+    return _compared(setup.scoring.headline, before, found, part.sizes)._replace(tuned=False)
+
+
+def _compared(headline: Measure, before: Predictions, after: Predictions, sizes: np.ndarray) -> Personalised:
+    first, last = (of_clients(headline, each, sizes) for each in (before, after))
+    gains = last - first if headline.sign > 0 else first - last
+    pooled = _pooled(headline, after, last, sizes)
+    return Personalised(first, last, gains, sizes, pooled, _pooled(headline, before, first, sizes))
 
 
 def _pooled(measure: Measure, found: Predictions, of_each: np.ndarray, sizes: np.ndarray) -> float:
@@ -82,7 +103,10 @@ def _pooled(measure: Measure, found: Predictions, of_each: np.ndarray, sizes: np
 
 
 def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.random.Generator) -> Metrics:
-    """`generalisation/personalis...`: the fine-tuned models, the gain with its interval, and the share that gains."""
+    """`generalisation/personalis...`: the clients' models, the gain with its interval, the shares that gain and lose.
+
+    Of the global model beside models of the algorithm: `generalisation/global_...`; else it is the evaluated one.
+    """
     name = headline.name
     gains = found.gains[np.isfinite(found.gains)]  # without clients for which the measure is undefined
     after = {} if np.isnan(found.pooled) else {f"generalisation/personalised_{name}": found.pooled}
@@ -93,6 +117,7 @@ def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.
     gain = mean_over_clients(gains, numbers)
     return {
         **after,
+        **({} if found.tuned else _of_global(found, headline)),
         **{f"generalisation/personalised_{name}_{each}": spread[each] for each in headline.statistics},
         "generalisation/personalisation_gain": gain.value,
         **{
@@ -109,47 +134,15 @@ def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.
     }
 
 
-def _fine_tuned_outputs(state: RunState, setup: Setup, indices: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Outputs [n, outputs] of each client's fine-tuned model on its own held-out examples, shard by shard."""
-    work = _work(setup)
-    clients, ends = np.flatnonzero(sizes), np.cumsum(sizes)
-    if work.local.steps == 0:
-        return Outputs(setup).of(state.parameters, indices)
-    engine, threads = setup.config.engine, threads_of(setup.config.orchestration.threads)
-    train, most = local_trainer(work, engine, clients.tolist(), threads), shard_size(work, engine)
-    tuned, parts = Outputs(setup), []
-    for start in range(0, len(clients), most):
-        shard = clients[start : start + most]
-        deltas = train(state.parameters, shard.tolist(), state.round).deltas
-        models = dict(zip(shard.tolist(), deltas.add_(state.parameters), strict=True))
-        mine = np.zeros_like(sizes)
-        mine[shard] = sizes[shard]
-        held = indices[ends[shard[0]] - sizes[shard[0]] : ends[shard[-1]]]
-        parts.append(tuned.of_each(models.__getitem__, held, mine))
-    return torch.cat(parts)
-
-
-def _work(setup: Setup) -> LocalWork:
-    """The clients' local training by `evaluation.personalisation`, with the values of `local` where it states none."""
-    config, options = setup.config, setup.config.evaluation.personalisation
-    assert options is not None
-    local = config.local.model_copy(
-        update={
-            "epochs": options.epochs or 1,
-            "steps": options.steps,
-            "learning_rate": options.learning_rate or config.local.learning_rate,
-            "schedule": LocalTraining().schedule,
-        }
+def _of_global(found: Personalised, headline: Measure) -> Metrics:
+    """The global model on the clients' own held-out examples."""
+    spread = distribution(found.before, higher_is_better=headline.sign > 0)
+    over_clients = {
+        f"generalisation/global_{headline.name}_{each}": spread[each] for each in headline.statistics
+    }
+    pooled = (
+        {}
+        if np.isnan(found.pooled_before)
+        else {f"generalisation/global_{headline.name}": found.pooled_before}
     )
-    return LocalWork(
-        setup.model,
-        setup.worker.work.loss,
-        setup.inputs,
-        setup.worker.work.targets,
-        setup.federation.clients,
-        local,
-        config.rounds,
-        config.seed,
-        config.engine.precision,
-        setup.worker.work.weights,
-    )
+    return pooled | over_clients

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.sets import EvaluatedSet, choosing_set, evaluated_alone, evaluated_sets
+from federated.evaluation.tuning import own_outputs
 from federated.foundation.errors import Diverged
 from federated.metrics.by_client import are_finite
 from federated.metrics.measures import Predictions
 from federated.metrics.measures.predictions import NO_THRESHOLDS
-from federated.run.clients.client_half import model_of
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
     """(name, set, predictions on the CPU) of every evaluated set. Raises Diverged where outputs are not finite.
 
     The predictions are those of the global model; where clients have models of their own, of the model of the client
-    that has the example.
+    that has the example, and on unseen clients of the global model beside them.
     """
-    models, sets, thresholds = Outputs(setup), _sets(setup), chosen_thresholds(state, setup)
+    models, sets, thresholds = Outputs(setup), sets_of(setup), chosen_thresholds(state, setup)
     for name, part in sets.items():
         # of thousands of classes there is room for the outputs of one set: nothing here keeps them
         yield name, part, _predicted(name, part, state, setup, models, thresholds)
@@ -41,12 +40,15 @@ def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
     if not setup.scoring.thresholds:
         return NO_THRESHOLDS
     name = choosing_set(setup.federation)
-    return setup.scoring.chosen(_predicted(name, _sets(setup)[name], state, setup, Outputs(setup)))
+    return setup.scoring.chosen(_predicted(name, sets_of(setup)[name], state, setup, Outputs(setup)))
 
 
-def _sets(setup: Setup) -> dict[str, EvaluatedSet]:
-    make = evaluated_alone if setup.own_models else evaluated_sets
-    return make(setup.federation, setup.config.evaluation.training_examples, setup.config.seed)
+def sets_of(setup: Setup) -> dict[str, EvaluatedSet]:
+    """The sets on which a run's models are evaluated."""
+    given = setup.federation, setup.config.evaluation.training_examples, setup.config.seed
+    if not setup.own_models:
+        return evaluated_sets(*given)
+    return evaluated_alone(*given, unseen=setup.global_beside_own)
 
 
 def _predicted(
@@ -57,8 +59,8 @@ def _predicted(
     models: Outputs,
     thresholds: Mapping[str, float] = NO_THRESHOLDS,
 ) -> Predictions:
-    if setup.own_models and part.sizes is not None:
-        outputs = models.of_each(partial(model_of, state, setup), part.indices, part.sizes)
+    if setup.own_models and part.sizes is not None and name != "unseen":
+        outputs = own_outputs(state, setup, models, part.indices, part.sizes)
     else:
         outputs = models.of(state.parameters, part.indices)
     targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)]

@@ -47,15 +47,18 @@ _LEAST_TESTED = 100
 """Of the central test set, for the model of every client: accuracy is known to 5 % of one model, to 0.5 % of 100."""
 
 
-def evaluated_alone(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
+def evaluated_alone(
+    federation: Federation, training_examples: int, seed: int, *, unseen: bool = False
+) -> dict[str, EvaluatedSet]:
     """The same sets for clients with their own models, each of which is evaluated on its part of every set.
 
     The central test set is divided: every client that trains is evaluated on a part of it, at random and of equal
-    sizes, of at least 100 examples and such that all of the set is used. Unseen clients are left out, as they have no
-    model.
+    sizes, of at least 100 examples and such that all of the set is used. Unseen clients are left out where they have no
+    model; unseen: they have one.
     """
     sets = evaluated_sets(federation, training_examples, seed)
-    sets.pop("unseen", None)
+    if not unseen:
+        sets.pop("unseen", None)
     clients, test = federation.sizes > 0, federation.test
     each = min(len(test), max(-(-len(test) // int(clients.sum())), _LEAST_TESTED))
     order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)

@@ -24,7 +24,7 @@ class States(Enum):
 
     VOTES = "an algorithm: the updates must be votes"
     SENDS_BESIDE = "an algorithm: clients send more than their updates"
-    KEEPS_PARAMETERS = "an algorithm: each client has parameters of its own"
+    KEEPS_PARAMETERS = "an algorithm: each client has a model of its own, whole or in part"
     READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
     LINEAR = "an aggregator: the shards of a cohort can be added up"
     BOUNDS = "a privacy mechanism: it bounds the updates"

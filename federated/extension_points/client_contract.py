@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from federated.algorithms import ClientHalf, Rows, ServerState, Trained
+from federated.algorithms import ClientHalf, Personal, Rows, Second, ServerState, Tensors, Trained
 from federated.algorithms.algorithm import AtStart
+from federated.algorithms.local_terms import LocalTerms
 from federated.compressors.parts import Layout
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
@@ -57,14 +58,48 @@ def held_client(name: str, client: Any) -> ClientHalf:
     def fixed(layout: Layout) -> frozenset[str]:
         return _named(what, "fixed", client.fixed, layout)
 
+    def second(state: ServerState, own: Rows, received: Tensor) -> Second:
+        with contained(f"{what}: client.second fails"):
+            assert client.second is not None
+            found: Any = client.second(state, own, received)
+        if not isinstance(found, Second) or not isinstance(found.terms, LocalTerms):
+            raise OwnCodeFailed(
+                f"{what}: client.second must return Second(start, LocalTerms(...)), got {found_text(found)}"
+            )
+        size = next(iter(own.values())).shape[0] if own else len(received) if received.dim() == 2 else None
+        if size is not None:
+            like = received.new_empty(size, received.shape[-1])
+            check_tensor(found.start, like, f"{what}: client.second must start from models")
+        return found
+
     everything_travels = client.stays is ClientHalf().stays
     return client._replace(
         init=init,
         finish=None if client.finish is None else finish,
         upload=None if client.upload is None else upload,
+        second=None if client.second is None else second,
+        personal=_held_personal(what, client.personal),
         stays=client.stays if everything_travels else stays,
         fixed=client.fixed if client.fixed is ClientHalf().fixed else fixed,
     )
+
+
+def _held_personal(what: str, personal: Any) -> Personal | None:
+    """The same, whose model is one. Raises OwnCodeFailed where it is no `Personal`."""
+    if personal is None:
+        return None
+    if not isinstance(personal, Personal):
+        raise OwnCodeFailed(f"{what}: client.personal must be a Personal(...), got {found_text(personal)}")
+    if (make := personal.model) is None:
+        return personal
+
+    def model(state: ServerState, received: Tensor, own: Tensors) -> Tensor:
+        with contained(f"{what}: client.personal.model fails"):
+            found = make(state, received, own)
+        check_tensor(found, received, f"{what}: client.personal.model must return a model")
+        return found
+
+    return personal._replace(model=model)
 
 
 def _finished(

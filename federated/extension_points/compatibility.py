@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf, Need
+from federated.algorithms import Algorithm, Need
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
 from federated.extension_points.clashes import (
@@ -39,7 +39,7 @@ def _of_algorithm(algorithm: Algorithm) -> dict[States | Need, bool]:
         States.VOTES: algorithm.votes,
         States.READS_GRADIENTS: algorithm.client.reads_gradients,
         States.SENDS_BESIDE: bool(algorithm.client.sends),
-        States.KEEPS_PARAMETERS: algorithm.client.stays is not ClientHalf().stays,
+        States.KEEPS_PARAMETERS: algorithm.client.personalises,
     }
 
 

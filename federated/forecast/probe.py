@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.algorithms import Algorithm, Rows, Second, ServerState
 from federated.config.run import RunConfig
 from federated.forecast.evaluation_seconds import evaluation_seconds
 from federated.forecast.payloads import (
@@ -204,8 +205,21 @@ class _Watch:
 
 def _train_shortly(steps: int, worker: Worker, order: ShardOrder) -> Updates:
     terms = replace(terms_of(worker, order), steps=np.full(len(order.clients), steps))
-    short = worker.parts.algorithm._replace(terms=lambda server, clients, own: terms)
+    short = _second_too(worker.parts.algorithm, steps)._replace(terms=lambda server, clients, own: terms)
     return train(replace(worker, parts=worker.parts._replace(algorithm=short)), order)
+
+
+def _second_too(algorithm: Algorithm, steps: int) -> Algorithm:
+    """The algorithm, whose second training, where it has one, is of so many steps."""
+    asked = algorithm.client.second
+    if asked is None:
+        return algorithm
+
+    def second(state: ServerState, own: Rows, received: Tensor) -> Second:
+        whole = asked(state, own, received)
+        return whole._replace(terms=replace(whole.terms, steps=np.full(len(whole.start), steps)))
+
+    return algorithm._replace(client=algorithm.client._replace(second=second))
 
 
 def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, float, float]:

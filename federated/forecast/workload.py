@@ -6,7 +6,7 @@ import numpy as np
 
 from federated.algorithms.local_terms import Phase
 from federated.config.run import LocalTraining
-from federated.evaluation.sets import evaluated_alone, evaluated_sets
+from federated.evaluation.predicted import sets_of
 from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import expected_clients
 from federated.run.clients.order import order_of
@@ -51,10 +51,10 @@ def _lasting(local: LocalTraining, phase: Phase) -> LocalTraining:
 
 def num_evaluated(setup: Setup) -> dict[str, int]:
     """Examples of each evaluated set that go through a model."""
-    config = setup.config
-    sets = evaluated_alone if setup.own_models else evaluated_sets
-    found = sets(setup.federation, config.evaluation.training_examples, config.seed)
-    return {name: len(part.indices) for name, part in found.items()}
+    sizes = {name: len(part.indices) for name, part in sets_of(setup).items()}
+    if setup.global_beside_own and "client" in sizes:
+        sizes["client by the global model"] = sizes["client"]
+    return sizes
 
 
 def evaluation_mb(setup: Setup) -> float:

@@ -68,7 +68,11 @@ def _cure(config: RunConfig, terms: LocalTerms) -> str:
     """Remedies. A penalty w/2 ||x||^2 multiplies x by 1 - rate w in every step, which grows where rate w > 2."""
     rate, decay = config.local.learning_rate, config.local.weight_decay
     optimiser = config.local.optimiser.build()
-    in_gradient = {"local.weight_decay": decay, f"mu of algorithm {config.algorithm.name}": terms.proximal}
+    strength = next((name for name in ("mu", "lam") if name in config.algorithm.arguments), "mu")
+    in_gradient = {
+        "local.weight_decay": decay,
+        f"{strength} of algorithm {config.algorithm.name}": terms.proximal,
+    }
     apart = {"local.weight_decay": decay} if optimiser.decoupled else {}
     penalties = in_gradient if optimiser.direction is None else apart
     too_strong = [

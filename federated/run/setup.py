@@ -93,8 +93,15 @@ class Setup:
 
     @property
     def own_models(self) -> bool:
-        """Whether each client is evaluated with its own model, or with parameters that it keeps."""
-        return self.trainers.kind.own_models or self.parts.travelling.keeps
+        """Whether each client is evaluated with a model of its own, whole or in part."""
+        personal = self.parts.algorithm.client.personal is not None
+        return self.trainers.kind.own_models or self.parts.travelling.keeps or personal
+
+    @property
+    def global_beside_own(self) -> bool:
+        """Whether there is a model for everybody beside the clients' own."""
+        personal = self.parts.algorithm.client.personal
+        return personal is not None and personal.beside_global
 
     def with_config(self, config: RunConfig) -> Setup:
         """The same setup under another config; nothing is built anew."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from torch import Tensor
+
 from federated.aggregators import weighted_sum
 from federated.local_training import Updates
-from federated.run.clients.client_half import received, start_of, terms_of
+from federated.run.clients.client_half import received, second_of, start_of, terms_of
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_updates
 from federated.run.drift import Drift, drift
@@ -32,7 +34,16 @@ def train(worker: Worker, order: ShardOrder) -> Updates:
     start = start_of(worker, order, model)
     updates = worker.train(model, order.clients.tolist(), order.done, terms)
     check_updates(worker, order, updates.deltas, terms)
-    return updates._replace(start=start)
+    return updates._replace(start=start, second=_second(worker, order, model))
+
+
+def _second(worker: Worker, order: ShardOrder, received: Tensor) -> Tensor | None:
+    """How far the models [c, T] of a second training of these clients moved; None where there is none."""
+    if (asked := second_of(worker, order, received)) is None:
+        return None
+    deltas = worker.train(asked.start, order.clients.tolist(), order.done, asked.terms).deltas
+    check_updates(worker, order, deltas, asked.terms)
+    return deltas
 
 
 def run_shard(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf, Heard, Need, Rows, Start, Tensors, Trained
+from federated.algorithms import Algorithm, ClientHalf, Heard, Need, Rows, Second, Start, Tensors, Trained
 from federated.algorithms.algorithm import Finish, Upload
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
@@ -69,6 +69,11 @@ def try_algorithm(
         Need.LOOP in algorithm.needs,
     )
     trained = _trained(client, updates, given)
+    if client.second is not None:
+        trained = trained._replace(second=updates.clone())
+        _try_second(what, client.second, state, own, given)
+    if client.personal is not None and client.personal.model is not None:
+        client.personal.model(state, given, {key: rows[0] for key, rows in own.items()})
     uploaded = updates if client.upload is None else _try_upload(what, client.upload, state, own, trained)
     trained = trained._replace(read=uploaded)
     sent = {} if client.finish is None else _try_finish(what, client.finish, state, own, trained)
@@ -91,6 +96,17 @@ def _trained(client: ClientHalf, updates: Tensor, received: Tensor) -> Trained:
     gradients = updates.clone() if client.at_start == "gradient" else None
     start = None if client.at_start == "nothing" else Start(updates.new_ones(len(updates)), gradients)
     return Trained(updates, SIZE * ones, ones, ones, start, updates, received)
+
+
+def _try_second(
+    what: str, second: Callable[[Tensors, Rows, Tensor], Second], state: Tensors, own: Rows, received: Tensor
+) -> None:
+    given: Given = {"the state's": state, "the client's own": own, "the model's": {"parameters": received}}
+    before = copied(given)
+    found, again = second(state, own, received), second(state, own, received)
+    check_unchanged(f"{what}: client.second", each_of(given, before))
+    first, other = ({"start": each.start, **_tensors(each.terms)} for each in (found, again))
+    check_pure(f"{what}: client.second", first, other)
 
 
 def _try_upload(what: str, upload: Upload, state: Tensors, own: Rows, trained: Trained) -> Tensor:

@@ -21,6 +21,7 @@ class Updates(NamedTuple):
     client_ids: int64 [C].
     losses: float32 [C], mean loss over the client's local examples as they were trained on.
     start: what clients computed before their first step, where the algorithm asks for it.
+    second: float32 [C, T], how far the models of a second training moved, where the algorithm asks for one.
     """
 
     deltas: Tensor
@@ -28,6 +29,7 @@ class Updates(NamedTuple):
     client_ids: Tensor
     losses: Tensor
     start: Start | None = None
+    second: Tensor | None = None
 
 
 class LocalTrainer(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary.metric import Row, higher, lower, neither, row
+from federated.metrics.dictionary.metric import EACH_EVALUATION, END, Row, higher, lower, neither, row
 from federated.metrics.dictionary.of_measures import (
     ASKED,
     HEADLINES,
@@ -11,9 +11,8 @@ from federated.metrics.dictionary.of_measures import (
     over_clients,
     pooled,
 )
+from federated.metrics.dictionary.personalisation import ROWS as PERSONALISATION
 from federated.metrics.ranges import ANY, SHARE
-
-EACH_EVALUATION, END = "each evaluation", "at the end"
 
 ROWS: tuple[Row, ...] = (
     *(
@@ -152,56 +151,13 @@ ROWS: tuple[Row, ...] = (
         unit="as above",
         when=EACH_EVALUATION,
         meaning=(
-            "with `training: local` and `fedper`: over the clients' own models, each on its part of the central test "
-            "set; `test_accuracy` and the like are then means over the clients, and so are measures of the other sets "
-            "that are no mean over examples, such as AUROC, but for R2, RMSE, calibration error and F1 of labels, "
-            "which are of all these examples together"
+            "with `training: local` and algorithms that personalise: over the clients' own models, each on its part "
+            "of the central test set; `test_accuracy` and the like are then means over the clients, and so are "
+            "measures of the other sets that are no mean over examples, such as AUROC, but for R2, RMSE, calibration "
+            "error and F1 of labels, which are of all these examples together"
         ),
     ),
-    row(
-        *(
-            of_better(MEASURES[name][0].better, f"generalisation/personalised_{name}", MEASURES[name][0].ends)
-            for name in HEADLINES
-        ),
-        unit="as above",
-        when="at the end (`evaluation.personalisation`)",
-        meaning=(
-            "`client_accuracy` (`client_mse`) after the global model was fine-tuned on each client's training "
-            "examples, pooled"
-        ),
-    ),
-    row(
-        *over_clients("personalised"),
-        unit="as above",
-        when=END,
-        meaning="the same over clients, each alike",
-    ),
-    row(
-        higher(
-            "generalisation/personalisation_gain{,_median,_worst_10_percent,_best_10_percent}",
-            ANY,
-            difference=True,
-        ),
-        unit="accuracy, or squared target units",
-        when=END,
-        meaning=(
-            "what fine-tuning gains a client on its own held-out examples: mean over clients, median, worst and "
-            "best tenth; positive = better (Wang et al. 2019)"
-        ),
-    ),
-    row(
-        higher("generalisation/personalisation_gain_{low,high}", ANY, difference=True),
-        unit="as the gain",
-        when=END,
-        meaning="95 % interval of the mean gain over clients, as of the gaps; absent below five clients",
-    ),
-    row(
-        higher("generalisation/personalisation_gainers"),
-        lower("generalisation/personalisation_losers", SHARE),
-        unit="0 to 1",
-        when=END,
-        meaning="share of the clients that gain, and that lose",
-    ),
+    *PERSONALISATION,
     row(
         *(names for held_out in ("test", "client", "unseen") for names in pooled(f"{held_out}_constant")),
         unit="as above",

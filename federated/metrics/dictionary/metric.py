@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from federated.metrics.ranges import COUNT, SHARE, Ends
 
+EACH_EVALUATION, END = "each evaluation", "at the end"
 Better = Literal["higher", "lower"] | None
 _BRACES = re.compile(r"\{([^{}]*)\}")
 

@@ -16,7 +16,7 @@ from federated.metrics.dictionary.metric import Better, Names, neither
 from federated.metrics.measures import CROSS_ENTROPY, MEASURES, Measure
 from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
 
-SETS = ("test", "client", "unseen", "validation", "training", "personalised")
+SETS = ("test", "client", "unseen", "validation", "training", "personalised", "global")
 CONSTANT = "constant_"
 """Before a measure: what a constant answer gets."""
 THRESHOLD = "generalisation/threshold_"

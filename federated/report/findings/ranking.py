@@ -21,6 +21,7 @@ from federated.report.text.table import Table
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
 PARTICIPATION_GAP = "generalisation/participation_gap"
 PERSONALISATION_GAIN = "generalisation/personalisation_gain"
+PERSONALISATION_LOSERS = "generalisation/personalisation_losers"
 _LEVELS = {OUT_OF_SAMPLE_GAP: "client", PARTICIPATION_GAP: "unseen"}
 """Gap -> the set on which the level that stands beside it is measured."""
 _LEVEL_STARTS = tuple(f"{held_out} " for held_out in _LEVELS.values())
@@ -90,7 +91,8 @@ def _optional(main_metric: str, logged: Collection[str]) -> dict[str, str]:
     return {
         **_GAPS,
         worst_clients(main_metric, logged): f"worst 10 % of clients{of_which}",
-        PERSONALISATION_GAIN: "gain of fine-tuning",
+        PERSONALISATION_GAIN: "gain of own models",
+        PERSONALISATION_LOSERS: "clients they hurt",
         EPSILON: "epsilon",
     }
 

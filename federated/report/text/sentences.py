@@ -6,24 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
-import numpy as np
-
 from federated.metrics.names import metric_label
 from federated.report.findings.by_seed import best_arm, interval_over_seeds, num_rivals
 from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.results import RunResult, arms_of, candidates, site_left_out
 from federated.report.findings.verdicts import DELTA, Paired, Verdict
-from federated.report.questions.answers import own_metric
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
+from federated.report.text.about_personal import about_own_models
 from federated.report.text.numbers_as_text import decimals_of, number
-from federated.report.text.phrases import capitalised, counted, difference_text, first_few, seeds_needed
+from federated.report.text.phrases import counted, difference_text, first_few, seeds_needed
 
 _FEW = 10
 """Seeds below which only a difference of several standard deviations is found among several arms."""
-
-_MOST_SCORES = 5
 
 
 def sentences(
@@ -44,7 +40,7 @@ def sentences(
     arm, _, metric = best
     closed = gap_closed(results, at_once(num_rivals(results, metric)), delta)
     between = gap_sentences(results, closed, arm)
-    about_own = _about_own_models(results)
+    about_own = about_own_models(results)
     if len(arms_of(candidates(results))) == 1:
         alone = [] if answered else [_only(results, *best)]
         constants = constant_sentences(results, metric, without=arm)
@@ -200,36 +196,3 @@ def _by_arm(some: Sequence[RunResult], results: Sequence[RunResult]) -> str:
     """`a (2 of 5); b (1 of 5)`: the arms of some of the results, those with the most of them first."""
     counts, runs = Counter(run.arm for run in some), Counter(run.arm for run in results)
     return first_few([f"{arm} ({count} of {runs[arm]})" for arm, count in counts.most_common()])
-
-
-def _about_own_models(results: Sequence[RunResult]) -> list[str]:
-    """The test data of arms whose clients have their own models, and every arm's score on the clients' own data.
-
-    A central test set is divided among clients, and so has a spread over them, only where each has a model of its own.
-    """
-    finished = [run for run in candidates(results) if run.finished]
-    own = [run for run in finished if run.final(f"{run.main_metric}_mean") is not None]
-    if not own:
-        return []
-    metric, arms = own[0].main_metric, arms_of(own)
-    on_own = own_metric(finished, metric) or metric.replace("/test_", "/client_")
-    said = (
-        f"Every client has its own model in {first_few(arms, _MOST_SCORES)}. {capitalised(metric_label(metric))} is "
-        "then measured on a part of the central test set, which is not drawn from the client's own data."
-    )
-    scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}
-    measured = [
-        f"{arm} {number(score, decimals_of(on_own, score))}"
-        for arm, score in scores.items()
-        if score is not None
-    ]
-    if not measured:
-        return [f"{said} Nothing is measured on the clients' own data: set holdout.client, such as 0.2."]
-    scores_of = first_few(measured, _MOST_SCORES)
-    return [f"{said} On the clients' own held-out examples ({metric_label(on_own)}): {scores_of}."]
-
-
-def _mean_of(results: Sequence[RunResult], arm: str, metric: str) -> float | None:
-    found = [run.final(metric) for run in results if run.arm == arm]
-    values = [value for value in found if value is not None]
-    return float(np.mean(values)) if values else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
-from federated.algorithms import Rows, Start, Tensors, Trained
+from federated.algorithms import Rows, Second, Start, Tensors, Trained
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
 from federated.local_training.at_start import at_start
@@ -30,6 +31,15 @@ def terms_of(worker: Worker, order: ShardOrder) -> LocalTerms:
     return worker.parts.algorithm.terms(server, clients, _own_rows(worker, order))
 
 
+def second_of(worker: Worker, order: ShardOrder, model: Tensor) -> Second | None:
+    """The second training that the algorithm asks of these clients, who received `model`; None where it asks none."""
+    asked = worker.parts.algorithm.client.second
+    if asked is None:
+        return None
+    trainable = model[..., : worker.model.num_trainable]
+    return asked(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trainable)
+
+
 def received(worker: Worker, order: ShardOrder) -> Tensor:
     """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own."""
     if not worker.parts.travelling.keeps:
@@ -40,7 +50,18 @@ def received(worker: Worker, order: ShardOrder) -> Tensor:
 
 
 def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
-    """The model [P] of a holder: the global model with the parameters that the holder keeps."""
+    """The model [P] with which a holder answers, before any tuning."""
+    model = _with_kept(state, setup, holder)
+    personal, own = setup.parts.algorithm.client.personal, state.clients.get(ALGORITHM, {}).get(holder)
+    if personal is None or personal.model is None or own is None:
+        return model
+    trainable = setup.model.num_trainable
+    answers = personal.model(state.server.get(ALGORITHM, {}), model[:trainable], own)
+    return torch.cat([answers.to(model), model[trainable:]])
+
+
+def _with_kept(state: RunState, setup: Setup, holder: int) -> Tensor:
+    """The global model [P] with the parameters that a holder keeps."""
     own = state.clients.get(OWN_MODEL, {}).get(holder)
     if own is None:
         return state.parameters
@@ -73,7 +94,7 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
     deltas = updates.deltas[:, : worker.model.num_trainable]
     reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
     start = received(worker, order)[..., : worker.model.num_trainable]
-    return Trained(deltas, *reached, start=updates.start, read=deltas, received=start)
+    return Trained(deltas, *reached, start=updates.start, read=deltas, received=start, second=updates.second)
 
 
 def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:

@@ -42,7 +42,7 @@ def check_run(
         config,
         federation,
         scoring,
-        own_models=trainers.kind.own_models or parts.travelling.keeps,
+        unseen_have_none=_unseen_have_none(trainers, parts),
     )
     if parts.transport.reveals == "sum" and parts.travelling.num_statistics:
         raise BadInput(
@@ -52,6 +52,14 @@ def check_run(
     _check_memory(config, trainers, parts, model)
 
 
+def _unseen_have_none(trainers: Trainers, parts: Parts) -> bool:
+    """Whether clients that never take part have no model, as each client has its own and there is none beside."""
+    personal = parts.algorithm.client.personal
+    if personal is not None:
+        return not personal.beside_global
+    return trainers.kind.own_models or parts.travelling.keeps
+
+
 def _check_cohort(config: RunConfig, federation: Federation) -> None:
     """Raise BadInput where a cohort would be larger than the federation."""
     size, available = config.cohort.size, len(federation.clients)
@@ -59,10 +67,14 @@ def _check_cohort(config: RunConfig, federation: Federation) -> None:
         raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
 
 
-def _check_stop(config: RunConfig, federation: Federation, scoring: Scoring, *, own_models: bool) -> None:
-    """Raise BadInput where the rule watches a metric that is not measured. own_models: unseen clients have none."""
+def _check_stop(
+    config: RunConfig, federation: Federation, scoring: Scoring, *, unseen_have_none: bool
+) -> None:
+    """Raise BadInput where the rule watches a metric that is not measured."""
     sets = federation.held_out_sets()
-    sizes = {name: len(indices) for name, indices in sets.items() if not (own_models and name == "unseen")}
+    sizes = {
+        name: len(indices) for name, indices in sets.items() if not (unseen_have_none and name == "unseen")
+    }
     allowed = metric_names(scoring, sizes)
     if config.stop is not None and config.stop.metric not in (MAIN, *allowed):
         close = get_close_matches(config.stop.metric, allowed, n=1)

@@ -1,4 +1,4 @@
-"""The gain from fine-tuning: every client before and after."""
+"""The gain from models of the clients' own: every client with the global model and with its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def personalisation_picture(found: Generalisation) -> Figure | None:
     """The headline measure after against before, a dot a client; and the gains from the least to the greatest.
 
-    None where nothing was fine-tuned.
+    None where there are no two models to compare.
     """
     if found.personalised is None:
         return None
@@ -28,13 +28,16 @@ def personalisation_picture(found: Generalisation) -> Figure | None:
     before, after, gains = (part[some] for part in found.personalised[:3])
     figure, panels = blank(9.5, 3.9, columns=2, margins=Margins(between=0.75), width_ratios=[1, 1.4])
     name = found.scoring.headline.label
-    _before_and_after(panels[0, 0], before, after, gains, name)
+    own = (
+        "after fine-tuning on the client" if found.personalised.tuned else f"{name} of the client's own model"
+    )
+    _before_and_after(panels[0, 0], before, after, gains, (f"{name} of the global model", own))
     _gains(panels[0, 1], gains, found.metrics, name, rises=found.scoring.headline.better == "higher")
     return figure
 
 
 def _before_and_after(
-    panel: Axes, before: np.ndarray, after: np.ndarray, gains: np.ndarray, name: str
+    panel: Axes, before: np.ndarray, after: np.ndarray, gains: np.ndarray, labels: tuple[str, str]
 ) -> None:
     low, high = min(before.min(), after.min()), max(before.max(), after.max())
     room = 0.04 * (high - low) or 0.02
@@ -44,8 +47,8 @@ def _before_and_after(
     panel.scatter(before, after, s=22, c=colours, alpha=0.75, lw=0)
     panel.set_xlim(*ends)
     panel.set_ylim(*ends)
-    panel.set_xlabel(f"{name} of the global model")
-    panel.set_ylabel("after fine-tuning on the client")
+    panel.set_xlabel(labels[0])
+    panel.set_ylabel(labels[1])
 
 
 def _gains(panel: Axes, gains: np.ndarray, metrics: dict[str, float], name: str, *, rises: bool) -> None:

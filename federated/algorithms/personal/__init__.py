@@ -1,0 +1,1 @@
+"""Algorithms whose clients answer with models of their own."""

@@ -1,0 +1,32 @@
+"""The conditions and the start of algorithms whose clients remember whole models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from federated.algorithms.algorithm import Algorithm, Holdings
+
+
+def check_no_running_statistics(model: nn.Module) -> None:
+    """Raise ValueError where a model has some, which would have to be remembered beside its parameters."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, _NormBase) and layer.running_mean is not None:
+            raise ValueError(f"the model has running statistics, in {name}; use another normalisation")
+
+
+def from_the_initial_model(make: Callable[[Tensor], Algorithm]) -> Algorithm:
+    """An algorithm whose clients remember models that begin as the initial one, for which it is made.
+
+    make: initial parameters [T] -> the algorithm. It refuses models with running statistics.
+    """
+
+    def fit(holdings: Holdings) -> Algorithm:
+        check_no_running_statistics(holdings.model)
+        named = dict(holdings.model.named_parameters())
+        return make(torch.cat([named[name].detach().reshape(-1).clone() for name, _ in holdings.layout]))
+
+    return make(torch.zeros(0))._replace(fit=fit)
