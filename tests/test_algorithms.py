@@ -29,6 +29,9 @@ ALGORITHM_ROWS = {
     "fedbabu": [{}, {"head": ["linear"]}],
     "fedbn": [{}, {"server_learning_rate": 0.5}],
     "ditto": [{}, {"lam": 0.1, "steps": 2}],
+    "apfl": [{}, {"alpha": 0.0, "adaptive": False}],
+    "pfedme": [{}, {"lam": 1.0, "inner_steps": 2, "eta": 0.1, "beta": 0.5}],
+    "per_fedavg": [{}, {"alpha": 0.1}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
@@ -58,6 +61,9 @@ OTHERWISE = {
     "lg_fedavg",
     "fedbabu",
     "ditto",
+    "apfl",
+    "pfedme",
+    "per_fedavg",
 }  # no arguments make these FedAvg; their own tests say what they are
 
 

@@ -154,6 +154,11 @@ ROWS = (
         "algorithm: moon with engine.name: vectorised: ",
     ),
     Row(
+        {"algorithm": "apfl", "local": {"optimiser": "adam", "learning_rate": 0.01}},
+        {"local": {}},
+        "algorithm: apfl with local.optimiser: adam",
+    ),
+    Row(
         {"algorithm": "feddyn", "server_schedule": "cosine"},
         {"server_schedule": "constant"},
         "algorithm: feddyn with server_schedule: cosine: ",

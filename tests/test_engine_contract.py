@@ -233,7 +233,7 @@ LOSS = {
     "quantile(level=0.8)": ("regression", {"loop", "vmap"}),
 }
 
-LOOP_ALONE = {"contrast"}
+LOOP_ALONE = {"contrast", "own_steps"}
 """Terms that every other engine refuses; tests/test_moon.py says what the loop does with them."""
 
 # How far an engine may be from the loop, as a share of the longest move; in bfloat16 sums differ in hundredths.

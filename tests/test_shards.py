@@ -44,6 +44,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "bounded": {"privacy": "clip(0.5)"},
     "heads at home": {"algorithm": "fedper", "compression": {"uplink": "qsgd(4)"}},
     "models of their own": {"algorithm": "ditto"},
+    "steps of their own": {"algorithm": "apfl"},
     "every row": {"aggregator": "median"},
 }
 TIMES = ("training_seconds", "compression_seconds")

@@ -27,7 +27,10 @@ from federated.algorithms.fedlc import fedlc
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
 from federated.algorithms.moon import moon
+from federated.algorithms.personal.apfl import apfl
 from federated.algorithms.personal.ditto import ditto
+from federated.algorithms.personal.per_fedavg import per_fedavg
+from federated.algorithms.personal.pfedme import pfedme
 from federated.algorithms.server.fedadagrad import fedadagrad
 from federated.algorithms.server.fedadam import fedadam
 from federated.algorithms.server.fedavgm import fedavgm
@@ -60,6 +63,9 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "fedbabu": fedbabu,
     "fedbn": fedbn,
     "ditto": ditto,
+    "apfl": apfl,
+    "pfedme": pfedme,
+    "per_fedavg": per_fedavg,
     "sign_majority": sign_majority,
 }
 

@@ -57,6 +57,7 @@ class Trained(NamedTuple):
     read: float32 [c, T], what is sent as the update, as the server reads it; before it is sent, the same as deltas.
     received: [T] or [c, T], the model from which the clients began.
     second: float32 [c, T], how far the second training moved, where `ClientHalf.second` asks for one.
+    kept: what clients remember after steps of the algorithm's own (`LocalTerms.own_steps`), rows.
     """
 
     deltas: Tensor
@@ -67,6 +68,7 @@ class Trained(NamedTuple):
     read: Tensor
     received: Tensor
     second: Tensor | None = None
+    kept: Rows | None = None
 
     @property
     def reach(self) -> np.ndarray:
@@ -127,6 +129,7 @@ class Need(Enum):
     LOSS_FROM_ZERO = "its clients' loss must never be below zero"
     SUM = "what its server remembers is the sum of what its clients remember"
     LOOP = "its clients' objective is one that only the loop trains"
+    OWN_STEPS = "its clients' steps are its own, of plain gradients"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"
 
 

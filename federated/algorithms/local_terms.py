@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.algorithms.own_steps import OwnSteps
 from federated.foundation.scales import check_scale
 
 
@@ -65,6 +66,7 @@ class LocalTerms:
     phases: one after another, each from where the one before ended; none: everything moves in all steps. The loss that
         a client reports is that of the last. `steps` are those of each of them.
     anchor: [T] or [C, T]; None: the model that the steps begin from.
+    own_steps: instead of steps down the gradient, which takes none of the other terms but `steps`.
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -78,6 +80,7 @@ class LocalTerms:
     contrast: Contrast | None = None
     phases: tuple[Phase, ...] = ()
     anchor: Tensor | None = None
+    own_steps: OwnSteps | None = None
 
     def __post_init__(self) -> None:
         check_scale("proximal", self.proximal, zero=True)
@@ -107,7 +110,7 @@ class LocalTerms:
         """The terms of some of the clients."""
         at = np.asarray(positions)
         vectors = (self.correction, self.anchor)
-        others = (self.rate_factors, self.steps, self.offsets, self.contrast)
+        others = (self.rate_factors, self.steps, self.offsets, self.contrast, self.own_steps)
         if all(each is None or each.dim() == 1 for each in vectors) and all(each is None for each in others):
             return self
         correction, anchor = (
@@ -121,6 +124,7 @@ class LocalTerms:
             steps=None if self.steps is None else self.steps[at],
             offsets=None if self.offsets is None else _rows(self.offsets, at),
             contrast=None if self.contrast is None else self.contrast.of(at),
+            own_steps=None if self.own_steps is None else self.own_steps.of(at),
         )
 
     def shift(self, received: Tensor) -> Tensor | None:

@@ -158,6 +158,10 @@ CLASHES = (
         "its clients are trained one at a time; use auto or loop",
     ),
     Clash(
+        (Side(ALGORITHM, Need.OWN_STEPS), Side(OPTIMISER, States.ALONG_GRADIENTS, False)),
+        "its clients' steps are its own, and no optimiser's; use sgd, or another algorithm",
+    ),
+    Clash(
         (Side(ALGORITHM, Need.WHOLE_MOVE), Side(SERVER_SCHEDULE, States.CHANGES)),
         "its server goes to a point and takes no step that a rate could shorten; leave server_schedule out",
     ),

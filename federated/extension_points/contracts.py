@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, Heard, Holdings, Rows, ServerState
 from federated.algorithms.local_terms import LocalTerms
+from federated.algorithms.own_steps import OwnSteps, Walk
 from federated.algorithms.schedules import Schedule
 from federated.compressors import CohortState, Compressor, Trait
 from federated.extension_points.client_contract import check_hears, held_client
@@ -81,7 +83,9 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
         ):
             rows = f"a tensor [{len(clients)}, outputs], a row for each client, got {found_text(offsets)}"
             raise OwnCodeFailed(f"{what}: terms must give offsets as {rows}")
-        return found
+        return (
+            found if found.own_steps is None else replace(found, own_steps=_held_steps(what, found.own_steps))
+        )
 
     fit = algorithm.fit
 
@@ -96,6 +100,32 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
     return algorithm._replace(
         init=init, update=update, terms=terms, client=client, fit=None if fit is None else fitted
     )
+
+
+def _held_steps(what: str, steps: Any) -> OwnSteps:
+    """Steps that return what `OwnSteps` says. Raises OwnCodeFailed where they are none."""
+    if not isinstance(steps, OwnSteps):
+        raise OwnCodeFailed(f"{what}: terms must give own_steps as OwnSteps(...), got {found_text(steps)}")
+
+    def take(walk: Walk) -> tuple[Tensor, dict[str, Tensor]]:
+        with contained(f"{what}: own_steps fails"):
+            found: Any = steps.take(walk)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise OwnCodeFailed(
+                f"{what}: own_steps must return (model, what to remember), got {found_text(found)}"
+            )
+        trained, kept = found
+        check_tensor(trained, walk.start, f"{what}: own_steps must return a model")
+        kept = tensors(kept, f"{what}: own_steps must return a mapping of tensors to remember")
+        if kept.keys() != walk.own.keys():
+            raise OwnCodeFailed(
+                f"{what}: own_steps must return what it is given in own, {', '.join(walk.own)}, got {', '.join(kept)}"
+            )
+        for name, value in kept.items():
+            check_tensor(value, walk.own[name], f"{what}: own_steps must return {name} as it is in own,")
+        return trained, kept
+
+    return replace(steps, take=take)
 
 
 def held_aggregator(name: str, aggregator: Aggregator) -> Aggregator:

@@ -15,6 +15,7 @@ from torch import Tensor
 from federated.algorithms.local_terms import NO_TERMS, Contrast, LocalTerms
 from federated.foundation.randomness import Purpose, key_of, torch_seeded, torch_watched
 from federated.local_training.contrasting import Contrasting
+from federated.local_training.own_steps import Objective, take_own_steps
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
@@ -53,8 +54,8 @@ def loop_trainer(
     because torch's generator is one for all threads.
     """
     work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision, weights)
-    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1, contrasts=True)
-    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1, contrasts=True)
+    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1, loop=True)
+    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1, loop=True)
     draws = inputs.device.type != "cpu"
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
@@ -89,7 +90,11 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
                 more = _contrast(contrasting, terms.contrast, at, own)
                 shifted = partial(objective, offset=offset, more=more)
-                slots.losses[row] = _train_client(model, shifted, rule, batches)
+                if terms.own_steps is None:
+                    slots.losses[row] = _train_client(model, shifted, rule, batches)
+                else:
+                    steps, rate = terms.own_steps.of(np.array([at])), work.local.learning_rate * factor
+                    slots.losses[row] = take_own_steps(work, model, shifted, steps, rate, batches, slots, row)
             torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
@@ -97,8 +102,6 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
 
 Term = Callable[[Batch], Tensor]
 """A batch, its inputs ready for the model -> the mean of something over it."""
-Objective = Callable[[Batch], tuple[Tensor, Tensor]]
-"""The same -> (the mean loss, which is reported; what is minimised, the loss and what is added to it)."""
 
 
 def _objective(work: LocalWork) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -35,6 +35,17 @@ def check_made(worker: Worker, order: ShardOrder, made: Mapping[str, Tensor]) ->
             )
 
 
+def check_kept(worker: Worker, order: ShardOrder, kept: Mapping[str, Tensor]) -> None:
+    """Raise Diverged where what clients would remember after their steps is not finite. kept: name -> rows."""
+    for name, rows in kept.items():
+        if client := _not_finite(worker, order, rows.flatten(1)):
+            raise Diverged(
+                f"round {order.done + 1}: what client {client} remembers by algorithm: "
+                f"{worker.config.algorithm.label()}, its {name}, is not finite; other arguments of the algorithm, or "
+                f"{_smaller_steps(worker.config)}"
+            )
+
+
 def _not_finite(worker: Worker, order: ShardOrder, rows: Tensor) -> str | None:
     """The first client whose row [c, n] is not finite; None where there is none."""
     if rows.sum().isfinite():  # a quick check: any value that is not finite shows in the sum

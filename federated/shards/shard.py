@@ -11,7 +11,7 @@ from federated.aggregators import weighted_sum
 from federated.local_training import Updates
 from federated.run.clients.client_half import received, second_of, start_of, terms_of
 from federated.run.clients.order import ShardOrder
-from federated.run.divergence import check_updates
+from federated.run.divergence import check_kept, check_updates
 from federated.run.drift import Drift, drift
 from federated.run.memory import by_client
 from federated.run.worker import Worker
@@ -34,6 +34,7 @@ def train(worker: Worker, order: ShardOrder) -> Updates:
     start = start_of(worker, order, model)
     updates = worker.train(model, order.clients.tolist(), order.done, terms)
     check_updates(worker, order, updates.deltas, terms)
+    check_kept(worker, order, updates.kept or {})
     return updates._replace(start=start, second=_second(worker, order, model))
 
 

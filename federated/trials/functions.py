@@ -68,7 +68,7 @@ def try_algorithm(
         num_outputs,
         Need.LOOP in algorithm.needs,
     )
-    trained = _trained(client, updates, given)
+    trained = _trained(client, updates, given)._replace(kept=own)
     if client.second is not None:
         trained = trained._replace(second=updates.clone())
         _try_second(what, client.second, state, own, given)
@@ -161,8 +161,11 @@ def _try_terms(
                 f"{what}: terms must give moves of a phase as booleans {list(parameters.shape)}, one for each "
                 f"parameter, got {type_of(phase.moves)}"
             )
-    if found.contrast is not None and not loop:
-        raise OwnCodeFailed(f"{what}: terms with a contrast want needs=frozenset({{Need.LOOP}})")
+    if (found.contrast is not None or found.own_steps is not None) and not loop:
+        raise OwnCodeFailed(
+            f"{what}: terms with a contrast or own_steps want needs=frozenset({{Need.LOOP}}), and own_steps "
+            "Need.OWN_STEPS besides"
+        )
     check_pure(f"{what}: terms", _tensors(found), _tensors(terms()))
 
 
@@ -244,6 +247,7 @@ def _both(kept: Rows, sent: Rows) -> Tensors:
 def _tensors(terms: LocalTerms) -> dict[str, Tensor]:
     """Those that are stated."""
     found = {name: value for name, value in vars(terms).items() if value is not None}
-    contrast = found.pop("contrast", None)
-    previous = {} if contrast is None else {"contrast": contrast.previous}
-    return {name: torch.as_tensor(value) for name, value in found.items()} | previous
+    contrast, steps = found.pop("contrast", None), found.pop("own_steps", None)
+    more = {} if contrast is None else {"contrast": contrast.previous}
+    more |= {} if steps is None else {f"own_steps {name}": rows for name, rows in steps.own.items()}
+    return {name: torch.as_tensor(value) for name, value in found.items()} | more

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from federated.algorithms.algorithm import Algorithm, Holdings
+from federated.algorithms.algorithm import Algorithm, Holdings, Rows, ServerState, Trained
 
 
 def check_no_running_statistics(model: nn.Module) -> None:
@@ -16,6 +16,12 @@ def check_no_running_statistics(model: nn.Module) -> None:
     for name, layer in model.named_modules():
         if isinstance(layer, _NormBase) and layer.running_mean is not None:
             raise ValueError(f"the model has running statistics, in {name}; use another normalisation")
+
+
+def kept_after_steps(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
+    """The `finish` of clients that remember what their own steps return, and send nothing beside their updates."""
+    assert trained.kept is not None
+    return trained.kept, {}
 
 
 def from_the_initial_model(make: Callable[[Tensor], Algorithm]) -> Algorithm:

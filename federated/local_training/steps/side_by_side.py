@@ -31,23 +31,25 @@ def side_by_side(
     threads: int,
     clients_a_part: int,
     *,
-    contrasts: bool = False,
+    loop: bool = False,
 ) -> LocalTrainer:
     """A trainer of cohorts: parts of about `clients_a_part`, each taken by whichever thread is free.
 
     How the cohort is cut does not depend on the threads, so their number changes nothing in the results. Torch's
     kernels let go of the interpreter's lock, so threads are enough: nothing is copied or sent. Each has one thread of
     torch, because several round otherwise in some kernels; a trainer may take more where they do not (`teams`).
-    make: a new trainer, with its own scratch space, for each thread. contrasts: it can train with a contrast.
+    make: a new trainer, with its own scratch space, for each thread. loop: it knows the terms of the loop alone.
     """
     trainers: list[PartTrainer] = []
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
         if len(terms.phases) > 1:
             return _in_phases(train, received, cohort, done, terms)
-        if terms.contrast is not None and not contrasts:
-            raise ValueError("a contrast of representations is for the loop alone")
-        updates = _empty(work, received, cohort)
+        if (terms.contrast is not None or terms.own_steps is not None) and not loop:
+            raise ValueError(
+                "a contrast of representations and steps of an algorithm's own are for the loop alone"
+            )
+        updates = _empty(work, received, cohort, terms)
         parts = dealt([len(work.clients[client]) for client in cohort], cohort, clients_a_part)
         num_threads = min(threads if received.is_cpu else 1, len(parts))
         trainers.extend(make() for _ in range(len(trainers), num_threads))
@@ -147,12 +149,14 @@ def _pool(num_threads: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a forked process
 
 
-def _empty(work: LocalWork, received: Tensor, cohort: Sequence[int]) -> Updates:
+def _empty(work: LocalWork, received: Tensor, cohort: Sequence[int], terms: LocalTerms) -> Updates:
+    steps = terms.own_steps
     return Updates(
         deltas=received.new_empty(len(cohort), received.shape[-1]),
         num_examples=torch.tensor([len(work.clients[client]) for client in cohort]),
         client_ids=torch.tensor(cohort),
         losses=torch.empty(len(cohort)),
+        kept=None if steps is None else {name: torch.empty_like(rows) for name, rows in steps.own.items()},
     )
 
 
@@ -163,4 +167,5 @@ def _part(
 
 
 def _slots(updates: Updates, part: Sequence[int]) -> Slots:
-    return Slots(updates.deltas, updates.losses, torch.tensor(part, device=updates.deltas.device))
+    rows = torch.tensor(part, device=updates.deltas.device)
+    return Slots(updates.deltas, updates.losses, rows, updates.kept or {})

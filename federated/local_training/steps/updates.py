@@ -22,6 +22,7 @@ class Updates(NamedTuple):
     losses: float32 [C], mean loss over the client's local examples as they were trained on.
     start: what clients computed before their first step, where the algorithm asks for it.
     second: float32 [C, T], how far the models of a second training moved, where the algorithm asks for one.
+    kept: name -> [C, ...], what clients remember after steps of the algorithm's own, where it has some.
     """
 
     deltas: Tensor
@@ -30,6 +31,7 @@ class Updates(NamedTuple):
     losses: Tensor
     start: Start | None = None
     second: Tensor | None = None
+    kept: dict[str, Tensor] | None = None
 
 
 class LocalTrainer(Protocol):
@@ -51,11 +53,12 @@ def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tens
 
 
 class Slots(NamedTuple):
-    """The places for the results of some clients: the rows, int64 [c], of deltas [C, P] and losses [C]."""
+    """The places for the results of some clients: the rows, int64 [c], of deltas [C, P], losses [C], kept [C, ...]."""
 
     deltas: Tensor
     losses: Tensor
     rows: Tensor
+    kept: dict[str, Tensor]
 
 
 PartTrainer = Callable[[Tensor, Sequence[int], int, LocalTerms, Slots], None]

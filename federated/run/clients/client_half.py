@@ -94,7 +94,15 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
     deltas = updates.deltas[:, : worker.model.num_trainable]
     reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
     start = received(worker, order)[..., : worker.model.num_trainable]
-    return Trained(deltas, *reached, start=updates.start, read=deltas, received=start, second=updates.second)
+    return Trained(
+        deltas,
+        *reached,
+        start=updates.start,
+        read=deltas,
+        received=start,
+        second=updates.second,
+        kept=updates.kept,
+    )
 
 
 def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:
