@@ -28,6 +28,13 @@ def test_entrypoint_is_a_flow_and_takes_the_parameters(deployment):
     assert "study" not in parameters or parameters["study"].runs()
 
 
+def test_champions_are_decided_again_after_a_study_in_which_a_run_failed_too():
+    """Such a study's flow run ends as Failed, and its best arm was registered all the same."""
+    (promoting,) = [each for each in DEPLOYMENTS if each["name"] == "promote-champion"]
+    (trigger,) = promoting["triggers"]
+    assert set(trigger["expect"]) == {f"prefect.flow-run.{state}" for state in ("Completed", "Failed")}
+
+
 def test_the_form_of_the_flow_describes_a_study():
     from flows.federated_study import federated_study
 

@@ -21,6 +21,7 @@ from federated.report.page import sections
 from federated.report.page.sections import DETAILS, SECTIONS
 from federated.report.page.sections.section import first_rows
 from federated.report.page.templates import templates
+from federated.report.text.table import Table
 
 ACCURACY = "generalisation/test_accuracy"
 LINKS = {"Study in MLflow": "http://127.0.0.1:5000/#/experiments/1?a=1&b=2"}
@@ -281,3 +282,15 @@ def test_a_chart_of_many_rounds_has_a_point_for_each_dot_and_both_ends() -> None
     ]
     assert len(rows) == 300
     assert (rows[0]["round"], rows[-1]["round"]) == (0, 4999)
+
+
+def test_verdicts_of_a_table_are_wrapped_between_words_and_its_intervals_are_not() -> None:
+    """A verdict in one line pushed the columns after it off the page."""
+    row = ["shards(per_client=2,shift=1)", "0.842 [0.837, 0.847]", "inconclusive; 7 more seeds"]
+    table = Table(["arm", "score", "verdict"], [row])
+    page = templates().from_string('{% import "parts.html" as parts %}{{ parts.table(table) }}')
+    shown = page.render(table=table)
+    assert '<th scope="col" class="words">verdict</th>' in shown
+    assert '<td class="words">inconclusive; 7 more seeds</td>' in shown
+    assert "<td>0.842 [0.837,&nbsp;0.847]</td>" in shown
+    assert "<td>shards(<wbr>per_client=2,<wbr>shift=1)</td>" in shown
