@@ -67,6 +67,11 @@ class RunResult:
         return self.status == "FINISHED"
 
     @property
+    def own_models(self) -> bool:
+        """Whether each client answers with its own model: only then has the central test set a spread over clients."""
+        return self.final(f"{self.main_metric}_mean") is not None
+
+    @property
     def running(self) -> bool:
         """Whether MLflow has no end for it: still training, or killed without cleanup."""
         return self.status in ("RUNNING", "SCHEDULED")

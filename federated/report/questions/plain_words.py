@@ -44,7 +44,7 @@ def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust
         losers = _losers(counts, word)
     if everybody is not None and everybody.of_best is not None:
         named = _named(everybody.of_best, everybody) if alone is None else ""
-        said.append(_everybody(everybody, everybody.of_best, word) + named)
+        said.append(_everybody(results, everybody, everybody.of_best, word) + named)
         if alone is None:
             said.append(_how_to_ask(results, word))
     return [*said, *losers]
@@ -117,12 +117,15 @@ def _leaning(pair: Paired) -> int:
     return sign if pair.interval.low > 0 else -sign
 
 
-def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
-    """One model for everybody, on the central test set."""
-    said = (
-        f"One model for everybody: on the central test set federated training reaches "
-        f"{level_text(best.level.mean, answer.metric)} {answer.measure}"
+def _everybody(results: Sequence[RunResult], answer: Answer, best: ArmAnswer, word: str) -> str:
+    """One model for everybody, on the central test set; of an arm whose clients have their own, that it is none."""
+    own = any(run.own_models for run in results if run.arm == best.level.arm)
+    who = (
+        f"No single model for everybody: on parts of the central test set the {word}s' own models reach"
+        if own
+        else "One model for everybody: on the central test set federated training reaches"
     )
+    said = f"{who} {level_text(best.level.mean, answer.metric)} {answer.measure}"
     parts = [
         f"{_NAMES[anchor].format(word=word)} {level_text(best.anchors[anchor].mean, answer.metric)} "
         f"(federated training {_against(pair)})"

@@ -21,11 +21,9 @@ _MOST = 5
 def about_own_models(results: Sequence[RunResult]) -> list[str]:
     """The test data of arms whose clients have their own models, every arm's score on the clients' own data, and what
     the clients' models gain over the global one.
-
-    A central test set is divided among clients, and so has a spread over them, only where each has a model of its own.
     """
     finished = [run for run in candidates(results) if run.finished]
-    own = [run for run in finished if run.final(f"{run.main_metric}_mean") is not None]
+    own = [run for run in finished if run.own_models]
     return [*_scores(finished, own), *_gains(finished, own)]
 
 
