@@ -570,6 +570,10 @@ def _of_labels_and_asked_measures(folder, held_out):
     for task, measures, more in (
         (labels, [], held_out),
         (labels, [], {"training": "local"}),
+        *(
+            (task, [], {"algorithm": "ditto", "holdout": {"client": 0.2}})
+            for task in (labels, illness, height)
+        ),
         (illness, [*asked["classification"], "f1(CLASS)"], {}),
         (height, [*asked["regression"], "quantile_loss(0.5)"], {}),
     ):
