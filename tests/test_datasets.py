@@ -75,6 +75,10 @@ def text_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     return {"path": folder / "patients.csv", "text": "note", "target": "diagnosis", "client": "site"}
 
 
+def next_token_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    return {key: value for key, value in text_arguments(folder, monkeypatch).items() if key != "target"}
+
+
 def images_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("FEDSTUDY_HOME", str(folder / "home"))
     for at in range(6):
@@ -97,6 +101,7 @@ CONTRACT: dict[str, Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]] = {
     "openml": openml_arguments,
     "windows": windows_arguments,
     "text": text_arguments,
+    "next_token": next_token_arguments,
     "images": images_arguments,
 }
 
@@ -132,7 +137,9 @@ def test_ready_inputs_are_what_torch_takes(load: Callable[[], Examples]) -> None
 def test_targets_are_class_numbers_or_floats(load: Callable[[], Examples]) -> None:
     examples = load()
     assert examples.targets.flags.writeable  # else torch.from_numpy warns
-    if examples.classes is None:
+    if examples.position_classes is not None:
+        assert (examples.task.name, examples.targets.dtype) == ("sequence", np.int64)
+    elif examples.classes is None:
         assert examples.task.name == "regression"
         assert examples.targets.dtype == np.float32
     else:
@@ -170,7 +177,8 @@ def test_digest_changes_with_one_input(load: Callable[[], Examples]) -> None:
 def test_digest_changes_with_one_target(load: Callable[[], Examples]) -> None:
     examples = load()
     targets = examples.targets.copy()
-    targets[0] = targets[targets != targets[0]][0]
+    flat = targets.reshape(-1)
+    flat[0] = flat[flat != flat[0]][0]
     assert replace(examples, targets=targets).digest != examples.digest
 
 

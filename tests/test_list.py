@@ -24,7 +24,13 @@ EVERY = [(kind, name) for kind in KINDS for name in kind.factories]
     [
         ("dataset", "table", "path", "path", None),
         ("dataset", "table", "target", "text, or list of: text", None),
-        ("dataset", "table", "task", "`classification`, `regression`, `multilabel`, or `null`", "null"),
+        (
+            "dataset",
+            "table",
+            "task",
+            "`classification`, `regression`, `multilabel`, `sequence`, or `null`",
+            "null",
+        ),
         ("dataset", "table", "drop", "list of: text", "[]"),
         ("dataset", "table", "missing", "`impute`, `error`", "impute"),
         ("dataset", "table", "separator", "text", "','"),

@@ -16,7 +16,12 @@ ROWS = {
     "mlp": ({"hidden": (200, 200)}, (1, 28, 28), 10, 784 * 200 + 200 + 200 * 200 + 200 + 200 * 10 + 10),
     "cnn": ({}, (1, 28, 28), 10, 44_426),  # the count that NIID-Bench's SimpleCNNMNIST has
     "mcmahan_cnn": ({}, (1, 28, 28), 10, 1_663_370),  # the count that the paper states
+    "lstm": ({}, (7,), 90, 92 * 8 + 4 * 256 * (8 + 256 + 2) + 4 * 256 * (256 + 256 + 2) + 256 * 90 + 90),
 }
+
+
+def _inputs(name, count, shape):
+    return torch.zeros(count, *shape, dtype=torch.int64 if name == "lstm" else torch.float32)
 
 
 def test_every_registered_model_has_a_row():
@@ -28,7 +33,8 @@ def test_shapes_and_number_of_parameters(name):
     arguments, shape, outputs, count = ROWS[name]
     module = MODELS[name](**arguments)(shape, outputs)
     assert FlatModel(module).vector.numel() == count
-    assert module(torch.zeros(3, *shape)).shape == (3, outputs)
+    before = shape if name == "lstm" else ()
+    assert module(_inputs(name, 3, shape)).shape == (3, *before, outputs)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -37,7 +43,8 @@ def test_initial_parameters_are_a_function_of_the_seed(name):
     vectors = []
     for seed, disturbance in ((1, 5), (1, 6), (2, 5)):
         torch.manual_seed(disturbance)
-        module = initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), outputs, seed)
+        of_one = (*(shape if name == "lstm" else ()), outputs)
+        module = initial_module(MODELS[name](**arguments), name, _inputs(name, 2, shape), of_one, seed)
         vectors.append(FlatModel(module).vector)
     assert torch.equal(vectors[0], vectors[1])
     if name != "logistic":  # which starts at zero
@@ -51,7 +58,7 @@ def test_cnn_works_on_other_images(name, shape):
 
 
 def _make(name, arguments, shape):
-    return initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), 3, 0)
+    return initial_module(MODELS[name](**arguments), name, torch.zeros(2, *shape), (3,), 0)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,7 @@ class _TooWide(nn.Module):
 )
 def test_users_own_model_that_is_wrong_is_explained(model, message):
     with pytest.raises(BadInput, match=message):
-        initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
+        initial_module(model, "mine:make", torch.zeros(2, 5), (3,), 0)
 
 
 def test_torch_global_generator_is_left_alone():
@@ -137,7 +144,7 @@ class _Broken(_Typo):
 )
 def test_models_that_could_not_be_trained_are_refused_at_once(model, message):
     with pytest.raises(BadInput, match=message):
-        initial_module(model, "mine:make", torch.zeros(2, 5), 3, 0)
+        initial_module(model, "mine:make", torch.zeros(2, 5), (3,), 0)
 
 
 def test_a_model_that_the_machine_cannot_hold_is_refused_before_it_is_made(monkeypatch):
@@ -163,3 +170,15 @@ def test_the_size_of_a_model_is_found_without_drawing_numbers():
     torch.manual_seed(3)
     model_module._check_size(MODELS["mlp"](), "mlp", (4,), 2)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_lstm_may_answer_at_the_last_token_alone_and_refuses_what_is_no_token():
+    module = MODELS["lstm"](embedding=2, hidden=3, layers=1, vocabulary=9, outputs="last")((7,), 4)
+    every = MODELS["lstm"](embedding=2, hidden=3, layers=1, vocabulary=9)((7,), 4)
+    every.load_state_dict(module.state_dict())
+    tokens = torch.arange(7).repeat(2, 1)
+    assert torch.equal(module(tokens), every(tokens)[:, -1])
+    with pytest.raises(BadInput, match=r"lstm needs tokens \[length\], got inputs \[3, 7\]"):
+        _make("lstm", {}, (3, 7))
+    with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
+        MODELS["lstm"](hidden=0)

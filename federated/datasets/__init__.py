@@ -10,6 +10,7 @@ from federated.datasets.linear import linear
 from federated.datasets.openml import openml
 from federated.datasets.table import table
 from federated.datasets.text import text
+from federated.datasets.text_files.next_token import next_token
 from federated.datasets.windows import windows
 from federated.examples.examples import Examples
 from federated.examples.user_data import as_examples
@@ -20,6 +21,7 @@ DATASETS: dict[str, Callable[..., Callable[[], Examples]]] = {
     "idx": idx,
     "table": table,
     "text": text,
+    "next_token": next_token,
     "images": images,
     "arrays": arrays,
     "openml": openml,

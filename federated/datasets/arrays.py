@@ -16,7 +16,7 @@ from federated.examples.examples import Examples, bad_data
 from federated.machine.large_arrays import Damaged, mapped
 from federated.metrics.tasks import TaskName, targets_of
 
-ADDED_LATER: dict[str, Any] = {"weights": None}
+ADDED_LATER: dict[str, Any] = {"weights": None, "padding": None}
 """Arguments, and their defaults, that older run keys do not know."""
 
 _OPTIONAL = ("client_ids", "test", "classes")
@@ -29,6 +29,7 @@ def arrays(
     client_ids: str | None = None,
     task: TaskName | None = None,
     weights: str | None = None,
+    padding: int | str | None = None,
 ) -> Callable[[], Examples]:
     """The arrays of an .npz file, as `numpy.savez` writes it, or of a folder of .npy files.
 
@@ -36,11 +37,13 @@ def arrays(
         mapped, so they may be larger than the memory.
     inputs: the name of an array [N, ...]. Unsigned bytes are images, scaled to [0, 1]; floats and booleans are
         features; every other whole number is a token, so store features that are whole numbers as floats.
-    targets: the name of an array [N], or [N, outputs] for regression.
+    targets: the name of an array [N], or [N, outputs] for regression, or [N, length] for sequences.
     client_ids: the name of an array [N]; unless stated, the array "client_ids" if there is one.
     weights: the name of an array [N] of numbers >= 0, by which the loss of each example is multiplied in training; only
         their ratios matter.
-    task: unless stated, text, boolean and integer targets are classification, floats are regression.
+    task: unless stated, text, boolean and integer targets are classification, floats are regression, and whole numbers
+        or texts [N, length] sequences: a class at every position.
+    padding: of sequences, the target of a position that does not count: in no loss and no measure. null: all count.
 
     An array "test", bool [N], is the data set's own test split; "classes" holds the names of the classes.
     Integer targets must be 0 ... C - 1, each with an example: an empty class is refused, not renumbered.
@@ -60,7 +63,9 @@ def arrays(
             found: dict[str, Any] = {
                 field: _member(archive, name, path) for field, name in (implied | stated).items()
             }
-        examples = examples_of_arrays("arrays", **found, task=targets_of(task), source=str(path))
+        examples = examples_of_arrays(
+            "arrays", **found, task=targets_of(task), source=str(path), padding=padding
+        )
         return examples.as_stated(task)
 
     return load

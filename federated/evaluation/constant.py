@@ -13,7 +13,6 @@ from federated.evaluation.sets import EvaluatedSet, evaluated_sets
 from federated.metrics import Metrics
 from federated.metrics.constant_answer import constant_answers, constant_metric, further_answers
 from federated.metrics.measures import Measure, Predictions
-from federated.metrics.measures.predictions import NO_THRESHOLDS
 from federated.metrics.scoring import Scoring, of_clients
 
 if TYPE_CHECKING:
@@ -31,13 +30,10 @@ def constant_metrics(setup: Setup) -> Metrics:
     examples, training = setup.federation.examples, setup.federation.training
     if not len(training):
         return {}
-    classes = len(examples.classes) if examples.classes is not None else None
+    classes = len(examples.class_names) if examples.class_names is not None else None
     labels = examples.task.targets == "multilabel"
-    answers = constant_answers(
-        examples.targets[training].astype(np.float64) if labels else examples.targets[training],
-        classes,
-        labels,
-    )
+    learnt = examples.targets[training] if classes is None else examples.labels_of(training)
+    answers = constant_answers(learnt.astype(np.float64) if labels else learnt, classes, labels)
     trained = torch.from_numpy(examples.targets[training])
     chosen = _best_on(trained, answers, setup.scoring, None if labels else classes)
     options, found = setup.config.evaluation, Metrics()
@@ -46,11 +42,6 @@ def constant_metrics(setup: Setup) -> Metrics:
         targets = torch.from_numpy(examples.targets[sets[name].indices])
         found |= _on(name, sets[name], targets, chosen, setup.scoring)
     return found
-
-
-def _always(answer: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS) -> Predictions:
-    """One answer [1, ...] to every example."""
-    return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets, thresholds)
 
 
 def _best_on(
@@ -62,13 +53,12 @@ def _best_on(
     """
 
     def given(answer: Tensor) -> Predictions:
-        return _always(
-            answer, targets, scoring.chosen(_always(answer, targets)) if scoring.thresholds else {}
-        )
+        chosen = scoring.chosen(scoring.constant(answer, targets)) if scoring.thresholds else {}
+        return scoring.constant(answer, targets, chosen)
 
     usual, found = [given(answer) for answer in answers], {}
     for measure in scoring.pooled:
-        tried = [*usual, *map(given, further_answers(measure, targets.numpy(), classes))]
+        tried = [*usual, *map(given, further_answers(measure, usual[0].targets.numpy(), classes))]
         scores = [measure.sign * measure.of(each) for each in tried] if len(tried) > 1 else [0.0]
         found[measure.name] = tried[int(np.nan_to_num(scores, nan=-np.inf).argmax())]
     return found
@@ -85,7 +75,7 @@ def _on(
 
     def of(measure: Measure) -> Predictions:
         best = chosen[measure.name]
-        return _always(best.answers[:1], targets, best.thresholds)
+        return scoring.constant(best.answers[:1], targets, best.thresholds)
 
     found = {measure.name: measure.of(of(measure)) for measure in scoring.pooled}
     if part.sizes is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
     clients: list[dict[str, list[Any]]] = []
     counts, table, gained = None, None, None
     for name, part, found in evaluated(state, setup):
-        if name == "test" and federation.examples.classes is not None:
+        if name == "test" and federation.examples.class_names is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
             own_models = setup.own_models and name != "unseen"
@@ -95,7 +96,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         scoring=scoring,
         metrics=metrics,
         clients=rows,
-        classes=federation.examples.classes or (),
+        classes=federation.examples.class_names or (),
         confusion=counts,
         reliability=table,
         personalised=gained,
@@ -114,7 +115,8 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
 
     training_examples: 0 for unseen clients. label_divergence_bits: Jensen-Shannon divergence of the client's training
     labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
-    held_out_positives: examples of the positive class, where there is one.
+    held_out_positions: of sequences, those that count. held_out_positives: examples (of sequences, positions) of the
+    positive class, where there is one.
     Measures: None without held-out examples.
     """
     assert part.sizes is not None
@@ -123,17 +125,25 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
     held = federation.clients if takes_part else federation.unseen
     measured = {measure.name: of_clients(measure, found, part.sizes) for measure in setup.scoring.by_client}
     divergence = np.full(len(held), np.nan)
-    if examples.classes is not None:
-        divergence = divergences(held, federation.training, examples.targets, len(examples.classes))
+    if examples.class_names is not None:
+        divergence = divergences(held, federation.training, examples.labels_of, len(examples.class_names))
     return {
         "client": list(federation.names if takes_part else federation.unseen_names),
         "takes_part": [takes_part] * len(held),
         "training_examples": federation.sizes.tolist() if takes_part else [0] * len(held),
         "held_out_examples": part.sizes.tolist(),
-        **_positives(part, found, examples.classes, setup.scoring.main),
+        **_positions(part, found, examples.position_classes is not None),
+        **_positives(part, found, examples.class_names, setup.scoring.main),
         "label_divergence_bits": [_number(value) for value in divergence],
         **{measure: [_number(value) for value in values] for measure, values in measured.items()},
     }
+
+
+def _positions(part: EvaluatedSet, found: Predictions, sequences: bool) -> dict[str, list[int]]:
+    """Of sequences, the number of each client's held-out positions that count."""
+    if part.sizes is None or not sequences:
+        return {}
+    return {"held_out_positions": found.rows_of(part.sizes).tolist()}
 
 
 def _positives(
@@ -141,27 +151,41 @@ def _positives(
 ) -> dict[str, list[int]]:
     """The number of each client's held-out examples of the positive class: that of the main measure, else of two
     classes the second."""
-    if part.sizes is None or classes is None or found.targets.ndim > 1:
+    if part.sizes is None or classes is None:
         return {}
     positive = 1 if main.positive is None and len(classes) == 2 else main.positive
     if positive is None:
         return {}
-    return {"held_out_positives": grouped_sums(found.labels == positive, part.sizes).astype(int).tolist()}
+    return {
+        "held_out_positives": grouped_sums(found.labels == positive, found.rows_of(part.sizes))
+        .astype(int)
+        .tolist()
+    }
 
 
 def divergences(
-    held: tuple[np.ndarray, ...], pool: np.ndarray, labels: np.ndarray, num_classes: int
+    held: tuple[np.ndarray, ...],
+    pool: np.ndarray,
+    labels_of: Callable[[np.ndarray], np.ndarray],
+    num_classes: int,
 ) -> np.ndarray:
-    """Jensen-Shannon divergence of each client's labels from the pool's, in bits, [K]; NaN for an empty one."""
+    """Jensen-Shannon divergence of each client's labels from the pool's, in bits, [K]; NaN for an empty one.
+
+    labels_of: indices of examples -> the classes of these examples, or of their positions.
+    """
     from scipy.spatial.distance import jensenshannon
 
     mixes = np.full((len(held), num_classes), np.nan)
     for row, indices in zip(mixes, held, strict=True):
         if len(indices):
-            row[:] = np.bincount(labels[indices], minlength=num_classes) / len(indices)
-    pooled = np.bincount(labels[pool], minlength=num_classes) / len(pool)
+            row[:] = _shares(labels_of(indices), num_classes)
+    pooled = _shares(labels_of(pool), num_classes)
     distances = jensenshannon(mixes, np.broadcast_to(pooled, mixes.shape), base=2, axis=1)
     return np.asarray(distances) ** 2
+
+
+def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.bincount(labels, minlength=num_classes) / len(labels)
 
 
 def _intervals(sums: dict[str, ClientSums], sign: int, seed: int) -> Metrics:

@@ -10,7 +10,7 @@ from federated.metrics.scoring import Scoring
 
 def measure_tags(scoring: Scoring, federation: Federation) -> dict[str, str]:
     """`main_metric`; where there are any, the class that it is about and the set that chooses thresholds."""
-    classes, positive = federation.examples.classes, scoring.main.positive
+    classes, positive = federation.examples.class_names, scoring.main.positive
     return {
         "main_metric": main_metric(scoring),
         **({"positive_class": classes[positive]} if classes and positive is not None else {}),

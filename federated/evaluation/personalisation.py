@@ -98,8 +98,9 @@ def _compared(headline: Measure, before: Predictions, after: Predictions, sizes:
 def _pooled(measure: Measure, found: Predictions, of_each: np.ndarray, sizes: np.ndarray) -> float:
     if not measure.mean:
         return measure.of(found)
-    some = sizes > 0
-    return float(of_each[some] @ sizes[some] / sizes.sum())
+    rows = found.rows_of(sizes)
+    some = rows > 0
+    return float(of_each[some] @ rows[some] / rows.sum())
 
 
 def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.random.Generator) -> Metrics:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from federated.examples.checks.sequences import are_sequences, as_sequences
 from federated.examples.client_ids import as_client_ids
 from federated.examples.examples import Complaint, Examples, bad_data
 from federated.examples.plain_arrays import as_float32, owned, plain_array
@@ -37,18 +38,20 @@ def examples_of_arrays(
     source: str = "",
     fit: Callable[[np.ndarray], np.ndarray] | None = None,
     weights: Any = None,
+    padding: int | str | None = None,
 ) -> Examples:
     """Examples of numpy arrays, torch tensors, lists or pandas columns. Raises BadInput.
 
     classes: the names of the classes in the order of their numbers; for text targets, also that order.
         None: the numbers as text, or the distinct texts in sorted order.
     fit: as of `Examples`; inputs are what it takes, of any kind.
+    padding: of sequences, targets [N, length], the target of a position that does not count; None: all count.
     """
     bad = partial(bad_data, name)
-    coded, names = as_targets(targets, bad, classes, task)
+    coded, names, position_classes = read_targets(targets, bad, classes, task, padding)
     ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
     options = name == "arrays"
-    warnings = target_warnings(coded, names, task, options)
+    warnings = target_warnings(coded, names, task, options) if position_classes is None else ()
     return Examples(
         name,
         as_inputs(inputs, bad) if fit is None else inputs,
@@ -60,6 +63,7 @@ def examples_of_arrays(
         source=source,
         weights=None if weights is None else as_weights(weights, bad),
         reading=Reading(warnings=(*warnings, *said(suspicions))),
+        position_classes=position_classes,
     )
 
 
@@ -110,6 +114,18 @@ def as_inputs(values: Any, bad: Complaint) -> np.ndarray:
             f"{array.min()}; store features as floats",
         )
     return owned(_as_int64("inputs", array, bad))
+
+
+def read_targets(
+    values: Any, bad: Complaint, classes: Any, task: Targets | None, padding: int | str | None
+) -> tuple[np.ndarray, tuple[str, ...] | None, tuple[str, ...] | None]:
+    """(targets, names of the classes or None, of sequences those of the classes of a position). Raises BadInput."""
+    array = plain_array("targets", values, bad)
+    if padding is not None or are_sequences(array, task):
+        names = None if classes is None else _class_names(classes, bad)
+        numbers, known = as_sequences(array, names, padding, bad)
+        return numbers, None, known
+    return *as_targets(array, bad, classes, task), None
 
 
 def as_targets(

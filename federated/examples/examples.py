@@ -11,13 +11,19 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from federated.examples.checks.faults import (
+    fault_of_classes,
+    fault_of_clients,
+    fault_of_sequences,
+    fault_of_test,
+)
 from federated.examples.hashing import bytes_of, description_of, hashes_of
 from federated.examples.reading import NOT_DESCRIBED, Reading
 from federated.foundation.errors import BadInput
 from federated.foundation.limits import MOST_COMPLAINTS
 from federated.losses.weights import fault_of_weights
 from federated.machine.large_arrays import blocks_of
-from federated.metrics.tasks import CLASSIFICATION, REGRESSION, TASKS, Task, TaskName
+from federated.metrics.tasks import CLASSIFICATION, REGRESSION, SEQUENCE, TASKS, Task, TaskName
 from federated.preprocessing.preprocessing import Fitted, Preprocessing, as_they_are
 
 T = TypeVar("T")
@@ -30,8 +36,10 @@ class Examples:
     name: for people.
     inputs: [N, ...] uint8 (images, scaled to [0, 1] when a batch is made), float32, or int64 (tokens).
         A data set with a `fit` may hold anything that `fit` accepts, such as a pandas DataFrame [N, columns].
-    targets: int64 [N], class numbers 0 ... len(classes) - 1; or float32 [N] or [N, outputs] for regression.
-    classes: the names of the classes; None means regression.
+    targets: int64 [N], class numbers 0 ... len(classes) - 1; or float32 [N] or [N, outputs] for regression; or of
+        sequences int64 [N, length], the class number of each position, PADDING where it does not count.
+    classes: the names of the classes; None means regression, or sequences.
+    position_classes: of sequences, the names of the classes of a position.
     client_ids: natural client of each example [N], of a dtype that sorts; None where there is none.
     test: bool [N], the data set's own test split, neither empty nor everything; None where it has none.
     fit: learns a preprocessing from the training examples alone: `fit(training indices)` gives the inputs [N, ...]
@@ -64,6 +72,7 @@ class Examples:
     preprocessing: Preprocessing | None = None
     weights: np.ndarray | None = None
     target_names: tuple[str, ...] | None = None
+    position_classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for field, column in {
@@ -78,31 +87,50 @@ class Examples:
         self._refuse_masked("inputs", self.inputs)
         if len(self.targets) < 2:
             raise self._bad(f"at least 2 examples are needed, got {len(self.targets)}")
-        self._check_clients()
-        self._check_test()
-        if self.weights is not None and (fault := fault_of_weights(self.weights)):
-            raise self._bad(fault)
+        weights = "" if self.weights is None else fault_of_weights(self.weights)
+        self._refuse(fault_of_clients(self.client_ids) or fault_of_test(self.test) or weights)
         if self.fit is None:
             self._check_inputs()
-        if self.classes is None:
+        if self.position_classes is not None:
+            self._refuse(fault_of_sequences(self.targets, self.position_classes))
+        elif self.classes is None:
             self._check_target_numbers()
         else:
-            self._check_classes(self.classes)
+            self._refuse(fault_of_classes(self.targets, self.classes))
         if self.task.targets == "multilabel" and not np.isin(self.targets, (0, 1)).all():
             raise self._bad("targets of multilabel must be 0 and 1, a column for each label")
         if (self.task.targets == "classification") != (self.classes is not None):
             form = "names of classes" if self.task.targets == "classification" else "numbers without classes"
             raise self._bad(f"the task {self.task.name} needs {form}")
+        if (self.task.targets == "sequence") != (self.position_classes is not None):
+            raise self._bad(f"the task {self.task.name} is not for these targets, {list(self.targets.shape)}")
 
     @property
     def task(self) -> Task:
-        """The task that is stated, else classification where there are classes, else regression."""
-        return self.learnt_as or (REGRESSION if self.classes is None else CLASSIFICATION)
+        """The task that is stated, else that of the targets: sequence, classification, regression."""
+        found = REGRESSION if self.classes is None else CLASSIFICATION
+        return self.learnt_as or (found if self.position_classes is None else SEQUENCE)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes of an example, or of a position; None without classes."""
+        return self.classes if self.position_classes is None else self.position_classes
+
+    def labels_of(self, indices: np.ndarray) -> np.ndarray:
+        """The class numbers of these examples, int64 [n], or of all their positions that count; of classes alone."""
+        found: np.ndarray = self.targets[indices]
+        return found if self.position_classes is None else found[found >= 0]
 
     @property
     def num_outputs(self) -> int:
-        """The number of outputs that the model must return: a score per class, or a value per target column."""
-        return self.task.num_outputs(self.classes, self.targets)
+        """The outputs that the model must return (at each position): a score a class, or a value a target column."""
+        return self.task.num_outputs(self.class_names, self.targets)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one example's outputs: [outputs], or of sequences [length, classes]."""
+        before = () if self.position_classes is None else self.targets.shape[1:]
+        return (*before, self.num_outputs)
 
     def fitted(self, training: np.ndarray) -> Fitted:
         """The inputs of all examples with the preprocessing that the training examples, int64, teach.
@@ -129,7 +157,7 @@ class Examples:
     @cached_property
     def digest(self) -> str:
         """A short content address of inputs, targets, client ids, test split, weights and the names of the classes."""
-        hashed = hashlib.sha256(repr(self.classes).encode())
+        hashed = hashlib.sha256(repr(self.class_names).encode())
         for part in (self.inputs, self.targets, self.client_ids, self.test):
             hashed.update(description_of(part))
             if part is not None:
@@ -151,27 +179,6 @@ class Examples:
     def _refuse_masked(self, field: str, values: Any) -> None:
         if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
             raise self._bad(f"{field} has masked values; leave these examples out, or fill them")
-
-    def _check_clients(self) -> None:
-        if self.client_ids is None:
-            return
-        if self.client_ids.ndim != 1:
-            raise self._bad(
-                f"client_ids must be [N], one for each example, got {list(self.client_ids.shape)}"
-            )
-        if len(missing := np.flatnonzero(pd.isna(self.client_ids))):
-            raise self._bad(
-                f"client_ids has {len(missing)} missing values, the first is example {missing[0]}"
-            )
-
-    def _check_test(self) -> None:
-        if self.test is None:
-            return
-        if self.test.dtype != bool or self.test.ndim != 1:
-            raise self._bad(f"test must be bool [N], got {self.test.dtype} {list(self.test.shape)}")
-        if self.test.all() or not self.test.any():
-            which = "every example" if self.test.all() else "no example"
-            raise self._bad(f"test marks {which}; mark some, or leave it out to have a test set drawn")
 
     def _check_inputs(self) -> None:
         if not isinstance(self.inputs, np.ndarray) or self.inputs.dtype not in _INPUT_TYPES:
@@ -199,21 +206,9 @@ class Examples:
             )
         self._check_numbers("targets", self.targets)
 
-    def _check_classes(self, classes: tuple[str, ...]) -> None:
-        if self.targets.dtype != np.int64 or self.targets.ndim != 1:
-            raise self._bad(
-                f"class targets must be int64 [N], got {self.targets.dtype} {list(self.targets.shape)}"
-            )
-        if self.targets.min() < 0 or self.targets.max() >= len(classes):
-            raise self._bad(
-                f"targets must be class numbers 0 ... {len(classes) - 1}, "
-                f"got {self.targets.min()} ... {self.targets.max()}"
-            )
-        empty = np.flatnonzero(np.bincount(self.targets, minlength=len(classes)) == 0)
-        if len(empty):
-            raise self._bad(
-                f"the class {classes[empty[0]]!r} has no examples; number the classes without gaps"
-            )
+    def _refuse(self, fault: str) -> None:
+        if fault:
+            raise self._bad(fault)
 
     def _bad(self, message: str) -> BadInput:
         return bad_data(self.name, message)

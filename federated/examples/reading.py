@@ -95,6 +95,14 @@ def listed(texts: Sequence[str]) -> str:
 
 def task_in_words(targets: np.ndarray, classes: tuple[str, ...] | None, task: Targets | None = None) -> str:
     """`classification of 3 classes: a, b, c`, `regression, 1.5 to 20`, or `5 labels, ...`."""
+    if task == "sequence":
+        counted = int((targets >= 0).sum())
+        padded = targets.size - counted
+        without = f", without {padded:,} of padding" if padded else ""
+        return (
+            f"sequences of {targets.shape[1]:,} positions with one of {len(classes or ()):,} classes each, {counted:,} "
+            f"positions in all{without}"
+        )
     if classes is not None:
         return f"classification of {len(classes):,} classes: {listed(classes)}"
     outputs = 1 if targets.ndim == 1 else targets.shape[1]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from federated.examples.client_ids import as_client_ids
-from federated.examples.conversion import as_targets, as_weights, examples_of_arrays, target_warnings
+from federated.examples.conversion import as_weights, examples_of_arrays, read_targets, target_warnings
 from federated.examples.examples import Examples, bad_data
 from federated.examples.plain_arrays import plain_array
 from federated.examples.reading import Reading, said
@@ -23,10 +23,10 @@ from federated.examples.user_fit import own_fit, raw_inputs
 from federated.foundation.errors import BadInput
 
 _REQUIRED = ("inputs", "targets")
-_OPTIONAL = ("client_ids", "test", "classes", "weights", "properties", "fit")
+_OPTIONAL = ("client_ids", "test", "classes", "weights", "padding", "properties", "fit")
 _ALLOWED = (
     "an Examples, a tuple (inputs, targets) or (inputs, targets, client_ids), or a mapping with the keys "
-    "inputs, targets and, where there are such, client_ids, test, classes, weights, properties, fit"
+    "inputs, targets and, where there are such, client_ids, test, classes, weights, padding, properties, fit"
 )
 
 
@@ -86,12 +86,13 @@ def _examples_of_features(
     test: Any = None,
     classes: Any = None,
     weights: Any = None,
+    padding: int | str | None = None,
 ) -> Examples:
     """Examples of a table of features alone, the targets beside it."""
     bad = partial(bad_data, name)
     frame = tidy(inputs, Roles(None), bad, "inputs")
     kinds, cleaned = feature_columns(frame, Roles(None), bad)
-    numbers, names = as_targets(targets, bad, classes)
+    numbers, names, position_classes = read_targets(targets, bad, classes, None, padding)
     ids, suspicions = (None, []) if client_ids is None else as_client_ids(client_ids, bad)
     suspicions += feature_suspicions(cleaned, (), kinds)
     return Examples(
@@ -106,6 +107,7 @@ def _examples_of_features(
         weights=None if weights is None else as_weights(weights, bad),
         reading=Reading(
             columns_read(frame, cleaned, kinds),
-            (*target_warnings(numbers, names), *said(suspicions)),
+            (*(target_warnings(numbers, names) if position_classes is None else ()), *said(suspicions)),
         ),
+        position_classes=position_classes,
     )

@@ -57,7 +57,7 @@ def every_column(examples: Examples) -> tuple[tuple[str, ...], ...]:
 def data_read(label: str, examples: Examples) -> DataRead:
     """The record of how a data set was read. examples: with the inputs as models see them."""
     columns = examples.reading.columns
-    task = task_in_words(examples.targets, examples.classes, examples.task.targets)
+    task = task_in_words(examples.targets, examples.class_names, examples.task.targets)
     rows = [row for role in _ORDER for row in _rows([each for each in columns if each.role == role])]
     return DataRead(label, f"{len(examples.targets):,} examples, {task}; {_inputs(examples)}", tuple(rows))
 

@@ -105,12 +105,17 @@ class Federation:
         return inputs.to(device), targets.to(device)
 
     def label_counts(self) -> np.ndarray | None:
-        """Training examples of each class at each participating client, int64 [K, classes]; None for regression."""
-        if self.examples.classes is None:
+        """Training examples (of sequences, positions) of each class at each participating client, int64 [K, classes].
+
+        None for regression.
+        """
+        names = self.examples.class_names
+        if names is None:
             return None
-        return label_counts(
-            self.examples.targets, Partition(self.clients, self.names), len(self.examples.classes)
-        )
+        if self.examples.classes is None:
+            held = (self.examples.labels_of(each) for each in self.clients)
+            return np.stack([np.bincount(labels, minlength=len(names)) for labels in held])
+        return label_counts(self.examples.targets, Partition(self.clients, self.names), len(names))
 
 
 def partition_clients(config: RunConfig) -> Federation:
@@ -139,7 +144,7 @@ def _partition_clients(
     test, pool = split_off_test(examples, rule, holdout.test, seed)
     law = (dataset, files, partitioner, num_clients, holdout, seed)
     partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_unseen, seed)
-    check_label_table(len(partition.indices), len(examples.classes or ()))
+    check_label_table(len(partition.indices), len(examples.class_names or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = list(whole.indices)
     is_unseen = unseen_among(partition.names, holdout.unseen_clients, seed)

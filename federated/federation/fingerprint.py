@@ -31,8 +31,8 @@ _FEATURE_EXAMPLES, _TARGET_EXAMPLES = 2_048, 20_000
 class LabelTable(NamedTuple):
     """Training examples of each label at each participating client: int64 [K, C], and a name for each label.
 
-    Labels are the classes; for regression, bins that hold a tenth of the training targets each (of the
-    first, where an example has several).
+    Labels are the classes, of sequences counted in positions; for regression, bins that hold a tenth of the training
+    targets each (of the first, where an example has several).
     """
 
     counts: np.ndarray
@@ -42,8 +42,8 @@ class LabelTable(NamedTuple):
 def label_table(federation: Federation) -> LabelTable:
     """The number of examples of each label at each client."""
     examples, counts = federation.examples, federation.label_counts()
-    if examples.classes is not None and counts is not None:
-        return LabelTable(counts, examples.classes)
+    if examples.class_names is not None and counts is not None:
+        return LabelTable(counts, examples.class_names)
     targets = examples.targets.reshape(len(examples.targets), -1)[federation.training, 0]
     bins, names = binned_targets(targets)
     dealt = np.split(np.arange(len(bins)), federation.sizes.cumsum()[:-1])
@@ -59,7 +59,7 @@ def fingerprint_of(federation: Federation) -> Fingerprint:
     """
     labels = label_fingerprint(label_table(federation).counts, generator(0, Purpose.FINGERPRINT, _LABELS))
     parts = [size_fingerprint(federation.sizes), labels]
-    if federation.examples.classes is None:
+    if federation.examples.class_names is None:
         parts.append(_target_shift(federation))
     if federation.examples.inputs.dtype.kind != "i":  # the distance of two tokens means nothing
         parts.append(_feature_shift(federation))
@@ -85,7 +85,7 @@ def heterogeneity_metrics(federation: Federation) -> Metrics:
 def client_table(federation: Federation) -> dict[str, list[Any]]:
     """One row a participating client: what it holds and how unlike the pool it is; None where that has no meaning."""
     counts, names = label_table(federation)
-    label = "target" if federation.examples.classes is None else "class"
+    label = "target" if federation.examples.class_names is None else "class"
     measures = fingerprint_of(federation).by_client
     holds, labels = counts.nonzero()
     validation = [len(own) for own in federation.own_validation]

@@ -16,12 +16,13 @@ from federated.datasets import Examples
 def pool_of(examples: Examples, kept: np.ndarray) -> Pool:
     """The examples `kept`, int64, that are to be handed out; features and columns are looked up when asked for."""
     classes, ids = examples.classes, examples.client_ids
+    numbers = examples.class_names is None  # sequences have neither one class nor a number
     return Pool(
         size=len(kept),
         labels=None if classes is None else examples.targets[kept],
         client_ids=None if ids is None else np.asarray(ids)[kept],
         client_names=None if ids is None else distinct_ids(np.asarray(ids))[0],
-        targets=examples.targets[kept] if classes is None else None,
+        targets=examples.targets[kept] if numbers else None,
         features=_features(examples, kept),
         column=lambda name: _column(examples, name)[kept],
         origin=Origin(kept, len(examples.targets), examples.digest),

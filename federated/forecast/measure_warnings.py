@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from federated.metrics.by_client import grouped_sums
-from federated.metrics.measures import Measure, Predictions
+from federated.metrics.measures import Measure
 from federated.metrics.scoring import of_clients
 from federated.run.setup import Setup
 
@@ -84,9 +83,10 @@ def _undefined(measure: Measure, held: list[np.ndarray], setup: Setup) -> tuple[
     sizes = np.array([len(part) for part in held])
     asked = []
     for likely in (0, outputs - 1):
-        answers = torch.full((len(targets), outputs), -_SURE)
-        answers[:, likely] = _SURE
-        asked.append(np.isnan(of_clients(measure, Predictions(answers, targets, thresholds), sizes)))
+        answer = torch.full((1, outputs), -_SURE)
+        answer[:, likely] = _SURE
+        found = setup.scoring.constant(answer, targets, thresholds)
+        asked.append(np.isnan(of_clients(measure, found, sizes)))
     first, last = asked
     return first & last, first | last
 
@@ -94,5 +94,5 @@ def _undefined(measure: Measure, held: list[np.ndarray], setup: Setup) -> tuple[
 def _positives(measure: Measure, held: list[np.ndarray], setup: Setup) -> np.ndarray | None:
     if measure.positive is None:
         return None
-    labels = setup.federation.examples.targets[np.concatenate(held)]
-    return grouped_sums(labels == measure.positive, np.array([len(part) for part in held]))
+    labels = [setup.federation.examples.labels_of(part) for part in held]
+    return np.array([int((each == measure.positive).sum()) for each in labels])

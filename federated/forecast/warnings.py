@@ -156,7 +156,7 @@ def _of_target(setup: Setup) -> str:
     if len(np.unique(test, axis=0)) > 1:
         return ""
     name = main_metric(setup.scoring)
-    what = test.reshape(-1)[0] if examples.classes is None else repr(examples.classes[int(test[0])])
+    what: object = test.reshape(-1)[0] if examples.classes is None else repr(examples.classes[int(test[0])])
     return f"dataset: all {len(test):,} targets of the central test set are {what}, so {name} says nothing"
 
 

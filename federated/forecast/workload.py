@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from federated.algorithms.local_terms import Phase
@@ -59,7 +61,7 @@ def num_evaluated(setup: Setup) -> dict[str, int]:
 
 def evaluation_mb(setup: Setup) -> float:
     """The outputs that an evaluation holds at once: of its largest set, twice, as batches are put together."""
-    each = setup.federation.examples.num_outputs * setup.model.vector.element_size()
+    each = math.prod(setup.federation.examples.output_shape) * setup.model.vector.element_size()
     return 2 * max(num_evaluated(setup).values()) * each / 1e6
 
 

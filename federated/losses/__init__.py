@@ -12,6 +12,7 @@ from federated.losses.of_numbers.mae import mae
 from federated.losses.of_numbers.mse import mse
 from federated.losses.of_numbers.poisson import poisson
 from federated.losses.of_numbers.quantile import quantile
+from federated.losses.of_positions import of_positions
 from federated.losses.readout import Readout
 from federated.metrics.tasks import Task
 
@@ -32,4 +33,4 @@ def usual_loss(task: Task) -> Loss:
     return LOSSES[task.usual_loss]()
 
 
-__all__ = ["LOSSES", "Criterion", "Link", "Loss", "Readout", "usual_loss"]
+__all__ = ["LOSSES", "Criterion", "Link", "Loss", "Readout", "of_positions", "usual_loss"]

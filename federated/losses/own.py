@@ -34,8 +34,8 @@ def own_loss(name: str, function: Callable[[Tensor, Tensor], Any]) -> Loss:
         found = returned(outputs, targets)
         if not found.dim():
             raise OwnCodeFailed(
-                f"loss: {name} returns the mean of a batch; examples have weights here, so return a loss for each, "
-                f"[{len(outputs)}]"
+                f"loss: {name} returns the mean of a batch; examples have weights here, or are sequences, so return a "
+                f"loss for each, [{len(outputs)}]"
             )
         return found
 

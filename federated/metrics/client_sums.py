@@ -42,7 +42,8 @@ def client_sums(
 
 
 def _of_a_mean(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums:
-    return ClientSums(grouped_sums(measure.arrays(found)[0], sizes), sizes)
+    rows = found.rows_of(sizes)
+    return ClientSums(grouped_sums(measure.arrays(found)[0], rows), rows)
 
 
 def _each_alike(values: np.ndarray) -> ClientSums | None:
@@ -51,7 +52,7 @@ def _each_alike(values: np.ndarray) -> ClientSums | None:
 
 
 def _left_out_in_turn(measure: Measure, found: Predictions, sizes: np.ndarray) -> ClientSums | None:
-    arrays, count = measure.arrays(found), len(found)
+    arrays, count, sizes = measure.arrays(found), len(found), found.rows_of(sizes)
     groups = np.arange(len(sizes)) % min(len(sizes), MOST_GROUPS)
     owners, whole = np.repeat(groups, sizes), measure.of(found)
     examples = np.bincount(owners, minlength=groups.max() + 1)

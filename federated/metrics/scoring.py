@@ -50,8 +50,21 @@ class Scoring:
     def predictions(
         self, outputs: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS
     ) -> Predictions:
-        """Outputs [N, outputs] of the run's model beside their targets."""
+        """Outputs [N, outputs] of the run's model beside their targets; of sequences, the positions that count."""
+        if self.task.targets == "sequence":
+            counted = targets >= 0
+            return Predictions(outputs[counted], targets[counted], thresholds, counted.sum(dim=1).numpy())
         return Predictions(self.task.answers(outputs), targets, thresholds)
+
+    def constant(
+        self, answer: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS
+    ) -> Predictions:
+        """One answer [1, ...] to every example, or at every position that counts."""
+        counts = None
+        if self.task.targets == "sequence":
+            counted = targets >= 0
+            targets, counts = targets[counted], counted.sum(dim=1).numpy()
+        return Predictions(answer.expand(len(targets), *answer.shape[1:]), targets, thresholds, counts)
 
     def chosen(self, found: Predictions) -> dict[str, float]:
         """The thresholds that these predictions, which judge nothing, lead to, by their names."""
@@ -82,7 +95,7 @@ def scoring_of(task: Task, asked: Sequence[Measure] = (), classes: Classes | Non
 
 
 def _fitted(measure: Measure, task: Task, classes: Classes | None) -> Measure:
-    if task.targets not in measure.targets:
+    if (task.measured_as or task.targets) not in measure.targets:
         wanted = " or ".join(measure.targets)
         raise ValueError(f"{measure.label} is a measure of {wanted}, and this is {task.name}")
     if measure.fit is None:
@@ -108,7 +121,7 @@ def of_clients(measure: Measure, found: Predictions, sizes: np.ndarray) -> np.nd
 
     sizes: the number of each client's, int [K].
     """
-    arrays = measure.arrays(found)
+    arrays, sizes = measure.arrays(found), found.rows_of(sizes)
     if measure.mean:
         return grouped_means(arrays[0], sizes)
     ends = np.cumsum(sizes)

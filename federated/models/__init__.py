@@ -5,6 +5,7 @@ from collections.abc import Callable
 from federated.models.cnn import cnn
 from federated.models.linear import linear
 from federated.models.logistic import logistic
+from federated.models.lstm import lstm
 from federated.models.mcmahan_cnn import mcmahan_cnn
 from federated.models.mlp import mlp
 from federated.models.model import Model, check_outputs, initial_module
@@ -15,6 +16,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "mlp": mlp,
     "cnn": cnn,
     "mcmahan_cnn": mcmahan_cnn,
+    "lstm": lstm,
 }
 
 __all__ = ["MODELS", "Model", "check_outputs", "initial_module"]

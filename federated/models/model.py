@@ -17,35 +17,39 @@ from federated.user_code.containment import contained
 _SHOWN = 5
 
 Model = Callable[[tuple[int, ...], int], nn.Module]
-"""(shape of one input, number of outputs) -> module that maps inputs [B, ...] to outputs [B, outputs]."""
+"""(shape of one input, number of outputs) -> module that maps inputs [B, ...] to outputs [B, outputs].
+
+For sequences [B, length, outputs], a score of every class at every position.
+"""
 
 
-def initial_module(model: Model, name: str, sample: Tensor, num_outputs: int, seed: int) -> nn.Module:
+def initial_module(model: Model, name: str, sample: Tensor, outputs: tuple[int, ...], seed: int) -> nn.Module:
     """The module before training, its initial parameters a function of the seed alone.
 
     name: as `package.module:function` where the model is a person's own, whose faults are OwnCodeFailed. sample: a few
-    ready inputs [B, ...], on which the module is tried; what lazy layers are to be is found on them. Raises BadInput
-    where it is too large for the machine, is no module, or its outputs are not [B, outputs].
+    ready inputs [B, ...], on which the module is tried; what lazy layers are to be is found on them. outputs: the shape
+    of one example's, of which the last is the number. Raises BadInput where it is too large for the machine, is no
+    module, or its outputs are of another shape.
     """
     failed, shape = _failed(name), list(sample.shape[1:])
     if failed is BadInput:
-        _check_size(model, name, tuple(shape), num_outputs)
+        _check_size(model, name, tuple(shape), outputs[-1])
     with torch_seeded(seed, Purpose.INITIAL_PARAMETERS), torch.no_grad():
         with contained(f"model: {name} cannot be made for inputs {shape}", failed):
-            module = model(tuple(shape), num_outputs)
+            module = model(tuple(shape), outputs[-1])
         _check_module(module, name)
         if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
             with contained(f"model: {name} fails on inputs {list(sample.shape)}", failed):
                 module.eval()
                 module(sample.clone())
                 module.train()
-        _try_out(module, name, sample, num_outputs)
+        _try_out(module, name, sample, outputs)
     return module
 
 
-def check_outputs(outputs: object, given: str, size: int, num_outputs: int, failed: type[BadInput]) -> None:
-    """Raise `failed` where outputs are not [size, num_outputs] of finite floats. given: the model, and what it got."""
-    expected = [size, num_outputs]
+def check_outputs(outputs: object, given: str, shape: tuple[int, ...], failed: type[BadInput]) -> None:
+    """Raise `failed` where outputs are not finite floats of this shape. given: the model, and what it got."""
+    expected = list(shape)
     if not isinstance(outputs, Tensor):
         raise failed(f"{given} must return outputs {expected}, a tensor, got {_found(outputs)}")
     if list(outputs.shape) != expected:
@@ -86,7 +90,7 @@ def _check_module(module: object, name: str) -> None:
     raise _failed(name)(f"model: {name} returned {found}, not a torch.nn.Module")
 
 
-def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> None:
+def _try_out(module: nn.Module, name: str, sample: Tensor, shape: tuple[int, ...]) -> None:
     """One step forward, as in training and as in evaluation, on a copy; what it returns must be trainable."""
     failed = _failed(name)
     with contained(f"model: {name} cannot be copied", failed):
@@ -96,7 +100,7 @@ def _try_out(module: nn.Module, name: str, sample: Tensor, num_outputs: int) -> 
         with contained(what, failed, tokens_hint(sample)), torch.enable_grad():
             trial.train(mode)
             outputs = trial(sample.clone())  # which a module may change in place
-        check_outputs(outputs, f"model: {name}", len(sample), num_outputs, failed)
+        check_outputs(outputs, f"model: {name}", (len(sample), *shape), failed)
     if any(parameter.requires_grad for parameter in module.parameters()) and not outputs.requires_grad:
         raise failed(f"model: {name}: the outputs do not depend on any parameter (are they detached?)")
 

@@ -12,13 +12,17 @@ from torch import Tensor
 
 
 def answers_of(form: Mapping[str, Any], outputs: Tensor) -> pd.DataFrame:
-    """One row an example. outputs: [n, outputs]. form: `kind`, an entry of FORMS, and what that needs."""
+    """One row an example. outputs: [n, outputs], of sequences [n, length, outputs].
+
+    form: `kind`, an entry of FORMS, and what that needs.
+    """
     return FORMS[form["kind"]](form, outputs)
 
 
 def columns_of(form: Mapping[str, Any]) -> dict[str, str]:
     """The columns of the answers, each with its type: string or double."""
-    empty = answers_of(form, torch.zeros(1, int(form["outputs"])))
+    length = [int(form["length"])] if "length" in form else []
+    empty = answers_of(form, torch.zeros(1, *length, int(form["outputs"])))
     return {str(name): "double" if dtype == np.float64 else "string" for name, dtype in empty.dtypes.items()}
 
 
@@ -52,9 +56,25 @@ def _of_labels(form: Mapping[str, Any], outputs: Tensor) -> pd.DataFrame:
     return pd.DataFrame({"labels": np.array(found, object), **named})
 
 
+def _of_sequences(form: Mapping[str, Any], outputs: Tensor) -> pd.DataFrame:
+    """label 1, label 2, ...: the class of the largest output at each position; then the probability of each."""
+    classes = np.array(list(form["classes"]), object)
+    shares, best = torch.softmax(outputs.double(), dim=2).max(dim=2)
+    places = range(outputs.shape[1])
+    return pd.DataFrame(
+        {
+            **{f"label {at + 1}": classes[best[:, at].numpy()] for at in places},
+            **{f"probability {at + 1}": shares[:, at].numpy() for at in places},
+        }
+    )
+
+
 FORMS: dict[str, Callable[[Mapping[str, Any], Tensor], pd.DataFrame]] = {
     "classes": _of_classes,
     "numbers": _of_numbers,
     "labels": _of_labels,
+    "next": _of_classes,
+    "sequences": _of_sequences,
 }
-"""classes: `classes`, their names in the order of the outputs. numbers, labels: `names`, of the targets."""
+"""classes, next: `classes`, their names in the order of the outputs. sequences: these and `length`. numbers, labels:
+`names`, of the targets."""

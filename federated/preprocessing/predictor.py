@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .answers import answers_of
+from .raw_next import at_last
 from .raw_rows import inputs_of, model_inputs
 from .readout import predictions_of
 
@@ -39,12 +40,21 @@ class Predictor:
     def outputs(self, rows: Any) -> Tensor:
         """The predictions [n, outputs] for raw rows, of classes their scores, as evaluation has them.
 
-        Raises ValueError in a sentence that names the field.
+        Of sequences [n, length, outputs]. Raises ValueError in a sentence that names the field.
         """
-        rows_to_inputs = self._stated["rows"]
-        inputs = torch.from_numpy(
-            inputs_of(rows_to_inputs["name"], rows_to_inputs["values"], self._arrays, rows)
-        )
+        return self._of(self._inputs(rows))
+
+    def predict(self, rows: Any) -> pd.DataFrame:
+        """Answers for raw rows, one row each. Raises ValueError in a sentence that names the field."""
+        inputs, form = self._inputs(rows), self._stated["answers"]
+        outputs = self._of(inputs)
+        return answers_of(form, at_last(inputs, outputs) if form["kind"] == "next" else outputs)
+
+    def _inputs(self, rows: Any) -> Tensor:
+        stated = self._stated["rows"]
+        return torch.from_numpy(inputs_of(stated["name"], stated["values"], self._arrays, rows))
+
+    def _of(self, inputs: Tensor) -> Tensor:
         try:
             with torch.inference_mode():
                 blocks = [
@@ -53,10 +63,6 @@ class Predictor:
         except IndexError as error:
             raise ValueError(f"the rows hold a number for which the model has no entry: {error}") from error
         return predictions_of(self._stated["readout"], torch.cat(blocks))
-
-    def predict(self, rows: Any) -> pd.DataFrame:
-        """Answers for raw rows, one row each. Raises ValueError in a sentence that names the field."""
-        return answers_of(self._stated["answers"], self.outputs(rows))
 
 
 def _forward(folder: Path, frozen: Path, allow_pickle: bool) -> Callable[[Tensor], Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .raw_arrays import example_of_array, example_of_signals, inputs_of_array, inputs_of_signals
 from .raw_images import example_of_images, inputs_of_images
+from .raw_next import inputs_of_next
 from .raw_tables import example_of_table, inputs_of_table
 from .raw_texts import example_of_texts, inputs_of_texts
 
@@ -37,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "table": Kind(inputs_of_table, example_of_table),
     "signals": Kind(inputs_of_signals, example_of_signals),
     "text": Kind(inputs_of_texts, example_of_texts),
+    "next_token": Kind(inputs_of_next, example_of_texts),
     "images": Kind(inputs_of_images, example_of_images),
 }
 

@@ -129,9 +129,11 @@ def _prepared(config: RunConfig) -> Setup:
     trainers = who_trains(config, federation)
     fitted = fitted_loss(config, federation.examples, trainers.holders)
     work = _work(config, federation, trainers, device, fitted)
-    tried = tried_model(config, work, federation.examples.num_outputs)
+    tried = tried_model(config, work, federation.examples.output_shape)
     tried_loss(config, work)
-    try_measures(config, scoring, federation.examples.num_outputs, work.targets[federation.training[:_TRIED]])
+    try_measures(
+        config, scoring, federation.examples.output_shape, work.targets[federation.training[:_TRIED]]
+    )
     parts = parts_of(config, trainers, work.model, federation.examples, device)
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
@@ -148,7 +150,7 @@ def _work(
     """The model and the examples on which the trainers train it."""
     examples = federation.examples
     inputs, targets = federation.tensors(device)
-    model = flat_model(config, inputs, examples.num_outputs, device)
+    model = flat_model(config, inputs, examples.output_shape, device)
     return LocalWork(
         model,
         fitted.loss,

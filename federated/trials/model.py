@@ -40,14 +40,14 @@ class Sizes(NamedTuple):
 
 
 def try_model(
-    name: str, make: Callable[[], nn.Module], work: LocalWork, num_outputs: int, sizes: Sizes
+    name: str, make: Callable[[], nn.Module], work: LocalWork, outputs: tuple[int, ...], sizes: Sizes
 ) -> Tried:
     """Raises OwnCodeFailed, with a line that names the model, what was done, what came and a cure.
 
     make: the model before training, always with the same seed. work: its model, on its device, the inputs and
     targets of at least as many examples as the largest of the sizes.
     """
-    trial = _Trial(name, work, num_outputs)
+    trial = _Trial(name, work, outputs)
     trial.check_made_alike(make())
     evaluated = work.model.twin()
     trial.evaluate(evaluated, sizes.evaluation)
@@ -63,8 +63,8 @@ def try_model(
 class _Trial:
     """A trial of the model, and the error message for its failure."""
 
-    def __init__(self, name: str, work: LocalWork, num_outputs: int) -> None:
-        self._name, self._work, self._num_outputs = f"model: {name}", work, num_outputs
+    def __init__(self, name: str, work: LocalWork, outputs: tuple[int, ...]) -> None:
+        self._name, self._work, self._shape = f"model: {name}", work, outputs
         self._start = work.model.vector.clone()
         self._frozen = [(name, p, fingerprint(p)) for name, p in _frozen(work.model.module)]
         self.takes_one, self.notes = True, list[str]()
@@ -193,7 +193,7 @@ class _Trial:
         inputs = model_inputs(self._work.inputs[:size]).clone()
         with _cured(given.removesuffix(":"), _ONE if size == 1 else ""):
             outputs = forward(inputs)
-        check_outputs(outputs, given, size, self._num_outputs, OwnCodeFailed)
+        check_outputs(outputs, given, (size, *self._shape), OwnCodeFailed)
         kept = self._work.model.vector.dtype
         if outputs.dtype != kept:
             found, wanted = (str(dtype).removeprefix("torch.") for dtype in (outputs.dtype, kept))

@@ -39,10 +39,15 @@ _OUTCOMES: dict[tuple[object, ...], Tried | str] = {}
 """What came of the models that this process has tried: what is to be said of one, or why it failed."""
 
 
-def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torch.device) -> FlatModel:
-    """The run's model before training. Raises BadInput where it cannot be made for these inputs [N, ...]."""
+def flat_model(
+    config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], device: torch.device
+) -> FlatModel:
+    """The run's model before training. Raises BadInput where it cannot be made for these inputs [N, ...].
+
+    outputs: the shape of one example's.
+    """
     own, name = is_own(config.model), title(config.model)
-    module = _module(config, inputs, num_outputs)
+    module = _module(config, inputs, outputs)
     if own:
         check_parameters(name, module)
     try:
@@ -55,7 +60,7 @@ def flat_model(config: RunConfig, inputs: Tensor, num_outputs: int, device: torc
         raise OwnCodeFailed(f"model: {name} cannot be copied: {explained(error)}") from error
 
 
-def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
+def tried_model(config: RunConfig, work: LocalWork, outputs: tuple[int, ...]) -> Tried:
     """The outcome of a trial of the run's model; a model of ours is not tried. Raises OwnCodeFailed."""
     if not is_own(config.model):
         return Tried()
@@ -64,7 +69,7 @@ def tried_model(config: RunConfig, work: LocalWork, num_outputs: int) -> Tried:
     data = (config.dataset, stamp(config.dataset), work.inputs.device)
     key = (function, config.model, *data, work.precision, *sizes)
     if key not in _OUTCOMES:
-        _OUTCOMES[key] = _tried(config, work, num_outputs, sizes)
+        _OUTCOMES[key] = _tried(config, work, outputs, sizes)
     outcome = _OUTCOMES[key]
     if isinstance(outcome, str):
         raise OwnCodeFailed(outcome)
@@ -109,34 +114,31 @@ def try_parts(
         try_aggregator(title(config.aggregator), parts.aggregator, parameters)
 
 
-def try_measures(config: RunConfig, scoring: Scoring, num_outputs: int, targets: Tensor) -> None:
-    """Try measures that are a person's own on random answers; of sequences, which have no such, none.
+def try_measures(config: RunConfig, scoring: Scoring, outputs: tuple[int, ...], targets: Tensor) -> None:
+    """Try measures that are a person's own on random answers. Raises OwnCodeFailed.
 
-    targets: of some training examples. Raises OwnCodeFailed.
+    outputs: the shape of an example's outputs. targets: of some training examples.
     """
-    own = any(is_own(choice) for choice in config.evaluation.metric or ())
-    if not own or (scoring.task.targets == "classification" and targets.dim() > 1):
+    if not any(is_own(choice) for choice in config.evaluation.metric or ()):
         return
-    outputs = torch.randn(len(targets), num_outputs, generator=torch.Generator().manual_seed(0))
-    found = scoring.predictions(outputs, targets.cpu())
+    answers = torch.randn(len(targets), *outputs, generator=torch.Generator().manual_seed(0))
+    found = scoring.predictions(answers, targets.cpu())
     for choice, measure in zip(config.evaluation.metric or (), scoring.spread, strict=False):
         if is_own(choice):
             try_measure(title(choice), measure, found)
 
 
-def _module(config: RunConfig, inputs: Tensor, num_outputs: int) -> nn.Module:
+def _module(config: RunConfig, inputs: Tensor, outputs: tuple[int, ...]) -> nn.Module:
     name, sample = title(config.model), model_inputs(inputs[:_SAMPLE]).cpu()
     with torch_kept(f"model: {name}"):
-        return initial_module(config.model.build(), name, sample, num_outputs, config.seed)
+        return initial_module(config.model.build(), name, sample, outputs, config.seed)
 
 
-def _tried(config: RunConfig, work: LocalWork, num_outputs: int, sizes: Sizes) -> Tried | str:
+def _tried(config: RunConfig, work: LocalWork, outputs: tuple[int, ...], sizes: Sizes) -> Tried | str:
     name = title(config.model)
     try:
         with torch_kept(f"model: {name}"):
-            return try_model(
-                name, lambda: _module(config, work.inputs, num_outputs), work, num_outputs, sizes
-            )
+            return try_model(name, lambda: _module(config, work.inputs, outputs), work, outputs, sizes)
     except OwnCodeFailed as error:
         return str(error)
 

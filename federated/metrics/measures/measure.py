@@ -12,8 +12,8 @@ from federated.metrics.by_client import STATISTICS
 from federated.metrics.measures.predictions import Predictions
 from federated.metrics.ranges import COUNT, Ends
 
-Targets = Literal["classification", "regression", "multilabel"]
-"""The form of targets: class numbers, numbers, or 0 and 1 of several labels."""
+Targets = Literal["classification", "regression", "multilabel", "sequence"]
+"""The form of targets: class numbers, numbers, 0 and 1 of several labels, or a class number at each position."""
 
 Better = Literal["higher", "lower"]
 Arrays = tuple[np.ndarray, ...]

@@ -22,12 +22,24 @@ class Predictions:
     answers: scores (logits) of the classes [N, classes], or values in the target's unit [N, outputs].
     targets: class numbers [N], or numbers [N] or [N, outputs]. Both on the CPU.
     thresholds: name of a rule -> the probability that it chose, on examples that do not judge.
+    counts: of sequences, whose positions are the rows here, the number of rows of each example; None: one each.
     """
 
     def __init__(
-        self, answers: Tensor, targets: Tensor, thresholds: Mapping[str, float] = NO_THRESHOLDS
+        self,
+        answers: Tensor,
+        targets: Tensor,
+        thresholds: Mapping[str, float] = NO_THRESHOLDS,
+        counts: np.ndarray | None = None,
     ) -> None:
-        self.answers, self.targets, self.thresholds = answers, targets, thresholds
+        self.answers, self.targets, self.thresholds, self._counts = answers, targets, thresholds, counts
+
+    def rows_of(self, sizes: np.ndarray) -> np.ndarray:
+        """The number of rows of each client [K]. sizes: the number of examples of each, which follow one another."""
+        if self._counts is None:
+            return sizes
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._counts)])[np.cumsum(sizes)]
+        return np.diff(ends, prepend=0)
 
     def __len__(self) -> int:
         return len(self.answers)

@@ -8,9 +8,10 @@ from federated.metrics.measures import Targets
 from federated.metrics.tasks.classification import CLASSIFICATION
 from federated.metrics.tasks.multilabel import MULTILABEL
 from federated.metrics.tasks.regression import REGRESSION
+from federated.metrics.tasks.sequence import PADDING, SEQUENCE
 from federated.metrics.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION, MULTILABEL)}
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION, MULTILABEL, SEQUENCE)}
 
 if TYPE_CHECKING:
     TaskName = str
@@ -27,7 +28,9 @@ def targets_of(task: TaskName | None) -> Targets | None:
 __all__ = [
     "CLASSIFICATION",
     "MULTILABEL",
+    "PADDING",
     "REGRESSION",
+    "SEQUENCE",
     "TASKS",
     "Targets",
     "Task",

@@ -23,6 +23,7 @@ class Task(NamedTuple):
     measures: what is always measured of a set of examples.
     main: the measure by which arms are compared. headline: the measure whose distribution over clients and whose gaps
         are metrics. Both only where a study states no `evaluation.metric`: ask `Scoring` for a run's.
+    measured_as: the form of targets whose measures it has, where that is another one: those of classes, over positions.
     answers: outputs -> the scores (logits) of the classes [N, classes], or values in the target's unit [N, outputs].
     """
 
@@ -33,6 +34,7 @@ class Task(NamedTuple):
     measures: tuple[Measure, ...]
     main: str
     headline: str
+    measured_as: Targets | None = None
     answers: Callable[[Tensor], Tensor] = _as_they_are
 
     def measure(self, name: str) -> Measure:

@@ -11,7 +11,7 @@ from federated.config.run import RunConfig
 from federated.examples.examples import Examples
 from federated.extension_points.kinds import LOSS
 from federated.foundation.errors import BadInput
-from federated.losses import LOSSES, Loss, Readout, usual_loss
+from federated.losses import LOSSES, Loss, Readout, of_positions, usual_loss
 from federated.losses.own import own_loss
 from federated.user_code.containment import is_own, title
 
@@ -27,6 +27,10 @@ class Fitted(NamedTuple):
 def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fitted:
     """The loss that the config states, or the task's usual one. Raises BadInput where it does not suit the data."""
     loss = stated_loss(config, examples)
+    if examples.task.targets == "sequence" and "classification" in loss.targets:
+        if loss.weigh is not None:
+            raise BadInput(f"loss: {_label(config)}: class_weights are not for sequences; leave them out")
+        loss = of_positions(loss)
     if examples.task.targets not in loss.targets:
         raise BadInput(
             f"loss: {_label(config)} is not for {examples.task.name}; use {' or '.join(_suitable(examples))}"
@@ -89,4 +93,5 @@ def _label(config: RunConfig) -> str:
 
 
 def _suitable(examples: Examples) -> list[str]:
-    return [name for name in LOSSES if examples.task.targets in LOSS.factories[name]().targets]
+    form = examples.task.measured_as or examples.task.targets
+    return [name for name in LOSSES if form in LOSS.factories[name]().targets]

@@ -17,10 +17,10 @@ def run_scoring(config: RunConfig, examples: Examples) -> Scoring:
     """The measures by which the run's model is judged. Raises BadInput where one does not fit the data."""
     asked = config.evaluation.metric or ()
     classes = None
-    if examples.classes is not None:
-        labels = examples.targets.reshape(-1)
-        counts = np.bincount(labels[labels >= 0], minlength=len(examples.classes))
-        classes = Classes(examples.classes, counts)
+    if examples.class_names is not None:
+        labels = examples.labels_of(np.arange(len(examples.targets)))
+        counts = np.bincount(labels, minlength=len(examples.class_names))
+        classes = Classes(examples.class_names, counts)
     try:
         return scoring_of(examples.task, [_built(each) for each in asked], classes)
     except ValueError as error:

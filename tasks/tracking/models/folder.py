@@ -140,8 +140,13 @@ def _write_rows(parts: Path, examples: Examples, readout: Readout) -> None:
 def answers_form(examples: Examples) -> dict[str, Any]:
     """The form of answers, for `federated.preprocessing.answers`."""
     form: dict[str, Any] = {"outputs": examples.num_outputs}
-    if examples.classes is not None:
-        return {**form, "kind": "classes", "classes": list(examples.classes)}
+    if examples.class_names is not None:
+        form["classes"] = list(examples.class_names)
+        if examples.position_classes is None:
+            return {**form, "kind": "classes"}
+        if examples.preprocessing is not None and examples.preprocessing.name == "next_token":
+            return {**form, "kind": "next"}
+        return {**form, "kind": "sequences", "length": examples.targets.shape[1]}
     count = examples.num_outputs
     if examples.task.targets == "multilabel":
         labels = examples.target_names or [f"label {number + 1}" for number in range(count)]

@@ -176,7 +176,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "task": examples.task.name,
         "input_shape": list(examples.inputs.shape[1:]),
         "input_type": str(examples.inputs.dtype),
-        "classes": examples.classes,
+        "classes": examples.class_names,
     }
     profile = data_profile(federation)
     data = dataset_of(

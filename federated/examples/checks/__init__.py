@@ -1,0 +1,1 @@
+"""Faults of the arrays of examples, in sentences."""
