@@ -317,3 +317,16 @@ def test_a_picture_of_any_stated_size_is_refused(monkeypatch: pytest.MonkeyPatch
     Image.new("L", (11, 10)).save(file, "PNG")
     with pytest.raises(ValueError, match="11 x 10 pixels are more than 100"):
         pixels_of(file.getvalue(), {"height": 4, "width": 4, "colour": "rgb", "resize": "crop"})
+
+
+def test_weights_are_a_column_of_the_table_of_labels(folder: Path) -> None:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("?/*/*"))
+    table = folder.parent / "labels.csv"
+    rows = [f"{name},{name.split('/')[1]},{at / 4}" for at, name in enumerate(names)]
+    table.write_text("\n".join(["file,target,count", *rows]))
+    (folder / names[2]).write_bytes(b"broken")
+    examples = bound(folder, table=str(table), weights="count", broken="skip")()
+    assert examples.weights is not None
+    assert examples.weights.tolist() == [at / 4 for at in range(8) if at != 2]
+    with pytest.raises(ValueError, match=r"weights names a column of `table`, which is not stated$"):
+        bound(folder, weights="count")

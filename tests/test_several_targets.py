@@ -23,6 +23,7 @@ from federated.examples.user_data import as_examples
 from federated.federation.data_table import data_read, every_column
 from federated.federation.loading import load_examples
 from federated.foundation.errors import BadInput
+from federated.losses import LOSSES
 from federated.metrics.measures import MEASURES, Predictions
 from federated.preprocessing.answers import answers_of, columns_of
 from federated.rounds import train_rounds
@@ -229,3 +230,26 @@ def test_answers_of_a_logged_model_name_labels_and_targets(file: Path) -> None:
         "prediction of height",
         "prediction of weight",
     ]
+
+
+def test_balanced_positive_weights_are_those_of_the_training_examples(file: Path) -> None:
+    config = _config(file, ["left", "right"], "multilabel", loss="bce(positive_weights=balanced)")
+    setup = prepare(config)
+    trained = SIGNS[setup.federation.training]
+    factors = torch.tensor((~trained).sum(axis=0) / trained.sum(axis=0), dtype=torch.float64)
+    outputs = torch.from_numpy(NUMBERS.normal(size=(9, 2)))
+    targets = torch.from_numpy(SIGNS[:9].astype(float))
+    expected = torch.nn.BCEWithLogitsLoss(pos_weight=factors)(outputs, targets)
+    assert float(setup.worker.work.loss(outputs, targets)) == pytest.approx(float(expected), rel=1e-12)
+    # each client is alone there, and has the weights of all: losses compare
+    alone = prepare(config.model_copy(update={"training": "local"}))
+    assert float(alone.worker.work.loss(outputs, targets)) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_a_label_that_all_or_none_have_is_not_balanced() -> None:
+    learn = LOSSES["bce"](positive_weights="balanced").learn
+    assert learn is not None
+    targets = np.array([[1, 0, 1], [1, 0, 0], [1, 0, 0]], np.float32)
+    outputs, true = torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
+    # log 2 each, times 1, 1 and 2 without the label for 1 with it
+    assert float(learn(targets)(outputs, true)) == pytest.approx(np.log(2) * (1 + 1 + 2) / 3, rel=1e-12)

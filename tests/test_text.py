@@ -301,3 +301,17 @@ def test_many_blocks_are_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         again = fitted(tmp_path / f"reviews.{ending}", SEEN[::2])
         assert again.preprocessing.values == found.preprocessing.values
         np.testing.assert_array_equal(again.inputs, found.inputs)
+
+
+def test_weights_are_a_column_beside_the_texts(tmp_path: Path) -> None:
+    weighed = TABLE.assign(count=np.arange(len(TABLE)) / 2)
+    for ending in ("csv", "jsonl", "parquet"):
+        examples = bound(written(tmp_path, ending, weighed), weights="count")()
+        assert examples.weights is not None
+        assert examples.weights.tolist() == weighed["count"].tolist()
+        read = {each.name: (each.role, each.values) for each in examples.reading.columns}
+        assert read["count"] == ("weights", f"0 to {(len(TABLE) - 1) / 2:g}")
+    with pytest.raises(
+        BadInput, match="the column 'count' must not hold negative weights, but is -1 in row 1"
+    ):
+        bound(written(tmp_path, "csv", weighed.assign(count=-1)), weights="count")()

@@ -9,9 +9,11 @@ from typing import Any
 
 from federated.algorithms import ADDED_LATER as OF_ALGORITHMS
 from federated.datasets.arrays import ADDED_LATER as OF_ARRAYS
+from federated.datasets.images import ADDED_LATER as OF_IMAGES
 from federated.datasets.table import ADDED_LATER as OF_TABLES
+from federated.datasets.text import ADDED_LATER as OF_TEXTS
 
-_OF_DATASETS = {"table": OF_TABLES, "arrays": OF_ARRAYS}
+_OF_DATASETS = {"table": OF_TABLES, "arrays": OF_ARRAYS, "text": OF_TEXTS, "images": OF_IMAGES}
 
 
 def short_hash(content: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from federated.datasets.wanted_file import check_file
 from federated.examples.conversion import examples_of_arrays
 from federated.examples.examples import Examples, bad_data
-from federated.machine.large_arrays import Damaged, mapped
+from federated.machine.large_arrays import Damaged, check_memory, mapped
 from federated.metrics.tasks import TaskName, targets_of
 
 ADDED_LATER: dict[str, Any] = {"weights": None, "padding": None}
@@ -60,6 +60,7 @@ def arrays(
                     has = ", ".join(archive.files) or "nothing"
                     raise bad_data("arrays", f"there is no array {name!r} in {path.name}; it has: {has}")
             implied = {name: name for name in _OPTIONAL if name in archive.files}
+            _check_size(archive, path, {*implied, *stated.values()})
             found: dict[str, Any] = {
                 field: _member(archive, name, path) for field, name in (implied | stated).items()
             }
@@ -99,6 +100,16 @@ def _opened(path: Path) -> Any:
             "arrays", f"path {path} holds a single array; write inputs and targets together with numpy.savez"
         )
     return archive
+
+
+def _check_size(archive: Any, path: Path, names: Collection[str]) -> None:
+    """Raise BadInput where the arrays that are read do not fit in memory; those of a folder are mapped."""
+    if isinstance(archive, np.lib.npyio.NpzFile) and archive.zip is not None:
+        sizes = {entry.filename: entry.file_size for entry in archive.zip.infolist()}
+        wanted = sum(sizes.get(f"{name}.npy", 0) for name in names)
+        folder = path.with_suffix("").name
+        instead = f"unpack it into a folder, which is mapped from disk: unzip {path.name} -d {folder}; path: {folder}"
+        check_memory(f"{path.name}, which is read whole,", wanted, instead)
 
 
 def _member(archive: Any, name: str, path: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from federated.datasets.download import fetch
 from federated.examples.examples import Examples, bad_data
+from federated.machine.large_arrays import check_memory
 
 _MAGIC = {3: 0x00000803, 1: 0x00000801}  # unsigned bytes in 3 dimensions (images) or 1 (labels)
 _PARTS = (("train-images", 3), ("train-labels", 1), ("t10k-images", 3), ("t10k-labels", 1))
@@ -87,8 +88,9 @@ def _needed() -> str:
 
 def _read(file: Path, dimensions: int) -> np.ndarray:
     """The array of one file, uint8; its header says the shape in big-endian 32-bit integers."""
-    content = _content(file)
     start = 4 * (1 + dimensions)
+    _check_size(file, start)
+    content = _content(file)
     if len(content) < start:
         raise bad_data(
             "idx", f"{file} is truncated: {len(content)} bytes are shorter than the header of {start}"
@@ -108,6 +110,25 @@ def _read(file: Path, dimensions: int) -> np.ndarray:
             f"its header promises {math.prod(shape):,} values, it has {len(content) - start:,}",
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _check_size(file: Path, start: int) -> None:
+    """Raise BadInput where the file would not fit in memory twice: as it is, and beside that of the other part."""
+    with file.open("rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(file) if packed else file.open("rb") as opened:
+            header = opened.read(start)
+    except (EOFError, OSError, zlib.error):
+        return  # what is wrong with it is said where it is read
+    if len(header) == start:
+        promised = math.prod(struct.unpack(f">{start // 4}I", header)[1:])
+        size = promised if packed else min(promised, file.stat().st_size)
+        check_memory(
+            f"{file.name}, which is read whole,",
+            2 * size,
+            "write images and labels as .npy files into a folder and use `arrays`, which maps them from disk",
+        )
 
 
 def _content(file: Path) -> bytes:

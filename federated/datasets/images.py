@@ -25,6 +25,9 @@ from federated.examples.reading import Reading, said
 from federated.metrics.tasks import TaskName, targets_of
 from federated.preprocessing.preprocessing import Preprocessing
 
+ADDED_LATER: dict[str, Any] = {"weights": None}
+"""Arguments, and their defaults, that older run keys do not know."""
+
 _LARGEST_SIDE = 4096
 _MOST_BROKEN = 5
 
@@ -45,6 +48,7 @@ def images(
     files: str | None = None,
     broken: Literal["error", "skip"] = "error",
     separator: str = ",",
+    weights: str | None = None,
 ) -> Callable[[], Examples]:
     """Bytes [N, 3 or 1, height, width] of a folder of image files, in the order of their paths.
 
@@ -58,7 +62,8 @@ def images(
     pattern: in place of `layout`, a regular expression with groups that is searched in a file's path below the folder,
         such as "(?P<client>s[0-9]+)_(?P<target>[a-z]+)"; a group `test` too.
     table: in place of both, a CSV file with a row an image. file: its column with their paths below the folder.
-        target, client, test: its columns with the labels. separator: of that file.
+        target, client, test: its columns with the labels. separator: of that file. weights: its column of numbers >= 0
+        by which the loss of each image is multiplied in training; only their ratios matter.
     task: as of `table`; folders named by numbers are classes unless it is regression.
     files: which files are read, a pattern as of the shell, in which * also stands for folders; unless stated, those
         whose ending is that of an image.
@@ -73,7 +78,7 @@ def images(
     if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_SIDE:
         raise ValueError(f"size must be from 1 to {_LARGEST_SIDE:,} pixels, got {size}")
     values = {"height": height, "width": width, "colour": colour, "resize": resize}
-    columns = LabelColumns(target, client, test)
+    columns = LabelColumns(target, client, test, weights)
     if table is not None:
         columns.check((file,), "file")
     labelled = _labelling(path, layout, pattern, table, file, columns, CsvFormat(separator))
@@ -109,7 +114,9 @@ def _labelling(
         check_file(table, "a CSV file with a row an image is needed")
         return partial(labels_by_table, table, form, file, columns, path)
     if named := [role for role, name in columns.named() if (role, name) != ("target", "target")]:
-        folders = "" if named[0] == "target" else f"; for folders state `layout: {named[0]}/target`"
+        folders = (
+            "" if named[0] not in ("client", "test") else f"; for folders state `layout: {named[0]}/target`"
+        )
         raise ValueError(f"{named[0]} names a column of `table`, which is not stated{folders}")
     if pattern is not None:
         if layout != "target":
@@ -155,6 +162,7 @@ def _examples(
         found.client_ids,
         found.test,
         source=source,
+        weights=found.weights,
         properties=frame,
         reading=Reading(warnings=(*notes, *said(found.suspicions))),
         preprocessing=Preprocessing("images", values),

@@ -21,6 +21,9 @@ from federated.examples.texts.fit import fitted_texts
 from federated.foundation.errors import BadInput
 from federated.metrics.tasks import TaskName, targets_of
 
+ADDED_LATER: dict[str, Any] = {"weights": None}
+"""Arguments, and their defaults, that older run keys do not know."""
+
 _MOST_NGRAMS = 5
 
 
@@ -40,12 +43,13 @@ def text(
     vocabulary: Path | None = None,
     separator: str = ",",
     encoding: str | None = None,
+    weights: str | None = None,
 ) -> Callable[[], Examples]:
     """One example a row, its text as numbers; a vocabulary is learnt from the training examples alone.
 
     path: a file of CSV, of JSON lines (.jsonl, one object a line) or .parquet; .gz and the like are unpacked.
     text: the column with the text, or several, whose texts are joined.
-    target, client, task: as of `table`.
+    target, client, task, weights: as of `table`.
     test: a column that says which rows are the data's own test split: test and train, true and false, or 1 and 0.
     inputs: "tfidf": how often each word of a vocabulary occurs, weighted by how rare it is among the training texts,
         scaled to length 1 (as scikit-learn's TfidfVectorizer). "hashing": the same without a vocabulary: a hash gives
@@ -61,7 +65,7 @@ def text(
     The file is read a block at a time, once; what was read is kept under `$FEDSTUDY_HOME/datasets/read`.
     """
     columns = (text,) if isinstance(text, str) else text
-    roles = LabelColumns(target, client, test)
+    roles = LabelColumns(target, client, test, weights)
     roles.check(columns, "text")
     check_file(path, "a CSV, JSON lines or Parquet file is needed")
     form = CsvFormat(separator, encoding=encoding)

@@ -17,6 +17,8 @@ import pandas as pd
 
 from federated.datasets.download import fetch
 from federated.examples.examples import Examples, bad_data
+from federated.machine.large_arrays import check_memory
+from federated.machine.memory import machine_mb
 from federated.preprocessing.preprocessing import Fitted, Preprocessing
 from federated.preprocessing.raw_arrays import inputs_of_signals
 
@@ -68,6 +70,7 @@ def windows(
     def load() -> Examples:
         if download and not path.exists():
             fetch(download, path, "windows")
+        _check_memory(path, files, signals)
         cut = [_cut(name, table, target, signals, length) for name, table in _recordings(path, files)]
         if not sum(len(each.labels) for each in cut):
             raise _bad(
@@ -162,6 +165,28 @@ def _check_packing(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
             f"{other[0]} in {path} is packed by another method than deflate, which is what zip uses unless told; "
             "pack it so, or unpack it into a folder"
         )
+
+
+def _check_memory(path: Path, files: str, signals: tuple[str, ...]) -> None:
+    """Raise BadInput where the windows do not fit in memory, by the share of numbers in the first recording.
+
+    They are there twice: as they were measured, and standardised. A .zip is smaller than `_MOST_BYTES`.
+    """
+    if not path.is_dir():
+        return
+    found = sorted(file for file in path.rglob("*") if file.is_file())
+    sizes = {each: each.stat().st_size for each in found if fnmatch(each.relative_to(path).as_posix(), files)}
+    if (
+        8 * sum(sizes.values()) <= machine_mb() * 1e6
+    ):  # a number of one digit and a comma become two of 4 bytes
+        return
+    first = next(iter(sizes))
+    share = 4 * len(signals) * len(_table(first.name, first)) / max(sizes[first], 1)
+    check_memory(
+        f"the recordings in {path.name}, which are read whole,",
+        2 * share * sum(sizes.values()),
+        "narrow `files`, or cut them into windows once, save them as .npy files in a folder and use `arrays`",
+    )
 
 
 def _check_size(path: Path, size: int) -> None:

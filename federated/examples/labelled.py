@@ -11,9 +11,10 @@ import pandas as pd
 
 from data_partitioners.ids import distinct_ids
 from federated.examples.examples import Complaint, gathered
-from federated.examples.reading import ColumnRead, Suspicion, listed, named, task_in_words
+from federated.examples.reading import ColumnRead, Suspicion, listed, named, span, task_in_words
 from federated.examples.tables.features import refuse_gaps, text_of
 from federated.examples.tables.frame import as_written, client_ids_of
+from federated.examples.tables.several_targets import weights_of
 from federated.examples.targets import Target, target_of
 from federated.metrics.tasks import Targets
 from federated.preprocessing.number_marks import Marks
@@ -29,6 +30,7 @@ class LabelColumns(NamedTuple):
     target: str
     client: str | None = None
     test: str | None = None
+    weights: str | None = None
 
     def named(self) -> list[tuple[str, str]]:
         """(role for messages, column) of every column that is named."""
@@ -51,6 +53,7 @@ class Labels(NamedTuple):
     client_ids: np.ndarray | None
     test: np.ndarray | None
     suspicions: tuple[Suspicion, ...]
+    weights: np.ndarray | None = None
 
 
 def labels_of(
@@ -67,7 +70,7 @@ def labels_of(
     """
     if len(frame) < 2:
         raise bad(f"at least 2 examples are needed, there is {len(frame)}")
-    target, client, test = columns
+    target, client, test, weights = columns
     attempts: list[Callable[[], Any]] = [
         partial(target_of, frame[target], as_written(written, target), task, bad, marks)
     ]
@@ -75,10 +78,14 @@ def labels_of(
         attempts.append(partial(client_ids_of, frame[client], as_written(written, client), bad))
     if test is not None:
         attempts.append(partial(_test_of, frame[test], bad))
-    found = gathered(attempts)
-    ids, said_of_ids = found[1] if client is not None else (None, [])
-    split = found[-1] if test is not None else None
-    return Labels(found[0], ids, split, (*found[0].suspicions, *said_of_ids))
+    if weights is not None:
+        attempts.append(partial(weights_of, frame[weights], bad, marks))
+    found = iter(gathered(attempts))
+    of_target = next(found)
+    ids, said_of_ids = next(found) if client is not None else (None, [])
+    split = next(found) if test is not None else None
+    factors = next(found) if weights is not None else None
+    return Labels(of_target, ids, split, (*of_target.suspicions, *said_of_ids), factors)
 
 
 def label_columns_read(frame: pd.DataFrame, columns: LabelColumns, labels: Labels) -> tuple[ColumnRead, ...]:
@@ -98,6 +105,9 @@ def _column_read(name: str, frame: pd.DataFrame, columns: LabelColumns, labels: 
         return ColumnRead(
             name, "test", f"{int(labels.test.sum()):,} examples of {len(labels.test):,}", 0.0, 0
         )
+    if name == columns.weights:
+        assert labels.weights is not None
+        return ColumnRead(name, "weights", span(labels.weights), 0.0, 0)
     return ColumnRead(name, "unused", "", float(frame[name].isna().mean()), 0)
 
 

@@ -15,6 +15,8 @@ Link = Literal["identity", "exp"]
 """From a model's outputs to predictions of the target: as they are, or their exponential."""
 Weigh = Callable[[np.ndarray, Sequence[np.ndarray], tuple[str, ...] | None], np.ndarray]
 """(targets [N], the training examples of each holder, names of the classes or None) -> float64 [N], the factors."""
+Learn = Callable[[np.ndarray], "Loss"]
+"""From the targets of all training examples, [n, outputs], to the loss that they determine."""
 
 
 def _anything(targets: np.ndarray) -> None:
@@ -29,6 +31,7 @@ class Loss(NamedTuple):
     of_all: the mean over a batch where torch has it in one call; None: the mean of `of_each`.
     kernel: its gradient, for the engines that are written by hand; None: they leave the loss to others.
     weigh: what it multiplies the loss of each example by, such as by the weight of its class; None: nothing.
+    learn: what it still has to learn from the targets; None: nothing.
     check: raises ValueError where these targets are none for it.
     link: what turns outputs into predictions, in whose unit measures are.
     num_outputs: the number of outputs that it is for; None: any.
@@ -41,6 +44,7 @@ class Loss(NamedTuple):
     of_all: Callable[[Tensor, Tensor], Tensor] | None = None
     kernel: Criterion | None = None
     weigh: Weigh | None = None
+    learn: Learn | None = None
     check: Callable[[np.ndarray], None] = _anything
     link: Link = "identity"
     num_outputs: int | None = None

@@ -34,6 +34,15 @@ def too_large(num_bytes: float) -> bool:
     return num_bytes > _SHARE_IN_MEMORY * machine_mb() * 1e6
 
 
+def check_memory(what: str, num_bytes: float, instead: str) -> None:
+    """Raise BadInput where what is to be read whole takes more than the machine's memory. instead: what to do."""
+    if num_bytes > (there := machine_mb() * 1e6):
+        raise BadInput(
+            f"dataset: {what} would take about {num_bytes / 1e9:,.1f} GB of memory, and this machine has "
+            f"{there / 1e9:,.1f} GB; {instead}"
+        )
+
+
 def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of zeros to fill; one that is `too_large` is in a file at home that ends with this process.
 

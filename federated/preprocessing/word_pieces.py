@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _LONGEST_WORD = 100
+_DROPPED = ("Cc", "Cf", "Co", "Cs")
+"""Control characters, marks of format, and those of private use. Code points without a character stay."""
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -73,7 +75,7 @@ def _cleaned(character: str) -> str:
     code = ord(character)
     if character in "\t\n\r" or unicodedata.category(character) == "Zs":
         return " "
-    if code in (0, 0xFFFD) or unicodedata.category(character)[0] == "C":
+    if code in (0, 0xFFFD) or unicodedata.category(character) in _DROPPED:
         return ""
     return f" {character} " if any(low <= code <= high for low, high in _IDEOGRAPHS) else character
 

@@ -17,6 +17,7 @@ from federated.datasets.csv_files.digits import suspicions_of_digits
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.groups import without_groups
 from federated.datasets.csv_files.header import Header, check_header
+from federated.datasets.csv_files.size import check_size
 from federated.examples.reading import said
 
 _LONGEST_FIELD = 2**31 - 1
@@ -51,6 +52,7 @@ def read_csv(
     try:
         # low_memory: in chunks, pandas would infer a dtype for each and mix them.
         kept: dict[str, Any] = {"usecols": lambda name: name not in left_out} if left_out else {}
+        check_size(path, encoding, options | kept, form.decimal, as_text)
         frame = pd.read_csv(path, low_memory=False, decimal=form.decimal, **options, **kept)
         columns = [name for name in dict.fromkeys(as_text) if name in frame.columns]
         written = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False, **options)

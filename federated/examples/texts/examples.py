@@ -47,6 +47,7 @@ def examples_of_texts(
         labels.test,
         fit=fit,
         source=source,
+        weights=labels.weights,
         properties=others,
         reading=Reading((*label_columns_read(others, columns, labels), *read), (*notes, *said(suspicions))),
     )

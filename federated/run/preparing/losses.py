@@ -36,7 +36,9 @@ def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fi
             f"loss: {_label(config)} is not for {examples.task.name}; use {' or '.join(_suitable(examples))}"
         )
     try:
-        loss.check(examples.targets[np.concatenate(holders.indices)])
+        trained = examples.targets[np.concatenate(holders.indices)]
+        loss = loss if loss.learn is None else loss.learn(trained)
+        loss.check(trained)
         if loss.num_outputs not in (None, examples.num_outputs):
             raise ValueError(
                 f"it is for {loss.num_outputs} outputs, and the data have {examples.num_outputs}"
