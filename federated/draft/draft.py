@@ -124,7 +124,7 @@ def _rate(data: LookedAt) -> float:
     if data.kind == "text" and data.classes is not None:
         return 2.0
     if data.kind == "images":
-        return 0.05
+        return 0.02
     if data.classes is None:
         return 0.01 if is_small(data.examples) else 0.03
     return 0.1

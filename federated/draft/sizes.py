@@ -10,6 +10,8 @@ _MOST_EXAMPLES_TRAINED = 12_000_000
 """Examples times passes times runs that take a minute or so with these models on a core."""
 _AN_IMAGE = 10
 """An image takes a convolutional network so many times as long."""
+_PASSES_OVER_IMAGES = 5
+"""A small convolutional network needs about 100 passes before it does better than a constant answer by much."""
 _MOST_IN_COHORT = 20
 _COHORT = 10
 _ANCHORS = 2
@@ -34,7 +36,7 @@ def sizes_of(examples: int, clients: int, arms: int, images: bool = False) -> Si
     cohort = _COHORT if clients > _MOST_IN_COHORT else None
     each = examples / clients
     batch_size = 16 if each < 200 else 32 if examples < 20_000 else 64
-    epochs = 2 if images or each / batch_size < _STEPS else 1
+    epochs = _PASSES_OVER_IMAGES if images else 2 if each / batch_size < _STEPS else 1
     a_round = examples * epochs * (1.0 if cohort is None else cohort / clients) * (arms + _ANCHORS)
     a_round *= _AN_IMAGE if images else 1
     for rounds, seeds in ((40, 5), (30, 5), (20, 5), (20, 3), (10, 3)):
