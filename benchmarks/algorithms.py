@@ -31,13 +31,14 @@ from federated.run.setup import Setup, initial_state, prepare
 
 FEDAVG = "fedavg"
 PAIRS = {"W1": 15, "W2": 5}
+ARGUMENTS = {"sign_majority": "sign_majority(server_learning_rate=0.01)"}
+"""Algorithms that have no default arguments, with some."""
 MORE = ("fedprox(adaptive=true)", "scaffold(option=1)")
-"""Measured beside every registered algorithm with its default arguments."""
-CHANGES: dict[str, dict[str, Any]] = {
-    "sign_majority": {"compression": {"uplink": "sign(scale=one)"}},
-    "mime_lite": {"local.momentum": 0.0},
-}
-"""Algorithm -> fields that it cannot do without. FedAvg is measured with the same."""
+"""Measured beside every registered algorithm."""
+BOTH: dict[str, dict[str, Any]] = {"mime_lite": {"local": {"momentum": 0.0}}}
+"""Algorithm -> fields that it cannot do without, which FedAvg is measured with too."""
+ALONE: dict[str, dict[str, Any]] = {"sign_majority": {"compression": {"uplink": "sign(scale=one)"}}}
+"""Algorithm -> fields that it cannot do without, and that FedAvg is not for."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Pairs:
 
 def everything() -> list[str]:
     """Every registered algorithm but FedAvg, and what is measured besides."""
-    return sorted({*ALGORITHMS, *MORE} - {FEDAVG})
+    named = {ARGUMENTS.get(name, name) for name in ALGORITHMS}
+    return sorted({*named, *MORE} - {FEDAVG})
 
 
 def measure(workload: str, algorithm: str, data: Path, pairs: int) -> Pairs:
@@ -73,12 +75,11 @@ def measure(workload: str, algorithm: str, data: Path, pairs: int) -> Pairs:
 
 
 def _setup(workload: str, algorithm: str, changed_for: str, data: Path, pairs: int) -> Setup:
-    changes = dict(CHANGES.get(changed_for.partition("(")[0], {}))
-    if "local.momentum" in changes:
-        changes["local"] = {
-            **WORKLOADS[workload].settings["local"],
-            "momentum": changes.pop("local.momentum"),
-        }
+    name, local = changed_for.partition("(")[0], WORKLOADS[workload].settings["local"]
+    both = BOTH.get(name, {})
+    changes = {**both, "local": {**local, **both.get("local", {})}}
+    if algorithm != FEDAVG:
+        changes |= ALONE.get(name, {})
     config = WORKLOADS[workload].config(
         data, pairs + 1, algorithm=algorithm, orchestration={"threads": 1}, **changes
     )

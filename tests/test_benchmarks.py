@@ -224,6 +224,9 @@ def test_an_algorithm_is_timed_in_pairs_with_fedavg_of_the_same_fields(monkeypat
         ("mime_lite", 0, 3),
     ]
     assert (found.fedavg, found.seconds, found.ratio) == ((1.0, 2.0), (1.0, 2.0), 1.0)
+    seen.clear()
+    algorithms.measure("W2", "sign_majority(0.1)", tmp_path, 2)  # whose votes FedAvg does not take
+    assert [each.compression.uplink.label() for each in seen] == ["none", "sign(scale=one)"]
     refused = algorithms.measure("W2", "fednova(mu=0.1)", tmp_path, 2)
     assert "momentum" in refused.refused
     assert algorithms.table([found, refused]).row_count == 2
