@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +30,40 @@ def look_at_table(path: Path, file: TableFile, columns: Columns) -> LookedAt:
     if columns.dropped:
         arguments["drop"] = list(columns.dropped)
     arguments |= file.options
+    examples = examples_of(lambda: table(path=path, **_as_taken(arguments)))
+    found = looked_at({"name": "table", "path": path, **arguments}, file, columns, examples)
+    return replace(
+        found,
+        dates=columns.date,
+        comments=_comments(columns),
+        warnings=(*found.warnings, *_given_away(examples, columns.target)),
+    )
+
+
+def examples_of(made: Callable[[], Callable[[], Examples]]) -> Examples:
+    """The examples of a file. Raises BadInput where the data set or its file is refused."""
     try:
-        examples = table(path=path, **_as_taken(arguments))()
+        return made()()
     except ValueError as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+
+
+def looked_at(
+    dataset: dict[str, Any], file: TableFile, columns: Columns, examples: Examples, *first: Guess
+) -> LookedAt:
+    """What is seen of a file of rows, whatever their columns hold. first: guesses that come before the columns'."""
     return LookedAt(
-        kind="table",
-        dataset={"name": "table", "path": path, **arguments},
+        kind=dataset["name"],
+        dataset=dataset,
         of=f"{len(file.frame):,} rows and {len(file.frame.columns):,} columns",
         target=columns.target,
         examples=len(examples.targets),
         classes=None if examples.classes is None else len(examples.classes),
         rarest=rarest_share(examples),
         clients=None if examples.client_ids is None else len(np.unique(examples.client_ids)),
-        dates=columns.date,
-        comments=_comments(columns),
-        guesses=(*columns.guesses, task_guess(examples)),
-        warnings=(*examples.reading.warnings, *_given_away(examples, columns.target)),
+        comments={**{guess.about: f"{guess.certainty}: {guess.why}" for guess in first}, **columns.said()},
+        guesses=(*first, *columns.guesses, task_guess(examples)),
+        warnings=examples.reading.warnings,
     )
 
 

@@ -12,7 +12,7 @@ from federated.draft.columns import Columns
 from federated.draft.guess import Guess
 from federated.draft.looked_at import LookedAt
 from federated.draft.table_file import TableFile
-from federated.draft.tables import rarest_share, task_guess
+from federated.draft.tables import examples_of, looked_at
 from federated.foundation.errors import BadInput
 
 _TAKEN = ("separator", "encoding")
@@ -28,25 +28,7 @@ def look_at_texts(path: Path, file: TableFile, columns: Columns) -> LookedAt:
     if odd := [name for name in file.options if name not in _TAKEN and name != "missing_values"]:
         raise BadInput(f"{path}: a file of texts cannot have the option `{odd[0]}`; save it as CSV UTF-8")
     arguments |= {name: value for name, value in file.options.items() if name in _TAKEN}
-    try:
-        examples = text(path=path, **arguments)()
-    except ValueError as error:
-        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    examples = examples_of(lambda: text(path=path, **arguments))
     words = int(np.median([len(str(each).split()) for each in file.frame[columns.prose].head(1000)]))
     read = Guess("text", columns.prose, "likely", f"the longest texts, {words:,} words in the middle")
-    return LookedAt(
-        kind="text",
-        dataset={"name": "text", "path": path, **arguments},
-        of=f"{len(file.frame):,} rows and {len(file.frame.columns):,} columns",
-        target=columns.target,
-        examples=len(examples.targets),
-        classes=None if examples.classes is None else len(examples.classes),
-        rarest=rarest_share(examples),
-        clients=None if examples.client_ids is None else len(np.unique(examples.client_ids)),
-        comments={
-            "text": f"{read.certainty}: {read.why}",
-            **columns.said(),
-        },
-        guesses=(read, *columns.guesses, task_guess(examples)),
-        warnings=examples.reading.warnings,
-    )
+    return looked_at({"name": "text", "path": path, **arguments}, file, columns, examples, read)
