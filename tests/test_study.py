@@ -479,11 +479,13 @@ def test_studies_are_shipped() -> None:
     assert {"quickstart", "linear_regression"} <= {path.stem for path in SHIPPED}
 
 
-def test_the_quickstart_varies_skew_and_compression_over_ten_seeds() -> None:
-    runs = read_study(ROOT / "studies" / "quickstart.yaml").runs()
-    assert len(runs) == 40
+def test_the_quickstart_varies_skew_and_compression_over_eight_seeds() -> None:
+    study = read_study(ROOT / "studies" / "quickstart.yaml")
+    assert study.comparison.looks == (len(study.seeds),)  # else the verdict would be that of fewer
+    runs = study.runs()
+    assert len(runs) == 32
     assert runs[0].name == "iid · none · seed 0"
-    assert runs[-1].name == "dirichlet(alpha=0.1) · qsgd(bits=4) · seed 9"
+    assert runs[-1].name == "dirichlet(alpha=0.1) · qsgd(bits=4) · seed 7"
     assert {run.arm.split(" · ")[1] for run in runs} == {"none", "qsgd(bits=4)"}
     assert {(run.config.dataset.name, run.config.clients) for run in runs} == {("digits", 20)}
 
