@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 import torch
+import yaml
 from torch import Tensor, nn
 
 from federated.compressors import CohortState, Compressor
@@ -81,6 +82,7 @@ def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with alone(shared / "new-databases.lock"):
         if not folder.exists():
             environment = {**os.environ, "FEDSTUDY_HOME": str(made), "PREFECT_HOME": str(made / "prefect")}
+            environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "300"  # on a busy machine
             for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
                 environment.pop(name, None)
             subprocess.run([sys.executable, "-c", _MAKE_DATABASES], check=True, cwd=ROOT, env=environment)
@@ -132,6 +134,50 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def used_home(home: Path, new_databases: Path) -> Path:
     """The same with the databases of MLflow and Prefect in it."""
     return with_databases(home, new_databases)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line in this process: (exit code, what it printed, its errors)."""
+    from flows.command_line import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["flows", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Callable[..., Path]:
+    """Write a study file whose base is changed by keyword arguments."""
+
+    def write(top: Mapping[str, Any] | None = None, **base: Any) -> Path:
+        content = {
+            "name": "small",
+            "base": {"dataset": "digits", "model": "logistic", "clients": 5, "rounds": 2, **base},
+            **(top or {}),
+        }
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The study's folder; the working one is another."""
+    monkeypatch.delenv("FEDSTUDY_OWN_CODE", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "study").mkdir()
+    return tmp_path / "study"
 
 
 @pytest.fixture
