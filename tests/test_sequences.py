@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ class Tagger(nn.Module):
 
 
 def test_vmap_trains_as_the_loop_does_and_hand_written_kernels_are_left_out(
-    setup: Setup, monkeypatch: pytest.MonkeyPatch
+    setup: Setup,
 ) -> None:
     from federated.local_training.engine import ENGINES
 
@@ -197,6 +198,17 @@ def test_vmap_trains_as_the_loop_does_and_hand_written_kernels_are_left_out(
     for name in ("stacked", "im2col"):
         with pytest.raises(ValueError, match="its loss"):
             ENGINES[name](dense, 1)
+
+
+def test_vmap_takes_an_lstm_without_a_word_of_torch_s(setup: Setup) -> None:
+    from federated.local_training.engine import ENGINES
+
+    start, cohort = setup.initial_parameters.clone(), [0, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ENGINES["vmap"](setup.worker.work, 1)(start, cohort, 0)
+    expected = ENGINES["loop"](setup.worker.work, 1)(start, cohort, 0)
+    torch.testing.assert_close(found.deltas, expected.deltas, rtol=1e-4, atol=1e-6)
 
 
 def test_a_person_s_own_data_may_be_texts_with_a_padding_of_their_kind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -118,6 +119,9 @@ def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: i
 def _batched(work: LocalWork) -> Batched:
     from torch.func import functional_call, grad_and_value, vmap  # imports torch._dynamo: more than a second
 
+    warnings.filterwarnings(
+        "ignore", "There is a performance drop because"
+    )  # of recurrent layers; a probe measures it
     module = work.model.twin().module.train()  # its own: functional_call swaps parameters in place
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     sources = Masks(module)

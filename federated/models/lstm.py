@@ -20,7 +20,7 @@ def lstm(
     """An embedding, layers of LSTM and a dense layer; by default that of McMahan et al. 2017 for the next character.
 
     About 820,000 weights for 90 characters, as in Reddi et al. 2021, "Adaptive federated optimization", Shakespeare.
-    The loop alone trains it.
+    The loop trains it, or vmap, which has no kernel of its own for it.
 
     embedding: numbers for each token. hidden: numbers that a layer remembers.
     vocabulary: how many tokens there are; null: as many as `next_token` makes of its classes.
