@@ -158,6 +158,31 @@ def test_both_models_are_measured_on_each_clients_own_examples(ditto: tuple[RunS
     assert of["personalisation_gainers"] == pytest.approx((own > everybody).mean())
 
 
+@pytest.mark.parametrize("algorithm", ["ditto", "apfl"])
+def test_of_sequences_both_are_measured_by_positions(algorithm: str, tmp_path: Path) -> None:
+    """Positions of padding count for neither model, nor in what is pooled."""
+    numbers = np.random.default_rng(0)
+    tokens, lengths = numbers.integers(1, 6, size=(40, 4)), numbers.integers(1, 5, size=40)
+    tags = np.where(np.arange(4) < lengths[:, None], tokens % 3, -1)
+    np.savez(tmp_path / "tags.npz", inputs=tokens, targets=tags, client_ids=np.repeat(["a", "b"], 20))
+    state, setup = trained(
+        dataset={"name": "arrays", "path": str(tmp_path / "tags.npz"), "padding": -1},
+        model="lstm(embedding=3, hidden=4, layers=1, vocabulary=6)",
+        partitioner="by_client",
+        clients=None,
+        algorithm=algorithm,
+    )
+    right, counted = 0, 0
+    for held in setup.federation.own_held_out:
+        with torch.inference_mode():
+            outputs = setup.model.independent_module(state.parameters)(model_inputs(setup.inputs[held]))
+        real = tags[held] >= 0
+        right += int((outputs.argmax(dim=-1).numpy()[real] == tags[held][real]).sum())
+        counted += int(real.sum())
+    assert evaluate(state, setup)["generalisation/global_accuracy"] == pytest.approx(right / counted)
+    assert generalisation(state, setup).personalised is not None
+
+
 def test_unseen_clients_have_the_global_model(ditto: tuple[RunState, Setup]) -> None:
     state, setup = ditto
     (held,) = setup.federation.unseen

@@ -84,7 +84,8 @@ def beside_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Pred
     outputs = Outputs(setup).of(state.parameters, part.indices)
     if not are_finite(outputs):
         raise Diverged(f"round {state.round}: the global model's outputs are not finite")
-    before = setup.scoring.predictions(outputs.cpu(), found.targets, found.thresholds)
+    targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)].cpu()
+    before = setup.scoring.predictions(outputs.cpu(), targets, found.thresholds)
     return _compared(setup.scoring.headline, before, found, part.sizes)._replace(tuned=False)
 
 
