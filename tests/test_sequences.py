@@ -271,6 +271,28 @@ def test_what_does_not_go_with_sequences_is_refused(
         prepare(_config(tmp_path, **more))
 
 
+@pytest.mark.parametrize("target", ["y", ["y", "z"]])
+def test_a_table_has_no_sequences(target: Any, tmp_path: Path) -> None:
+    pd.DataFrame({"x": [1.0, 2.0, 3.0], "y": [0, 1, 2], "z": [0, 1, 2]}).to_csv(
+        tmp_path / "some.csv", index=False
+    )
+    stated = {"name": "table", "path": str(tmp_path / "some.csv"), "target": target, "task": "sequence"}
+    config = RunConfig.model_validate({"dataset": stated, "model": "linear", "rounds": 1})
+    with pytest.raises(
+        BadInput, match="task: sequence has one at each position of an example; use `next_token`"
+    ):
+        load_examples(config.dataset)
+
+
+def test_clients_models_of_their_own_stand_beside_the_global_one(tmp_path: Path) -> None:
+    setup = prepare(_config(tmp_path, algorithm="ditto"))
+    state = train_rounds(initial_state(setup), setup, 1)
+    found, federation = evaluate(state, setup), setup.federation
+    true, shares, _ = _of(setup, state.parameters, np.concatenate(federation.own_held_out))
+    assert found["generalisation/global_accuracy"] == accuracy_score(true, shares.argmax(1))
+    assert "generalisation/personalisation_gain" in generalisation(state, setup).metrics
+
+
 TEXTS = ["abcab", "b", "", "cc  aabz"]
 
 

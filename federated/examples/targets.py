@@ -26,6 +26,9 @@ from federated.examples.target_suspicions import (
 from federated.metrics.tasks import Targets
 from federated.preprocessing.number_marks import Marks
 
+NOT_OF_COLUMNS = (
+    "has one at each position of an example; use `next_token` for texts, else `arrays` or your own function"
+)
 _DATES = ("datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period")
 
 
@@ -48,6 +51,10 @@ def target_of(
 
     written: the same as the file writes it, where it is from one. marks: of the numbers in that file.
     """
+    if task == "sequence":
+        raise bad(
+            f"{named(column.name, 'target ')} holds one target a row, but task: sequence {NOT_OF_COLUMNS}"
+        )
     if pd.api.types.infer_dtype(column) in _DATES:
         raise bad(f"{named(column.name, 'target ')} holds dates or times; {IN_NUMBERS}")
     labels = None if written is None else _labels(column, written, task, bad, marks)

@@ -12,7 +12,7 @@ from federated.examples.examples import Complaint
 from federated.examples.plain_arrays import as_float32
 from federated.examples.reading import named
 from federated.examples.tables.features import numbers_of, refuse_gaps
-from federated.examples.targets import Target, target_of
+from federated.examples.targets import NOT_OF_COLUMNS, Target, target_of
 from federated.metrics.tasks import Targets
 from federated.preprocessing.number_marks import Marks
 
@@ -26,6 +26,10 @@ def targets_of_columns(
     """
     if task == "classification":
         raise bad("several target columns are for regression or multilabel; name one for classification")
+    if task == "sequence":
+        raise bad(
+            f"several target columns are for regression or multilabel, and task: sequence {NOT_OF_COLUMNS}"
+        )
     if task == "multilabel":
         return Target(np.stack([_label(column, bad, marks) for column in columns], axis=1), None)
     found = [target_of(column, None, "regression", bad, marks) for column in columns]
