@@ -209,6 +209,16 @@ def test_the_table_of_sites_has_names_support_and_differences() -> None:
     assert text.rows[0][6].startswith("−25.0 points [−25.")
 
 
+def test_sites_of_sequences_show_their_positions_too() -> None:
+    counted = [{**run.clients, "held_out_positions": [700, 80, 9]} for run in STUDY]
+    study = [replace(run, clients=table) for run, table in zip(STUDY, counted, strict=True)]
+    text, numbers = sites_text(study), sites_numbers(study)
+    assert text is not None
+    assert text.columns[:4] == ["site", "held-out examples", "positions", "positives"]
+    assert [row[1:3] for row in text.rows] == [["10", "700"], ["20", "80"], ["30", "9"]]
+    assert set(numbers["positions"]) == {700, 80, 9}
+
+
 def test_a_site_that_never_trains_with_some_seed_keeps_its_name_in_a_row_of_its_own() -> None:
     study = list(STUDY)
     table = {**study[0].clients, "takes_part": [False, True, True]}

@@ -18,6 +18,8 @@ from federated.report.statistics.paired import Interval, t_interval
 
 _SPREAD = re.compile(r"generalisation/client_(?!constant_).*_mean")
 SCORE = "score"
+POSITIONS = "held_out_positions"
+"""The column of the table of clients that counts the positions of sequences."""
 POSITIVES = "held_out_positives"
 """The column of the table of clients that counts the positive examples."""
 
@@ -28,7 +30,8 @@ class Site:
 
     trains: whether it takes part; a client may take part with some seeds and not with others, which are two rows.
     scores: seed -> its `site_metric` on its own held-out examples (all of its examples where it does not train).
-    examples: their number, the mean over seeds; positives: of the positive class, None where there is none.
+    examples: their number, the mean over seeds; positives: of the positive class, None where there is none. positions:
+    of sequences, those that count; None of others.
     """
 
     client: str
@@ -38,6 +41,7 @@ class Site:
     scores: Mapping[int, float]
     examples: float
     positives: float | None
+    positions: float | None = None
 
     @property
     def mean(self) -> float:
@@ -90,6 +94,7 @@ def sites_of_arm(runs: Sequence[RunResult], metric: str = "") -> Iterator[Site]:
         if scores:
             of_seeds = [by_seed[seed] for seed in scores]
             positives = [row[POSITIVES] for row in of_seeds if row.get(POSITIVES) is not None]
+            positions = [row[POSITIONS] for row in of_seeds if row.get(POSITIONS) is not None]
             yield Site(
                 client=client,
                 arm=runs[0].arm,
@@ -98,6 +103,7 @@ def sites_of_arm(runs: Sequence[RunResult], metric: str = "") -> Iterator[Site]:
                 scores=scores,
                 examples=float(np.mean([row["held_out_examples"] for row in of_seeds])),
                 positives=float(np.mean(positives)) if positives else None,
+                positions=float(np.mean(positions)) if positions else None,
             )
 
 

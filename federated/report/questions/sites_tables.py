@@ -49,6 +49,7 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
     by_key = _by_key(found)
     local = anchors_of(results, best[0]).get("local", "")
     two_classes = any(site.positives is not None for site in found)
+    sequences = any(site.positions is not None for site in found)
     versus = f"{best[0]} minus alone" if len(arms_of(candidates(results))) > 1 else "difference from alone"
     rows = []
     for client, trains in dict.fromkeys((site.client, site.trains) for site in found):
@@ -57,12 +58,14 @@ def sites_text(results: Sequence[RunResult]) -> Table | None:
             [
                 client if trains else f"{client} (never trained)",
                 number(float(np.mean([site.examples for site in of_client])), 0),
-                *([_positives(of_client)] if two_classes else []),
+                *([_support([site.positions for site in of_client])] if sequences else []),
+                *([_support([site.positives for site in of_client])] if two_classes else []),
                 *(_score(by_key.get((client, trains, arm)), metric) for arm in arms),
                 *([_versus(by_key, client, trains, best[0], local, metric)] if local else []),
             ]
         )
-    columns = ["site", "held-out examples", *(["positives"] if two_classes else []), *arms]
+    support = [*(["positions"] if sequences else []), *(["positives"] if two_classes else [])]
+    columns = ["site", "held-out examples", *support, *arms]
     return Table([*columns, *([versus] if local else [])], rows, _note(results, metric, two_classes))
 
 
@@ -88,6 +91,7 @@ def _numbers(site: Site, anchors: dict[Anchor, str], by_key: Mapping[_Key, Site]
         "arm": site.arm,
         "seeds": len(site.scores),
         "held-out examples": site.examples,
+        "positions": site.positions,
         "positives": site.positives,
         "score": site.mean,
         "low": ends and ends.low,
@@ -113,8 +117,8 @@ def _against(mine: Site | None, theirs: Site | None) -> Versus | None:
     return versus if len(versus.differences) else None
 
 
-def _positives(sites: Sequence[Site]) -> str:
-    known = [site.positives for site in sites if site.positives is not None]
+def _support(numbers: Sequence[float | None]) -> str:
+    known = [each for each in numbers if each is not None]
     return number(float(np.mean(known)), 0) if known else NOTHING
 
 
