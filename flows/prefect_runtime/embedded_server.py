@@ -76,8 +76,9 @@ class EmbeddedServer:
                 raise BadInput(f"Prefect's embedded server did not start: {self._why_ended(code)}")
             if time.monotonic() > self._started + patience:
                 raise BadInput(
-                    f"Prefect's embedded server does not answer after {patience} s "
-                    "(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS)"
+                    f"Prefect's embedded server does not answer after {patience} s; on a busy machine wait and start "
+                    "again, set PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS to more, or use a server that runs "
+                    "(PREFECT_API_URL, see docs/scheduling.md)"
                 )
             time.sleep(_SECONDS_BETWEEN_QUESTIONS)
         self.has_answered = True
