@@ -17,6 +17,8 @@ from urllib.error import URLError
 import pytest
 import yaml
 
+from tests.conftest import with_databases
+
 ROOT = Path(__file__).parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -47,11 +49,12 @@ STUDY = {
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory, new_databases: Path) -> dict[str, str]:
     """A home of its own, and in it a small study that was really run."""
     folder = tmp_path_factory.mktemp("browser")
     (folder / "seen.yaml").write_text(yaml.safe_dump(STUDY), encoding="utf-8")
-    own = {"FEDSTUDY_HOME": str(folder / "home"), "PREFECT_HOME": str(folder / "prefect")}
+    home = with_databases(folder / "home", new_databases)
+    own = {"FEDSTUDY_HOME": str(home), "PREFECT_HOME": str(folder / "prefect")}
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))},
         **own,

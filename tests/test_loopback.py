@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from federated.machine.loopback import ask_loopback_directly, forget_unusual_proxies, is_loopback
+from tests.conftest import with_databases
 
 ROOT = Path(__file__).parent.parent
 DEAD = "http://192.0.2.1:9"  # an address for documentation, where nobody answers
@@ -89,7 +90,7 @@ def test_proxies_that_httpx_ends_at_are_forgotten_and_no_others():
 
 
 @pytest.mark.slow
-def test_a_study_runs_where_every_proxy_is_dead(tmp_path):
+def test_a_study_runs_where_every_proxy_is_dead(tmp_path, new_databases):
     """Prefect's server, its websockets, pool processes: all are on this machine."""
     study = tmp_path / "study.yaml"
     study.write_text(
@@ -101,7 +102,7 @@ def test_a_study_runs_where_every_proxy_is_dead(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "flows", "run", str(study), "--workers", "2"],
         cwd=ROOT,
-        env={**kept, **proxies, "FEDSTUDY_HOME": str(tmp_path / "home")},
+        env={**kept, **proxies, "FEDSTUDY_HOME": str(with_databases(tmp_path / "home", new_databases))},
         capture_output=True,
         text=True,
         check=False,

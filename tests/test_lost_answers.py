@@ -18,15 +18,15 @@ from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.studies import syncing
-from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving
+from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving, with_databases
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lost answers")]  # they share a server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, new_databases):
     """The address of an MLflow server."""
-    folder = tmp_path_factory.mktemp("server")
+    folder = with_databases(tmp_path_factory.mktemp("server"), new_databases)
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -49,7 +50,7 @@ def _away(config: object, workers: int, resume: bool) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_study_goes_on_where_its_prefect_does_not(home, tmp_path, workers):
+def test_a_study_goes_on_where_its_prefect_does_not(used_home, new_databases, tmp_path, workers):
     """A gateway before a real server answers 503 from the end of the first run on."""
     file = tmp_path / "study.yaml"
     file.write_text(json.dumps(STUDY), encoding="utf-8")
@@ -60,7 +61,7 @@ def test_a_study_goes_on_where_its_prefect_does_not(home, tmp_path, workers):
             states.append(request.path)
         return Answer(503) if states else forwarded(request, f"http://127.0.0.1:{server.port}")
 
-    home.mkdir()
+    shutil.copyfile(new_databases / "prefect.db", tmp_path / "prefect.db")
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path / 'prefect.db'}"}
     with (
         temporary_settings({PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 300}),
@@ -74,6 +75,7 @@ def test_a_study_goes_on_where_its_prefect_does_not(home, tmp_path, workers):
                 "PREFECT_API_URL": f"{gateway}/api",
                 "PREFECT_API_AUTH_STRING": server.secret,
                 "PREFECT_HOME": str(tmp_path / "prefect"),
+                "PREFECT_CLIENT_MAX_RETRIES": "1",  # in place of two, of which each waits longer
             }
             command = [sys.executable, "-m", "flows", "run", str(file), "--workers", str(workers)]
             ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

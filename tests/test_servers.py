@@ -202,10 +202,11 @@ def test_a_home_that_cannot_be_written_is_said_before_anything_starts(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
-def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, how):
+def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, new_databases, how):
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    shutil.copyfile(new_databases / "mlflow.db", tmp_path / "runs.db")
     uri = f"sqlite:///{tmp_path / 'runs.db'}?secret=p4ssword"
     environment = {**os.environ, "FEDSTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": uri}
     command = [sys.executable, "-m", "flows", "ui", "--port", str(port)]

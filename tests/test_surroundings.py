@@ -16,6 +16,7 @@ from federated.machine.folders import database_url
 from flows.startup.interpreter import nearest, settled
 from flows.startup.search_path import without_working_folder
 from flows.terminal.progress_channel import progress_channel
+from tests.conftest import with_databases
 
 ROOT = Path(__file__).parent.parent
 
@@ -190,8 +191,9 @@ def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
 
 
 @pytest.mark.slow
-def test_nor_does_it_in_the_processes_that_are_started(tmp_path):
+def test_nor_does_it_in_the_processes_that_are_started(tmp_path, new_databases):
     folder = shadowed(tmp_path)
+    with_databases(folder / "home", new_databases)
     done = flows_in(folder, "run", "study.yaml", "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert "done 2/2" in done.stdout
