@@ -7,6 +7,8 @@ from typing import Any
 from federated.report import RunResult
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import ranked
+from federated.report.questions.answers import answers
+from federated.report.questions.tables import questions_numbers, questions_table
 from federated.report.text.about_personal import about_own_models
 
 TEST, GAIN, LOSERS = (
@@ -53,11 +55,11 @@ def test_the_gain_over_the_global_model_and_the_share_that_it_hurts() -> None:
         "Every client has its own model in ditto; heads. Test accuracy is then measured on a part"
     )
     assert scored.endswith(
-        "own held-out examples (client accuracy mean): ditto 0.800; heads 0.700; plain 0.720."
+        "own held-out examples (accuracy, mean over sites): ditto 0.800; heads 0.700; plain 0.720."
     )
     assert gained == (
-        "A site's own model against the global model of the same run, on the site's own held-out examples: ditto "
-        "+1.5 points, worse for 30 % of the sites."
+        "A site's own model against the global model of the same run, on the site's own held-out examples (mean "
+        "over sites): ditto +1.5 points, worse for 30 % of the sites."
     )
     assert without == (
         "There is no global model beside those of heads: whom they hurt is seen against other arms alone."
@@ -84,3 +86,45 @@ def test_the_ranking_has_both_and_the_first_question_says_that_there_is_no_singl
     assert said.startswith(
         "No single model for everybody: on parts of the central test set the sites' own models reach 0.600 accuracy, "
     )
+
+
+def test_baseline_best_arm_and_anchors_are_named_however_many_arms_there_are() -> None:
+    """Six arms with own models come first; the best of all arms, the baseline and both anchors come after them."""
+    gained = {"personalisation_gain": 0.01, "personalisation_losers": 0.0}
+    many = [run for at in range(6) for run in runs(f"own{at}", *[own(0.5, 0.6, **gained)] * 2)]
+    last = runs("own best", *[own(0.9, 0.5, **gained)] * 2)
+    local = runs("local", *[own(0.4, 0.61)] * 2, anchor="local")
+    pooled = {TEST: 0.8, "generalisation/client_accuracy_mean": 0.77}
+    study = [*many, *last, *PLAIN, *local, *runs("centralised", pooled, pooled, anchor="centralised")]
+    (scored,) = [line for line in Report("s", study, baseline="plain").verdict if "Every client has" in line]
+    assert scored.endswith(
+        ": own0 0.600; own best 0.500; plain 0.720; local 0.610; centralised 0.770; and 5 more."
+    )
+    (gains,) = [
+        line for line in Report("s", study, baseline="plain").verdict if "against the global model" in line
+    ]
+    assert "own3 +1.0" in gains
+    assert "own best +1.0" in gains
+    assert gains.endswith("; and 2 more.")
+
+
+def test_a_row_of_own_models_is_not_called_one_model_for_everybody() -> None:
+    local = runs("local", *[own(0.4, 0.6)] * 2, anchor="local")
+    found = answers([*PLAIN, *DITTO, *local])
+    table = questions_table(found)
+    assert [row[:2] for row in table.rows] == [
+        ["One model for everybody", "plain"],
+        ["Each site's own model on the central test set", "ditto"],
+        ["Better than what each site has alone", "plain"],
+        ["Better than what each site has alone", "ditto"],
+    ]
+    assert table.note.startswith(
+        "One model for everybody: accuracy on the central test set; Each site's own model on the central test set: "
+        "accuracy on the central test set, a part of it for each site's own model; Better than what each site has "
+        "alone: accuracy on the sites' own held-out examples, mean over sites. "
+    )
+    assert [each.partition(", ")[2] for each in questions_numbers(found)["scored on"]] == [
+        "",
+        "a part of it for each site's own model",
+        *["mean over sites"] * 2,
+    ]

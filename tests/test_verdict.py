@@ -325,7 +325,7 @@ def test_where_clients_have_models_of_their_own_it_is_said_on_what_they_are_scor
     study = [*scored("shared", 0.6, 0.5, alone=False), *scored("heads", 0.2, 0.8, alone=True)]
     (said,) = [line for line in sentences(study, compare_paired(study)) if "its own model" in line]
     assert said.startswith("Every client has its own model in heads. Test accuracy is ")
-    assert said.endswith("(client accuracy): heads 0.800; shared 0.500.")
+    assert said.endswith("(accuracy, all of them together): heads 0.800; shared 0.500.")
     (alone,) = [line for line in sentences(study[3:], []) if "its own model" in line]
     assert alone.endswith("heads 0.800.")
     by_client = [
@@ -335,7 +335,9 @@ def test_where_clients_have_models_of_their_own_it_is_said_on_what_they_are_scor
         for run in study
     ]
     (each,) = [line for line in sentences(by_client, compare_paired(by_client)) if "its own model" in line]
-    assert each.endswith("heads 0.700; shared 0.600.")  # both over clients, each alike
+    assert each.endswith(
+        "(accuracy, mean over clients): heads 0.700; shared 0.600."
+    )  # both over clients, each alike
     blind = [*scored("shared", 0.6, None, alone=False), *scored("heads", 0.2, None, alone=True)]
     assert any("set holdout.client" in line for line in sentences(blind, compare_paired(blind)))
     assert not any("model of its own" in line for line in sentences(study[:3], []))

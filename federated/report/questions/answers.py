@@ -21,6 +21,7 @@ from federated.report.statistics.paired import Interval
 from federated.study.looks import Looks
 
 EVERYBODY, ALONE = "One model for everybody", "Better than what each {client} has alone"
+_CENTRAL = "the central test set"
 _NATURAL = "by_client"
 
 
@@ -37,13 +38,15 @@ class Level:
 class ArmAnswer:
     """One arm between its anchors. against: anchor -> arm minus anchor; only anchors that the study has.
 
-    constant: the mean over seeds of what a constant answer gets; None where it was not logged.
+    constant: the mean over seeds of what a constant answer gets; None where it was not logged. own_models: whether each
+    client answers with its own model.
     """
 
     level: Level
     anchors: dict[Anchor, Level]
     against: dict[Anchor, Paired]
     constant: float | None
+    own_models: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Answer:
     """One question. name: as in `mlflow/README.md`. metric: what answers it. scored_on: on what, in words.
 
     measure: its label, such as accuracy. arms: first-seen order; best: the best of them by the study's main metric.
+    client: what a client is called, `site` or `client`.
     """
 
     name: str
@@ -59,6 +63,17 @@ class Answer:
     scored_on: str
     arms: list[ArmAnswer]
     best: str
+    client: str
+
+    def title(self, arm: ArmAnswer) -> str:
+        """The question as a title of one arm's scores: where clients have their own models, none is for everybody."""
+        own = arm.own_models and self.name == EVERYBODY
+        return f"Each {self.client}'s own model on {_CENTRAL}" if own else self.name
+
+    def scored(self, arm: ArmAnswer) -> str:
+        """On what an arm is scored, in words."""
+        own = arm.own_models and self.name == EVERYBODY
+        return f"{_CENTRAL}, a part of it for each {self.client}'s own model" if own else self.scored_on
 
     @property
     def of_best(self) -> ArmAnswer | None:
@@ -88,7 +103,7 @@ def answers(
         return []
     arm, _, main = best
     measure, word = measure_label(main), client_word(results)
-    asked = [(EVERYBODY, main, "the central test set")]
+    asked = [(EVERYBODY, main, _CENTRAL)]
     if (own := own_metric(results, main)) is not None:
         alike = (
             f"mean over {word}s{_defined(results, own)}" if own.endswith("_mean") else "all of them together"
@@ -96,7 +111,7 @@ def answers(
         asked.append((ALONE.format(client=word), own, f"the {word}s' own held-out examples, {alike}"))
     runs = [run for run in results if run.main_metric == main]
     made = [
-        Answer(name, metric, measure, scored_on, _arms(runs, metric, delta, looks, robust), arm)
+        Answer(name, metric, measure, scored_on, _arms(runs, metric, delta, looks, robust), arm, word)
         for name, metric, scored_on in asked
     ]
     return [answer for answer in made if answer.arms]
@@ -143,6 +158,7 @@ def _arms(
             {anchor: levels[name] for anchor, name in found.items()},
             {anchor: by_pair[arm, name] for anchor, name in found.items()},
             constant_of(runs, arm, metric),
+            any(run.own_models for run in runs if run.arm == arm),
         )
         for arm, found in measured.items()
         if found

@@ -40,11 +40,11 @@ def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust
     if alone is not None and alone.of_best is not None:
         best = alone.of_best
         counts = _counts(results, best, word)
-        said += [*_alone(alone, best, counts, word), *_otherwise(alone, best), *_pooled(alone, best)]
+        said += [*_alone(alone, best, counts, word), *_otherwise(alone, best), *_pooled(alone, best, word)]
         losers = _losers(counts, word)
     if everybody is not None and everybody.of_best is not None:
         named = _named(everybody.of_best, everybody) if alone is None else ""
-        said.append(_everybody(results, everybody, everybody.of_best, word) + named)
+        said.append(_everybody(everybody, everybody.of_best, word) + named)
         if alone is None:
             said.append(_how_to_ask(results, word))
     return [*said, *losers]
@@ -63,7 +63,11 @@ def _alone(answer: Answer, best: ArmAnswer, counts: Together | None, word: str) 
         return []
     pair, local = best.against["local"], best.anchors["local"]
     alike = answer.metric.endswith("_mean")
-    reach = "on average they reach" if alike else f"over the examples of all {word}s together they reach"
+    reach = (
+        f"on average over {word}s they reach"
+        if alike
+        else f"over the examples of all {word}s together they reach"
+    )
     levels = (
         f"{level_text(best.level.mean, answer.metric)} {answer.measure} instead of "
         f"{level_text(local.mean, answer.metric)}"
@@ -75,12 +79,13 @@ def _alone(answer: Answer, best: ArmAnswer, counts: Together | None, word: str) 
     ]
 
 
-def _pooled(answer: Answer, best: ArmAnswer) -> list[str]:
+def _pooled(answer: Answer, best: ArmAnswer, word: str) -> list[str]:
     """Federated training against all data in one place, on own held-out examples."""
     if "centralised" not in best.against:
         return []
     pair, reference = best.against["centralised"], best.anchors["centralised"]
-    where = "there" if "local" in best.against else "on their own held-out examples"
+    alike = f"on average over {word}s" if answer.metric.endswith("_mean") else "all of them together"
+    where = "there" if "local" in best.against else f"on their own held-out examples, {alike}"
     return [
         f"With all data in one place they would reach {level_text(reference.mean, answer.metric)} {where}: "
         f"federated training {_against(pair)}."
@@ -117,12 +122,11 @@ def _leaning(pair: Paired) -> int:
     return sign if pair.interval.low > 0 else -sign
 
 
-def _everybody(results: Sequence[RunResult], answer: Answer, best: ArmAnswer, word: str) -> str:
+def _everybody(answer: Answer, best: ArmAnswer, word: str) -> str:
     """One model for everybody, on the central test set; of an arm whose clients have their own, that it is none."""
-    own = any(run.own_models for run in results if run.arm == best.level.arm)
     who = (
         f"No single model for everybody: on parts of the central test set the {word}s' own models reach"
-        if own
+        if best.own_models
         else "One model for everybody: on the central test set federated training reaches"
     )
     said = f"{who} {level_text(best.level.mean, answer.metric)} {answer.measure}"

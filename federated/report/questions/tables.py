@@ -49,7 +49,7 @@ def of_best_arms(found: Sequence[Answer]) -> list[Answer]:
 def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
     pair, places = arm.against[anchor], decimals_of(answer.metric, arm.level.mean)
     return [
-        answer.name,
+        answer.title(arm),
         arm.level.arm,
         with_interval(arm.level.mean, arm.level.interval, places),
         _SHOWN[anchor],
@@ -61,7 +61,12 @@ def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
 
 
 def _note(found: Sequence[Answer], several: bool, constant: bool) -> str:
-    scored = "; ".join(f"{answer.name}: {answer.measure} on {answer.scored_on}" for answer in found)
+    titles = dict.fromkeys(
+        f"{answer.title(arm)}: {answer.measure} on {answer.scored(arm)}"
+        for answer in found
+        for arm in answer.arms
+    )
+    scored = "; ".join(titles)
     at_once = " Intervals hold for all comparisons of a question at once." if several else ""
     of_constant = " A constant answer gives every example the same answer, chosen on training examples."
     return (
@@ -76,7 +81,7 @@ def questions_numbers(found: Sequence[Answer]) -> dict[str, list[Any]]:
         {
             "question": answer.name,
             "metric": answer.metric,
-            "scored on": answer.scored_on,
+            "scored on": answer.scored(arm),
             "arm": arm.level.arm,
             "anchor": anchor,
             "score": arm.level.mean,

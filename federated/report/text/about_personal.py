@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from federated.metrics.names import headline_of, higher_is_better, metric_label
+from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.questions.amounts import gain_text, measure_label
-from federated.report.questions.answers import client_word, own_metric
+from federated.report.questions.answers import anchors_of, client_word, own_metric
 from federated.report.text.numbers_as_text import decimals_of, number
-from federated.report.text.phrases import capitalised, first_few
+from federated.report.text.phrases import capitalised, first_few, those_and_few
 
 GAIN = "generalisation/personalisation_gain"
 LOSERS = "generalisation/personalisation_losers"
 _MOST = 5
 
 
-def about_own_models(results: Sequence[RunResult]) -> list[str]:
+def about_own_models(results: Sequence[RunResult], baseline: str = "", *, robust: bool = False) -> list[str]:
     """The test data of arms whose clients have their own models, every arm's score on the clients' own data, and what
     the clients' models gain over the global one.
+
+    The baseline, the best arm and its anchors are always among the arms that are named.
     """
     finished = [run for run in candidates(results) if run.finished]
     own = [run for run in finished if run.own_models]
-    return [*_scores(finished, own), *_gains(finished, own)]
+    best = best_arm(results, robust=robust)
+    anchors = list(anchors_of(results, best[0]).values()) if best else []
+    always = [baseline, *([best[0]] if best else []), *anchors]
+    references = [run for run in results if run.finished and run.arm in anchors]
+    return [*_scores([*finished, *references], own, always), *_gains(finished, own, always)]
 
 
-def _scores(finished: Sequence[RunResult], own: Sequence[RunResult]) -> list[str]:
+def _scores(finished: Sequence[RunResult], own: Sequence[RunResult], always: Collection[str]) -> list[str]:
     if not own:
         return []
     metric, arms = own[0].main_metric, arms_of(own)
@@ -37,18 +44,20 @@ def _scores(finished: Sequence[RunResult], own: Sequence[RunResult]) -> list[str
         "then measured on a part of the central test set, which is not drawn from the client's own data."
     )
     scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}
-    measured = [
-        f"{arm} {number(score, decimals_of(on_own, score))}"
+    measured = {
+        arm: f"{arm} {number(score, decimals_of(on_own, score))}"
         for arm, score in scores.items()
         if score is not None
-    ]
+    }
     if not measured:
         return [f"{said} Nothing is measured on the clients' own data: set holdout.client, such as 0.2."]
-    scores_of = first_few(measured, _MOST)
-    return [f"{said} On the clients' own held-out examples ({metric_label(on_own)}): {scores_of}."]
+    word, measure = client_word(finished), measure_label(on_own.removesuffix("_mean"))
+    taken = f"mean over {word}s" if on_own.endswith("_mean") else "all of them together"
+    scores_of = those_and_few(measured, always, _MOST)
+    return [f"{said} On the {word}s' own held-out examples ({measure}, {taken}): {scores_of}."]
 
 
-def _gains(finished: Sequence[RunResult], own: Sequence[RunResult]) -> list[str]:
+def _gains(finished: Sequence[RunResult], own: Sequence[RunResult], always: Collection[str]) -> list[str]:
     """What personal models gain over the global one of the same run, and the share of clients that they hurt."""
     word, with_own = client_word(finished), arms_of(own)
     said = {
@@ -59,8 +68,8 @@ def _gains(finished: Sequence[RunResult], own: Sequence[RunResult]) -> list[str]
     if not said:
         return []
     sentence = (
-        f"A {word}'s own model against the global model of the same run, on the {word}'s own held-out examples: "
-        f"{first_few(list(said.values()), _MOST)}."
+        f"A {word}'s own model against the global model of the same run, on the {word}'s own held-out examples (mean "
+        f"over {word}s): {those_and_few(said, always, _MOST)}."
     )
     without = [arm for arm in with_own if arm not in said]
     alone = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from federated.report.findings.gap_closed import GapClosed
 from federated.report.findings.verdicts import Paired
@@ -18,6 +18,14 @@ def first_few(words: Sequence[str], most: int = _MOST_NAMED) -> str:
     """`a; b; c; and 2 more`."""
     more = f"; and {len(words) - most} more" if len(words) > most else ""
     return "; ".join(words[:most]) + more
+
+
+def those_and_few(words: Mapping[str, str], always: Collection[str], most: int = _MOST_NAMED) -> str:
+    """The same of arm -> its words, in their order: the arms in `always`, and the first others up to `most` in all."""
+    others = [arm for arm in words if arm not in always]
+    shown = others[: max(0, most - (len(words) - len(others)))]
+    kept = [said for arm, said in words.items() if arm in always or arm in shown]
+    return first_few([*kept, *(words[arm] for arm in others[len(shown) :])], len(kept))
 
 
 def counted(number: int, noun: str) -> str:

@@ -40,7 +40,8 @@ def sentences(
     arm, _, metric = best
     closed = gap_closed(results, at_once(num_rivals(results, metric)), delta)
     between = gap_sentences(results, closed, arm)
-    about_own = about_own_models(results)
+    baseline = pairs[0].baseline if pairs else ""
+    about_own = about_own_models(results, baseline, robust=robust)
     if len(arms_of(candidates(results))) == 1:
         alone = [] if answered else [_only(results, *best)]
         constants = constant_sentences(results, metric, without=arm)
