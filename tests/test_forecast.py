@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 import federated.forecast.evaluation_seconds as evaluating
 import federated.forecast.probe as probing
+from federated import rounds
+from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig
 from federated.evaluation.predicted import evaluated
 from federated.extension_points.kinds import COMPRESSOR
@@ -21,9 +24,11 @@ from federated.forecast.overheads import Overheads, overheads, range_of, remembe
 from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
 from federated.forecast.workload import batches_of, personalisation_batches, round_batches
+from federated.local_training import Updates
 from federated.rounds import train_rounds
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
+from federated.shards import shard
 from federated.study.study import Run
 from tests.conftest import NORMALISED, config_of
 
@@ -162,21 +167,56 @@ def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: 
     assert probed.downlink.times(3 * 4).expected == down
 
 
-@pytest.mark.parametrize("budget", [0.02, 5.0])
-def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(budget: float) -> None:
-    """Within a factor of three, the few steps being a hundredth of a round; tried again: the machine may be busy."""
-    local = {"batch_size": 8, "epochs": 20, "learning_rate": 0.01}
-    setup = prepare(
-        config_of(local=local, partitioner="dirichlet(0.5)", cohort={"size": 6}, model="mlp(hidden=[64])")
-    )
+class Clock:
+    """Stands where it is but for local steps, of which each takes 10 ms, and its own readings, of 1 ms each."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.steps: list[int] = []
+
+    def perf_counter(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def of(self, setup: Setup) -> Setup:
+        """The same setup, whose engine moves this clock when it has trained; the steps are counted by hand."""
+        trained, local, sizes = setup.worker.train, setup.config.local, setup.federation.sizes
+
+        def train(
+            model: torch.Tensor, clients: Sequence[int], done: int, terms: LocalTerms = NO_TERMS, /
+        ) -> Updates:
+            updates = trained(model, clients, done, terms)
+            whole = [10 * -(-int(sizes[client]) // 8) for client in clients]
+            steps = int(sum(whole) if terms.steps is None else terms.steps.sum())
+            self.steps.append(steps)
+            self.now += 0.01 * steps
+            return updates
+
+        assert (local.batch_size, local.epochs) == (8, 10)
+        return replace(setup, worker=replace(setup.worker, train=train))
+
+
+@pytest.mark.parametrize("budget", [0.05, 500.0])
+def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(
+    budget: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a tenth: batches that are not full take as long here as full ones, which the probe does not know."""
+    clock = Clock()
+    for module in (probing, rounds, shard):
+        monkeypatch.setattr(module, "time", clock)
+    local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
+    setup = clock.of(prepare(config_of(local=local, partitioner="dirichlet(0.5)", cohort={"size": 6})))
     batches = float(batches_of(setup.config.local, setup.federation.sizes).sum())
-    ratios = []
-    while not ratios or not 1 / 3 < ratios[-1] < 3:
-        assert len(ratios) < 5, ratios
-        foreseen = probe(setup, budget).seconds_of_round(6, batches)
-        started = time.perf_counter()
-        train_rounds(initial_state(setup), setup, 1)
-        ratios.append(foreseen / (time.perf_counter() - started))
+    foreseen = probe(setup, budget).seconds_of_round(6, batches)
+    probed = max(clock.steps)
+    started = clock.now
+    train_rounds(initial_state(setup), setup, 1)
+    took = clock.now - started
+    assert took == pytest.approx(0.01 * clock.steps[-1], abs=0.02)
+    assert foreseen == pytest.approx(took, rel=0.1)
+    few = budget < took
+    assert (probed < clock.steps[-1] / 100) == few
+    assert (probed == clock.steps[-1]) == (not few)
 
 
 def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
