@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -338,3 +339,5 @@ def test_a_function_of_ones_own_gets_arrays() -> None:
 def test_the_table_of_sites_names_the_class_whose_examples_it_counts() -> None:
     run = RunResult("s", "a", 0, "FINISHED", {}, (), "generalisation/test_auroc", positive_class="sick")
     assert "Positives are the examples of 'sick'." in _note([run], "generalisation/client_auroc", True)
+    counted = replace(run, positive_class="", counted_class="well")
+    assert "Positives are the examples of 'well'." in _note([counted], "generalisation/client_auroc", True)

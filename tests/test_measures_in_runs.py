@@ -98,6 +98,7 @@ def test_a_run_is_measured_as_asked_and_the_first_measure_is_the_main_one(config
     assert measure_tags(setup.scoring, federation) == {
         "main_metric": "generalisation/test_auroc",
         "positive_class": "sick",
+        "counted_class": "sick",
         "thresholds_chosen_on": "validation",
     }
     chosen = Outputs(setup).of(state.parameters, federation.held_out_sets()["validation"])
@@ -242,6 +243,16 @@ def test_a_measure_of_ones_own(
         prepare(read("my_costs:text"))
     with pytest.raises(OwnCodeFailed, match="my_costs:counting returns 1, and 2 when it is asked again"):
         prepare(read("my_costs:counting"))
+
+
+def test_the_class_that_is_counted_is_the_second_of_two_where_the_measure_is_of_all(
+    config: dict[str, Any],
+) -> None:
+    setup = prepare(RunConfig.model_validate(config))
+    assert measure_tags(setup.scoring, setup.federation) == {
+        "main_metric": "generalisation/test_accuracy",
+        "counted_class": "well",
+    }
 
 
 def test_a_default_difference_that_matters_is_warned_of_where_it_has_no_meaning() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from federated.evaluation.constant import constant_metrics
+from federated.evaluation.measure_tags import counted_class
 from federated.evaluation.personalisation import (
     Personalised,
     beside_global,
@@ -149,12 +150,9 @@ def _positions(part: EvaluatedSet, found: Predictions, sequences: bool) -> dict[
 def _positives(
     part: EvaluatedSet, found: Predictions, classes: tuple[str, ...] | None, main: Measure
 ) -> dict[str, list[int]]:
-    """The number of each client's held-out examples of the positive class: that of the main measure, else of two
-    classes the second."""
-    if part.sizes is None or classes is None:
-        return {}
-    positive = 1 if main.positive is None and len(classes) == 2 else main.positive
-    if positive is None:
+    """The number of each client's held-out examples of the class that is counted."""
+    positive = counted_class(classes, main)
+    if part.sizes is None or positive is None:
         return {}
     return {
         "held_out_positives": grouped_sums(found.labels == positive, found.rows_of(part.sizes))

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from federated.evaluation.sets import choosing_set
 from federated.federation.federation import Federation
+from federated.metrics.measures import Measure
 from federated.metrics.names import main_metric
 from federated.metrics.scoring import Scoring
 
 
+def counted_class(classes: tuple[str, ...] | None, main: Measure) -> int | None:
+    """The class whose examples the table of clients counts: that of the main measure, else of two the second."""
+    if classes is None:
+        return None
+    return 1 if main.positive is None and len(classes) == 2 else main.positive
+
+
 def measure_tags(scoring: Scoring, federation: Federation) -> dict[str, str]:
-    """`main_metric`; where there are any, the class that it is about and the set that chooses thresholds."""
+    """`main_metric`; where there are any, the class that it is about, the one that the table of clients counts, and the
+    set that chooses thresholds."""
     classes, positive = federation.examples.class_names, scoring.main.positive
+    counted = counted_class(classes, scoring.main)
     return {
         "main_metric": main_metric(scoring),
         **({"positive_class": classes[positive]} if classes and positive is not None else {}),
+        **({"counted_class": classes[counted]} if classes and counted is not None else {}),
         **({"thresholds_chosen_on": choosing_set(federation)} if scoring.thresholds else {}),
     }

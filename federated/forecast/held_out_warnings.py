@@ -96,9 +96,10 @@ def _of_unseen(federation: Federation) -> str:
     unseen = len(federation.unseen)
     if not 0 < unseen < FEWEST_CLIENTS:
         return ""
+    too_few = f"{unseen} {'is' if unseen == 1 else 'are'} too few"
     return (
-        f"holdout.unseen_clients: {unseen} are too few to say how unseen clients spread, so the participation gap has "
-        f"no interval over clients; {FEWEST_CLIENTS} or more have one"
+        f"holdout.unseen_clients: {too_few} to say how unseen clients spread, so the participation gap has no interval "
+        f"over clients; {FEWEST_CLIENTS} or more have one"
     )
 
 

@@ -35,7 +35,8 @@ class RunResult:
     axes, with `name` for an arm that states its own; empty where it is not known.
     data: numbers of examples and clients by name, see `data_profile`; empty where they are not known.
     clients: the table of its clients, column -> a value a client, see `Generalisation.clients`; empty where not read.
-    positive_class: the class that the main measure is about; empty for a measure of all.
+    positive_class: the class that the main measure is about; empty for a measure of all. counted_class: the class whose
+    examples the table of clients counts as positives; empty where it counts none, and in older stores.
     thresholds_chosen_on: the set on which thresholds are chosen; empty where no measure has one.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
@@ -58,6 +59,7 @@ class RunResult:
     overrides: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, float] = field(default_factory=dict)
     positive_class: str = ""
+    counted_class: str = ""
     thresholds_chosen_on: str = ""
     clients: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 

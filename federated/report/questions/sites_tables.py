@@ -141,7 +141,7 @@ def _note(results: Sequence[RunResult], metric: str, two_classes: bool) -> str:
         "of its examples; the mean over the seeds in which it has a score. Brackets are 95 % t intervals over seeds "
         "for that site alone; with few held-out examples a site's difference is mostly chance."
     )
-    named = next((repr(run.positive_class) for run in results if run.positive_class), "")
-    positives = f" Positives are the examples of {named}." if two_classes and named else ""
+    named = next(filter(None, (run.counted_class or run.positive_class for run in results)), "")
+    positives = f" Positives are the examples of {named!r}." if two_classes and named else ""
     more = len(arms_of(candidates(results))) > _MOST_ARMS
     return f"{said}{positives}{' All arms are in sites.json in MLflow.' if more else ''}"

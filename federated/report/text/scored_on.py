@@ -25,9 +25,8 @@ def _of_metric(metric: str, runs: Sequence[RunResult]) -> str:
     said = [f"{name} is measured on {_range(runs, 'test_examples')} held-out examples{_whose(runs)}."]
     if unseen := [run for run in runs if run.data.get("unseen_examples")]:
         clients, examples = _range(unseen, "unseen_clients"), _range(unseen, "unseen_examples")
-        said.append(
-            f"The scores called unseen are measured on {examples} examples of {clients} clients that never train."
-        )
+        whose = "1 client that never trains" if clients == "1" else f"{clients} clients that never train"
+        said.append(f"The scores called unseen are measured on {examples} examples of {whose}.")
     elif all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
     return " ".join([*said, *_about_measures(metric, runs)])

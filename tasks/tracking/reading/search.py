@@ -149,6 +149,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         overrides=overrides_of(run.data.tags, axes),
         data=_data(run),
         positive_class=run.data.tags.get("positive_class", ""),
+        counted_class=run.data.tags.get("counted_class", ""),
         thresholds_chosen_on=run.data.tags.get("thresholds_chosen_on", ""),
     )
 
