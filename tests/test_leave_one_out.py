@@ -234,6 +234,18 @@ def test_pictures_and_the_front_hold_no_arm_that_leaves_a_site_out() -> None:
     assert "The arms without a site, at the end, are no rivals" in page
 
 
+def test_the_head_of_a_report_speaks_of_the_arms_in_which_all_train() -> None:
+    of = {"test_examples": 100, "test_examples_of_training_clients": 100}
+    whole = replace(run("s"), data=of, parameters={"partitioner": "by_client"}, partition="p")
+    rome = replace(run("without Rome", "Rome"), parameters=whole.parameters, partition="other")
+    rome = replace(rome, data={**of, "test_examples_of_training_clients": 60, "unseen_clients": 1})
+    report = Report("s", [whole, rome])
+    assert report.scored_on == (
+        "Test accuracy is measured on 100 held-out examples, all of clients that also train, on other examples."
+    )
+    assert "different partitions" not in page_html(report, {})
+
+
 def test_where_every_arm_leaves_a_site_out_they_are_compared() -> None:
     runs = [run(f"without {site}", site, seed, 0.5) for site in SITES for seed in range(2)]
     assert num_rivals(runs, ACCURACY) == 3

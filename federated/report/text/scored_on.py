@@ -7,27 +7,29 @@ from collections.abc import Iterator, Sequence
 from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.names import metric_label
-from federated.report.findings.results import RunResult
+from federated.report.findings.results import RunResult, compared, site_left_out
 from federated.report.text.phrases import capitalised
 
 
 def scored_on(results: Sequence[RunResult]) -> str:
     """A few sentences for the head of a report; empty where the runs do not say how many examples they have."""
-    known = [run for run in results if run.data.get("test_examples")]
+    known = [run for run in compared(results) if run.data.get("test_examples")]
+    in_turn = any(map(site_left_out, results))
     return " ".join(
-        _of_metric(metric, [run for run in known if run.main_metric == metric])
+        _of_metric(metric, [run for run in known if run.main_metric == metric], in_turn=in_turn)
         for metric in dict.fromkeys(run.main_metric for run in known)
     )
 
 
-def _of_metric(metric: str, runs: Sequence[RunResult]) -> str:
+def _of_metric(metric: str, runs: Sequence[RunResult], *, in_turn: bool) -> str:
+    """in_turn: whether other arms leave sites out, which have sentences of their own."""
     name = capitalised(metric_label(metric))
     said = [f"{name} is measured on {_range(runs, 'test_examples')} held-out examples{_whose(runs)}."]
     if unseen := [run for run in runs if run.data.get("unseen_examples")]:
         clients, examples = _range(unseen, "unseen_clients"), _range(unseen, "unseen_examples")
         whose = "1 client that never trains" if clients == "1" else f"{clients} clients that never train"
         said.append(f"The scores called unseen are measured on {examples} examples of {whose}.")
-    elif all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
+    elif not in_turn and all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
     return " ".join([*said, *_about_measures(metric, runs)])
 

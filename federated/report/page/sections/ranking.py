@@ -6,7 +6,7 @@ from typing import Any
 
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import GAP_TITLES
-from federated.report.findings.results import shared_partitions
+from federated.report.findings.results import compared, shared_partitions
 from federated.report.findings.verdicts import BEST
 from federated.report.page.sections.section import Drawings, first_rows
 from federated.report.text.phrases import looks_text
@@ -27,5 +27,5 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "picked": any(pair.picked for pair in report.pairs),
         "unpaired": any(pair.unpaired for pair in report.pairs),
         "when_judged": looks_text(report.pairs, report.looks_taken, robust=report.robust),
-        "partitions": shared_partitions(report.results),
+        "partitions": shared_partitions(compared(report.results)),
     }
