@@ -44,6 +44,24 @@ class Personalisation(Frozen):
         return self
 
 
+class UnseenFit(Frozen):
+    """Fitting, at each client that never takes part, of what clients keep to themselves, to a few of its examples.
+
+    Each step takes all of these examples; what is not stated is as in `local`.
+    """
+
+    examples: Annotated[int, Field(ge=2)] = Field(
+        10, description="Examples of each unseen client to fit on, at most half of those that it holds"
+    )
+    steps: PositiveInt = Field(10, description="Steps on all of them")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=LARGEST_FLOAT,
+        description="Step size; null: local.learning_rate, without local.schedule",
+    )
+
+
 MAIN = "main"
 """As the metric of a stop rule: the main measure."""
 
@@ -106,6 +124,14 @@ class Evaluation(Frozen):
         " the end; null: do not",
     )
 
+    unseen_fit: Annotated[UnseenFit | None, BeforeValidator(_on_or_off)] = Field(
+        None,
+        description="Where each client keeps a part of the model, let clients that never take part fit that part to a few "
+        "of their examples; all arms are then judged by the others of these examples. true: as the defaults have it;"
+        " null: such clients have no model",
+    )
+
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default, by their names."""
-        return {name for name in ("metric", "personalisation") if getattr(self, name) is None}
+        later = ("metric", "personalisation", "unseen_fit")
+        return {name for name in later if getattr(self, name) is None}

@@ -68,7 +68,8 @@ class FlatModel:
         wanted = [
             p for p, here in zip(self.trainable, among or [True] * len(self.trainable), strict=True) if here
         ]
-        found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+        parts = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True) if wanted else ()
+        found = iter(parts)
         if among is None:
             return torch.cat([part.reshape(-1) for part in found])
         parts = zip(self.trainable, among, strict=True)
