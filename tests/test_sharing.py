@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from federated.compressors.compressor import HEADER_BYTES
 from federated.config.run import RunConfig
+from federated.evaluation.evaluate import evaluate
 from federated.forecast.warnings import cautions
 from federated.forecast.workload import round_batches
 from federated.foundation.errors import BadInput
@@ -175,7 +177,7 @@ def test_models_bytes_and_memory_are_those_of_a_loop_of_torch(
     assert state.downlink_bytes == each * (4 * sent + HEADER_BYTES)
     own = state.clients.get("own_model", {})
     assert [int(rows["parameters"].numel()) for rows in own.values()] == [kept] * (CLIENTS if kept else 0)
-    assert setup.own_models is bool(kept)
+    assert setup.own_models is bool(kept or rule.fixed)
 
 
 @pytest.mark.parametrize("algorithm", ["fedbn", "fedper(personal=['1.idle'])"])
@@ -210,16 +212,45 @@ def of_layout(setup: Setup, vector: Tensor) -> tuple[Tensor, ...]:
     return torch.split(vector[: setup.model.num_trainable], sizes)
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+def test_fedbabu_is_evaluated_beside_each_clients_fine_tuned_model(
+    steps: int, run: Callable[..., Setup]
+) -> None:
+    """Head and body of the global model after plain steps of torch.optim on all of a client's training examples."""
+    setup = run(f"fedbabu(tuning_steps={steps})")
+    state = train_rounds(initial_state(setup), setup, ROUNDS)
+    right: dict[str, list[list[bool]]] = {"client": [], "global": []}
+    for client, held in enumerate(setup.federation.own_held_out):
+        module = setup.model.independent_module(state.parameters)
+        right["global"].append(hits(setup, module, held))
+        steps_of_torch(setup, module.train(), dict(module.named_parameters()), client, steps)
+        right["client"].append(hits(setup, module.eval(), held))
+    found = evaluate(state, setup)
+    for name, each in right.items():
+        assert found[f"generalisation/{name}_accuracy"] == pytest.approx(
+            np.mean(np.concatenate(each)), abs=0.005
+        )
+    means = {name: np.mean([np.mean(own) for own in each]) for name, each in right.items()}
+    gain = means["client"] - means["global"]
+    assert found["generalisation/personalisation_gain"] == pytest.approx(gain, abs=0.005)
+
+
+def hits(setup: Setup, module: nn.Module, held: np.ndarray) -> list[bool]:
+    at = torch.from_numpy(held)
+    with torch.inference_mode():
+        answers = module(model_inputs(setup.inputs[at])).argmax(dim=1)
+    found: list[bool] = (answers == setup.targets[at]).tolist()
+    return found
+
+
 @pytest.mark.parametrize(
     "algorithm", ["fedbn", "fedrep", "lg_fedavg", "fedbabu", "fedper(personal=['head'])"]
 )
-@pytest.mark.parametrize("ways", ["plain", "lossy"])
 def test_shards_and_a_checkpoint_in_between_change_nothing(
-    algorithm: str, ways: str, run: Callable[..., Setup], tmp_path: Path
+    algorithm: str, run: Callable[..., Setup], tmp_path: Path
 ) -> None:
     lossy = {"uplink": "error_feedback(top_k(0.5))", "downlink": "difference(qsgd(4))"}
-    changes: dict[str, Any] = {"compression": lossy} if ways == "lossy" else {}
-    setup = replace(run(algorithm, rounds=3, cohort={"size": 2}, **changes), shard_size=1)
+    setup = replace(run(algorithm, rounds=3, cohort={"size": 2}, compression=lossy), shard_size=1)
     whole = train_rounds(initial_state(setup), setup, 3)
     save(train(Course(initial_state(setup)), setup, 2), tmp_path / "x", {})
     again = train_rounds(load(tmp_path / "x", {}, torch.device("cpu")).state, setup, 3)
@@ -257,6 +288,8 @@ def test_what_does_not_suit_the_model_is_refused(
         ("fedrep(head_epochs=0)", "head_epochs must be at least 1, got 0"),
         ("fedrep(head_steps=-1)", "head_steps must be at least 1, got -1"),
         ("fedrep(head_epochs=2, head_steps=2)", "both stated"),
+        ("fedbabu(tuning_epochs=0)", "tuning_epochs must be at least 1, got 0"),
+        ("fedbabu(tuning_epochs=1, tuning_steps=1)", "both stated"),
     ],
 )
 def test_lengths_of_the_head_s_phase(algorithm: str, message: str) -> None:

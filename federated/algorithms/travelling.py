@@ -19,7 +19,8 @@ class Travelling:
     layout: names and shapes of the M parameters that travel. moving: their places, int64 [M]; None where all travel,
     which then costs nothing. statistics: the places of the R running statistics that travel, int64 [R], counted from
     the first statistic; None where all do. num_statistics: R. staying: the places of what each client keeps, parameters
-    and statistics, int64 [S], in the whole vector [P]. What neither travels nor stays never changes.
+    and statistics, int64 [S], in the whole vector [P]. unsent: those of all that does not travel; what of it does not
+    stay either never changes.
     """
 
     layout: Layout
@@ -27,6 +28,7 @@ class Travelling:
     statistics: Tensor | None
     num_statistics: int
     staying: Tensor
+    unsent: Tensor
 
     @property
     def num_moving(self) -> int:
@@ -75,13 +77,14 @@ def travelling(
     stays = {*staying}
     parameters = marked(layout, stays | {*fixed}).to(device)
     running = marked(statistics, stays).to(device)
-    kept = torch.cat([marked(layout, stays), marked(statistics, stays)]).to(device)
+    kept = torch.cat([marked(layout, stays), running.cpu()]).to(device)
     return Travelling(
         tuple((name, shape) for name, shape in layout if name not in stays | {*fixed}),
         (~parameters).nonzero()[:, 0] if parameters.any() else None,
         (~running).nonzero()[:, 0] if running.any() else None,
         int((~running).sum()),
         kept.nonzero()[:, 0],
+        torch.cat([parameters, running]).nonzero()[:, 0],
     )
 
 

@@ -45,7 +45,7 @@ class Personalisation(Frozen):
 
 
 class UnseenFit(Frozen):
-    """Fitting, at each client that never takes part, of what clients keep to themselves, to a few of its examples.
+    """Fitting, at each client that never takes part, of the part of the model that does not travel, to a few examples.
 
     Each step takes all of these examples; what is not stated is as in `local`.
     """
@@ -126,9 +126,9 @@ class Evaluation(Frozen):
 
     unseen_fit: Annotated[UnseenFit | None, BeforeValidator(_on_or_off)] = Field(
         None,
-        description="Where each client keeps a part of the model, let clients that never take part fit that part to a few "
-        "of their examples; all arms are then judged by the others of these examples. true: as the defaults have it;"
-        " null: such clients have no model",
+        description="Where a part of the model does not travel, let clients that never take part fit that part to a "
+        "few of their examples; every arm is then judged by the rest of them. true: as the defaults have it; null:"
+        " those clients have no model where others keep a part of it",
     )
 
     def at_default(self) -> set[str]:

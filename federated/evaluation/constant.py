@@ -37,7 +37,7 @@ def constant_metrics(setup: Setup) -> Metrics:
     trained = torch.from_numpy(examples.targets[training])
     chosen = _best_on(trained, answers, setup.scoring, None if labels else classes)
     options, found = setup.config.evaluation, Metrics()
-    sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed)
+    sets = evaluated_sets(setup.federation, options.training_examples, setup.config.seed, options.unseen_fit)
     for name in [name for name in _JUDGED if name in sets]:
         targets = torch.from_numpy(examples.targets[sets[name].indices])
         found |= _on(name, sets[name], targets, chosen, setup.scoring)

@@ -33,7 +33,7 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     levels: dict[str, float] = {}
     for name, part, found in evaluated(state, setup):
         metrics |= _of_thresholds(found) if name == "test" else {}
-        own_models = setup.own_models and name != "unseen"
+        own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
         models = part.sizes if own_models else None
         metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found, models).items()}
         if part.sizes is not None:

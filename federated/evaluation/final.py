@@ -77,7 +77,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         if name == "test" and federation.examples.class_names is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
-            own_models = setup.own_models and name != "unseen"
+            own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
             sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=own_models)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))

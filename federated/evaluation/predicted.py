@@ -10,6 +10,7 @@ import torch
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.sets import EvaluatedSet, choosing_set, evaluated_alone, evaluated_sets
 from federated.evaluation.tuning import own_outputs
+from federated.evaluation.unseen import fitted_outputs
 from federated.foundation.errors import Diverged
 from federated.metrics.by_client import are_finite
 from federated.metrics.measures import Predictions
@@ -24,7 +25,7 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
     """(name, set, predictions on the CPU) of every evaluated set. Raises Diverged where outputs are not finite.
 
     The predictions are those of the global model; where clients have models of their own, of the model of the client
-    that has the example, and on unseen clients of the global model beside them.
+    that has the example, and on unseen clients of the global model beside them, or with the part that they fitted.
     """
     models, sets, thresholds = Outputs(setup), sets_of(setup), chosen_thresholds(state, setup)
     for name, part in sets.items():
@@ -45,10 +46,11 @@ def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
 
 def sets_of(setup: Setup) -> dict[str, EvaluatedSet]:
     """The sets on which a run's models are evaluated."""
-    given = setup.federation, setup.config.evaluation.training_examples, setup.config.seed
+    options = setup.config.evaluation
+    given = setup.federation, options.training_examples, setup.config.seed, options.unseen_fit
     if not setup.own_models:
         return evaluated_sets(*given)
-    return evaluated_alone(*given, unseen=setup.global_beside_own)
+    return evaluated_alone(*given, unseen=setup.global_beside_own or setup.unseen_fit is not None)
 
 
 def _predicted(
@@ -59,7 +61,9 @@ def _predicted(
     models: Outputs,
     thresholds: Mapping[str, float] = NO_THRESHOLDS,
 ) -> Predictions:
-    if setup.own_models and part.sizes is not None and name != "unseen":
+    if name == "unseen" and setup.unseen_fit is not None:
+        outputs = fitted_outputs(state, setup, setup.unseen_fit, part)
+    elif setup.own_models and part.sizes is not None and name != "unseen":
         outputs = own_outputs(state, setup, models, part.indices, part.sizes)
     else:
         outputs = models.of(state.parameters, part.indices)

@@ -6,10 +6,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from federated.config.evaluation import UnseenFit
 from federated.federation.federation import Federation
 from federated.foundation.randomness import Purpose, generator
 
-_TRAINING_SAMPLE, _RESAMPLES, _TEST_DEALT = range(3)  # keys of Purpose.EVALUATION
+_TRAINING_SAMPLE, _RESAMPLES, _TEST_DEALT, _FIT = range(4)  # keys of Purpose.EVALUATION
 
 
 class EvaluatedSet(NamedTuple):
@@ -19,12 +20,14 @@ class EvaluatedSet(NamedTuple):
     sizes: np.ndarray | None = None
 
 
-def evaluated_sets(federation: Federation, training_examples: int, seed: int) -> dict[str, EvaluatedSet]:
+def evaluated_sets(
+    federation: Federation, training_examples: int, seed: int, fit: UnseenFit | None = None
+) -> dict[str, EvaluatedSet]:
     """The non-empty sets among test, client (participants' own shares), unseen (clients), validation and training.
 
     validation: participants' shares for choosing. It never judges, and no other set ever chooses.
     training: at most `training_examples`, drawn without replacement from all that participating clients train
-    on, the same at every evaluation.
+    on, the same at every evaluation. fit: what unseen clients fit on, by which nothing is judged.
     """
     sets = {name: EvaluatedSet(indices) for name, indices in federation.held_out_sets().items()}
     parts_of = {
@@ -35,7 +38,37 @@ def evaluated_sets(federation: Federation, training_examples: int, seed: int) ->
     for name, parts in parts_of.items():
         if name in sets:
             sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
+    if fit is not None and "unseen" in sets:
+        sets["unseen"] = _judging(federation, fit, seed)
     return {**sets, "training": _training_sample(federation, training_examples, seed)}
+
+
+def fitting_examples(federation: Federation, fit: UnseenFit, seed: int) -> list[np.ndarray]:
+    """The examples on which each unseen client fits, drawn at random: at most half of those that it holds.
+
+    None at all of a client with fewer than four, as batch normalisation cannot be trained on a single example.
+    """
+    counts = [min(fit.examples, len(held) // 2) for held in federation.unseen]
+    return [
+        generator(seed, Purpose.EVALUATION, _FIT, at).permutation(held)[: count if count > 1 else 0]
+        for at, (held, count) in enumerate(zip(federation.unseen, counts, strict=True))
+    ]
+
+
+def _judging(federation: Federation, fit: UnseenFit, seed: int) -> EvaluatedSet:
+    """All other examples of the unseen clients, by which every arm is judged alike."""
+    fitted = fitting_examples(federation, fit, seed)
+    rest = [held[~np.isin(held, taken)] for held, taken in zip(federation.unseen, fitted, strict=True)]
+    return EvaluatedSet(np.concatenate(rest), np.array([len(part) for part in rest], np.int64))
+
+
+def fitted_profile(federation: Federation, fit: UnseenFit | None, seed: int) -> dict[str, int]:
+    """The examples of unseen clients that judge, and those that are fitted on; empty where there are none of these."""
+    if fit is None or not federation.unseen:
+        return {}
+    fitted = sum(map(len, fitting_examples(federation, fit, seed)))
+    whole = sum(map(len, federation.unseen))
+    return {"unseen_examples": whole - fitted, "unseen_fitting_examples": fitted}
 
 
 def choosing_set(federation: Federation) -> Literal["validation", "training"]:
@@ -48,7 +81,12 @@ _LEAST_TESTED = 100
 
 
 def evaluated_alone(
-    federation: Federation, training_examples: int, seed: int, *, unseen: bool = False
+    federation: Federation,
+    training_examples: int,
+    seed: int,
+    fit: UnseenFit | None = None,
+    *,
+    unseen: bool = False,
 ) -> dict[str, EvaluatedSet]:
     """The same sets for clients with their own models, each of which is evaluated on its part of every set.
 
@@ -56,7 +94,7 @@ def evaluated_alone(
     sizes, of at least 100 examples and such that all of the set is used. Unseen clients are left out where they have no
     model; unseen: they have one.
     """
-    sets = evaluated_sets(federation, training_examples, seed)
+    sets = evaluated_sets(federation, training_examples, seed, fit)
     if not unseen:
         sets.pop("unseen", None)
     clients, test = federation.sizes > 0, federation.test

@@ -23,6 +23,7 @@ def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
         _of_stop_metric(config),
         *_of_own_shares(config, federation),
         _of_unseen(federation),
+        _of_unseen_fit(config, federation),
         _of_groups(config, federation),
         *_of_copies(config, federation),
     ]
@@ -100,6 +101,17 @@ def _of_unseen(federation: Federation) -> str:
     return (
         f"holdout.unseen_clients: {too_few} to say how unseen clients spread, so the participation gap has no interval "
         f"over clients; {FEWEST_CLIENTS} or more have one"
+    )
+
+
+def _of_unseen_fit(config: RunConfig, federation: Federation) -> str:
+    """Clients that should fit a part of the model, of which there are none; in a study that leaves out sites in turn,
+    the arms with all of them."""
+    if config.evaluation.unseen_fit is None or federation.unseen:
+        return ""
+    return (
+        "evaluation.unseen_fit has no effect: it is of clients that never take part, and there are none; see "
+        "holdout.unseen_clients"
     )
 
 

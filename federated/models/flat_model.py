@@ -68,12 +68,11 @@ class FlatModel:
         wanted = [
             p for p, here in zip(self.trainable, among or [True] * len(self.trainable), strict=True) if here
         ]
-        parts = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True) if wanted else ()
-        found = iter(parts)
+        found = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True) if wanted else ()
         if among is None:
             return torch.cat([part.reshape(-1) for part in found])
-        parts = zip(self.trainable, among, strict=True)
-        return torch.cat([(next(found) if here else torch.zeros_like(p)).reshape(-1) for p, here in parts])
+        parts, each = iter(found), zip(self.trainable, among, strict=True)
+        return torch.cat([(next(parts) if here else torch.zeros_like(p)).reshape(-1) for p, here in each])
 
     def holding(self, places: Tensor) -> list[bool]:
         """Which of `layout` have any of these places, bool [T]."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Need
-from federated.config.evaluation import MAIN
+from federated.config.evaluation import MAIN, UnseenFit
 from federated.config.run import RunConfig, Stop
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
@@ -102,6 +102,11 @@ class Setup:
         """Whether there is a model for everybody beside the clients' own."""
         personal = self.parts.algorithm.client.personal
         return personal is not None and personal.beside_global
+
+    @property
+    def unseen_fit(self) -> UnseenFit | None:
+        """How clients that never take part fit what does not travel; None where nothing is to be fitted."""
+        return self.config.evaluation.unseen_fit if len(self.parts.travelling.unsent) else None
 
     def with_config(self, config: RunConfig) -> Setup:
         """The same setup under another config; nothing is built anew."""

@@ -18,7 +18,8 @@ def fedper(personal: list[str] | None = None, server_learning_rate: float = 1.0)
     Arivazhagan et al. 2019, "Federated Learning with Personalization Layers", algorithm 1. What stays is neither sent
     nor counted, and starts as the initial model has it. Every client is evaluated with its own model, on its own
     held-out examples and on a part of the central test set, which is not drawn from its own data. A client that has not
-    taken part yet is evaluated with the body and the initial head; unseen clients are left out. Running statistics
+    taken part yet is evaluated with the body and the initial head; unseen clients are left out, or fit a head to a few
+    examples where `evaluation.unseen_fit` says so. Running statistics
     stay with their layer: in the paper the personalisation layers are whole blocks of a network, of which nothing is
     sent. Implementations that average every buffer of a state dict send them.
     """

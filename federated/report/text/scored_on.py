@@ -28,7 +28,14 @@ def _of_metric(metric: str, runs: Sequence[RunResult], *, in_turn: bool) -> str:
     if unseen := [run for run in runs if run.data.get("unseen_examples")]:
         clients, examples = _range(unseen, "unseen_clients"), _range(unseen, "unseen_examples")
         whose = "1 client that never trains" if clients == "1" else f"{clients} clients that never train"
-        said.append(f"The scores called unseen are measured on {examples} examples of {whose}.")
+        fitting = [run for run in unseen if run.data.get("unseen_fitting_examples")]
+        more = (
+            f" Where a part of the model does not travel, they fit it to {_range(fitting, 'unseen_fitting_examples')} "
+            "others of their examples."
+            if fitting
+            else ""
+        )
+        said.append(f"The scores called unseen are measured on {examples} examples of {whose}.{more}")
     elif not in_turn and all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
     return " ".join([*said, *_about_measures(metric, runs)])

@@ -42,7 +42,7 @@ def check_run(
         config,
         federation,
         scoring,
-        unseen_have_none=_unseen_have_none(trainers, parts),
+        unseen_have_none=_unseen_have_none(config, trainers, parts),
     )
     if parts.transport.reveals == "sum" and parts.travelling.num_statistics:
         raise BadInput(
@@ -52,12 +52,12 @@ def check_run(
     _check_memory(config, trainers, parts, model)
 
 
-def _unseen_have_none(trainers: Trainers, parts: Parts) -> bool:
+def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:
     """Whether clients that never take part have no model, as each client has its own and there is none beside."""
     personal = parts.algorithm.client.personal
     if personal is not None:
         return not personal.beside_global
-    return trainers.kind.own_models or parts.travelling.keeps
+    return trainers.kind.own_models or (parts.travelling.keeps and config.evaluation.unseen_fit is None)
 
 
 def _check_cohort(config: RunConfig, federation: Federation) -> None:

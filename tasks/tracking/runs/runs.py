@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
 from federated.evaluation.measure_tags import measure_tags
+from federated.evaluation.sets import fitted_profile
 from federated.federation.federation import Federation
 from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
@@ -178,7 +179,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         "input_type": str(examples.inputs.dtype),
         "classes": examples.class_names,
     }
-    profile = data_profile(federation)
+    profile = data_profile(federation) | fitted_profile(federation, config.evaluation.unseen_fit, config.seed)
     data = dataset_of(
         config.dataset.label(),
         federation.data_digest,
