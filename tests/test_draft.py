@@ -292,6 +292,12 @@ def test_a_study_of_any_size_stays_at_a_minute_or_so(examples, clients, arms):
     assert sizes.rounds % sizes.every in (0, 2)
 
 
+@pytest.mark.parametrize("examples", [300, 2_000, 9_000])
+def test_a_few_images_get_a_hundred_passes(examples):
+    sizes = sizes_of(examples, 5, 1, images=True)
+    assert sizes.epochs * sizes.rounds >= 100  # fewer did no better than a constant answer on real photos
+
+
 def test_the_text_is_yaml_with_a_comment_beside_every_guess(tmp_path):
     data = looked(tmp_path, clinics())
     text = drafted(data, "a: b #c", "data.csv", "study.yaml").text

@@ -235,6 +235,11 @@ def test_a_person_s_own_data_may_be_texts_with_a_padding_of_their_kind() -> None
             "example 7 has no position",
         ),
         ({"targets": np.eye(2, dtype=int)[TOKENS[:, 0] % 2]}, "of one-hot targets take the argmax"),
+        ({"targets": TOKENS[:, :2] * 1000}, "for a class at every position state `padding`"),
+        (
+            {"targets": TOKENS[:, :2] * 10**10, "padding": -1},
+            "below 1,000,000, but there is a 110000000000",
+        ),
         (
             {"targets": TAGGED, "padding": -1, "classes": ["a", "b"]},
             "class numbers 0 ... 1, but there is a 2",
@@ -329,10 +334,23 @@ def test_each_character_is_predicted_once_from_those_before_it(tmp_path: Path) -
     assert examples.client_ids.tolist() == ["x", "x", "y", "x", "x"]
     assert examples.properties is not None
     assert examples.properties["row"].tolist() == [1, 1, 2, 4, 4]
-    assert any("1 text of 4 without a unit" in warning for warning in examples.reading.warnings)
+    assert any("left out: 1 text of 4 without a unit" in warning for warning in examples.reading.warnings)
     few = _next(tmp_path, size=2)
     assert few.position_classes == ("(other)", "a", "b")
     assert few.targets[3].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["some.csv", "some.jsonl"])
+def test_a_file_may_hold_texts_alone(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"line": ["abcab", "ccab"]})
+    if name.endswith("csv"):
+        frame.to_csv(tmp_path / name, index=False)
+    else:
+        frame.to_json(tmp_path / name, orient="records", lines=True)
+    examples = _next(tmp_path, path=str(tmp_path / name), client=None)
+    assert examples.properties is not None
+    assert examples.properties["row"].tolist() == [1, 1, 2]
+    assert len(examples.targets) == 3
 
 
 def test_texts_get_the_next_character_from_a_logged_model(tmp_path: Path) -> None:

@@ -20,10 +20,14 @@ from federated.machine import large_arrays
 ROWS = 4000
 
 
-def _table(folder: Path, name: str) -> dict[str, Any]:
+def _table(folder: Path, name: str, lines: int = 1) -> dict[str, Any]:
     numbers = np.random.default_rng(0).normal(size=ROWS)
     frame = pd.DataFrame(
-        {"x": numbers, "place": ["somewhere", "elsewhere"] * (ROWS // 2), "y": ["a", "b"] * (ROWS // 2)}
+        {
+            "x": numbers,
+            "place": ["\n".join(["somewhere"] * lines), "elsewhere"] * (ROWS // 2),
+            "y": ["a", "b"] * (ROWS // 2),
+        }
     )
     frame.to_csv(folder / name, index=False)
     return {"path": folder / name, "target": "y"}
@@ -83,10 +87,11 @@ def test_what_does_not_fit_is_refused_with_its_size_and_the_cure(
     assert cure in str(refused.value)
 
 
+@pytest.mark.parametrize("lines", [1, 10])
 def test_the_estimate_of_a_table_is_what_pandas_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
 ) -> None:
-    path = _table(tmp_path, "some.csv")["path"]
+    path = _table(tmp_path, "some.csv", lines)["path"]
     frame = pd.read_csv(path)
     held = frame.memory_usage(index=False, deep=True).sum()
     held += frame[["y"]].astype(object).memory_usage(index=False, deep=True).sum()

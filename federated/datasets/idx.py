@@ -121,7 +121,7 @@ def _check_size(file: Path, start: int) -> None:
             header = opened.read(start)
     except (EOFError, OSError, zlib.error):
         return  # what is wrong with it is said where it is read
-    if len(header) == start:
+    if len(header) == start and struct.unpack_from(">I", header)[0] == _MAGIC[start // 4 - 1]:
         promised = math.prod(struct.unpack(f">{start // 4}I", header)[1:])
         size = promised if packed else min(promised, file.stat().st_size)
         check_memory(

@@ -62,8 +62,9 @@ def images(
     pattern: in place of `layout`, a regular expression with groups that is searched in a file's path below the folder,
         such as "(?P<client>s[0-9]+)_(?P<target>[a-z]+)"; a group `test` too.
     table: in place of both, a CSV file with a row an image. file: its column with their paths below the folder.
-        target, client, test: its columns with the labels. separator: of that file. weights: its column of numbers >= 0
-        by which the loss of each image is multiplied in training; only their ratios matter.
+        target, client, test: its columns with the labels. separator: of that file.
+    weights: a column of `table` with numbers >= 0 by which the loss of each image is multiplied in training; only their
+        ratios matter.
     task: as of `table`; folders named by numbers are classes unless it is regression.
     files: which files are read, a pattern as of the shell, in which * also stands for folders; unless stated, those
         whose ending is that of an image.

@@ -12,6 +12,8 @@ _AN_IMAGE = 10
 """An image takes a convolutional network so many times as long."""
 _PASSES_OVER_IMAGES = 5
 """A small convolutional network needs about 100 passes before it does better than a constant answer by much."""
+_MANY_IMAGES = 10_000
+"""From here on a pass has so many steps that half of those passes will do."""
 _MOST_IN_COHORT = 20
 _COHORT = 10
 _ANCHORS = 2
@@ -39,7 +41,8 @@ def sizes_of(examples: int, clients: int, arms: int, images: bool = False) -> Si
     epochs = _PASSES_OVER_IMAGES if images else 2 if each / batch_size < _STEPS else 1
     a_round = examples * epochs * (1.0 if cohort is None else cohort / clients) * (arms + _ANCHORS)
     a_round *= _AN_IMAGE if images else 1
-    for rounds, seeds in ((40, 5), (30, 5), (20, 5), (20, 3), (10, 3)):
+    few_images = images and examples < _MANY_IMAGES  # these need their passes, whatever time they take
+    for rounds, seeds in ((40, 5), (30, 5), (20, 5), (20, 3), *(() if few_images else ((10, 3),))):
         if a_round * rounds * seeds <= _MOST_EXAMPLES_TRAINED:
             break
     return Sizes(rounds, seeds, epochs, batch_size, cohort, rounds // 4)

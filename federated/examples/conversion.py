@@ -163,7 +163,10 @@ def _class_numbers(
     array: np.ndarray, classes: tuple[str, ...] | None, bad: Complaint, task: Targets | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if array.ndim != 1:
-        raise bad(f"class targets must be [N], got {list(array.shape)}; of one-hot targets take the argmax")
+        raise bad(
+            f"class targets must be [N], got {list(array.shape)}; of one-hot targets take the argmax, "
+            "and for a class at every position state `padding`, the class number that does not count"
+        )
     if array.dtype.kind == "U":
         if classes is None and task is None:
             refuse_dates("targets", pd.Series(array), bad, "state their names in `classes`")

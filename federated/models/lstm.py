@@ -22,7 +22,8 @@ def lstm(
     About 820,000 weights for 90 characters, as in Reddi et al. 2021, "Adaptive federated optimization", Shakespeare.
     The loop trains it, or vmap, which has no kernel of its own for it.
 
-    embedding: numbers for each token. hidden: numbers that a layer remembers.
+    embedding: numbers for each token.
+    hidden: numbers that a layer remembers.
     vocabulary: how many tokens there are; null: as many as `next_token` makes of its classes.
     outputs: at every position, for targets [N, length]; or at the last one, for targets [N].
     """

@@ -36,11 +36,17 @@ def check_size(
     columns = [name for name in dict.fromkeys(as_text) if name in first.columns]
     of_rows = int(first.memory_usage(index=False, deep=True).sum())
     of_rows += int(first[columns].astype(str).astype(object).memory_usage(index=False, deep=True).sum())
-    written, every = _bytes_of(path, len(first), packed)
+    written, every = _bytes_of(path, len(first) + _breaks_within(first), packed)
     check_memory(f"{path.name}, which is read whole,", of_rows * every / max(written, 1), _INSTEAD)
 
 
-def _bytes_of(path: Path, rows: int, packed: bool) -> tuple[int, int]:
+def _breaks_within(rows: pd.DataFrame) -> int:
+    """The line breaks within cells, which are no ends of rows."""
+    texts = rows.select_dtypes(include=["object", "string"])
+    return sum(int(texts[name].astype(str).str.count("\n").sum()) for name in texts)
+
+
+def _bytes_of(path: Path, first: int, packed: bool) -> tuple[int, int]:
     """(bytes of about so many first lines, those of the whole file), unpacked."""
     from pandas.io.common import get_handle
 
@@ -48,13 +54,13 @@ def _bytes_of(path: Path, rows: int, packed: bool) -> tuple[int, int]:
     with get_handle(path, "rb", is_text=False, compression="infer") as opened:
         while block := opened.handle.read(_BLOCK):
             every += len(block)
-            if lines < rows:
+            if lines < first:
                 written, lines = every, lines + block.count(b"\n")
             elif not packed:
-                return _up_to(written, lines, rows), path.stat().st_size
-    return _up_to(written, lines, rows), every
+                return _up_to(written, lines, first), path.stat().st_size
+    return _up_to(written, lines, first), every
 
 
-def _up_to(written: int, lines: int, rows: int) -> int:
+def _up_to(written: int, lines: int, first: int) -> int:
     """The part of these bytes that so many of these lines have."""
-    return written * min(rows, lines) // max(lines, 1) if lines > rows else written
+    return written * min(first, lines) // max(lines, 1) if lines > first else written

@@ -88,7 +88,7 @@ def _examples(
     frame, units = found.others.frame, found.units
     sizes = np.diff(units.ends, prepend=0)
     empty = int((sizes == 0).sum())
-    notes = (f"{counted(empty, 'text')} of {len(sizes):,} without a unit are left out",) if empty else ()
+    notes = (f"left out: {counted(empty, 'text')} of {len(sizes):,} without a unit",) if empty else ()
     read = [
         ColumnRead(
             str(name),
@@ -106,7 +106,8 @@ def _examples(
         of_texts, suspicions = client_ids_of(frame[client], as_written(found.others.written, client), bad)
         ids = of_texts[windows.owners]
         read.append(ColumnRead(client, "client", f"{len(np.unique(of_texts)):,} clients", 0.0, 0))
-    properties = frame.iloc[windows.owners].reset_index(drop=True)
+    by_text = frame.reindex(range(len(sizes)))  # a file of nothing but texts leaves no columns, nor rows
+    properties = by_text.iloc[windows.owners].reset_index(drop=True)
     return Examples(
         "next_token",
         windows.inputs,
@@ -114,7 +115,7 @@ def _examples(
         None,
         ids,
         source=str(path),
-        properties=properties.assign(row=windows.owners + 1),
+        properties=properties if "row" in properties else properties.assign(row=windows.owners + 1),
         reading=Reading(tuple(read), (*found.others.notes, *notes, *said(suspicions))),
         preprocessing=learnt,
         position_classes=("(other)", *learnt.values["vocabulary"]),

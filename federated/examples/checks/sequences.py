@@ -9,17 +9,29 @@ import numpy as np
 from federated.foundation.errors import BadInput
 from federated.metrics.tasks import PADDING, Targets
 
+_MOST_CLASSES = 1_000_000
+"""An output a class at every position: more could not be trained."""
+_TIMES_THE_PRESENT = 10
+"""Numbers of classes that occur lie close together; those of a vocabulary need not all occur."""
+
 
 def are_sequences(array: np.ndarray, task: Targets | None) -> bool:
     """Whether targets are a class at each position [N, length]: stated, or whole numbers or texts in several columns.
 
-    Zeros and ones alone are none unless they are stated: they may be one-hot classes, or several labels at once.
+    Unless it is stated, zeros and ones alone are none: they may be one-hot classes, or several labels at once. Nor are
+    whole numbers of which hardly any occurs, which are rather counts or codes.
     """
     if task is not None:
         return task == "sequence"
     if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "iuU":
         return False
-    return array.dtype.kind == "U" or not np.isin(array, (0, 1)).all()
+    return array.dtype.kind == "U" or _look_like_classes(array)
+
+
+def _look_like_classes(array: np.ndarray) -> bool:
+    if np.isin(array, (0, 1)).all():
+        return False
+    return int(array.max(initial=0)) < _TIMES_THE_PRESENT * len(np.unique(array))
 
 
 def as_sequences(
@@ -49,6 +61,10 @@ def as_sequences(
             raise bad(f"the target {unknown[0]!r} is not among the classes {', '.join(names)}")
         codes = np.array([names.index(str(text)) for text in present], np.int64)[codes]
     else:
+        if not classes and present[-1] >= _MOST_CLASSES:
+            raise bad(
+                f"targets of sequences must be class numbers below {_MOST_CLASSES:,}, but there is a {present[-1]}"
+            )
         names = classes or tuple(map(str, range(max(int(present[-1]) + 1, 0))))
         if present[0] < 0 or present[-1] >= len(names):
             stray = present[0] if present[0] < 0 else present[-1]

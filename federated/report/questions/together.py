@@ -61,10 +61,19 @@ def together(results: Sequence[RunResult], arm: str, reference: str, *, by_name:
         better=int((gains > ROUNDING).sum()),
         worse=int((gains < -ROUNDING).sum()),
         alike=int((np.abs(gains) <= ROUNDING).sum()),
-        undefined=len(_with_examples(runs, by_name) - {key for key in mine if key in theirs}),
+        undefined=len(
+            _with_examples(_also_in(results, reference, runs), by_name)
+            - {key for key in mine if key in theirs}
+        ),
         losing=losing[: int((gains < -ROUNDING).sum())],
         by_name=by_name,
     )
+
+
+def _also_in(results: Sequence[RunResult], reference: str, runs: Sequence[RunResult]) -> list[RunResult]:
+    """Those runs whose seed the reference has finished too: others say nothing of what is undefined."""
+    seeds = {run.seed for run in results if run.arm == reference and run.finished and run.clients}
+    return [run for run in runs if run.seed in seeds]
 
 
 def _with_examples(runs: Sequence[RunResult], by_name: bool) -> set[Any]:

@@ -13,6 +13,7 @@ from federated.report.questions.amounts import gain_text, measure_label
 from federated.report.questions.answers import anchors_of, client_word, own_metric
 from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised, first_few, those_and_few
+from federated.report.text.scored_on import percent
 
 GAIN = "generalisation/personalisation_gain"
 LOSERS = "generalisation/personalisation_losers"
@@ -88,7 +89,7 @@ def _gain(runs: Sequence[RunResult], word: str, *, tuned: bool) -> str:
     measure = f"generalisation/client_{headline_of(runs[0].main_metric, runs[0].metric_names)}"
     amount = gain_text(gain if higher_is_better(measure) else -gain, None, measure)
     amount = amount if "points" in amount else f"{measure_label(measure)} {amount}"
-    return f"{arm}{' fine-tuned' if tuned else ''} {amount}, worse for {100 * losers:.0f} % of the {word}s"
+    return f"{arm}{' fine-tuned' if tuned else ''} {amount}, worse for {percent(losers)} of the {word}s"
 
 
 def _mean_of(results: Sequence[RunResult], arm: str, metric: str) -> float | None:

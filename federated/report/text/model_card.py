@@ -103,10 +103,15 @@ def _thresholds(run: RunResult) -> Iterator[str]:
     chosen = {name: run.final(name) for name in run.metric_names if name.startswith(THRESHOLD)}
     for name, value in chosen.items():
         where = f", chosen on its {run.thresholds_chosen_on} examples" if run.thresholds_chosen_on else ""
-        of = f" of {run.positive_class!r}" if run.positive_class else ""
+        of = f" of {run.positive_class!r}" if run.positive_class and _is_of_main(name, run) else ""
         yield f"{name.removeprefix(THRESHOLD)}: a probability{of} of {number(value, 4)} or more{where}"
     if chosen:
         yield "The measures at a threshold use these; the model's own label is the most probable class"
+
+
+def _is_of_main(threshold: str, run: RunResult) -> bool:
+    """Whether a threshold belongs to the measure that the run is judged by, the only one whose class is known here."""
+    return run.main_metric.endswith(threshold.removeprefix(THRESHOLD))
 
 
 def _is_level(name: str) -> bool:

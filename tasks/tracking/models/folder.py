@@ -96,10 +96,11 @@ def _write_module(
 def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
     """The program of this kind; exported anew where a module keeps something else than weights, such as a number drawn
     at its initialisation, which is part of the program."""
-    known = _PROGRAMS.get(kind)
-    if kind not in _PROGRAMS or (known is not None and not known.gives(module, weights, sample)):
-        _PROGRAMS[kind] = _exported(module, weights, sample)
-    return _PROGRAMS[kind]
+    shapes = tuple((name, str(value.dtype), *value.shape) for name, value in module.state_dict().items())
+    known = _PROGRAMS.get((kind, shapes))
+    if (kind, shapes) not in _PROGRAMS or (known is not None and not known.gives(module, weights, sample)):
+        _PROGRAMS[kind, shapes] = _exported(module, weights, sample)
+    return _PROGRAMS[kind, shapes]
 
 
 def _exported(module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
