@@ -194,6 +194,30 @@ def test_unseen_clients_have_the_global_model(ditto: tuple[RunState, Setup]) -> 
     )
 
 
+@pytest.mark.parametrize("algorithm", ["ditto", "per_fedavg(alpha=0.5)"])
+def test_the_participation_gap_is_that_of_one_model_on_both_sides(algorithm: str) -> None:
+    """The global model's accuracy on all held-out examples, minus that on unseen clients, with its interval."""
+    state, setup = trained(
+        algorithm=algorithm,
+        clients=12,
+        partitioner="dirichlet(1.0)",
+        holdout={"client": 0.3, "unseen_clients": 5},
+        local={"batch_size": 16, "learning_rate": 0.5},
+    )
+    inside, outside = (
+        accuracy(setup, state.parameters, np.concatenate(helds))
+        for helds in (setup.federation.own_held_out, setup.federation.unseen)
+    )
+    found, ends = evaluate(state, setup), generalisation(state, setup).metrics
+    assert found["generalisation/client_accuracy"] != pytest.approx(inside)  # else both rules are one
+    assert found["generalisation/participation_gap"] == pytest.approx(inside - outside)
+    low, high = (ends[f"generalisation/participation_gap_{end}"] for end in ("low", "high"))
+    assert (low + high) / 2 == pytest.approx(inside - outside, abs=0.25 * (high - low))
+    assert found["generalisation/out_of_sample_gap"] == pytest.approx(
+        found["generalisation/training_accuracy"] - found["generalisation/client_accuracy"]
+    )
+
+
 def test_the_end_has_a_row_for_each_client_and_a_picture(ditto: tuple[RunState, Setup]) -> None:
     state, setup = ditto
     found = generalisation(state, setup)

@@ -9,6 +9,7 @@ import numpy as np
 from federated.evaluation.personalisation import (
     Personalised,
     beside_global,
+    by_global,
     personalisation_metrics,
     personalised,
 )
@@ -18,7 +19,7 @@ from federated.metrics import Metrics
 from federated.metrics.by_client import CLIENTS, distribution
 from federated.metrics.client_sums import pooled
 from federated.metrics.measures import Measure, Predictions
-from federated.metrics.names import GAPS
+from federated.metrics.names import BY_GLOBAL, sides_of_gaps
 from federated.metrics.scoring import of_clients
 from federated.run.state import RunState
 
@@ -41,13 +42,15 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
             if name != "training":
                 for measure in scoring.spread:
                     metrics |= _over_clients(name, measure, of_clients(measure, found, part.sizes))
-        if name == "client" and setup.global_beside_own:
-            metrics |= _personal(setup, beside_global(state, setup, part, found))
+            if name == "client" and setup.global_beside_own:
+                before = by_global(state, setup, part, found)
+                levels[BY_GLOBAL] = pooled(headline, before, part.sizes)
+                metrics |= _personal(setup, beside_global(setup, part.sizes, before, found))
         del found
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":
         metrics |= _personal(setup, personalised(state, setup))
-    for gap, (inner, outer) in GAPS.items():
+    for gap, (inner, outer) in sides_of_gaps(levels).items():
         if not np.isnan(level := levels.get(inner, np.nan) - levels.get(outer, np.nan)):
             metrics[gap] = headline.sign * level
     return {f"generalisation/{name}": value for name, value in metrics.items()}

@@ -13,6 +13,7 @@ from federated.evaluation.measure_tags import counted_class
 from federated.evaluation.personalisation import (
     Personalised,
     beside_global,
+    by_global,
     personalisation_metrics,
     personalised,
 )
@@ -26,11 +27,18 @@ from federated.metrics.client_intervals import ClientSums
 from federated.metrics.client_sums import client_sums
 from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.metrics.measures import Measure, Predictions
+from federated.metrics.names import BY_GLOBAL, sides_of_gaps
 from federated.metrics.scoring import Scoring, of_clients
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
     from federated.run.setup import Setup
+
+
+_GAPS: dict[str, Callable[[ClientSums, ClientSums, int, np.random.Generator], Gap]] = {
+    "out_of_sample_gap": out_of_sample_gap,
+    "participation_gap": participation_gap,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +87,14 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         if part.sizes is not None:
             own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
             sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=own_models)
+            if name == "client" and setup.global_beside_own:
+                before = by_global(state, setup, part, found)
+                sums[BY_GLOBAL] = client_sums(scoring.headline, before, part.sizes)
+                gained = beside_global(setup, part.sizes, before, found)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
-        if name == "client" and setup.global_beside_own:
-            gained = beside_global(state, setup, part, found)
         del found
-    known = {name: each for name, each in sums.items() if each is not None}
-    metrics = _intervals(known, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
+    metrics = _intervals(sums, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
     if table is not None:
         metrics["generalisation/test_calibration_error"] = table.error
     rows = {name: [row for part in clients for row in part[name]] for name in clients[0]} if clients else {}
@@ -186,14 +195,13 @@ def _shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(labels, minlength=num_classes) / len(labels)
 
 
-def _intervals(sums: dict[str, ClientSums], sign: int, seed: int) -> Metrics:
+def _intervals(sums: dict[str, ClientSums | None], sign: int, seed: int) -> Metrics:
     """The ends of the gaps' intervals over clients, where these can be computed."""
-    numbers = resampling(seed)
-    gaps: dict[str, Gap] = {}
-    if {"training", "client"} <= sums.keys():
-        gaps["out_of_sample_gap"] = out_of_sample_gap(sums["training"], sums["client"], sign, numbers)
-    if {"client", "unseen"} <= sums.keys():
-        gaps["participation_gap"] = participation_gap(sums["client"], sums["unseen"], sign, numbers)
+    numbers, gaps = resampling(seed), dict[str, Gap]()
+    for name, (inner, outer) in sides_of_gaps(sums).items():
+        one, other = sums.get(inner), sums.get(outer)
+        if one is not None and other is not None:
+            gaps[name] = _GAPS[name](one, other, sign, numbers)
     return {
         f"generalisation/{name}_{end}": value
         for name, gap in gaps.items()

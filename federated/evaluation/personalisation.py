@@ -75,18 +75,21 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
     return _compared(scoring.headline, found[0], found[1], sizes)
 
 
-def beside_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Predictions) -> Personalised:
-    """The clients' own models against the global one. found: predictions of the first on their held-out examples.
+def by_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Predictions) -> Predictions:
+    """Those of the global model, by the thresholds of `found`, the clients' own models on the same examples.
 
-    Raises Diverged where the global model's outputs are not finite. Thresholds are those of `found`.
+    Raises Diverged where the global model's outputs are not finite.
     """
-    assert part.sizes is not None
     outputs = Outputs(setup).of(state.parameters, part.indices)
     if not are_finite(outputs):
         raise Diverged(f"round {state.round}: the global model's outputs are not finite")
     targets = setup.targets[torch.from_numpy(part.indices).to(setup.targets.device)].cpu()
-    before = setup.scoring.predictions(outputs.cpu(), targets, found.thresholds)
-    return _compared(setup.scoring.headline, before, found, part.sizes)._replace(tuned=False)
+    return setup.scoring.predictions(outputs.cpu(), targets, found.thresholds)
+
+
+def beside_global(setup: Setup, sizes: np.ndarray, before: Predictions, found: Predictions) -> Personalised:
+    """The clients' own models, `found`, against the global one, `before`. sizes: of their held-out examples, [K]."""
+    return _compared(setup.scoring.headline, before, found, sizes)._replace(tuned=False)
 
 
 def _compared(headline: Measure, before: Predictions, after: Predictions, sizes: np.ndarray) -> Personalised:

@@ -37,20 +37,26 @@ def own_outputs(
 def tuned_outputs(
     state: RunState, setup: Setup, tuning: Tuning, indices: np.ndarray, sizes: np.ndarray
 ) -> Tensor:
-    """The same after the tuning, shard by shard; the batches are those that a client would have in the next round."""
+    """The same after the tuning, shard by shard; the batches are those that a client would have in the next round.
+
+    Clients without training examples have nothing to tune on, and answer with the model that they have.
+    """
     work, tuned = _work(setup, tuning), Outputs(setup)
     clients, ends = np.flatnonzero(sizes), np.cumsum(sizes)
-    if work.local.steps == 0:
+    tunable = clients[setup.federation.sizes[clients] > 0].tolist()
+    if work.local.steps == 0 or not tunable:
         of_each = partial(tuned.of_each, partial(model_of, state, setup))
         return of_each(indices, sizes) if setup.own_models else tuned.of(state.parameters, indices)
     engine, threads = setup.config.engine, threads_of(setup.config.orchestration.threads)
-    train, most = local_trainer(work, engine, clients.tolist(), threads), shard_size(work, engine)
+    train, most = local_trainer(work, engine, tunable, threads), shard_size(work, engine)
     parts = []
     for start in range(0, len(clients), most):
         shard = clients[start : start + most]
-        before = _alike(model_of(state, setup, client) for client in shard.tolist())
-        deltas = train(before, shard.tolist(), state.round).deltas
-        models = dict(zip(shard.tolist(), deltas.add_(before), strict=True))
+        models = {client: model_of(state, setup, client) for client in shard.tolist()}
+        if holding := shard[setup.federation.sizes[shard] > 0].tolist():
+            before = _alike(models[client] for client in holding)
+            deltas = train(before, holding, state.round).deltas
+            models |= dict(zip(holding, deltas.add_(before), strict=True))
         mine = np.zeros_like(sizes)
         mine[shard] = sizes[shard]
         held = indices[ends[shard[0]] - sizes[shard[0]] : ends[shard[-1]]]

@@ -61,8 +61,9 @@ def _of_part(
 def _shares(work: LocalWork, client: int, gradients: bool) -> Iterator[Tensor]:
     """Scalars whose sum is the client's mean loss, each of as many examples as fit in memory."""
     held, forward = work.clients[client], in_precision(work, work.model.module)
+    everything = work.loss.counted(work.targets[torch.from_numpy(held).to(work.targets.device)])
     for start in range(0, len(held), _MOST_EXAMPLES):
         batch = batch_of(work, held[start : start + _MOST_EXAMPLES])
         with torch.set_grad_enabled(gradients):
             loss = work.loss(forward(model_inputs(batch.inputs)), batch.targets, batch.weights)
-            yield loss * (len(batch.targets) / len(held))
+            yield loss * (work.loss.counted(batch.targets) / max(everything, 1))

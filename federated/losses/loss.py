@@ -36,6 +36,7 @@ class Loss(NamedTuple):
     link: what turns outputs into predictions, in whose unit measures are.
     num_outputs: the number of outputs that it is for; None: any.
     negative: it can be below zero.
+    mean_over: targets -> how many numbers the mean of them is over, where that is not one for each example.
     smooths: every target has a share of every class, also of one that a client does not hold.
     """
 
@@ -50,6 +51,7 @@ class Loss(NamedTuple):
     num_outputs: int | None = None
     smooths: bool = False
     negative: bool = False
+    mean_over: Callable[[Tensor], int] | None = None
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss over a batch, a scalar. weights: a factor for each example [B].
@@ -60,3 +62,7 @@ class Loss(NamedTuple):
         if weights is not None:
             return (self.of_each(outputs, targets) * weights).mean()
         return self.of_each(outputs, targets).mean() if self.of_all is None else self.of_all(outputs, targets)
+
+    def counted(self, targets: Tensor) -> int:
+        """How many numbers the mean over examples with these targets is over: by this a mean of means is weighted."""
+        return len(targets) if self.mean_over is None else self.mean_over(targets)

@@ -20,4 +20,7 @@ def of_positions(loss: Loss) -> Loss:
         counts = (targets >= 0).to(flat.dtype)
         return (flat * counts).sum(dim=1) * (len(targets) / counts.sum().clamp(min=1))
 
-    return loss._replace(targets=("sequence",), of_each=of_each, of_all=None, kernel=None)
+    def counted(targets: Tensor) -> int:
+        return int((targets >= 0).sum())
+
+    return loss._replace(targets=("sequence",), of_each=of_each, of_all=None, kernel=None, mean_over=counted)

@@ -10,7 +10,16 @@ from federated.metrics.ranges import Ends
 from federated.metrics.scoring import Scoring
 
 GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("client", "unseen")}
-"""Name -> the two sets whose pooled measures are subtracted."""
+"""Name -> the two sets whose pooled measures are subtracted, see also `sides_of_gaps`."""
+
+BY_GLOBAL = "client by the global model"
+"""The participating clients' held-out examples, by the global model that is beside the clients' own."""
+
+
+def sides_of_gaps(levels: Collection[str]) -> dict[str, tuple[str, str]]:
+    """`GAPS` of what was measured: the model that unseen clients have is compared with itself, wherever there is one
+    beside the clients' own, or the gap would be what a model of one's own gains as well."""
+    return GAPS | ({"participation_gap": (BY_GLOBAL, "unseen")} if BY_GLOBAL in levels else {})
 
 
 def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[str]:

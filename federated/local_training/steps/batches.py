@@ -56,7 +56,10 @@ def epoch_orders(
 
     Every epoch is a new shuffle. With `steps`, epochs go on until that many batches are reached, and the
     last order is cut short; without, there are `epochs` of them. batch_size None: one batch of everything.
+    Raises ValueError where the client holds no examples.
     """
+    if not len(held):
+        raise ValueError("a client without training examples has no batches")
     size = batch_size or len(held)
     per_epoch = -(-len(held) // size)
     left = epochs * per_epoch if steps is None else steps

@@ -133,7 +133,8 @@ ROWS: tuple[Row, ...] = (
         when=EACH_EVALUATION,
         meaning=(
             "client minus unseen accuracy, both pooled (regression: unseen minus client MSE); positive = worse for "
-            "clients that never took part (Yuan et al. 2022)"
+            "clients that never took part (Yuan et al. 2022); where there is a global model beside the clients' own, "
+            "both sides are the global model's"
         ),
     ),
     row(
