@@ -44,7 +44,8 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
                     metrics |= _over_clients(name, measure, of_clients(measure, found, part.sizes))
             if name == "client" and setup.global_beside_own:
                 before = by_global(state, setup, part, found)
-                levels[BY_GLOBAL] = pooled(headline, before, part.sizes)
+                if setup.unseen_fit is None:
+                    levels[BY_GLOBAL] = pooled(headline, before, part.sizes)
                 metrics |= _personal(setup, beside_global(setup, part.sizes, before, found))
         del found
     options = setup.config.evaluation.personalisation

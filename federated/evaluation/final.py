@@ -89,7 +89,8 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
             sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=own_models)
             if name == "client" and setup.global_beside_own:
                 before = by_global(state, setup, part, found)
-                sums[BY_GLOBAL] = client_sums(scoring.headline, before, part.sizes)
+                if setup.unseen_fit is None:
+                    sums[BY_GLOBAL] = client_sums(scoring.headline, before, part.sizes)
                 gained = beside_global(setup, part.sizes, before, found)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))

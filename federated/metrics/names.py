@@ -13,7 +13,8 @@ GAPS = {"out_of_sample_gap": ("training", "client"), "participation_gap": ("clie
 """Name -> the two sets whose pooled measures are subtracted, see also `sides_of_gaps`."""
 
 BY_GLOBAL = "client by the global model"
-"""The participating clients' held-out examples, by the global model that is beside the clients' own."""
+"""The participating clients' held-out examples, by the global model, where it is beside the clients' own and unseen
+clients have it too."""
 
 
 def sides_of_gaps(levels: Collection[str]) -> dict[str, tuple[str, str]]:
