@@ -312,6 +312,17 @@ def test_arms_with_another_answer_than_the_best_are_named() -> None:
     assert not any("another one" in sentence for sentence in Report("s", STUDY).verdict)
 
 
+def test_each_question_is_answered_by_its_own_best_arm() -> None:
+    """An arm that serves sites best on their own people need not be the best single model for everybody."""
+    for_sites: Scores = (0.6, {"north": 0.98, "south": 0.90, "west": 0.95})
+    report = Report("s", [*STUDY, *runs("sites", for_sites)])
+    everybody, alone = report.answers
+    assert (everybody.best, alone.best) == ("fed", "sites")
+    assert report.verdict[0].startswith("Better together than alone: ")
+    assert report.verdict[0].endswith("(Best arm: sites.)")
+    assert any("0.800" in sentence and sentence.endswith("(Best arm: fed.)") for sentence in report.verdict)
+
+
 def test_a_measure_that_a_study_asks_for_is_answered_as_any_other() -> None:
     """AUROC of sites is their mean: scores of different local models are on no one scale. Two sites lack a class."""
     test, own = "generalisation/test_auroc", "generalisation/client_auroc"

@@ -7,11 +7,13 @@ with yes and the other with no.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federated.config.training import ANCHORS, Anchor
 from federated.metrics.by_client import CLIENTS
+from federated.metrics.names import higher_is_better
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_pairs
@@ -53,7 +55,8 @@ class ArmAnswer:
 class Answer:
     """One question. name: as in `mlflow/README.md`. metric: what answers it. scored_on: on what, in words.
 
-    measure: its label, such as accuracy. arms: first-seen order; best: the best of them by the study's main metric.
+    measure: its label, such as accuracy. arms: first-seen order; best: the best of them in this question, which may be
+    another one in the other.
     client: what a client is called, `site` or `client`.
     """
 
@@ -77,7 +80,7 @@ class Answer:
 
     @property
     def of_best(self) -> ArmAnswer | None:
-        """The answer of the best arm; None where it has no anchor with a finished run."""
+        """The answer of the best arm; None where no arm has an anchor with a finished run."""
         return next((each for each in self.arms if each.level.arm == self.best), None)
 
 
@@ -110,11 +113,20 @@ def answers(
         )
         asked.append((ALONE.format(client=word), own, f"the {word}s' own held-out examples, {alike}"))
     runs = [run for run in results if run.main_metric == main]
-    made = [
-        Answer(name, metric, measure, scored_on, _arms(runs, metric, delta, looks, robust), arm, word)
-        for name, metric, scored_on in asked
-    ]
+    made = []
+    for name, metric, scored_on in asked:
+        found = _arms(runs, metric, delta, looks, robust)
+        leads = arm if metric == main else _best_of(found, metric)
+        made.append(Answer(name, metric, measure, scored_on, found, leads, word))
     return [answer for answer in made if answer.arms]
+
+
+def _best_of(arms: Sequence[ArmAnswer], metric: str) -> str:
+    """The arm with the best level, the first of equal ones; empty where none has a finite one."""
+    sign = 1 if higher_is_better(metric) else -1
+    levels = {each.level.arm: sign * each.level.mean for each in arms if each.level.mean is not None}
+    finite = {arm: value for arm, value in levels.items() if math.isfinite(value)}
+    return max(finite, key=lambda arm: finite[arm], default="")
 
 
 def _defined(results: Sequence[RunResult], own: str) -> str:

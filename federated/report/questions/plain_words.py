@@ -43,7 +43,8 @@ def plain_words(results: Sequence[RunResult], found: Sequence[Answer], *, robust
         said += [*_alone(alone, best, counts, word), *_otherwise(alone, best), *_pooled(alone, best, word)]
         losers = _losers(counts, word)
     if everybody is not None and everybody.of_best is not None:
-        named = _named(everybody.of_best, everybody) if alone is None else ""
+        same = alone is not None and alone.best == everybody.best
+        named = "" if same else _named(everybody.of_best, everybody)
         said.append(_everybody(everybody, everybody.of_best, word) + named)
         if alone is None:
             said.append(_how_to_ask(results, word))
