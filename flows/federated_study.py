@@ -28,7 +28,7 @@ from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
-from flows.prefect_runtime.prefect_away import PrefectAway, raise_where_prefect_is_away
+from flows.prefect_runtime.prefect_away import PrefectAway, let_refusals_be_sent, raise_where_prefect_is_away
 from flows.prefect_runtime.process_pool import Processes, end_with_parent
 from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
 from flows.startup.beginning import study_is_open, take_beginning
@@ -169,6 +169,7 @@ def _begin(news_address: Address, workers: int) -> None:
     mask_logs()
     mask_output()
     end_with_parent()
+    let_refusals_be_sent()
     share_cores(workers)
     report_to(news_address)
 

@@ -9,6 +9,11 @@ import pytest
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.prefect_runtime.prefect_away import (
+    PrefectAway,
+    let_refusals_be_sent,
+    raise_where_prefect_is_away,
+)
 from flows.prefect_runtime.process_pool import Processes
 
 pytestmark = [
@@ -82,3 +87,22 @@ def test_what_is_raised_of_a_final_state_ends_all_others(tmp_path):
     ):
         processes.run(_works, [{"folder": str(folder), "dies": 0} for folder in folders], again={})
     assert [len(list(folder.iterdir())) for folder in folders] == [1, 0, 0]
+
+
+@task(cache_policy=NO_CACHE)
+def _is_refused(by_prefect: bool) -> str:
+    """As by a server that is too busy; with Prefect's own kind of error or that of its client."""
+    from httpx import HTTPStatusError, Request, Response
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    kind = PrefectHTTPStatusError if by_prefect else HTTPStatusError
+    raise kind("503 at /flow_runs/", request=Request("POST", "http://x/flow_runs/"), response=Response(503))
+
+
+@pytest.mark.parametrize("by_prefect", [True, False])
+def test_a_refusal_of_prefect_in_another_process_is_said_as_such(by_prefect):
+    with (
+        pytest.raises(PrefectAway, match="503 at /flow_runs/"),
+        Processes(1, let_refusals_be_sent, (), lambda at: False, raise_where_prefect_is_away) as processes,
+    ):
+        processes.run(_is_refused, [{"by_prefect": by_prefect}], again={})

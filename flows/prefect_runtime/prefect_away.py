@@ -1,11 +1,12 @@
 """A study goes on where its Prefect does not: Prefect shows what was done, and training must not be lost with it."""
 
+import copyreg
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import kind_of
@@ -50,6 +51,18 @@ def is_prefect_away(error: BaseException) -> bool:
     from httpx import HTTPError
 
     return issubclass(kind_of(error), HTTPError | PrefectAway)
+
+
+def let_refusals_be_sent() -> None:
+    """Let this process send the refusals of a Prefect to that of the study, which could not unpickle httpx's own."""
+    from httpx import HTTPError, HTTPStatusError
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    def reduced(error: HTTPError) -> Any:
+        return HTTPError, (str(error),)
+
+    for kind in (HTTPStatusError, PrefectHTTPStatusError):
+        copyreg.pickle(kind, reduced)
 
 
 @contextmanager
