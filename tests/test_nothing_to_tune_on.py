@@ -69,6 +69,7 @@ def test_fine_tuning_leaves_them_with_the_global_model(
     assert found.before == pytest.approx(everybody)
     assert found.after[1] == pytest.approx(everybody[1])
     assert (found.after[[0, 2]] != everybody[[0, 2]]).any()
+    assert np.isfinite(found.gains).tolist() == [True, False, True]  # b has no model of its own
 
 
 def test_a_client_of_per_fedavg_without_training_examples_takes_no_step(tmp_path: Path) -> None:

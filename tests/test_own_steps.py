@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from federated.algorithms import ALGORITHMS, Tuning
-from federated.algorithms.own_steps import Walk
+from federated.algorithms.local_terms import Contrast, LocalTerms, Phase
+from federated.algorithms.own_steps import OwnSteps, Walk
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.tuning import own_outputs, tuned_outputs
-from federated.foundation.errors import OwnCodeFailed
+from federated.foundation.errors import Diverged, OwnCodeFailed
+from federated.foundation.randomness import Purpose, generator
+from federated.local_training.steps.batches import epoch_orders
 from federated.models.objective import model_inputs
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
@@ -53,7 +56,10 @@ def steps_of(
     own: dict[str, float] | None = None,
     **arguments: Any,
 ) -> tuple[float, dict[str, float]]:
-    """(the model, what is remembered) after the steps of a client with the loss a/2 (w - b)^2 and a rate of 0.1."""
+    """(the model, what is remembered) after the steps of a client at a rate of 0.1.
+
+    Its loss on the batches 0, 1, 2, ... is a/2 (w - b - batch)^2, so that it matters which batch a gradient is of.
+    """
     algorithm = ALGORITHMS[name](**arguments)
     rows = {key: rows.double() for key, rows in algorithm.client.init(1, 1).items()}
     rows |= {key: torch.tensor([[value]], dtype=torch.float64) for key, value in (own or {}).items()}
@@ -61,7 +67,9 @@ def steps_of(
     assert steps is not None
     start = torch.tensor([w], dtype=torch.float64)
     one = {key: value[0] for key, value in rows.items()}
-    after, kept = steps.take(Walk(start, one, 0.1, iter(range(batches)), lambda at, batch: a * (at - b)))
+    after, kept = steps.take(
+        Walk(start, one, 0.1, iter(range(batches)), lambda at, batch: a * (at - b - batch))
+    )
     assert float(start) == w
     return float(after), {key: float(value) for key, value in kept.items()}
 
@@ -75,10 +83,9 @@ def test_a_step_of_apfl_by_hand() -> None:
     for a, b, v in ((1, 0, -2.0), (2, 3, 4.0)):  # where the mixture is b, nothing pulls at v or alpha
         _, kept = steps_of("apfl", a, b, 2, own={"personal": v})
         assert (kept["personal"], kept["alpha"]) == (v, 0.5)
-    _, kept = steps_of(
-        "apfl", 1, 0, 2, batches=2, own={"personal": 1.0}
-    )  # alpha moves in the first step alone
-    assert kept["alpha"] == pytest.approx(0.65)
+    # the second batch: w 1.8 - .1 x .8, and v by .1 x .65 of the slope at .65 v + .35 w; alpha moves in the first alone
+    w, kept = steps_of("apfl", 1, 0, 2, batches=2, own={"personal": 1.0})
+    assert (w, kept["personal"], kept["alpha"]) == pytest.approx((1.72, 0.90996875, 0.65))
     _, kept = steps_of("apfl", 100, 0, 2, own={"personal": 1.0})
     assert kept["alpha"] == 1.0
 
@@ -91,14 +98,20 @@ def test_a_step_of_pfedme_by_hand() -> None:
         assert w == pytest.approx(2 - 0.25 * (2 - theta))
     _, kept = steps_of("pfedme", 1, 0, 2, lam=1.0, inner_steps=2, eta=0.25)
     assert kept["personal"] == pytest.approx(2 - 0.1 * 2 - 0.1 * (1.8 + (1.8 - 2)))
+    # both inner steps are on one batch: theta 1.8, 1.64 on the first, w 1.91; theta 1.603, 1.5734 on the second
+    w, kept = steps_of("pfedme", 1, 0, 2, batches=2, lam=1.0, inner_steps=2, eta=0.25)
+    assert (w, kept["personal"]) == pytest.approx((1.82585, 1.5734))
 
 
 def test_a_step_of_per_fedavg_by_hand() -> None:
-    """w - .1 a (1 - alpha a) (w - b); two batches make a step, and the last of an odd number another one."""
+    """w - .1 grad(w - alpha grad(w)), the inner gradient of one batch and the outer of the next; the last of an odd
+    number is both. From 0: ahead to .6 on the first batch, whose minimum is 3, and .1 x 2 x 3.4 on the second."""
     once, _ = steps_of("per_fedavg", 2, 3, 0, batches=2, alpha=0.1)
-    assert once == pytest.approx(0.1 * 2 * 0.8 * 3)
+    assert once == pytest.approx(0.68)
     twice, _ = steps_of("per_fedavg", 2, 3, 0, batches=3, alpha=0.1)
-    assert twice == pytest.approx(once + 0.1 * 2 * 0.8 * (3 - once))
+    assert twice == pytest.approx(0.68 + 0.1 * 2 * (5 - 1.544))
+    alone, _ = steps_of("per_fedavg", 2, 3, 0, alpha=0.1)
+    assert alone == pytest.approx(0.1 * 2 * 0.8 * 3)
 
 
 def test_the_global_fixed_point_of_pfedme_is_that_of_the_envelopes(quadratics: Callable[..., Setup]) -> None:
@@ -115,19 +128,28 @@ def test_the_global_fixed_point_of_pfedme_is_that_of_the_envelopes(quadratics: C
         assert np.sign(round(moved, 5)) == sign
 
 
+def batches_of(setup: Setup, done: int, client: int) -> list[np.ndarray]:
+    """The examples of the three batches of a client's round."""
+    held, size = setup.trainers.holders.indices[client], setup.config.local.batch_size
+    numbers = generator(setup.config.seed, Purpose.BATCHES, done, client)
+    orders = epoch_orders(numbers, held, size, 1, 3)
+    size = size or len(held)
+    return [order[at : at + size] for order in orders for at in range(0, len(order), size)]
+
+
 def by_torch(setup: Setup, name: str) -> list[Tensor]:
-    """Personal models after two rounds, three steps each on all of a client's examples."""
+    """Personal models after two rounds, three batches each."""
     count = len(setup.federation.sizes)
     weights = (setup.federation.sizes / setup.federation.sizes.sum()).tolist()
     x, own = setup.initial_parameters.clone(), [setup.initial_parameters.clone() for _ in range(count)]
     shares = [0.5] * count
-    for _ in range(2):
+    for done in range(2):
         ends = []
         for client in range(count):
+            batches = batches_of(setup, done, client)
 
-            def slope(at: Tensor, client: int = client) -> Tensor:
-                module = setup.model.independent_module(at).train()
-                held = torch.from_numpy(setup.trainers.holders.indices[client])
+            def slope(at: Tensor, batch: np.ndarray) -> Tensor:
+                module, held = setup.model.independent_module(at).train(), torch.from_numpy(batch)
                 outputs = module(model_inputs(setup.inputs[held]))
                 nn.functional.cross_entropy(outputs, setup.targets[held]).backward()
                 return torch.cat(
@@ -136,20 +158,20 @@ def by_torch(setup: Setup, name: str) -> list[Tensor]:
 
             w, v, share = x, own[client], shares[client]
             if name == "apfl":
-                for step in range(3):
-                    mixed = slope(share * v + (1 - share) * w)
+                for step, batch in enumerate(batches):
+                    mixed = slope(share * v + (1 - share) * w, batch)
                     turn = float((v - w) @ mixed)
-                    w, v = w - 0.1 * slope(w), v - 0.1 * share * mixed
+                    w, v = w - 0.1 * slope(w, batch), v - 0.1 * share * mixed
                     share = min(max(share - 0.1 * turn, 0.0), 1.0) if step == 0 else share
             elif name == "pfedme":
                 v = w
-                for _ in range(3):
+                for batch in batches:
                     for _ in range(3):
-                        v = v - 0.1 * (slope(v) + 2 * (v - w))
+                        v = v - 0.1 * (slope(v, batch) + 2 * (v - w))
                     w = w - 0.2 * 2 * (w - v)
             else:
-                for _ in range(2):  # two batches, and an only one
-                    w = w - 0.1 * slope(w - 0.05 * slope(w))
+                for inner, outer in ((0, 1), (2, 2)):  # two batches, and an only one
+                    w = w - 0.1 * slope(w - 0.05 * slope(w, batches[inner]), batches[outer])
             own[client], shares[client] = v, share
             ends.append(w)
         mean = sum(weight * end for weight, end in zip(weights, ends, strict=True))
@@ -159,11 +181,13 @@ def by_torch(setup: Setup, name: str) -> list[Tensor]:
     return [x] * count if name == "per_fedavg" else own
 
 
+@pytest.mark.parametrize("size", [None, 8])
 @pytest.mark.parametrize("algorithm", THREE)
 def test_models_are_those_of_a_loop_of_torch_by_any_number_of_threads_and_after_a_checkpoint(
-    algorithm: str, tmp_path: Path
+    algorithm: str, size: int | None, tmp_path: Path
 ) -> None:
-    state, setup = trained(algorithm=algorithm, orchestration={"threads": 1})
+    local = {**CONTENT["local"], "batch_size": size}
+    state, setup = trained(algorithm=algorithm, local=local, orchestration={"threads": 1})
     for client, expected in enumerate(by_torch(setup, algorithm.partition("(")[0])):
         assert torch.allclose(model_of(state, setup, client), expected, rtol=0, atol=1e-5)
     threaded = prepare(
@@ -258,3 +282,34 @@ def test_steps_of_ones_own_are_run_and_held_to_their_promises(own: Callable[[str
     ):
         with pytest.raises(OwnCodeFailed, match=f"own_steps .*{message}"):
             trained(algorithm=f"{own(OWN.format(returned=returned))}:mine", local=local)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("proximal", 0.5),
+        ("correction", torch.zeros(3)),
+        ("rate_factors", np.ones(1)),
+        ("offsets", torch.zeros(1, 2)),
+        ("contrast", Contrast(1.0, 0.5, torch.zeros(1, 3), np.ones(1, bool))),
+        ("phases", (Phase(torch.ones(3, dtype=torch.bool)),)),
+        ("anchor", torch.zeros(3)),
+    ],
+)
+def test_terms_that_steps_of_ones_own_would_drop_are_refused(field: str, value: object) -> None:
+    steps = OwnSteps(lambda walk: (walk.start, {}), {})
+    with pytest.raises(ValueError, match=f"own_steps .* go with steps alone; leave {field} out"):
+        LocalTerms(own_steps=steps, **{field: value})
+    LocalTerms(own_steps=steps, steps=np.ones(1, np.int64))
+
+
+def test_pfedme_warns_and_says_why_where_theta_goes_past_w() -> None:
+    """From lam times the rate of 2 on, with the lam of the default, 15; w^2/2 diverges by hand at .14, not at .1."""
+    for rate, warned in ((0.13, False), (0.14, True)):
+        content = {**CONTENT, "algorithm": "pfedme", "local": {"learning_rate": rate}}
+        notes = prepare(RunConfig.model_validate(content)).notes
+        assert any("lam 15 times local.learning_rate 0.14 is not below 2" in note for note in notes) == warned
+    with pytest.raises(
+        Diverged, match=r"lam of algorithm pfedme \(now 15\) times local\.learning_rate .* below 2"
+    ):
+        trained(algorithm="pfedme", local={"learning_rate": 0.5, "epochs": 30}, rounds=3)

@@ -14,6 +14,7 @@ from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.evaluation.predicted import evaluated
+from federated.forecast.warnings import cautions
 from federated.foundation.errors import BadInput
 from federated.models.objective import model_inputs
 from federated.report.figures.clients.personalisation_picture import personalisation_picture
@@ -136,6 +137,28 @@ def test_who_has_not_taken_part_answers_with_the_received_model() -> None:
         assert torch.equal(model_of(state, setup, client), state.parameters) == (client != drawn)
 
 
+@pytest.mark.parametrize("algorithm", ["ditto", "apfl", "per_fedavg(alpha=0.5)"])
+def test_gain_and_losers_are_of_the_clients_that_have_a_model_of_their_own(algorithm: str) -> None:
+    """One of four took part; in per_fedavg all of them take a step. Before the first round nobody has one of ditto."""
+    local = {"batch_size": 16, "learning_rate": 0.5}
+    state, setup = trained(algorithm=algorithm, cohort={"size": 1}, rounds=1, local=local)
+    everywhere = algorithm.startswith("per_fedavg")
+    clients = list(range(4)) if everywhere else list(state.clients["algorithm"])
+    assert len(clients) == (4 if everywhere else 1)
+    found, table = evaluate(state, setup), generalisation(state, setup).clients
+    assert found["generalisation/personalisation_clients"] == len(clients)
+    own, before = (np.array(table[name], float) for name in ("accuracy", "global_accuracy"))
+    gains = (own - before)[clients]
+    assert found["generalisation/personalisation_gain"] == pytest.approx(gains.mean())
+    assert found["generalisation/personalisation_losers"] == pytest.approx((gains < 0).mean())
+    assert [at for at, gain in enumerate(table["personalisation_gain"]) if gain is not None] == clients
+    assert found["generalisation/global_accuracy_mean"] == pytest.approx(before.mean())
+    fresh = evaluate(initial_state(setup), setup)
+    assert fresh["generalisation/personalisation_clients"] == (4 if everywhere else 0)
+    assert ("generalisation/personalisation_gain" in fresh) == everywhere
+    assert "generalisation/global_accuracy_mean" in fresh
+
+
 def accuracy(setup: Setup, model: Tensor, held: np.ndarray) -> float:
     at = torch.from_numpy(held)
     with torch.inference_mode():
@@ -244,6 +267,33 @@ def test_what_would_have_to_be_remembered_besides_is_refused(own: Callable[[str]
     )
     with pytest.raises(BadInput, match=r"algorithm: ditto.*: the model has running statistics, in 1"):
         trained(algorithm="ditto", model=f"{name}:normalised")
+
+
+@pytest.mark.parametrize("algorithm", ["ditto", "apfl", "pfedme(lam=1)", "moon"])
+def test_statistics_of_a_frozen_layer_never_change_and_are_no_reason_to_refuse(
+    algorithm: str, own: Callable[[str], str]
+) -> None:
+    name = own(
+        "from torch import nn\ndef frozen(input_shape, num_outputs):\n"
+        "    normalised = nn.BatchNorm1d(64)\n"
+        "    normalised.requires_grad_(False)\n"
+        "    return nn.Sequential(nn.Flatten(), normalised, nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, num_outputs))\n"
+    )
+    state, setup = trained(algorithm=algorithm, model=f"{name}:frozen", rounds=1)
+    assert setup.model.statistics == ()
+    assert not torch.equal(state.parameters, setup.initial_parameters)
+
+
+def test_without_examples_of_the_clients_a_forecast_says_what_stays_open() -> None:
+    def warned(**changes: object) -> bool:
+        setup = prepare(RunConfig.model_validate({**CONTENT, **changes}))
+        return any(sentence.startswith("holdout.client is 0, so whether") for sentence in cautions(setup))
+
+    for algorithm in ("ditto", "per_fedavg", "fedper"):
+        assert warned(algorithm=algorithm, holdout={})
+        assert not warned(algorithm=algorithm)
+    assert not warned(holdout={})
+    assert warned(training="local", holdout={})
 
 
 def test_arguments_and_fine_tuning_after_the_fact_are_refused() -> None:

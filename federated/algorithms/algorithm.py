@@ -176,12 +176,14 @@ class Holdings(NamedTuple):
     class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
     model: before training; not to be changed.
     statistics: names and shapes of the running statistics that are averaged unless they stay.
+    learning_rate: `local.learning_rate`; None where it is not known.
     """
 
     layout: Layout
     class_counts: np.ndarray | None
     model: nn.Module
     statistics: Layout = ()
+    learning_rate: float | None = None
 
 
 class Algorithm(NamedTuple):

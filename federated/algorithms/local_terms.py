@@ -66,7 +66,7 @@ class LocalTerms:
     phases: one after another, each from where the one before ended; none: everything moves in all steps. The loss that
         a client reports is that of the last. `steps` are those of each of them.
     anchor: [T] or [C, T]; None: the model that the steps begin from.
-    own_steps: instead of steps down the gradient, which takes none of the other terms but `steps`.
+    own_steps: instead of steps down the gradient; of the other terms they go with `steps` alone.
 
     Like weight decay, and unlike the gradient of the loss, none of this is clipped. Raises ValueError where
     a number makes no sense.
@@ -95,6 +95,24 @@ class LocalTerms:
             raise ValueError("offsets must be finite numbers")
         if self.proximal and len(self.phases) > 1:
             raise ValueError("a proximal term is around what is received, so it goes with one phase at most")
+        if self.own_steps is not None and (others := self._beside_own_steps()):
+            raise ValueError(
+                f"own_steps are instead of steps down the gradient, so they go with steps alone; leave "
+                f"{', '.join(others)} out"
+            )
+
+    def _beside_own_steps(self) -> list[str]:
+        """The stated terms of which steps of an algorithm's own know nothing."""
+        stated = {
+            "proximal": self.proximal > 0,
+            "correction": self.correction is not None,
+            "rate_factors": self.rate_factors is not None,
+            "offsets": self.offsets is not None,
+            "contrast": self.contrast is not None,
+            "phases": len(self.phases) > 0,
+            "anchor": self.anchor is not None,
+        }
+        return [name for name, here in stated.items() if here]
 
     @property
     def phase(self) -> Phase | None:

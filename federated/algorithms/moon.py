@@ -51,7 +51,7 @@ def moon(mu: float = 1.0, temperature: float = 0.5, server_learning_rate: float 
 
     def fit(holdings: Holdings) -> Algorithm:
         representation_of(holdings.model)
-        check_no_running_statistics(holdings.model)
+        check_no_running_statistics(holdings)
         return made
 
     return made._replace(fit=fit)

@@ -34,11 +34,13 @@ Take = Callable[[Walk], tuple[Tensor, dict[str, Tensor]]]
 class OwnSteps:
     """The steps of the clients in a round, which needs the loop (`Need.LOOP`) and plain SGD (`Need.OWN_STEPS`).
 
-    own: rows [C, ...] of what each client remembers. `train/loss` is that of each batch at its first gradient.
+    own: rows [C, ...] of what each client remembers. pull: strength of the term pull/2 ||theta - w||^2 in their
+    objective, which is named where they diverge; 0 for none. `train/loss` is that of each batch at its first gradient.
     """
 
     take: Take
     own: dict[str, Tensor]
+    pull: float = 0.0
 
     def of(self, at: np.ndarray) -> OwnSteps:
         """The steps of some of the clients."""

@@ -46,7 +46,7 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
                 before = by_global(state, setup, part, found)
                 if setup.unseen_fit is None:
                     levels[BY_GLOBAL] = pooled(headline, before, part.sizes)
-                metrics |= _personal(setup, beside_global(setup, part.sizes, before, found))
+                metrics |= _personal(setup, beside_global(state, setup, part.sizes, before, found))
         del found
     options = setup.config.evaluation.personalisation
     if options is not None and options.at == "evaluations":

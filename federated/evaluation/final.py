@@ -91,7 +91,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
                 before = by_global(state, setup, part, found)
                 if setup.unseen_fit is None:
                     sums[BY_GLOBAL] = client_sums(scoring.headline, before, part.sizes)
-                gained = beside_global(setup, part.sizes, before, found)
+                gained = beside_global(state, setup, part.sizes, before, found)
         if name in ("client", "unseen"):
             clients.append(clients_table(name, part, found, setup))
         del found

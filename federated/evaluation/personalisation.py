@@ -17,7 +17,7 @@ from federated.algorithms import Tuning
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.predicted import chosen_thresholds
 from federated.evaluation.sets import EvaluatedSet
-from federated.evaluation.tuning import tuned_outputs
+from federated.evaluation.tuning import has_own_model, tuned_outputs
 from federated.foundation.errors import Diverged
 from federated.metrics import Metrics
 from federated.metrics.by_client import are_finite, distribution
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 class Personalised(NamedTuple):
     """The headline measure of each participating client [K] before and after, NaN without held-out examples.
 
-    before: of the global model. gains: the improvement, positive where accuracy rises or an error falls. sizes: the
-    number of held-out examples of each client. pooled, pooled_before: the measure after and before, of all these
-    examples; NaN where it is undefined. tuned: whether after is after `evaluation.personalisation`, else of models
-    that the algorithm gives to clients.
+    before: of the global model. gains: the improvement, positive where accuracy rises or an error falls, NaN too of
+    clients without a model of their own. sizes: the number of held-out examples of each client. pooled, pooled_before:
+    the measure after and before, of all these examples; NaN where it is undefined. tuned: whether after is after
+    `evaluation.personalisation`, else of models that the algorithm gives to clients.
     """
 
     before: np.ndarray
@@ -72,7 +72,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
         )
     thresholds = chosen_thresholds(state, setup)
     found = [scoring.predictions(out.cpu(), targets, thresholds) for out in outputs]
-    return _compared(scoring.headline, found[0], found[1], sizes)
+    return _compared(scoring.headline, found[0], found[1], sizes, federation.sizes > 0)
 
 
 def by_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Predictions) -> Predictions:
@@ -87,14 +87,20 @@ def by_global(state: RunState, setup: Setup, part: EvaluatedSet, found: Predicti
     return setup.scoring.predictions(outputs.cpu(), targets, found.thresholds)
 
 
-def beside_global(setup: Setup, sizes: np.ndarray, before: Predictions, found: Predictions) -> Personalised:
+def beside_global(
+    state: RunState, setup: Setup, sizes: np.ndarray, before: Predictions, found: Predictions
+) -> Personalised:
     """The clients' own models, `found`, against the global one, `before`. sizes: of their held-out examples, [K]."""
-    return _compared(setup.scoring.headline, before, found, sizes)._replace(tuned=False)
+    own = has_own_model(state, setup)
+    return _compared(setup.scoring.headline, before, found, sizes, own)._replace(tuned=False)
 
 
-def _compared(headline: Measure, before: Predictions, after: Predictions, sizes: np.ndarray) -> Personalised:
+def _compared(
+    headline: Measure, before: Predictions, after: Predictions, sizes: np.ndarray, own: np.ndarray
+) -> Personalised:
+    """own: which clients have a model of their own, bool [K]; the others answer with the global one."""
     first, last = (of_clients(headline, each, sizes) for each in (before, after))
-    gains = last - first if headline.sign > 0 else first - last
+    gains = np.where(own, last - first if headline.sign > 0 else first - last, np.nan)
     pooled = _pooled(headline, after, last, sizes)
     return Personalised(first, last, gains, sizes, pooled, _pooled(headline, before, first, sizes))
 
@@ -110,20 +116,28 @@ def _pooled(measure: Measure, found: Predictions, of_each: np.ndarray, sizes: np
 def personalisation_metrics(found: Personalised, headline: Measure, numbers: np.random.Generator) -> Metrics:
     """`generalisation/personalis...`: the clients' models, the gain with its interval, the shares that gain and lose.
 
-    Of the global model beside models of the algorithm: `generalisation/global_...`; else it is the evaluated one.
+    Gain and shares are over the clients with a model of their own, whose number is `..._clients`. Of the global model
+    beside models of the algorithm: `generalisation/global_...`; else it is the evaluated one.
     """
     name = headline.name
-    gains = found.gains[np.isfinite(found.gains)]  # without clients for which the measure is undefined
     after = {} if np.isnan(found.pooled) else {f"generalisation/personalised_{name}": found.pooled}
-    if not len(gains):
+    if not np.isfinite(found.after).any():  # the measure is undefined for every client
         return after
     spread = distribution(found.after, higher_is_better=headline.sign > 0)
-    gained = distribution(gains, higher_is_better=True)
-    gain = mean_over_clients(gains, numbers)
+    gains = found.gains[np.isfinite(found.gains)]
     return {
         **after,
         **({} if found.tuned else _of_global(found, headline)),
         **{f"generalisation/personalised_{name}_{each}": spread[each] for each in headline.statistics},
+        "generalisation/personalisation_clients": float(len(gains)),
+        **(_of_gains(gains, numbers) if len(gains) else {}),
+    }
+
+
+def _of_gains(gains: np.ndarray, numbers: np.random.Generator) -> Metrics:
+    gained = distribution(gains, higher_is_better=True)
+    gain = mean_over_clients(gains, numbers)
+    return {
         "generalisation/personalisation_gain": gain.value,
         **{
             f"generalisation/personalisation_gain_{end}": value

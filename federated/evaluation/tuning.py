@@ -18,6 +18,7 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.machine.cores import threads_of
 from federated.run.clients.client_half import model_of
+from federated.run.memory import ALGORITHM
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ def own_outputs(
     if personal is not None and personal.tuning is not None:
         return tuned_outputs(state, setup, personal.tuning, indices, sizes)
     return models.of_each(partial(model_of, state, setup), indices, sizes)
+
+
+def has_own_model(state: RunState, setup: Setup) -> np.ndarray:
+    """Which participating clients [K] have a model of their own by the algorithm: those that took part, where it is
+    remembered, and those with training examples, where the global one is tuned on them."""
+    personal, sizes = setup.parts.algorithm.client.personal, setup.federation.sizes
+    assert personal is not None
+    remembered = state.clients.get(ALGORITHM, {}) if personal.model is not None else {}
+    took_part = np.isin(np.arange(len(sizes)), list(remembered))
+    return took_part | (sizes > 0 if personal.tuning is not None else False)
 
 
 def tuned_outputs(

@@ -45,7 +45,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_cohort(config, federation),
         _of_batches(config, federation),
         *of_held_out(config, federation),
-        _of_training_alone(config),
+        _of_own_models(setup),
         *of_measures(setup),
         *setup.notes,
     ]
@@ -71,10 +71,16 @@ def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:
     return named
 
 
-def _of_training_alone(config: RunConfig) -> str:
-    """Each client alone, where no client keeps examples of its own: it is scored on everybody's alone."""
-    if not config.kind.own_models or config.holdout.client:
+def _of_own_models(setup: Setup) -> str:
+    """Models of the clients' own, where no client keeps examples of its own: they are scored on everybody's alone."""
+    if not setup.own_models or any(map(len, setup.federation.own_held_out)):
         return ""
+    if not setup.config.kind.own_models:
+        return (
+            "holdout.client is 0, so whether a model of its own serves a client better stays open: algorithm: "
+            f"{setup.config.algorithm.label()} is scored on everybody's test examples only; set holdout.client, such "
+            "as 0.2"
+        )
     return (
         "holdout.client is 0, so whether federated training is better than what each client has alone stays open: "
         "training alone is scored on everybody's test examples only; set holdout.client, such as 0.2"

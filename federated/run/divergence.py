@@ -79,10 +79,13 @@ def _cure(config: RunConfig, terms: LocalTerms) -> str:
     """Remedies. A penalty w/2 ||x||^2 multiplies x by 1 - rate w in every step, which grows where rate w > 2."""
     rate, decay = config.local.learning_rate, config.local.weight_decay
     optimiser = config.local.optimiser.build()
-    strength = next((name for name in ("mu", "lam") if name in config.algorithm.arguments), "mu")
+    own = 0.0 if terms.own_steps is None else terms.own_steps.pull
+    strength = next(
+        (name for name in ("mu", "lam") if name in config.algorithm.arguments), "lam" if own else "mu"
+    )
     in_gradient = {
         "local.weight_decay": decay,
-        f"{strength} of algorithm {config.algorithm.name}": terms.proximal,
+        f"{strength} of algorithm {config.algorithm.name}": terms.proximal or own,
     }
     apart = {"local.weight_decay": decay} if optimiser.decoupled else {}
     penalties = in_gradient if optimiser.direction is None else apart

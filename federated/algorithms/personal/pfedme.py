@@ -32,9 +32,9 @@ def pfedme(lam: float = 15.0, inner_steps: int = 5, eta: float = 0.005, beta: fl
     rate (grad(theta) + lam (theta - w)), `inner_steps` times on one batch, then w <- w - eta lam (w - theta). As in the
     authors' code theta begins each round as the received model and goes on from batch to batch, and a client answers
     with the last one. Differs from that code: no hidden weight decay of .001 (`local.weight_decay` is in theta's
-    gradient), and clients that are not drawn do not train. The paper's local rounds are `local.steps`. A step costs
-    `inner_steps` of FedAvg's; the loop alone trains it. `local.momentum` must be 0, and models with running statistics
-    are refused.
+    gradient), and clients that are not drawn do not train. `local.schedule` multiplies theta's rate and not eta. The
+    paper's local rounds are `local.steps`. A step costs `inner_steps` of FedAvg's; the loop alone trains it.
+    `local.momentum` must be 0, and models with running statistics are refused.
     """
     check_scale("lam", lam)
     check_scale("eta", eta)
@@ -55,7 +55,7 @@ def pfedme(lam: float = 15.0, inner_steps: int = 5, eta: float = 0.005, beta: fl
         return w, {"personal": theta}
 
     made = fedavg(beta)._replace(
-        terms=lambda state, clients, own: LocalTerms(own_steps=OwnSteps(take, own)),
+        terms=lambda state, clients, own: LocalTerms(own_steps=OwnSteps(take, own, pull=lam)),
         client=ClientHalf(
             lambda c, t: {"personal": torch.zeros(c, t)},
             kept_after_steps,
@@ -65,7 +65,12 @@ def pfedme(lam: float = 15.0, inner_steps: int = 5, eta: float = 0.005, beta: fl
     )
 
     def fit(holdings: Holdings) -> Algorithm:
-        check_no_running_statistics(holdings.model)
-        return made
+        check_no_running_statistics(holdings)
+        if holdings.learning_rate is None or holdings.learning_rate * lam < 2:
+            return made
+        return made._replace(
+            note=f"algorithm: pfedme: its lam {lam:g} times local.learning_rate {holdings.learning_rate:g} is not "
+            "below 2, so each step takes theta past w to further away on the other side, and training probably diverges"
+        )
 
     return made._replace(fit=fit)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, Holdings, Rows, ServerState, Trained
 
 
-def check_no_running_statistics(model: nn.Module) -> None:
-    """Raise ValueError where a model has some, which would have to be remembered beside its parameters."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, _NormBase) and layer.running_mean is not None:
-            raise ValueError(f"the model has running statistics, in {name}; use another normalisation")
+def check_no_running_statistics(holdings: Holdings) -> None:
+    """Raise ValueError where a model has some, which would have to be remembered beside its parameters.
+
+    Those of wholly frozen layers never change, and so are no matter.
+    """
+    if holdings.statistics:
+        layer = holdings.statistics[0][0].rpartition(".")[0]
+        raise ValueError(f"the model has running statistics, in {layer}; use another normalisation")
 
 
 def kept_after_steps(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
@@ -31,7 +33,7 @@ def from_the_initial_model(make: Callable[[Tensor], Algorithm]) -> Algorithm:
     """
 
     def fit(holdings: Holdings) -> Algorithm:
-        check_no_running_statistics(holdings.model)
+        check_no_running_statistics(holdings)
         named = dict(holdings.model.named_parameters())
         return make(torch.cat([named[name].detach().reshape(-1).clone() for name, _ in holdings.layout]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary.metric import EACH_EVALUATION, END, Row, higher, lower, row
+from federated.metrics.dictionary.metric import EACH_EVALUATION, END, Row, higher, lower, neither, row
 from federated.metrics.dictionary.of_measures import HEADLINES, MEASURES, of_better, over_clients
 from federated.metrics.ranges import ANY, SHARE
 
@@ -37,7 +37,16 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "what fine-tuning, or the model that the algorithm gives it, gains a client over the global model of the "
             "same run on its own held-out examples: mean over clients, median, worst and best tenth; positive = better "
-            "(Wang et al. 2019)"
+            "(Wang et al. 2019); of the clients with a model of their own alone"
+        ),
+    ),
+    row(
+        neither("generalisation/personalisation_clients"),
+        unit="count",
+        when=END,
+        meaning=(
+            "clients with held-out examples and a model of their own, over which gain, interval and shares are: the "
+            "others, which have not taken part yet or have nothing to tune on, answer with the global model"
         ),
     ),
     row(

@@ -49,7 +49,8 @@ def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples
         held = [examples.targets[indices] for indices in trainers.holders.indices]
         counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
     try:
-        return algorithm.fitted(Holdings(model.layout, counts, model.module, model.statistics))
+        rate = config.local.learning_rate
+        return algorithm.fitted(Holdings(model.layout, counts, model.module, model.statistics, rate))
     except OwnCodeFailed:
         raise
     except ValueError as error:
