@@ -296,6 +296,28 @@ def test_without_examples_of_the_clients_a_forecast_says_what_stays_open() -> No
     assert warned(training="local", holdout={})
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"algorithm": "fedper"}, True),
+        ({"algorithm": "lg_fedavg"}, True),
+        ({"algorithm": "fedper", "evaluation": {"unseen_fit": {"examples": 4, "steps": 2}}}, False),
+        ({"algorithm": "fedbn"}, False),  # nothing stays of a model without batch normalisation
+        ({"algorithm": "ditto"}, False),
+        ({"algorithm": "fedavg"}, False),
+        ({"algorithm": "fedper", "holdout": {"client": 0.2}}, False),
+    ],
+)
+def test_a_forecast_says_where_clients_that_never_take_part_have_no_model(
+    changes: dict[str, object], expected: bool
+) -> None:
+    content = {**CONTENT, "holdout": {"client": 0.2, "unseen_clients": 1}, **changes}
+    said = [
+        each for each in cautions(prepare(RunConfig.model_validate(content))) if "has no model for" in each
+    ]
+    assert len(said) == expected
+
+
 def test_arguments_and_fine_tuning_after_the_fact_are_refused() -> None:
     with pytest.raises(ValueError, match="lam"):
         trained(algorithm="ditto(lam=-1)")

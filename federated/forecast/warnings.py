@@ -46,6 +46,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_batches(config, federation),
         *of_held_out(config, federation),
         _of_own_models(setup),
+        _of_unseen_without_a_model(setup),
         *of_measures(setup),
         *setup.notes,
     ]
@@ -84,6 +85,18 @@ def _of_own_models(setup: Setup) -> str:
     return (
         "holdout.client is 0, so whether federated training is better than what each client has alone stays open: "
         "training alone is scored on everybody's test examples only; set holdout.client, such as 0.2"
+    )
+
+
+def _of_unseen_without_a_model(setup: Setup) -> str:
+    """Clients that are set aside, or a site that is left out in turn, for which the algorithm has no model."""
+    without = setup.own_models and not setup.global_beside_own and setup.unseen_fit is None
+    if not setup.federation.unseen or not without or setup.config.kind.own_models:
+        return ""
+    instead = "; see evaluation.unseen_fit" if setup.parts.travelling.keeps else ""
+    return (
+        f"algorithm: {setup.config.algorithm.label()} has no model for clients that never take part, so nothing is "
+        f"measured on those of holdout.unseen_clients or leave_one_out{instead}"
     )
 
 
