@@ -35,7 +35,7 @@ def label_permutation(share: float = 1.0, groups: int | None = None) -> Skew:
         tables = np.tile(np.arange(num_classes), (number, 1))
         tables[renaming] = cycles[np.arange(len(renaming)) % len(cycles)]
         parameters = per_client(tables, np.arange(num_classes))
-        return Transform("label_permutation", "targets", parameters, _rename, generator)
+        return Transform("label_permutation", "targets", parameters, _rename, generator, groups=True)
 
     return Skew("label_permutation", transforms=(draw,))
 

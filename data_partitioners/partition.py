@@ -83,6 +83,8 @@ class Partition(NamedTuple):
     transforms: what happens to the examples of each client, in this order.
     moved: examples that were moved to another client than the law gave them to, to meet a minimum size.
     notes: what the partitioner found or did, in numbers, by the metric's name below `heterogeneity/`.
+    groups: the true group of each client, int64 [K], where some clients are known to be alike and others are not; None
+        where nothing is known of it.
     """
 
     indices: Sequence[np.ndarray]
@@ -90,6 +92,7 @@ class Partition(NamedTuple):
     transforms: tuple[Transform, ...] = ()
     moved: int = 0
     notes: Mapping[str, float] = {}
+    groups: np.ndarray | None = None
 
     @property
     def sizes(self) -> np.ndarray:
@@ -179,6 +182,13 @@ def checked(partition: object, pool_size: int, partitioner: str) -> Partition:
         raise ValueError(f"partitioner: {partitioner} hands out example {twice} more than once")
     if not len(held_at_all):
         raise ValueError(f"partitioner: {partitioner} hands out no example at all")
+    groups = partition.groups if isinstance(partition, Partition) else None
+    if groups is not None and (
+        np.shape(groups) != (len(names),) or np.asarray(groups).dtype.kind not in "iu"
+    ):
+        raise ValueError(
+            f"partitioner: {partitioner} must state the group of each of its {len(names)} clients as a whole number"
+        )
     return partition._replace(indices=indices) if isinstance(partition, Partition) else whole
 
 

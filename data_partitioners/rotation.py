@@ -32,7 +32,9 @@ def rotation(
             turned = np.resize(np.asarray(angles, np.float64), number)
         else:
             turned = generator.uniform(-up_to, up_to, number)
-        return Transform("rotation", "inputs", per_client(turned, 0.0), _turn, generator, test)
+        return Transform(
+            "rotation", "inputs", per_client(turned, 0.0), _turn, generator, test, groups=up_to is None
+        )
 
     return Skew("rotation", transforms=(draw,))
 

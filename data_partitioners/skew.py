@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,26 @@ class Skew:
             draw(pool, len(partition.indices), numbers)
             for draw, numbers in zip(self.transforms, for_transforms, strict=True)
         )
-        return partition._replace(transforms=drawn)
+        return partition._replace(transforms=drawn, groups=groups_of(partition.groups, drawn))
+
+
+def groups_of(stated: np.ndarray | None, transforms: Sequence[Transform]) -> np.ndarray | None:
+    """The true group of each client, int64 [K], numbered in the order of their first clients; None where none is known.
+
+    Clients are of one group where they are of one in all that is known: stated groups, and the parameters of transforms
+    that make groups. Where every client is alone, or all are alike, nothing is known of who is like whom.
+    """
+    known = [np.asarray(stated).reshape(-1, 1)] if stated is not None else []
+    for transform in transforms:
+        if transform.groups:
+            values = transform.parameters[:-1].reshape(len(transform.parameters) - 1, -1)
+            known.append(np.unique(values, axis=0, return_inverse=True)[1].reshape(-1, 1))
+    if not known:
+        return None
+    _, first, group = np.unique(np.hstack(known), axis=0, return_index=True, return_inverse=True)
+    if not 1 < len(first) < len(group):
+        return None
+    return np.asarray(np.argsort(np.argsort(first))[group.reshape(-1)], np.int64)
 
 
 def random_deal(name: str) -> Deal:

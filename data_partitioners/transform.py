@@ -26,6 +26,7 @@ class Transform:
         changed at a time.
     generator: the state from which `apply` draws; never advanced, see `fresh_generator`.
     test: whether the central test set changes too, each example as if one of the clients held it.
+    groups: whether clients with equal parameters are a group, whose examples are of one distribution.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Transform:
     apply: Apply
     generator: np.random.Generator
     test: bool = False
+    groups: bool = False
 
     def fresh_generator(self) -> np.random.Generator:
         """The generator in the state it was drawn in, so that to apply twice gives the same."""

@@ -26,6 +26,7 @@ from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, in_this_process, train
+from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.shard import Train
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import distortion_metrics
@@ -139,7 +140,13 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
     trainable = setup.model.num_trainable
     cohort = np.concatenate([report.clients for report in reports])
-    mean_update = _aggregated(setup, state.round, reports, cohort).to(state.parameters)
+    clusters = setup.parts.algorithm.clusters
+    apart = (
+        (None, None) if clusters is None else (of_clusters(clusters, reports), of_clients(clusters, reports))
+    )
+    by_cluster = apart[0] or apart[1]
+    whole = _aggregated(setup, state.round, reports, cohort) if by_cluster is None else mean_of(by_cluster)
+    mean_update = whole.to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
     kept, update = _released(setup, state, mean_update[:trainable], sent, len(cohort))
@@ -147,6 +154,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         update,
         {name: sent[name] for name in setup.parts.algorithm.client.sends},
         count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
+        *apart,
     )
     before = state.parameters[:trainable]
     server, stepped = setup.parts.algorithm.update(state.server.get(ALGORITHM, {}), before, heard)

@@ -22,6 +22,7 @@ from tasks import checkpoints, rounds
 from tasks.rounds import Opaque
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.runs import runs as tracking
+from tasks.tracking.runs.clusters import with_clusters
 from tasks.tracking.runs.history import log_history, recording
 from tasks.tracking.runs.outcome import log_outcome
 from tasks.tracking.studies.resuming import go_on_with_run
@@ -56,7 +57,8 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
             news = partial(_news, run, main_metric(setup.scoring))
-            observers = Observers(lambda course: tell(news(course, "running")), record, keep)
+            kept = with_clusters(run_id, setup, keep)
+            observers = Observers(lambda course: tell(news(course, "running")), record, kept)
             course, ended_by = _train(run.config, setup, first, observers)
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         seconds = time.perf_counter() - started

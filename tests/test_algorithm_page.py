@@ -20,7 +20,7 @@ ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in TEXT[TEXT.index(HEAD) :].split("\n\n")[0].splitlines()[2:]
 ]
-ELSEWHERE = {"sign_majority"}  # which sends bits
+ELSEWHERE = {"sign_majority", "cfl"}  # which sends bits, and whose server keeps as much as there are clusters
 NORMALISED = """
 from torch import nn
 def normalised(input_shape, num_outputs):

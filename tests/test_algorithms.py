@@ -1,9 +1,10 @@
 """The contract of an algorithm and of a privacy mechanism, one row each."""
 
+import numpy as np
 import pytest
 import torch
 
-from federated.algorithms import ALGORITHMS, Heard
+from federated.algorithms import ALGORITHMS, Heard, OfClients, OfClusters
 from federated.config.run import RunConfig
 from federated.privacy import PRIVACY
 from federated.rounds import train_rounds
@@ -32,6 +33,8 @@ ALGORITHM_ROWS = {
     "apfl": [{}, {"alpha": 0.0, "adaptive": False}],
     "pfedme": [{}, {"lam": 1.0, "inner_steps": 2, "eta": 0.1, "beta": 0.5}],
     "per_fedavg": [{}, {"alpha": 0.1}],
+    "ifca": [{}, {"clusters": 1}, {"averaging": "gradients"}, {"server_learning_rate": 0.5}],
+    "cfl": [{}, {"eps1": 100.0, "eps2": 0.0, "rounds_before": 0}],
     "fedprox": [{}, {"mu": 0.5}, {"mu": 1.0, "server_learning_rate": 0.5}, {"adaptive": True}],
     "sign_majority": [{"server_learning_rate": 0.01}],
 }
@@ -64,12 +67,27 @@ OTHERWISE = {
     "apfl",
     "pfedme",
     "per_fedavg",
+    "ifca",
+    "cfl",
 }  # no arguments make these FedAvg; their own tests say what they are
 
 
 def heard(update: torch.Tensor, **sent: torch.Tensor) -> Heard:
     """What a server hears of a whole federation."""
     return Heard(update, sent, 1.0)
+
+
+def of_clusters(told, algorithm, state):
+    """The same of the first of several models, or of one client that is in a cluster."""
+    models, update = algorithm.clusters.models(state), told.update
+    if algorithm.clusters.assigned is not None:
+        each = OfClients(
+            np.zeros(1, np.int64), np.ones(1), update[None], algorithm.clusters.assigned(state, [0])
+        )
+        return told._replace(of_clients=each)
+    first = np.eye(len(models))[0]
+    sums = torch.from_numpy(first)[:, None] * update
+    return told._replace(of_clusters=OfClusters(sums, first))
 
 
 def test_every_registered_name_has_a_row():
@@ -84,6 +102,8 @@ def test_algorithm_is_pure_and_keeps_shape(name, arguments):
     kept = parameters.clone(), mean_update.clone()
     state = algorithm.init(parameters)
     told = heard(mean_update, **{name: torch.ones(7) for name in algorithm.client.sends})
+    if algorithm.clusters is not None:
+        told = of_clusters(told, algorithm, state)
     before = {name: value.clone() for name, value in state.items()}
     after, first = algorithm.update(state, parameters, told)
     _, second = algorithm.update(state, parameters, told)

@@ -171,6 +171,51 @@ ROWS = (
         {"evaluation": {}},
         "with evaluation.personalisation: ",
     ),
+    Row(
+        {"algorithm": "cfl", "cohort": {"sampling": "poisson"}},
+        {"cohort": {}},
+        "algorithm: cfl with cohort.sampling: poisson: ",
+    ),
+    Row(
+        {"algorithm": "ifca", "aggregator": "median"},
+        {"aggregator": "mean"},
+        "algorithm: ifca with aggregator: median: ",
+    ),
+    Row(
+        {"algorithm": "cfl", "compression": {"downlink": "difference(float16)"}},
+        {"compression": {"downlink": "float16"}},
+        "algorithm: cfl with compression.downlink: difference(float16): ",
+    ),
+    Row(
+        {"algorithm": "ifca", "compression": {"uplink": "error_feedback(top_k(0.1))"}},
+        {"compression": {"uplink": "top_k(0.1)"}},
+        "algorithm: ifca with compression.uplink: error_feedback",
+    ),
+    Row(
+        {"algorithm": "ifca", "privacy": "clip(1)"},
+        {"privacy": "none"},
+        "algorithm: ifca with privacy: clip",
+    ),
+    Row(
+        {"algorithm": "cfl", "privacy": "after_sum"},
+        {"privacy": "none"},
+        "algorithm: cfl with privacy: after_sum: ",
+    ),
+    Row(
+        {"algorithm": "cfl", "privacy": "telling"},
+        {"privacy": "none"},
+        "algorithm: cfl with privacy: telling: ",
+    ),
+    Row(
+        {**SUMMED, "algorithm": "cfl"},
+        {"algorithm": "fedavg"},
+        "algorithm: cfl with transport: sum_alone: ",
+    ),
+    Row(
+        {"algorithm": "ifca", "evaluation": {"personalisation": {"epochs": 1}}},
+        {"evaluation": {}},
+        "algorithm: ifca with evaluation.personalisation: ",
+    ),
 )
 
 

@@ -17,6 +17,7 @@ import torch
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.rounds import STAGES, run_round
+from federated.run.clients.clusters import models_in
 from federated.run.clients.order import order_of
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -46,6 +47,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "models of their own": {"algorithm": "ditto"},
     "steps of their own": {"algorithm": "apfl"},
     "every row": {"aggregator": "median"},
+    "clusters": {"algorithm": "ifca(2)"},
+    "clusters of the server": {"algorithm": "cfl(eps1=9, eps2=0, rounds_before=0)", "cohort": {}},
 }
 TIMES = ("training_seconds", "compression_seconds")
 
@@ -77,7 +80,9 @@ def after_a_round(setup: Setup) -> tuple[RunState, list[ShardOrder]]:
     state, _ = run_round(initial_state(setup), setup, STAGES)
     weights = np.array([0.25, 0.75])
     shards = [[0, 1], [3, 5]]
-    return state, [order_of(state, state.parameters, shard, weights) for shard in shards]
+    several = setup.parts.algorithm.clusters is not None
+    model = models_in(state, setup) if several else state.parameters
+    return state, [order_of(state, model, shard, weights) for shard in shards]
 
 
 @pytest.mark.parametrize("what", RUNS)

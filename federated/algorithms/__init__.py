@@ -5,9 +5,11 @@ from collections.abc import Callable
 from federated.algorithms.algorithm import (
     Algorithm,
     ClientHalf,
+    Clusters,
     Heard,
-    Holdings,
     Need,
+    OfClients,
+    OfClusters,
     Personal,
     Rows,
     Second,
@@ -17,6 +19,8 @@ from federated.algorithms.algorithm import (
     Trained,
     Tuning,
 )
+from federated.algorithms.clusters.cfl import cfl
+from federated.algorithms.clusters.ifca import ifca
 from federated.algorithms.corrections.feddyn import feddyn
 from federated.algorithms.corrections.fednova import fednova
 from federated.algorithms.corrections.mime_lite import mime_lite
@@ -26,6 +30,7 @@ from federated.algorithms.fedavg import fedavg
 from federated.algorithms.fedlc import fedlc
 from federated.algorithms.fedprox import fedprox
 from federated.algorithms.fedsgd import fedsgd
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.moon import moon
 from federated.algorithms.personal.apfl import apfl
 from federated.algorithms.personal.ditto import ditto
@@ -66,6 +71,8 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "apfl": apfl,
     "pfedme": pfedme,
     "per_fedavg": per_fedavg,
+    "ifca": ifca,
+    "cfl": cfl,
     "sign_majority": sign_majority,
 }
 
@@ -81,9 +88,12 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "ClientHalf",
+    "Clusters",
     "Heard",
     "Holdings",
     "Need",
+    "OfClients",
+    "OfClusters",
     "Personal",
     "Rows",
     "Second",

@@ -7,8 +7,9 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.compressors.parts import Layout
 
@@ -20,6 +21,30 @@ ServerState = Tensors
 """What the server remembers from round to round. Empty for FedAvg."""
 
 
+class OfClusters(NamedTuple):
+    """The data that the server receives of each cluster, where clients choose theirs.
+
+    sums: float64 [k, T], each cluster's part of the weighted mean over the cohort, zeros of one that nobody chose.
+    shares: float64 [k], its part of the cohort's weight; they add up to one.
+    """
+
+    sums: Tensor
+    shares: np.ndarray
+
+
+class OfClients(NamedTuple):
+    """The data that the server receives of each client, where the algorithm reads every update.
+
+    clients: int64 [C], in rising order. weights: float64 [C], of their updates, adding up to one. updates: float32
+    [C, T], as the server reads them. clusters: int64 [C], the cluster in which each has trained.
+    """
+
+    clients: np.ndarray
+    weights: np.ndarray
+    updates: Tensor
+    clusters: np.ndarray
+
+
 class Heard(NamedTuple):
     """The data that the server receives in a round.
 
@@ -27,11 +52,14 @@ class Heard(NamedTuple):
     sent: name -> [n], what clients sent beside their updates: the mean by the same weights.
     share: the cohort's weight over that of all clients that can take part, in (0, 1]: their numbers, or with
         `cohort.weighting: examples` their examples.
+    of_clusters, of_clients: with `Algorithm.clusters`, one of the two; else None.
     """
 
     update: Tensor
     sent: Tensors
     share: float
+    of_clusters: OfClusters | None = None
+    of_clients: OfClients | None = None
 
 
 class Start(NamedTuple):
@@ -130,6 +158,7 @@ class Need(Enum):
     SUM = "what its server remembers is the sum of what its clients remember"
     LOOP = "its clients' objective is one that only the loop trains"
     OWN_STEPS = "its clients' steps are its own, of plain gradients"
+    EVERY_CLIENT = "its server hears every client in every round"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"
 
 
@@ -169,21 +198,22 @@ class ClientHalf(NamedTuple):
         return self.personal is not None or self.stays is not ClientHalf().stays
 
 
-class Holdings(NamedTuple):
-    """The model and the clients' training examples of a run, of which an algorithm may depend.
+class Clusters(NamedTuple):
+    """Several models at the server, each trained by a cluster of the clients and what its clients are evaluated with.
 
-    layout: names and shapes of the trainable parameters.
-    class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
-    model: before training; not to be changed.
-    statistics: names and shapes of the running statistics that are averaged unless they stay.
-    learning_rate: `local.learning_rate`; None where it is not known.
+    models: the server's state -> the models [k, T], k at least 1.
+    assigned: (the server's state, clients) -> the cluster of each, int64 [c]. Each is sent the model of its cluster,
+        and the server reads every client's update. None: each is sent all models and takes the one with the lowest loss
+        on all of its training examples, of equal ones the first; it sends that cluster's number beside its update.
     """
 
-    layout: Layout
-    class_counts: np.ndarray | None
-    model: nn.Module
-    statistics: Layout = ()
-    learning_rate: float | None = None
+    models: Callable[[ServerState], Tensor]
+    assigned: Callable[[ServerState, Sequence[int]], np.ndarray] | None = None
+
+    @property
+    def chosen_by_clients(self) -> bool:
+        """Whether clients choose their clusters."""
+        return self.assigned is None
 
 
 class Algorithm(NamedTuple):
@@ -196,6 +226,7 @@ class Algorithm(NamedTuple):
     client: what it does at its clients besides.
     needs: what it asks of a run.
     one_step: each client takes one step in a round, on all of its examples, whatever a study's `local` says.
+    clusters: the server has several models, which clients have which is decided by it; None: it has one for all.
     fit: makes the algorithm for a run's model and data, where it needs them; raises ValueError where they do not suit
         it. Use `fitted`.
     note: a sentence that warns a person of what it comes to on this model and data; empty for nothing.
@@ -209,6 +240,7 @@ class Algorithm(NamedTuple):
     client: ClientHalf = ClientHalf()
     needs: frozenset[Need] = frozenset()
     one_step: bool = False
+    clusters: Clusters | None = None
     fit: Callable[[Holdings], Algorithm] | None = None
     note: str = ""
 

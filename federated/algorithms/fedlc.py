@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from federated.algorithms.algorithm import Algorithm, Holdings, Need
+from federated.algorithms.algorithm import Algorithm, Need
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.scales import check_scale
 

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from federated.algorithms.algorithm import (
-    Algorithm,
-    ClientHalf,
-    Holdings,
-    Need,
-    Rows,
-    ServerState,
-    Trained,
-)
+from federated.algorithms.algorithm import Algorithm, ClientHalf, Need, Rows, ServerState, Trained
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import Contrast, LocalTerms
 from federated.algorithms.personal.whole_model import check_no_running_statistics
 from federated.foundation.scales import check_scale

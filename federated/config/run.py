@@ -201,6 +201,7 @@ class RunConfig(Frozen):
             "compression.downlink": self.compression.downlink,
             "privacy": self.privacy,
             "transport": self.transport,
+            "cohort.sampling": self.cohort.sampling,
             "cohort.weighting": self.cohort.weighting,
             "local.optimiser": self.local.optimiser,
             "local.momentum": self.local.momentum,

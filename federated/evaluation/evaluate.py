@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from federated.evaluation.clusters import cluster_metrics
 from federated.evaluation.personalisation import (
     Personalised,
     beside_global,
@@ -54,7 +55,8 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     for gap, (inner, outer) in sides_of_gaps(levels).items():
         if not np.isnan(level := levels.get(inner, np.nan) - levels.get(outer, np.nan)):
             metrics[gap] = headline.sign * level
-    return {f"generalisation/{name}": value for name, value in metrics.items()}
+    named = {f"generalisation/{name}": value for name, value in metrics.items()}
+    return named | cluster_metrics(state, setup)
 
 
 def _personal(setup: Setup, found: Personalised) -> Metrics:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from federated.evaluation.clusters import cluster_columns
 from federated.evaluation.constant import constant_metrics
 from federated.evaluation.measure_tags import counted_class
 from federated.evaluation.personalisation import (
@@ -80,7 +81,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
     federation, scoring = setup.federation, setup.scoring
     sums: dict[str, ClientSums | None] = {}
     clients: list[dict[str, list[Any]]] = []
-    counts, table, gained = None, None, None
+    counts, table, gained, columns = None, None, None, cluster_columns(state, setup)
     for name, part, found in evaluated(state, setup):
         if name == "test" and federation.examples.class_names is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
@@ -93,7 +94,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
                     sums[BY_GLOBAL] = client_sums(scoring.headline, before, part.sizes)
                 gained = beside_global(state, setup, part.sizes, before, found)
         if name in ("client", "unseen"):
-            clients.append(clients_table(name, part, found, setup))
+            clients.append({**clients_table(name, part, found, setup), **_clusters(name, part, columns)})
         del found
     metrics = _intervals(sums, scoring.headline.sign, setup.config.seed) | constant_metrics(setup)
     if table is not None:
@@ -155,6 +156,14 @@ def _positions(part: EvaluatedSet, found: Predictions, sequences: bool) -> dict[
     if part.sizes is None or not sequences:
         return {}
     return {"held_out_positions": found.rows_of(part.sizes).tolist()}
+
+
+def _clusters(name: str, part: EvaluatedSet, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The cluster of each client of a set, and its true group where known; None for those that never take part."""
+    assert part.sizes is not None
+    return {
+        column: values if name == "client" else [None] * len(part.sizes) for column, values in columns.items()
+    }
 
 
 def _positives(

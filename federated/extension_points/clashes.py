@@ -11,7 +11,7 @@ from federated.compressors import Trait
 ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
 SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
-WEIGHTING = "cohort.weighting"
+WEIGHTING, SAMPLING = "cohort.weighting", "cohort.sampling"
 OPTIMISER = "local.optimiser"
 MOMENTUM = "local.momentum"
 MAX_NORM = "local.max_gradient_norm"
@@ -24,6 +24,9 @@ class States(Enum):
 
     VOTES = "an algorithm: the updates must be votes"
     SENDS_BESIDE = "an algorithm: clients send more than their updates"
+    SEVERAL_MODELS = "an algorithm: the server has a model for each cluster of clients"
+    CLIENTS_CHOOSE = "an algorithm: clients choose among several models"
+    READS_EACH = "an algorithm: the server reads every client's update"
     KEEPS_PARAMETERS = "an algorithm: each client has a model of its own, whole or in part"
     READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
     LINEAR = "an aggregator: the shards of a cohort can be added up"
@@ -31,6 +34,7 @@ class States(Enum):
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
     TELLS = "a privacy mechanism: clients tell more than their updates"
     SUM_ALONE = "a transport: the server can read the sum alone"
+    LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
     BY_EXAMPLES = "a weighting: clients count by their examples"
     ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
     ABOVE_ZERO = "a number: it is above zero"
@@ -168,6 +172,43 @@ CLASHES = (
     Clash(
         (Side(ALGORITHM, States.KEEPS_PARAMETERS), Side(PERSONALISATION, States.ASKED_FOR)),
         "each client has its own model already: leave evaluation.personalisation out",
+    ),
+    Clash(
+        (Side(ALGORITHM, Need.EVERY_CLIENT), Side(SAMPLING, States.LEAVES_OUT)),
+        "it compares the updates of all clients in every round; leave cohort.sampling out",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SEVERAL_MODELS), Side(AGGREGATOR, States.LINEAR, False)),
+        "each cluster is averaged by itself, and a few liars can be the majority of one; only mean goes with it",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SEVERAL_MODELS), Side(DOWNLINK, Trait.DIFFERENCE)),
+        "a client may have another model in each round, of which the server would have to know what it has; use none, "
+        "float16 or bfloat16",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.CLIENTS_CHOOSE), Side(UPLINK, Trait.FEEDBACK)),
+        "what it sends later may be of another model than the one that the client then trains",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.CLIENTS_CHOOSE), Side(PRIVACY, States.BOUNDS)),
+        "each client tells the model that suits it besides, which the mechanism does not bound",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SEVERAL_MODELS), Side(PRIVACY, States.RELEASES)),
+        "the mechanism changes the sum of all updates, and those of each cluster are used by themselves",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.READS_EACH), Side(PRIVACY, States.TELLS)),
+        "the server reads every update, and the mechanism hides what clients tell in a sum alone",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SEVERAL_MODELS), Side(TRANSPORT, States.SUM_ALONE)),
+        "the server needs the updates of each cluster, and reads the sum of all alone",
+    ),
+    Clash(
+        (Side(ALGORITHM, States.SEVERAL_MODELS), Side(PERSONALISATION, States.ASKED_FOR)),
+        "fine-tuning begins at one model for all, and each cluster has its own: leave evaluation.personalisation out",
     ),
 )
 """A row for each; the first that is found is reported."""

@@ -21,6 +21,7 @@ from federated.extension_points.clashes import (
     OPTIMISER,
     PERSONALISATION,
     PRIVACY,
+    SAMPLING,
     SERVER_SCHEDULE,
     TRANSPORT,
     UPLINK,
@@ -29,6 +30,7 @@ from federated.extension_points.clashes import (
 )
 from federated.losses import Loss
 from federated.optimisers import Optimiser
+from federated.participation import Participation, SamplingLaw
 from federated.privacy import Privacy
 from federated.transports import Transport
 
@@ -39,6 +41,9 @@ def _of_algorithm(algorithm: Algorithm) -> dict[States | Need, bool]:
         States.VOTES: algorithm.votes,
         States.READS_GRADIENTS: algorithm.client.reads_gradients,
         States.SENDS_BESIDE: bool(algorithm.client.sends),
+        States.SEVERAL_MODELS: algorithm.clusters is not None,
+        States.CLIENTS_CHOOSE: algorithm.clusters is not None and algorithm.clusters.chosen_by_clients,
+        States.READS_EACH: algorithm.clusters is not None and not algorithm.clusters.chosen_by_clients,
         States.KEEPS_PARAMETERS: algorithm.client.personalises,
     }
 
@@ -63,6 +68,11 @@ def _of_transport(transport: Transport) -> dict[States, bool]:
     return {States.SUM_ALONE: transport.reveals == "sum"}
 
 
+def _of_sampling(participation: Participation) -> dict[States, bool]:
+    fixed = participation.law is SamplingLaw.FIXED_SIZE and not participation.losses
+    return {States.LEAVES_OUT: not fixed}
+
+
 def _of_loss(loss: Any) -> dict[States, bool]:
     """loss: None where none is stated; a function of a person's own says nothing of itself."""
     known = isinstance(loss, Loss)
@@ -82,6 +92,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     TRANSPORT: _of_transport,
     OPTIMISER: _of_optimiser,
     LOSS: _of_loss,
+    SAMPLING: _of_sampling,
     WEIGHTING: lambda weighting: {States.BY_EXAMPLES: weighting == "examples"},
     SERVER_SCHEDULE: lambda schedule: {States.CHANGES: schedule != "constant"},
     ENGINE: lambda name: {States.MANY_AT_ONCE: name == "vectorised"},

@@ -19,6 +19,7 @@ from federated.algorithms.own_steps import OwnSteps, Walk
 from federated.algorithms.schedules import Schedule
 from federated.compressors import CohortState, Compressor, Trait
 from federated.extension_points.client_contract import check_hears, held_client
+from federated.extension_points.cluster_contract import held_clusters
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
 from federated.participation import Cohort, Memory, Numbers, Participation, Population
@@ -98,7 +99,12 @@ def held_algorithm(name: str, algorithm: Algorithm) -> Algorithm:
         return held_algorithm(name, found)
 
     return algorithm._replace(
-        init=init, update=update, terms=terms, client=client, fit=None if fit is None else fitted
+        init=init,
+        update=update,
+        terms=terms,
+        client=client,
+        clusters=held_clusters(name, algorithm.clusters, client),
+        fit=None if fit is None else fitted,
     )
 
 

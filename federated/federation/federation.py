@@ -51,6 +51,7 @@ class Federation:
     changes: what clients do to the inputs and targets that they hold; None where they do nothing.
     copies: for each held-out set that is not empty, how many of its examples have the same inputs, as they were loaded,
         as an example that is trained on.
+    groups: the true group of each participating client, int64 [K]; None where the partitioner knows of none.
     linked: how many examples of unseen clients are of a group (`holdout.by`) that participating clients have as well.
     """
 
@@ -67,6 +68,7 @@ class Federation:
     changes: Changes | None = None
     copies: Mapping[str, int] = field(default_factory=dict)
     linked: int = 0
+    groups: np.ndarray | None = None
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -170,6 +172,7 @@ def _partition_clients(
             len(examples.targets),
             generator(seed, Purpose.HELD_OUT, TEST_OWNERS),
         ),
+        groups=None if partition.groups is None else partition.groups[taking_part],
     )
     check_apart(federation)
     copies = {

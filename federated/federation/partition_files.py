@@ -38,8 +38,10 @@ def save_partition(path: Path, federation: Federation) -> None:
 def partition_npz(federation: Federation) -> bytes:
     """The same as the bytes of an NPZ file.
 
-    Besides what `from_file` needs: `test`, `held_out` and `validation` (the participants' own) and `unseen_example`,
-    int [.], `unseen_names`, and `partition_digest`, so that the file holds all that the digest stands for.
+    Besides what `from_file` needs: `groups`, the true group of each client where the partitioner knows it, which
+    `from_file` does not read, as it does not turn images or rename classes; `test`, `held_out` and `validation` (the
+    participants' own) and `unseen_example`, int [.], `unseen_names`, and `partition_digest`, so that the file holds all
+    that the digest stands for.
     """
     none = federation.test[:0]
     more = {
@@ -49,6 +51,7 @@ def partition_npz(federation: Federation) -> bytes:
         "unseen_example": np.concatenate([none, *federation.unseen]),
         "unseen_names": np.array(federation.unseen_names, np.str_),
         "partition_digest": federation.partition_digest,
+        **({} if federation.whole.groups is None else {"groups": federation.whole.groups}),
     }
     buffer = io.BytesIO()
     write_npz(buffer, federation.whole, federation.data_digest, more)

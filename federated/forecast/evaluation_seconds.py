@@ -43,6 +43,7 @@ def evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
 
 
 def _timed_evaluation(setup: Setup, state: RunState) -> float:
+    state = replace(state)  # so that the clusters of another evaluation's clients are not known yet
     started = time.perf_counter()
     evaluate(state, setup)
     return time.perf_counter() - started

@@ -14,6 +14,7 @@ from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import SamplingLaw
+from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import cohorts
 from federated.run.setup import Setup, initial_state
 from federated.wire.distortion import is_exact
@@ -106,9 +107,12 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
-    heard = sum(map(len, heard_beside(setup, initial_state(setup)).values()))
+    start = initial_state(setup)
+    heard = sum(map(len, heard_beside(setup, start).values()))
     if Trait.DIFFERENCE not in setup.parts.downlink.traits:
-        return Amount(*(each + heard for each in payload)).times(participations(setup).sent)
+        clusters = setup.parts.algorithm.clusters
+        models = len(models_in(start, setup)) if clusters is not None and clusters.chosen_by_clients else 1
+        return Amount(*(models * each + heard for each in payload)).times(participations(setup).sent)
     moves = setup.parts.travelling
     (whole,) = lengths(none(), torch.zeros(1, moves.num_moving))
     beside = heard + (lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0)

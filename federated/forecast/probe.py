@@ -184,7 +184,9 @@ class _Watch:
         moving = setup.parts.travelling.of(rows[:, :trainable])
         found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
         names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
-        framed = setup.config.transport.name != "plain"
+        clusters = setup.parts.algorithm.clusters
+        chosen = clusters is not None and clusters.chosen_by_clients  # whose number travels
+        framed = setup.config.transport.name != "plain" or chosen
         has_more = bool(setup.parts.travelling.num_statistics or names) or framed
         beside = self._sent[-1] - found[0] if has_more and self._sent else 0
         return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)

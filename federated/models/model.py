@@ -23,8 +23,10 @@ For sequences [B, length, outputs], a score of every class at every position.
 """
 
 
-def initial_module(model: Model, name: str, sample: Tensor, outputs: tuple[int, ...], seed: int) -> nn.Module:
-    """The module before training, its initial parameters a function of the seed alone.
+def initial_module(
+    model: Model, name: str, sample: Tensor, outputs: tuple[int, ...], seed: int, number: int = 0
+) -> nn.Module:
+    """The module before training, its initial parameters a function of the seed and of the number alone.
 
     name: as `package.module:function` where the model is a person's own, whose faults are OwnCodeFailed. sample: a few
     ready inputs [B, ...], on which the module is tried; what lazy layers are to be is found on them. outputs: the shape
@@ -34,7 +36,8 @@ def initial_module(model: Model, name: str, sample: Tensor, outputs: tuple[int, 
     failed, shape = _failed(name), list(sample.shape[1:])
     if failed is BadInput:
         _check_size(model, name, tuple(shape), outputs[-1])
-    with torch_seeded(seed, Purpose.INITIAL_PARAMETERS), torch.no_grad():
+    key = (number,) if number else ()
+    with torch_seeded(seed, Purpose.INITIAL_PARAMETERS, *key), torch.no_grad():
         with contained(f"model: {name} cannot be made for inputs {shape}", failed):
             module = model(tuple(shape), outputs[-1])
         _check_module(module, name)

@@ -18,6 +18,9 @@ PARTICIPATION, PRIVACY = "participation", "privacy"
 OWN_MODEL = "own_model"
 """The numbers that a client keeps: its whole model without a server, else the part that is never sent."""
 
+CLUSTER = "cluster"
+"""The cluster in which a client trained last, `{"cluster": int64 [1]}`."""
+
 ServerMemory = dict[str, Tensors]
 """Owner -> its memory at the server. Owners without memory need no slot."""
 ClientMemory = dict[str, dict[int, Tensors]]

@@ -93,15 +93,17 @@ class Setup:
 
     @property
     def own_models(self) -> bool:
-        """Whether each client is evaluated with a model of its own, whole or in part."""
+        """Whether each client is evaluated with a model of its own, whole or in part, or with its cluster's."""
         personal = self.parts.algorithm.client.personal is not None
-        return self.trainers.kind.own_models or self.parts.travelling.keeps or personal
+        several = self.parts.algorithm.clusters is not None
+        own = self.trainers.kind.own_models or self.parts.travelling.keeps
+        return own or personal or several
 
     @property
     def global_beside_own(self) -> bool:
         """Whether there is a model for everybody beside the clients' own."""
         personal = self.parts.algorithm.client.personal
-        return personal is not None and personal.beside_global
+        return personal is not None and personal.beside_global and self.parts.algorithm.clusters is None
 
     @property
     def unseen_fit(self) -> UnseenFit | None:

@@ -18,10 +18,12 @@ from federated.wire.ledger import Traffic
 class ShardReport(NamedTuple):
     """Plain values, which can be sent to another process.
 
-    update: the shard's part [P] of the aggregate, float64 on the CPU; where the aggregator needs the whole cohort, the
-    shard's updates, float32 [c, P]. sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
+    update: the shard's part [P] of the aggregate, float64 on the CPU, or one of each cluster, [k, P], where clients
+    choose theirs; where the aggregator or the algorithm needs the whole cohort, the shard's updates, float32 [c, P].
+    sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
     travelled: a payload of each client, where the server may read their sum alone and `update` is empty.
     weights: of their updates, float64 [c]. loss: its part of the mean. memory: what these clients now remember.
+    clusters: the cluster in which each trained, int64 [c]; None where the server has one model.
     """
 
     update: Tensor
@@ -37,3 +39,4 @@ class ShardReport(NamedTuple):
     compression_seconds: float
     drift: Drift | None = None
     travelled: Sequence[bytes] = ()
+    clusters: np.ndarray | None = None

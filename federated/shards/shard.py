@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from federated.aggregators import weighted_sum
 from federated.local_training import Updates
 from federated.run.clients.client_half import received, second_of, start_of, terms_of
+from federated.run.clients.clusters import clusters_of
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_kept, check_updates
 from federated.run.drift import Drift, drift
@@ -30,12 +33,13 @@ The worker is that of this process; a runner of other processes has one prepared
 
 def train(worker: Worker, order: ShardOrder) -> Updates:
     """Local training of a shard. Raises Diverged where an update is not finite."""
-    terms, model = terms_of(worker, order), received(worker, order)
+    clusters = clusters_of(worker, order)
+    terms, model = terms_of(worker, order), received(worker, order, clusters)
     start = start_of(worker, order, model)
     updates = worker.train(model, order.clients.tolist(), order.done, terms)
     check_updates(worker, order, updates.deltas, terms)
     check_kept(worker, order, updates.kept or {})
-    return updates._replace(start=start, second=_second(worker, order, model))
+    return updates._replace(start=start, second=_second(worker, order, model), clusters=clusters)
 
 
 def _second(worker: Worker, order: ShardOrder, received: Tensor) -> Tensor | None:
@@ -55,10 +59,9 @@ def run_shard(
     updates = train(worker, order)
     trained = time.perf_counter()
     heard = compress(worker, order, updates)
-    parts, weights = worker.parts, order.weights
-    apart = not parts.aggregator.linear or parts.transport.reveals == "sum"
+    weights = order.weights
     return ShardReport(
-        update=heard.decoded if apart else parts.aggregator.reduce(weights, heard.decoded),
+        update=_part(worker, order, heard.decoded, updates.clusters),
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         clients=order.clients,
         weights=weights,
@@ -71,7 +74,22 @@ def run_shard(
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,
         travelled=heard.travelled,
+        clusters=updates.clusters,
     )
+
+
+def _part(worker: Worker, order: ShardOrder, decoded: Tensor, clusters: np.ndarray | None) -> Tensor:
+    """The shard's part of the aggregate: a sum, one for each cluster where clients choose theirs, or every update."""
+    aggregator, of_clusters = worker.parts.aggregator, worker.parts.algorithm.clusters
+    each = of_clusters is not None and not of_clusters.chosen_by_clients
+    if each or not aggregator.linear or worker.parts.transport.reveals == "sum":
+        return decoded
+    if clusters is None:
+        return aggregator.reduce(order.weights, decoded)
+    sums = [
+        aggregator.reduce(order.weights * (clusters == number), decoded) for number in range(len(order.model))
+    ]
+    return torch.stack(sums)
 
 
 def _drift(worker: Worker, updates: Updates) -> Drift | None:

@@ -1,4 +1,4 @@
-"""Trials of a user's schedule, algorithm, compressor and aggregator, each called as a run calls it."""
+"""Trials of a user's schedule, algorithm and measure, each called as a run calls it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, ClientHalf, Heard, Need, Rows, Second, Start, Tensors, Trained
+from federated.algorithms import (
+    Algorithm,
+    ClientHalf,
+    Heard,
+    Need,
+    OfClients,
+    OfClusters,
+    Rows,
+    Second,
+    Start,
+    Tensors,
+    Trained,
+)
 from federated.algorithms.algorithm import Finish, Upload
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.schedules import Schedule
-from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
-from federated.foundation.randomness import Purpose, generator
 from federated.metrics.measures import Measure, Predictions
 from federated.trials.purity import (
-    CLIENTS,
-    IMPURE,
     SIZE,
     Given,
     check_pure,
@@ -79,6 +86,7 @@ def try_algorithm(
     sent = {} if client.finish is None else _try_finish(what, client.finish, state, own, trained)
     mean = uploaded[0]
     heard = Heard(mean, {name: rows.mean(dim=0) for name, rows in sent.items()}, 1.0)
+    heard = _of_clusters(heard, algorithm, state, uploaded, clients)
     remembered = {"the state's": state, "the mean of": heard.sent}
     kept = copied(remembered)
     arguments = {"the parameters": (given, parameters), "the mean update": (mean, mean.clone())}
@@ -88,6 +96,22 @@ def try_algorithm(
         raise OwnCodeFailed(f"{what}: update returns numbers that are not finite for small finite updates")
     later, again = algorithm.update(state, given, heard)
     check_pure(f"{what}: update", {"parameters": stepped, **after}, {"parameters": again, **later})
+
+
+def _of_clusters(
+    heard: Heard, algorithm: Algorithm, state: Tensors, updates: Tensor, clients: Sequence[int]
+) -> Heard:
+    """What the server hears besides where it has several models: everybody trains the first, or their own."""
+    if algorithm.clusters is None:
+        return heard
+    models, rows = algorithm.clusters.models(state), updates.cpu()
+    if algorithm.clusters.assigned is not None:
+        weights, numbers = np.full(len(rows), 1 / len(rows)), np.asarray(clients, np.int64)
+        each = OfClients(numbers, weights, rows, algorithm.clusters.assigned(state, clients))
+        return heard._replace(of_clients=each)
+    sums, shares = torch.zeros(len(models), rows.shape[1]).double(), np.zeros(len(models))
+    sums[0], shares[0] = rows.double().mean(dim=0), 1.0
+    return heard._replace(of_clusters=OfClusters(sums, shares))
 
 
 def _trained(client: ClientHalf, updates: Tensor, received: Tensor) -> Trained:
@@ -182,48 +206,6 @@ def _try_finish(what: str, finish: Finish, state: Tensors, own: Rows, trained: T
             )
     check_pure(f"{what}: client.finish", _both(kept, sent), _both(later, again))
     return sent
-
-
-def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> None:
-    """Small updates there and back, of as many parameters [P] as the run's. Raises OwnCodeFailed."""
-    what = f"compressor: {name}"
-    updates = small_updates(parameters).cpu()
-    before = updates.clone()
-    state = compressor.init(*updates.shape)
-    (payloads, _), (others, _) = (
-        compressor.encode(
-            state, updates, [generator(0, Purpose.COMPRESSION, client) for client in range(CLIENTS)]
-        )
-        for _ in range(2)
-    )
-    decoded, again = (compressor.decode(payloads, parameters.numel()) for _ in range(2))
-    check_unchanged(f"{what}: encode", {"the updates": (updates, before)})
-    if payloads != others:
-        raise OwnCodeFailed(f"{what}: encode {IMPURE}")
-    if not torch.equal(decoded, again):
-        raise OwnCodeFailed(f"{what}: decode makes something else of the same payload each time")
-    if not torch.isfinite(decoded).all():
-        raise OwnCodeFailed(f"{what}: decode returns numbers that are not finite for small finite updates")
-
-
-def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> None:
-    """Small updates of as many parameters [P] as the run's, reduced. Raises OwnCodeFailed."""
-    what, updates, weights = (
-        f"aggregator: {name}: reduce",
-        small_updates(parameters).cpu(),
-        np.full(CLIENTS, 1 / CLIENTS),
-    )
-    before = updates.clone()
-    reduced, again = (aggregator.reduce(weights, updates) for _ in range(2))
-    check_unchanged(what, {"the updates": (updates, before)})
-    if not torch.isfinite(reduced).all():
-        raise OwnCodeFailed(f"{what} returns numbers that are not finite for small finite updates")
-    check_pure(what, {"update": reduced}, {"update": again})
-    parts = aggregator.reduce(weights[:1], updates[:1]) + aggregator.reduce(weights[1:], updates[1:])
-    if aggregator.linear and not torch.allclose(reduced.double(), parts.double(), rtol=1e-4, atol=1e-7):
-        raise OwnCodeFailed(
-            f"{what} says that it is linear, but two shards added up are not the whole cohort"
-        )
 
 
 def try_measure(name: str, measure: Measure, found: Predictions) -> None:

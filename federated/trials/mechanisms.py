@@ -1,4 +1,4 @@
-"""Trials of a user's sampling, privacy mechanism and transport, each called as a run calls it."""
+"""Trials of a user's sampling, privacy mechanism, transport, compressor and aggregator, called as a run calls them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.aggregators import Aggregator
 from federated.algorithms import Tensors
+from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Participation, Population
@@ -75,3 +77,45 @@ def try_transport(name: str, transport: Transport) -> None:
         raise OwnCodeFailed(f"transport: {name}: protect {IMPURE}")
     if transport.reveals == "each" and transport.open(first, sending) != payloads:
         raise OwnCodeFailed(f"transport: {name}: open does not return the payloads that were protected")
+
+
+def try_compressor(name: str, compressor: Compressor, parameters: Tensor) -> None:
+    """Small updates there and back, of as many parameters [P] as the run's. Raises OwnCodeFailed."""
+    what = f"compressor: {name}"
+    updates = small_updates(parameters).cpu()
+    before = updates.clone()
+    state = compressor.init(*updates.shape)
+    (payloads, _), (others, _) = (
+        compressor.encode(
+            state, updates, [generator(0, Purpose.COMPRESSION, client) for client in range(CLIENTS)]
+        )
+        for _ in range(2)
+    )
+    decoded, again = (compressor.decode(payloads, parameters.numel()) for _ in range(2))
+    check_unchanged(f"{what}: encode", {"the updates": (updates, before)})
+    if payloads != others:
+        raise OwnCodeFailed(f"{what}: encode {IMPURE}")
+    if not torch.equal(decoded, again):
+        raise OwnCodeFailed(f"{what}: decode makes something else of the same payload each time")
+    if not torch.isfinite(decoded).all():
+        raise OwnCodeFailed(f"{what}: decode returns numbers that are not finite for small finite updates")
+
+
+def try_aggregator(name: str, aggregator: Aggregator, parameters: Tensor) -> None:
+    """Small updates of as many parameters [P] as the run's, reduced. Raises OwnCodeFailed."""
+    what, updates, weights = (
+        f"aggregator: {name}: reduce",
+        small_updates(parameters).cpu(),
+        np.full(CLIENTS, 1 / CLIENTS),
+    )
+    before = updates.clone()
+    reduced, again = (aggregator.reduce(weights, updates) for _ in range(2))
+    check_unchanged(what, {"the updates": (updates, before)})
+    if not torch.isfinite(reduced).all():
+        raise OwnCodeFailed(f"{what} returns numbers that are not finite for small finite updates")
+    check_pure(what, {"update": reduced}, {"update": again})
+    parts = aggregator.reduce(weights[:1], updates[:1]) + aggregator.reduce(weights[1:], updates[1:])
+    if aggregator.linear and not torch.allclose(reduced.double(), parts.double(), rtol=1e-4, atol=1e-7):
+        raise OwnCodeFailed(
+            f"{what} says that it is linear, but two shards added up are not the whole cohort"
+        )

@@ -18,14 +18,18 @@ from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 from federated.participation import Population
 from federated.trials.functions import (
-    try_aggregator,
     try_algorithm,
-    try_compressor,
     try_measure,
     try_schedule,
 )
 from federated.trials.local import try_loss, try_optimiser
-from federated.trials.mechanisms import try_participation, try_privacy, try_transport
+from federated.trials.mechanisms import (
+    try_aggregator,
+    try_compressor,
+    try_participation,
+    try_privacy,
+    try_transport,
+)
 from federated.trials.model import Sizes, Tried, try_model
 from federated.trials.parameters import check_parameters
 from federated.trials.parts import Parts
@@ -40,14 +44,14 @@ _OUTCOMES: dict[tuple[object, ...], Tried | str] = {}
 
 
 def flat_model(
-    config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], device: torch.device
+    config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], device: torch.device, number: int = 0
 ) -> FlatModel:
     """The run's model before training. Raises BadInput where it cannot be made for these inputs [N, ...].
 
-    outputs: the shape of one example's.
+    outputs: the shape of one example's. number: 0; others are of the same model with other random numbers.
     """
     own, name = is_own(config.model), title(config.model)
-    module = _module(config, inputs, outputs)
+    module = _module(config, inputs, outputs, number)
     if own:
         check_parameters(name, module)
     try:
@@ -128,10 +132,10 @@ def try_measures(config: RunConfig, scoring: Scoring, outputs: tuple[int, ...], 
             try_measure(title(choice), measure, found)
 
 
-def _module(config: RunConfig, inputs: Tensor, outputs: tuple[int, ...]) -> nn.Module:
+def _module(config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], number: int = 0) -> nn.Module:
     name, sample = title(config.model), model_inputs(inputs[:_SAMPLE]).cpu()
     with torch_kept(f"model: {name}"):
-        return initial_module(config.model.build(), name, sample, outputs, config.seed)
+        return initial_module(config.model.build(), name, sample, outputs, config.seed, number)
 
 
 def _tried(config: RunConfig, work: LocalWork, outputs: tuple[int, ...], sizes: Sizes) -> Tried | str:

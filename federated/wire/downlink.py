@@ -15,6 +15,7 @@ from federated.compressors.compressor import nested, under
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
+from federated.run.clients.clusters import models_in
 from federated.run.memory import ALGORITHM, DOWNLINK, PRIVACY
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -27,8 +28,9 @@ _INNER = "inner."
 class Broadcast(NamedTuple):
     """The global model as the cohort receives it.
 
-    model: [P], as every client of the cohort has it; parcels: the payloads sent to each; remembered: the state for the
-    next round; quality: metrics of the model's error, where that is measured and the downlink is lossy.
+    model: [P], as every client of the cohort has it; where the server has several, all of them as sent, [k, P].
+    parcels: the payloads sent to each; remembered: the state for the next round; quality: metrics of the model's error,
+    where that is measured and the downlink is lossy.
     """
 
     model: Tensor
@@ -44,13 +46,18 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     """
     if not cohort:
         return Broadcast(state.parameters, [], _after_silence(state.server.get(DOWNLINK, {})), {})
+    clusters = setup.parts.algorithm.clusters
     send = _differences if Trait.DIFFERENCE in setup.parts.downlink.traits else _whole
+    if clusters is not None:
+        send = _several
     model, parcels, remembered = send(setup, state, cohort)
     quality: Metrics = {}
     if setup.config.compression.quality:
-        quality = downlink_distortion(
-            setup.parts.downlink, *sent_of(setup, torch.stack([state.parameters, model]))
+        both = torch.stack([state.parameters, model]) if clusters is None else None
+        sent = (
+            torch.stack([models_in(state, setup), model]).flatten(1) if both is None else sent_of(setup, both)
         )
+        quality = downlink_distortion(setup.parts.downlink, *sent)
     if beside := heard_beside(setup, state):
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
     return Broadcast(model, parcels, remembered, quality)
@@ -73,6 +80,22 @@ def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor
     (payload,), _ = setup.parts.downlink.encode(fresh, moving, [numbers])
     decoded = setup.parts.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
     return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
+
+
+def _several(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
+    """Send all of the server's models to clients that choose one, or to each the model of its cluster."""
+    clusters, models = setup.parts.algorithm.clusters, models_in(state, setup)
+    assert clusters is not None
+    numbers = [
+        generator(setup.config.seed, Purpose.COMPRESSION, state.round, *((number, 2) if number else ()))
+        for number in range(len(models))
+    ]
+    payloads, _ = setup.parts.downlink.encode(setup.parts.downlink.init(*models.shape), models, numbers)
+    decoded = setup.parts.downlink.decode(payloads, models.shape[1]).to(models)
+    if clusters.assigned is None:
+        return decoded, [[("model", payload) for payload in payloads]] * len(cohort), {}
+    assigned = clusters.assigned(state.server.get(ALGORITHM, {}), cohort)
+    return decoded, [[("model", payloads[number])] for number in assigned.tolist()], {}
 
 
 def sent_of(setup: Setup, models: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from federated.local_training import Updates
 from federated.privacy import Privacy
 from federated.run.clients.client_half import finished, trained_of, upload
 from federated.run.clients.order import ShardOrder
-from federated.run.memory import PRIVACY, UPLINK, rows_of
+from federated.run.memory import CLUSTER, PRIVACY, UPLINK, rows_of
 from federated.run.worker import Worker
 from federated.transports import Sending
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
@@ -69,6 +69,9 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     memory, beside_updates = finished(worker, order, updates, trained)
     beside_updates |= told
     beside = {name: _plain(rows) for name, rows in beside_updates.items()}
+    clusters = parts.algorithm.clusters
+    if clusters is not None and clusters.chosen_by_clients and updates.clusters is not None:
+        beside[CLUSTER] = _plain(torch.from_numpy(updates.clusters).float()[:, None])  # exact up to 2^24
     if updates.deltas.shape[1] > trainable:
         moved = updates.deltas[:, trainable:]
         statistics = _plain(parts.travelling.statistics_of(moved))

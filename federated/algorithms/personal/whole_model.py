@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from federated.algorithms.algorithm import Algorithm, Holdings, Rows, ServerState, Trained
+from federated.algorithms.algorithm import Algorithm, Rows, ServerState, Trained
+from federated.algorithms.holdings import Holdings
 
 
 def check_no_running_statistics(holdings: Holdings) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Holdings, Personal, Tuning
+from federated.algorithms.algorithm import Algorithm, ClientHalf, Personal, Tuning
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import LocalTerms, Phase
 from federated.algorithms.sharing.layers import chosen, parameters_among
 from federated.algorithms.travelling import marked

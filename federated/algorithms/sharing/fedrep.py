@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from federated.algorithms.algorithm import Algorithm, Holdings
+from federated.algorithms.algorithm import Algorithm
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import LocalTerms, Phase
 from federated.algorithms.sharing.keeping import keeping
 from federated.algorithms.sharing.layers import chosen, parameters_among

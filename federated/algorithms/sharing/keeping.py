@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Holdings
+from federated.algorithms.algorithm import Algorithm, ClientHalf
+from federated.algorithms.holdings import Holdings
 from federated.compressors.parts import Layout
 
 Find = Callable[[Holdings], Collection[str]]

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from federated.algorithms.algorithm import Holdings
+from federated.algorithms.holdings import Holdings
 from federated.compressors.parts import Layout
 
 KINDS: dict[str, tuple[type[nn.Module], ...]] = {

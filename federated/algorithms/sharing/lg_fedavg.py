@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from federated.algorithms.algorithm import Algorithm, Holdings
+from federated.algorithms.algorithm import Algorithm
 from federated.algorithms.fedavg import fedavg
+from federated.algorithms.holdings import Holdings
 from federated.algorithms.sharing.keeping import keeping
 from federated.algorithms.sharing.layers import chosen, others, parameters_among
 

@@ -23,6 +23,7 @@ class Updates(NamedTuple):
     start: what clients computed before their first step, where the algorithm asks for it.
     second: float32 [C, T], how far the models of a second training moved, where the algorithm asks for one.
     kept: name -> [C, ...], what clients remember after steps of the algorithm's own, where it has some.
+    clusters: int64 [C], the cluster of the model that each received, where the server has several.
     """
 
     deltas: Tensor
@@ -32,6 +33,7 @@ class Updates(NamedTuple):
     start: Start | None = None
     second: Tensor | None = None
     kept: dict[str, Tensor] | None = None
+    clusters: np.ndarray | None = None
 
 
 class LocalTrainer(Protocol):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from federated.metrics.dictionary.metric import Row, lower, neither, row
-from federated.metrics.ranges import ANY
+from federated.metrics.dictionary.metric import Row, higher, lower, neither, row
+from federated.metrics.ranges import ANY, SHARE
 
-EACH_ROUND = "each round"
+EACH_ROUND, EACH_EVALUATION = "each round", "each evaluation"
 COSINE = (-1.0, 1.0)
 
 ROWS: tuple[Row, ...] = (
@@ -64,6 +64,33 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "sum of the updates' squared norms over the squared norm of their sum (Yin et al. 2018): 1 / C where "
             "all agree, 1 where they are orthogonal, more where they cancel"
+        ),
+    ),
+    row(
+        neither("train/clusters"),
+        neither("train/{largest,smallest}_cluster"),
+        unit="clusters; clients",
+        when=EACH_EVALUATION,
+        meaning=(
+            "with `ifca` and `cfl`: how many of the server's models are some client's, and the clients of the one with "
+            "most and of the one with fewest. Where clients choose, by the models after the round"
+        ),
+    ),
+    row(
+        neither("train/cluster_changes", SHARE),
+        unit="0 to 1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "share of the clients that have trained whose cluster is another than the one in which they trained last"
+        ),
+    ),
+    row(
+        higher("train/cluster_agreement", COSINE),
+        unit="-1 to 1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "adjusted Rand index of the clusters and the true groups: 1 where they are the same, 0 as by chance (where "
+            "the partitioner knows groups: `rotation`, `label_permutation`; Hubert and Arabie 1985)"
         ),
     ),
 )

@@ -17,6 +17,7 @@ from federated.report.text.scored_on import percent
 
 GAIN = "generalisation/personalisation_gain"
 LOSERS = "generalisation/personalisation_losers"
+CLUSTERS = "train/clusters"
 _MOST = 5
 
 
@@ -40,8 +41,10 @@ def _scores(finished: Sequence[RunResult], own: Sequence[RunResult], always: Col
         return []
     metric, arms = own[0].main_metric, arms_of(own)
     on_own = own_metric(finished, metric) or metric.replace("/test_", "/client_")
+    clustered = any(CLUSTERS in run.metric_names for run in own)
+    which = "its own model or that of its cluster" if clustered else "its own model"
     said = (
-        f"Every client has its own model in {first_few(arms, _MOST)}. {capitalised(metric_label(metric))} is "
+        f"Every client has {which} in {first_few(arms, _MOST)}. {capitalised(metric_label(metric))} is "
         "then measured on a part of the central test set, which is not drawn from the client's own data."
     )
     scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}

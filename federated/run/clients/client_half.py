@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +14,10 @@ from federated.local_training import Updates
 from federated.local_training.at_start import at_start
 from federated.local_training.steps.reach import reach
 from federated.machine.cores import threads_of
+from federated.run.clients.clusters import cluster_model, remembered_cluster
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_made
-from federated.run.memory import ALGORITHM, OWN_MODEL, rows_of
+from federated.run.memory import ALGORITHM, CLUSTER, OWN_MODEL, rows_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
 
@@ -40,8 +42,14 @@ def second_of(worker: Worker, order: ShardOrder, model: Tensor) -> Second | None
     return asked(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trainable)
 
 
-def received(worker: Worker, order: ShardOrder) -> Tensor:
-    """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own."""
+def received(worker: Worker, order: ShardOrder, clusters: np.ndarray | None) -> Tensor:
+    """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own.
+
+    clusters: the model that each takes of those that were sent, int64 [c]; None where one was.
+    """
+    if clusters is not None:
+        model = order.model
+        return model[0] if len(model) == 1 else model[torch.from_numpy(clusters).to(model.device)]
     if not worker.parts.travelling.keeps:
         return order.model
     rows = order.model.expand(len(order.clients), -1).clone()
@@ -62,6 +70,8 @@ def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
 
 def _with_kept(state: RunState, setup: Setup, holder: int) -> Tensor:
     """The global model [P] with the parameters that a holder keeps."""
+    if setup.parts.algorithm.clusters is not None:
+        return cluster_model(state, setup, holder)
     own = state.clients.get(OWN_MODEL, {}).get(holder)
     if own is None:
         return state.parameters
@@ -93,7 +103,7 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
         return None
     deltas = updates.deltas[:, : worker.model.num_trainable]
     reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))
-    start = received(worker, order)[..., : worker.model.num_trainable]
+    start = received(worker, order, updates.clusters)[..., : worker.model.num_trainable]
     return Trained(
         deltas,
         *reached,
@@ -128,6 +138,8 @@ def finished(
     moves = worker.parts.travelling
     memory: dict[str, Rows] = {}
     sent: Rows = {}
+    if updates.clusters is not None:
+        memory[CLUSTER] = remembered_cluster(updates.clusters)
     if moves.keeps:
         memory[OWN_MODEL] = own_model(_own_parts(worker, order) + updates.deltas[:, moves.staying])
     finish = worker.parts.algorithm.client.finish

@@ -15,7 +15,8 @@ from federated.run.state import RunState
 class ShardOrder(NamedTuple):
     """Plain values, which can be sent to another process.
 
-    done: rounds before this one. model: the parameters that these clients receive, [P], or [c, P] with a row for each.
+    done: rounds before this one. model: the parameters that these clients receive, [P], or [c, P] with a row for each;
+        where the server has several models, all of them, [k, P].
     server: what they hear of the server's memory, by owner. clients: int64 [c]; weights: of their updates, float64 [c].
     own: the memory of those of them that have any, by owner. cohort: all clients that are heard in the round, int64.
     """

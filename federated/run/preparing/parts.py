@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from federated.algorithms import Algorithm, Holdings
 from federated.algorithms.travelling import Travelling, travelling
@@ -18,14 +19,14 @@ from federated.participation import Participation
 from federated.participation.in_turn import in_turn
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.trainers import Trainers
-from federated.trials import Parts
+from federated.trials import Parts, flat_model
 
 
 def parts_of(
     config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples, device: torch.device
 ) -> Parts:
     """The parts that the choices build. Raises BadInput where one does not suit model or data."""
-    algorithm = _algorithm(config, trainers, model, examples)
+    algorithm = _algorithm(config, trainers, model, examples, device)
     moves = _travelling(config, algorithm, model, device)
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
@@ -39,7 +40,9 @@ def parts_of(
     )
 
 
-def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples) -> Algorithm:
+def _algorithm(
+    config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples, device: torch.device
+) -> Algorithm:
     """The algorithm for this run. Raises BadInput where it does not suit model or data."""
     algorithm: Algorithm = config.algorithm.build()
     if algorithm.fit is None:
@@ -48,9 +51,18 @@ def _algorithm(config: RunConfig, trainers: Trainers, model: FlatModel, examples
     if examples.task.targets == "classification":
         held = [examples.targets[indices] for indices in trainers.holders.indices]
         counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
+
+    def another(number: int) -> Tensor:
+        few = torch.from_numpy(examples.inputs[:2])
+        return flat_model(config, few, examples.output_shape, device, number).vector[: model.num_trainable]
+
+    clients = len(trainers.holders.indices)
     try:
         rate = config.local.learning_rate
-        return algorithm.fitted(Holdings(model.layout, counts, model.module, model.statistics, rate))
+        given = Holdings(
+            model.layout, counts, model.module, model.statistics, rate, clients, config.seed, another
+        )
+        return algorithm.fitted(given)
     except OwnCodeFailed:
         raise
     except ValueError as error:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.algorithms import Need
 from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
@@ -35,6 +36,7 @@ def check_run(
 ) -> None:
     """Raise BadInput where the config asks for the impossible. takes_one: the model can train on a batch of one."""
     _check_cohort(config, federation)
+    _check_all_take_part(config, trainers, parts)
     _check_personalisation(config, federation)
     if not takes_one:
         _check_no_batch_of_one(config, trainers)
@@ -53,8 +55,10 @@ def check_run(
 
 
 def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:
-    """Whether clients that never take part have no model, as each client has its own and there is none beside."""
+    """Whether clients that never take part have no model: each has its own or its cluster's, and there is no other."""
     personal = parts.algorithm.client.personal
+    if parts.algorithm.clusters is not None:
+        return True
     if personal is not None:
         return not personal.beside_global
     return trainers.kind.own_models or (parts.travelling.keeps and config.evaluation.unseen_fit is None)
@@ -65,6 +69,16 @@ def _check_cohort(config: RunConfig, federation: Federation) -> None:
     size, available = config.cohort.size, len(federation.clients)
     if size is not None and size > available:
         raise BadInput(f"cohort.size: {size} is larger than the federation of {available} clients")
+
+
+def _check_all_take_part(config: RunConfig, trainers: Trainers, parts: Parts) -> None:
+    """Raise BadInput where the algorithm hears every client in every round, and cohorts are smaller."""
+    size, every = trainers.cohort_size, len(trainers.eligible)
+    if Need.EVERY_CLIENT in parts.algorithm.needs and size < every:
+        raise BadInput(
+            f"algorithm: {config.algorithm.label()} compares the updates of all {every:,} clients in every round, and "
+            f"{size:,} take part; leave cohort.size and cohort.fraction out"
+        )
 
 
 def _check_stop(
@@ -120,6 +134,11 @@ def _check_memory(config: RunConfig, trainers: Trainers, parts: Parts, model: Fl
         clients[at_once] = cohort_size
         sizes[at_once] = 2 * cohort_size * model.vector.numel() * model.vector.element_size()
         instead += ", or a smaller cohort"
+    clusters, vector = parts.algorithm.clusters, model.vector
+    if clusters is not None and not clusters.chosen_by_clients:
+        at_once = f"algorithm: {algorithm} has an update, a copy of it and at worst a model"
+        clients[at_once] = cohort_size
+        sizes[at_once] = 3 * cohort_size * vector.numel() * vector.element_size()
     what = max(sizes, key=lambda name: sizes[name])
     if sum(sizes.values()) > (machine := machine_bytes()) // 2:
         raise BadInput(

@@ -195,10 +195,11 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
-    """Texts and bytes as artifacts, by file name, in one call."""
+    """Texts and bytes as artifacts, by file name or path, in one call."""
     with TemporaryDirectory() as folder:
         for name, content in files.items():
             data = content.encode() if isinstance(content, str) else content
+            Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
             Path(folder, name).write_bytes(data)
         send("files", run_id, Path(folder))
 

@@ -21,7 +21,7 @@ from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
-from federated.report.page.sections.sites import sites
+from federated.report.page.sections.sites import clusters, sites
 from federated.report.page.sections.target import target
 
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
@@ -32,6 +32,7 @@ SECTIONS = (
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
     Section("Sites", "table.html", sites),
+    Section("Clusters of clients", "table.html", clusters),
     Section("Sites that never trained", "table.html", left_out_sites),
     picture("Difference from the baseline"),
     picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),

@@ -1,0 +1,1 @@
+"""Algorithms with several models at the server, each for a cluster of the clients."""

@@ -1,0 +1,34 @@
+"""The model and data of a run, as an algorithm that depends on them is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from federated.compressors.parts import Layout
+
+
+class Holdings(NamedTuple):
+    """The model and the clients' training examples of a run, of which an algorithm may depend.
+
+    layout: names and shapes of the trainable parameters.
+    class_counts: int64 [clients, classes], the training examples of each; None where targets are no classes.
+    model: before training; not to be changed.
+    statistics: names and shapes of the running statistics that are averaged unless they stay.
+    learning_rate: `local.learning_rate`; None where it is not known.
+    num_clients: of the run. seed: of the run, for what is drawn before it.
+    another: number, from 1 -> the parameters [T] of the same model with other random numbers, at which it could have
+        begun as well; None where there is no such.
+    """
+
+    layout: Layout
+    class_counts: np.ndarray | None
+    model: nn.Module
+    statistics: Layout = ()
+    learning_rate: float | None = None
+    num_clients: int = 0
+    seed: int = 0
+    another: Callable[[int], Tensor] | None = None
