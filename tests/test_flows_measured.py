@@ -159,12 +159,20 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
             seeds=[0],
         )
     )
+    clustered = federated_study(
+        _study(
+            name="dictionary-clusters",
+            partitioner="label_permutation(groups=2)",
+            algorithm="ifca(clusters=2)",
+            seeds=[0],
+        )
+    )
     alone = [
         federated_study(_study(name=f"dictionary-alone-{at}", training="local", seeds=[0], **data))
         for at, data in enumerate(({}, {"dataset": "linear(size=100)", "model": "linear"}))
     ]
     logged = set()
-    for outcome in (*alone, digits, line, two_ways, aimed, listed):
+    for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
     for config in _of_labels_and_asked_measures(tmp_path, held_out):
@@ -211,6 +219,19 @@ def _of_labels_and_asked_measures(folder, held_out):
         base.pop("seeds", None)
         if measures:
             base["evaluation"] = {"metric": measures}
+        yield RunConfig.model_validate(base)
+    sentences = pd.DataFrame({"who": list("abcd") * 50, "line": ["to be or not to be", "that is it"] * 100})
+    sentences.to_csv(folder / "lines.csv", index=False)
+    words = {"name": "next_token", "path": str(folder / "lines.csv"), "text": "line", "client": "who"}
+    for more in (held_out, {"training": "local"}, {"algorithm": "ditto", "holdout": {"client": 0.2}}):
+        base = {
+            "dataset": {**words, "length": 6},
+            "model": "lstm(embedding=2, hidden=3, layers=1)",
+            "clients": 10,
+            "rounds": 1,
+            **more,
+        }
+        base.pop("seeds", None)
         yield RunConfig.model_validate(base)
 
 

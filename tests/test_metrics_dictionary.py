@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from federated.metrics.dictionary import EVERY_ROUND, METRICS, OF_A_RUN, OF_A_STUDY, table
+from federated.metrics.dictionary import EVERY_ROUND, METRICS, OF_A_RUN, OF_A_STUDY, metric_of, table
 from federated.metrics.dictionary.metric import higher
 from federated.metrics.names import higher_is_better, metric_names
 from federated.metrics.scoring import scoring_of
@@ -66,3 +66,14 @@ def test_whatever_a_stop_rule_can_watch_has_a_direction():
 def test_a_report_reads_every_round_of_its_curves_alone():
     assert len(EVERY_ROUND) < 10  # each costs a query a run
     assert {"train/loss", "generalisation/test_accuracy"} <= EVERY_ROUND
+
+
+@pytest.mark.parametrize(
+    "name", ["communication/uplink/step_bound_bytes", "communication/downlink/of_mine_bytes"]
+)
+def test_what_an_algorithm_sends_beside_the_update_is_a_metric_by_its_name(name: str) -> None:
+    found = metric_of(name)
+    assert found is not None
+    assert found.better == "lower"
+    assert not higher_is_better(name)
+    assert metric_of("communication/sideways/of_mine_bytes") is None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from federated.compressors.parts import Layout
@@ -32,3 +33,19 @@ class Holdings(NamedTuple):
     num_clients: int = 0
     seed: int = 0
     another: Callable[[int], Tensor] | None = None
+
+
+def initial_parameters(holdings: Holdings) -> Tensor:
+    """The trainable parameters [T] of the run's model before training."""
+    named = dict(holdings.model.named_parameters())
+    return torch.cat([named[name].detach().reshape(-1).clone() for name, _ in holdings.layout])
+
+
+def check_no_running_statistics(holdings: Holdings, why: str = "") -> None:
+    """Raise ValueError where a model has some, which would have to be remembered beside its parameters.
+
+    Those of wholly frozen layers never change, and so are no matter. why: what the refusal adds.
+    """
+    if holdings.statistics:
+        layer = holdings.statistics[0][0].rpartition(".")[0]
+        raise ValueError(f"the model has running statistics, in {layer}{why}; use another normalisation")

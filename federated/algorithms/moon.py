@@ -6,9 +6,8 @@ import torch
 
 from federated.algorithms.algorithm import Algorithm, ClientHalf, Need, Rows, ServerState, Trained
 from federated.algorithms.fedavg import fedavg
-from federated.algorithms.holdings import Holdings
+from federated.algorithms.holdings import Holdings, check_no_running_statistics
 from federated.algorithms.local_terms import Contrast, LocalTerms
-from federated.algorithms.personal.whole_model import check_no_running_statistics
 from federated.foundation.scales import check_scale
 from federated.models.representation import representation_of
 

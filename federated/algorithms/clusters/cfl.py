@@ -10,8 +10,8 @@ from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, Clusters, Heard, Need, OfClients, ServerState
 from federated.algorithms.clusters.bipartition import across, bipartition, cosines, largest_gamma
-from federated.algorithms.clusters.models import MODELS, global_model, without_statistics
-from federated.algorithms.holdings import Holdings
+from federated.algorithms.clusters.models import EACH_ITS_OWN, MODELS, global_model
+from federated.algorithms.holdings import Holdings, check_no_running_statistics
 from federated.foundation.scales import check_scale
 
 CLUSTER_OF, TREE, ROUNDS = "cluster_of", "tree", "rounds"
@@ -103,7 +103,7 @@ def cfl(
     )
 
     def fit(holdings: Holdings) -> Algorithm:
-        without_statistics(holdings.model)
+        check_no_running_statistics(holdings, EACH_ITS_OWN)
         return made._replace(init=lambda parameters: init(parameters, holdings.num_clients))
 
     return made._replace(fit=fit)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, Clusters, Heard, Need, ServerState
-from federated.algorithms.clusters.models import MODELS, global_model, initial_parameters, without_statistics
-from federated.algorithms.holdings import Holdings
+from federated.algorithms.clusters.models import EACH_ITS_OWN, MODELS, global_model
+from federated.algorithms.holdings import Holdings, check_no_running_statistics, initial_parameters
 from federated.foundation.randomness import Purpose, generator
 from federated.foundation.scales import check_scale
 
@@ -65,7 +65,7 @@ def ifca(
     )
 
     def fit(holdings: Holdings) -> Algorithm:
-        without_statistics(holdings.model)
+        check_no_running_statistics(holdings, EACH_ITS_OWN)
         if clusters > holdings.num_clients:
             raise ValueError(
                 f"clusters: {clusters} models are more than the {holdings.num_clients} clients that train"

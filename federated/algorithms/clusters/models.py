@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-
-from federated.algorithms.holdings import Holdings
+from torch import Tensor
 
 MODELS = "models"
 """The name of the models [k, T] in the server's state."""
+EACH_ITS_OWN = ", which every cluster would need of its own"
+"""What a refusal of running statistics adds."""
 
 
 def global_model(models: Tensor, shares: np.ndarray) -> Tensor:
@@ -19,19 +18,3 @@ def global_model(models: Tensor, shares: np.ndarray) -> Tensor:
     if len(used) == 1:
         return models[int(used[0])].clone()
     return (torch.from_numpy(shares).to(models) @ models).to(models)
-
-
-def initial_parameters(holdings: Holdings) -> Tensor:
-    """The trainable parameters [T] of a run's model before training."""
-    named = dict(holdings.model.named_parameters())
-    return torch.cat([named[name].detach().reshape(-1).clone() for name, _ in holdings.layout])
-
-
-def without_statistics(module: nn.Module) -> None:
-    """Raise ValueError where a model has running statistics, of which each cluster would need its own."""
-    for name, layer in module.named_modules():
-        if isinstance(layer, _NormBase) and layer.running_mean is not None:
-            raise ValueError(
-                f"the model has running statistics, in {name}, which every cluster would need of its own; use another "
-                "normalisation"
-            )

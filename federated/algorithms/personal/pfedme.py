@@ -7,10 +7,10 @@ from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, ClientHalf, Need, Personal, Tensors
 from federated.algorithms.fedavg import fedavg
-from federated.algorithms.holdings import Holdings
+from federated.algorithms.holdings import Holdings, check_no_running_statistics
 from federated.algorithms.local_terms import LocalTerms
 from federated.algorithms.own_steps import OwnSteps, Walk
-from federated.algorithms.personal.whole_model import check_no_running_statistics, kept_after_steps
+from federated.algorithms.personal.whole_model import kept_after_steps
 from federated.foundation.scales import check_scale
 
 

@@ -8,17 +8,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.algorithm import Algorithm, Rows, ServerState, Trained
-from federated.algorithms.holdings import Holdings
-
-
-def check_no_running_statistics(holdings: Holdings) -> None:
-    """Raise ValueError where a model has some, which would have to be remembered beside its parameters.
-
-    Those of wholly frozen layers never change, and so are no matter.
-    """
-    if holdings.statistics:
-        layer = holdings.statistics[0][0].rpartition(".")[0]
-        raise ValueError(f"the model has running statistics, in {layer}; use another normalisation")
+from federated.algorithms.holdings import Holdings, check_no_running_statistics, initial_parameters
 
 
 def kept_after_steps(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
@@ -35,7 +25,6 @@ def from_the_initial_model(make: Callable[[Tensor], Algorithm]) -> Algorithm:
 
     def fit(holdings: Holdings) -> Algorithm:
         check_no_running_statistics(holdings)
-        named = dict(holdings.model.named_parameters())
-        return make(torch.cat([named[name].detach().reshape(-1).clone() for name, _ in holdings.layout]))
+        return make(initial_parameters(holdings))
 
     return make(torch.zeros(0))._replace(fit=fit)

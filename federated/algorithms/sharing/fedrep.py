@@ -31,7 +31,7 @@ def fedrep(
     for both. The head is neither sent nor counted and starts as the initial model has it; so do the running statistics
     of its layers. Learning rate, batch size and all else of `local` hold for both; momentum starts at zero in each.
     A client so does more local work than with fedavg, and its loss is that of the body's epochs. In the authors' code
-    the epochs of `local_ep` are for both, the last `local_rep_ep` of them for the body, one optimiser with momentum .5
+    one number of local epochs is for both, the last few of them for the body, one optimiser with momentum .5
     goes through both, and at the end every head has ten more epochs; PFLlib has two optimisers and epochs for each, as
     here. Running statistics are updated in both parts, also of layers that are frozen.
     """

@@ -65,7 +65,11 @@ ROWS: tuple[Row, ...] = (
         lower("communication/{uplink,downlink}/variate_bytes"),
         unit="bytes",
         when=EACH_ROUND,
-        meaning="control variates of scaffold, 32-bit floats beside updates and models",
+        meaning=(
+            "control variates of scaffold, 32-bit floats beside updates and models. What other algorithms send beside "
+            "them has such a metric by its name: `loss` and `mu` of adaptive fedprox, `steps` of fednova, `gradient` "
+            "and `momentum` of mime_lite, `step_bound` of q_fedavg, `cluster` of ifca and one's own names"
+        ),
     ),
     row(
         lower("communication/{uplink,downlink}/metadata_bytes"),

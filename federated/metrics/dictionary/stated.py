@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from federated.metrics.by_client import CLIENTS, STATISTICS
-from federated.metrics.dictionary.metric import Better, Names, neither
+from federated.metrics.dictionary.metric import Better, Names, lower, neither
 from federated.metrics.measures import CROSS_ENTROPY, MEASURES, Measure
 from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
 
@@ -20,6 +20,8 @@ SETS = ("test", "client", "unseen", "validation", "training", "personalised", "g
 CONSTANT = "constant_"
 """Before a measure: what a constant answer gets."""
 THRESHOLD = "generalisation/threshold_"
+_SENT_BESIDE = re.compile(r"communication/(uplink|downlink)/\w+_bytes")
+"""Parts of payloads that an algorithm names, a person's own too."""
 _OWN = re.compile(r"(?P<name>.+)_(?P<better>higher|lower)_is_better")
 _EXAMPLE = {"f1": {"of": "CLASS"}}
 """Arguments of the measures that must have some, to build one."""
@@ -105,7 +107,9 @@ def _of_statistic(found: _Base, statistic: str) -> tuple[str, Better, Ends, str]
 
 
 def names_of(metric: str) -> Names | None:
-    """What holds of a metric that a study asked for; None for any other name."""
+    """What holds of a metric that a study asked for, or of what its algorithm sends; None for any other name."""
+    if _SENT_BESIDE.fullmatch(metric):
+        return lower(metric, COUNT)
     if metric.startswith(THRESHOLD):
         return neither(metric, SHARE)
     found = stated(metric)
