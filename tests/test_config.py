@@ -56,6 +56,7 @@ CHANGES: dict[str, Any] = {
     "evaluation.training_examples": 50,
     "evaluation.personalisation": {"epochs": 2},
     "evaluation.metric": ["auroc", "accuracy"],
+    "evaluation.unseen_fit": {"examples": 5, "steps": 3},
     "engine.precision": "bfloat16",
     "device": "cpu",
     "seed": 1,

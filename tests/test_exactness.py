@@ -52,8 +52,14 @@ ENGINES = {
 }
 
 
+ELSEWHERE = {
+    "mcmahan_cnn": "layers of the kinds of `cnn`, and too many weights for these tables",
+    "lstm": "tests/test_sequences.py, as its inputs are tokens",
+}
+
+
 def test_every_registered_model_has_a_row():
-    assert set(MODEL_ROWS) == set(MODELS)
+    assert {*MODEL_ROWS, *ELSEWHERE} == set(MODELS)
 
 
 @pytest.fixture(autouse=True)

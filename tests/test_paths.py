@@ -299,7 +299,7 @@ def test_texts_that_are_no_paths_stay(tmp_path: Path) -> None:
 
 def test_every_data_set_with_a_path_is_covered() -> None:
     takes_a_path = {name for name in DATASET.factories if "path" in DATASET.hints(name)}
-    assert takes_a_path == {"idx", "table", "arrays", "windows", "text", "images"}
+    assert takes_a_path == {"idx", "table", "arrays", "windows", "text", "next_token", "images"}
     assert all(DATASET.hints(name)["path"] is Path for name in takes_a_path)
 
 

@@ -152,6 +152,10 @@ LEARNT: Mapping[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {
         },
         {"rarity": np.array([1.5, 1.0])},
     ),
+    "next_token": (
+        {"columns": ["line"], "unit": "character", "lowercase": True, "length": 5, "vocabulary": ["e", "t"]},
+        {},
+    ),
     "images": ({"height": 4, "width": 6, "colour": "rgb", "resize": "crop"}, {}),
 }
 """What each kind of raw rows learns, in small."""
