@@ -170,9 +170,11 @@ def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: 
 class Clock:
     """Stands where it is but for local steps, of which each takes 10 ms, and its own readings, of 1 ms each."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_up: int | None = None) -> None:
+        """held_up: the number of the training that takes 39 ms longer."""
         self.now = 0.0
         self.steps: list[int] = []
+        self.held_up = held_up
 
     def perf_counter(self) -> float:
         self.now += 0.001
@@ -189,7 +191,7 @@ class Clock:
             whole = [10 * -(-int(sizes[client]) // 8) for client in clients]
             steps = int(sum(whole) if terms.steps is None else terms.steps.sum())
             self.steps.append(steps)
-            self.now += 0.01 * steps
+            self.now += 0.01 * steps + 0.039 * (len(self.steps) == self.held_up)
             return updates
 
         assert (local.batch_size, local.epochs) == (8, 10)
@@ -217,6 +219,18 @@ def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(
     few = budget < took
     assert (probed < clock.steps[-1] / 100) == few
     assert (probed == clock.steps[-1]) == (not few)
+
+
+def test_a_single_step_that_was_held_up_does_not_make_all_steps_seem_to_cost_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(held_up=4)  # after three to warm up: the one that several are compared with
+    for module in (probing, rounds, shard):
+        monkeypatch.setattr(module, "time", clock)
+    local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
+    threads = {"threads": 1}
+    setup = clock.of(prepare(config_of(local=local, cohort={"size": 6}, orchestration=threads)))
+    assert probe(setup, 0.5).batch_seconds == pytest.approx(0.01, rel=0.05)
 
 
 def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,12 +242,16 @@ def _few_steps(
 ) -> tuple[float, float, float]:
     """The same from rounds of a few clients that are cut short."""
     steps = max(2, round(seconds / _REPEATS / max(single.training, 1e-9)))
-    started, every = time.perf_counter(), list[_Timed]()
-    while not every or (len(every) < _REPEATS and time.perf_counter() - started < seconds):
-        every.append(watch.round(setup, initial_state(setup), few, steps))
-    longer = min(every, key=lambda each: each.training)  # the others had a busy neighbour
-    batch = (longer.training - single.training) / (longer.batches - single.batches)
-    if batch <= 0:  # a hiccup in the shorter one
-        batch = longer.training / longer.batches
-    beginning = max(single.training / single.clients - batch, 0.0)
-    return batch, beginning + min(single.rest, longer.rest) / single.clients, 0.0
+    started, shorter, longer = time.perf_counter(), [single], list[_Timed]()
+    while not longer or (len(longer) < _REPEATS and time.perf_counter() - started < seconds):
+        longer.append(watch.round(setup, initial_state(setup), few, steps))
+        if time.perf_counter() - started < seconds:
+            shorter.append(watch.round(setup, initial_state(setup), few, 1))
+    # The quickest of either, as the others had a busy neighbour: between a single step that was held up and some that
+    # were not, a step would seem to cost next to nothing.
+    one, several = (min(rounds, key=lambda each: each.training) for rounds in (shorter, longer))
+    batch = (several.training - one.training) / (several.batches - one.batches)
+    if batch <= 0:  # a hiccup in all of the shorter ones
+        batch = several.training / several.batches
+    beginning = max(one.training / one.clients - batch, 0.0)
+    return batch, beginning + min(one.rest, several.rest) / one.clients, 0.0
