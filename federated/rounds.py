@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Heard, Tensors
-from federated.foundation.randomness import Purpose, generator
+from federated.foundation.randomness import NoiseSource
 from federated.metrics import Metrics
 from federated.participation import Cohort
-from federated.privacy import Gathered
+from federated.privacy import Gathered, Privacy
 from federated.run.clients.cohort import count_of, draw_cohort, expected_clients, population_of, weights_of
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
@@ -79,7 +79,9 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards]
     reports = list(stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
-    after = stages.aggregate(setup, state, reports) if reports else replace(state, round=state.round + 1)
+    releases = setup.parts.privacy.release is not None  # it does so whether somebody took part or not
+    silent = replace(state, round=state.round + 1)
+    after = stages.aggregate(setup, state, reports) if reports or releases else silent
     after = replace(
         after,
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
@@ -137,9 +139,12 @@ def _communication(reports: Sequence[ShardReport], downlink: Traffic, num_parame
 
 
 def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> RunState:
-    """Combine the shards and step the server. Raises Diverged where the resulting model is not finite."""
+    """Combine the shards and step the server. Raises Diverged where the resulting model is not finite.
+
+    reports: none where nobody was heard; only a privacy mechanism that releases makes such a round count.
+    """
     trainable = setup.model.num_trainable
-    cohort = np.concatenate([report.clients for report in reports])
+    cohort = np.concatenate([np.zeros(0, np.int64), *(report.clients for report in reports)])
     clusters = setup.parts.algorithm.clusters
     apart = (
         (None, None) if clusters is None else (of_clusters(clusters, reports), of_clients(clusters, reports))
@@ -176,6 +181,8 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
 def _aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: np.ndarray) -> Tensor:
     """The update [P] of the whole cohort."""
     aggregator = setup.parts.aggregator
+    if not reports:
+        return torch.zeros(setup.initial_parameters.shape)
     if setup.parts.transport.reveals == "sum":
         travelled = [payload for report in reports for payload in report.travelled]
         total = sum_of(setup.worker, done, travelled, cohort)
@@ -200,10 +207,23 @@ def _released(
     if privacy.release is None:
         return memory, update
     expected = expected_clients(setup) * (1 - setup.parts.participation.losses)
-    told = {name: sent[name] for name in privacy.tells}
-    gathered = Gathered(moves.of(update[None])[0], told, num_heard, expected)
-    after, moved = privacy.release(memory, gathered, generator(setup.config.seed, Purpose.NOISE, state.round))
+    moving = moves.of(update[None])
+    told = (
+        {name: sent[name] for name in privacy.tells}
+        if num_heard
+        else _told_by_nobody(privacy, memory, moving)
+    )
+    numbers = NoiseSource(setup.config.seed, setup.config.privacy.secure).of_server(state.round)
+    after, moved = privacy.release(memory, Gathered(moving[0], told, num_heard, expected), numbers)
     return after, moves.back(moved[None], update)[0]
+
+
+def _told_by_nobody(privacy: Privacy, memory: Tensors, update: Tensor) -> Tensors:
+    """What clients tell the mechanism, of a round without any: zeros."""
+    if privacy.bound is None:
+        return {}
+    told = privacy.bound({name: memory[name] for name in privacy.hears}, update[:0], ()).told
+    return {name: rows.sum(dim=0).to(update) for name, rows in told.items()}
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from federated.algorithms import ALGORITHMS, Heard, OfClients, OfClusters
 from federated.config.run import RunConfig
+from federated.foundation.randomness import NoiseSource
 from federated.privacy import PRIVACY
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
@@ -172,10 +173,10 @@ def test_bad_server_learning_rate_is_refused(name, rate):
 def test_mechanism_is_pure_and_leaves_zero_alone(name, arguments):
     mechanism = PRIVACY[name](**arguments)
     if name == "none":
-        assert mechanism.bound is mechanism.release is mechanism.event is None
+        assert mechanism.bound is mechanism.release is mechanism.guarantee is None
         return
     deltas = torch.stack([torch.zeros(5), torch.ones(5)])
-    bounded, clipped, _ = mechanism.bound({}, deltas)
+    bounded, clipped, _ = mechanism.bound({}, deltas, NoiseSource(0).of_clients(0, [0, 1]))
     assert torch.equal(deltas, torch.stack([torch.zeros(5), torch.ones(5)]))
     assert torch.equal(bounded[0], torch.zeros(5))
     assert clipped.tolist()[0] is False
@@ -183,7 +184,7 @@ def test_mechanism_is_pure_and_leaves_zero_alone(name, arguments):
 
 def test_clip_hand_worked():
     bounded, clipped, _ = PRIVACY["clip"](norm=5.0).bound(
-        {}, torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.3, 0.4]])
+        {}, torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.3, 0.4]]), ()
     )
     assert torch.allclose(bounded, torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.3, 0.4]]))
     assert clipped.tolist() == [False, True, False]

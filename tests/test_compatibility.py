@@ -82,7 +82,7 @@ ROWS = (
     ),
     Row(
         {"aggregator": "median", "privacy": "after_sum"},
-        {"aggregator": "mean"},
+        {"aggregator": "mean", "cohort": {"weighting": "uniform"}},
         "aggregator: median with privacy: after_sum: ",
     ),
     Row(
@@ -216,6 +216,16 @@ ROWS = (
         {"evaluation": {}},
         "algorithm: ifca with evaluation.personalisation: ",
     ),
+    Row(
+        {"privacy": "after_sum"},
+        {"cohort": {"weighting": "uniform"}},
+        "privacy: after_sum with cohort.weighting: examples: ",
+    ),
+    Row(
+        {**SUMMED, "privacy": "twice"},
+        {"privacy": "none"},
+        "transport: sum_alone with privacy: twice: ",
+    ),
 )
 
 
@@ -225,6 +235,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     release = Privacy(release=lambda memory, gathered, numbers: (memory, gathered.update))
     monkeypatch.setitem(PRIVACY, "after_sum", lambda: release)
     monkeypatch.setitem(PRIVACY, "telling", lambda: Privacy(tells=("bit",)))
+    monkeypatch.setitem(PRIVACY, "twice", lambda: Privacy(bound_again=lambda memory, updates: updates))
     monkeypatch.setitem(TRANSPORTS, "sum_alone", lambda: TRANSPORTS["plain"]()._replace(reveals="sum"))
     codec = COMPRESSORS["none"]()
     integers = codec._replace(traits=codec.traits | {Trait.ADDITIVE})

@@ -14,7 +14,7 @@ from data_partitioners.noise import noise
 from data_partitioners.quantity_dirichlet import quantity_dirichlet
 from data_partitioners.sizes import sizes
 from data_partitioners.target_heterogeneity import target_heterogeneity
-from federated.config.dotted_paths import value_at
+from federated.config.fields.dotted_paths import value_at
 from federated.config.run import RunConfig
 from federated.extension_points.kinds import PARTITIONER
 from federated.federation.federation import partition_clients

@@ -364,3 +364,24 @@ def test_a_law_of_a_person_s_own_is_tried_on_the_run_s_own_clients(own):
     )
     setup = prepare(config_of(clients=6, cohort={"sampling": f"{law}:trace"}))
     assert [each.clients.tolist() for each in islice(cohorts(setup), 2)] == [[0, 2, 3, 5]] * 2
+
+
+@every_law
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 10])
+def test_no_client_takes_part_more_often_or_sooner_again_than_stated(row: Row, size: int) -> None:
+    participation, population = made(row), POPULATION._replace(size=size, share=size / 10, rounds=40)
+    turns: dict[int, list[int]] = {}
+    for done, cohort in enumerate(drawn(participation, population)):
+        for client in cohort.clients.tolist():
+            turns.setdefault(client, []).append(done)
+        most = max((len(each) for each in turns.values()), default=0)
+        assert most <= participation.most(population, done + 1)
+    gaps = np.concatenate([np.diff(each) for each in turns.values()])
+    assert gaps.min() >= participation.apart(population)
+
+
+def test_in_turn_states_as_often_and_as_soon_as_it_happens() -> None:
+    """Ten clients, four a round: ceil(4 r / 10) turns in r rounds, two rounds from one turn to the next."""
+    participation, population = made(Row("in_turn", SamplingLaw.OTHER, 4, 0)), POPULATION
+    assert [participation.most(population, rounds) for rounds in (1, 2, 3, 5, 6, 25)] == [1, 1, 2, 2, 3, 10]
+    assert participation.apart(population) == 2

@@ -15,10 +15,10 @@ from torch import Tensor
 from federated.forecast import forecast_study
 from federated.foundation.errors import OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
-from federated.participation import SamplingLaw
 from federated.privacy import PRIVACY, Bounded, Gathered, Privacy
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
+from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("home")
 def adaptive(noise: float = 0.0, quantile: float = 0.5, rate: float = 0.2) -> Privacy:
     """Andrew et al. 2021, "Differentially private learning with adaptive clipping", without noise on the shares."""
 
-    def bound(memory: dict[str, Tensor], updates: Tensor) -> Bounded:
+    def bound(memory: dict[str, Tensor], updates: Tensor, numbers: Any) -> Bounded:
         limit, norms = memory["norm"], torch.linalg.vector_norm(updates, dim=1)
         within = (norms <= limit).to(updates)
         factors = (limit / norms.clamp(min=1e-12)).clamp(max=1)
@@ -52,7 +52,7 @@ def adaptive(noise: float = 0.0, quantile: float = 0.5, rate: float = 0.2) -> Pr
         init=lambda num_parameters: {"norm": torch.tensor(0.1), "rounds": torch.zeros(num_parameters)},
         hears=("norm",),
         tells=("within",),
-        event=lambda memory, law: (law, noise),
+        guarantee=lambda participated: (participated.law, noise),
     )
 
 
@@ -119,6 +119,63 @@ def test_the_mean_is_over_the_expected_clients_not_over_those_who_came() -> None
     assert len({gathered.clients for gathered in found}) > 1
 
 
+def test_a_round_without_clients_releases_too() -> None:
+    """Nobody comes: the noise alone, over the expected clients, and zeros of what would have been told."""
+    setup = prepared(
+        privacy="adaptive(noise=2)", cohort={"fraction": 1e-9, "sampling": "poisson", "weighting": "uniform"}
+    )
+    state = trained(setup, 1)
+    drawn = torch.from_numpy(generator(0, Purpose.NOISE, 0).standard_normal(state.parameters.numel()))
+    expected = setup.initial_parameters.double() + 2 * 0.1 * drawn / 6e-9
+    assert torch.allclose(state.parameters.double(), expected, rtol=1e-5)
+    assert float(state.server["privacy"]["norm"]) == pytest.approx(0.1 * np.exp(0.1))  # as if all were longer
+    assert state.server["privacy"]["rounds"].unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("shard_size", [1, 2, 6])
+def test_noise_at_the_clients_depends_on_round_and_client_alone(
+    monkeypatch: pytest.MonkeyPatch, shard_size: int
+) -> None:
+    def bound(memory: dict[str, Tensor], updates: Tensor, numbers: Any) -> Bounded:
+        drawn = [torch.from_numpy(each.standard_normal(updates.shape[1])) for each in numbers]
+        return Bounded(torch.stack(drawn).to(updates), torch.zeros(len(updates), dtype=torch.bool))
+
+    monkeypatch.setitem(PRIVACY, "local", lambda: Privacy(bound))
+    setup = prepared(privacy="local", cohort={"size": 4, "weighting": "uniform"})
+    state = train_rounds(initial_state(setup), replace(setup, shard_size=shard_size), 1)
+    each = [
+        generator(0, Purpose.CLIENT_NOISE, 0, int(client)).standard_normal(state.parameters.numel())
+        for client in sample_cohort(setup, 0)
+    ]
+    expected = setup.initial_parameters.double() + torch.from_numpy(np.mean(each, axis=0))
+    assert torch.allclose(state.parameters.double(), expected, atol=1e-6)
+
+
+def test_what_was_decoded_is_bounded_again_before_the_sum() -> None:
+    """The codec doubles every update; what is summed is bounded as it was before."""
+    setup = prepared(privacy="adaptive(rate=1e-9)")
+    start, plain = setup.initial_parameters, trained(setup, 1)
+    codec, mechanism = setup.parts.uplink, setup.parts.privacy
+    doubled = codec._replace(decode=lambda payloads, p: 2 * codec.decode(payloads, p))
+
+    def again(memory: dict[str, Tensor], updates: Tensor) -> Tensor:
+        assert mechanism.bound is not None
+        return mechanism.bound(memory, updates, ()).updates
+
+    for privacy, factor in ((mechanism, 2.0), (mechanism._replace(bound_again=again), 1.0)):
+        parts = setup.parts._replace(uplink=doubled, privacy=privacy)
+        state = trained(replace(setup, worker=replace(setup.worker, parts=parts)), 1)
+        assert torch.allclose(state.parameters - start, factor * (plain.parameters - start), atol=1e-6)
+
+
+def test_with_a_secure_source_the_noise_is_of_no_seed() -> None:
+    secure = {"mechanism": "adaptive(noise=1)", "secure": True}
+    first, again = (trained(prepared(privacy=secure), 1).parameters for _ in range(2))
+    assert not torch.isclose(first, again).all()
+    seeded = trained(prepared(privacy="adaptive(noise=1)"), 1).parameters
+    assert 0.5 < float((first - again).std() / (seeded - first).std()) < 2
+
+
 def test_what_is_heard_and_told_is_counted_and_nothing_else_travels() -> None:
     setup, found = prepared(), list[dict[str, float]]()
     state = train_rounds(initial_state(setup), setup, 1, measured=lambda _, metrics: found.append(metrics))
@@ -134,9 +191,9 @@ def test_what_is_heard_and_told_is_counted_and_nothing_else_travels() -> None:
 def test_only_what_clients_hear_reaches_the_bound() -> None:
     setup, seen = prepared(), set[str]()
 
-    def bound(memory: dict[str, Tensor], updates: Tensor) -> Bounded:
+    def bound(memory: dict[str, Tensor], updates: Tensor, numbers: Any) -> Bounded:
         seen.update(memory)
-        return adaptive().bound(memory, updates)
+        return adaptive().bound(memory, updates, numbers)
 
     parts = setup.parts._replace(privacy=setup.parts.privacy._replace(bound=bound))
     trained(replace(setup, worker=replace(setup.worker, parts=parts)), 1)
@@ -167,9 +224,6 @@ def test_the_forecast_says_what_the_mechanisms_state() -> None:
     both = forecast_study(runs).privacy
     assert "no privacy guarantee, so no epsilon (privacy: clip(norm=1.0))" in both
     assert "a guarantee whose epsilon is not computed (privacy: adaptive)" in both
-    event = adaptive(noise=2.0).event
-    assert event is not None
-    assert event({}, SamplingLaw.POISSON) == (SamplingLaw.POISSON, 2.0)
 
 
 def test_the_bytes_of_a_forecast_include_what_is_told_and_heard() -> None:
@@ -187,9 +241,9 @@ def nobody(updates):
 def deaf() -> Privacy:
     return Privacy(init=lambda p: {}, hears=("norm",))
 def mute() -> Privacy:
-    return Privacy(lambda m, u: Bounded(u, nobody(u)), tells=("within",))
+    return Privacy(lambda m, u, n: Bounded(u, nobody(u)), tells=("within",))
 def flat() -> Privacy:
-    return Privacy(lambda m, u: Bounded(u, nobody(u), {"within": u[:, 0]}), tells=("within",))
+    return Privacy(lambda m, u, n: Bounded(u, nobody(u), {"within": u[:, 0]}), tells=("within",))
 def short() -> Privacy:
     return Privacy(release=lambda memory, gathered, numbers: (memory, gathered.update[:3]))
 def forgetful() -> Privacy:
@@ -219,4 +273,4 @@ def test_a_mechanism_of_ones_own_is_held_to_the_contract(
     factory: str, message: str, own: Callable[[str], str]
 ) -> None:
     with pytest.raises(OwnCodeFailed, match=message):
-        prepare(config_of(privacy=f"{own(OWN)}:{factory}"))
+        prepare(config_of(privacy=f"{own(OWN)}:{factory}", cohort={"weighting": "uniform"}))

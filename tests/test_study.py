@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federated.config.dotted_paths import with_value
+from federated.config.fields.dotted_paths import with_value
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput
 from federated.study.study import StudyConfig, read_study

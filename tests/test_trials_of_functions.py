@@ -298,9 +298,9 @@ def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
         "    return plain._replace(decode=lambda payloads, p: torch.zeros(len(payloads), 3))\n"
         "def texts():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(encode=lambda s, d, g: (['x'] * len(d), s))\n"
-        "def quiet():\n    return Privacy(lambda memory, deltas: deltas)\n"
+        "def quiet():\n    return Privacy(lambda memory, deltas, numbers: deltas)\n"
         "def noisy():\n    kept = lambda d: torch.zeros(len(d), dtype=torch.bool)\n"
-        "    return Privacy(lambda m, d: Bounded(d + torch.rand(()), kept(d)))\n"
+        "    return Privacy(lambda m, d, n: Bounded(d + torch.rand(()), kept(d)))\n"
         "def former():\n    return Privacy(clip=lambda d: (d, d.any(1)))\n"
         "def drawn():\n    plain = COMPRESSORS['none']()\n"
         "    return plain._replace(encode=lambda s, d, g: plain.encode(s, d + torch.rand(()), g))\n"
@@ -320,7 +320,7 @@ def test_a_compressor_and_a_privacy_mechanism_are_held_to_theirs(own):
             "drawn: encode returns something else when it is called again",
         ),
         ({"privacy": f"{name}:quiet"}, r"quiet: bound must return Bounded\(updates, changed\), got float32"),
-        ({"privacy": f"{name}:former"}, r"'clip'.*; write bound, a function of \(memory, updates\)"),
+        ({"privacy": f"{name}:former"}, r"'clip'.*; write bound, a function of \(memory, updates, numbers\)"),
     ):
         with pytest.raises(OwnCodeFailed, match=message):
             prepare(config_of(**changes))

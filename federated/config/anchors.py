@@ -80,7 +80,7 @@ def check_without_server(config: RunConfig) -> None:
         "compression.downlink": config.compression.downlink.name != "none",
         "transport": config.transport.label() != "plain",
         "network": config.network is not None,
-        "privacy": config.privacy.name != "none",
+        "privacy": config.privacy.label() != "none",
         "cohort.weighting": config.cohort.weighting != "examples",
         "cohort.sampling": config.cohort.sampling.label() != "uniform",
         "compression.dump": config.compression.dump is not None,

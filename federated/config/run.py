@@ -12,10 +12,11 @@ from federated.choices.choice import Choice
 from federated.choices.study_paths import absolute
 from federated.config.anchors import OF_A_SERVER, check_without_server
 from federated.config.clients import Cohort, Holdout
-from federated.config.dotted_paths import flat
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation, Stop
+from federated.config.fields.dotted_paths import flat
 from federated.config.local import LocalTraining, Target
+from federated.config.privacy import Privacy, PrivacyOrMechanism
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
 from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
@@ -29,7 +30,6 @@ from federated.extension_points.kinds import (
     ModelChoice,
     NetworkChoice,
     PartitionerChoice,
-    PrivacyChoice,
     ScheduleChoice,
     TransportChoice,
 )
@@ -91,7 +91,10 @@ class RunConfig(Frozen):
     network: NetworkChoice = Field(
         None, description="The clients' network, for simulated time; null: no simulated time"
     )
-    privacy: PrivacyChoice = Field("none", description="What limits how much one client's update can reveal")
+    privacy: PrivacyOrMechanism = Field(
+        default_factory=Privacy,
+        description="What limits how much one client's update can reveal; a choice: the mechanism alone",
+    )
     training: TrainingName = Field(
         "federated",
         description="federated: through the server; centralised: one model on the examples of all clients; local: each "
@@ -189,6 +192,8 @@ class RunConfig(Frozen):
         stated = self.model_dump(mode="json", exclude=exclude)
         if self.local.epochs is None:
             stated["local"]["epochs"] = 1
+        if "privacy" in stated:
+            stated["privacy"] = self.privacy.content()
         return stated
 
     def parts(self) -> dict[str, Any]:
@@ -199,7 +204,7 @@ class RunConfig(Frozen):
             "aggregator": self.aggregator,
             "compression.uplink": self.compression.uplink,
             "compression.downlink": self.compression.downlink,
-            "privacy": self.privacy,
+            "privacy": self.privacy.mechanism,
             "transport": self.transport,
             "cohort.sampling": self.cohort.sampling,
             "cohort.weighting": self.cohort.weighting,

@@ -32,6 +32,7 @@ class States(Enum):
     LINEAR = "an aggregator: the shards of a cohort can be added up"
     BOUNDS = "a privacy mechanism: it bounds the updates"
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
+    BOUNDS_AGAIN = "a privacy mechanism: the server bounds what it decodes"
     TELLS = "a privacy mechanism: clients tell more than their updates"
     SUM_ALONE = "a transport: the server can read the sum alone"
     LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
@@ -209,6 +210,15 @@ CLASHES = (
     Clash(
         (Side(ALGORITHM, States.SEVERAL_MODELS), Side(PERSONALISATION, States.ASKED_FOR)),
         "fine-tuning begins at one model for all, and each cluster has its own: leave evaluation.personalisation out",
+    ),
+    Clash(
+        (Side(PRIVACY, States.RELEASES), Side(WEIGHTING, States.BY_EXAMPLES)),
+        "how much a client counts would depend on how many examples it has, which is private, and so would the noise; "
+        "state cohort.weighting: uniform",
+    ),
+    Clash(
+        (Side(TRANSPORT, States.SUM_ALONE), Side(PRIVACY, States.BOUNDS_AGAIN)),
+        "the mechanism bounds every update that the server decodes, and the server reads their sum alone",
     ),
 )
 """A row for each; the first that is found is reported."""

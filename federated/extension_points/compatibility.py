@@ -60,6 +60,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
     return {
         States.BOUNDS: privacy.bound is not None,
         States.RELEASES: privacy.release is not None,
+        States.BOUNDS_AGAIN: privacy.bound_again is not None,
         States.TELLS: bool(privacy.tells),
     }
 

@@ -72,7 +72,10 @@ PRIVACY_MECHANISM: Kind[Privacy] = Kind(
     PRIVACY,
     product=Privacy,
     held=held_privacy,
-    renamed={"clip": "bound, a function of (memory, updates) that returns Bounded(updates, changed)"},
+    renamed={
+        "clip": "bound, a function of (memory, updates, numbers) that returns Bounded(updates, changed)",
+        "event": "guarantee, a function of Participated that returns an event of dp_accounting",
+    },
 )
 TRANSPORT: Kind[Transport] = Kind("transport", TRANSPORTS, product=Transport, held=held_transport)
 OPTIMISER: Kind[Optimiser] = Kind("optimiser", OPTIMISERS, product=Optimiser, held=held_optimiser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,10 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
         check_hears(what, memory, privacy.hears, "hears")
         return memory
 
-    def bound(memory: Memory, updates: Tensor) -> Bounded:
+    def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
         assert privacy.bound is not None
         with contained(f"{what}: bound fails"):
-            found: Any = privacy.bound(memory, updates)
+            found: Any = privacy.bound(memory, updates, numbers)
         if not isinstance(found, Bounded):
             raise OwnCodeFailed(
                 f"{what}: bound must return Bounded(updates, changed), got {found_text(found)}"
@@ -51,6 +52,14 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
                 )
         return found
 
+    def bound_again(memory: Memory, updates: Tensor) -> Tensor:
+        assert privacy.bound_again is not None
+        with contained(f"{what}: bound_again fails"):
+            found: Any = privacy.bound_again(memory, updates)
+        check_tensor(found, updates, f"{what}: bound_again must return updates")
+        summed: Tensor = found
+        return summed
+
     def release(memory: Memory, gathered: Gathered, numbers: np.random.Generator) -> tuple[Memory, Tensor]:
         assert privacy.release is not None
         with contained(f"{what}: release fails"):
@@ -65,6 +74,7 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
     return privacy._replace(
         init=init,
         bound=None if privacy.bound is None else bound,
+        bound_again=None if privacy.bound_again is None else bound_again,
         release=None if privacy.release is None else release,
     )
 

@@ -70,7 +70,7 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
         for arm, configs in by_arm.items():
             try:
                 setup = prepare(configs[0])
-                if setup.parts.privacy.event is not None:
+                if setup.parts.privacy.guarantee is not None:
                     guaranteed.add(setup.config.privacy.label())
                 read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
                 outputs = max(outputs, evaluation_mb(setup))

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, unique
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from federated.foundation.secure_numbers import secure_generator
 from federated.foundation.seed_hashing import Seed, seeds
 
 
@@ -36,6 +37,7 @@ class Purpose(IntEnum):
     FINGERPRINT = 10
     NETWORK = 11
     EVALUATION = 12
+    CLIENT_NOISE = 13
     FORECAST = 20
 
 
@@ -75,6 +77,26 @@ class Generators(Sequence[np.random.Generator]):
     def _seeds(self) -> list[Seed]:
         seed, purpose, done = self._key
         return seeds(seed, (int(purpose), *key_of(done, self._stream)), self._clients)
+
+
+class NoiseSource(NamedTuple):
+    """All noise of privacy mechanisms comes from here, so that one field decides whether it can be foretold.
+
+    seed: of the run. secure: numbers come from a secure source, and the keys below have no effect.
+    """
+
+    seed: int
+    secure: bool = False
+
+    def of_server(self, done: int, *stream: int) -> np.random.Generator:
+        """Numbers of the server for the round after `done` rounds. stream: of several, from 1."""
+        return secure_generator() if self.secure else generator(self.seed, Purpose.NOISE, done, *stream)
+
+    def of_clients(self, done: int, clients: Sequence[int], stream: int = 0) -> Sequence[np.random.Generator]:
+        """Numbers of each of these clients, whatever the shard, the worker and the order that it trains in."""
+        if self.secure:
+            return [secure_generator() for _ in clients]
+        return Generators(self.seed, Purpose.CLIENT_NOISE, done, clients, stream)
 
 
 def _seeded_by(seed: Seed) -> np.random.Generator:

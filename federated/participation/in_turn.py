@@ -33,4 +33,17 @@ def in_turn(reach_all: bool = False) -> Participation:
         first, last = (turns * at // population.rounds for at in (done, done + 1))
         return memory, all_heard(order[np.arange(first, last) % len(order)])
 
-    return Participation(draw, SamplingLaw.OTHER, lambda population: turns_of(population) / population.rounds)
+    def most(population: Population, rounds: int) -> int:
+        return -(-(turns_of(population) * rounds // population.rounds) // len(population.eligible))
+
+    def apart(population: Population) -> int:
+        longest = -(-turns_of(population) // population.rounds)
+        return max(1, len(population.eligible) // longest)
+
+    return Participation(
+        draw,
+        SamplingLaw.OTHER,
+        lambda population: turns_of(population) / population.rounds,
+        most=most,
+        apart=apart,
+    )

@@ -74,6 +74,8 @@ class Participation(NamedTuple):
     law: of its cohorts. expected: population -> mean number of clients in a round.
     init: population -> the memory before the first round.
     losses: the expected share of a cohort that is never heard.
+    most: (population, rounds) -> how many of the first so many rounds one client can take part in, at most.
+    apart: population -> the fewest rounds from one turn of a client to its next one.
     """
 
     draw: Callable[[Memory, int, Population, Numbers], tuple[Memory, Cohort]]
@@ -81,3 +83,5 @@ class Participation(NamedTuple):
     expected: Callable[[Population], float]
     init: Callable[[Population], Memory] = lambda population: {}
     losses: float = 0.0
+    most: Callable[[Population, int], int] = lambda population, rounds: rounds
+    apart: Callable[[Population], int] = lambda population: 1

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from federated.privacy.clip import clip
 from federated.privacy.none import none
-from federated.privacy.privacy import Bounded, Gathered, Memory, Privacy
+from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
 
 PRIVACY: dict[str, Callable[..., Privacy]] = {
     "none": none,
     "clip": clip,
 }
 
-__all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Privacy"]
+__all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Participated", "Privacy"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +20,7 @@ def clip(norm: float) -> Privacy:
     """
     check_scale("norm", norm)
 
-    def bound(memory: Memory, updates: Tensor) -> Bounded:
+    def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
         norms = torch.linalg.vector_norm(updates, dim=1)
         return Bounded(updates * (norm / norms.clamp(min=norm))[:, None], norms > norm)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from federated.participation import SamplingLaw
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent  # the import takes seconds, and most runs guarantee nothing
 
 Memory = dict[str, Tensor]
 """What the server remembers from round to round. Empty for most."""
@@ -28,8 +31,9 @@ class Bounded(NamedTuple):
 class Gathered(NamedTuple):
     """The sum of a round, from which the server releases an update.
 
-    update: [P], what the aggregator made of the decoded updates, by default their weighted mean.
-    told: name -> [n], the mean by the same weights. clients: how many were heard; expected: how many are in the mean.
+    update: [P], what the aggregator made of the decoded updates, by default their weighted mean; zeros where nobody was
+    heard. told: name -> [n], the mean by the same weights, and then zeros too. clients: how many were heard; expected:
+    how many are in the mean of all rounds, which depends on no data.
     """
 
     update: Tensor
@@ -38,22 +42,47 @@ class Gathered(NamedTuple):
     expected: float
 
 
+class Participated(NamedTuple):
+    """All that an accountant may assume of who took part in the rounds so far; it depends on no draw.
+
+    law: of the cohorts. share: under POISSON a client's probability of each round. clients: those with examples, N.
+    cohort: the mean number of clients in a round. rounds: that are done. most: the rounds of them in which one client
+    can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
+    examples: of training at each of the N clients, int64.
+    """
+
+    law: SamplingLaw
+    share: float
+    clients: int
+    cohort: float
+    rounds: int
+    most: int
+    apart: int
+    examples: np.ndarray
+
+
 class Privacy(NamedTuple):
     """A mechanism, pure. P: the trainable parameters that travel.
 
-    bound: (memory that clients hear, updates [c, P]) -> Bounded, at each client before encoding; None: updates leave
-        as they are.
+    bound: (memory that clients hear, updates [c, P], random numbers of each client) -> Bounded, at each client before
+        encoding; None: updates leave as they are. A client's numbers depend on its round and itself alone.
     release: (memory, Gathered, the round's random numbers) -> (new memory, update [P]), at the server after the sum and
-        before the algorithm's step; None: the sum is used as it is.
+        before the algorithm's step, in every round, also where nobody was heard; None: the sum is used as it is.
     init: P -> the server's memory before the first round.
     hears: names in the memory that clients are sent beside the model, as 32-bit floats.
     tells: names of what `bound` tells the server.
-    event: (memory, law of the cohorts) -> one round, in the words of an accountant; None: it guarantees nothing.
+    guarantee: Participated -> all rounds so far together as one event of dp_accounting, imported when it is called;
+        None: it guarantees nothing. It is asked before the run too, so it knows no more than the factory's arguments.
+    unit: of whose data the guarantee is: all that a client has, or one example of it.
+    bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
+        can make updates longer; None: what was decoded is summed.
     """
 
-    bound: Callable[[Memory, Tensor], Bounded] | None = None
+    bound: Callable[[Memory, Tensor, Sequence[np.random.Generator]], Bounded] | None = None
     release: Callable[[Memory, Gathered, np.random.Generator], tuple[Memory, Tensor]] | None = None
     init: Callable[[int], Memory] = lambda num_parameters: {}
     hears: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
-    event: Callable[[Memory, SamplingLaw], object] | None = None
+    guarantee: Callable[[Participated], DpEvent] | None = None
+    unit: Literal["client", "example"] = "client"
+    bound_again: Callable[[Memory, Tensor], Tensor] | None = None

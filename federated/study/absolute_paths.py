@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from federated.choices.choice import Choice, Kind
 from federated.choices.study_paths import absolute_within, is_path
 from federated.choices.text import summands
+from federated.config.fields.short_forms import long_form, long_path
 from federated.config.run import RunConfig
 from federated.user_code.signatures import Signature
 from federated.user_code.source import Roots
@@ -74,7 +75,7 @@ def anchored_override(path: Any, value: Any, stated: Sequence[Any], place: Place
 
 def _way(path: Any, stated: Sequence[Any], place: Place) -> Callable[[Any], Any]:
     """The function that makes the paths in the values of one dotted path absolute."""
-    parts = path.split(".") if isinstance(path, str) else []
+    parts = long_path(path).split(".") if isinstance(path, str) else []
     model: type[BaseModel] = RunConfig
     for depth, part in enumerate(parts):
         if (field := model.model_fields.get(part)) is None:
@@ -85,7 +86,7 @@ def _way(path: Any, stated: Sequence[Any], place: Place) -> Callable[[Any], Any]
             into = [leaf for choice in choices for leaf in _leaves(kind, choice, rest[:-1], place)]
             return partial(_argument, kind, into, rest[-1], place)
         if not rest:
-            return partial(_field, field, place)
+            return partial(_field_named, part, field, place)
         if (inner := _model_of(field)) is None:
             break
         model = inner
@@ -100,9 +101,16 @@ def _arm(arm: Mapping[str, Any], base: Any, place: Place) -> dict[str, Any]:
 def _section(model: type[BaseModel], content: Mapping[str, Any], place: Place) -> dict[str, Any]:
     fields = model.model_fields
     return {
-        name: _field(fields[name], place, value) if name in fields else value
+        name: _field_named(name, fields[name], place, value) if name in fields else value
         for name, value in content.items()
     }
+
+
+def _field_named(name: str, field: FieldInfo, place: Place, value: Any) -> Any:
+    """As `_field`; a value in the short form of a section stays in it where there is no path in it."""
+    long = long_form(name, value)
+    made = _field(field, place, long)
+    return value if made == long else made
 
 
 def _field(field: FieldInfo, place: Place, value: Any) -> Any:
@@ -185,8 +193,9 @@ def _at(content: Any, parts: Sequence[str]) -> Iterator[Any]:
     """The values of the field at a dotted path in a section of a run, or in an override `{dotted path: value}`."""
     if not isinstance(content, Mapping):
         return
-    for key, value in content.items():
-        stated = key.split(".") if isinstance(key, str) else []
+    for key, given in content.items():
+        stated = long_path(key).split(".") if isinstance(key, str) else []
+        value = long_form(key, given)
         if stated == [*parts, "name"]:
             yield {"name": value}
         elif stated == list(parts):

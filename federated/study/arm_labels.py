@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from federated.choices.choice import Choice
 from federated.choices.label import with_tails
 from federated.choices.study_paths import tails
-from federated.config.dotted_paths import paths_at, value_at
+from federated.config.fields.dotted_paths import paths_at, value_at
+from federated.config.privacy import Privacy
 from federated.config.run import Compression, RunConfig
 from federated.study.heterogeneity_axis import AXIS, aimed_label
 from federated.study.names import arm_name
@@ -66,7 +67,7 @@ def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) ->
     value, of_paths = value_at(config, path), shown.get(path)
     if path == UNSEEN and isinstance(value, tuple):
         return f"{WITHOUT}{', '.join(value)}"
-    if isinstance(value, Choice | Compression):
+    if isinstance(value, Choice | Compression | Privacy):
         value = value.label(of_paths)
     elif of_paths:
         value = with_tails(value, of_paths)

@@ -8,7 +8,7 @@ from typing import Any
 from data_partitioners.tunable import ONE_PARAMETER
 from federated.choices.choice import Choice
 from federated.choices.text import summands
-from federated.config.dotted_paths import as_mapping
+from federated.config.fields.dotted_paths import as_mapping
 
 AXIS = "heterogeneity"
 _AIM = "target_heterogeneity"

@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from federated.config.anchors import Anchors
-from federated.config.dotted_paths import with_value
-from federated.config.field_names import no_such_field
+from federated.config.fields.dotted_paths import with_value
+from federated.config.fields.field_names import no_such_field
 from federated.config.run import RunConfig
 from federated.config.section import Frozen
 from federated.foundation.errors import BadInput, readable

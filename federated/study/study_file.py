@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from federated.config.dotted_paths import as_mapping
+from federated.config.fields.dotted_paths import as_mapping
+from federated.config.fields.short_forms import long_form, long_path
 from federated.foundation.errors import BadInput
 from federated.study.absolute_paths import Place, anchored_override
 from federated.study.file_size import text_of
@@ -48,11 +49,12 @@ def apply_setting(content: dict[str, Any], setting: str, beside_base: Collection
             raise BadInput(
                 f"--set {setting!r}: {axis} is an axis of this study, so the base's value is never used"
             )
-    parts = ["base", *path.split(".")]
+    parts = ["base", *long_path(path).split(".")]
     place = content
     try:
         for part in parts[:-1]:
-            place[part] = as_mapping({} if place.get(part) is None else place[part], path)
+            there = long_form(part, place.get(part))
+            place[part] = as_mapping({} if there is None else there, path)
             place = place[part]
         value = anchored_override(path, values_of(text), [content["base"]], Place.working())
         place[parts[-1]] = value

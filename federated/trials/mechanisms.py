@@ -12,7 +12,7 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Tensors
 from federated.compressors import Compressor
 from federated.foundation.errors import OwnCodeFailed
-from federated.foundation.randomness import Purpose, generator
+from federated.foundation.randomness import NoiseSource, Purpose, generator
 from federated.participation import Participation, Population
 from federated.privacy import Gathered, Privacy
 from federated.transports import Sending, Transport
@@ -50,7 +50,9 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
     before, kept, told = updates.clone(), copied({"the memory's": memory}), Tensors()
     if privacy.bound is not None:
         heard = {key: memory[key] for key in privacy.hears}
-        found, again = (privacy.bound(heard, updates) for _ in range(2))
+        found, again = (
+            privacy.bound(heard, updates, NoiseSource(0).of_clients(0, range(CLIENTS))) for _ in range(2)
+        )
         changed = each_of({"the memory's": memory}, kept)
         check_unchanged(f"{what}: bound", {"the updates": (updates, before), **changed})
         if not torch.isfinite(found.updates).all():
@@ -58,10 +60,15 @@ def try_privacy(name: str, privacy: Privacy, parameters: Tensor) -> None:
         first, second = ({"updates": each.updates, **each.told} for each in (found, again))
         check_pure(f"{what}: bound", first, second)
         told = {key: rows.mean(dim=0) for key, rows in found.told.items()}
+    if privacy.bound_again is not None:
+        heard = {key: memory[key] for key in privacy.hears}
+        summed, others = (privacy.bound_again(heard, updates) for _ in range(2))
+        check_unchanged(f"{what}: bound_again", {"the updates": (updates, before)})
+        check_pure(f"{what}: bound_again", {"updates": summed}, {"updates": others})
     if privacy.release is not None:
         gathered = Gathered(updates[0], told, CLIENTS, float(CLIENTS))
         (after, update), (later, other) = (
-            privacy.release(memory, gathered, generator(0, Purpose.NOISE)) for _ in range(2)
+            privacy.release(memory, gathered, NoiseSource(0).of_server(0)) for _ in range(2)
         )
         changed = each_of({"the memory's": memory}, kept)
         check_unchanged(f"{what}: release", {"the sum": (updates, before), **changed})

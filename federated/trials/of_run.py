@@ -110,8 +110,8 @@ def try_parts(
             try_compressor(title(choice), compressor, parameters)
     if is_own(config.cohort.sampling):
         try_participation(title(config.cohort.sampling), parts.participation, population)
-    if is_own(config.privacy):
-        try_privacy(title(config.privacy), parts.privacy, parameters)
+    if is_own(config.privacy.mechanism):
+        try_privacy(title(config.privacy.mechanism), parts.privacy, parameters)
     if is_own(config.transport):
         try_transport(title(config.transport), parts.transport)
     if is_own(config.aggregator):

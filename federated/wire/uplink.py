@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from federated.algorithms import Rows
+from federated.algorithms import Rows, Tensors
 from federated.compressors import CohortState, Trait
 from federated.compressors.none import none
-from federated.foundation.randomness import Generators, Purpose, generator
+from federated.foundation.randomness import Generators, NoiseSource, Purpose, generator
 from federated.local_training import Updates
 from federated.privacy import Privacy
 from federated.run.clients.client_half import finished, trained_of, upload
@@ -54,7 +54,7 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
     trained = trained_of(worker, order, updates)
     bounded, clipped_clients, told = _bounded(
-        parts.privacy, order, parts.travelling.of(upload(worker, order, updates, trained))
+        worker, order, parts.travelling.of(upload(worker, order, updates, trained))
     )
     numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
@@ -63,7 +63,9 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     each = parts.transport.reveals == "each"
     read = parts.transport.open(travelled, sending) if each else payloads
     decoded = parts.uplink.decode(read, moving).to("cpu", torch.float32)
-    whole = parts.travelling.back(decoded, decoded.new_zeros(trainable))
+    again = parts.privacy.bound_again
+    summed = decoded if again is None else again(_heard(parts.privacy, order), decoded)
+    whole = parts.travelling.back(summed, decoded.new_zeros(trainable))
     if trained is not None:
         trained = trained._replace(read=whole.to(updates.deltas))
     memory, beside_updates = finished(worker, order, updates, trained)
@@ -95,13 +97,21 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     )
 
 
-def _bounded(privacy: Privacy, order: ShardOrder, updates: Tensor) -> tuple[Tensor, int, Rows]:
+def _bounded(worker: Worker, order: ShardOrder, updates: Tensor) -> tuple[Tensor, int, Rows]:
     """(the updates, how many of them changed, what their clients tell besides)."""
+    privacy, config = worker.parts.privacy, worker.config
     if privacy.bound is None:
         return updates, 0, {}
-    memory = order.server.get(PRIVACY, {})
-    found = privacy.bound({name: memory[name] for name in privacy.hears}, updates)
+    noise = NoiseSource(config.seed, config.privacy.secure)
+    numbers = noise.of_clients(order.done, order.clients.tolist())
+    found = privacy.bound(_heard(privacy, order), updates, numbers)
     return found.updates, int(found.changed.sum()), dict(found.told)
+
+
+def _heard(privacy: Privacy, order: ShardOrder) -> Tensors:
+    """What the clients hear of the mechanism's memory."""
+    memory = order.server.get(PRIVACY, {})
+    return {name: memory[name] for name in privacy.hears}
 
 
 _BIAS_EVERY = 10

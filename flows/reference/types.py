@@ -24,7 +24,9 @@ def type_in_words(schema: Mapping[str, Any], kind: str | None = None, section: s
         return f"[{kind}](choices.md#{kind})" + (", or `null`" if nullable else "")
     if section is not None:
         link = f"mapping, see [{section}](#{section.replace('.', '')})"
-        return f"{link}, or `null`" if "anyOf" in schema else link
+        others = {each.get("type") for each in schema.get("anyOf", ())}
+        also = [word for form, word in (("string", "a choice"), ("null", "`null`")) if form in others]
+        return ", or ".join([link, *also])
     return _words(schema)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Cohort, Memory, Population
+from federated.privacy import Participated
 from federated.run.preparing.trainers import population_among
 from federated.run.setup import Setup
 
@@ -44,6 +45,21 @@ def sample_cohort(setup: Setup, done: int) -> np.ndarray:
 def expected_clients(setup: Setup) -> float:
     """The mean number of clients in a round."""
     return setup.parts.participation.expected(population_of(setup))
+
+
+def participated(setup: Setup, rounds: int) -> Participated:
+    """What an accountant may assume of who takes part in the first so many rounds."""
+    participation, population = setup.parts.participation, population_of(setup)
+    return Participated(
+        law=participation.law,
+        share=population.share,
+        clients=len(population.eligible),
+        cohort=participation.expected(population),
+        rounds=rounds,
+        most=participation.most(population, rounds),
+        apart=participation.apart(population),
+        examples=setup.trainers.holders.sizes[population.eligible],
+    )
 
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:

@@ -32,7 +32,7 @@ def parts_of(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
         participation=_participation(config),
-        privacy=config.privacy.build(),
+        privacy=config.privacy.mechanism.build(),
         uplink=_fitted("uplink", config.compression.uplink, moves.layout),
         transport=config.transport.build(),
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),

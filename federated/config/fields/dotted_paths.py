@@ -10,13 +10,14 @@ from pydantic import BaseModel
 
 from federated.choices.choice import Choice
 from federated.choices.study_paths import path_texts
-from federated.config.field_names import suggestion
+from federated.config.fields.field_names import suggestion
+from federated.config.fields.short_forms import long_form, long_path
 
 
 def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """The config with the field at a dotted path replaced. Raises ValueError where there is no such field."""
     changed: dict[str, Any] = copy.deepcopy(dict(config))
-    place = changed
+    place, path = changed, long_path(path)
     parts = path.split(".")
     for depth, part in enumerate(parts):
         is_last = depth == len(parts) - 1
@@ -29,7 +30,7 @@ def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, An
         elif isinstance(place[part], list):
             return _with_value_in_list(changed, place, parts, depth, value)
         else:
-            place[part] = as_mapping(place[part], path)
+            place[part] = as_mapping(long_form(part, place[part]) if depth == 0 else place[part], path)
             place = place[part]
     return changed
 
@@ -72,13 +73,14 @@ def as_mapping(value: Any, path: str) -> dict[str, Any]:
 
 def value_at(config: Any, path: str) -> Any:
     """The value of the field at a dotted path; a choice where it is one."""
-    for part in path.split("."):
+    for part in long_path(path).split("."):
         config = _part(config, part)
     return config
 
 
 def paths_at(config: Any, path: str) -> list[str]:
     """Every path of a file or folder in the field at a dotted path."""
+    path = long_path(path)
     above, _, last = path.rpartition(".")
     holder, value = value_at(config, above) if above else config, value_at(config, path)
     if isinstance(holder, Choice):
