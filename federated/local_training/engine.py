@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from federated.config.run import Engine
 from federated.foundation.errors import BadInput
+from federated.local_training.by_example.dense import dense_by_example
 from federated.local_training.convolution.recognise import ConvolutionStack, convolution_stack
 from federated.local_training.convolution.trainer import im2col_trainer
 from federated.local_training.dense.recognise import Dense, linear_stack
@@ -53,6 +54,10 @@ def im2col(work: LocalWork, threads: int) -> LocalTrainer:
 
 def vmap(work: LocalWork, threads: int) -> LocalTrainer:
     """Many clients at once through torch.func. Raises ValueError where it cannot take the model."""
+    if work.per_example is not None:
+        raise ValueError(
+            "Poisson batches differ in size from client to client, and the model is no stack of dense layers"
+        )
     if not work.local.optimiser.build().elementwise:
         raise ValueError(
             f"the optimiser {work.local.optimiser.label()} does not say that it is elementwise, so clients cannot be "
@@ -107,7 +112,7 @@ def _by_hand(work: LocalWork) -> bool:
 
 
 def _convolutions(work: LocalWork) -> ConvolutionStack | None:
-    return convolution_stack(work) if _by_hand(work) else None
+    return convolution_stack(work) if _by_hand(work) and work.per_example is None else None
 
 
 def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:
@@ -117,6 +122,8 @@ def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTra
     time in the caches.
     """
     size, turn = stack_size(work), turns(threads)
+    if work.per_example is not None:
+        return side_by_side(work, lambda: dense_by_example(work, layers), threads, size)
     apart = side_by_side(work, lambda: stacked_trainer(work, layers, turn=turn), threads, size)
     if threads == 1 or work.inputs.device.type != "cpu" or not keeps_bits():
         return apart
@@ -135,6 +142,11 @@ def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTraine
     if _convolutions(work) is not None:
         return _raced(work, threads, [max(cohort, key=lambda client: len(work.clients[client]))], "im2col")
     small = work.model.num_trainable <= _SMALL_MODEL
+    if work.per_example is not None:
+        logger.info(
+            "engine: loop (the steps are by single examples and the model is no stack of dense layers)"
+        )
+        return loop(work, threads)
     if len(cohort) < 4 or (work.inputs.device.type == "cpu" and not small):
         logger.info("engine: loop (the model is no stack of dense layers, nor of convolutions)")
         return loop(work, threads)

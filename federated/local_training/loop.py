@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, Contrast, LocalTerms
-from federated.foundation.randomness import Purpose, key_of, torch_seeded, torch_watched
+from federated.foundation.randomness import torch_watched
+from federated.local_training.by_example.one_client import part_by_example
 from federated.local_training.contrasting import Contrasting
 from federated.local_training.own_steps import Objective, take_own_steps
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
-from federated.local_training.steps.dropout import DropoutGenerators, Masks
+from federated.local_training.steps.dropout import DropoutGenerators, Masks, torch_seeded_for
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
@@ -27,6 +28,7 @@ from federated.local_training.steps.work import LocalWork, Precision
 from federated.losses import Loss
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
+from federated.privacy import PerExample
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining
@@ -43,6 +45,7 @@ def loop_trainer(
     seed: int,
     precision: Precision = "float32",
     weights: Tensor | None = None,
+    per_example: PerExample | None = None,
     threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
@@ -51,11 +54,14 @@ def loop_trainer(
     The step is that of torch.optim.SGD (momentum without dampening, weight decay in the gradient) from a
     zero momentum buffer in every round, or that of the optimiser that is stated. The masks of nn.Dropout are
     drawn for each client; a model that turns out to draw other random numbers goes on one client at a time,
-    because torch's generator is one for all threads.
+    because torch's generator is one for all threads. per_example: see `part_by_example`.
     """
-    work = LocalWork(model, loss, inputs, targets, clients, local, rounds, seed, precision, weights)
-    together = side_by_side(work, lambda: part_of_loop(work, False), threads, 1, loop=True)
-    seeded = side_by_side(work, lambda: part_of_loop(work, True), 1, 1, loop=True)
+    work = LocalWork(
+        model, loss, inputs, targets, clients, local, rounds, seed, precision, weights, per_example
+    )
+    part = part_of_loop if per_example is None else part_by_example
+    together = side_by_side(work, lambda: part(work, False), threads, 1, loop=True)
+    seeded = side_by_side(work, lambda: part(work, True), 1, 1, loop=True)
     draws = inputs.device.type != "cpu"
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
@@ -85,7 +91,7 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
             model.load(own)
             masks.draw_from(DropoutGenerators(work.seed, done, client, terms.stream))
             rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
-            with _seeded(work, done, client, terms.stream) if seeded else nullcontext():
+            with torch_seeded_for(work.seed, done, client, terms.stream) if seeded else nullcontext():
                 batches = _batches(work, done, client, lengths[at], terms.stream)
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
                 more = _contrast(contrasting, terms.contrast, at, own)
@@ -139,12 +145,6 @@ def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: I
         losses.append(loss.detach())
         sizes.append(len(batch.targets))
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
-
-
-def _seeded(work: LocalWork, done: int, client: int, stream: int) -> AbstractContextManager[None]:
-    """The key of another stream is longer than any of a dropout layer."""
-    key = (*key_of(done, stream), client, 0, 0) if stream else (done, client)
-    return torch_seeded(work.seed, Purpose.DROPOUT, *key)
 
 
 def _batches(work: LocalWork, done: int, client: int, length: Length, stream: int) -> Iterator[Batch]:

@@ -32,8 +32,8 @@ Gradients = Callable[
 class Batched(NamedTuple):
     """A module's gradient for many clients at once, and what its dropout layers ask for.
 
-    gradients: (parameters [c, P], inputs [c, B, ...], targets [c, B, ...], weights [c, B] or None, offsets [c, K] or
-        None, masks) -> (gradients [c, P], losses [c]).
+    gradients: (parameters [c, P], or [P] of all, inputs [c, B, ...], targets [c, B, ...], weights [c, B] or None,
+        offsets [c, K], [K] of all, or None, masks) -> (gradients [c, P], losses [c]).
     sites: examples in a batch -> dropout of one client, in order: (number of the layer, a tensor like its inputs).
     """
 
@@ -47,8 +47,8 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
 
     Clients with batches of one size share a call; nothing is padded, so examples of a batch may interact.
     """
-    schedule, batched = work.local.schedule.build(), _batched(work)
-    _try_out(work, batched)
+    schedule, batched = work.local.schedule.build(), batched_module(work)
+    try_out(work, batched)
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         plan = planned(work, clients, done, terms)
@@ -86,7 +86,7 @@ def _steps(
             factors = None if work.weights is None else gathered(work.weights, at)
             everyone = len(rows) == active
             among = slice(0, active) if everyone else torch.from_numpy(rows).to(weights.device)
-            masks = _masks(batched, [draws[row] for row in rows], count)
+            masks = drawn_masks(batched, [draws[row] for row in rows], count)
             shifts = None if offsets is None else offsets[among]
             gradient[among], losses = batched.gradients(
                 weights[among], inputs, targets, factors, shifts, masks
@@ -104,7 +104,7 @@ def _of_one_size(counts: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         yield np.flatnonzero(counts == count), int(count)
 
 
-def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: int) -> list[Tensor]:
+def drawn_masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: int) -> list[Tensor]:
     """The masks for each dropout layer of these clients in turn, [c, ...] each."""
     if not batched.masks.rates:
         return []
@@ -116,7 +116,7 @@ def _masks(batched: Batched, draws: Sequence[DropoutGenerators], num_examples: i
     return [torch.stack(column) for column in zip(*of_each, strict=True)]
 
 
-def _batched(work: LocalWork) -> Batched:
+def batched_module(work: LocalWork) -> Batched:
     from torch.func import functional_call, grad_and_value, vmap  # imports torch._dynamo: more than a second
 
     warnings.filterwarnings(
@@ -164,7 +164,8 @@ def _batched(work: LocalWork) -> Batched:
         offsets: Tensor | None,
         masks: list[Tensor],
     ) -> tuple[Tensor, Tensor]:
-        rows = (0, 0, 0, None if factors is None else 0, None if offsets is None else 0, 0)
+        own = None if offsets is None or offsets.dim() == 1 else 0
+        rows = (0 if flat.dim() > 1 else None, 0, 0, None if factors is None else 0, own, 0)
         found: tuple[Tensor, Tensor] = vmap(grad_and_value(loss), in_dims=rows)(
             flat, inputs, targets, factors, offsets, masks
         )
@@ -173,7 +174,7 @@ def _batched(work: LocalWork) -> Batched:
     return Batched(gradients, sites, sources)
 
 
-def _try_out(work: LocalWork, batched: Batched) -> None:
+def try_out(work: LocalWork, batched: Batched) -> None:
     """A call with two clients of two examples each: random numbers, branches on the data and the like fail.
 
     Nor may the gradient be another than autograd's, as where a module reaches a parameter past its own names, which

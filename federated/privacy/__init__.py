@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from federated.privacy.clip import clip
 from federated.privacy.none import none
+from federated.privacy.per_example import PerExample
 from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
 
 PRIVACY: dict[str, Callable[..., Privacy]] = {
@@ -11,4 +12,4 @@ PRIVACY: dict[str, Callable[..., Privacy]] = {
     "clip": clip,
 }
 
-__all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Participated", "Privacy"]
+__all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Participated", "PerExample", "Privacy"]

@@ -47,7 +47,7 @@ def stacked_trainer(
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         factor = schedule(done, work.rounds)
-        for alike in _alike(work, clients):
+        for alike in of_like_width(work, clients):
             members, own = [clients[at] for at in alike], terms.of(alike)
             plan = planned(work, members, done, own)
             start = received_by(received_by(received, alike), plan.positions)
@@ -66,7 +66,7 @@ def stacked_trainer(
     return train
 
 
-def _alike(work: LocalWork, clients: Sequence[int]) -> list[list[int]]:
+def of_like_width(work: LocalWork, clients: Sequence[int]) -> list[list[int]]:
     """Positions of the clients, those together whose batches differ in width by less than a factor of two."""
     most = work.local.batch_size
     widths = [min(most or len(work.clients[client]), len(work.clients[client])) for client in clients]

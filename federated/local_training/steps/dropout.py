@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from federated.foundation.randomness import Purpose, generator, key_of
+from federated.foundation.randomness import Purpose, generator, key_of, torch_seeded
 from federated.models.plain_modules import is_plain
 
 Draw = Callable[[int, Tensor], Tensor]
@@ -83,3 +84,12 @@ class Masks:
 def as_mask(uniform: np.ndarray, rate: float, like: Tensor) -> Tensor:
     """The mask of uniform numbers in [0, 1): 0 for a share `rate` of them and 1 / (1 - rate) for the others."""
     return (torch.from_numpy(uniform) < 1 - rate).to(like).div_(1 - rate)
+
+
+def torch_seeded_for(seed: int, done: int, client: int, stream: int = 0) -> AbstractContextManager[None]:
+    """Torch's own generator as a function of these, for a model that draws other random numbers than masks.
+
+    The key of another stream is longer than any of a dropout layer.
+    """
+    key = (*key_of(done, stream), client, 0, 0) if stream else (done, client)
+    return torch_seeded(seed, Purpose.DROPOUT, *key)

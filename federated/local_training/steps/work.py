@@ -10,6 +10,7 @@ from torch import Tensor
 
 from federated.losses import Loss
 from federated.models.flat_model import FlatModel
+from federated.privacy import PerExample
 
 if TYPE_CHECKING:
     from federated.config.run import LocalTraining
@@ -24,6 +25,7 @@ class LocalWork(NamedTuple):
     inputs [N, ...] and targets [N] or [N, outputs] of all examples; clients: the training examples of each.
     precision: bfloat16 for autocast of the model's products; float32 for the types that the model has.
     weights: what the loss of each example is multiplied by, [N]; None: nothing.
+    per_example: differentially private steps; None: plain ones.
     """
 
     model: FlatModel
@@ -36,3 +38,4 @@ class LocalWork(NamedTuple):
     seed: int
     precision: Precision = "float32"
     weights: Tensor | None = None
+    per_example: PerExample | None = None
