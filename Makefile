@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 2
+# A worker takes whole files, so that a file's fixtures are made once; tests/conftest.py puts files with slow tests first.
+PYTEST = $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 
@@ -18,11 +20,11 @@ study: $(INSTALLED) ## Install, run studies/quickstart.yaml and print the compar
 
 .PHONY: test
 test: $(INSTALLED) ## Run the whole test suite, slow tests included
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(PYTEST)
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that take less than a few seconds
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 .PHONY: check
 check: lint types test ## The whole gate: format, lint, types, layer rule, tests
@@ -57,7 +59,7 @@ docs: $(INSTALLED) ## Write docs/reference from the code
 install: $(INSTALLED) ## Make .venv from the lock; does nothing where it is up to date
 
 # What a person set for other work must not reach this environment.
-unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
 
 # `make TORCH=cpu` takes torch's build without CUDA, by uv, which knows where torch's builds are.
 TORCH ?=

@@ -10,7 +10,6 @@ from tasks.tracking.server.store import connect
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.usefixtures("prefect_server", "home"),
 ]
 

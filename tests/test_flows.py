@@ -28,7 +28,6 @@ from tests.conftest import with_databases
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.usefixtures("prefect_server", "used_home"),
 ]
 

@@ -25,7 +25,6 @@ from tests.test_flows import _study
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.usefixtures("prefect_server", "used_home"),
 ]
 

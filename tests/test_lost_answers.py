@@ -20,7 +20,7 @@ from tasks.tracking.runs.history import log_history
 from tasks.tracking.studies import syncing
 from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving, with_databases
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lost answers")]  # they share a server
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
 from flows.notebook import Outcome, Picture, read, run, studies
 
-pytestmark = pytest.mark.xdist_group("notebook")  # whose set-up is a study
-
 ROOT = Path(__file__).parents[1]
 
 STUDY = """

@@ -18,7 +18,6 @@ from flows.prefect_runtime.process_pool import Processes
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.usefixtures("prefect_server", "home"),
 ]
 

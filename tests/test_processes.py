@@ -134,7 +134,6 @@ def test_a_run_below_a_study_needs_no_process_of_its_own(home):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_study_that_goes_on_ends_what_was_left_of_it(opened, resume):

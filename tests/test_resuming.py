@@ -18,7 +18,6 @@ from tests.conftest import config_of
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.usefixtures("prefect_server", "home"),
 ]
 

@@ -16,8 +16,6 @@ import pytest
 import yaml
 from sklearn.linear_model import LogisticRegression
 
-pytestmark = pytest.mark.xdist_group("tutorial")  # whose set-up takes over a minute
-
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
