@@ -16,7 +16,15 @@ from federated.foundation.randomness import NoiseSource
 from federated.metrics import Metrics
 from federated.participation import Cohort
 from federated.privacy import Gathered, Privacy
-from federated.run.clients.cohort import count_of, draw_cohort, expected_clients, population_of, weights_of
+from federated.run.clients.canaries import is_of_canaries, with_traces
+from federated.run.clients.cohort import (
+    count_of,
+    draw_cohort,
+    expected_updates,
+    heard_canaries,
+    population_of,
+    weights_of,
+)
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
@@ -27,6 +35,7 @@ from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
+from federated.shards.of_canaries import canary_metrics, mean_loss
 from federated.shards.shard import Train
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import distortion_metrics
@@ -69,19 +78,23 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     """One round of federated learning, or of training without a server."""
     if not setup.config.kind.has_server:
         return _round_alone(state, setup, stages)
-    state, drawn = _drawn(state, setup)
-    everybody, cohort = drawn.clients.tolist(), drawn.heard
+    state, drawn, canaries = _drawn(state, setup)
+    everybody, clients = drawn.clients.tolist(), drawn.heard
+    cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
     model, parcels, remembered, quality = broadcast(setup, state, everybody)
     dump(setup.config, state.round, "downlink", everybody, parcels)
     downlink = weighed(parcels)
-    shards = _shards(len(cohort), setup.shard_size)
-    orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards]
-    reports = list(stages.run_shards(setup.worker, orders))
+    shards = _shards(0, len(clients), setup.shard_size)
+    of_canaries = _shards(len(clients), len(cohort), setup.shard_size)
+    orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
+    every_report = list(stages.run_shards(setup.worker, orders))
+    reports = every_report[: len(shards)]
     started = time.perf_counter()
     releases = setup.parts.privacy.release is not None  # it does so whether somebody took part or not
     silent = replace(state, round=state.round + 1)
-    after = stages.aggregate(setup, state, reports) if reports or releases else silent
+    after = stages.aggregate(setup, state, every_report) if every_report or releases else silent
+    after = with_traces(setup, state, after)
     after = replace(
         after,
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
@@ -89,7 +102,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     )
     return after, RoundReport(
         round=after.round,
-        loss=sum(report.loss for report in reports) if reports else None,
+        loss=mean_loss(reports, weights[: len(clients)], len(canaries)),
         cohort_clients=len(everybody),
         cohort_examples=int(setup.federation.sizes[everybody].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
@@ -99,15 +112,17 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         training_seconds=sum(report.training_seconds for report in reports),
         compression_seconds=sum(report.compression_seconds for report in reports),
         aggregation_seconds=time.perf_counter() - started,
+        canaries=canary_metrics(every_report[len(shards) :]) if setup.config.privacy.canaries else {},
         lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
     )
 
 
-def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort]:
-    """The cohort of the next round, and the state in which the draw is remembered."""
-    memory = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
-    memory, cohort = draw_cohort(setup, memory, state.round)
-    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort
+def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]:
+    """(the state in which the draw is remembered, the cohort of the next round, the canaries that are heard in it)."""
+    before = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
+    memory, cohort = draw_cohort(setup, before, state.round)
+    canaries = heard_canaries(setup, before, state.round)
+    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort, canaries
 
 
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
@@ -158,7 +173,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     heard = Heard(
         update,
         {name: sent[name] for name in setup.parts.algorithm.client.sends},
-        count_of(cohort, setup) / count_of(setup.trainers.eligible, setup),
+        count_of(cohort, setup) / count_of(population_of(setup).eligible, setup),
         *apart,
     )
     before = state.parameters[:trainable]
@@ -167,7 +182,8 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
     check_model(setup.config, state.round, parameters)
-    uplink_bytes = state.uplink_bytes + sum(total_bytes(report.uplink) for report in reports)
+    from_clients = [report for report in reports if not is_of_canaries(setup.worker, report.clients)]
+    uplink_bytes = state.uplink_bytes + sum(total_bytes(report.uplink) for report in from_clients)
     return replace(
         state,
         round=state.round + 1,
@@ -206,7 +222,6 @@ def _released(
     privacy, moves, memory = setup.parts.privacy, setup.parts.travelling, state.server.get(PRIVACY, {})
     if privacy.release is None:
         return memory, update
-    expected = expected_clients(setup) * (1 - setup.parts.participation.losses)
     moving = moves.of(update[None])
     told = (
         {name: sent[name] for name in privacy.tells}
@@ -214,7 +229,9 @@ def _released(
         else _told_by_nobody(privacy, memory, moving)
     )
     numbers = NoiseSource(setup.config.seed, setup.config.privacy.secure).of_server(state.round)
-    after, moved = privacy.release(memory, Gathered(moving[0], told, num_heard, expected), numbers)
+    after, moved = privacy.release(
+        memory, Gathered(moving[0], told, num_heard, expected_updates(setup)), numbers
+    )
     return after, moves.back(moved[None], update)[0]
 
 
@@ -233,6 +250,6 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
 STAGES = Stages(train, in_this_process, aggregate)
 
 
-def _shards(num_clients: int, size: int) -> list[slice]:
-    """The cohort cut into shards of at most `size` clients."""
-    return [slice(start, start + size) for start in range(0, num_clients, size)]
+def _shards(first: int, end: int, size: int) -> list[slice]:
+    """A part of the cohort cut into shards of at most `size` clients."""
+    return [slice(start, min(start + size, end)) for start in range(first, end, size)]

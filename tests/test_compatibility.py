@@ -24,6 +24,10 @@ SUMMED = {
     "compression": {"uplink": "integers"},
     "cohort": {"weighting": "uniform"},
 }
+TRACED: dict[str, Any] = {
+    "privacy": {"mechanism": "clip(1)", "canaries": 20},
+    "cohort": {"weighting": "uniform"},
+}
 
 
 class Row(NamedTuple):
@@ -226,6 +230,36 @@ ROWS = (
         {"privacy": "none"},
         "transport: sum_alone with privacy: twice: ",
     ),
+    Row(
+        {**TRACED, "privacy": {"mechanism": "of_examples", "canaries": 20}},
+        {"privacy": "of_examples"},
+        "privacy.canaries: 20 with privacy: of_examples: ",
+    ),
+    Row(
+        {**TRACED, "privacy": {"canaries": 20}},
+        {"privacy": {"mechanism": "clip(1)", "canaries": 20}},
+        "privacy.canaries: 20 with privacy: none: ",
+    ),
+    Row(
+        {"privacy": TRACED["privacy"]},
+        TRACED,
+        "privacy.canaries: 20 with cohort.weighting: examples: ",
+    ),
+    Row(
+        {**TRACED, "algorithm": "cfl"},
+        {"algorithm": "fedavg"},
+        "privacy.canaries: 20 with algorithm: cfl: ",
+    ),
+    Row(
+        {**TRACED, "algorithm": "ditto"},
+        {"algorithm": "fedprox(0.1)"},
+        "privacy.canaries: 20 with algorithm: ditto",
+    ),
+    Row(
+        {**TRACED, "algorithm": "sign_majority(0.1)", "compression": VOTES},
+        {"privacy": "clip(1)"},
+        "privacy.canaries: 20 with algorithm: sign_majority",
+    ),
 )
 
 
@@ -234,6 +268,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts that state what no shipped one does."""
     release = Privacy(release=lambda memory, gathered, numbers: (memory, gathered.update))
     monkeypatch.setitem(PRIVACY, "after_sum", lambda: release)
+    monkeypatch.setitem(PRIVACY, "of_examples", lambda: Privacy(unit="example"))
     monkeypatch.setitem(PRIVACY, "telling", lambda: Privacy(tells=("bit",)))
     monkeypatch.setitem(PRIVACY, "twice", lambda: Privacy(bound_again=lambda memory, updates: updates))
     monkeypatch.setitem(TRANSPORTS, "sum_alone", lambda: TRANSPORTS["plain"]()._replace(reveals="sum"))

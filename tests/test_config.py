@@ -50,6 +50,7 @@ CHANGES: dict[str, Any] = {
     "compression.downlink": "float16",
     "privacy.mechanism": "clip(1.0)",
     "privacy.secure": True,
+    "privacy.canaries": 20,
     "rounds": 4,
     "stop": {"patience": 2},
     "training": "local",
@@ -86,6 +87,8 @@ def nested(path: str, value: Any) -> dict[str, Any]:
     """{"local": {"epochs": 2}} for local.epochs."""
     if path == "local.optimiser":  # which wants a learning rate to be stated
         return {"local": {"optimiser": value, "learning_rate": 0.1}}
+    if path == "privacy.canaries":  # which have the norm of a mechanism, and hold no examples
+        return {"privacy": {"mechanism": "clip(1.0)", "canaries": value}, "cohort": {"weighting": "uniform"}}
     first, _, rest = path.partition(".")
     return {first: nested(rest, value) if rest else value}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema
 
 from federated.choices.choice import Choice
@@ -13,6 +13,19 @@ from federated.choices.schema import schema_of
 from federated.config.section import Frozen
 from federated.extension_points.kinds import PRIVACY_MECHANISM, PrivacyChoice
 from federated.user_code.source import roots_of
+
+_FEWEST_CANARIES = 20
+
+
+def _enough(value: int) -> int:
+    if 0 < value < _FEWEST_CANARIES:
+        raise ValueError(
+            f"must be 0 or at least {_FEWEST_CANARIES}, as fewer bound nothing with 95 % confidence; got {value}"
+        )
+    return value
+
+
+Canaries = Annotated[int, Field(ge=0), AfterValidator(_enough)]
 
 
 class Privacy(Frozen):
@@ -26,6 +39,14 @@ class Privacy(Frozen):
         False,
         description="Draw all noise from a cryptographically secure source: the run is then not reproducible. false: "
         "from the run's seed, as everything else, which whoever knows the seed can take off again",
+    )
+
+    canaries: Canaries = Field(
+        0,
+        description="Number of canary clients, which send random directions of the mechanism's norm in place of what "
+        "they learned, and by whose traces in the model the leak is measured; at least 20. They train nothing, hold no "
+        "examples and are drawn as all clients are, so that cohorts grow by as large a share as the federation does. "
+        "0: none",
     )
 
     @property

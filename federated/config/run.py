@@ -205,6 +205,7 @@ class RunConfig(Frozen):
             "compression.uplink": self.compression.uplink,
             "compression.downlink": self.compression.downlink,
             "privacy": self.privacy.mechanism,
+            "privacy.canaries": self.privacy.canaries if self.kind.has_server else 0,
             "transport": self.transport,
             "cohort.sampling": self.cohort.sampling,
             "cohort.weighting": self.cohort.weighting,

@@ -22,6 +22,7 @@ from federated.metrics.client_sums import pooled
 from federated.metrics.measures import Measure, Predictions
 from federated.metrics.names import BY_GLOBAL, sides_of_gaps
 from federated.metrics.scoring import of_clients
+from federated.run.clients.canaries import empirical_metrics
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(state: RunState, setup: Setup) -> Metrics:
-    """`generalisation/*` of the global model on every evaluated set. Raises Diverged where it is not finite."""
+    """`generalisation/*` of the global model on every evaluated set, and the leak that canaries show.
+
+    Raises Diverged where the model's outputs are not finite.
+    """
     scoring, metrics = setup.scoring, Metrics()
     headline = scoring.headline
     levels: dict[str, float] = {}
@@ -56,7 +60,7 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
         if not np.isnan(level := levels.get(inner, np.nan) - levels.get(outer, np.nan)):
             metrics[gap] = headline.sign * level
     named = {f"generalisation/{name}": value for name, value in metrics.items()}
-    return named | cluster_metrics(state, setup)
+    return named | cluster_metrics(state, setup) | empirical_metrics(state, setup)
 
 
 def _personal(setup: Setup, found: Personalised) -> Metrics:

@@ -17,6 +17,7 @@ MOMENTUM = "local.momentum"
 MAX_NORM = "local.max_gradient_norm"
 LOSS = "loss"
 PERSONALISATION = "evaluation.personalisation"
+CANARIES = "privacy.canaries"
 
 
 class States(Enum):
@@ -33,6 +34,7 @@ class States(Enum):
     BOUNDS = "a privacy mechanism: it bounds the updates"
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
     BOUNDS_AGAIN = "a privacy mechanism: the server bounds what it decodes"
+    OF_EXAMPLES = "a privacy mechanism: it protects single examples of a client, and not all of them together"
     TELLS = "a privacy mechanism: clients tell more than their updates"
     SUM_ALONE = "a transport: the server can read the sum alone"
     LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
@@ -219,6 +221,31 @@ CLASHES = (
     Clash(
         (Side(TRANSPORT, States.SUM_ALONE), Side(PRIVACY, States.BOUNDS_AGAIN)),
         "the mechanism bounds every update that the server decodes, and the server reads their sum alone",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(PRIVACY, States.OF_EXAMPLES)),
+        "canaries are clients, and the mechanism protects single examples of one",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(PRIVACY, States.BOUNDS, False)),
+        "canaries send updates of the norm that the mechanism bounds updates to, and this one bounds none; use "
+        "another, such as clip(norm=1)",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(WEIGHTING, States.BY_EXAMPLES)),
+        "canaries hold no examples, and count as one client each; state cohort.weighting: uniform",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(ALGORITHM, States.SEVERAL_MODELS)),
+        "canaries are traced in the one model that the server has for all",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(ALGORITHM, States.KEEPS_PARAMETERS)),
+        "canaries are traced in the one model that all clients answer with, and here each has its own",
+    ),
+    Clash(
+        (Side(CANARIES, States.ABOVE_ZERO), Side(ALGORITHM, States.VOTES)),
+        "a vote has no length, and canaries send updates of the mechanism's norm",
     ),
 )
 """A row for each; the first that is found is reported."""

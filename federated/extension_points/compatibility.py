@@ -12,6 +12,7 @@ from federated.compressors import Compressor, Trait
 from federated.extension_points.clashes import (
     AGGREGATOR,
     ALGORITHM,
+    CANARIES,
     CLASHES,
     DOWNLINK,
     ENGINE,
@@ -61,6 +62,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
         States.BOUNDS: privacy.bound is not None,
         States.RELEASES: privacy.release is not None,
         States.BOUNDS_AGAIN: privacy.bound_again is not None,
+        States.OF_EXAMPLES: privacy.unit == "example",
         States.TELLS: bool(privacy.tells),
     }
 
@@ -98,6 +100,7 @@ _STATED: dict[str, Callable[[Any], Mapping[Any, bool]]] = {
     SERVER_SCHEDULE: lambda schedule: {States.CHANGES: schedule != "constant"},
     ENGINE: lambda name: {States.MANY_AT_ONCE: name == "vectorised"},
     MOMENTUM: lambda momentum: {States.ABOVE_ZERO: momentum > 0},
+    CANARIES: lambda count: {States.ABOVE_ZERO: count > 0},
     MAX_NORM: lambda norm: {States.ASKED_FOR: norm is not None},
     PERSONALISATION: lambda section: {States.ASKED_FOR: section is not None},
 }
@@ -129,4 +132,4 @@ def _stated(field: str, part: Any) -> Collection[States | Trait | Need]:
 def _shown(field: str, part: Any) -> str:
     if isinstance(part, Choice):
         return f"{field}: {part.label()}"
-    return f"{field}: {part}" if isinstance(part, str | float) else field
+    return f"{field}: {part}" if isinstance(part, str | float | int) else field

@@ -70,7 +70,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
     What takes long is measured once: with a model whose steps take seconds, five steps of a client a thread and
     evaluations of a few examples are all.
     """
-    setup = _with_cohorts_of_one_size(setup.with_config(_without_dump(setup.config)))
+    setup = _with_cohorts_of_one_size(setup.with_config(_clients_alone(setup.config)))
     state, watch = initial_state(setup), _Watch()
     costs, diverged = (0.0, 0.0, 0.0), ""
     try:
@@ -120,9 +120,11 @@ def _with_cohorts_of_one_size(setup: Setup) -> Setup:
     return replace(setup, worker=replace(setup.worker, parts=parts))
 
 
-def _without_dump(config: RunConfig) -> RunConfig:
-    """A probe leaves no payloads in the folder of the run's."""
-    return config.model_copy(update={"compression": config.compression.model_copy(update={"dump": None})})
+def _clients_alone(config: RunConfig) -> RunConfig:
+    """A probe leaves no payloads in the folder of the run's, and has no canaries, whose bytes do not count."""
+    compression = config.compression.model_copy(update={"dump": None})
+    privacy = config.privacy.model_copy(update={"canaries": 0})
+    return config.model_copy(update={"compression": compression, "privacy": privacy})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from federated.choices.choice import Choice
 from federated.config.run import RunConfig, Stop
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
+from federated.forecast.canary_warnings import of_canaries
 from federated.forecast.held_out_warnings import of_held_out
 from federated.forecast.measure_warnings import of_measures
 from federated.local_training.steps.batches import longest as longest_of
@@ -48,6 +49,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_own_models(setup),
         _of_unseen_without_a_model(setup),
         *of_measures(setup),
+        *of_canaries(setup),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]

@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     EVALUATION = 12
     CLIENT_NOISE = 13
     FORECAST = 20
+    CANARIES = 22
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

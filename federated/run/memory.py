@@ -14,7 +14,7 @@ import torch
 from federated.algorithms.algorithm import Rows, Tensors
 
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
-PARTICIPATION, PRIVACY = "participation", "privacy"
+PARTICIPATION, PRIVACY, CANARIES = "participation", "privacy", "canaries"
 OWN_MODEL = "own_model"
 """The numbers that a client keeps: its whole model without a server, else the part that is never sent."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from federated.metrics import Metrics
 from federated.run.state import RunState
@@ -12,7 +13,7 @@ from federated.run.state import RunState
 class RoundReport:
     """The results of one round. communication, drift: metrics of both directions and of the updates, as logged.
 
-    loss: None where no client was heard. lost_clients: None where none can be.
+    canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
     """
 
     round: int
@@ -27,6 +28,7 @@ class RoundReport:
     compression_seconds: float
     aggregation_seconds: float
     lost_clients: int | None = None
+    canaries: Mapping[str, float] = field(default_factory=dict)
 
     def metrics(self, state: RunState) -> Metrics:
         """The report under the names of mlflow/README.md; `state` is the one after the round."""
@@ -41,6 +43,7 @@ class RoundReport:
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
+            **self.canaries,
             "system/training_seconds": self.training_seconds,
             "system/compression_seconds": self.compression_seconds,
             "system/aggregation_seconds": self.aggregation_seconds,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from federated.aggregators import weighted_sum
 from federated.local_training import Updates
+from federated.run.clients.canaries import is_of_canaries, updates_of_canaries
 from federated.run.clients.client_half import received, second_of, start_of, terms_of
 from federated.run.clients.clusters import clusters_of
 from federated.run.clients.order import ShardOrder
@@ -54,9 +55,9 @@ def _second(worker: Worker, order: ShardOrder, received: Tensor) -> Tensor | Non
 def run_shard(
     worker: Worker, order: ShardOrder, train: Train = train, compress: Compress = compress
 ) -> ShardReport:
-    """A shard from its order to its report. Raises Diverged as `train` does."""
-    started = time.perf_counter()
-    updates = train(worker, order)
+    """A shard from its order to its report; canaries do not train. Raises Diverged as `train` does."""
+    started, traced = time.perf_counter(), is_of_canaries(worker, order.clients)
+    updates = updates_of_canaries(worker, order) if traced else train(worker, order)
     trained = time.perf_counter()
     heard = compress(worker, order, updates)
     weights = order.weights

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from federated.metrics.dictionary import communication, generalisation, heterogeneity, study, system, training
+from federated.metrics.dictionary import (
+    communication,
+    generalisation,
+    heterogeneity,
+    privacy,
+    study,
+    system,
+    training,
+)
 from federated.metrics.dictionary.metric import Better, Names, Row, lower, row
 from federated.metrics.dictionary.stated import names_of
 
@@ -16,6 +24,7 @@ OF_A_RUN: tuple[Row, ...] = (
     *training.ROWS,
     *communication.ROWS,
     *generalisation.ROWS,
+    *privacy.ROWS,
     *system.ROWS,
 )
 OF_A_STUDY: tuple[Row, ...] = study.ROWS

@@ -14,6 +14,7 @@ from federated.local_training import Updates
 from federated.local_training.at_start import at_start
 from federated.local_training.steps.reach import reach
 from federated.machine.cores import threads_of
+from federated.run.clients.canaries import is_of_canaries
 from federated.run.clients.clusters import cluster_model, remembered_cluster
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_made
@@ -99,7 +100,7 @@ def start_of(worker: Worker, order: ShardOrder, model: Tensor) -> Start | None:
 def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained | None:
     """The outcome of training as the algorithm's client half is told it; None where it does nothing with it."""
     client = worker.parts.algorithm.client
-    if client.finish is None and client.upload is None:
+    if (client.finish is None and client.upload is None) or is_of_canaries(worker, order.clients):
         return None
     deltas = updates.deltas[:, : worker.model.num_trainable]
     reached = reach(worker.work, order.clients.tolist(), order.done, terms_of(worker, order))

@@ -16,12 +16,26 @@ from federated.run.setup import Setup
 
 
 def population_of(setup: Setup) -> Population:
-    """The holders from which cohorts are drawn."""
+    """The holders from which cohorts are drawn, canaries included."""
     return population_among(setup.config, setup.trainers)
 
 
 def draw_cohort(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:
-    """(new memory, cohort) of the round after `done` rounds."""
+    """(new memory, cohort) of the round after `done` rounds, without its canaries."""
+    after, cohort = _draw(setup, memory, done)
+    clients = cohort.clients < len(setup.trainers.holders.indices)
+    return after, cohort if clients.all() else Cohort(cohort.clients[clients], cohort.lost[clients])
+
+
+def heard_canaries(setup: Setup, memory: Memory, done: int) -> np.ndarray:
+    """The canaries that are heard in the round after `done` rounds, int64, rising; they are numbered after clients."""
+    if not setup.config.privacy.canaries:
+        return np.zeros(0, np.int64)
+    heard = _draw(setup, memory, done)[1].heard
+    return heard[heard >= len(setup.trainers.holders.indices)]
+
+
+def _draw(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:
     numbers = partial(generator, setup.config.seed, Purpose.COHORT)
     return setup.parts.participation.draw(memory, done, population_of(setup), numbers)
 
@@ -43,8 +57,16 @@ def sample_cohort(setup: Setup, done: int) -> np.ndarray:
 
 
 def expected_clients(setup: Setup) -> float:
-    """The mean number of clients in a round."""
-    return setup.parts.participation.expected(population_of(setup))
+    """The mean number of clients in a round, canaries not counted."""
+    population = population_of(setup)
+    clients = len(setup.trainers.eligible) / len(population.eligible)
+    return clients * setup.parts.participation.expected(population)
+
+
+def expected_updates(setup: Setup) -> float:
+    """The mean number of updates that the server hears in a round, canaries' among them."""
+    participation = setup.parts.participation
+    return participation.expected(population_of(setup)) * (1 - participation.losses)
 
 
 def participated(setup: Setup, rounds: int) -> Participated:
@@ -58,7 +80,7 @@ def participated(setup: Setup, rounds: int) -> Participated:
         rounds=rounds,
         most=participation.most(population, rounds),
         apart=participation.apart(population),
-        examples=setup.trainers.holders.sizes[population.eligible],
+        examples=setup.trainers.holders.sizes[setup.trainers.eligible],
     )
 
 

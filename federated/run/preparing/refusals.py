@@ -16,6 +16,7 @@ from federated.local_training.memory import machine_bytes
 from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
+from federated.run.preparing.canaries import check_canaries
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 from federated.user_code.containment import title
@@ -51,6 +52,8 @@ def check_run(
             f"transport: {config.transport.label()} lets the server read a sum alone, and the running statistics of "
             f"batch normalisation in model: {title(config.model)} travel for each client; use another normalisation"
         )
+    if config.privacy.canaries:
+        check_canaries(config, model, parts)
     _check_memory(config, trainers, parts, model)
 
 

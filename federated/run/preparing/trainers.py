@@ -56,7 +56,11 @@ def _local(config: RunConfig) -> LocalTraining:
 
 
 def population_among(config: RunConfig, trainers: Trainers) -> Population:
-    """The holders from which cohorts are drawn."""
-    every = len(trainers.holders.indices)
+    """The holders from which cohorts are drawn, and after them the canaries: of these as large a share takes part."""
+    every, canaries = len(trainers.holders.indices), config.privacy.canaries
     share = config.cohort.share_among(every, len(trainers.eligible))
-    return Population(every, trainers.eligible, trainers.cohort_size, share, config.rounds)
+    eligible, size = trainers.eligible, trainers.cohort_size
+    if canaries:
+        size = round(size * (len(eligible) + canaries) / len(eligible))
+        eligible = np.concatenate([eligible, np.arange(every, every + canaries)])
+    return Population(every + canaries, eligible, size, share, config.rounds)

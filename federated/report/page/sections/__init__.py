@@ -6,6 +6,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 """
 
 from federated.report.page.sections.arms_alone import arms_alone
+from federated.report.page.sections.costs import forecast_and_fact, target
 from federated.report.page.sections.data import data
 from federated.report.page.sections.details import (
     all_metrics,
@@ -14,15 +15,14 @@ from federated.report.page.sections.details import (
     shared_settings,
     study_file,
 )
+from federated.report.page.sections.epsilons import epsilons
 from federated.report.page.sections.failed import failed, running
-from federated.report.page.sections.forecast_and_fact import forecast_and_fact
 from federated.report.page.sections.left_out import left_out_sites
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
 from federated.report.page.sections.sites import clusters, sites
-from federated.report.page.sections.target import target
 
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
@@ -39,6 +39,7 @@ SECTIONS = (
     picture("Score against bytes", charts=["front"]),
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
+    Section("Privacy, promised and measured", "epsilons.html", epsilons),
     picture("Every run"),
     Section("Cost to reach a target", "table.html", target),
     picture("Bytes and time"),

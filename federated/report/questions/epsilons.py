@@ -1,0 +1,141 @@
+"""The epsilon of each arm: what is promised at most, and what canaries show that it is at least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from federated.report.findings.by_seed import interval_over_seeds
+from federated.report.findings.results import EPSILON, RunResult, arms_of
+from federated.report.statistics.paired import Interval
+from federated.report.text.numbers_as_text import number, with_interval
+from federated.report.text.phrases import counted, first_few
+from federated.report.text.table import Table
+
+_OF = "privacy/empirical_epsilon_"
+FINAL, ITERATES = f"{_OF}final_lower", f"{_OF}iterates_lower"
+_ESTIMATES = {
+    f"{_OF}final_known": "estimate, final model",
+    f"{_OF}final_fitted": "fitted",
+    f"{_OF}iterates_known": "estimate, every round",
+    f"{_OF}iterates_fitted": "fitted, every round",
+}
+_MOST_NAMED = 4
+
+
+class Level(NamedTuple):
+    """A quantity over the finished seeds of an arm: its mean, None without any, and the interval of the mean."""
+
+    mean: float | None
+    interval: Interval | None
+
+    @property
+    def text(self) -> str:
+        """Mean and interval, by three digits of the mean."""
+        return with_interval(self.mean, self.interval, 2 if self.mean is None or self.mean < 100 else 0)
+
+
+class Epsilons(NamedTuple):
+    """An arm's epsilon from both sides.
+
+    upper: by the accountant; without a mean nothing is promised. lower, lower_final: with 95 % confidence in each run,
+    by canaries in every round's step, and in the final model; without a mean the arm has no canaries. seeds: that
+    finished. broken: those in which a lower bound is above the promise.
+    """
+
+    arm: str
+    upper: Level
+    lower: Level
+    lower_final: Level
+    seeds: int
+    broken: int
+
+
+def epsilons(results: Sequence[RunResult]) -> list[Epsilons]:
+    """Of every arm with a promise or canaries, in the order of the results."""
+    found = [
+        _epsilons(arm, [run for run in results if run.arm == arm and run.finished])
+        for arm in arms_of(results)
+    ]
+    return [each for each in found if each.upper.mean is not None or each.lower.mean is not None]
+
+
+def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
+    """A row for each arm with canaries; None where there is none."""
+    shown = [each for each in epsilons(results) if each.lower.mean is not None]
+    if not shown:
+        return None
+    rows = [
+        [
+            each.arm,
+            each.upper.text,
+            each.lower_final.text,
+            each.lower.text,
+            *(_level([run for run in results if run.arm == each.arm], metric).text for metric in _ESTIMATES),
+        ]
+        for each in shown
+    ]
+    columns = [
+        "arm",
+        "promised at most",
+        "at least, final model",
+        "at least, every round",
+        *_ESTIMATES.values(),
+    ]
+    return Table(columns, rows, _NOTE)
+
+
+def epsilon_sentences(results: Sequence[RunResult]) -> list[str]:
+    """What canaries show in plain words: broken promises first, then arms that promise nothing, then the others."""
+    shown = [each for each in epsilons(results) if each.lower.mean is not None]
+    broken = [_broken(each) for each in shown if each.broken]
+    open_arms = [_open(each) for each in shown if each.upper.mean is None]
+    kept = [_kept(each) for each in shown if each.upper.mean is not None and not each.broken]
+    return [f"{first_few(said, _MOST_NAMED)}." for said in (broken, open_arms, kept) if said]
+
+
+def _epsilons(arm: str, runs: Sequence[RunResult]) -> Epsilons:
+    upper, lower, lower_final = (_level(runs, metric) for metric in (EPSILON, ITERATES, FINAL))
+    return Epsilons(arm, upper, lower, lower_final, len(runs), sum(_is_broken(run) for run in runs))
+
+
+def _level(runs: Sequence[RunResult], metric: str) -> Level:
+    return Level(*interval_over_seeds(runs, metric)) if runs else Level(None, None)
+
+
+def _is_broken(run: RunResult) -> bool:
+    promised = run.final(EPSILON)
+    shown = [value for metric in (FINAL, ITERATES) if (value := run.final(metric)) is not None]
+    return promised is not None and max(shown, default=0.0) > promised
+
+
+def _broken(each: Epsilons) -> str:
+    return (
+        f"{each.arm}: the promise of epsilon {each.upper.text} is broken in {each.broken} of "
+        f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, in one of twenty)"
+    )
+
+
+def _open(each: Epsilons) -> str:
+    return f"{each.arm} promises nothing, and canaries show that epsilon is at least {_largest(each)}"
+
+
+def _kept(each: Epsilons) -> str:
+    return f"{each.arm} promises an epsilon of at most {each.upper.text}; canaries show at least {_largest(each)}"
+
+
+def _largest(each: Epsilons) -> str:
+    """The larger of both lower bounds."""
+    return number(
+        max(value for level in (each.lower, each.lower_final) if (value := level.mean) is not None), 2
+    )
+
+
+_NOTE = (
+    "Means over seeds, with 95 % intervals of the mean. Epsilon says how well one could tell from the models whether a "
+    "certain client took part: 0 not at all, 1 hardly, above 10 nearly for sure. Promised at most: by the accountant. "
+    "At least: what canaries, clients that sent random directions of the bound's length, show in each run with 95 % "
+    "confidence, to one who sees the final model or the model after every round. A bound near 0 is no proof of "
+    "privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high where epsilon is "
+    "small."
+)

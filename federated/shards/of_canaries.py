@@ -1,0 +1,30 @@
+"""The reports of a round's shards, told apart by whose they are: clients' or canaries'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from federated.metrics import Metrics
+from federated.shards.report import ShardReport
+from federated.wire.ledger import total_bytes
+
+
+def mean_loss(reports: Sequence[ShardReport], weights: np.ndarray, num_canaries: int) -> float | None:
+    """The mean loss of the clients, whose reports these are; None where there are none.
+
+    weights: of the clients [C] in the mean of all updates, of which canaries have a part too.
+    """
+    if not reports:
+        return None
+    total = sum(report.loss for report in reports)
+    return total / float(weights.sum()) if num_canaries else total
+
+
+def canary_metrics(reports: Sequence[ShardReport]) -> Metrics:
+    """What canaries sent, by the reports of their shards; it is in no other figure of a round."""
+    return {
+        "privacy/canary_clients": sum(len(report.clients) for report in reports),
+        "communication/canary_bytes": sum(total_bytes(report.uplink) for report in reports),
+    }

@@ -1,0 +1,228 @@
+"""Canaries in a run: drawn, bounded, sent and traced as clients are, and in no figure of the clients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from federated.config.privacy import Privacy
+from federated.evaluation.evaluate import evaluate
+from federated.forecast import forecast_study
+from federated.foundation.errors import BadInput
+from federated.metrics import Metrics
+from federated.privacy.canaries import alignments, directions, of_final_model, of_iterates
+from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
+from federated.run.clients.cohort import (
+    cohorts,
+    expected_clients,
+    expected_updates,
+    heard_canaries,
+    participated,
+    population_of,
+    sample_cohort,
+)
+from federated.run.course import Course
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
+from federated.study.study import Run
+from tests.conftest import config_of
+
+pytestmark = pytest.mark.usefixtures("home")
+
+CANARIES = 40
+BYTES = 4 * 1210 + 8
+"""Of one update: 32-bit floats of mlp(hidden=[16]) on digits, and a header."""
+
+
+def content(privacy: Any = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "model": "mlp(hidden=[16])",
+        "clients": 20,
+        "cohort": {"fraction": 0.3, "sampling": "poisson", "weighting": "uniform"},
+        "privacy": {"mechanism": "clip(norm=0.5)", "canaries": CANARIES} if privacy is None else privacy,
+        **changes,
+    }
+
+
+def prepared(privacy: Any = None, **changes: Any) -> Setup:
+    return prepare(config_of(**content(privacy, **changes)))
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSTUDY_HOME", str(tmp_path_factory.mktemp("home")))
+        return prepared()
+
+
+def trained(setup: Setup, rounds: int) -> tuple[RunState, list[Metrics]]:
+    each: list[Metrics] = []
+    return train_rounds(
+        initial_state(setup), setup, rounds, measured=lambda state, found: each.append(found)
+    ), each
+
+
+def test_canaries_are_drawn_by_the_law_of_all_clients_and_change_no_poisson_cohort(setup: Setup) -> None:
+    without = prepared("clip(norm=0.5)")
+    assert [each.clients.tolist() for each in cohorts(setup)] == [
+        each.clients.tolist() for each in cohorts(without)
+    ]
+    drawn = [heard_canaries(setup, {}, done) for done in range(400)]
+    assert set(np.concatenate(drawn).tolist()) == set(range(20, 20 + CANARIES))
+    turns = np.bincount(np.concatenate(drawn) - 20)
+    assert turns.mean() / 400 == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / 400 / CANARIES) ** 0.5)
+    assert heard_canaries(without, {}, 0).size == 0
+
+
+def test_the_mean_and_the_accountant_count_canaries_and_the_forecast_does_not(setup: Setup) -> None:
+    assert expected_clients(setup) == pytest.approx(0.3 * 20)
+    assert expected_updates(setup) == pytest.approx(0.3 * (20 + CANARIES))
+    found = participated(setup, 4)
+    assert (found.clients, found.share) == (20 + CANARIES, 0.3)
+    assert found.cohort == pytest.approx(0.3 * (20 + CANARIES))
+    assert found.examples.tolist() == setup.federation.sizes.tolist()
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "in_turn"])
+def test_of_fixed_cohorts_canaries_have_as_large_a_part_as_they_have_in_the_federation(sampling: str) -> None:
+    setup = prepared(cohort={"size": 5, "sampling": sampling, "weighting": "uniform"}, rounds=60)
+    sizes = [(len(sample_cohort(setup, at)), len(heard_canaries(setup, {}, at))) for at in range(60)]
+    assert {sum(pair) for pair in sizes} == {15}
+    assert population_of(setup).size == 15
+    assert sum(canaries for _, canaries in sizes) / (60 * 15) == pytest.approx(2 / 3, abs=0.05)
+    turns = np.bincount(np.concatenate([heard_canaries(setup, {}, at) for at in range(60)]))
+    assert turns.max() <= participated(setup, 60).most
+
+
+def test_a_canary_brings_its_direction_at_exactly_the_norm_and_the_weight_of_one_client() -> None:
+    """Clients that stand still: the model moves by the canaries alone, each by the norm over all that are heard."""
+    setup = prepared(cohort={"weighting": "uniform"}, local={"batch_size": 16, "learning_rate": 1e-30})
+    state, (metrics,) = trained(setup, 1)
+    moved = (state.parameters - setup.initial_parameters).double()
+    every = directions(0, range(CANARIES), 1210).double()
+    assert torch.allclose(moved, 0.5 * every.sum(dim=0) / (20 + CANARIES), atol=1e-7)
+    assert metrics["privacy/canary_clients"] == CANARIES
+
+
+def test_no_figure_of_the_clients_has_canaries_in_it(setup: Setup) -> None:
+    _, (metrics, *_) = trained(setup, 1)
+    _, (without, *_) = trained(prepared("clip(norm=0.5)"), 1)
+    canaries = len(heard_canaries(setup, {}, 0))
+    assert metrics.pop("privacy/canary_clients") == canaries > 0
+    assert metrics.pop("communication/canary_bytes") == canaries * BYTES
+    changed = {name for name, value in metrics.items() if value != pytest.approx(without[name])}
+    assert {name for name in changed if not name.startswith("system/")} == {"train/update_norm"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"compression": {"uplink": "error_feedback(inner=top_k(fraction=0.1))"}}, {"aggregator": "median"}],
+    ids=["plain", "codec with memory", "every row"],
+)
+def test_a_run_that_went_on_from_a_checkpoint_is_the_same_to_the_bit(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    setup = prepared(**more)
+    whole, _ = trained(setup, 4)
+    save(Course(trained(setup, 2)[0]), tmp_path / "half", {})
+    again = train_rounds(load(tmp_path / "half", {}, torch.device("cpu")).state, setup, 4)
+    assert torch.equal(whole.parameters, again.parameters)
+    assert whole.server["canaries"].keys() == {"largest", "rounds"}
+    for name, kept in whole.server["canaries"].items():
+        assert torch.equal(kept, again.server["canaries"][name])
+    assert evaluate(whole, setup) == evaluate(again, setup)
+    if "compression" in more:
+        assert max(whole.clients["uplink"]) >= 20  # what top_k left of a canary's update
+
+
+def test_shards_change_nothing_but_the_rounding_of_a_sum(setup: Setup) -> None:
+    whole, _ = trained(setup, 3)
+    cut, _ = trained(replace(setup, shard_size=4), 3)
+    assert torch.allclose(whole.parameters, cut.parameters, atol=1e-6)
+    assert torch.allclose(whole.server["canaries"]["largest"], cut.server["canaries"]["largest"], atol=1e-5)
+
+
+def test_an_evaluation_has_both_threat_models_by_the_statistics_of_the_model_and_of_every_step(
+    setup: Setup,
+) -> None:
+    states = [initial_state(setup)]
+    train_rounds(states[0], setup, 3, measured=lambda state, found: states.append(state))
+    parameters = [state.parameters.double() for state in states]
+    each = [alignments(0, 2 * CANARIES, after - before) for before, after in pairwise(parameters)]
+    largest, delta = np.max(each, axis=0), 20**-1.1
+    final = of_final_model(alignments(0, CANARIES, parameters[-1] - parameters[0]), 1210, delta)
+    iterates = of_iterates(largest[:CANARIES], largest[CANARIES:], 1210, 3, delta)
+    found = evaluate(states[-1], setup)
+    for name, empirical in (("final", final), ("iterates", iterates)):
+        for form, value in empirical._asdict().items():
+            assert found[f"privacy/empirical_epsilon_{name}_{form}"] == pytest.approx(value)
+    assert not [name for name in evaluate(states[0], setup) if name.startswith("privacy/empirical")]
+    assert iterates.lower > 5  # a run without noise
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"privacy": {"mechanism": "none", "canaries": 20}}, "this one bounds none"),
+        ({"privacy": {"mechanism": "clip(1)", "canaries": 19}}, "must be 0 or at least 20"),
+        ({"privacy": {"mechanism": "clip(1)", "canaries": -1}}, "greater than or equal to 0"),
+        ({"cohort": {}}, "state cohort.weighting: uniform"),
+        (
+            {"algorithm": "cfl", "cohort": {"weighting": "uniform"}},
+            "the one model that the server has for all",
+        ),
+        ({"algorithm": "ditto"}, "each has its own"),
+        ({"training": "local", "cohort": {}}, "has no server"),
+        ({"training": "centralised", "cohort": {}}, "has no server"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_when_it_is_read(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config_of(**content(**{"privacy": None, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"privacy": {"mechanism": "clip(1e14)", "canaries": 20}}, "state a smaller norm"),
+        ({"model": "logistic", "dataset": "linear"}, "2 parameters travel, .* at least 100 must"),
+    ],
+)
+def test_what_does_not_suit_the_model_is_refused_before_anything_runs(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((BadInput, ValueError), match=message):
+        prepared(**{"privacy": None, **changes})
+
+
+def test_the_forecast_states_their_cost_and_leaves_their_bytes_out() -> None:
+    privacy = {"mechanism": "clip(1)", "canaries": CANARIES}
+    config = config_of(
+        **content(privacy, cohort={"fraction": 0.1, "sampling": "poisson", "weighting": "uniform"})
+    )
+    run = Run("a", config)
+    found, without = (
+        forecast_study([each]) for each in (run, Run("a", config.model_copy(update={"privacy": Privacy()})))
+    )
+    assert found.uplink.expected == without.uplink.expected
+    said = " ".join(found.cautions)
+    for words in ("67% of the federation: of about 6 updates of a round 4", "0.4 times in 4 rounds"):
+        assert words in said
+    assert "privacy.canaries" not in " ".join(without.cautions)
+
+
+def test_runs_without_canaries_keep_their_keys() -> None:
+    assert (
+        config_of(privacy={"mechanism": "clip(1)", "canaries": 0}).run_key()
+        == config_of(privacy="clip(1)").run_key()
+    )
+    with_some = config_of(**content())
+    assert with_some.run_key() != config_of(**content("clip(norm=0.5)")).run_key()
+    assert with_some.flat()["privacy.canaries"] == CANARIES
