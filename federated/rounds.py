@@ -229,9 +229,8 @@ def _released(
         else _told_by_nobody(privacy, memory, moving)
     )
     numbers = NoiseSource(setup.config.seed, setup.config.privacy.secure).of_server(state.round)
-    after, moved = privacy.release(
-        memory, Gathered(moving[0], told, num_heard, expected_updates(setup)), numbers
-    )
+    gathered = Gathered(moving[0], told, num_heard, expected_updates(setup), setup.config.rounds)
+    after, moved = privacy.release(memory, gathered, numbers)
     return after, moves.back(moved[None], update)[0]
 
 

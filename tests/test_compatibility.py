@@ -226,6 +226,11 @@ ROWS = (
         "privacy: after_sum with cohort.weighting: examples: ",
     ),
     Row(
+        {"privacy": "local_laplace(epsilon=1, norm=1)"},
+        {"cohort": {"weighting": "uniform"}},
+        "privacy: local_laplace(epsilon=1.0, norm=1.0) with cohort.weighting: examples: ",
+    ),
+    Row(
         {**SUMMED, "privacy": "twice"},
         {"privacy": "none"},
         "transport: sum_alone with privacy: twice: ",

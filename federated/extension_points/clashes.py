@@ -35,6 +35,7 @@ class States(Enum):
     RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
     BOUNDS_AGAIN = "a privacy mechanism: the server bounds what it decodes"
     OF_EXAMPLES = "a privacy mechanism: it protects single examples of a client, and not all of them together"
+    GUARANTEES = "a privacy mechanism: it guarantees something to whole clients"
     TELLS = "a privacy mechanism: clients tell more than their updates"
     SUM_ALONE = "a transport: the server can read the sum alone"
     LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
@@ -217,6 +218,11 @@ CLASHES = (
         (Side(PRIVACY, States.RELEASES), Side(WEIGHTING, States.BY_EXAMPLES)),
         "how much a client counts would depend on how many examples it has, which is private, and so would the noise; "
         "state cohort.weighting: uniform",
+    ),
+    Clash(
+        (Side(PRIVACY, States.GUARANTEES), Side(WEIGHTING, States.BY_EXAMPLES)),
+        "clients would tell how many examples they have, which the guarantee does not cover; state cohort.weighting: "
+        "uniform",
     ),
     Clash(
         (Side(TRANSPORT, States.SUM_ALONE), Side(PRIVACY, States.BOUNDS_AGAIN)),

@@ -63,6 +63,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
         States.RELEASES: privacy.release is not None,
         States.BOUNDS_AGAIN: privacy.bound_again is not None,
         States.OF_EXAMPLES: privacy.unit == "example",
+        States.GUARANTEES: privacy.guarantee is not None and privacy.unit != "example",
         States.TELLS: bool(privacy.tells),
     }
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 from federated.privacy.clip import clip
+from federated.privacy.local.local_gaussian import local_gaussian
+from federated.privacy.local.local_laplace import local_laplace
+from federated.privacy.matrix.dp_ftrl import dp_ftrl
 from federated.privacy.none import none
 from federated.privacy.per_example import PerExample
 from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
@@ -10,6 +13,11 @@ from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, P
 PRIVACY: dict[str, Callable[..., Privacy]] = {
     "none": none,
     "clip": clip,
+    # every client's own noise
+    "local_gaussian": local_gaussian,
+    "local_laplace": local_laplace,
+    # noise correlated over rounds
+    "dp_ftrl": dp_ftrl,
 }
 
 __all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Participated", "PerExample", "Privacy"]

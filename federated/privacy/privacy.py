@@ -33,13 +33,14 @@ class Gathered(NamedTuple):
 
     update: [P], what the aggregator made of the decoded updates, by default their weighted mean; zeros where nobody was
     heard. told: name -> [n], the mean by the same weights, and then zeros too. clients: how many were heard; expected:
-    how many are in the mean of all rounds, which depends on no data.
+    how many are in the mean of all rounds, which depends on no data. rounds: of the whole run.
     """
 
     update: Tensor
     told: Memory
     clients: int
     expected: float
+    rounds: int = 1
 
 
 class Participated(NamedTuple):
@@ -48,7 +49,7 @@ class Participated(NamedTuple):
     law: of the cohorts. share: under POISSON a client's probability of each round. clients: those with examples, N.
     cohort: the mean number of clients in a round. rounds: that are done. most: the rounds of them in which one client
     can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
-    examples: of training at each of the N clients, int64.
+    examples: of training at each of the N clients, int64. to_come: the rounds of the run that are not done yet.
     """
 
     law: SamplingLaw
@@ -59,6 +60,7 @@ class Participated(NamedTuple):
     most: int
     apart: int
     examples: np.ndarray
+    to_come: int = 0
 
 
 class Privacy(NamedTuple):
@@ -73,6 +75,7 @@ class Privacy(NamedTuple):
     tells: names of what `bound` tells the server.
     guarantee: Participated -> all rounds so far together as one event of dp_accounting, imported when it is called;
         None: it guarantees nothing. It is asked before the run too, so it knows no more than the factory's arguments.
+        Raises ValueError where it does not hold for such cohorts.
     unit: of whose data the guarantee is: all that a client has, or one example of it.
     bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
         can make updates longer; None: what was decoded is summed.

@@ -11,7 +11,7 @@ import numpy as np
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Cohort, Memory, Population
 from federated.privacy import Participated
-from federated.run.preparing.trainers import population_among
+from federated.run.preparing.trainers import participated_among, population_among
 from federated.run.setup import Setup
 
 
@@ -71,17 +71,7 @@ def expected_updates(setup: Setup) -> float:
 
 def participated(setup: Setup, rounds: int) -> Participated:
     """What an accountant may assume of who takes part in the first so many rounds."""
-    participation, population = setup.parts.participation, population_of(setup)
-    return Participated(
-        law=participation.law,
-        share=population.share,
-        clients=len(population.eligible),
-        cohort=participation.expected(population),
-        rounds=rounds,
-        most=participation.most(population, rounds),
-        apart=participation.apart(population),
-        examples=setup.trainers.holders.sizes[setup.trainers.eligible],
-    )
+    return participated_among(setup.config, setup.trainers, setup.parts.participation, rounds)
 
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:

@@ -17,7 +17,7 @@ from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.preparing.canaries import check_canaries
-from federated.run.preparing.trainers import Trainers
+from federated.run.preparing.trainers import Trainers, participated_among
 from federated.trials import Parts
 from federated.user_code.containment import title
 
@@ -55,6 +55,19 @@ def check_run(
     if config.privacy.canaries:
         check_canaries(config, model, parts)
     _check_memory(config, trainers, parts, model)
+    _check_guarantee(config, trainers, parts)
+
+
+def _check_guarantee(config: RunConfig, trainers: Trainers, parts: Parts) -> None:
+    """Raise BadInput where the guarantee of the privacy mechanism does not hold for such cohorts."""
+    if parts.privacy.guarantee is None or not config.kind.has_server:
+        return
+    try:
+        parts.privacy.guarantee(participated_among(config, trainers, parts.participation, config.rounds))
+    except OwnCodeFailed:
+        raise
+    except ValueError as error:
+        raise BadInput(f"privacy: {config.privacy.mechanism.label()}: {error}") from error
 
 
 def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:

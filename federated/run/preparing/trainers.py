@@ -11,7 +11,8 @@ from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.config.training import TrainingKind
 from federated.federation.federation import Federation
-from federated.participation import Population
+from federated.participation import Participation, Population
+from federated.privacy import Participated
 from federated.run.preparing.budget import centralised_training
 
 
@@ -64,3 +65,21 @@ def population_among(config: RunConfig, trainers: Trainers) -> Population:
         size = round(size * (len(eligible) + canaries) / len(eligible))
         eligible = np.concatenate([eligible, np.arange(every, every + canaries)])
     return Population(every + canaries, eligible, size, share, config.rounds)
+
+
+def participated_among(
+    config: RunConfig, trainers: Trainers, participation: Participation, rounds: int
+) -> Participated:
+    """What an accountant may assume of who takes part in the first so many rounds."""
+    population = population_among(config, trainers)
+    return Participated(
+        law=participation.law,
+        share=population.share,
+        clients=len(population.eligible),
+        cohort=participation.expected(population),
+        rounds=rounds,
+        most=participation.most(population, rounds),
+        apart=participation.apart(population),
+        examples=trainers.holders.sizes[trainers.eligible],
+        to_come=config.rounds - rounds,
+    )

@@ -1,0 +1,1 @@
+"""Noise that is correlated over rounds, as a banded Toeplitz matrix makes it of independent noise."""

@@ -1,0 +1,95 @@
+"""Correlated noise: privacy without an assumption about sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated.foundation.scales import check_scale
+from federated.privacy.clipping import clipped
+from federated.privacy.matrix.toeplitz import optimal_column, sensitivity
+from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+_ROWS = "noise"
+
+
+def dp_ftrl(noise_multiplier: float, norm: float, bands: int, min_separation: int | None = None) -> Privacy:
+    """Clip updates to `norm` and add noise of which each round takes back a part of what the rounds before it added.
+
+    The server's model is a sum of all rounds, and the errors of such sums are several times smaller than with
+    independent noise; nothing is assumed of how cohorts are drawn, besides how far apart the turns of a client are.
+    Kairouz et al. 2021, "Practical and Private (Deep) Learning Without Sampling or Shuffling"; with matrices in place
+    of their tree, Denisov et al. 2022 and, banded, Choquette-Choo et al. 2023, "(Amplified) Banded Matrix
+    Factorization". The noise of all rounds is C^-1 Z, with Z independent of standard deviation `noise_multiplier` x
+    `norm`, and C the lower triangular Toeplitz matrix of so many `bands`, its columns of norm 1, whose prefix sums have
+    the least mean squared error over the rounds of the run. With 1 band it is independent noise.
+
+    Sequences x and x' of clipped sums that differ in whether one client's updates are there or zeros move C x by `norm`
+    times the sensitivity of C, and what is released follows from C x + Z: one Gaussian mechanism for the whole run, of
+    noise multiplier `noise_multiplier` / sensitivity. Turns of a client at least `bands` rounds apart move C x in
+    directions that are orthogonal: the sensitivity is the root of how many there are. Closer ones cost more, and are
+    accounted for.
+
+    min_separation: the fewest rounds from a client's turn to its next one that the cohorts must guarantee, or the run
+    is refused; null: `bands`. `cohort.sampling: in_turn` guarantees the most there is, all others 1. The server
+    remembers the noise of the last bands - 1 rounds.
+    """
+    check_scale("noise_multiplier", noise_multiplier, zero=True)
+    check_scale("norm", norm)
+    wanted = bands if min_separation is None else min_separation
+    for name, value in (("bands", bands), ("min_separation", wanted)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+    def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
+        return Bounded(*clipped(updates, norm))
+
+    def bound_again(memory: Memory, updates: Tensor) -> Tensor:
+        return clipped(updates, norm)[0]
+
+    def release(memory: Memory, gathered: Gathered, numbers: np.random.Generator) -> tuple[Memory, Tensor]:
+        fresh = noise_multiplier * norm * numbers.standard_normal(gathered.update.numel())
+        before = memory.get(_ROWS, gathered.update.new_zeros(0, gathered.update.numel()))
+        row = next_row(optimal_column(gathered.rounds, bands), before, torch.from_numpy(fresh))
+        after = {name: torch.cat([rows[1:], row[None]]) for name, rows in memory.items()}
+        share = (
+            gathered.clients / gathered.expected
+        )  # first, so that where it is 1 the sum is not rounded twice
+        return after, gathered.update * share + row / gathered.expected
+
+    def guarantee(participated: Participated) -> DpEvent:
+        from dp_accounting import GaussianDpEvent, NoOpDpEvent
+
+        if not participated.most:
+            return NoOpDpEvent()
+        if participated.apart < wanted and participated.most > 1:
+            raise ValueError(
+                f"min_separation: {wanted} rounds must lie between two turns of a client, and the cohorts guarantee "
+                f"{participated.apart}; use cohort.sampling: in_turn with smaller cohorts, fewer bands, or state a "
+                "smaller min_separation, which costs more epsilon"
+            )
+        done = participated.rounds
+        column = optimal_column(done + participated.to_come, bands)
+        moved = sensitivity(column, done, participated.most, participated.apart)
+        return GaussianDpEvent(noise_multiplier / moved)
+
+    def init(num_parameters: int) -> Memory:
+        return {_ROWS: torch.zeros(bands - 1, num_parameters)} if bands > 1 else {}
+
+    return Privacy(bound, release, init, guarantee=guarantee, bound_again=bound_again)
+
+
+def next_row(column: np.ndarray, before: Tensor, fresh: Tensor) -> Tensor:
+    """The next row [P] of C^-1 Z: from the rows before it, float32 [at least len(column) - 1, P], and that of Z."""
+    row = fresh.to(before.device)
+    for lag, weight in enumerate(column[1:].tolist(), start=1):
+        row = row - weight * before[-lag]
+    found: Tensor = (row / column[0]).to(before.dtype)
+    return found
