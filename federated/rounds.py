@@ -22,6 +22,7 @@ from federated.run.clients.cohort import (
     draw_cohort,
     expected_updates,
     heard_canaries,
+    participated,
     population_of,
     weights_of,
 )
@@ -229,7 +230,9 @@ def _released(
         else _told_by_nobody(privacy, memory, moving)
     )
     numbers = NoiseSource(setup.config.seed, setup.config.privacy.secure).of_server(state.round)
-    gathered = Gathered(moving[0], told, num_heard, expected_updates(setup), setup.config.rounds)
+    expected, larger = expected_updates(setup), setup.config.privacy.extrapolate
+    scale = 1.0 if larger is None else expected / participated(setup, 1).cohort
+    gathered = Gathered(moving[0], told, num_heard, expected, setup.config.rounds, scale)
     after, moved = privacy.release(memory, gathered, numbers)
     return after, moves.back(moved[None], update)[0]
 

@@ -25,6 +25,7 @@ from tasks.tracking.runs import runs as tracking
 from tasks.tracking.runs.clusters import with_clusters
 from tasks.tracking.runs.history import log_history, recording
 from tasks.tracking.runs.outcome import log_outcome
+from tasks.tracking.runs.privacy import log_promise
 from tasks.tracking.studies.resuming import go_on_with_run
 
 
@@ -52,6 +53,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
         tell(Progress(run.name, "started", 0, run.config.rounds))
         setup = rounds.prepare(Opaque(run.config)).value
         tracking.log_data(run_id, run.config, setup.federation)
+        log_promise(run_id, setup)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:
             first = checkpoints.first_course(setup, resume, warn)
             if first.round:
@@ -74,11 +76,11 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
 
 def _train(config: RunConfig, setup: Setup, course: Course, observers: Observers) -> tuple[Course, str]:
     """Train and evaluate segment by segment, up to the last round or a stop rule. Returns the reason for the end."""
-    ended = ending(config, setup.stop)
+    ended = ending(config, setup.stop, setup.promise)
     course = rounds.begun(course, setup, observers)
     a_task_run = 1
     while not (reason := ended(course)):
-        ends = list(islice(segment_ends(config, course.round), a_task_run))
+        ends = list(islice(segment_ends(config, course.round, setup.last_round), a_task_run))
         started, done = time.perf_counter(), course.round
         course = rounds.advance(course, setup, ends, observers, ended)
         seconds = (time.perf_counter() - started) / (course.round - done)

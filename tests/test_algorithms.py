@@ -45,6 +45,7 @@ PRIVACY_ROWS = {
     "local_gaussian": [{"norm": 1.0, "noise_multiplier": 0.0}],
     "local_laplace": [{"norm": 1.0, "epsilon": 1e38}],
     "dp_ftrl": [{"norm": 1.0, "noise_multiplier": 1.0, "bands": 4}],
+    "central_gaussian": [{"norm": 1.0, "noise_multiplier": 1.0}, {"norm": 1e-3, "noise_multiplier": 0.0}],
 }
 # Arguments that make an algorithm FedAvg; none do of one that counts votes.
 NEUTRAL = {

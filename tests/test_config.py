@@ -51,6 +51,11 @@ CHANGES: dict[str, Any] = {
     "privacy.mechanism": "clip(1.0)",
     "privacy.secure": True,
     "privacy.canaries": 20,
+    "privacy.delta": 1e-5,
+    "privacy.target_epsilon": 2.0,
+    "privacy.epsilon_budget": 3.0,
+    "privacy.refuse_large_delta": True,
+    "privacy.extrapolate": {"clients": 1000, "cohort": 100},
     "rounds": 4,
     "stop": {"patience": 2},
     "training": "local",
@@ -89,6 +94,11 @@ def nested(path: str, value: Any) -> dict[str, Any]:
         return {"local": {"optimiser": value, "learning_rate": 0.1}}
     if path == "privacy.canaries":  # which have the norm of a mechanism, and hold no examples
         return {"privacy": {"mechanism": "clip(1.0)", "canaries": value}, "cohort": {"weighting": "uniform"}}
+    if path == "privacy.target_epsilon":  # which wants a mechanism whose noise it finds
+        return {
+            "privacy": {"mechanism": "central_gaussian(1)", "target_epsilon": value},
+            "cohort": {"weighting": "uniform"},
+        }
     first, _, rest = path.partition(".")
     return {first: nested(rest, value) if rest else value}
 

@@ -14,7 +14,7 @@ from federated.evaluation.final import generalisation
 from federated.extension_points.kinds import NETWORK
 from federated.foundation.errors import BadInput
 from federated.machine.torch_threads import torch_threads
-from federated.metrics.dictionary import FORESEEN, METRICS, metric_of
+from federated.metrics.dictionary import METRICS, metric_of
 from federated.metrics.dictionary.of_measures import ASKED
 from federated.run.setup import initial_state, prepare
 from flows.federated_study import federated_study
@@ -155,6 +155,8 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
             name="dictionary-file",
             partitioner={"name": "from_file", "path": str(file)},
             clients=None,
+            privacy={"mechanism": "central_gaussian(norm=1)", "target_epsilon": 50},
+            cohort={"weighting": "uniform"},
             seeds=[0],
         )
     )
@@ -174,10 +176,15 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
+    larger = {"mechanism": "central_gaussian(1, 1)", "extrapolate": {"clients": 1000, "cohort": 100}}
+    extrapolated = prepare(
+        _study(privacy=larger, cohort={"weighting": "uniform"}, seeds=[0]).runs()[0].config
+    ).promise
+    assert extrapolated is not None
+    logged |= set(extrapolated.metrics(1))
     for config in _of_labels_and_asked_measures(tmp_path, held_out):
         logged |= _measured_at_once(config)
-    foreseen = {name for row in FORESEEN for names in row.names for name in names.names}
-    assert set(METRICS) - foreseen <= logged
+    assert set(METRICS) <= logged
     assert [name for name in logged if metric_of(name) is None] == []
 
 

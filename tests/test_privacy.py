@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dp_accounting as dp
 import numpy as np
 import pytest
 import torch
@@ -52,7 +53,7 @@ def adaptive(noise: float = 0.0, quantile: float = 0.5, rate: float = 0.2) -> Pr
         init=lambda num_parameters: {"norm": torch.tensor(0.1), "rounds": torch.zeros(num_parameters)},
         hears=("norm",),
         tells=("within",),
-        guarantee=lambda participated: (participated.law, noise),
+        guarantee=(lambda participated: dp.GaussianDpEvent(noise)) if noise else None,
     )
 
 
@@ -219,11 +220,13 @@ def test_memory_is_in_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_forecast_says_what_the_mechanisms_state() -> None:
     cohort = {"size": 3, "weighting": "uniform"}
-    runs = [Run(name, config_of(privacy=name, cohort=cohort)) for name in ("clip(1)", "adaptive")]
+    runs = [Run(name, config_of(privacy=name, cohort=cohort)) for name in ("clip(1)", "adaptive(noise=2)")]
     assert forecast_study(runs[:1]).privacy == "no privacy guarantee, so no epsilon (privacy: clip(norm=1.0))"
     both = forecast_study(runs).privacy
     assert "no privacy guarantee, so no epsilon (privacy: clip(norm=1.0))" in both
-    assert "a guarantee whose epsilon is not computed (privacy: adaptive)" in both
+    assert "epsilon 0.1573 at delta 0.139 after round 4 (privacy: adaptive(noise=2.0))" in both
+    (whole,) = forecast_study(runs).guarantees
+    assert "no amplification by sampling: each of 6 clients takes part in at most 4 of 4 rounds" in whole
 
 
 def test_the_bytes_of_a_forecast_include_what_is_told_and_heard() -> None:

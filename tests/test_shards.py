@@ -43,6 +43,11 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "variates": {"algorithm": "scaffold"},
     "bounded": {"privacy": "clip(0.5)"},
+    "noise of the server": {
+        "privacy": "central_gaussian(0.5, 1, quantile=0.5)",
+        "cohort": {"weighting": "uniform"},
+        "clients": 30,
+    },
     "heads at home": {"algorithm": "fedper", "compression": {"uplink": "qsgd(4)"}},
     "models of their own": {"algorithm": "ditto"},
     "steps of their own": {"algorithm": "apfl"},

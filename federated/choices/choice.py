@@ -1,10 +1,8 @@
 """Choice: a factory by name with its arguments, `dirichlet(alpha=0.1)` in a study file.
 
-A `Choice` is checked where it is read: `Kind.bind` looks the name up, names every argument, coerces each
-to the type in the factory's signature and calls the factory once, so that a typo or a bad value fails
-before anything runs. A factory of a person's own is not called then: its source says what it takes, and
-`Choice.build` runs it.
-"""
+It is checked where it is read: `Kind.bind` looks the name up, names every argument, coerces each to the type in the
+factory's signature and calls the factory once, so that a typo fails before anything runs. One of a person's own is not
+called then: its source says what it takes, and `Choice.build` runs it."""
 
 from __future__ import annotations
 
@@ -44,8 +42,8 @@ T = TypeVar("T")
 class Choice(BaseModel):
     """A factory's name and its keyword arguments.
 
-    Read from `iid`, `dirichlet(alpha=0.1)`, `dirichlet(0.1)` or `{name: dirichlet, alpha: 0.1}`; written as
-    the last. After `Kind.bind` every argument is present by name, defaults included.
+    Read from `iid`, `dirichlet(0.1)`, `dirichlet(alpha=0.1)` or `{name: dirichlet, alpha: 0.1}`; written as the last.
+    After `Kind.bind` every argument is present by name, defaults included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,8 +66,9 @@ class Choice(BaseModel):
             return {"name": value["name"], "arguments": {k: v for k, v in value.items() if k != "name"}}
         if isinstance(value, Choice):
             return value
-        forms = "a name like 'iid', a call like 'dirichlet(0.1)' or a mapping"
-        raise ValueError(f"a choice is {forms}, got {value!r}")
+        raise ValueError(
+            f"a choice is a name like 'iid', a call like 'dirichlet(0.1)' or a mapping, got {value!r}"
+        )
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
@@ -86,17 +85,21 @@ class Choice(BaseModel):
         """Call the factory with these arguments. Runs user code. Raises ValueError."""
         return self._bound().build(self)
 
+    def with_arguments(self, **arguments: Any) -> Choice:
+        """The choice with some other arguments. Raises ValueError."""
+        return self._bound().bind({**self.model_dump(), **arguments}, self._roots)
+
     def argument(self, name: str) -> Any:
         """The value of one argument; a choice where it is one, a list of choices where it is several."""
-        kind = self._bound()
-        value, hint = self.arguments[name], kind.signature(self.name, self._own).hints.get(name, Any)
+        kind, value = self._bound(), self.arguments[name]
+        hint = kind.signature(self.name, self._own).hints.get(name, Any)
         if kind.is_several(hint):
             return [kind.bind(each, self._roots) for each in value]
         inner = kind.nested(hint, value)
         return value if inner is None else inner.bind(value, self._roots)
 
     def own_code(self) -> Mapping[str, str]:
-        """The person's own code in it: name -> digest of its source; "" where it was not there to be read."""
+        """The person's own code in it: name -> digest of its source; "" where that is not to be read."""
         return self._code
 
     def label(self, tails: Mapping[str, str] | None = None) -> str:
@@ -117,16 +120,13 @@ class Choice(BaseModel):
 class Kind(Generic[T]):
     """One extension point: its registry, and how a function of the user's own joins it.
 
-    name: the word for messages, e.g. "partitioner".
+    name: the word for messages, e.g. "partitioner". product: the type that marks a parameter as a choice of this kind.
     factories: the registry; each factory takes keyword arguments, checks them and returns the product.
-    product: the type that marks a parameter as a nested choice of this same kind.
-    given: what a user's own function (`package.module:function`) receives first, by position, from the
-        product itself; its other parameters come from the study file. None: the user's own function is a
-        factory like the registered ones.
+    given: what a user's own function (`package.module:function`) receives first, by position, from the product itself;
+        its other parameters come from the study file. None: it is a factory like the registered ones.
     several: (name, argument) of the factory that a list of choices, or their sum `a + b`, is short for.
-    held: holds what a user's own factory (its name, what it returned) made to what the kind promises, at every call.
-    others: types that mark a parameter as a nested choice of another kind.
-    renamed: fields that the product once had -> how to write them now, for the error of a user's own factory.
+    held: holds what a user's own factory (its name, what it returned) made to what the kind promises.
+    others: kinds whose types mark a parameter as a choice of theirs. renamed: former fields -> the new form.
     """
 
     name: str

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from federated.choices.choice import Choice
 from federated.choices.schema import schema_of
 from federated.config.section import Frozen
 from federated.extension_points.kinds import PRIVACY_MECHANISM, PrivacyChoice
+from federated.foundation.scales import LARGEST_FLOAT
 from federated.user_code.source import roots_of
 
 _FEWEST_CANARIES = 20
@@ -28,6 +37,19 @@ def _enough(value: int) -> int:
 Canaries = Annotated[int, Field(ge=0), AfterValidator(_enough)]
 
 
+class Extrapolation(Frozen):
+    """A larger federation that a small one stands for. Every epsilon is then of that one, and not of what was run."""
+
+    clients: PositiveInt = Field(description="Clients with examples that it has")
+    cohort: PositiveInt = Field(description="Clients of a round that it has")
+
+    @model_validator(mode="after")
+    def _cohort_fits(self) -> Extrapolation:
+        if self.cohort > self.clients:
+            raise ValueError(f"cohort {self.cohort} is larger than clients {self.clients}")
+        return self
+
+
 class Privacy(Frozen):
     """What limits how much one client's update can reveal.
 
@@ -35,6 +57,34 @@ class Privacy(Frozen):
     """
 
     mechanism: PrivacyChoice = Field("none", description="The mechanism")
+    delta: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="delta of the (epsilon, delta) guarantee; null: N^-1.1, of the N clients with examples, or of N "
+        "examples where the guarantee is of single ones",
+    )
+    target_epsilon: float | None = Field(
+        None,
+        gt=0,
+        le=LARGEST_FLOAT,
+        description="epsilon of all rounds together, from which the mechanism's noise_multiplier, then left out, is "
+        "found before the run; null: noise_multiplier is stated",
+    )
+    epsilon_budget: float | None = Field(
+        None,
+        gt=0,
+        le=LARGEST_FLOAT,
+        description="The run ends before a round that would exceed this epsilon; null: all rounds are run",
+    )
+    refuse_large_delta: bool = Field(
+        False,
+        description="Refuse a delta of 1/N or more, which allows to publish one of N clients, instead of warning",
+    )
+    extrapolate: Extrapolation | None = Field(
+        None,
+        description="Noise and epsilon as in a larger federation that this one stands for; null: of this one",
+    )
     secure: bool = Field(
         False,
         description="Draw all noise from a cryptographically secure source: the run is then not reproducible. false: "
@@ -49,6 +99,33 @@ class Privacy(Frozen):
         "0: none",
     )
 
+    @model_validator(mode="after")
+    def _one_amount_of_noise(self) -> Privacy:
+        if self.mechanism.own_code():
+            return self
+        if self.canaries and self.extrapolate is not None:
+            raise ValueError(
+                f"canaries: {self.canaries} measure the noise of this federation, and extrapolate states that of a "
+                "larger one; state one of them"
+            )
+        takes, label = "noise_multiplier" in self.mechanism.arguments, self.mechanism.label()
+        noise = self.mechanism.arguments.get("noise_multiplier")
+        if self.target_epsilon is not None and not takes:
+            raise ValueError(
+                f"target_epsilon: {self.target_epsilon:g} has no effect with {label}, which has no noise_multiplier to "
+                "find; leave it out"
+            )
+        if self.target_epsilon is not None and noise is not None:
+            raise ValueError(
+                f"state target_epsilon or noise_multiplier, not both (target_epsilon {self.target_epsilon:g}, {label})"
+            )
+        stated = noise is not None or self.mechanism.arguments.get("epsilon") is not None
+        if takes and not stated and self.target_epsilon is None:
+            raise ValueError(
+                f"{label}: state its noise_multiplier, or target_epsilon, from which that is found"
+            )
+        return self
+
     @property
     def stated(self) -> dict[str, Any]:
         """The fields that are not at their default, besides the mechanism; equal in meaning to the section."""
@@ -59,7 +136,8 @@ class Privacy(Frozen):
 
     def label(self, tails: Mapping[str, str] | None = None) -> str:
         """The mechanism as a short call, then what else is stated. tails: what of a path is shown."""
-        return ", ".join([self.mechanism.label(tails), *(f"{k}={v}" for k, v in self.stated.items())])
+        more = {name: _in_a_label(value) for name, value in self.stated.items()}
+        return ", ".join([self.mechanism.label(tails), *(f"{name}={value}" for name, value in more.items())])
 
     def content(self) -> dict[str, Any]:
         """The section as run keys and MLflow have it: the mechanism by itself where nothing else is stated."""
@@ -67,6 +145,10 @@ class Privacy(Frozen):
         if not self.stated:
             return mechanism
         return {"name": self.mechanism.name, "mechanism": mechanism, **self.stated}
+
+
+def _in_a_label(value: Any) -> str:
+    return "/".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def is_short(value: Any) -> bool:

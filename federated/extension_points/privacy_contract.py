@@ -12,7 +12,7 @@ from torch import Tensor
 from federated.extension_points.client_contract import check_hears, check_names
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
-from federated.privacy import Bounded, Gathered, Memory, Privacy
+from federated.privacy import Bounded, Gathered, Memory, Participated, Privacy
 from federated.user_code.containment import contained
 
 
@@ -71,11 +71,26 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
         check_hears(what, after, privacy.hears, "hears")
         return after, found[1]
 
+    def guarantee(participated: Participated) -> Any:
+        assert privacy.guarantee is not None
+        with contained(f"{what}: guarantee fails"):
+            from dp_accounting import (
+                DpEvent,
+            )  # takes a second, and few mechanisms of a person's own guarantee anything
+
+            event: Any = privacy.guarantee(participated)
+        if not isinstance(event, DpEvent):
+            raise OwnCodeFailed(
+                f"{what}: guarantee must return an event of dp_accounting, got {found_text(event)}"
+            )
+        return event
+
     return privacy._replace(
         init=init,
         bound=None if privacy.bound is None else bound,
         bound_again=None if privacy.bound_again is None else bound_again,
         release=None if privacy.release is None else release,
+        guarantee=None if privacy.guarantee is None else guarantee,
     )
 
 

@@ -19,6 +19,7 @@ from federated.forecast.workload import evaluation_mb, personalisation_batches, 
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
+from federated.run.preparing.promise import Promise
 from federated.run.setup import Setup, prepare
 from federated.segments.ends import num_segments
 from federated.study.looks import FEWEST_SEEDS
@@ -63,15 +64,15 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     arms: list[ArmForecast] = []
     said: dict[str, list[str]] = {}
     read: list[DataRead] = []
-    guaranteed: set[str] = set()
+    guaranteed: dict[str, Promise] = {}
     outputs = 0.0
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
             try:
                 setup = prepare(configs[0])
-                if setup.parts.privacy.guarantee is not None:
-                    guaranteed.add(setup.config.privacy.label())
+                if setup.promise is not None:
+                    guaranteed[arm] = setup.promise
                 read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
                 outputs = max(outputs, evaluation_mb(setup))
                 probed = _probed(setup, probes, share)
@@ -105,7 +106,8 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
         evaluation_mb=outputs,
         machine_mb=machine_mb(),
         overheads_measured=cost.measured,
-        privacy=_guarantee([configs[0] for configs in by_arm.values()], guaranteed),
+        privacy=_guarantees({arm: configs[0] for arm, configs in by_arm.items()}, guaranteed),
+        guarantees=tuple(with_arms(_by_sentence(guaranteed), len(by_arm))),
         cautions=(
             *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
@@ -142,11 +144,12 @@ def _setting(config: RunConfig) -> str:
 
 def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, cost: Overheads) -> ArmForecast:
     config, runs = configs[0], len(configs)
-    batches, segments = round_batches(setup), num_segments(config)
+    batches, rounds = round_batches(setup), setup.last_round
+    segments = num_segments(config, rounds)
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (
-        config.rounds * probed.seconds_of_round(trained_clients(setup), batches)
+        rounds * probed.seconds_of_round(trained_clients(setup), batches)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + segments * cost.segment
@@ -160,7 +163,7 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     return ArmForecast(
         arm=arm,
         runs=runs,
-        rounds=config.rounds,
+        rounds=rounds,
         stops=config.stop is not None,
         seconds=run * runs,
         uplink=uplink,
@@ -176,20 +179,26 @@ def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | Non
         return None
     metrics = {
         "communication/uplink_bytes": probed.uplink.expected * clients,
-        "communication/downlink_bytes": downlink_bytes(setup, probed.downlink).expected / config.rounds,
+        "communication/downlink_bytes": downlink_bytes(setup, probed.downlink).expected / setup.last_round,
         "train/cohort_clients": float(clients),
         "system/training_seconds": batches * probed.batch_seconds,
     }
     return round_seconds(config.network.build(), metrics, config.seed, 1)
 
 
-def _guarantee(configs: Sequence[RunConfig], guaranteed: set[str]) -> str:
-    """guaranteed: labels of mechanisms that an accountant could account for."""
-    names = sorted({config.privacy.label() for config in configs} - guaranteed)
-    said = [f"no privacy guarantee, so no epsilon (privacy: {', '.join(names)})"] if names else []
-    if guaranteed:
-        said.append(f"a guarantee whose epsilon is not computed (privacy: {', '.join(sorted(guaranteed))})")
-    return "; ".join(said)
+def _guarantees(configs: Mapping[str, RunConfig], guaranteed: Mapping[str, Promise]) -> str:
+    """What is guaranteed, mechanism by mechanism. Both by arm."""
+    nothing = sorted({each.privacy.label() for arm, each in configs.items() if arm not in guaranteed})
+    said = [f"no privacy guarantee, so no epsilon (privacy: {', '.join(nothing)})"] if nothing else []
+    some = {f"{each.short()} (privacy: {configs[arm].privacy.label()})" for arm, each in guaranteed.items()}
+    return "; ".join([*said, *sorted(some)])
+
+
+def _by_sentence(guaranteed: Mapping[str, Promise]) -> dict[str, list[str]]:
+    said: dict[str, list[str]] = {}
+    for arm, each in guaranteed.items():
+        said.setdefault(f"privacy: {each.sentence()}", []).append(arm)
+    return said
 
 
 def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:

@@ -117,13 +117,13 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
     (whole,) = lengths(none(), torch.zeros(1, moves.num_moving))
     beside = heard + (lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0)
     # Who takes part when is known beforehand, and with it what each client lacks.
-    rounds = min(setup.config.rounds, _MOST_REPLAYED)
+    rounds = min(setup.last_round, _MOST_REPLAYED)
     drawn = [cohort.clients.tolist() for cohort in islice(cohorts(setup), rounds) if len(cohort.clients)]
     low, expected, high = (
         _replayed_bytes(drawn, round(each), whole) + beside * sum(map(len, drawn)) for each in payload
     )
     whole_run = Amount(min(low, expected), expected, max(expected, high))
-    return whole_run if rounds == setup.config.rounds else whole_run.times(setup.config.rounds / rounds)
+    return whole_run if rounds == setup.last_round else whole_run.times(setup.last_round / rounds)
 
 
 class Participations(NamedTuple):
@@ -135,7 +135,7 @@ class Participations(NamedTuple):
 
 def participations(setup: Setup) -> Participations:
     """Counted, as the cohorts are known beforehand; of more rounds than 10,000 those first ones, and the rest alike."""
-    rounds, rule = setup.config.rounds, setup.parts.participation
+    rounds, rule = setup.last_round, setup.parts.participation
     if rule.law is SamplingLaw.FIXED_SIZE and not rule.losses:
         return Participations(*[float(setup.trainers.cohort_size * rounds)] * 2)
     drawn = list(islice(cohorts(setup), min(rounds, _MOST_REPLAYED)))

@@ -29,7 +29,8 @@ class Forecast:
     """A study before it runs. seconds: wall time from the command's start to its end, so many workers at a time;
     low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
     process holds. around_seconds: of the wall time, what is before and after the runs, None in forecasts of older
-    versions. privacy: what is guaranteed. cautions: what cannot work or is likely a mistake, in sentences.
+    versions. privacy: what is guaranteed. guarantees: the same in full, with their
+    arms. cautions: what cannot work or is likely a mistake, in sentences.
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
     evaluation_mb: of the memory, the outputs of the largest evaluation."""
 
@@ -49,6 +50,7 @@ class Forecast:
     around_seconds: float | None = None
     data: tuple[DataRead, ...] = ()
     evaluation_mb: float = 0.0
+    guarantees: tuple[str, ...] = ()
 
     @property
     def runs(self) -> int:
@@ -81,9 +83,10 @@ def forecast_of_json(text: str) -> Forecast:
         DataRead(each["label"], each["found"], tuple(map(tuple, each["rows"])))
         for each in content.pop("data", ())  # older ones have none
     ]
-    return Forecast(
-        **{**content, "arms": tuple(arms), "cautions": tuple(content["cautions"]), "data": tuple(data)}
-    )
+    texts = {
+        name: tuple(content.get(name, ())) for name in ("cautions", "guarantees")
+    }  # older ones have no second
+    return Forecast(**{**content, **texts, "arms": tuple(arms), "data": tuple(data)})
 
 
 def nothing_foretold(workers: int, runs: int, why: str) -> Forecast:

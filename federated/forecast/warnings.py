@@ -18,6 +18,7 @@ from federated.federation.federation import Federation
 from federated.forecast.canary_warnings import of_canaries
 from federated.forecast.held_out_warnings import of_held_out
 from federated.forecast.measure_warnings import of_measures
+from federated.forecast.privacy_warnings import of_privacy
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
 from federated.run.setup import Setup
@@ -50,6 +51,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_unseen_without_a_model(setup),
         *of_measures(setup),
         *of_canaries(setup),
+        *of_privacy(setup),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]

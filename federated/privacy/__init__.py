@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from federated.privacy.central_gaussian import central_gaussian
 from federated.privacy.clip import clip
 from federated.privacy.local.local_gaussian import local_gaussian
 from federated.privacy.local.local_laplace import local_laplace
@@ -13,6 +14,8 @@ from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, P
 PRIVACY: dict[str, Callable[..., Privacy]] = {
     "none": none,
     "clip": clip,
+    # the server's noise on the sum
+    "central_gaussian": central_gaussian,
     # every client's own noise
     "local_gaussian": local_gaussian,
     "local_laplace": local_laplace,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from federated.foundation.scales import check_scale
+from federated.privacy.clipping import clipped
 from federated.privacy.privacy import Bounded, Memory, Privacy
 
 
@@ -21,7 +21,6 @@ def clip(norm: float) -> Privacy:
     check_scale("norm", norm)
 
     def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
-        norms = torch.linalg.vector_norm(updates, dim=1)
-        return Bounded(updates * (norm / norms.clamp(min=norm))[:, None], norms > norm)
+        return Bounded(*clipped(updates, norm))
 
     return Privacy(bound)

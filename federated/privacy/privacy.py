@@ -33,7 +33,8 @@ class Gathered(NamedTuple):
 
     update: [P], what the aggregator made of the decoded updates, by default their weighted mean; zeros where nobody was
     heard. told: name -> [n], the mean by the same weights, and then zeros too. clients: how many were heard; expected:
-    how many are in the mean of all rounds, which depends on no data. rounds: of the whole run.
+    how many are in the mean of all rounds, which depends on no data. rounds: of the whole run. scale: of the noise,
+    below 1 where a study extrapolates: the noise on the mean is that of a cohort of `expected / scale`.
     """
 
     update: Tensor
@@ -41,15 +42,16 @@ class Gathered(NamedTuple):
     clients: int
     expected: float
     rounds: int = 1
+    scale: float = 1.0
 
 
 class Participated(NamedTuple):
     """All that an accountant may assume of who took part in the rounds so far; it depends on no draw.
 
     law: of the cohorts. share: under POISSON a client's probability of each round. clients: those with examples, N.
-    cohort: the mean number of clients in a round. rounds: that are done. most: the rounds of them in which one client
-    can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
-    examples: of training at each of the N clients, int64. to_come: the rounds of the run that are not done yet.
+    cohort: the mean number of clients that are heard in a round. rounds: that are done. most: the rounds of them in
+    which one client can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
+    examples: of training at each client of the run, int64. to_come: the rounds of the run that are not done yet.
     """
 
     law: SamplingLaw
@@ -79,6 +81,9 @@ class Privacy(NamedTuple):
     unit: of whose data the guarantee is: all that a client has, or one example of it.
     bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
         can make updates longer; None: what was decoded is summed.
+    noise_ratio: (Participated, P) -> the expected norm of the noise in the mean update over the clipping norm; None:
+        there is no such noise.
+    extrapolates: whether `release` scales its noise by `Gathered.scale`.
     """
 
     bound: Callable[[Memory, Tensor, Sequence[np.random.Generator]], Bounded] | None = None
@@ -89,3 +94,5 @@ class Privacy(NamedTuple):
     guarantee: Callable[[Participated], DpEvent] | None = None
     unit: Literal["client", "example"] = "client"
     bound_again: Callable[[Memory, Tensor], Tensor] | None = None
+    noise_ratio: Callable[[Participated, int], float] | None = None
+    extrapolates: bool = False

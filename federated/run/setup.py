@@ -24,6 +24,7 @@ from federated.models.flat_model import FlatModel
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
+from federated.run.preparing.promise import Promise
 from federated.run.preparing.refusals import check_run
 from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
@@ -40,6 +41,7 @@ class Setup:
     readout: what turns the model's outputs into predictions, in whose unit measures are.
     shard_size: the number of holders that train at a time. scoring: what the model is measured by.
     notes: remarks for the user about their model and what the algorithm makes of it, in sentences.
+    promise: what is guaranteed to clients; None where nothing is.
     """
 
     federation: Federation
@@ -49,6 +51,7 @@ class Setup:
     scoring: Scoring
     readout: Readout
     notes: tuple[str, ...] = ()
+    promise: Promise | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -90,6 +93,11 @@ class Setup:
         chooses = "validation" if "validation" in self.federation.held_out_sets() else "test"
         metric = f"generalisation/{chooses}_{self.scoring.main.name}"
         return stop.model_copy(update={"metric": metric})
+
+    @property
+    def last_round(self) -> int:
+        """The last round that is run: the stated one, or the last within the privacy budget."""
+        return self.config.rounds if self.promise is None else self.promise.last_round
 
     @property
     def own_models(self) -> bool:
@@ -141,14 +149,14 @@ def _prepared(config: RunConfig) -> Setup:
     try_measures(
         config, scoring, federation.examples.output_shape, work.targets[federation.training[:_TRIED]]
     )
-    parts = parts_of(config, trainers, work.model, federation.examples, device)
+    parts, promise = parts_of(config, trainers, work.model, federation.examples, device)
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work, parts))
     size = shard_size(work, config.engine)
     notes = (*tried.notes, *filter(None, [parts.algorithm.note]))
-    return Setup(federation, trainers, worker, size, scoring, fitted.readout, notes)
+    return Setup(federation, trainers, worker, size, scoring, fitted.readout, notes, promise)
 
 
 def _work(

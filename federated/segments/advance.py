@@ -88,6 +88,8 @@ def _evaluated(course: Course, setup: Setup, steps: Steps, more: Metrics | None 
     started = time.perf_counter()
     metrics = steps.evaluate(course, setup)
     timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
+    if setup.promise is not None:
+        timed |= setup.promise.metrics(course.round)
     return course.then(course.state, timed)
 
 

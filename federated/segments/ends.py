@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from federated.config.run import RunConfig
 
 
-def segment_ends(config: RunConfig, done: int) -> Iterator[int]:
-    """The rounds after the first `done` ones at which the model is evaluated; the last round is always one."""
-    every = config.evaluation.every
-    yield from range((done // every + 1) * every, config.rounds, every)
-    if done < config.rounds:
-        yield config.rounds
+def segment_ends(config: RunConfig, done: int, last: int | None = None) -> Iterator[int]:
+    """The rounds after the first `done` ones at which the model is evaluated; the last round is always one.
+
+    last: where that comes before `config.rounds`, see `Setup.last_round`.
+    """
+    every, last = config.evaluation.every, last or config.rounds
+    yield from range((done // every + 1) * every, last, every)
+    if done < last:
+        yield last
 
 
-def num_segments(config: RunConfig) -> int:
+def num_segments(config: RunConfig, last: int | None = None) -> int:
     """The number of segments from the first round to the last, computed without listing them."""
-    return -(-config.rounds // config.evaluation.every)
+    return -(-(last or config.rounds) // config.evaluation.every)

@@ -8,21 +8,35 @@ from federated.config.run import RunConfig, Stop
 from federated.metrics.names import higher_is_better
 from federated.run.course import Course
 from federated.run.history import Entry
+from federated.run.preparing.promise import Promise
 
 Ended = Callable[[Course], str | None]
 """Course after an evaluation -> the reason, in words, why no further segment should start; None to go on."""
 
 
-def ending(config: RunConfig, stop: Stop | None) -> Ended:
-    """The test for the end of one run, to be asked about each of its courses in turn. stop: see `Setup.stop`."""
+def ending(config: RunConfig, stop: Stop | None, promise: Promise | None = None) -> Ended:
+    """The test for the end of one run, to be asked about each of its courses in turn.
+
+    stop: see `Setup.stop`. promise: see `Setup.promise`; a run ends before it exceeds its budget.
+    """
     rule = None if stop is None else StopRule(stop)
 
     def ended(course: Course) -> str | None:
         if rule is not None and (reason := rule.reason(course.history)):
             return reason
-        return None if course.round < config.rounds else f"the last round, {config.rounds}"
+        if course.round >= config.rounds:
+            return f"the last round, {config.rounds}"
+        return None if promise is None or course.round < promise.last_round else _budget(config, promise)
 
     return ended
+
+
+def _budget(config: RunConfig, promise: Promise) -> str:
+    done, more = (promise.spent(promise.last_round + at).epsilon for at in (0, 1))
+    return (
+        f"privacy.epsilon_budget: epsilon {done:.4g} is spent after round {promise.last_round}, and one more round "
+        f"would bring it to {more:.4g}, above {config.privacy.epsilon_budget:g}"
+    )
 
 
 class StopRule:

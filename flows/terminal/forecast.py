@@ -30,6 +30,8 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
     if whole:
         for line in _details(forecast):
             screen.print(line, style="dim", soft_wrap=True)
+    for guarantee in forecast.guarantees:
+        screen.print(guarantee, soft_wrap=True)
     for caution in forecast.cautions:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
 

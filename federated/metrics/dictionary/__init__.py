@@ -16,7 +16,7 @@ from federated.metrics.dictionary import (
     system,
     training,
 )
-from federated.metrics.dictionary.metric import Better, Names, Row, lower, row
+from federated.metrics.dictionary.metric import Better, Names, Row
 from federated.metrics.dictionary.stated import names_of
 
 OF_A_RUN: tuple[Row, ...] = (
@@ -28,15 +28,6 @@ OF_A_RUN: tuple[Row, ...] = (
     *system.ROWS,
 )
 OF_A_STUDY: tuple[Row, ...] = study.ROWS
-FORESEEN: tuple[Row, ...] = (
-    row(
-        lower("privacy/epsilon"),
-        unit="1",
-        when="each round",
-        meaning="epsilon of differential privacy that is spent so far; no mechanism that ships accounts for it yet",
-    ),
-)
-"""Metrics that reports know how to judge, and that nothing logs yet."""
 
 
 def _named(rows: Sequence[Row]) -> Iterator[tuple[str, Names]]:
@@ -45,7 +36,7 @@ def _named(rows: Sequence[Row]) -> Iterator[tuple[str, Names]]:
             yield from ((name, names) for name in names.names)
 
 
-METRICS: Mapping[str, Names] = dict(_named((*OF_A_RUN, *OF_A_STUDY, *FORESEEN)))
+METRICS: Mapping[str, Names] = dict(_named((*OF_A_RUN, *OF_A_STUDY)))
 """Name -> what holds of the metric."""
 
 
@@ -67,4 +58,4 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["EVERY_ROUND", "FORESEEN", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "metric_of", "table"]
+__all__ = ["EVERY_ROUND", "METRICS", "OF_A_RUN", "OF_A_STUDY", "Better", "metric_of", "table"]

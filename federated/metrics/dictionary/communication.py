@@ -1,4 +1,4 @@
-"""Metrics of the bytes sent, the compression error, and the effect of privacy mechanisms."""
+"""Metrics of the bytes sent and the compression error."""
 
 from __future__ import annotations
 
@@ -128,11 +128,5 @@ ROWS: tuple[Row, ...] = (
         unit="-1 to 1",
         when=EACH_ROUND,
         meaning="cosine between the model that clients receive and the server's (only where the downlink is lossy)",
-    ),
-    row(
-        neither("privacy/clipped_clients"),
-        unit="clients",
-        when=EACH_ROUND,
-        meaning="updates that were bounded before encoding",
     ),
 )

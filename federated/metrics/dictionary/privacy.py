@@ -1,13 +1,49 @@
-"""Metrics of what is promised of privacy, and of what canaries show."""
+"""Metrics of privacy: what is promised, what mechanisms do, and what canaries show."""
 
 from __future__ import annotations
 
 from federated.metrics.dictionary.metric import EACH_EVALUATION, Row, lower, neither, row
+from federated.metrics.ranges import SHARE
 
 _EACH_ROUND = "each round"
 _OF_CANARIES = "privacy/empirical_epsilon_{final,iterates}"
 
 ROWS: tuple[Row, ...] = (
+    row(
+        neither("privacy/clipped_clients"),
+        unit="clients",
+        when="each round",
+        meaning="updates that were bounded before encoding",
+    ),
+    row(
+        lower("privacy/epsilon"),
+        unit="1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "epsilon of differential privacy that is spent so far, at `privacy/delta`; the run's tags say of what and "
+            "on which assumptions (only with a mechanism that guarantees something)"
+        ),
+    ),
+    row(
+        lower("privacy/epsilon_extrapolated"),
+        unit="1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the same in the larger federation of `privacy.extrapolate`; of the one that was run, nothing is guaranteed"
+        ),
+    ),
+    row(
+        lower("privacy/delta", SHARE),
+        unit="share",
+        when=EACH_EVALUATION,
+        meaning="delta of that guarantee: stated, or N^-1.1",
+    ),
+    row(
+        neither("privacy/noise_multiplier"),
+        unit="1",
+        when=EACH_EVALUATION,
+        meaning="deviation of the noise over the clipping norm that was found for `privacy.target_epsilon`",
+    ),
     row(
         neither("privacy/canary_clients"),
         unit="canaries",
@@ -42,3 +78,23 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
 )
+
+COVERED = (
+    "generalisation/test_",
+    "train/update_norm",
+    "privacy/epsilon",
+    "privacy/delta",
+    "privacy/noise_multiplier",
+)
+"""Beginnings of metrics that follow from what a private run releases and from no client's data besides."""
+
+NOT_COVERED = (
+    "not covered by epsilon: every metric but those of the central test set, train/update_norm and the guarantee; "
+    "training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell of clients "
+    "without noise"
+)
+
+
+def is_covered(name: str) -> bool:
+    """Whether a metric may be published of a private run, as far as its guarantee goes."""
+    return name.startswith(COVERED)

@@ -15,6 +15,7 @@ from federated.metrics import Metrics
 from federated.privacy.canaries import Empirical, alignments, long_updates, of_final_model, of_iterates
 from federated.run.clients.order import ShardOrder
 from federated.run.memory import CANARIES, with_server
+from federated.run.preparing.promise import delta_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
 
@@ -70,7 +71,7 @@ def _empirical(state: RunState, setup: Setup) -> dict[str, Empirical]:
     count, memory = setup.config.privacy.canaries, state.server.get(CANARIES)
     if memory is None or not int(memory["rounds"]):
         return {}
-    delta = len(setup.trainers.eligible) ** -1.1
+    delta = delta_of(setup.config, len(setup.trainers.eligible))
     dimension, largest = setup.parts.travelling.num_moving, memory["largest"].cpu().numpy()
     final = _alignments(setup, setup.initial_parameters, state.parameters, count).numpy()
     return {

@@ -18,26 +18,32 @@ from federated.models.flat_model import FlatModel
 from federated.participation import Participation
 from federated.participation.in_turn import in_turn
 from federated.run.preparing.budget import terms_in_turn
+from federated.run.preparing.promise import Promise, promised
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts, flat_model
 
 
 def parts_of(
     config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples, device: torch.device
-) -> Parts:
-    """The parts that the choices build. Raises BadInput where one does not suit model or data."""
+) -> tuple[Parts, Promise | None]:
+    """The parts that the choices build, and what they promise to clients.
+
+    Raises BadInput where one does not suit model or data.
+    """
     algorithm = _algorithm(config, trainers, model, examples, device)
     moves = _travelling(config, algorithm, model, device)
+    participation = _participation(config)
+    found = promised(config, trainers, participation, moves.num_moving)
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
-        participation=_participation(config),
-        privacy=config.privacy.mechanism.build(),
+        participation=participation,
+        privacy=found.mechanism,
         uplink=_fitted("uplink", config.compression.uplink, moves.layout),
         transport=config.transport.build(),
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
-    )
+    ), found.promise
 
 
 def _algorithm(

@@ -17,7 +17,7 @@ from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.preparing.canaries import check_canaries
-from federated.run.preparing.trainers import Trainers, participated_among
+from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 from federated.user_code.containment import title
 
@@ -54,20 +54,28 @@ def check_run(
         )
     if config.privacy.canaries:
         check_canaries(config, model, parts)
+    _check_nothing_beside_the_guarantee(config, parts)
     _check_memory(config, trainers, parts, model)
-    _check_guarantee(config, trainers, parts)
 
 
-def _check_guarantee(config: RunConfig, trainers: Trainers, parts: Parts) -> None:
-    """Raise BadInput where the guarantee of the privacy mechanism does not hold for such cohorts."""
-    if parts.privacy.guarantee is None or not config.kind.has_server:
-        return
-    try:
-        parts.privacy.guarantee(participated_among(config, trainers, parts.participation, config.rounds))
-    except OwnCodeFailed:
-        raise
-    except ValueError as error:
-        raise BadInput(f"privacy: {config.privacy.mechanism.label()}: {error}") from error
+def _check_nothing_beside_the_guarantee(config: RunConfig, parts: Parts) -> None:
+    """Raise BadInput where clients send what the mechanism does not cover, or noise is to be scaled that cannot be."""
+    label = config.privacy.mechanism.label()
+    if parts.privacy.guarantee is not None and parts.travelling.num_statistics:
+        raise BadInput(
+            f"privacy: {label} covers updates, and the running statistics of batch normalisation in model: "
+            f"{title(config.model)} travel beside them; use another normalisation, or an algorithm that keeps them at "
+            "the clients, such as fedbn"
+        )
+    if config.privacy.extrapolate is not None and not parts.privacy.extrapolates:
+        raise BadInput(
+            f"privacy.extrapolate: {label} has no noise on the sum that could be scaled; leave it out"
+        )
+    for field in ("epsilon_budget", "target_epsilon"):
+        if getattr(config.privacy, field) is not None and parts.privacy.guarantee is None:
+            raise BadInput(
+                f"privacy.{field}: {label} guarantees nothing, so there is no epsilon to hold; leave it out"
+            )
 
 
 def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:

@@ -70,13 +70,16 @@ def population_among(config: RunConfig, trainers: Trainers) -> Population:
 def participated_among(
     config: RunConfig, trainers: Trainers, participation: Participation, rounds: int
 ) -> Participated:
-    """What an accountant may assume of who takes part in the first so many rounds."""
+    """What an accountant may assume of who takes part in the first so many rounds, here or in the extrapolated one."""
     population = population_among(config, trainers)
+    if (larger := config.privacy.extrapolate) is not None:
+        everybody, share = np.arange(larger.clients), larger.cohort / larger.clients
+        population = Population(larger.clients, everybody, larger.cohort, share, config.rounds)
     return Participated(
         law=participation.law,
         share=population.share,
         clients=len(population.eligible),
-        cohort=participation.expected(population),
+        cohort=participation.expected(population) * (1 - participation.losses),
         rounds=rounds,
         most=participation.most(population, rounds),
         apart=participation.apart(population),

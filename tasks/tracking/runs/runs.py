@@ -74,7 +74,7 @@ def _key(lines: Sequence[str]) -> str:
 def _describe_study(run_id: str, study: StudyConfig) -> None:
     parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
     parameters |= {"anchors": ", ".join(study.anchors)} if study.anchors else {}
-    _log_parameters(run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()})
+    log_parameters(run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()})
     log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": json.dumps(environment(), indent=2)})
 
 
@@ -103,7 +103,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
 
 def describe_run(run_id: str, run: Run) -> None:
     """Log the config of a run, as parameters and a file."""
-    _log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
+    log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
     log_files(
         run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
     )
@@ -228,7 +228,8 @@ def set_tags(run_id: str, tags: dict[str, str]) -> None:
     send("tags", run_id, tags=tags_of(tags))
 
 
-def _log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
+def log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
+    """Parameters besides those of the config."""
     every = {parameter.key: parameter.value for parameter in parameters_of(parameters)}
     send("parameters", run_id, parameters=every)
 

@@ -1,0 +1,65 @@
+"""The least noise with which a whole run stays within an epsilon."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from federated.privacy.accounting.accountant import rough, spent
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+_ENOUGH = 0.999
+"""Share of the wanted epsilon that is near enough to it."""
+_LEAST, _MOST = 1e-3, 1e6
+_TRIES = 40
+
+
+def noise_for(event_of: Callable[[float], DpEvent], epsilon: float, delta: float) -> float:
+    """The noise multiplier, to a thousandth of epsilon, whose event spends at most this epsilon.
+
+    event_of: noise multiplier -> event. Raises ValueError where no noise does.
+    """
+
+    def exactly(noise: float) -> float:
+        return spent(event_of(noise), delta).epsilon
+
+    def roughly(noise: float) -> float:
+        bound = rough(event_of(noise), delta)
+        return exactly(noise) if math.isnan(bound) else bound
+
+    upper, _ = _within(roughly, 1.0, epsilon, 0.9)  # far enough, and cheap
+    return _within(exactly, upper, epsilon, _ENOUGH)[0]
+
+
+def _within(
+    epsilon_of: Callable[[float], float], start: float, wanted: float, share: float
+) -> tuple[float, float]:
+    """(noise, its epsilon) with share * wanted <= epsilon <= wanted, by steps and then by interpolation of logarithms.
+
+    Epsilon falls as noise rises.
+    """
+    high, low = start, start
+    while (at_high := epsilon_of(high)) > wanted:
+        low, high = high, 1.5 * high
+        if high > _MOST:
+            raise ValueError(f"no noise is enough for epsilon {wanted:g}")
+    low = low if low < high else high / 1.25
+    while (at_low := epsilon_of(low)) <= wanted:
+        high, at_high, low = low, at_low, low / 1.25
+        if low < _LEAST:
+            return high, at_high
+    for _ in range(_TRIES):
+        if at_high >= share * wanted:
+            break
+        goal = math.log(wanted * (1 + share) / 2)  # between the two ends of what is near enough
+        part = (goal - math.log(at_high)) / (math.log(at_low) - math.log(at_high))
+        middle = math.exp(math.log(high) + min(max(part, 0.05), 0.95) * (math.log(low) - math.log(high)))
+        at_middle = epsilon_of(middle)
+        if at_middle <= wanted:
+            high, at_high = middle, at_middle
+        else:
+            low, at_low = middle, at_middle
+    return high, at_high

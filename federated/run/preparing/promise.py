@@ -1,0 +1,207 @@
+"""The promise of a run to its clients: the noise that was found for it, its epsilon by rounds, and its last round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from federated.config.privacy import Extrapolation
+from federated.config.run import RunConfig
+from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.metrics import Metrics
+from federated.participation import Participation
+from federated.privacy import Participated, Privacy
+from federated.privacy.accounting import Spent, assumption, noise_for, spent, unit_in_words
+from federated.run.preparing.trainers import Trainers, participated_among
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+_EXPONENT = -1.1
+"""Of N, in the delta of a study that states none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Promise:
+    """The guarantee of a run. participated: rounds -> what is assumed of them.
+
+    last_round: the last one within the budget, at most `rounds`. extrapolated: it holds for a larger federation.
+    noise: the noise multiplier that was found for a wanted epsilon; None where it was stated. noise_ratio: the
+    expected norm of the noise in the mean update over the clipping norm; None where there is no such noise.
+    """
+
+    guarantee: Callable[[Participated], DpEvent]
+    participated: Callable[[int], Participated]
+    delta: float
+    unit: str
+    last_round: int
+    extrapolated: Extrapolation | None
+    noise: float | None
+    noise_ratio: float | None
+
+    def spent(self, rounds: int) -> Spent:
+        """Epsilon after so many rounds. Monotone in rounds."""
+        return _spent(self.guarantee, self.participated, self.delta, rounds)
+
+    def metrics(self, rounds: int) -> Metrics:
+        """Epsilon and delta after so many rounds, by their names in MLflow."""
+        of = "_extrapolated" if self.extrapolated else ""
+        found = {f"privacy/epsilon{of}": self.spent(rounds).epsilon, "privacy/delta": self.delta}
+        return found | ({} if self.noise is None else {"privacy/noise_multiplier": self.noise})
+
+    def parameters(self) -> dict[str, str | float]:
+        """What the guarantee is of and rests on, with the delta and the noise that the config may leave open."""
+        noise = {} if self.noise is None else {"found_noise_multiplier": self.noise}
+        return {**self.words(), "at_delta": self.delta, **noise}
+
+    def words(self) -> dict[str, str]:
+        """What the guarantee is of, by the name of a tag or a parameter."""
+        of = self.participated(self.last_round)
+        found = {
+            "unit": unit_in_words(self.unit, of),
+            "sampling": assumption(of),
+            "accountant": self.spent(self.last_round).accountant,
+        }
+        if self.extrapolated is not None:
+            found["extrapolated"] = (
+                f"noise and epsilon are of {self.extrapolated.clients:,} clients, {self.extrapolated.cohort:,} in a "
+                "round, and not of the federation that was run"
+            )
+        return found
+
+    def short(self) -> str:
+        """Epsilon and delta after the last round."""
+        of = " EXTRAPOLATED to a larger federation" if self.extrapolated else ""
+        epsilon = self.spent(self.last_round).epsilon
+        return f"epsilon {epsilon:.4g} at delta {self.delta:.3g} after round {self.last_round:,}{of}"
+
+    def sentence(self) -> str:
+        """The same with what it rests on."""
+        words = self.words()
+        ratio = (
+            ""
+            if self.noise_ratio is None
+            else (
+                f"; the noise in a round's mean update is {self.noise_ratio:.3g} times as long as the clipping norm"
+            )
+        )
+        noise = "" if self.noise is None else f", with noise_multiplier {self.noise:.4g}"
+        warned = f"; {words['extrapolated']}" if self.extrapolated else ""
+        return (
+            f"{self.short()}{noise} ({words['unit']}; {words['sampling']}; accountant: {words['accountant']}){ratio}"
+            f"{warned}"
+        )
+
+
+class Promised(NamedTuple):
+    """A run's mechanism with the noise that was found for it, and what it promises; None where epsilon is infinite."""
+
+    mechanism: Privacy
+    promise: Promise | None
+
+
+def promised(config: RunConfig, trainers: Trainers, participation: Participation, size: int) -> Promised:
+    """The mechanism and its promise. size: of the parameters that travel. Raises BadInput where it cannot hold."""
+    stated, choice = config.privacy, config.privacy.mechanism
+    mechanism: Privacy = choice.build()
+    if mechanism.guarantee is None or not config.kind.has_server:
+        return Promised(mechanism, None)
+    if stated.extrapolate is not None:
+        _check_extrapolation(stated.extrapolate, trainers)
+    known = partial(participated_among, config, trainers, participation)
+    delta = _delta(config, mechanism, known(config.rounds))
+    noise = None
+    try:
+        if stated.target_epsilon is not None:
+
+            def event_of(noise_multiplier: float) -> DpEvent:
+                guarantee = choice.with_arguments(noise_multiplier=noise_multiplier).build().guarantee
+                event: DpEvent = guarantee(known(config.rounds))
+                return event
+
+            noise = noise_for(event_of, stated.target_epsilon, delta)
+            mechanism = choice.with_arguments(noise_multiplier=noise).build()
+        assert mechanism.guarantee is not None
+        spent_after = partial(_spent, mechanism.guarantee, known, delta)
+        last = _last_round(config, spent_after)
+    except OwnCodeFailed:
+        raise
+    except ValueError as error:
+        raise BadInput(f"privacy: {stated.label()}: {error}") from error
+    if spent_after(config.rounds).epsilon == inf:
+        return Promised(mechanism, None)
+    ratio = None if mechanism.noise_ratio is None else mechanism.noise_ratio(known(config.rounds), size)
+    return Promised(
+        mechanism,
+        Promise(mechanism.guarantee, known, delta, mechanism.unit, last, stated.extrapolate, noise, ratio),
+    )
+
+
+def _spent(
+    guarantee: Callable[[Participated], DpEvent],
+    participated: Callable[[int], Participated],
+    delta: float,
+    rounds: int,
+) -> Spent:
+    return spent(guarantee(participated(rounds)), delta) if rounds else Spent(0.0, "nothing was released")
+
+
+def delta_of(config: RunConfig, num_units: int) -> float:
+    """The stated delta, or N^-1.1."""
+    return float(num_units**_EXPONENT) if config.privacy.delta is None else config.privacy.delta
+
+
+def _delta(config: RunConfig, mechanism: Privacy, participated: Participated) -> float:
+    """The run's delta. Raises BadInput for 1/N or more where the study refuses that."""
+    of = num_units(config, mechanism, participated)
+    delta = delta_of(config, of)
+    if config.privacy.refuse_large_delta and delta >= 1 / of:
+        raise BadInput(
+            f"privacy.delta: {large_delta(delta, of, mechanism.unit)}, which privacy.refuse_large_delta refuses"
+        )
+    return delta
+
+
+def num_units(config: RunConfig, mechanism: Privacy, participated: Participated) -> int:
+    """N: the clients, canaries not counted, or the examples that a guarantee is of."""
+    if mechanism.unit == "example":
+        return int(participated.examples.sum())
+    return participated.clients - config.privacy.canaries
+
+
+def large_delta(delta: float, of: int, unit: str) -> str:
+    """What a delta of 1/N or more allows."""
+    return (
+        f"{delta:.3g} is not below 1/N = {1 / of:.3g}, so to publish one of {of:,} {unit}s, drawn at random, would "
+        "keep the guarantee"
+    )
+
+
+def _check_extrapolation(larger: Extrapolation, trainers: Trainers) -> None:
+    for name, wanted, there in (
+        ("clients", larger.clients, len(trainers.eligible)),
+        ("cohort", larger.cohort, trainers.cohort_size),
+    ):
+        if wanted < there:
+            raise BadInput(
+                f"privacy.extrapolate.{name}: {wanted:,} is below the {there:,} of the run; state more"
+            )
+
+
+def _last_round(config: RunConfig, spent_after: Callable[[int], Spent]) -> int:
+    """The last round within the budget. Raises ValueError where the first is beyond it."""
+    budget, fits, beyond = config.privacy.epsilon_budget, 0, config.rounds + 1
+    if spent_after(config.rounds).epsilon <= (budget or inf):
+        return config.rounds
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
+        within = spent_after(middle).epsilon <= (budget or 0.0)
+        fits, beyond = (middle, beyond) if within else (fits, middle)
+    if not fits:
+        raise ValueError(
+            f"epsilon_budget {budget:g} is less than the first round spends, epsilon {spent_after(1).epsilon:.4g}"
+        )
+    return fits
