@@ -26,7 +26,7 @@ from tests.conftest import config_of
 
 
 def made(noise: float = 1.0, bands: int = 4, norm: float = 1.0, min_separation: int | None = None) -> Privacy:
-    return PRIVACY["dp_ftrl"](noise, norm, bands, min_separation)
+    return PRIVACY["dp_ftrl"](norm, bands, noise, min_separation)
 
 
 def noise_of(privacy: Privacy, rounds: int, size: int) -> np.ndarray:
@@ -145,10 +145,41 @@ def test_without_noise_and_bound_it_is_the_plain_algorithm(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("bands", [1, 16])
+def test_the_noise_of_a_round_is_as_long_as_foretold(bands: int) -> None:
+    privacy = made(2.0, bands, norm=3.0)
+    assert privacy.noise_ratio is not None
+    lengths = np.linalg.norm(noise_of(privacy, 64, 4_000), axis=1) / 3.0  # of a cohort of one
+    foretold = privacy.noise_ratio(taking_part(64, 1, 16)._replace(cohort=1.0), 4_000)
+    assert np.sqrt(np.mean(lengths**2)) == pytest.approx(foretold, rel=0.02)
+
+
+def test_the_noise_for_a_wanted_epsilon_and_an_extrapolated_run(home: Path) -> None:
+    """Two turns at 3 bands: a root of 1 + c_0^2; for 600 clients in cohorts of 20 the noise is a tenth, of one turn."""
+    cohort = {"size": 2, "sampling": "in_turn", "weighting": "uniform"}
+    privacy = {"mechanism": "dp_ftrl(norm=1, bands=3)", "target_epsilon": 4, "delta": 1e-5}
+    promise = prepare(config_of(privacy=privacy, cohort=cohort)).promise
+    assert promise is not None
+    moved = (1 + optimal_column(4, 3)[0] ** 2) ** 0.5
+    assert promise.noise == pytest.approx(dp.get_sigma_gaussian(4.0, 1e-5) * moved, rel=1e-3)
+    larger = {**privacy, "extrapolate": {"clients": 600, "cohort": 20}}
+    other = prepare(config_of(privacy=larger, cohort=cohort))
+    assert other.promise is not None
+    assert other.promise.noise == pytest.approx(dp.get_sigma_gaussian(4.0, 1e-5), rel=1e-3)
+    taken = Gathered(torch.zeros(9), {}, 2, 2.0, 4)
+    release, memory = other.parts.privacy.release, other.parts.privacy.init(9)
+    assert release is not None
+    whole, tenth = (
+        release(memory, taken._replace(scale=scale), NoiseSource(0).of_server(0))[1] for scale in (1.0, 0.1)
+    )
+    assert torch.allclose(0.1 * whole, tenth)
+
+
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
         ("noise_multiplier=1, norm=1", "bands"),
+        ("norm=1, bands=2", "state its noise_multiplier, or target_epsilon"),
         ("noise_multiplier=1, norm=1, bands=0", "bands must be at least 1, got 0"),
         ("noise_multiplier=1, norm=1, bands=2, min_separation=0", "min_separation must be at least 1, got 0"),
         ("noise_multiplier=-1, norm=1, bands=2", "noise_multiplier must be a finite number >= 0, got -1"),

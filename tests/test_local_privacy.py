@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dp_accounting import get_sigma_gaussian
 from dp_accounting.pld import PLDAccountant
 from pydantic import ValidationError
 from scipy.stats import kstest, norm
@@ -137,14 +138,59 @@ def test_shards_and_a_resumed_run_have_the_same_noise(home: Path, tmp_path: Path
     assert torch.equal(again.parameters, whole)
 
 
+def test_the_noise_for_a_wanted_epsilon_is_that_of_all_turns(home: Path) -> None:
+    """Oracle: the analytic deviation for epsilon 8 and delta 1e-5, 0.753, for a distance of 2 and a root of 2 turns."""
+    privacy = {"mechanism": "local_gaussian(norm=3)", "target_epsilon": 8, "delta": 1e-5}
+    cohort = {"size": 2, "sampling": "in_turn", "weighting": "uniform"}
+    promise = prepare(config_of(privacy=privacy, cohort=cohort)).promise
+    assert promise is not None
+    assert promise.noise == pytest.approx(2 * get_sigma_gaussian(8.0, 1e-5) * 2**0.5, rel=1e-3)
+    assert 7.99 < promise.spent(4).epsilon <= 8
+
+
+def test_a_guarantee_towards_the_server_says_so_and_is_not_amplified(home: Path) -> None:
+    """Whatever the sampling, a client may take part in all 4 rounds, and the server sees it."""
+    cohort = {"size": 3, "sampling": "poisson", "weighting": "uniform"}
+    privacy = {"mechanism": "local_laplace(norm=1, epsilon=0.5)", "delta": 1e-9}
+    promise = prepare(config_of(privacy=privacy, cohort=cohort)).promise
+    assert promise is not None
+    words = promise.words()
+    assert words["unit"].startswith("what one client sends replaced by anything else")
+    assert words["sampling"].startswith(
+        "no amplification by sampling: each of 6 clients takes part in at most 4 of 4"
+    )
+    assert 0.5 < promise.spent(4).epsilon <= 4 * 0.5
+    assert promise.spent(1).epsilon == pytest.approx(0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "privacy",
+    [
+        mechanism("local_gaussian", norm=2.0, noise_multiplier=1.5),
+        mechanism("local_laplace", norm=2.0, epsilon=3.0),
+    ],
+    ids=["gaussian", "laplace"],
+)
+def test_the_noise_in_a_mean_is_as_long_as_foretold(privacy: Privacy) -> None:
+    assert privacy.noise_ratio is not None
+    taken = Participated(SamplingLaw.OTHER, 1.0, 9, 4.0, 20, 1, 1, np.full(9, 5))
+    mean = noise_of(privacy, 20_000, (0, 1, 2, 3)).mean(axis=0)
+    assert np.linalg.norm(mean) / 2.0 == pytest.approx(privacy.noise_ratio(taken, 20_000), rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
+        ("local_gaussian(norm=1)", "state its noise_multiplier, or target_epsilon"),
+        ("local_gaussian(norm=1, epsilon=1)", "state both epsilon and delta, such as epsilon=8, delta=1e-5"),
         (
-            "local_gaussian(norm=1)",
-            "state epsilon and delta, such as epsilon=8, delta=1e-5, or noise_multiplier",
+            {"mechanism": "local_gaussian(norm=1, epsilon=1, delta=0.1)", "target_epsilon": 2},
+            "state target_epsilon, of all rounds, or epsilon, of one, not both",
         ),
-        ("local_gaussian(norm=1, epsilon=1)", "state epsilon and delta"),
+        (
+            {"mechanism": "local_laplace(norm=1, epsilon=1)", "target_epsilon": 2},
+            "target_epsilon: 2 has no effect with local_laplace",
+        ),
         ("local_gaussian(norm=1, epsilon=1, delta=1)", "delta must be between 0 and 1, got 1"),
         ("local_gaussian(norm=1, epsilon=0, delta=1e-5)", "epsilon must be a finite number > 0, got 0"),
         ("local_gaussian(norm=1, epsilon=1, delta=0.1, noise_multiplier=1)", "not both"),
@@ -157,7 +203,7 @@ def test_shards_and_a_resumed_run_have_the_same_noise(home: Path, tmp_path: Path
         ("local_laplace(norm=1e999, epsilon=1)", "norm must be a finite number > 0, got inf"),
     ],
 )
-def test_bad_arguments_are_refused(stated: str, message: str) -> None:
+def test_bad_arguments_are_refused(stated: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         config_of(privacy=stated, cohort={"weighting": "uniform"})
 

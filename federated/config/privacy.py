@@ -119,7 +119,13 @@ class Privacy(Frozen):
             raise ValueError(
                 f"state target_epsilon or noise_multiplier, not both (target_epsilon {self.target_epsilon:g}, {label})"
             )
-        stated = noise is not None or self.mechanism.arguments.get("epsilon") is not None
+        local = self.mechanism.arguments.get("epsilon")
+        if takes and self.target_epsilon is not None and local is not None:
+            raise ValueError(
+                f"state target_epsilon, of all rounds, or epsilon, of one, not both (target_epsilon "
+                f"{self.target_epsilon:g}, {label})"
+            )
+        stated = noise is not None or local is not None
         if takes and not stated and self.target_epsilon is None:
             raise ValueError(
                 f"{label}: state its noise_multiplier, or target_epsilon, from which that is found"

@@ -99,6 +99,7 @@ def central_gaussian(
         bound_again=lambda memory, updates: clipped(updates, norm_in(memory))[0],
         noise_ratio=lambda participated, size: noise * math.sqrt(size) / participated.cohort,
         extrapolates=True,
+        amplifies=True,
     )
 
 

@@ -78,12 +78,14 @@ class Privacy(NamedTuple):
     guarantee: Participated -> all rounds so far together as one event of dp_accounting, imported when it is called;
         None: it guarantees nothing. It is asked before the run too, so it knows no more than the factory's arguments.
         Raises ValueError where it does not hold for such cohorts.
-    unit: of whose data the guarantee is: all that a client has, or one example of it.
+    unit: of whose data the guarantee is: all that a client has, one example of it, or what it sends ("update"), towards
+        the server too, which sees who sends.
     bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
         can make updates longer; None: what was decoded is summed.
     noise_ratio: (Participated, P) -> the expected norm of the noise in the mean update over the clipping norm; None:
         there is no such noise.
     extrapolates: whether `release` scales its noise by `Gathered.scale`.
+    amplifies: whether the guarantee of POISSON cohorts rests on that nobody knows who took part.
     """
 
     bound: Callable[[Memory, Tensor, Sequence[np.random.Generator]], Bounded] | None = None
@@ -92,7 +94,8 @@ class Privacy(NamedTuple):
     hears: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
     guarantee: Callable[[Participated], DpEvent] | None = None
-    unit: Literal["client", "example"] = "client"
+    unit: Literal["client", "example", "update"] = "client"
     bound_again: Callable[[Memory, Tensor], Tensor] | None = None
     noise_ratio: Callable[[Participated, int], float] | None = None
     extrapolates: bool = False
+    amplifies: bool = False

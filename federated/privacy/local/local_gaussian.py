@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def local_gaussian(
     State `epsilon` and `delta` of a round that a client takes part in, from which the noise follows exactly (Balle and
     Wang 2018, "Improving the Gaussian Mechanism for Differential Privacy: Analytical Calibration and Optimal
     Denoising"); the classical sqrt(2 ln(1.25 / delta)) / epsilon is proven for epsilon < 1 alone. Or state
-    `noise_multiplier`, the standard deviation of each coordinate's noise over `norm`.
+    `noise_multiplier`, the standard deviation of each coordinate's noise over `norm` (null where privacy.target_epsilon
+    solves for it; 0: no noise and no guarantee).
 
     The guarantee is towards the server itself: whatever a client's data are, its update lies within `norm`, and any two
     of them are at most 2 `norm` apart. That a client takes part is not hidden. Over rounds it composes by as many as
@@ -53,20 +55,29 @@ def local_gaussian(
 
         return times(GaussianDpEvent(multiplier() / _APART), participated.most)
 
-    return Privacy(bound, guarantee=guarantee)
+    def noise_ratio(participated: Participated, size: int) -> float:
+        return multiplier() * math.sqrt(size / participated.cohort)
+
+    return Privacy(
+        bound, guarantee=None if noise_multiplier == 0 else guarantee, unit="update", noise_ratio=noise_ratio
+    )
 
 
 def _multiplier(
     noise_multiplier: float | None, epsilon: float | None, delta: float | None
 ) -> Callable[[], float]:
-    """The deviation over the norm, computed when it is asked for. Raises ValueError where it is stated twice or not."""
+    """The deviation over the norm, computed when it is asked for; NaN while it is not known. Raises ValueError."""
     if noise_multiplier is not None:
         if epsilon is not None or delta is not None:
             raise ValueError("state noise_multiplier, or epsilon and delta, not both")
         check_scale("noise_multiplier", noise_multiplier, zero=True)
         return lambda: noise_multiplier
+    if epsilon is None and delta is None:
+        return lambda: math.nan
     if epsilon is None or delta is None:
-        raise ValueError("state epsilon and delta, such as epsilon=8, delta=1e-5, or noise_multiplier")
+        raise ValueError(
+            "state both epsilon and delta, such as epsilon=8, delta=1e-5, or noise_multiplier alone"
+        )
     check_scale("epsilon", epsilon)
     if not 0 < delta < 1:
         raise ValueError(f"delta must be between 0 and 1, got {delta}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,4 +44,7 @@ def local_laplace(epsilon: float, norm: float) -> Privacy:
 
         return times(LaplaceDpEvent(1 / epsilon), participated.most)
 
-    return Privacy(bound, guarantee=guarantee)
+    def noise_ratio(participated: Participated, size: int) -> float:
+        return scale / norm * math.sqrt(2 * size / participated.cohort)
+
+    return Privacy(bound, guarantee=guarantee, unit="update", noise_ratio=noise_ratio)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from federated.foundation.scales import check_scale
 from federated.privacy.clipping import clipped
-from federated.privacy.matrix.toeplitz import optimal_column, sensitivity
+from federated.privacy.matrix.toeplitz import noise_deviations, optimal_column, sensitivity
 from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 _ROWS = "noise"
 
 
-def dp_ftrl(noise_multiplier: float, norm: float, bands: int, min_separation: int | None = None) -> Privacy:
+def dp_ftrl(
+    norm: float, bands: int, noise_multiplier: float | None = None, min_separation: int | None = None
+) -> Privacy:
     """Clip updates to `norm` and add noise of which each round takes back a part of what the rounds before it added.
 
     The server's model is a sum of all rounds, and the errors of such sums are several times smaller than with
@@ -39,9 +42,12 @@ def dp_ftrl(noise_multiplier: float, norm: float, bands: int, min_separation: in
 
     min_separation: the fewest rounds from a client's turn to its next one that the cohorts must guarantee, or the run
     is refused; null: `bands`. `cohort.sampling: in_turn` guarantees the most there is, all others 1. The server
-    remembers the noise of the last bands - 1 rounds.
+    remembers the noise of the last bands - 1 rounds. noise_multiplier: null where privacy.target_epsilon solves for it;
+    0: no noise and no guarantee.
     """
-    check_scale("noise_multiplier", noise_multiplier, zero=True)
+    noise = math.nan if noise_multiplier is None else noise_multiplier
+    if noise_multiplier is not None:
+        check_scale("noise_multiplier", noise_multiplier, zero=True)
     check_scale("norm", norm)
     wanted = bands if min_separation is None else min_separation
     for name, value in (("bands", bands), ("min_separation", wanted)):
@@ -55,14 +61,12 @@ def dp_ftrl(noise_multiplier: float, norm: float, bands: int, min_separation: in
         return clipped(updates, norm)[0]
 
     def release(memory: Memory, gathered: Gathered, numbers: np.random.Generator) -> tuple[Memory, Tensor]:
-        fresh = noise_multiplier * norm * numbers.standard_normal(gathered.update.numel())
+        fresh = noise * norm * gathered.scale * numbers.standard_normal(gathered.update.numel())
         before = memory.get(_ROWS, gathered.update.new_zeros(0, gathered.update.numel()))
         row = next_row(optimal_column(gathered.rounds, bands), before, torch.from_numpy(fresh))
         after = {name: torch.cat([rows[1:], row[None]]) for name, rows in memory.items()}
-        share = (
-            gathered.clients / gathered.expected
-        )  # first, so that where it is 1 the sum is not rounded twice
-        return after, gathered.update * share + row / gathered.expected
+        mean = gathered.update * (gathered.clients / gathered.expected)
+        return after, mean + row / gathered.expected
 
     def guarantee(participated: Participated) -> DpEvent:
         from dp_accounting import GaussianDpEvent, NoOpDpEvent
@@ -78,12 +82,25 @@ def dp_ftrl(noise_multiplier: float, norm: float, bands: int, min_separation: in
         done = participated.rounds
         column = optimal_column(done + participated.to_come, bands)
         moved = sensitivity(column, done, participated.most, participated.apart)
-        return GaussianDpEvent(noise_multiplier / moved)
+        return GaussianDpEvent(noise / moved)
 
     def init(num_parameters: int) -> Memory:
         return {_ROWS: torch.zeros(bands - 1, num_parameters)} if bands > 1 else {}
 
-    return Privacy(bound, release, init, guarantee=guarantee, bound_again=bound_again)
+    def noise_ratio(participated: Participated, size: int) -> float:
+        rounds = participated.rounds + participated.to_come
+        deviations = noise_deviations(optimal_column(rounds, bands), rounds)
+        return noise * math.sqrt(size * np.mean(deviations**2)) / participated.cohort
+
+    return Privacy(
+        bound,
+        release,
+        init,
+        guarantee=None if noise == 0 else guarantee,
+        bound_again=bound_again,
+        noise_ratio=noise_ratio,
+        extrapolates=True,
+    )
 
 
 def next_row(column: np.ndarray, before: Tensor, fresh: Tensor) -> Tensor:

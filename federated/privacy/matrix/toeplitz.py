@@ -70,6 +70,14 @@ def prefix_errors(column: np.ndarray, rounds: int) -> np.ndarray:
     return errors
 
 
+def noise_deviations(column: np.ndarray, rounds: int) -> np.ndarray:
+    """Standard deviations [rounds] of the rows of C^-1 Z, where Z has 1."""
+    first = np.zeros(rounds)
+    first[0] = 1.0
+    deviations: np.ndarray = np.sqrt(np.cumsum(_filtered(column, first) ** 2))
+    return deviations
+
+
 def _squared_error(tail: np.ndarray, rounds: int) -> tuple[float, np.ndarray]:
     """(|c|^2 |A C^-1|_F^2 / n, its gradient) at the entries after the first, which is 1.
 

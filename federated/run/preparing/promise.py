@@ -28,6 +28,7 @@ _EXPONENT = -1.1
 class Promise:
     """The guarantee of a run. participated: rounds -> what is assumed of them.
 
+    amplified: it rests on that nobody knows who takes part, under Poisson sampling.
     last_round: the last one within the budget, at most `rounds`. extrapolated: it holds for a larger federation.
     noise: the noise multiplier that was found for a wanted epsilon; None where it was stated. noise_ratio: the
     expected norm of the noise in the mean update over the clipping norm; None where there is no such noise.
@@ -37,6 +38,7 @@ class Promise:
     participated: Callable[[int], Participated]
     delta: float
     unit: str
+    amplified: bool
     last_round: int
     extrapolated: Extrapolation | None
     noise: float | None
@@ -62,7 +64,7 @@ class Promise:
         of = self.participated(self.last_round)
         found = {
             "unit": unit_in_words(self.unit, of),
-            "sampling": assumption(of),
+            "sampling": assumption(of, amplified=self.amplified),
             "accountant": self.spent(self.last_round).accountant,
         }
         if self.extrapolated is not None:
@@ -136,7 +138,17 @@ def promised(config: RunConfig, trainers: Trainers, participation: Participation
     ratio = None if mechanism.noise_ratio is None else mechanism.noise_ratio(known(config.rounds), size)
     return Promised(
         mechanism,
-        Promise(mechanism.guarantee, known, delta, mechanism.unit, last, stated.extrapolate, noise, ratio),
+        Promise(
+            mechanism.guarantee,
+            known,
+            delta,
+            mechanism.unit,
+            mechanism.amplifies,
+            last,
+            stated.extrapolate,
+            noise,
+            ratio,
+        ),
     )
 
 
