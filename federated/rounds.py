@@ -36,6 +36,7 @@ from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
+from federated.shards.meeting import meet
 from federated.shards.of_canaries import canary_metrics, mean_loss
 from federated.shards.shard import Train
 from federated.user_code.containment import own_code_named
@@ -84,14 +85,15 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
     model, parcels, remembered, quality = broadcast(setup, state, everybody)
-    dump(setup.config, state.round, "downlink", everybody, parcels)
-    downlink = weighed(parcels)
     shards = _shards(0, len(clients), setup.shard_size)
     of_canaries = _shards(len(clients), len(cohort), setup.shard_size)
     orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
     every_report = list(stages.run_shards(setup.worker, orders))
-    reports = every_report[: len(shards)]
     started = time.perf_counter()
+    reports, parcels = meet(setup, state.round, drawn, model, (every_report[: len(shards)], parcels))
+    every_report[: len(shards)] = reports
+    dump(setup.config, state.round, "downlink", everybody, parcels)
+    downlink = weighed(parcels)
     releases = setup.parts.privacy.release is not None  # it does so whether somebody took part or not
     silent = replace(state, round=state.round + 1)
     after = stages.aggregate(setup, state, every_report) if every_report or releases else silent

@@ -100,6 +100,11 @@ ROWS = (
         "transport: sum_alone with aggregator: median: ",
     ),
     Row(
+        {**SUMMED, "transport": "secure_aggregation(clip=1)", "compression": {"uplink": "float16"}},
+        {"compression": {"uplink": "none"}},
+        "transport: secure_aggregation(clip=1.0) with compression.uplink: float16: ",
+    ),
+    Row(
         {**SUMMED, "compression": {"uplink": "qsgd(8)"}},
         {"compression": {"uplink": "integers"}},
         "transport: sum_alone with compression.uplink: qsgd(bits=8): ",

@@ -53,8 +53,9 @@ def _of_aggregator(aggregator: Aggregator) -> dict[States, bool]:
     return {States.LINEAR: aggregator.linear}
 
 
-def _of_compressor(compressor: Compressor) -> dict[Trait, bool]:
-    return dict.fromkeys(compressor.traits, True)
+def _of_compressor(compressor: Compressor) -> dict[Trait | States, bool]:
+    compresses = compressor.parts is None or any(compressor.parts)
+    return {**dict.fromkeys(compressor.traits, True), States.COMPRESSES: compresses}
 
 
 def _of_privacy(privacy: Privacy) -> dict[States, bool]:
@@ -69,7 +70,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
 
 
 def _of_transport(transport: Transport) -> dict[States, bool]:
-    return {States.SUM_ALONE: transport.reveals == "sum"}
+    return {States.SUM_ALONE: transport.reveals == "sum", States.OWN_CODEC: transport.protocol is not None}
 
 
 def _of_sampling(participation: Participation) -> dict[States, bool]:

@@ -11,8 +11,9 @@ from federated.config.run import RunConfig
 from federated.federation.data_table import DataRead, data_read, distinct_data
 from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
-from federated.forecast.payloads import downlink_bytes, participations, total
+from federated.forecast.payloads import downlink_bytes, total, uplink_bytes
 from federated.forecast.probe import Probe, probe
+from federated.forecast.protocol_seconds import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.warnings import cautions, of_faults, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
@@ -149,16 +150,14 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     run = (
-        rounds * probed.seconds_of_round(trained_clients(setup), batches)
+        rounds * (probed.seconds_of_round(trained_clients(setup), batches) + protocol_seconds(setup))
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + segments * cost.segment
         + cost.run
     )
     sent = config.kind.has_server
-    uplink = total(
-        probed.uplink.times(participations(setup.with_config(each)).heard * sent) for each in configs
-    )
+    uplink = total(uplink_bytes(setup.with_config(each), probed.uplink) for each in configs)
     downlink = total(downlink_bytes(setup.with_config(each), probed.downlink) for each in configs)
     return ArmForecast(
         arm=arm,
@@ -166,7 +165,7 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         rounds=rounds,
         stops=config.stop is not None,
         seconds=run * runs,
-        uplink=uplink,
+        uplink=uplink.times(sent),
         downlink=downlink.times(sent),
         network_seconds=_network_seconds(setup, probed, batches),
     )
@@ -177,8 +176,11 @@ def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | Non
     config, clients = setup.config, max(1, round(trained_clients(setup)))
     if config.network is None:
         return None
+    uplink = probed.uplink.expected * clients
+    if setup.parts.transport.protocol is not None:
+        uplink = uplink_bytes(setup, probed.uplink).expected / setup.last_round
     metrics = {
-        "communication/uplink_bytes": probed.uplink.expected * clients,
+        "communication/uplink_bytes": uplink,
         "communication/downlink_bytes": downlink_bytes(setup, probed.downlink).expected / setup.last_round,
         "train/cohort_clients": float(clients),
         "system/training_seconds": batches * probed.batch_seconds,

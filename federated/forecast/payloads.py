@@ -16,6 +16,7 @@ from federated.foundation.randomness import Purpose, generator
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import cohorts
+from federated.run.preparing.meetings import MOST_MEETINGS, meetings
 from federated.run.setup import Setup, initial_state
 from federated.wire.distortion import is_exact
 from federated.wire.downlink import heard_beside, replayed, sent_of, worth_keeping
@@ -103,10 +104,47 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
 
 
 def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
-    """Bytes that the server sends in all rounds of a run, with payloads of these sizes.
+    """Bytes that the server sends in all rounds of a run, with payloads of these sizes, and what its protocol sends.
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
+    return total([_model_bytes(setup, payload), _exact(protocol_bytes(setup).down)])
+
+
+def uplink_bytes(setup: Setup, payload: Amount) -> Amount:
+    """Bytes that the server receives in all rounds of a run, with payloads of these sizes or by its protocol."""
+    if setup.parts.transport.protocol is not None:
+        return _exact(protocol_bytes(setup).up)
+    return payload.times(participations(setup).heard)
+
+
+class OfProtocol(NamedTuple):
+    """Bytes of all messages of a run, to the server and from it."""
+
+    up: float
+    down: float
+
+
+def protocol_bytes(setup: Setup) -> OfProtocol:
+    """Foreseen for each cohort; of more rounds than 10,000 those first ones, and the rest alike. Zero without one."""
+    protocol = setup.parts.transport.protocol
+    if protocol is None:
+        return OfProtocol(0.0, 0.0)
+    each = [
+        protocol.foreseen(setup.parts.travelling.num_moving, meeting)
+        for meeting in meetings(setup.config, setup.trainers, setup.parts)
+        if meeting.done < setup.last_round
+    ]
+    scale = max(setup.last_round / MOST_MEETINGS, 1.0)
+    return OfProtocol(*(scale * sum(way) for way in zip((0, 0), *each, strict=True)))
+
+
+def _exact(amount: float) -> Amount:
+    return Amount(amount, amount, amount)
+
+
+def _model_bytes(setup: Setup, payload: Amount) -> Amount:
+    """Bytes of the models that the server sends."""
     start = initial_state(setup)
     heard = sum(map(len, heard_beside(setup, start).values()))
     if Trait.DIFFERENCE not in setup.parts.downlink.traits:

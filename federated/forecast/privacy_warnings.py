@@ -1,12 +1,16 @@
-"""Warnings about guarantees that mean little, and about what a run reads beside them."""
+"""Warnings about guarantees that mean little, what a run reads beside them, and canaries that show little."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from federated.metrics.dictionary.privacy import is_covered
+from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.promise import large_delta, num_units
 from federated.run.setup import Setup
+
+_NOTABLE = 0.05
+_CROWDED = 1 / 20
 
 
 def of_privacy(setup: Setup) -> Iterator[str]:
@@ -25,3 +29,32 @@ def of_privacy(setup: Setup) -> Iterator[str]:
             f"stop.metric: {setup.stop.metric} is not covered by epsilon, and when the run ends would tell of it; "
             "watch the central test set, or leave stop out"
         )
+
+
+def of_canaries(setup: Setup) -> list[str]:
+    """Canaries that are many among the clients or the parameters, or too seldom heard to leave a trace."""
+    count = setup.config.privacy.canaries
+    if not count:
+        return []
+    heard = 1 - setup.parts.participation.losses
+    updates = expected_updates(setup)
+    canaries = updates - expected_clients(setup) * heard
+    what, share = f"privacy.canaries: {count}", canaries / updates
+    turns, directions = setup.config.rounds * canaries / count, setup.parts.travelling.num_moving
+    found = []
+    if share >= _NOTABLE:
+        found.append(
+            f"{what} are {share:.0%} of the federation: of about {updates:.3g} updates of a round {canaries:.3g} are "
+            "theirs, so what clients learned counts for as much less, and the model moves at random besides"
+        )
+    if turns < 1:
+        found.append(
+            f"{what}: each takes part {turns:.2g} times in {setup.config.rounds} rounds in the mean, so most leave no "
+            "trace, and the epsilon that they show is near 0 whatever the mechanism"
+        )
+    if count > directions * _CROWDED:
+        found.append(
+            f"{what}: the model has {directions:,} parameters that travel, too few directions for so many, which hide "
+            "each other; what they show is too small"
+        )
+    return found

@@ -22,11 +22,11 @@ from federated.forecast.payloads import (
     sizes,
     unlike,
 )
+from federated.forecast.protocol_seconds import parts_of_probe
 from federated.forecast.workload import batches_of_phases, phases_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
-from federated.participation.uniform import uniform
 from federated.rounds import STAGES, Stages, run_round
 from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import sample_cohort
@@ -116,7 +116,7 @@ def _with_cohorts_of_one_size(setup: Setup) -> Setup:
     """A probe asks for so many clients, and none of them is lost."""
     if not setup.config.kind.has_server:
         return setup
-    parts = setup.parts._replace(participation=uniform())
+    parts = parts_of_probe(setup.parts)
     return replace(setup, worker=replace(setup.worker, parts=parts))
 
 

@@ -15,10 +15,9 @@ from federated.choices.choice import Choice
 from federated.config.run import RunConfig, Stop
 from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
-from federated.forecast.canary_warnings import of_canaries
 from federated.forecast.held_out_warnings import of_held_out
 from federated.forecast.measure_warnings import of_measures
-from federated.forecast.privacy_warnings import of_privacy
+from federated.forecast.privacy_warnings import of_canaries, of_privacy
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
 from federated.run.setup import Setup

@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     EVALUATION = 12
     CLIENT_NOISE = 13
     FORECAST = 20
+    NEIGHBOURS = 21
     CANARIES = 22
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from federated.transports.plain import plain
-from federated.transports.transport import Sending, Transport
+from federated.transports.secure_aggregation.secure_aggregation import secure_aggregation
+from federated.transports.transport import Exchanged, Meeting, Protocol, Sending, Transport
 
 TRANSPORTS: dict[str, Callable[..., Transport]] = {
     "plain": plain,
+    "secure_aggregation": secure_aggregation,
 }
 
-__all__ = ["TRANSPORTS", "Sending", "Transport"]
+__all__ = ["TRANSPORTS", "Exchanged", "Meeting", "Protocol", "Sending", "Transport"]

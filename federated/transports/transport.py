@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from federated.compressors import Compressor
+
 
 class Sending(NamedTuple):
     """The occasion on which payloads are sent.
@@ -21,6 +23,50 @@ class Sending(NamedTuple):
     cohort: np.ndarray
 
 
+class Meeting(NamedTuple):
+    """The clients of a round that exchange messages with the server.
+
+    seed: of the run. done: rounds before this one. clients: int64 [C], rising, each of which received the model. lost:
+    bool [C], of those whose update never arrives. model: the bytes of the received model. numbers: the secret random
+    numbers of each client, which a forecast is without.
+    """
+
+    seed: int
+    done: int
+    clients: np.ndarray
+    lost: np.ndarray
+    model: bytes = b""
+    numbers: Sequence[np.random.Generator] = ()
+
+
+class Exchanged(NamedTuple):
+    """total: a payload that decodes to the sum of those that were heard. uplink, downlink: the messages of each client
+    of the meeting, as (part of the ledger, message)."""
+
+    total: bytes
+    uplink: list[Sequence[tuple[str, bytes]]]
+    downlink: list[Sequence[tuple[str, bytes]]]
+
+
+class Protocol(NamedTuple):
+    """An exchange of several messages between the server and the whole cohort, in place of a payload of each client.
+
+    codec: makes what it adds up of updates; a study states no other. run: (a payload of each that is heard, Meeting) ->
+    Exchanged. check: (P, Meeting) -> None; raises ValueError where that round cannot succeed. foreseen: (P, Meeting) ->
+    (uplink bytes, downlink bytes) of the round.
+    """
+
+    codec: Compressor
+    run: Callable[[Sequence[bytes], Meeting], Exchanged]
+    check: Callable[[int, Meeting], None]
+    foreseen: Callable[[int, Meeting], tuple[int, int]]
+
+
+def as_they_are(payloads: Sequence[bytes], sending: Sending) -> list[bytes]:
+    """Payloads as the codec made them."""
+    return list(payloads)
+
+
 class Transport(NamedTuple):
     """A transport of payloads from clients to the server, pure.
 
@@ -28,8 +74,10 @@ class Transport(NamedTuple):
     open: (payloads as they travelled, Sending) -> what the codec decodes: one for each, which is what was protected;
         or, where only the sum can be read, a single one for the whole cohort, which decodes to the sum.
     reveals: what the server can read: each payload, or the sum alone.
+    protocol: where clients and server exchange several messages, which then are what travels and counts.
     """
 
-    protect: Callable[[Sequence[bytes], Sending], list[bytes]]
-    open: Callable[[Sequence[bytes], Sending], list[bytes]]
+    protect: Callable[[Sequence[bytes], Sending], list[bytes]] = as_they_are
+    open: Callable[[Sequence[bytes], Sending], list[bytes]] = as_they_are
     reveals: Literal["each", "sum"] = "each"
+    protocol: Protocol | None = None

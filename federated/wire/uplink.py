@@ -45,6 +45,8 @@ class Received(NamedTuple):
 def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     """Bound, encode, count and decode; what is sent besides is plain 32-bit floats.
 
+    Where the transport is a protocol, its messages count and not these payloads: `federated.shards.meeting`.
+
     The algorithm's client half is finished last, so that what a client remembers can be of what the server reads.
 
     Running statistics of batch normalisation that travel are a second payload of plain 32-bit floats: a clipped or
@@ -60,7 +62,7 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
     sending = Sending(worker.config.seed, order.done, order.clients, order.cohort)
     travelled = parts.transport.protect(payloads, sending)
-    each = parts.transport.reveals == "each"
+    each, messages = parts.transport.reveals == "each", parts.transport.protocol is not None
     read = parts.transport.open(travelled, sending) if each else payloads
     decoded = parts.uplink.decode(read, moving).to("cpu", torch.float32)
     again = parts.privacy.bound_again
@@ -81,7 +83,10 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
         whole = torch.cat([whole, parts.travelling.statistics_back(statistics.rows, unmoved)], dim=1)
         beside = {"statistics": statistics, **beside} if parts.travelling.num_statistics else beside
     parcels = [
-        [("update", payload), *((part, plain.payloads[at]) for part, plain in beside.items())]
+        [
+            *([] if messages else [("update", payload)]),
+            *((part, plain.payloads[at]) for part, plain in beside.items()),
+        ]
         for at, payload in enumerate(travelled)
     ]
     dump(worker.config, order.done, "uplink", clients, parcels)

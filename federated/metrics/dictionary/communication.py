@@ -72,6 +72,15 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
+        lower("communication/{uplink,downlink}/{advertise_keys,share_keys,consistency,unmask}_bytes"),
+        unit="bytes",
+        when=EACH_ROUND,
+        meaning=(
+            "the messages of secure aggregation by step, and the server's answers to them; those that carry the masked "
+            "updates are in `communication/uplink/update_bytes`"
+        ),
+    ),
+    row(
         lower("communication/{uplink,downlink}/metadata_bytes"),
         unit="bytes",
         when=EACH_ROUND,

@@ -20,6 +20,7 @@ from federated.participation.in_turn import in_turn
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.promise import Promise, promised
 from federated.run.preparing.trainers import Trainers
+from federated.transports import Transport
 from federated.trials import Parts, flat_model
 
 
@@ -34,13 +35,15 @@ def parts_of(
     moves = _travelling(config, algorithm, model, device)
     participation = _participation(config)
     found = promised(config, trainers, participation, moves.num_moving)
+    transport: Transport = config.transport.build()
+    codec = None if transport.protocol is None else transport.protocol.codec
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
         participation=participation,
         privacy=found.mechanism,
-        uplink=_fitted("uplink", config.compression.uplink, moves.layout),
-        transport=config.transport.build(),
+        uplink=_fitted("uplink", config.compression.uplink, moves.layout) if codec is None else codec,
+        transport=transport,
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
     ), found.promise

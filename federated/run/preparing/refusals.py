@@ -17,6 +17,7 @@ from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.preparing.canaries import check_canaries
+from federated.run.preparing.meetings import check_meetings
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 from federated.user_code.containment import title
@@ -55,6 +56,7 @@ def check_run(
     if config.privacy.canaries:
         check_canaries(config, model, parts)
     _check_nothing_beside_the_guarantee(config, parts)
+    check_meetings(config, trainers, parts)
     _check_memory(config, trainers, parts, model)
 
 

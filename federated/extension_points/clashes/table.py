@@ -1,68 +1,30 @@
-"""The table of combinations that do not work: the statements of each part, and why some do not go together."""
+"""The table of combinations that do not work: a row for each, and why."""
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import NamedTuple
-
 from federated.algorithms import Need
 from federated.compressors import Trait
-
-ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
-SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
-UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
-WEIGHTING, SAMPLING = "cohort.weighting", "cohort.sampling"
-OPTIMISER = "local.optimiser"
-MOMENTUM = "local.momentum"
-MAX_NORM = "local.max_gradient_norm"
-LOSS = "loss"
-PERSONALISATION = "evaluation.personalisation"
-CANARIES = "privacy.canaries"
-
-
-class States(Enum):
-    """Statements of a part about itself, besides the traits of a compressor."""
-
-    VOTES = "an algorithm: the updates must be votes"
-    SENDS_BESIDE = "an algorithm: clients send more than their updates"
-    SEVERAL_MODELS = "an algorithm: the server has a model for each cluster of clients"
-    CLIENTS_CHOOSE = "an algorithm: clients choose among several models"
-    READS_EACH = "an algorithm: the server reads every client's update"
-    KEEPS_PARAMETERS = "an algorithm: each client has a model of its own, whole or in part"
-    READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
-    LINEAR = "an aggregator: the shards of a cohort can be added up"
-    BOUNDS = "a privacy mechanism: it bounds the updates"
-    RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
-    BOUNDS_AGAIN = "a privacy mechanism: the server bounds what it decodes"
-    OF_EXAMPLES = "a privacy mechanism: it protects single examples of a client, and not all of them together"
-    GUARANTEES = "a privacy mechanism: it guarantees something to whole clients"
-    TELLS = "a privacy mechanism: clients tell more than their updates"
-    SUM_ALONE = "a transport: the server can read the sum alone"
-    LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
-    BY_EXAMPLES = "a weighting: clients count by their examples"
-    ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
-    ABOVE_ZERO = "a number: it is above zero"
-    MANY_AT_ONCE = "an engine: it trains many clients at once"
-    CHANGES = "a schedule: it is not constant"
-    ASKED_FOR = "a section or a bound: the study states it"
-    SMOOTHS = "a loss: every target has a share of every class"
-    NEGATIVE = "a loss: it can be below zero"
-
-
-class Side(NamedTuple):
-    """A part, by its field, that states something; has False: that does not state it."""
-
-    field: str
-    stated: States | Trait | Need
-    has: bool = True
-
-
-class Clash(NamedTuple):
-    """Sides that do not go together, and why."""
-
-    sides: tuple[Side, ...]
-    why: str
-
+from federated.extension_points.clashes.statements import (
+    AGGREGATOR,
+    ALGORITHM,
+    CANARIES,
+    DOWNLINK,
+    ENGINE,
+    LOSS,
+    MAX_NORM,
+    MOMENTUM,
+    OPTIMISER,
+    PERSONALISATION,
+    PRIVACY,
+    SAMPLING,
+    SERVER_SCHEDULE,
+    TRANSPORT,
+    UPLINK,
+    WEIGHTING,
+    Clash,
+    Side,
+    States,
+)
 
 CLASHES = (
     Clash(
@@ -115,7 +77,16 @@ CLASHES = (
         "the rule needs every update, and the server reads their sum alone",
     ),
     Clash(
-        (Side(TRANSPORT, States.SUM_ALONE), Side(UPLINK, Trait.ADDITIVE, False)),
+        (Side(TRANSPORT, States.OWN_CODEC), Side(UPLINK, States.COMPRESSES)),
+        "the transport makes integers of all numbers itself, as their sum must be exact and masks are as long as the "
+        "whole update; leave compression.uplink out and state bits",
+    ),
+    Clash(
+        (
+            Side(TRANSPORT, States.SUM_ALONE),
+            Side(TRANSPORT, States.OWN_CODEC, False),
+            Side(UPLINK, Trait.ADDITIVE, False),
+        ),
         "the server reads a sum of payloads, and those of this codec cannot be added up",
     ),
     Clash(

@@ -1,0 +1,66 @@
+"""The words in which parts say what does not go together: fields, and the statements of the parts in them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from federated.algorithms import Need
+from federated.compressors import Trait
+
+ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
+SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
+UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
+WEIGHTING, SAMPLING = "cohort.weighting", "cohort.sampling"
+OPTIMISER = "local.optimiser"
+MOMENTUM = "local.momentum"
+MAX_NORM = "local.max_gradient_norm"
+LOSS = "loss"
+PERSONALISATION = "evaluation.personalisation"
+CANARIES = "privacy.canaries"
+
+
+class States(Enum):
+    """Statements of a part about itself, besides the traits of a compressor."""
+
+    VOTES = "an algorithm: the updates must be votes"
+    SENDS_BESIDE = "an algorithm: clients send more than their updates"
+    SEVERAL_MODELS = "an algorithm: the server has a model for each cluster of clients"
+    CLIENTS_CHOOSE = "an algorithm: clients choose among several models"
+    READS_EACH = "an algorithm: the server reads every client's update"
+    KEEPS_PARAMETERS = "an algorithm: each client has a model of its own, whole or in part"
+    READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
+    LINEAR = "an aggregator: the shards of a cohort can be added up"
+    BOUNDS = "a privacy mechanism: it bounds the updates"
+    RELEASES = "a privacy mechanism: it changes the cohort's sum, by as much as a sum needs"
+    BOUNDS_AGAIN = "a privacy mechanism: the server bounds what it decodes"
+    OF_EXAMPLES = "a privacy mechanism: it protects single examples of a client, and not all of them together"
+    GUARANTEES = "a privacy mechanism: it guarantees something to whole clients"
+    TELLS = "a privacy mechanism: clients tell more than their updates"
+    SUM_ALONE = "a transport: the server can read the sum alone"
+    OWN_CODEC = "a transport: it makes of updates what it adds up"
+    COMPRESSES = "a codec: it is not none"
+    LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"
+    BY_EXAMPLES = "a weighting: clients count by their examples"
+    ALONG_GRADIENTS = "an optimiser: its steps are gradients times a rate, or what momentum gathers of them"
+    ABOVE_ZERO = "a number: it is above zero"
+    MANY_AT_ONCE = "an engine: it trains many clients at once"
+    CHANGES = "a schedule: it is not constant"
+    ASKED_FOR = "a section or a bound: the study states it"
+    SMOOTHS = "a loss: every target has a share of every class"
+    NEGATIVE = "a loss: it can be below zero"
+
+
+class Side(NamedTuple):
+    """A part, by its field, that states something; has False: that does not state it."""
+
+    field: str
+    stated: States | Trait | Need
+    has: bool = True
+
+
+class Clash(NamedTuple):
+    """Sides that do not go together, and why."""
+
+    sides: tuple[Side, ...]
+    why: str

@@ -1,0 +1,46 @@
+"""The time that a round's exchange of messages takes, where the transport is a protocol."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from federated.foundation.randomness import Purpose, generator
+from federated.participation.uniform import uniform
+from federated.run.clients.cohort import expected_clients
+from federated.run.setup import Setup
+from federated.transports import Meeting
+from federated.transports.plain import plain
+from federated.trials import Parts
+
+_FEW_CLIENTS = 10
+
+
+def protocol_seconds(setup: Setup) -> float:
+    """Seconds of a round: measured with at most ten clients, and as much longer as the messages to all are.
+
+    Those are of keys, shares and signatures, one for each pair of neighbours, and so is nearly all of the work.
+    """
+    protocol, clients = setup.parts.transport.protocol, round(expected_clients(setup))
+    if protocol is None or not setup.config.kind.has_server:
+        return 0.0
+    size, few = setup.parts.travelling.num_moving, min(clients, _FEW_CLIENTS)
+    numbers = [generator(0, Purpose.FORECAST, client) for client in range(few)]
+    payloads, _ = protocol.codec.encode({}, torch.zeros(few, size), numbers)
+    started = time.perf_counter()
+    protocol.run(payloads, _meeting(few, numbers))
+    seconds = time.perf_counter() - started
+    (_, less), (_, more) = (protocol.foreseen(size, _meeting(count)) for count in (few, clients))
+    return seconds * more / less
+
+
+def parts_of_probe(parts: Parts) -> Parts:
+    """The parts for a probe, which asks for so many clients, of whom none is lost, fewer than a protocol may take."""
+    transport = parts.transport if parts.transport.protocol is None else plain()
+    return parts._replace(participation=uniform(), transport=transport)
+
+
+def _meeting(clients: int, numbers: list[np.random.Generator] | None = None) -> Meeting:
+    return Meeting(0, 0, np.arange(clients), np.zeros(clients, bool), numbers=numbers or ())

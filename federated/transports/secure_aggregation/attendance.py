@@ -1,0 +1,60 @@
+"""The attendance of a round: its clients at each step, whether they are enough, and what they will send."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from federated.transports.secure_aggregation.messages import HEADER, ID, KEYS_BYTES, SEALED_BYTES, Step
+from federated.transports.secure_aggregation.packed import packed_bytes
+from federated.transports.secure_aggregation.primitives import DIGEST_BYTES, SIGNATURE_BYTES
+from federated.transports.secure_aggregation.shamir import SHARE_BYTES
+from federated.transports.secure_aggregation.terms import Terms
+
+
+class Attendance(NamedTuple):
+    """terms: of the round. graph: the neighbours of each client of the cohort. silent: the first step in which a client
+    sends nothing; those that are not in it answer all."""
+
+    terms: Terms
+    graph: Mapping[int, tuple[int, ...]]
+    silent: Mapping[int, Step]
+
+    def present(self, step: Step) -> set[int]:
+        """The clients that send the message of this step."""
+        return {client for client in self.graph if self.silent.get(client, step + 1) > step}
+
+    def check(self) -> None:
+        """Raise ValueError where some client's secrets cannot be rebuilt."""
+        shared = self.present(Step.SHARE_KEYS)
+        for step in (Step.SHARE_KEYS, Step.UPDATE, Step.UNMASK):
+            there = self.present(step)
+            least = min((len(self._circle(client) & there) for client in shared), default=0)
+            if least < self.terms.threshold:
+                among = "" if self.terms.neighbours == len(self.graph) - 1 else " and the neighbours of one"
+                raise ValueError(
+                    f"of {len(self.graph)} clients{among} {least} are left at step {step.name.lower()!r}, and "
+                    f"{self.terms.threshold} are needed to open the sum"
+                )
+
+    def foreseen(self) -> tuple[int, int]:
+        """The bytes that all clients send and receive."""
+        shared, heard, confirmed, last = map(self.present, list(Step)[1:])
+        terms, clients, head = self.terms, len(self.graph), HEADER.size
+        signed = head + SIGNATURE_BYTES
+        up = clients * (signed + KEYS_BYTES)
+        up += len(shared) * (signed + DIGEST_BYTES + terms.neighbours * (ID.size + SEALED_BYTES))
+        up += len(heard) * (signed + packed_bytes(terms.size, terms.bits)) + len(confirmed) * signed
+        up += len(last) * signed + (ID.size + SHARE_BYTES) * self._links(last, shared, own=True)
+        down = clients * (head + terms.neighbours * (ID.size + KEYS_BYTES + SIGNATURE_BYTES))
+        down += len(shared) * head + (ID.size + SEALED_BYTES) * self._links(shared, shared)
+        down += len(heard) * (head + ID.size * len(heard))
+        down += len(confirmed) * head + (ID.size + SIGNATURE_BYTES) * self._links(confirmed, confirmed)
+        return up, down
+
+    def _circle(self, client: int) -> set[int]:
+        return {client, *self.graph[client]}
+
+    def _links(self, ones: Collection[int], others: set[int], *, own: bool = False) -> int:
+        """Pairs of one and its neighbour among the others."""
+        return sum(len(others & set(self.graph[client])) + own for client in ones)

@@ -1,0 +1,96 @@
+"""The protocol as a transport: from the payloads of a cohort to their sum, with every message on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from federated.foundation.randomness import Purpose, generator
+from federated.transports.secure_aggregation.attendance import Attendance
+from federated.transports.secure_aggregation.client import Client
+from federated.transports.secure_aggregation.fixed_point import integers_of, levels_of, payload_of
+from federated.transports.secure_aggregation.messages import Step
+from federated.transports.secure_aggregation.packed import signed
+from federated.transports.secure_aggregation.playing import play
+from federated.transports.secure_aggregation.primitives import KEY_BYTES, digest_of, identity_of
+from federated.transports.secure_aggregation.server import Server
+from federated.transports.secure_aggregation.terms import neighbours_of, terms_of
+from federated.transports.transport import Exchanged, Meeting
+
+_SILENT = 1  # a second key: the first, of the round alone, is the graph's
+GONE_AFTER = {"keys": Step.SHARE_KEYS, "sharing": Step.UPDATE}
+"""The step after which clients that the sampling loses are gone -> the first in which they send nothing."""
+
+
+class Options(NamedTuple):
+    """What a study states of the protocol. See `secure_aggregation`."""
+
+    bits: int
+    threshold: float
+    neighbours: int | None
+    lost_after: Literal["keys", "sharing"]
+    silent: float
+
+
+def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
+    """Who is there in a round for vectors of so many numbers. Raises ValueError where its cohort is too small."""
+    cohort = meeting.clients.tolist()
+    bound = levels_of(options.bits)
+    terms = terms_of(meeting.done, len(cohort), options.threshold, options.neighbours, bound, size)
+    numbers = generator(meeting.seed, Purpose.NEIGHBOURS, meeting.done)
+    silent = dict.fromkeys(meeting.clients[meeting.lost].tolist(), GONE_AFTER[options.lost_after])
+    if options.silent:
+        draws = generator(meeting.seed, Purpose.NEIGHBOURS, meeting.done, _SILENT).random(max(cohort) + 1)
+        heard = meeting.clients[~meeting.lost]
+        silent |= dict.fromkeys(heard[draws[heard] < options.silent].tolist(), Step.CONSISTENCY)
+    return Attendance(terms, neighbours_of(cohort, terms.neighbours, numbers), silent)
+
+
+def checked(options: Options, size: int, meeting: Meeting) -> None:
+    """Raise ValueError, naming the round, where too few clients would be left to open its sum."""
+    try:
+        attendance_of(options, size, meeting).check()
+    except ValueError as error:
+        raise ValueError(f"round {meeting.done + 1}: {error}") from error
+
+
+def foreseen(options: Options, size: int, meeting: Meeting) -> tuple[int, int]:
+    """(bytes to the server, bytes from it) of a round. Where all stay, its number of clients says it all."""
+    if meeting.lost.any() or options.silent:
+        return attendance_of(options, size, meeting).foreseen()
+    return _of_all(options, size, len(meeting.clients))
+
+
+@lru_cache
+def _of_all(options: Options, size: int, clients: int) -> tuple[int, int]:
+    nobody = np.zeros(clients, bool)
+    return attendance_of(options, size, Meeting(0, 0, np.arange(clients), nobody)).foreseen()
+
+
+def parties_of(attendance: Attendance, meeting: Meeting) -> tuple[dict[int, Client], Server]:
+    """The clients of a round and its server. Raises Rejected where a client takes no part."""
+    cohort, model = meeting.clients.tolist(), digest_of(meeting.model)
+    draws = {client: each.bytes for client, each in zip(cohort, meeting.numbers, strict=True)}
+    identities = {client: identity_of(draw(KEY_BYTES)) for client, draw in draws.items()}
+    directory = {client: identity.public for client, identity in identities.items()}
+    clients = {
+        client: Client(client, attendance.terms, identities[client], directory, model, draw)
+        for client, draw in draws.items()
+    }
+    return clients, Server(attendance.terms, attendance.graph, directory, model)
+
+
+def exchange(options: Options, payloads: Sequence[bytes], meeting: Meeting) -> Exchanged:
+    """Run the protocol. payloads: of those that are heard, in order. Raises Rejected and ValueError."""
+    numbers = [integers_of(payload) for payload in payloads]
+    heard, cohort = meeting.clients[~meeting.lost].tolist(), meeting.clients.tolist()
+    attendance = attendance_of(options, numbers[0].size, meeting)
+    attendance.check()
+    played = play(*parties_of(attendance, meeting), dict(zip(heard, numbers, strict=True)), attendance.silent)
+    total = payload_of(payloads[0], signed(played.total, attendance.terms.bits))
+    return Exchanged(
+        total, [played.up[client] for client in cohort], [played.down[client] for client in cohort]
+    )

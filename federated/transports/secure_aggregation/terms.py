@@ -1,0 +1,123 @@
+"""The terms of a round that all parties know, and the random graph that says who shares masks with whom."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST_CLIENTS = 3
+"""Of two clients each reads the other's update from the sum."""
+LARGEST_COMPLETE = 50
+"""Cohorts up to so many clients share with everybody."""
+_COLLUDE, _DROP_OUT, _CHANCE = 0.2, 0.1, 2.0**-20
+_MOST_BITS = 32
+_LABEL = b"fedstudy secure aggregation 1"
+_PACKED = struct.Struct("<IIIIII")
+
+
+class Terms(NamedTuple):
+    """done: rounds before this one. clients: in the cohort. neighbours: with whom each shares masks and secrets.
+    threshold: shares that rebuild a secret, of one of each neighbour and the client's own. bits: the modulus of the sum
+    is 2^bits. size: length of the vector."""
+
+    done: int
+    clients: int
+    neighbours: int
+    threshold: int
+    bits: int
+    size: int
+
+    @property
+    def context(self) -> bytes:
+        """What every key and every signature of the round is bound to."""
+        return _LABEL + _PACKED.pack(*self)
+
+    def check(self) -> None:
+        """Raise ValueError where the terms protect nobody, which a client checks before it takes part."""
+        if self.clients < LEAST_CLIENTS:
+            raise ValueError(
+                f"a cohort of {self.clients} hides no update; {LEAST_CLIENTS} clients are the fewest"
+            )
+        if not self.neighbours < self.clients:
+            raise ValueError(f"{self.neighbours} neighbours among {self.clients} clients")
+        if not (self.neighbours + 1) / 2 < self.threshold <= self.neighbours + 1:
+            raise ValueError(
+                f"{self.threshold} of {self.neighbours + 1} shares must be more than half, or two groups of clients "
+                "could be told different things"
+            )
+
+
+def terms_of(done: int, clients: int, share: float, neighbours: int | None, bound: int, size: int) -> Terms:
+    """The terms for a cohort. bound: the largest absolute value of an integer that a client sends.
+
+    threshold: the smallest number that is more than `share` of the shares. Raises ValueError where the cohort is too
+    small, or its sum does not fit into 32 bits.
+    """
+    degree = clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
+    if neighbours is not None:
+        degree = min(neighbours, clients - 1)
+    bits = (2 * clients * bound).bit_length()  # of the 2 n bound + 1 values of a sum
+    if bits > _MOST_BITS:
+        raise ValueError(
+            f"the sum of {clients:,} clients needs {bits} bits, and {_MOST_BITS} are the most; use fewer bits a number"
+        )
+    terms = Terms(done, clients, degree, threshold_for(degree, share), bits, size)
+    terms.check()
+    return terms
+
+
+def threshold_for(neighbours: int, share: float) -> int:
+    """The smallest number that is more than this share of the shares of a client's secret."""
+    return math.floor(share * (neighbours + 1)) + 1
+
+
+@lru_cache
+def neighbours_for(clients: int, share: float) -> int:
+    """The fewest neighbours, an even number, with which two things have a chance below 2^-20 in a random graph.
+
+    With one client in five on the server's side, any client has as many of those among its neighbours as rebuild its
+    secrets; and with one in ten gone, any has too few left (Bell et al. 2020, "Secure Single-Server Aggregation with
+    (Poly)Logarithmic Overhead", section 3, whose hypergeometric tails these are). All others, where that needs them.
+    """
+    colluding, gone = math.ceil(_COLLUDE * clients), math.ceil(_DROP_OUT * clients)
+    for degree in range(2, clients - 1, 2):
+        needed = threshold_for(degree, share)
+        opened = _at_least(needed, clients - 1, colluding, degree)
+        lacking = 1 - _at_least(needed, clients - 1, clients - 1 - gone, degree)
+        if clients * max(opened, lacking) <= _CHANCE:
+            return degree
+    return clients - 1
+
+
+def _at_least(least: int, population: int, marked: int, drawn: int) -> float:
+    """The chance of at least so many marked ones among those drawn without replacement."""
+    ways = sum(
+        math.comb(marked, found) * math.comb(population - marked, drawn - found)
+        for found in range(least, min(marked, drawn) + 1)
+    )
+    return ways / math.comb(population, drawn)
+
+
+def neighbours_of(
+    cohort: Sequence[int], degree: int, numbers: np.random.Generator
+) -> dict[int, tuple[int, ...]]:
+    """The neighbours of each client, rising: all others, or its nearest on a circle in random order.
+
+    degree: even, or any where the cohort is even. Harary's graph on the circle, which falls apart only where `degree`
+    clients are taken out: each has half of its neighbours on either side, and for an odd degree its opposite too.
+    """
+    if degree >= len(cohort) - 1:
+        return {client: tuple(sorted(set(cohort) - {client})) for client in cohort}
+    circle = [cohort[at] for at in numbers.permutation(len(cohort)).tolist()]
+    steps = [step for half in range(1, degree // 2 + 1) for step in (half, -half)]
+    if degree % 2:
+        steps.append(len(cohort) // 2)
+    return {
+        client: tuple(sorted(circle[(at + step) % len(circle)] for step in steps))
+        for at, client in enumerate(circle)
+    }
