@@ -155,7 +155,10 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
             name="dictionary-file",
             partitioner={"name": "from_file", "path": str(file)},
             clients=None,
-            privacy={"mechanism": "central_gaussian(norm=1)", "target_epsilon": 50},
+            privacy={
+                "mechanism": "central_gaussian(norm=1, quantile=0.5, count_noise=5)",
+                "target_epsilon": 50,
+            },
             cohort={"weighting": "uniform"},
             seeds=[0],
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from federated.metrics import Metrics
+from federated.run.memory import PRIVACY
 from federated.run.state import RunState
 
 
@@ -43,8 +44,15 @@ class RoundReport:
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
+            **_adaptive_norm(state),
             **self.canaries,
             "system/training_seconds": self.training_seconds,
             "system/compression_seconds": self.compression_seconds,
             "system/aggregation_seconds": self.aggregation_seconds,
         }
+
+
+def _adaptive_norm(state: RunState) -> Metrics:
+    """The norm that a privacy mechanism clips to from the next round on, where it remembers one."""
+    norm = state.server.get(PRIVACY, {}).get("norm")
+    return {} if norm is None or norm.numel() != 1 else {"privacy/norm": float(norm)}

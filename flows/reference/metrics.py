@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from federated.metrics.dictionary import OF_A_RUN, OF_A_STUDY
 from federated.metrics.dictionary.metric import Names, Row
+from federated.metrics.dictionary.privacy import is_covered
 from federated.metrics.ranges import Ends
 from flows.reference.types import in_a_cell
 
@@ -12,8 +13,10 @@ _INTRODUCTION = """# Metrics
 
 Every metric by its name in MLflow, generated from the code by `make docs`. [Metrics in MLflow](../../mlflow/README.md)
 says where they are stored. *Better* is the direction in which arms are ranked; a metric without one only describes.
+*Under epsilon*: what is published of a run with differential privacy is covered by its epsilon, as it follows from the
+released model, or is not covered, as it tells of clients without noise.
 """
-_HEAD = "| metric | unit | better | range | when | meaning |\n|---|---|---|---|---|---|"
+_HEAD = "| metric | unit | better | range | when | under epsilon | meaning |\n|---|---|---|---|---|---|---|"
 
 
 def metrics_page() -> str:
@@ -29,8 +32,20 @@ def _table(title: str, rows: Sequence[Row]) -> str:
 def _line(row: Row, names: Names) -> str:
     metrics = ", ".join(f"`{name}`" for name in names.names)
     meaning = row.meaning.replace("](../docs/", "](../").replace("](README.md", "](../../mlflow/README.md")
-    cells = [metrics, row.unit, names.better or "", _range(names.ends), row.when, meaning]
+    cells = [
+        metrics,
+        row.unit,
+        names.better or "",
+        _range(names.ends),
+        row.when,
+        _under_epsilon(names),
+        meaning,
+    ]
     return "| " + " | ".join(map(in_a_cell, cells)) + " |"
+
+
+def _under_epsilon(names: Names) -> str:
+    return "covered" if all(map(is_covered, names.names)) else "not covered"
 
 
 def _range(ends: Ends) -> str:

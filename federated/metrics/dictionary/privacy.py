@@ -39,6 +39,12 @@ ROWS: tuple[Row, ...] = (
         meaning="delta of that guarantee: stated, or N^-1.1",
     ),
     row(
+        neither("privacy/norm"),
+        unit="1",
+        when="each round",
+        meaning="the norm that updates are clipped to from the next round on (only where the mechanism adapts it)",
+    ),
+    row(
         neither("privacy/noise_multiplier"),
         unit="1",
         when=EACH_EVALUATION,
@@ -84,6 +90,7 @@ COVERED = (
     "train/update_norm",
     "privacy/epsilon",
     "privacy/delta",
+    "privacy/norm",
     "privacy/noise_multiplier",
 )
 """Beginnings of metrics that follow from what a private run releases and from no client's data besides."""

@@ -94,6 +94,7 @@ def _optional(main_metric: str, logged: Collection[str]) -> dict[str, str]:
         PERSONALISATION_GAIN: "gain of own models",
         PERSONALISATION_LOSERS: "clients they hurt",
         EPSILON: "epsilon",
+        f"{EPSILON}_extrapolated": "epsilon, extrapolated",
     }
 
 

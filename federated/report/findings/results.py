@@ -38,6 +38,8 @@ class RunResult:
     positive_class: the class that the main measure is about; empty for a measure of all. counted_class: the class whose
     examples the table of clients counts as positives; empty where it counts none, and in older stores.
     thresholds_chosen_on: the set on which thresholds are chosen; empty where no measure has one.
+    guarantee: what is guaranteed to clients and what that rests on, in words; empty where nothing is.
+    noise_source: whether the noise of its privacy mechanism is reproducible or secure; empty without a mechanism.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -62,6 +64,8 @@ class RunResult:
     counted_class: str = ""
     thresholds_chosen_on: str = ""
     clients: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    guarantee: str = ""
+    noise_source: str = ""
 
     @property
     def finished(self) -> bool:

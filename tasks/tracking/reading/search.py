@@ -151,6 +151,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         positive_class=run.data.tags.get("positive_class", ""),
         counted_class=run.data.tags.get("counted_class", ""),
         thresholds_chosen_on=run.data.tags.get("thresholds_chosen_on", ""),
+        guarantee=run.data.tags.get("privacy.guarantee", ""),
+        noise_source=run.data.tags.get("privacy.numbers", ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""The section on what is promised of privacy beside what canaries show."""
+"""The section on what is promised of privacy and what that rests on, beside what canaries show."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 from federated.report.findings.findings import Report
 from federated.report.page.sections.section import Drawings, first_of
 from federated.report.questions.epsilons import epsilon_sentences, measured_epsilons
+from federated.report.questions.guarantees import guarantee_sentences
 
 
 def epsilons(report: Report, drawings: Drawings) -> dict[str, Any] | None:
-    """Sentences, and a row for each arm with canaries."""
-    table = measured_epsilons(report.results)
-    if table is None:
+    """Sentences, and a row for each arm with canaries, where there are any."""
+    table, promised = measured_epsilons(report.results), guarantee_sentences(report.results)
+    if table is None and not promised:
         return None
-    return {"sentences": epsilon_sentences(report.results), "table": first_of(table, "arms")}
+    shown = None if table is None else first_of(table, "arms")
+    return {"sentences": [*promised, *epsilon_sentences(report.results)], "table": shown}
