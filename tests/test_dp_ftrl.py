@@ -128,6 +128,17 @@ def test_cohorts_that_guarantee_less_are_refused_before_the_run(home: Path) -> N
     prepared("dp_ftrl(noise_multiplier=2, norm=1, bands=4, min_separation=1)", size=2, sampling="uniform")
 
 
+def test_more_bands_than_rounds_or_memory_are_refused_before_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = {"size": 1, "sampling": "in_turn"}
+    with pytest.raises(BadInput, match=r"^privacy: dp_ftrl.*: bands: 5 are more than the run has rounds, 4;"):
+        prepared("dp_ftrl(noise_multiplier=2, norm=1, bands=5)", **cohort)
+    monkeypatch.setattr("federated.run.preparing.refusals.machine_bytes", lambda: 2 * 3 * 610 * 4 - 1)
+    with pytest.raises(BadInput, match=r"^privacy: dp_ftrl.* remembers 0\.0 GB at the server"):
+        prepared("dp_ftrl(noise_multiplier=2, norm=1, bands=4)", **cohort)
+
+
 def test_shards_and_a_resumed_run_have_the_same_noise(home: Path, tmp_path: Path) -> None:
     setup = prepared("dp_ftrl(noise_multiplier=1, norm=1, bands=3)", size=2, sampling="in_turn")
     whole = trained(setup, 4)

@@ -71,6 +71,11 @@ def dp_ftrl(
     def guarantee(participated: Participated) -> DpEvent:
         from dp_accounting import GaussianDpEvent, NoOpDpEvent
 
+        done, rounds = participated.rounds, participated.rounds + participated.to_come
+        if bands > rounds:
+            raise ValueError(
+                f"bands: {bands:,} are more than the run has rounds, {rounds:,}; state at most as many"
+            )
         if not participated.most:
             return NoOpDpEvent()
         if participated.apart < wanted and participated.most > 1:
@@ -79,9 +84,7 @@ def dp_ftrl(
                 f"{participated.apart}; use cohort.sampling: in_turn with smaller cohorts, fewer bands, or state a "
                 "smaller min_separation, which costs more epsilon"
             )
-        done = participated.rounds
-        column = optimal_column(done + participated.to_come, bands)
-        moved = sensitivity(column, done, participated.most, participated.apart)
+        moved = sensitivity(optimal_column(rounds, bands), done, participated.most, participated.apart)
         return GaussianDpEvent(noise / moved)
 
     def init(num_parameters: int) -> Memory:

@@ -165,11 +165,25 @@ def _check_memory(config: RunConfig, trainers: Trainers, parts: Parts, model: Fl
         at_once = f"algorithm: {algorithm} has an update, a copy of it and at worst a model"
         clients[at_once] = cohort_size
         sizes[at_once] = 3 * cohort_size * vector.numel() * vector.element_size()
+    _check_server_memory(config, parts)
     what = max(sizes, key=lambda name: sizes[name])
     if sum(sizes.values()) > (machine := machine_bytes()) // 2:
         raise BadInput(
             f"{what} for each of {clients[what]:,} clients, {sizes[what] / 1e9:,.1f} GB in all, and this machine has "
             f"{machine / 1e9:,.1f} GB; {instead}"
+        )
+
+
+def _check_server_memory(config: RunConfig, parts: Parts) -> None:
+    """Raise BadInput where what the privacy mechanism remembers at the server would fill half of the memory."""
+    kept = parts.privacy.init(
+        parts.travelling.num_moving
+    ).values()  # whose zeros take no memory before they are used
+    size = sum(rows.numel() * rows.element_size() for rows in kept)
+    if size > (machine := machine_bytes()) // 2:
+        raise BadInput(
+            f"privacy: {config.privacy.mechanism.label()} remembers {size / 1e9:,.1f} GB at the server, and this "
+            f"machine has {machine / 1e9:,.1f} GB; use a smaller model or, where it has bands, fewer"
         )
 
 
