@@ -64,14 +64,14 @@ def test_shares_of_the_whole_have_the_mean_and_variance_of_a_dirichlet(alpha: fl
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
 def test_logarithms_of_sizes_are_normal(sigma: float) -> None:
-    found = drawn(log_normal_sizes(sigma), 10**8, 2000)
+    found = drawn(log_normal_sizes(sigma), 10**7, 2000)
     logs = np.log(found)
     assert stats.kstest((logs - logs.mean()) / logs.std(), stats.norm.cdf).pvalue > 1e-4
     assert logs.std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * 2000))
 
 
 def test_the_variation_of_log_normal_sizes_is_what_the_docstring_says() -> None:
-    found = drawn(log_normal_sizes(0.5), 10**8, 5000)
+    found = drawn(log_normal_sizes(0.5), 10**7, 5000)
     assert found.std() / found.mean() == pytest.approx(np.sqrt(np.exp(0.25) - 1), rel=0.1)
 
 

@@ -148,17 +148,22 @@ def sent_elsewhere(
     yield from pickle.loads(answer.result())
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("what", ["feedback both ways", "variates", "heads at home"])
-def test_a_worker_in_another_process_gives_the_same_bits(what: str) -> None:
+def test_a_worker_in_another_process_gives_the_same_bits(what: str, pool: ProcessPoolExecutor) -> None:
     setup = setup_of(what)
     here = there = initial_state(setup)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        remote = STAGES._replace(run_shards=partial(sent_elsewhere, pool))
-        for _ in range(2):
-            here, reported = run_round(here, setup, STAGES)
-            there, reported_there = run_round(there, setup, remote)
-            assert bits(there) == bits(here)
-            assert reported_there.loss == reported.loss
-            assert reported_there.communication == reported.communication
-            assert reported_there.drift == reported.drift
+    remote = STAGES._replace(run_shards=partial(sent_elsewhere, pool))
+    for _ in range(2):
+        here, reported = run_round(here, setup, STAGES)
+        there, reported_there = run_round(there, setup, remote)
+        assert bits(there) == bits(here)
+        assert reported_there.loss == reported.loss
+        assert reported_there.communication == reported.communication
+        assert reported_there.drift == reported.drift
     assert evaluate(there, setup) == evaluate(here, setup)

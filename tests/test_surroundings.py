@@ -236,7 +236,8 @@ def test_a_closed_stream_changes_nothing_else(closed, what, code):
     ],
     ids=str,
 )
-def test_a_setting_of_a_library_that_is_none_is_one_line(tmp_path, setting, said):
+def test_a_setting_of_a_library_that_is_none_is_one_line(tmp_path, new_databases, setting, said):
+    with_databases(tmp_path / "home", new_databases)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "profiles.toml").write_text("[profiles.x\n")
     (tmp_path / "study.yaml").write_text(

@@ -223,7 +223,7 @@ def test_arms_have_names_that_fit_and_that_are_found_again() -> None:
     for text, name in zip(texts, names, strict=True):
         assert arm_name(text) == name
         assert [run.arm for run in study.only([text]).runs()] == [name]
-        assert [run.arm for run in study.only([name]).runs()] == [name]
+    assert [run.arm for run in study.only(names).runs()] == names
 
 
 def test_a_study_is_looked_up_however_its_accents_were_typed() -> None:

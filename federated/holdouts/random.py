@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from federated.examples.examples import Examples
 from federated.holdouts.rule import FittedRule, HoldoutRule, SetName
@@ -37,6 +36,8 @@ def _stratified(
     examples: Examples, candidates: np.ndarray, share: float, numbers: np.random.Generator
 ) -> np.ndarray:
     """Raises ValueError where a class has a single example, or the share is too small."""
+    from sklearn.model_selection import train_test_split
+
     classes = examples.classes
     if classes is not None and len(single := np.flatnonzero(np.bincount(examples.targets) < 2)):
         raise ValueError(

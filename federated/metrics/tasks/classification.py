@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from federated.metrics.measures.classes.accuracy import accuracy
 from federated.metrics.measures.classes.f1 import macro_f1
 from federated.metrics.measures.classes.likelihood import CROSS_ENTROPY
-from federated.metrics.tasks.task import Task
-
-
-def _one_a_class(classes: tuple[str, ...] | None, targets: np.ndarray) -> int:
-    return len(classes or ())
-
+from federated.metrics.tasks.task import Task, one_output_a_class
 
 CLASSIFICATION = Task(
     name="classification",
     targets="classification",
-    num_outputs=_one_a_class,
+    num_outputs=one_output_a_class,
     usual_loss="cross_entropy",
     measures=(CROSS_ENTROPY, accuracy(), macro_f1()),
     main="accuracy",

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from federated.metrics.measures.classes.accuracy import accuracy
 from federated.metrics.measures.classes.likelihood import CROSS_ENTROPY, perplexity
-from federated.metrics.tasks.task import Task
+from federated.metrics.tasks.task import Task, one_output_a_class
 
 PADDING = -100
 """The target of a position that does not count, as torch's losses ignore it."""
 
 
-def _one_a_class(classes: tuple[str, ...] | None, targets: np.ndarray) -> int:
-    return len(classes or ())
-
-
 SEQUENCE = Task(
     name="sequence",
     targets="sequence",
-    num_outputs=_one_a_class,
+    num_outputs=one_output_a_class,
     usual_loss="cross_entropy",
     measures=(CROSS_ENTROPY, accuracy(), perplexity()),
     main="accuracy",

@@ -11,6 +11,11 @@ from torch import Tensor
 from federated.metrics.measures.measure import Measure, Targets
 
 
+def one_output_a_class(classes: tuple[str, ...] | None, targets: np.ndarray) -> int:
+    """The number of outputs of a model that scores every class."""
+    return len(classes or ())
+
+
 def _as_they_are(outputs: Tensor) -> Tensor:
     return outputs
 
