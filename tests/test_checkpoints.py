@@ -264,6 +264,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_of_saving_loses_one_state_at_most(setup):
     for after in (1, 3, 7, 20):
         process = subprocess.Popen(

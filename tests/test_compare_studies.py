@@ -18,7 +18,7 @@ from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import StudyOutcome, compare_again, conclude
 
-pytestmark = pytest.mark.usefixtures("used_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]
 ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"
 
 

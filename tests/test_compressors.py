@@ -174,6 +174,7 @@ def test_the_bytes_alone_are_enough_to_decode(row: Row) -> None:
     assert torch.equal(torch.stack(alone), compressor.decode(payloads, 100))
 
 
+@pytest.mark.slow
 def test_another_process_decodes_the_same_numbers() -> None:
     payloads = []
     for row in CONTRACT:

@@ -71,11 +71,11 @@ def damage(database: Path, table: str) -> None:
 
 
 @pytest.fixture
-def damaged(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def damaged(used_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that opens, and whose table of experiments cannot be read."""
     experiment_id(connect(), "some")
     other = tmp_path / "damaged.db"
-    shutil.copy(home / "mlflow.db", other)
+    shutil.copy(used_home / "mlflow.db", other)
     damage(other, "experiments")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
 
@@ -199,6 +199,7 @@ connect()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["home", "relative"])
 def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tmp_path, monkeypatch, place):
     home.mkdir(exist_ok=True)

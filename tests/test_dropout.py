@@ -61,6 +61,7 @@ def _assert_same(updates, expected):
     assert float(expected.deltas.abs().max(dim=1).values.min()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_engine_drops_the_same(stack, local_work):
     work = local_work(STACKS[stack](), **LOCAL)

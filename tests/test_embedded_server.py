@@ -80,6 +80,7 @@ def test_the_port_is_ours_from_the_first_moment():
                 rival.bind(("127.0.0.1", ports[0]))
 
 
+@pytest.mark.slow
 def test_the_server_has_the_socket_where_the_port_was_chosen():
     """While the server starts, its port cannot be taken; once it is stopped, it can."""
     with patient(), embedded_server.embedded_server() as server:
@@ -170,6 +171,7 @@ def running(tmp_path_factory):
             yield server
 
 
+@pytest.mark.slow
 def test_the_server_answers_who_knows_its_secret(running):
     assert _ask(running.port, "GET", "/api/health", _known(running))[0] == 200
     json = {**_known(running), "Content-Type": "application/json"}
@@ -197,6 +199,7 @@ PLACES = [
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), PLACES)
 def test_the_server_refuses_everybody_else_everywhere(running, method, path):
     beside = {
@@ -224,6 +227,7 @@ def test_the_server_refuses_everybody_else_everywhere(running, method, path):
         assert not any(name.startswith("access-control-") for name in answered), headers
 
 
+@pytest.mark.slow
 def test_a_request_without_a_host_or_with_two_is_refused(running):
     secret = f"Authorization: {_known(running)['Authorization']}"
     own = f"Host: 127.0.0.1:{running.port}"
@@ -233,6 +237,7 @@ def test_a_request_without_a_host_or_with_two_is_refused(running):
             assert asked.recv(1000).split()[1] in (b"403", b"400")
 
 
+@pytest.mark.slow
 def test_the_secret_is_in_no_command_line_and_in_no_file(running, tmp_path_factory):
     word = running.secret.partition(":")[2].encode()
     assert len(word) == 64

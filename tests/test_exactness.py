@@ -140,6 +140,7 @@ def test_float32_is_bit_identical_from_run_to_run(engine, local_work):
         assert torch.equal(first.losses, again.losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["clipped with momentum", "momentum and weight decay"])
 def test_long_runs_in_float32_stay_as_close_to_float64_as_the_loop(options, local_work):
     """Hundreds of steps with momentum amplify rounding: to a thousandth or more, whoever takes them."""

@@ -86,6 +86,7 @@ def test_what_another_process_is_writing_is_left_to_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_entries_that_several_processes_add_are_all_kept(tmp_path):
     file = tmp_path / "engines.json"
     file.write_text('{"before": "vmap"}')

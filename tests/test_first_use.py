@@ -76,6 +76,8 @@ def test_an_experiment_in_the_bin_is_brought_back_by_whoever_is_first(meet, home
     assert client.get_experiment(made).lifecycle_stage == "active"
 
 
+@pytest.mark.usefixtures("used_home")
+@pytest.mark.slow
 def test_somebody_else_brings_the_experiment_back_first(home, monkeypatch):
     client = store.connect()
     made = store.experiment_id(client, "same")
@@ -90,6 +92,8 @@ def test_somebody_else_brings_the_experiment_back_first(home, monkeypatch):
     assert store.experiment_id(client, "same") == made
 
 
+@pytest.mark.usefixtures("used_home")
+@pytest.mark.slow
 def test_somebody_else_makes_the_experiment_first(home, monkeypatch):
     client, others = store.connect(), []
     create = type(client).create_experiment

@@ -15,7 +15,7 @@ from tasks.tracking.runs.history import HistoryWriter, log_history, recording
 from tasks.tracking.server.store import connect, experiment_id
 from tests.conftest import config_of
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]  # each writes to a store of MLflow
 
 
 @pytest.fixture

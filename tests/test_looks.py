@@ -160,6 +160,7 @@ def test_where_all_seeds_agree_the_seeds_needed_are_those_of_the_exact_tests() -
     assert judged(alike, DELTA, Looks()).p == pytest.approx(2 / 70)
 
 
+@pytest.mark.slow
 def test_counting_seeds_after_each_of_them_keeps_the_rate() -> None:
     """Differences that are one of two values with even odds, the null at which the sign test is exact."""
     numbers, looks = np.random.default_rng(9), Looks()

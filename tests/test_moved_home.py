@@ -17,6 +17,8 @@ from tasks.tracking.server.moved_home import follow
 from tasks.tracking.server.store import connect
 from tests.conftest import config_of, runs_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]  # each writes to a store of MLflow
+
 ROOT = Path(__file__).parents[1]
 
 

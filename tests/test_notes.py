@@ -62,7 +62,8 @@ def test_a_run_s_note_says_what_differs_and_runs_it_again() -> None:
     assert "--resume" not in note
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_the_saved_view_groups_the_runs_of_the_parent_by_arm(home: Path) -> None:
     experiment = connect().create_experiment("seen")
     parent = connect().create_run(experiment).info.run_id

@@ -100,6 +100,7 @@ def covered(trials: int, seed: int, clients: int, size: int, classes: int) -> di
     return {name: number / trials for name, number in inside.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clients", "size", "classes"), [(40, 400, 10), (5, 500, 3), (450, 3000, 10)])
 def test_an_iid_partition_lies_in_the_band_in_95_percent_of_draws(
     clients: int, size: int, classes: int

@@ -23,6 +23,8 @@ from tasks.tracking.studies import syncing
 from tasks.tracking.studies.forecasts import log_fact
 from tests.conftest import Answer, config_of, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]  # each writes to a store of MLflow
+
 NOWHERE = "http://127.0.0.1:9"
 
 

@@ -330,6 +330,7 @@ def test_a_run_has_the_code_that_was_read_whatever_becomes_of_the_file(folder: P
     assert pickle.loads(sent).base.model.build()((64,), 10) == 1
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_code_in_what_it_is_sent(folder: Path) -> None:
     write(folder, nets=net(folder))
     (folder / "sent").write_bytes(pickle.dumps(read_study(study(folder, model="nets:Net"))))

@@ -93,6 +93,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "study"
 
 
+@pytest.mark.usefixtures("used_home")
 @pytest.mark.slow
 @pytest.mark.parametrize("allowed", [False, True], ids=["beside the study", "allowed by name"])
 def test_a_logged_model_needs_nothing_of_the_persons_folder(

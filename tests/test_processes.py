@@ -53,6 +53,7 @@ def _study(name):
     return StudyConfig(name=name, base=config_of().model_dump())
 
 
+@pytest.mark.slow
 def test_runs_of_a_study_whose_process_was_killed_are_ended(opened):
     process, ids = opened("same")
     runs.end_dead_studies()
@@ -68,6 +69,7 @@ def test_runs_of_a_study_whose_process_was_killed_are_ended(opened):
     assert _status(ours) == "RUNNING"
 
 
+@pytest.mark.slow
 def test_what_is_left_running_below_a_study_that_ended_is_ended(opened):
     process, (parent, child) = opened("same")
     connect().set_terminated(parent, "KILLED")
@@ -80,6 +82,7 @@ def test_what_is_left_running_below_a_study_that_ended_is_ended(opened):
     assert connect().get_run(child).data.tags["failure"] == "its study ended without it"
 
 
+@pytest.mark.slow
 def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     process, (parent, _) = opened("same")
     process.kill()
@@ -95,6 +98,7 @@ def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     assert _status(parent) == "RUNNING"
 
 
+@pytest.mark.slow
 def test_what_another_process_may_need_is_not_cleaned(opened, home):
     process, _ = opened("same")
     kept = sending.the_journal().folder / "ids" / "local-name"

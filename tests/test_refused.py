@@ -16,6 +16,8 @@ from tasks.tracking.studies.resuming import go_on_with_study
 from tasks.tracking.studies.syncing import deliver_pending
 from tests.conftest import Answer, config_of, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]  # each writes to a store of MLflow
+
 STUDY = StudyConfig(name="s", base=config_of().model_dump(), seeds=[0])
 SAYS = {
     "MLflow's basic authentication, who may only read": (403, "Permission denied"),

@@ -35,6 +35,8 @@ from tasks.tracking.server.store import connect, experiment_id
 from tasks.tracking.studies import champion
 from tasks.tracking.studies.champion import decide, promote, register_best
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]  # each writes to a store of MLflow
+
 METRIC = "generalisation/test_accuracy"
 NOISE = (0.001, -0.002, 0.001)
 """Of each seed; arms differ in its sign."""

@@ -189,6 +189,8 @@ WHOLE = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 @pytest.mark.parametrize("while_away", [False, True])
 def test_artifacts_that_cannot_be_written_are_kept_and_all_else_is_delivered(
     home, tmp_path, said, monkeypatch, while_away
@@ -220,6 +222,8 @@ def test_artifacts_that_cannot_be_written_are_kept_and_all_else_is_delivered(
     assert [*(the_journal().folder / "files").iterdir()] == []
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_a_study_that_ended_while_mlflow_could_only_be_read_is_not_killed(home, said, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     parent = runs.open_study(_study("s"))
@@ -241,6 +245,8 @@ def test_a_study_that_ended_while_mlflow_could_only_be_read_is_not_killed(home, 
     assert "failure" not in connect().get_run(parent).data.tags
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 @pytest.mark.parametrize("which", ["parent", "child", "both"])
 def test_runs_deleted_in_the_middle_are_said_once_and_the_study_goes_on(home, said, which):
     parent = runs.open_study(_study("s"))
@@ -269,6 +275,8 @@ def test_runs_deleted_in_the_middle_are_said_once_and_the_study_goes_on(home, sa
     assert connect().get_run(child).data.tags["main_metric"] == "train/loss"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_sync_says_what_is_set_aside_for_another_mlflow(home, said, tmp_path):
     other = Journal(home / "journal" / "0123456789abcdef")
     other.set_aside(Record("metrics", "a", {}), None, "no")

@@ -154,6 +154,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["feedback both ways", "variates", "heads at home"])
 def test_a_worker_in_another_process_gives_the_same_bits(what: str, pool: ProcessPoolExecutor) -> None:
     setup = setup_of(what)

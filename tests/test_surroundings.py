@@ -182,6 +182,7 @@ def shadowed(folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [f":{ROOT}", f"{ROOT}:."])
 def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
     folder = shadowed(tmp_path)
@@ -210,6 +211,7 @@ def test_the_search_path_keeps_what_is_not_the_working_folder(tmp_path, monkeypa
     assert without_working_folder(entries) == entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(("what", "code"), [("model", 0), ("nothing-of-this-name", 2)])
 def test_a_closed_stream_changes_nothing_else(closed, what, code):
@@ -221,6 +223,7 @@ def test_a_closed_stream_changes_nothing_else(closed, what, code):
     assert bool(done.stderr) == (code == 2 and "2>&-" not in closed.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

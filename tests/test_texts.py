@@ -210,6 +210,7 @@ def test_what_is_no_name_of_a_study(name: str) -> None:
 BASE = {"dataset": "linear", "model": "linear", "clients": 3, "rounds": 1}
 
 
+@pytest.mark.slow
 def test_arms_have_names_that_fit_and_that_are_found_again() -> None:
     texts = [text for text in NASTY if "\ud800" not in text]  # which a study file cannot hold
     arms = [{"name": text, "local.learning_rate": 0.01 * (at + 1)} for at, text in enumerate(texts)]
