@@ -95,8 +95,9 @@ def _by_hand(work: LocalWork, client: int, done: int) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in trained]) - work.model.vector
 
 
-@pytest.mark.parametrize("name", ["normalised", "tied", "aliased", "without dropout"])
-@pytest.mark.parametrize("norm", [0.4, float("inf")])
+@pytest.mark.parametrize(
+    ("name", "norm"), [("normalised", 0.4), ("tied", 0.4), ("aliased", 0.4), ("mine", float("inf"))]
+)
 def test_the_loop_takes_the_steps_of_a_loop_over_examples(name, norm, local_work):
     """With an infinite norm they are those of SGD on the same batches."""
     module, shape = MODELS.get(

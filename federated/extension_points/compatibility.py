@@ -13,9 +13,9 @@ from federated.extension_points.clashes import (
     AGGREGATOR,
     ALGORITHM,
     CANARIES,
-    CLASHES,
     DOWNLINK,
     ENGINE,
+    EVERY_CLASH,
     LOSS,
     MAX_NORM,
     MOMENTUM,
@@ -41,6 +41,8 @@ def _of_algorithm(algorithm: Algorithm) -> dict[States | Need, bool]:
         **dict.fromkeys(algorithm.needs, True),
         States.VOTES: algorithm.votes,
         States.READS_GRADIENTS: algorithm.client.reads_gradients,
+        States.LOOKS_FIRST: algorithm.client.at_start != "nothing",
+        States.TRAINS_TWICE: algorithm.client.second is not None,
         States.SENDS_BESIDE: bool(algorithm.client.sends),
         States.SEVERAL_MODELS: algorithm.clusters is not None,
         States.CLIENTS_CHOOSE: algorithm.clusters is not None and algorithm.clusters.chosen_by_clients,
@@ -65,6 +67,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
         States.BOUNDS_AGAIN: privacy.bound_again is not None,
         States.OF_EXAMPLES: privacy.unit == "example",
         States.GUARANTEES: privacy.guarantee is not None and privacy.unit != "example",
+        States.PER_EXAMPLE: privacy.per_example is not None,
         States.TELLS: bool(privacy.tells),
     }
 
@@ -118,7 +121,7 @@ def check_together(parts: Mapping[str, Any], *, run_own_code: bool = False) -> N
         for field, part in parts.items()
         if run_own_code or not (isinstance(part, Choice) and part.own_code())
     }
-    for clash in CLASHES:
+    for clash in EVERY_CLASH:
         if all(
             side.field in known and (side.stated in known[side.field]) is side.has for side in clash.sides
         ):

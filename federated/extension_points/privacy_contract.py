@@ -12,7 +12,7 @@ from torch import Tensor
 from federated.extension_points.client_contract import check_hears, check_names
 from federated.extension_points.returned import check_tensor, found_text, tensors
 from federated.foundation.errors import OwnCodeFailed
-from federated.privacy import Bounded, Gathered, Memory, Participated, Privacy
+from federated.privacy import Bounded, Gathered, Memory, Participated, PerExample, Privacy
 from federated.user_code.containment import contained
 
 
@@ -21,6 +21,11 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
     what = f"privacy: {name}"
     check_names(f"{name}: hears", privacy.hears)
     check_names(f"{name}: tells", privacy.tells)
+
+    if not isinstance(privacy.per_example, PerExample | None):
+        raise OwnCodeFailed(
+            f"{what}: per_example must be PerExample(norm, noise_multiplier), got {found_text(privacy.per_example)}"
+        )
 
     def init(num_parameters: int) -> Memory:
         with contained(f"{what}: init fails"):
@@ -79,7 +84,8 @@ def held_privacy(name: str, privacy: Privacy) -> Privacy:
             )  # takes a second, and few mechanisms of a person's own guarantee anything
 
             event: Any = privacy.guarantee(participated)
-        if not isinstance(event, DpEvent):
+        several = event if isinstance(event, tuple) and event else (event,)
+        if not all(isinstance(each, DpEvent) for each in several):
             raise OwnCodeFailed(
                 f"{what}: guarantee must return an event of dp_accounting, got {found_text(event)}"
             )

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from federated.privacy.central_gaussian import central_gaussian
 from federated.privacy.clip import clip
+from federated.privacy.dp_sgd import dp_sgd
 from federated.privacy.local.local_gaussian import local_gaussian
 from federated.privacy.local.local_laplace import local_laplace
 from federated.privacy.matrix.dp_ftrl import dp_ftrl
 from federated.privacy.none import none
 from federated.privacy.per_example import PerExample
-from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
+from federated.privacy.privacy import Bounded, Gathered, LocalSteps, Memory, Participated, Privacy
 
 PRIVACY: dict[str, Callable[..., Privacy]] = {
     "none": none,
@@ -21,6 +22,7 @@ PRIVACY: dict[str, Callable[..., Privacy]] = {
     "local_laplace": local_laplace,
     # noise correlated over rounds
     "dp_ftrl": dp_ftrl,
+    "dp_sgd": dp_sgd,
 }
 
-__all__ = ["PRIVACY", "Bounded", "Gathered", "Memory", "Participated", "PerExample", "Privacy"]
+__all__ = ["PRIVACY", "Bounded", "Gathered", "LocalSteps", "Memory", "Participated", "PerExample", "Privacy"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
 from federated.participation import SamplingLaw
+from federated.privacy.per_example import PerExample
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent  # the import takes seconds, and most runs guarantee nothing
+
+    Event: TypeAlias = DpEvent | tuple[DpEvent, ...]
 
 Memory = dict[str, Tensor]
 """What the server remembers from round to round. Empty for most."""
@@ -45,6 +48,18 @@ class Gathered(NamedTuple):
     scale: float = 1.0
 
 
+class LocalSteps(NamedTuple):
+    """The local steps of each of N clients in the rounds so far, for a guarantee of single examples.
+
+    shares: float64 [N], the probability with which each of its examples is in a step's batch. steps: int64 [N], in all
+    rounds in which it was heard, at most. turns: int64 [N], the number of these rounds; it depends on no data.
+    """
+
+    shares: np.ndarray
+    steps: np.ndarray
+    turns: np.ndarray
+
+
 class Participated(NamedTuple):
     """All that an accountant may assume of who took part in the rounds so far; it depends on no draw.
 
@@ -52,6 +67,7 @@ class Participated(NamedTuple):
     cohort: the mean number of clients that are heard in a round. rounds: that are done. most: the rounds of them in
     which one client can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
     examples: of training at each client of the run, int64. to_come: the rounds of the run that are not done yet.
+    local_steps: of the clients, where the mechanism is in these.
     """
 
     law: SamplingLaw
@@ -63,6 +79,7 @@ class Participated(NamedTuple):
     apart: int
     examples: np.ndarray
     to_come: int = 0
+    local_steps: LocalSteps | None = None
 
 
 class Privacy(NamedTuple):
@@ -75,9 +92,10 @@ class Privacy(NamedTuple):
     init: P -> the server's memory before the first round.
     hears: names in the memory that clients are sent beside the model, as 32-bit floats.
     tells: names of what `bound` tells the server.
-    guarantee: Participated -> all rounds so far together as one event of dp_accounting, imported when it is called;
-        None: it guarantees nothing. It is asked before the run too, so it knows no more than the factory's arguments.
-        Raises ValueError where it does not hold for such cohorts.
+    guarantee: Participated -> all rounds so far together as one event of dp_accounting, imported when it is called, or
+        several, of different clients, of which the worst counts; None: it guarantees nothing. It is asked before the
+        run too, so it knows no more than the factory's arguments. Raises ValueError where it does not hold for such
+        cohorts.
     unit: of whose data the guarantee is: all that a client has, one example of it, or what it sends ("update"), towards
         the server too, which sees who sends.
     bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
@@ -86,6 +104,7 @@ class Privacy(NamedTuple):
         there is no such noise.
     extrapolates: whether `release` scales its noise by `Gathered.scale`.
     amplifies: whether the guarantee of POISSON cohorts rests on that nobody knows who took part.
+    per_example: differentially private steps of the clients, which every engine takes or refuses; None: plain ones.
     """
 
     bound: Callable[[Memory, Tensor, Sequence[np.random.Generator]], Bounded] | None = None
@@ -93,9 +112,10 @@ class Privacy(NamedTuple):
     init: Callable[[int], Memory] = lambda num_parameters: {}
     hears: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
-    guarantee: Callable[[Participated], DpEvent] | None = None
+    guarantee: Callable[[Participated], Event] | None = None
     unit: Literal["client", "example", "update"] = "client"
     bound_again: Callable[[Memory, Tensor], Tensor] | None = None
     noise_ratio: Callable[[Participated, int], float] | None = None
     extrapolates: bool = False
     amplifies: bool = False
+    per_example: PerExample | None = None

@@ -21,6 +21,7 @@ from federated.losses import Readout
 from federated.machine.cores import threads_of
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
+from federated.privacy import PerExample
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
@@ -150,6 +151,7 @@ def _prepared(config: RunConfig) -> Setup:
         config, scoring, federation.examples.output_shape, work.targets[federation.training[:_TRIED]]
     )
     parts, promise = parts_of(config, trainers, work.model, federation.examples, device)
+    work = work._replace(per_example=_per_example(config, parts))
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
@@ -178,6 +180,12 @@ def _work(
         config.engine.precision,
         None if fitted.weights is None else torch.from_numpy(fitted.weights).to(model.vector),
     )
+
+
+def _per_example(config: RunConfig, parts: Parts) -> PerExample | None:
+    """The differentially private steps that the run's mechanism states."""
+    stated = parts.privacy.per_example
+    return None if stated is None else stated._replace(secure=config.privacy.secure)
 
 
 def _engine(config: RunConfig, trainers: Trainers, work: LocalWork, parts: Parts) -> LocalTrainer:

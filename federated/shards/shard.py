@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from federated.aggregators import weighted_sum
+from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
 from federated.run.clients.canaries import is_of_canaries, updates_of_canaries
 from federated.run.clients.client_half import received, second_of, start_of, terms_of
@@ -18,6 +19,7 @@ from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_kept, check_updates
 from federated.run.drift import Drift, drift
 from federated.run.memory import by_client
+from federated.run.preparing.local_steps import check_counted
 from federated.run.worker import Worker
 from federated.shards.report import ShardReport
 from federated.user_code.containment import own_code_named
@@ -36,11 +38,21 @@ def train(worker: Worker, order: ShardOrder) -> Updates:
     """Local training of a shard. Raises Diverged where an update is not finite."""
     clusters = clusters_of(worker, order)
     terms, model = terms_of(worker, order), received(worker, order, clusters)
+    _check_counted(worker, order, terms)
     start = start_of(worker, order, model)
     updates = worker.train(model, order.clients.tolist(), order.done, terms)
     check_updates(worker, order, updates.deltas, terms)
     check_kept(worker, order, updates.kept or {})
     return updates._replace(start=start, second=_second(worker, order, model), clusters=clusters)
+
+
+def _check_counted(worker: Worker, order: ShardOrder, terms: LocalTerms) -> None:
+    """Raise OwnCodeFailed where clients would take more private steps than their guarantee counts with."""
+    if worker.work.per_example is None:
+        return
+    clients, start = order.clients.tolist(), worker.model.vector[: worker.model.num_trainable]
+    sizes = [len(worker.work.clients[client]) for client in clients]
+    check_counted(worker.parts.algorithm, worker.work.local, start, clients, sizes, terms)
 
 
 def _second(worker: Worker, order: ShardOrder, received: Tensor) -> Tensor | None:

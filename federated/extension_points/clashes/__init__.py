@@ -1,5 +1,6 @@
 """Combinations that do not work: the statements of parts, and the table of those that clash."""
 
+from federated.extension_points.clashes.by_example import OF_SINGLE_EXAMPLES
 from federated.extension_points.clashes.statements import (
     AGGREGATOR,
     ALGORITHM,
@@ -23,6 +24,8 @@ from federated.extension_points.clashes.statements import (
 )
 from federated.extension_points.clashes.table import CLASHES
 
+EVERY_CLASH = (*CLASHES, *OF_SINGLE_EXAMPLES)
+
 __all__ = [
     "AGGREGATOR",
     "ALGORITHM",
@@ -30,6 +33,7 @@ __all__ = [
     "CLASHES",
     "DOWNLINK",
     "ENGINE",
+    "EVERY_CLASH",
     "LOSS",
     "MAX_NORM",
     "MOMENTUM",

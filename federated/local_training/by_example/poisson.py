@@ -66,7 +66,10 @@ class PoissonPlan:
 
 def poisson_plan(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> PoissonPlan:
     """The plan of a round; the same whatever the order of the cohort."""
-    lengths, sizes = lengths_of(work, cohort, done, terms), [len(work.clients[client]) for client in cohort]
+    lengths, sizes = (
+        lengths_of(work, cohort, done, terms),
+        [len(work.clients[client]) for client in cohort],
+    )
     batches = [
         list(poisson_batches(work, done, client, length, terms.stream))
         for client, length in zip(cohort, lengths, strict=True)

@@ -64,7 +64,7 @@ def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms
 
 def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
     """The length of training of each client in the cohort; of several phases, that of the study's `local`."""
-    if terms.steps is None and (length := _of_phase(terms.phase)) is not None:
+    if terms.steps is None and (length := length_of_phase(terms.phase)) is not None:
         return [length] * len(cohort)
     steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
     return [
@@ -72,7 +72,7 @@ def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTe
     ]
 
 
-def _of_phase(phase: Phase | None) -> Length | None:
+def length_of_phase(phase: Phase | None) -> Length | None:
     """The length that a phase states."""
     if phase is None or (phase.epochs is None and phase.steps is None):
         return None

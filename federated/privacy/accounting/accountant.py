@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
 
+    from federated.privacy.privacy import Event
+
 _MOST_DISTRIBUTED = 50.0
 """Epsilon by Renyi divergence above which no distribution is made: its arrays grow with the loss, to gigabytes."""
 
@@ -26,20 +28,36 @@ class Spent(NamedTuple):
     accountant: str
 
 
-def spent(event: DpEvent, delta: float) -> Spent:
-    """The epsilon of an event, for one record added or removed, or replaced by one that contributes nothing.
+def spent(event: Event, delta: float) -> Spent:
+    """The epsilon of an event, or the largest of several.
+
+    It is for one record added or removed, or replaced by one that contributes nothing.
 
     A Gaussian mechanism without sampling has a closed form (Balle and Wang 2018, "Improving the Gaussian Mechanism for
     Differential Privacy"); other events have a privacy loss distribution (Koskela et al. 2020, "Computing Tight
     Differential Privacy Guarantees Using FFT"), which is rounded so that epsilon is never too small; what has none has
     a bound by Renyi divergence (Mironov 2017). Raises ValueError where no accountant knows the event.
     """
-    return _spent(_parts(event), delta)
+    if not isinstance(event, tuple):
+        return _spent(_parts(event), delta)
+    worst = Spent(0.0, "nothing was released")
+    for each in sorted(event, key=lambda one: -_or_infinite(rough(one, delta))):
+        if _or_infinite(rough(each, delta)) <= worst.epsilon:
+            break  # nor can those after it be worse
+        worst = max(worst, spent(each, delta), key=lambda found: found.epsilon)
+    return worst
 
 
-def rough(event: DpEvent, delta: float) -> float:
+def rough(event: Event, delta: float) -> float:
     """An upper bound of epsilon in a tenth of a second, by Renyi divergence; NaN where that does not know the event."""
+    if isinstance(event, tuple):
+        bounds = [rough(each, delta) for each in event]
+        return math.nan if any(map(math.isnan, bounds)) else max(bounds, default=0.0)
     return _by_renyi(_parts(event), delta)
+
+
+def _or_infinite(bound: float) -> float:
+    return math.inf if math.isnan(bound) else bound
 
 
 @lru_cache(maxsize=4096)

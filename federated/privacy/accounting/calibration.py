@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from federated.privacy.accounting.accountant import rough, spent
 
 if TYPE_CHECKING:
-    from dp_accounting import DpEvent
+    from federated.privacy.privacy import Event
 
 _ENOUGH = 0.999
 """Share of the wanted epsilon that is near enough to it."""
@@ -17,7 +17,7 @@ _LEAST, _MOST = 1e-3, 1e6
 _TRIES = 40
 
 
-def noise_for(event_of: Callable[[float], DpEvent], epsilon: float, delta: float) -> float:
+def noise_for(event_of: Callable[[float], Event], epsilon: float, delta: float) -> float:
     """The noise multiplier, to a thousandth of epsilon, whose event spends at most this epsilon.
 
     event_of: noise multiplier -> event. Raises ValueError where no noise does.

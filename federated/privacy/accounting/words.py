@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from federated.participation import SamplingLaw
-from federated.privacy.privacy import Participated
+from federated.privacy.privacy import LocalSteps, Participated
 
 
 def unit_in_words(unit: str, participated: Participated) -> str:
     """Whose data may differ between the two runs that a guarantee compares."""
     if unit == "example":
-        return "one example of one client added or removed"
+        return (
+            "one example of one client replaced by one that contributes nothing"  # sizes of clients are known
+        )
     if unit == "update":
         return "what one client sends replaced by anything else that it could send, towards the server too"
     if participated.law is SamplingLaw.POISSON:
@@ -19,6 +21,8 @@ def unit_in_words(unit: str, participated: Participated) -> str:
 
 def assumption(participated: Participated, *, amplified: bool) -> str:
     """What is assumed of who takes part. amplified: the guarantee rests on that nobody knows it, under POISSON."""
+    if participated.local_steps is not None:
+        return _of_local_steps(participated, participated.local_steps)
     of = f"{participated.clients:,} clients"
     if amplified and participated.law is SamplingLaw.POISSON:
         return (
@@ -27,5 +31,15 @@ def assumption(participated: Participated, *, amplified: bool) -> str:
         )
     return (
         f"no amplification by sampling: each of {of} takes part in at most {participated.most:,} of "
+        f"{participated.rounds:,} rounds, and everybody may know in which"
+    )
+
+
+def _of_local_steps(participated: Participated, local: LocalSteps) -> str:
+    shares = " to ".join(f"{share:.3g}" for share in dict.fromkeys((local.shares.min(), local.shares.max())))
+    return (
+        "Poisson batches: each example of a client is in each of its local steps on its own with probability "
+        f"{shares}, and nobody knows in which; no amplification by sampling of clients: each of "
+        f"{participated.clients:,} takes at most {local.steps.max():,} steps in at most {local.turns.max():,} of "
         f"{participated.rounds:,} rounds, and everybody may know in which"
     )

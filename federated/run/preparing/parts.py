@@ -18,6 +18,7 @@ from federated.models.flat_model import FlatModel
 from federated.participation import Participation
 from federated.participation.in_turn import in_turn
 from federated.run.preparing.budget import terms_in_turn
+from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.promise import Promise, promised
 from federated.run.preparing.trainers import Trainers
 from federated.transports import Transport
@@ -34,7 +35,13 @@ def parts_of(
     algorithm = _algorithm(config, trainers, model, examples, device)
     moves = _travelling(config, algorithm, model, device)
     participation = _participation(config)
-    found = promised(config, trainers, participation, moves.num_moving)
+    found = promised(
+        config,
+        trainers,
+        participation,
+        moves.num_moving,
+        lambda: StepsSoFar(config, trainers, participation, algorithm, model.vector[: model.num_trainable]),
+    )
     transport: Transport = config.transport.build()
     codec = None if transport.protocol is None else transport.protocol.codec
     return Parts(

@@ -15,10 +15,11 @@ from federated.metrics import Metrics
 from federated.participation import Participation
 from federated.privacy import Participated, Privacy
 from federated.privacy.accounting import Spent, assumption, noise_for, spent, unit_in_words
+from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
 
 if TYPE_CHECKING:
-    from dp_accounting import DpEvent
+    from federated.privacy.privacy import Event
 
 _EXPONENT = -1.1
 """Of N, in the delta of a study that states none."""
@@ -34,7 +35,7 @@ class Promise:
     expected norm of the noise in the mean update over the clipping norm; None where there is no such noise.
     """
 
-    guarantee: Callable[[Participated], DpEvent]
+    guarantee: Callable[[Participated], Event]
     participated: Callable[[int], Participated]
     delta: float
     unit: str
@@ -105,23 +106,34 @@ class Promised(NamedTuple):
     promise: Promise | None
 
 
-def promised(config: RunConfig, trainers: Trainers, participation: Participation, size: int) -> Promised:
-    """The mechanism and its promise. size: of the parameters that travel. Raises BadInput where it cannot hold."""
+def promised(
+    config: RunConfig,
+    trainers: Trainers,
+    participation: Participation,
+    size: int,
+    so_far: Callable[[], StepsSoFar],
+) -> Promised:
+    """The mechanism and its promise. Raises BadInput where it cannot hold.
+
+    size: of the parameters that travel. so_far: makes the count of local steps, for a mechanism that is in these.
+    """
     stated, choice = config.privacy, config.privacy.mechanism
     mechanism: Privacy = choice.build()
     if mechanism.guarantee is None or not config.kind.has_server:
         return Promised(mechanism, None)
     if stated.extrapolate is not None:
         _check_extrapolation(stated.extrapolate, trainers)
-    known = partial(participated_among, config, trainers, participation)
+    known: Callable[[int], Participated] = partial(participated_among, config, trainers, participation)
+    if mechanism.per_example is not None:
+        known = _with_steps(known, so_far())
     delta = _delta(config, mechanism, known(config.rounds))
     noise = None
     try:
         if stated.target_epsilon is not None:
 
-            def event_of(noise_multiplier: float) -> DpEvent:
+            def event_of(noise_multiplier: float) -> Event:
                 guarantee = choice.with_arguments(noise_multiplier=noise_multiplier).build().guarantee
-                event: DpEvent = guarantee(known(config.rounds))
+                event: Event = guarantee(known(config.rounds))
                 return event
 
             noise = noise_for(event_of, stated.target_epsilon, delta)
@@ -152,8 +164,12 @@ def promised(config: RunConfig, trainers: Trainers, participation: Participation
     )
 
 
+def _with_steps(known: Callable[[int], Participated], so_far: StepsSoFar) -> Callable[[int], Participated]:
+    return lambda rounds: known(rounds)._replace(local_steps=so_far(rounds))
+
+
 def _spent(
-    guarantee: Callable[[Participated], DpEvent],
+    guarantee: Callable[[Participated], Event],
     participated: Callable[[int], Participated],
     delta: float,
     rounds: int,

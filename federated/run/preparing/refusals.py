@@ -55,6 +55,7 @@ def check_run(
         )
     if config.privacy.canaries:
         check_canaries(config, model, parts)
+    _check_apart(config, parts, model)
     _check_nothing_beside_the_guarantee(config, parts)
     check_meetings(config, trainers, parts)
     _check_memory(config, trainers, parts, model)
@@ -130,6 +131,16 @@ def _check_personalisation(config: RunConfig, federation: Federation) -> None:
         raise BadInput(
             "evaluation.personalisation is evaluated on each client's own held-out examples, and there are none; "
             f"state holdout.client (now {config.holdout.client}), such as 0.2"
+        )
+
+
+def _check_apart(config: RunConfig, parts: Parts, model: FlatModel) -> None:
+    """Raise BadInput where single examples have no gradients of their own, and the mechanism bounds those."""
+    if parts.privacy.per_example is not None and model.statistics:
+        raise BadInput(
+            f"privacy: {config.privacy.mechanism.label()} bounds the gradient of each example, and the batch "
+            f"normalisation in model: {title(config.model)} makes it depend on those beside it; use another "
+            "normalisation, such as of layers or groups"
         )
 
 
