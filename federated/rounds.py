@@ -38,7 +38,8 @@ from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
 from federated.shards.of_canaries import canary_metrics, mean_loss
-from federated.shards.shard import Train
+from federated.shards.remembering import remembering
+from federated.shards.shard import Train, shards_among
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import distortion_metrics
 from federated.wire.downlink import broadcast
@@ -85,10 +86,10 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
     model, parcels, remembered, quality = broadcast(setup, state, everybody)
-    shards = _shards(0, len(clients), setup.shard_size)
-    of_canaries = _shards(len(clients), len(cohort), setup.shard_size)
+    shards = shards_among(0, len(clients), setup.shard_size)
+    of_canaries = shards_among(len(clients), len(cohort), setup.shard_size)
     orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
-    every_report = list(stages.run_shards(setup.worker, orders))
+    every_report, memory = remembering(setup.store, stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
     reports, parcels = meet(setup, state.round, drawn, model, (every_report[: len(shards)], parcels))
     every_report[: len(shards)] = reports
@@ -100,6 +101,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     after = with_traces(setup, state, after)
     after = replace(
         after,
+        clients=with_clients(state.clients, memory),
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
         server=with_server(after.server, DOWNLINK, remembered),
     )
@@ -192,7 +194,6 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         round=state.round + 1,
         parameters=parameters,
         server=with_server(with_server(state.server, ALGORITHM, server), PRIVACY, kept),
-        clients=with_clients(state.clients, [report.memory for report in reports]),
         uplink_bytes=uplink_bytes,
     )
 
@@ -252,8 +253,3 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
 
 
 STAGES = Stages(train, in_this_process, aggregate)
-
-
-def _shards(first: int, end: int, size: int) -> list[slice]:
-    """A part of the cohort cut into shards of at most `size` clients."""
-    return [slice(start, min(start + size, end)) for start in range(first, end, size)]

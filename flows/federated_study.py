@@ -96,7 +96,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
         outcome = outcome and outcome.took(forecast, took)
         if workers == 1 and not resume and outcome is not None and not failures:
             ratio = seconds / max(forecast.seconds, 1e-9)
-            growth = max(peak_mb() - before - forecast.evaluation_mb, 0.0)
+            growth = max(peak_mb() - before - forecast.evaluation_mb - forecast.remembered_mb, 0.0)
             _remember_overheads(outcome.results, growth, took.around_seconds or 0.0, ratio)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)

@@ -111,7 +111,7 @@ def first_course(setup: Setup, resume: bool, say: Say) -> Course:
     faults: list[str] = []
     for path in (checkpoint_path(setup.config), earlier_path(setup.config)):
         try:
-            course = checkpoint.load(path, _identity(setup), setup.inputs.device)
+            course = checkpoint.load(path, _identity(setup), setup.inputs.device, setup.store.kept)
         except FileNotFoundError:
             continue
         except ValueError as error:

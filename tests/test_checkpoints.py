@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
+from federated.run import checkpoint
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from tasks import checkpoints
@@ -198,11 +199,11 @@ def test_a_full_disk_stops_no_training_is_said_once_and_leaves_what_was_there(se
     with checkpoints.keeping(setup, said.append) as keep:
         with monkeypatch.context() as patch:
 
-            def full(tensors, path, metadata):
+            def full(path, tensors, metadata):
                 Path(path).write_bytes(b"half of")
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-            patch.setattr(safetensors.torch, "save_file", full)
+            patch.setattr(checkpoint, "write", full)
             for at in (3, 4, 5):
                 keep(_at(setup, at))
                 clock[0] += 100.0

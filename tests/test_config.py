@@ -75,6 +75,7 @@ IGNORED: dict[str, Any] = {
     "compression.dump": "/tmp/payloads",
     "engine.name": "loop",
     "engine.memory_mb": 64,
+    "engine.client_memory_mb": 1,
     "evaluation.batch_size": 17,
     "evaluation.drift": False,
     "orchestration.granularity": "stage",

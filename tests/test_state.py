@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from federated.run import checkpoint
 from federated.run.checkpoint import load, save
 from federated.run.course import Course
 from federated.run.history import History
@@ -128,12 +129,12 @@ def test_a_save_that_dies_half_way_leaves_the_file_from_before(
 ) -> None:
     save(some_course(), tmp_path / "x", IDENTITY)
 
-    def die(tensors: object, path: Path, metadata: object) -> None:
+    def die(path: Path, tensors: object, metadata: object) -> None:
         path.write_bytes(b"half of")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(safetensors.torch, "save_file", die)
+        patched.setattr(checkpoint, "write", die)
         with pytest.raises(KeyboardInterrupt):
             save(Course(RunState(round=8, parameters=torch.zeros(5))), tmp_path / "x", IDENTITY)
     assert_identical(load(tmp_path / "x", IDENTITY, CPU), some_course())

@@ -287,18 +287,25 @@ def test_what_needs_a_server_is_refused_without_one(changes: dict[str, object], 
         config_of(**{"training": "local", **changes})
 
 
-def test_more_models_than_memory_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federated.run.preparing.refusals.machine_bytes", lambda: 20_000)
+def test_more_models_than_there_is_room_for_are_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_disk = {"engine": {"client_memory_mb": 0}}
+    room = "federated.run.preparing.client_memory"
+    monkeypatch.setattr(f"{room}._free_bytes", lambda: 5_000)
     with pytest.raises(BadInput, match=r"training: local keeps a model for each of 6 clients, 0\.0 GB"):
-        prepare(config_of(training="local"))
-    prepare(config_of(training="centralised"))
+        prepare(config_of(training="local", **on_disk))
+    prepare(config_of(training="local"))
+    prepare(config_of(training="centralised", **on_disk))
     for changes, who in (
         ({"algorithm": "scaffold"}, "algorithm: scaffold"),
         ({"compression": {"uplink": "error_feedback(sign)"}}, r"compression\.uplink: error_feedback"),
     ):
         with pytest.raises(BadInput, match=f"{who}.* keeps what it remembers for each of 6 clients"):
-            prepare(config_of(**changes))
-    prepare(config_of(algorithm="fedper"))
+            prepare(config_of(**changes, **on_disk))
+    monkeypatch.setattr(f"{room}._free_bytes", lambda: 20_000)
+    prepare(config_of(algorithm="fedper", **on_disk))
+    monkeypatch.setattr(f"{room}.machine_bytes", lambda: 20_000)
     with pytest.raises(
         BadInput, match="aggregator: median sees an update and a copy of it for each of 3 clients"
     ):

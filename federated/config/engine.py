@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from federated.config.section import Frozen
 
@@ -26,6 +26,12 @@ class Engine(Frozen):
         description="Largest memory for clients trained together, in MB; null: 256, or an eighth of "
         "the machine's memory "
         "if that is less. A CPU takes at most 64 MB, or 16 clients",
+    )
+    client_memory_mb: NonNegativeInt | None = Field(
+        None,
+        description="Largest memory for what clients remember between rounds (control variates, models and layers of "
+        "their own, residuals), in MB; what is beyond it is in a file on the disk of FEDSTUDY_HOME while the run "
+        "lasts; null: a quarter of the machine's memory; 0: all of it is in the file",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",

@@ -224,7 +224,7 @@ class RunConfig(Frozen):
 
 # Fields that change how a result is computed, and not the result beyond rounding.
 _WITHOUT_EFFECT: dict[str, Any] = {
-    "engine": {"name", "memory_mb"},
+    "engine": {"name", "memory_mb", "client_memory_mb"},
     "orchestration": True,
     "evaluation": {"batch_size", "drift"},
     "compression": {"quality", "dump"},

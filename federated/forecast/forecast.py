@@ -20,6 +20,7 @@ from federated.forecast.workload import evaluation_mb, personalisation_batches, 
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
+from federated.run.preparing.client_memory import bound_bytes, most_bytes, split
 from federated.run.preparing.promise import Promise
 from federated.run.setup import Setup, prepare
 from federated.segments.ends import num_segments
@@ -29,6 +30,7 @@ from federated.user_code.permission import explained, is_fault
 
 _NO_FAULTS: Mapping[str, str] = {}
 _HOUR = 3600.0
+_MB = 1e6
 _SECONDS_IN_ALL = 4.0
 _SECONDS_A_SETTING = 0.5
 LONG_SECONDS = 60.0
@@ -89,7 +91,8 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
                 sentences = [f"forecast: not of this arm, because its probe failed: {explained(error)}"]
             for sentence in sentences:
                 said.setdefault(sentence, []).append(arm)
-    memory = peak_mb() + not_loaded_mb() + cost.growth_mb + outputs
+    remembered = max((arm.client_memory_mb for arm in arms), default=0.0)
+    memory = peak_mb() + not_loaded_mb() + cost.growth_mb + outputs + remembered
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
     seconds = in_all(each, workers, cost) + cost.around
@@ -157,6 +160,8 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         + cost.run
     )
     sent = config.kind.has_server
+    remembered = sum(most_bytes(config, setup.trainers, setup.parts, setup.model).values())
+    inside, on_disk = split(remembered, bound_bytes(config.engine))
     uplink = total(uplink_bytes(setup.with_config(each), probed.uplink) for each in configs)
     downlink = total(downlink_bytes(setup.with_config(each), probed.downlink) for each in configs)
     return ArmForecast(
@@ -168,6 +173,8 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         uplink=uplink.times(sent),
         downlink=downlink.times(sent),
         network_seconds=_network_seconds(setup, probed, batches),
+        client_memory_mb=inside / _MB,
+        client_file_mb=on_disk / _MB,
     )
 
 

@@ -12,7 +12,8 @@ from federated.forecast.payloads import Amount, total
 @dataclass(frozen=True)
 class ArmForecast:
     """One arm: its runs, wall time of them one after another, bytes of them together. Rounds are at most so many
-    where there is a stop rule. network_seconds: of a round on the stated network; None without one."""
+    where there is a stop rule. network_seconds: of a round on the stated network; None without one. client_memory_mb,
+    client_file_mb: what clients of one run remember at most between rounds, in memory and beyond its bound on disk."""
 
     arm: str
     runs: int
@@ -22,6 +23,8 @@ class ArmForecast:
     uplink: Amount
     downlink: Amount
     network_seconds: float | None = None
+    client_memory_mb: float = 0.0
+    client_file_mb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Forecast:
     def runs(self) -> int:
         """Of all arms."""
         return sum(arm.runs for arm in self.arms)
+
+    @property
+    def remembered_mb(self) -> float:
+        """Of the memory, what clients of one run remember."""
+        return max((arm.client_memory_mb for arm in self.arms), default=0.0)
 
     @property
     def uplink(self) -> Amount:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -54,3 +55,10 @@ def machine_mb() -> float:
             return min(machine, int(file.read()) / _MB)
     except (OSError, ValueError):
         return machine
+
+
+def give_back() -> None:
+    """Return what was freed to the system, where the C library can: glibc keeps it, in pieces that do not fit again."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from federated.foundation.errors import BadInput
 from federated.machine.files import whole
+from federated.machine.tensors.spilling import drop_pages
+from federated.machine.tensors.tensor_file import bytes_of, opened, write
 from federated.run.course import Course
 from federated.run.history import History
 from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
@@ -22,6 +23,7 @@ from federated.run.state import RunState
 _LONGEST_HEADER = 10_000_000
 """Bytes of JSON; safetensors takes 100 MB, in which it has escaped every quotation mark."""
 _TEXT = "state"
+_OF_CLIENTS = "clients/"
 _FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
 
 
@@ -30,7 +32,7 @@ def save(course: Course, path: Path, identity: dict[str, str]) -> None:
 
     A safetensors file: tensors unchanged, the rest as JSON in its header, or in a tensor of bytes where it is long
     (100,000 rounds have 100 MB of history; a header has room for less), and a digest of both. `identity` (run key,
-    digests) is what `load` compares. Raises OSError where the file cannot be written.
+    digests) is what `load` compares. No copy of the tensors is made. Raises OSError where the file cannot be written.
     """
     state = course.state
     tensors = {"parameters": state.parameters}
@@ -50,56 +52,64 @@ def save(course: Course, path: Path, identity: dict[str, str]) -> None:
     text = json.dumps(rest)
     if len(text) > _LONGEST_HEADER:
         tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
-    content = _unshared(tensors)
     with whole(path) as partial:
-        try:
-            safetensors.torch.save_file(content, partial, {"state": text, "digest": _digest(content, text)})
-        except SafetensorError as error:  # safetensors raises it for every error of the system
-            raise OSError(str(error)) from error
-
-
-def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, contiguous, each with memory of its own, as safetensors asks for; copied only where needed."""
-    apart: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, value in tensors.items():
-        memory = value.untyped_storage().data_ptr()
-        apart[name] = (
-            value.clone(memory_format=torch.contiguous_format) if memory in seen else value.contiguous()
-        )
-        seen.add(memory)
-    return apart
+        write(partial, tensors, {"state": text, "digest": _digest(tensors, text)})
+    drop_pages()
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     """SHA-256 of all that a file holds: the text, and each tensor's name, type, shape and bytes."""
-    found = hashlib.sha256(text.encode())
+    digest = _Digest(text)
     for name in sorted(tensors):
-        value = tensors[name]
-        found.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.add(name, tensors[name])
+    drop_pages()
+    return digest.found
 
 
-def load(path: Path, identity: dict[str, str], device: torch.device) -> Course:
-    """Read what `save` wrote.
+class _Digest:
+    """A SHA-256 to which tensors are added in the order of their names."""
+
+    def __init__(self, text: str) -> None:
+        self._hash = hashlib.sha256(text.encode())
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Take in a tensor's name, type, shape and bytes."""
+        self._hash.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        self._hash.update(bytes_of(value))
+
+    @property
+    def found(self) -> str:
+        """In hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def load(
+    path: Path,
+    identity: dict[str, str],
+    device: torch.device,
+    kept: Callable[[Tensor], Tensor] = lambda value: value,
+) -> Course:
+    """Read what `save` wrote, one tensor at a time. kept: a copy of each that a client remembers, where that belongs.
 
     Raises FileNotFoundError where there is none, and ValueError where it is damaged, cannot be read, or has
     another identity. Files of older versions have no digest and are read without that check.
     """
+    tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        with opened(path) as file:
+            metadata = file.metadata
+            digest = _Digest(metadata["state"])
+            for name in file.names:
+                value = file.read(name)
+                digest.add(name, value)
+                tensors[name] = kept(value) if name.startswith(_OF_CLIENTS) else value.to(device)
             rest: dict[str, Any] = json.loads(metadata["state"] or bytes(tensors[_TEXT].cpu().numpy()))
             found = rest["identity"]
-    except FileNotFoundError:
+    except (FileNotFoundError, BadInput):
         raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"the checkpoint {path} is damaged: {error}") from error
-    if ("format" in rest or "digest" in metadata) and metadata.get("digest") != _digest(
-        tensors, metadata["state"]
-    ):
+    if ("format" in rest or "digest" in metadata) and metadata.get("digest") != digest.found:
         raise ValueError(f"the checkpoint {path} is damaged: its content is not what was saved")
     if found != identity:
         differ = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]

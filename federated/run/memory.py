@@ -2,16 +2,18 @@
 
 An owner is named by its field in a study file or by what it does: "algorithm", "uplink", "privacy", "participation".
 The slots of a client that has not taken part yet are empty. Mappings are never modified: a round returns new ones.
+What clients remember is in the run's store, `Setup.store`: in memory up to `engine.client_memory_mb`, then on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from federated.algorithms.algorithm import Rows, Tensors
+from federated.machine.tensors.spilling import Spilling
 
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
 PARTICIPATION, PRIVACY, CANARIES = "participation", "privacy", "canaries"
@@ -34,14 +36,21 @@ def rows_of(memory: ClientMemory, owner: str, clients: Sequence[int], fresh: Ten
     return {name: torch.stack([row[name].to(value.device) for row in rows]) for name, value in fresh.items()}
 
 
-def by_client(rows: Rows, clients: Sequence[int] | np.ndarray) -> dict[int, Tensors]:
-    """The rows of a shard as a mapping from client to its own; empty for an owner without memory."""
-    if not rows:
-        return {}
-    return {
-        int(client): {name: value[row].clone() for name, value in rows.items()}
-        for row, client in enumerate(clients)
+def stored(memory: Mapping[str, Rows], clients: Sequence[int] | np.ndarray, store: Spilling) -> ClientMemory:
+    """The rows of these clients by owner and client, as copies in the run's store.
+
+    Raises BadInput where the disk has no room for them.
+    """
+    found = {
+        owner: {
+            int(client): {name: store.kept(value[at]) for name, value in rows.items()}
+            for at, client in enumerate(clients)
+        }
+        for owner, rows in memory.items()
+        if rows
     }
+    store.drop_pages()
+    return found
 
 
 def with_server(memory: ServerMemory, owner: str, tensors: Tensors) -> ServerMemory:

@@ -19,10 +19,13 @@ from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
 from federated.losses import Readout
 from federated.machine.cores import threads_of
+from federated.machine.folders import home
+from federated.machine.tensors.spilling import Spilling
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.privacy import PerExample
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
+from federated.run.preparing.client_memory import BOUND, bound_bytes
 from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.promise import Promise
@@ -41,6 +44,7 @@ class Setup:
 
     readout: what turns the model's outputs into predictions, in whose unit measures are.
     shard_size: the number of holders that train at a time. scoring: what the model is measured by.
+    store: the place of what clients remember, the one thing here that grows during a run.
     notes: remarks for the user about their model and what the algorithm makes of it, in sentences.
     promise: what is guaranteed to clients; None where nothing is.
     """
@@ -51,6 +55,7 @@ class Setup:
     shard_size: int
     scoring: Scoring
     readout: Readout
+    store: Spilling
     notes: tuple[str, ...] = ()
     promise: Promise | None = None
 
@@ -158,7 +163,8 @@ def _prepared(config: RunConfig) -> Setup:
     worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work, parts))
     size = shard_size(work, config.engine)
     notes = (*tried.notes, *filter(None, [parts.algorithm.note]))
-    return Setup(federation, trainers, worker, size, scoring, fitted.readout, notes, promise)
+    store = Spilling(bound_bytes(config.engine), home() / "checkpoints", BOUND)
+    return Setup(federation, trainers, worker, size, scoring, fitted.readout, store, notes, promise)
 
 
 def _work(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from federated.algorithms.algorithm import Tensors
 from federated.local_training import Updates
+from federated.machine.memory import give_back
 from federated.run.clients.client_half import model_of, own_model
 from federated.run.clients.cohort import sample_cohort
 from federated.run.clients.order import ShardOrder, order_of
-from federated.run.memory import OWN_MODEL, with_clients
+from federated.run.memory import OWN_MODEL, ClientMemory, stored, with_clients
 from federated.run.state import RunState
 from federated.run.worker import Worker
 
@@ -40,7 +40,7 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     grow round by round, and a checkpoint holds all that the next round needs. Shards bound the remaining memory.
     """
     holders = sample_cohort(setup, state.round)
-    losses, norms, models = [], [], dict[int, Tensors]()
+    losses, norms, models = [], [], list[ClientMemory]()
     parameters = state.parameters
     for start in range(0, len(holders), setup.shard_size):
         shard = holders[start : start + setup.shard_size].tolist()
@@ -50,9 +50,11 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
         norms.append(torch.linalg.vector_norm(updates.deltas, dim=1).double().numpy(force=True))
         trained = received.add_(updates.deltas)
         if setup.trainers.kind.own_models:
-            models |= {holder: own_model(row.clone()) for holder, row in zip(shard, trained, strict=True)}
+            if models:
+                give_back()
+            models.append(stored({OWN_MODEL: own_model(trained)}, shard, setup.store))
         else:
             parameters = trained[0]
-    clients = with_clients(state.clients, [{OWN_MODEL: models}])
+    clients = with_clients(state.clients, models)
     after = replace(state, round=state.round + 1, parameters=parameters, clients=clients)
     return after, Turn(holders, np.concatenate(losses), np.concatenate(norms))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from federated.algorithms import Tensors
+from federated.algorithms import Rows, Tensors
 from federated.run.drift import Drift
-from federated.run.memory import ClientMemory
 from federated.wire.distortion import Distortion
 from federated.wire.ledger import Traffic
 
@@ -22,7 +21,8 @@ class ShardReport(NamedTuple):
     choose theirs; where the aggregator or the algorithm needs the whole cohort, the shard's updates, float32 [c, P].
     sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
     travelled: a payload of each client, where the server may read their sum alone and `update` is empty.
-    weights: of their updates, float64 [c]. loss: its part of the mean. memory: what these clients now remember.
+    weights: of their updates, float64 [c]. loss: its part of the mean.
+    memory: owner -> what these clients now remember, a row of each.
     clusters: the cluster in which each trained, int64 [c]; None where the server has one model.
     """
 
@@ -34,7 +34,7 @@ class ShardReport(NamedTuple):
     uplink: Traffic
     clipped_clients: int
     distortion: Distortion
-    memory: ClientMemory
+    memory: dict[str, Rows]
     training_seconds: float
     compression_seconds: float
     drift: Drift | None = None

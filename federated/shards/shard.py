@@ -18,7 +18,6 @@ from federated.run.clients.clusters import clusters_of
 from federated.run.clients.order import ShardOrder
 from federated.run.divergence import check_kept, check_updates
 from federated.run.drift import Drift, drift
-from federated.run.memory import by_client
 from federated.run.preparing.local_steps import check_counted
 from federated.run.worker import Worker
 from federated.shards.report import ShardReport
@@ -83,7 +82,7 @@ def run_shard(
         clipped_clients=heard.clipped_clients,
         distortion=heard.distortion,
         drift=_drift(worker, updates),
-        memory={owner: by_client(rows, order.clients) for owner, rows in heard.memory.items()},
+        memory=heard.memory,
         training_seconds=trained - started,
         compression_seconds=time.perf_counter() - trained,
         travelled=heard.travelled,
@@ -120,3 +119,8 @@ def in_this_process(
         with own_code_named(worker.config):  # a StopIteration may not leave a generator
             report = run_shard(worker, order, train, compress)
         yield report
+
+
+def shards_among(first: int, end: int, size: int) -> list[slice]:
+    """A part of the cohort cut into shards of at most `size` clients."""
+    return [slice(start, min(start + size, end)) for start in range(first, end, size)]

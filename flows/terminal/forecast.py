@@ -56,8 +56,20 @@ def _details(forecast: Forecast) -> list[str]:
         f"probes; what goes with a run beside its rounds (Prefect, MLflow, pictures): {source}",
         f"memory is of {'each' if forecast.workers > 1 else 'the'} process that trains, without Prefect's server; this "
         f"machine has {forecast.machine_mb:,.0f} MB",
+        *_remembered(forecast),
         forecast.privacy,
     ]
+
+
+def _remembered(forecast: Forecast) -> list[str]:
+    """What clients remember between rounds, where they do: of the arm whose clients remember most."""
+    largest = max(forecast.arms, key=lambda arm: arm.client_memory_mb + arm.client_file_mb, default=None)
+    if largest is None or not largest.client_memory_mb + largest.client_file_mb:
+        return []
+    said = f"what clients remember: at most {largest.client_memory_mb:,.1f} MB in memory"
+    if largest.client_file_mb:
+        said += f" and {largest.client_file_mb:,.1f} MB in a file at FEDSTUDY_HOME (engine.client_memory_mb)"
+    return [f"{said}, and all of it in each of up to three checkpoints"]
 
 
 def _arms(forecast: Forecast) -> Table:

@@ -65,8 +65,11 @@ def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
     if personal is None or personal.model is None or own is None:
         return model
     trainable = setup.model.num_trainable
-    answers = personal.model(state.server.get(ALGORITHM, {}), model[:trainable], own)
-    return torch.cat([answers.to(model), model[trainable:]])
+    mine = {name: value.to(model.device) for name, value in own.items()}
+    answers = personal.model(state.server.get(ALGORITHM, {}), model[:trainable], mine)
+    found = torch.cat([answers.to(model), model[trainable:]])
+    setup.store.drop_pages()
+    return found
 
 
 def _with_kept(state: RunState, setup: Setup, holder: int) -> Tensor:
@@ -76,10 +79,12 @@ def _with_kept(state: RunState, setup: Setup, holder: int) -> Tensor:
     own = state.clients.get(OWN_MODEL, {}).get(holder)
     if own is None:
         return state.parameters
+    kept = own[_PARAMETERS].to(state.parameters.device)
     if not setup.parts.travelling.keeps:
-        return own[_PARAMETERS]
+        return kept
     model = state.parameters.clone()
-    model[setup.parts.travelling.staying] = own[_PARAMETERS]
+    model[setup.parts.travelling.staying] = kept
+    setup.store.drop_pages()
     return model
 
 

@@ -17,6 +17,7 @@ from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.run.preparing.canaries import check_canaries
+from federated.run.preparing.client_memory import check_memory
 from federated.run.preparing.meetings import check_meetings
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
@@ -58,7 +59,8 @@ def check_run(
     _check_apart(config, parts, model)
     _check_nothing_beside_the_guarantee(config, parts)
     check_meetings(config, trainers, parts)
-    _check_memory(config, trainers, parts, model)
+    check_memory(config, trainers, parts, model)
+    _check_server_memory(config, parts)
 
 
 def _check_nothing_beside_the_guarantee(config: RunConfig, parts: Parts) -> None:
@@ -141,47 +143,6 @@ def _check_apart(config: RunConfig, parts: Parts, model: FlatModel) -> None:
             f"privacy: {config.privacy.mechanism.label()} bounds the gradient of each example, and the batch "
             f"normalisation in model: {title(config.model)} makes it depend on those beside it; use another "
             "normalisation, such as of layers or groups"
-        )
-
-
-def _check_memory(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatModel) -> None:
-    """Raise BadInput where the memory of all participating clients would fill half of the machine's memory.
-
-    Or where an aggregator that sees the whole cohort would, which works on a copy.
-    """
-    up, algorithm = config.compression.uplink.label(), config.algorithm.label()
-    num_clients, cohort_size, moves = trainers.most_in(config.rounds), trainers.cohort_size, parts.travelling
-    remembered = parts.algorithm.client.init(1, model.num_trainable)
-    each = {
-        f"compression.uplink: {up} keeps what it remembers": parts.uplink.init(1, moves.num_moving),
-        f"algorithm: {algorithm} keeps what it remembers": remembered,
-        f"algorithm: {algorithm} keeps a part of the model": {"parameters": model.vector[moves.staying]},
-    }
-    instead = "use fewer clients or a smaller model"
-    if trainers.kind.own_models:
-        each = {f"training: {config.training} keeps a model": {"parameters": model.vector}}
-        instead += ", or anchors: [centralised]"
-    sizes = {
-        what: num_clients * sum(t.numel() * t.element_size() for t in rows.values())
-        for what, rows in each.items()
-    }
-    clients = dict.fromkeys(sizes, num_clients)
-    if not parts.aggregator.linear:
-        at_once = f"aggregator: {config.aggregator.label()} sees an update and a copy of it"
-        clients[at_once] = cohort_size
-        sizes[at_once] = 2 * cohort_size * model.vector.numel() * model.vector.element_size()
-        instead += ", or a smaller cohort"
-    clusters, vector = parts.algorithm.clusters, model.vector
-    if clusters is not None and not clusters.chosen_by_clients:
-        at_once = f"algorithm: {algorithm} has an update, a copy of it and at worst a model"
-        clients[at_once] = cohort_size
-        sizes[at_once] = 3 * cohort_size * vector.numel() * vector.element_size()
-    _check_server_memory(config, parts)
-    what = max(sizes, key=lambda name: sizes[name])
-    if sum(sizes.values()) > (machine := machine_bytes()) // 2:
-        raise BadInput(
-            f"{what} for each of {clients[what]:,} clients, {sizes[what] / 1e9:,.1f} GB in all, and this machine has "
-            f"{machine / 1e9:,.1f} GB; {instead}"
         )
 
 
