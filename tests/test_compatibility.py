@@ -100,6 +100,34 @@ ROWS = (
         "transport: sum_alone with aggregator: median: ",
     ),
     Row(
+        {"privacy": "distributed_gaussian(1, 1)", "cohort": {"weighting": "uniform"}},
+        {"transport": "secure_aggregation"},
+        "privacy: distributed_gaussian(norm=1.0, noise_multiplier=1.0) with transport: plain: ",
+    ),
+    Row(
+        {
+            "privacy": "distributed_gaussian(1, 1)",
+            "transport": "secure_aggregation(clip=1)",
+            "cohort": {"weighting": "uniform"},
+        },
+        {"transport": "secure_aggregation"},
+        "privacy: distributed_gaussian(norm=1.0, noise_multiplier=1.0) with transport: secure_aggregation(clip=1.0): ",
+    ),
+    Row(
+        {"transport": "secure_aggregation", "cohort": {"weighting": "uniform"}},
+        {"transport": "secure_aggregation(clip=1)"},
+        "transport: secure_aggregation with privacy: none: ",
+    ),
+    Row(
+        {
+            "privacy": {"mechanism": "distributed_gaussian(1, 1)", "canaries": 20},
+            "transport": "secure_aggregation",
+            "cohort": {"weighting": "uniform"},
+        },
+        {"privacy": "distributed_gaussian(1, 1)"},
+        "privacy: distributed_gaussian(norm=1.0, noise_multiplier=1.0) with privacy.canaries: 20: ",
+    ),
+    Row(
         {**SUMMED, "transport": "secure_aggregation(clip=1)", "compression": {"uplink": "float16"}},
         {"compression": {"uplink": "none"}},
         "transport: secure_aggregation(clip=1.0) with compression.uplink: float16: ",

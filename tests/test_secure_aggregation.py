@@ -24,6 +24,7 @@ from federated.transports.secure_aggregation.primitives import (
 from federated.transports.secure_aggregation.server import Server
 from federated.transports.secure_aggregation.shamir import PRIME, secret_of, shares_of
 from federated.transports.secure_aggregation.terms import (
+    bits_for,
     neighbours_for,
     neighbours_of,
     terms_of,
@@ -85,7 +86,7 @@ class Round:
         self, clients: int, share: float = 0.5, neighbours: int | None = None, done: int = 3, size: int = SIZE
     ) -> None:
         self.cohort = list(range(10, 10 + clients))
-        self.terms = terms_of(done, clients, share, neighbours, BOUND, size)
+        self.terms = terms_of(done, clients, share, neighbours, bits_for(clients, BOUND), size)
         self.graph = neighbours_of(self.cohort, self.terms.neighbours, np.random.default_rng(done))
         self.identities = {client: identity_of(bytes([client] * 32)) for client in self.cohort}
         self.directory = {client: identity.public for client, identity in self.identities.items()}
@@ -182,7 +183,7 @@ def test_the_rule_for_neighbours() -> None:
         chances[degree] = 100 * max(opened, lacking)
     assert chances[34] <= 2**-20 < chances[32]
     assert neighbours_for(100, 2 / 3) == 34
-    assert [terms_of(0, n, 2 / 3, None, BOUND, 1).neighbours for n in (50, 100, 200)] == [49, 34, 54]
+    assert [terms_of(0, n, 2 / 3, None, 8, 1).neighbours for n in (50, 100, 200)] == [49, 34, 54]
     assert [threshold_for(degree, 2 / 3) for degree in (9, 49, 34)] == [7, 34, 24]
 
 
@@ -203,15 +204,15 @@ def _chi_squared(content: bytes) -> float:
 
 def test_modulus_holds_the_largest_sum_and_is_no_larger_than_it_must_be() -> None:
     for clients, bound in ((3, 7), (100, 2**15 - 1), (4, 2**20 - 1)):
-        bits = terms_of(0, clients, 0.5, None, bound, 1).bits
+        bits = bits_for(clients, bound)
         assert 2 ** (bits - 1) < 2 * clients * bound + 1 <= 2**bits
     with pytest.raises(ValueError, match="the sum of 600 clients needs 33 bits, and 32 are the most"):
-        terms_of(0, 600, 0.5, 4, 2**22, 1)
+        bits_for(600, 2**22)
 
 
 def test_cohorts_that_hide_nobody_are_refused() -> None:
     with pytest.raises(ValueError, match="a cohort of 2 hides no update; 3 clients are the fewest"):
-        terms_of(0, 2, 0.5, None, BOUND, 1)
+        terms_of(0, 2, 0.5, None, 8, 1)
     meeting = Round(4)
     for changed in ({"clients": 2, "neighbours": 1}, {"threshold": 2}):
         meeting.terms = meeting.terms._replace(**changed)

@@ -21,6 +21,7 @@ from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
 from federated.study.study import Run
 from federated.transports.secure_aggregation.fixed_point import fixed_point, integers_of
+from tasks.tracking.runs.privacy import _numbers
 from tests.conftest import config_of
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -151,6 +152,17 @@ def test_secure_keys_change_the_masks_and_not_the_sum(whole: Trained, tmp_path) 
     assert all(one != other for one, other in zip(sent[False][1], sent[True][1], strict=True))
 
 
+def test_canaries_are_in_the_sum_and_in_no_message() -> None:
+    """They are no clients of the federation: what they send is added where a server would find it in the sum."""
+    private = {"privacy": {"mechanism": "clip(norm=1)", "canaries": 20}, "rounds": 1}
+    plain, secure = (trained(prepare(config(**private, transport=each))) for each in ("plain", SECURE))
+    assert torch.allclose(plain.state.parameters, secure.state.parameters, rtol=0, atol=2 / (2**15 - 1))
+    alone = trained(prepare(config(privacy="clip(norm=1)", rounds=1)))
+    assert not torch.allclose(alone.state.parameters, secure.state.parameters, rtol=0, atol=1e-3)
+    (arm,) = forecast_study([Run("arm", config(**private))]).arms
+    assert arm.uplink.expected == secure.state.uplink_bytes
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -221,3 +233,17 @@ def test_algorithms_that_need_a_sum_alone_are_taken(algorithm: str) -> None:
 def test_what_needs_single_updates_is_refused_with_the_reason(changes: dict[str, object], why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "said"),
+    [
+        ({"mechanism": "none"}, "reproducible: keys and masks are functions of the seed"),
+        (
+            {"mechanism": "clip(norm=1)", "secure": True},
+            "secure: noise, keys and masks are from a secure source",
+        ),
+    ],
+)
+def test_results_say_whether_masks_are_reproducible_or_secure(privacy: dict[str, object], said: str) -> None:
+    assert _numbers(prepare(config(privacy=privacy))).startswith(said)

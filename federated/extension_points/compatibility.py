@@ -64,6 +64,7 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
     return {
         States.BOUNDS: privacy.bound is not None,
         States.RELEASES: privacy.release is not None,
+        States.IN_SUM: privacy.in_sum is not None,
         States.BOUNDS_AGAIN: privacy.bound_again is not None,
         States.OF_EXAMPLES: privacy.unit == "example",
         States.GUARANTEES: privacy.guarantee is not None and privacy.unit != "example",
@@ -73,7 +74,11 @@ def _of_privacy(privacy: Privacy) -> dict[States, bool]:
 
 
 def _of_transport(transport: Transport) -> dict[States, bool]:
-    return {States.SUM_ALONE: transport.reveals == "sum", States.OWN_CODEC: transport.protocol is not None}
+    return {
+        States.SUM_ALONE: transport.reveals == "sum",
+        States.OWN_CODEC: transport.protocol is not None,
+        States.ROUNDS: transport.protocol is not None and transport.protocol.codec is not None,
+    }
 
 
 def _of_sampling(participation: Participation) -> dict[States, bool]:

@@ -28,7 +28,8 @@ def protocol_seconds(setup: Setup) -> float:
         return 0.0
     size, few = setup.parts.travelling.num_moving, min(clients, _FEW_CLIENTS)
     numbers = [generator(0, Purpose.FORECAST, client) for client in range(few)]
-    payloads, _ = protocol.codec.encode({}, torch.zeros(few, size), numbers)
+    codec = setup.parts.uplink
+    payloads, _ = codec.encode({}, torch.zeros(few, size), numbers)
     started = time.perf_counter()
     protocol.run(payloads, _meeting(few, numbers))
     seconds = time.perf_counter() - started

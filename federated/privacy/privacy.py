@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from federated.compressors import Compressor
 from federated.participation import SamplingLaw
 from federated.privacy.per_example import PerExample
 
@@ -60,6 +61,23 @@ class LocalSteps(NamedTuple):
     turns: np.ndarray
 
 
+class Summed(NamedTuple):
+    """The cohorts of which the server reads a sum alone. clients: in each. least: the fewest of them whose updates are
+    in a sum that is opened. size: numbers in an update."""
+
+    clients: int
+    least: int
+    size: int
+
+
+class InSum(NamedTuple):
+    """What clients make of updates for a sum. codec: its payloads add up modulo 2^bits. size: integers in each."""
+
+    codec: Compressor
+    bits: int
+    size: int
+
+
 class Participated(NamedTuple):
     """All that an accountant may assume of who took part in the rounds so far; it depends on no draw.
 
@@ -68,6 +86,7 @@ class Participated(NamedTuple):
     which one client can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
     examples: of training at each client of the run, int64. to_come: the rounds of the run that are not done yet.
     local_steps: of the clients, where the mechanism is in these.
+    summed: the cohorts, where their sum is all that the server reads.
     """
 
     law: SamplingLaw
@@ -80,6 +99,7 @@ class Participated(NamedTuple):
     examples: np.ndarray
     to_come: int = 0
     local_steps: LocalSteps | None = None
+    summed: Summed | None = None
 
 
 class Privacy(NamedTuple):
@@ -103,6 +123,8 @@ class Privacy(NamedTuple):
     noise_ratio: (Participated, P) -> the expected norm of the noise in the mean update over the clipping norm; None:
         there is no such noise.
     extrapolates: whether `release` scales its noise by `Gathered.scale`.
+    in_sum: (Summed, numbers that all parties may know) -> InSum, for a transport in which the server reads a sum alone:
+        clients add their noise as they encode, with numbers as `bound` has them; None: it works on any sum.
     amplifies: whether the guarantee of POISSON cohorts rests on that nobody knows who took part.
     per_example: differentially private steps of the clients, which every engine takes or refuses; None: plain ones.
     """
@@ -117,5 +139,6 @@ class Privacy(NamedTuple):
     bound_again: Callable[[Memory, Tensor], Tensor] | None = None
     noise_ratio: Callable[[Participated, int], float] | None = None
     extrapolates: bool = False
+    in_sum: Callable[[Summed, np.random.Generator], InSum] | None = None
     amplifies: bool = False
     per_example: PerExample | None = None

@@ -51,15 +51,20 @@ class Exchanged(NamedTuple):
 class Protocol(NamedTuple):
     """An exchange of several messages between the server and the whole cohort, in place of a payload of each client.
 
-    codec: makes what it adds up of updates; a study states no other. run: (a payload of each that is heard, Meeting) ->
-    Exchanged. check: (P, Meeting) -> None; raises ValueError where that round cannot succeed. foreseen: (P, Meeting) ->
-    (uplink bytes, downlink bytes) of the round.
+    codec: makes what it adds up of updates, and a study states no other; None: the privacy mechanism makes it.
+    run: (a payload of each that is heard, Meeting) -> Exchanged. check: (P, Meeting) -> None; raises ValueError where
+        that round cannot succeed. foreseen: (P, Meeting) -> (uplink bytes, downlink bytes) of the round.
+    least: clients -> the fewest of them whose updates are in a sum.
+    adding: (codec, bits of its modulus, integers in a payload, clients) -> the same with that codec, for cohorts of so
+        many clients alone.
     """
 
-    codec: Compressor
+    codec: Compressor | None
     run: Callable[[Sequence[bytes], Meeting], Exchanged]
     check: Callable[[int, Meeting], None]
     foreseen: Callable[[int, Meeting], tuple[int, int]]
+    least: Callable[[int], int]
+    adding: Callable[[Compressor, int, int, int], Protocol]
 
 
 def as_they_are(payloads: Sequence[bytes], sending: Sending) -> list[bytes]:

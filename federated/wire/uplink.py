@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,8 @@ from federated.transports import Sending
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
 from federated.wire.payload_files import dump
+
+_IN_SUM = 2  # a client's other secret numbers of a round are of its bound, and of its keys
 
 
 class Received(NamedTuple):
@@ -58,7 +62,12 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     bounded, clipped_clients, told = _bounded(
         worker, order, parts.travelling.of(upload(worker, order, updates, trained))
     )
-    numbers = Generators(worker.config.seed, Purpose.COMPRESSION, order.done, clients)
+    numbers: Sequence[np.random.Generator] = Generators(
+        worker.config.seed, Purpose.COMPRESSION, order.done, clients
+    )
+    if parts.privacy.in_sum is not None:  # the codec adds the noise
+        noise = NoiseSource(worker.config.seed, worker.config.privacy.secure)
+        numbers = noise.of_clients(order.done, clients, _IN_SUM)
     payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
     sending = Sending(worker.config.seed, order.done, order.clients, order.cohort)
     travelled = parts.transport.protect(payloads, sending)

@@ -77,6 +77,27 @@ CLASHES = (
         "the rule needs every update, and the server reads their sum alone",
     ),
     Clash(
+        (Side(PRIVACY, States.IN_SUM), Side(TRANSPORT, States.OWN_CODEC, False)),
+        "each client adds a part of the noise, and a server that reads each would see little of it; state transport: "
+        "secure_aggregation",
+    ),
+    Clash(
+        (Side(PRIVACY, States.IN_SUM), Side(TRANSPORT, States.ROUNDS)),
+        "the mechanism rounds updates itself; leave clip and bits out of the transport",
+    ),
+    Clash(
+        (
+            Side(TRANSPORT, States.OWN_CODEC),
+            Side(TRANSPORT, States.ROUNDS, False),
+            Side(PRIVACY, States.IN_SUM, False),
+        ),
+        "the transport must know how large numbers are; state clip, such as secure_aggregation(clip=0.5)",
+    ),
+    Clash(
+        (Side(PRIVACY, States.IN_SUM), Side(CANARIES, States.ABOVE_ZERO)),
+        "canaries would add noise too, and the clients' would be less than all of it",
+    ),
+    Clash(
         (Side(TRANSPORT, States.OWN_CODEC), Side(UPLINK, States.COMPRESSES)),
         "the transport makes integers of all numbers itself, as their sum must be exact and masks are as long as the "
         "whole update; leave compression.uplink out and state bits",

@@ -17,14 +17,15 @@ MOST_MEETINGS = 10_000
 
 
 def meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> Iterator[Meeting]:
-    """Those of the first 10,000 rounds, without what is secret; rounds without clients have none."""
+    """Those of the first 10,000 rounds, without what is secret, and without canaries; a round may have none."""
     population = population_among(config, trainers)
     memory = parts.participation.init(population)
     numbers = partial(generator, config.seed, Purpose.COHORT)
     for done in range(min(config.rounds, MOST_MEETINGS)):
         memory, cohort = parts.participation.draw(memory, done, population, numbers)
-        if len(cohort.clients):
-            yield Meeting(config.seed, done, cohort.clients, cohort.lost)
+        clients = cohort.clients < len(trainers.holders.indices)
+        if clients.any():
+            yield Meeting(config.seed, done, cohort.clients[clients], cohort.lost[clients])
 
 
 def check_meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> None:

@@ -14,15 +14,19 @@ from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
 from federated.examples.examples import Examples
 from federated.foundation.errors import BadInput, OwnCodeFailed
+from federated.foundation.randomness import Purpose, generator
 from federated.models.flat_model import FlatModel
 from federated.participation import Participation
 from federated.participation.in_turn import in_turn
+from federated.privacy import Privacy, Summed
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.promise import Promise, promised
-from federated.run.preparing.trainers import Trainers
+from federated.run.preparing.trainers import Trainers, population_among
 from federated.transports import Transport
 from federated.trials import Parts, flat_model
+
+_ROTATION = 2  # a second key: those of rounds are of graphs and of silent clients
 
 
 def parts_of(
@@ -35,21 +39,26 @@ def parts_of(
     algorithm = _algorithm(config, trainers, model, examples, device)
     moves = _travelling(config, algorithm, model, device)
     participation = _participation(config)
+    transport: Transport = config.transport.build()
+    summed = None
+    if transport.protocol is not None:
+        clients = population_among(config, trainers).size
+        summed = Summed(clients, transport.protocol.least(clients), moves.num_moving)
     found = promised(
         config,
         trainers,
         participation,
         moves.num_moving,
         lambda: StepsSoFar(config, trainers, participation, algorithm, model.vector[: model.num_trainable]),
+        summed,
     )
-    transport: Transport = config.transport.build()
-    codec = None if transport.protocol is None else transport.protocol.codec
+    transport, uplink = _uplink(config, moves.layout, transport, found.mechanism, summed)
     return Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
         participation=participation,
         privacy=found.mechanism,
-        uplink=_fitted("uplink", config.compression.uplink, moves.layout) if codec is None else codec,
+        uplink=uplink,
         transport=transport,
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
@@ -102,6 +111,25 @@ def _travelling(
         raise
     except ValueError as error:
         raise BadInput(f"algorithm: {config.algorithm.label()}: {error}") from error
+
+
+def _uplink(
+    config: RunConfig, layout: Layout, transport: Transport, mechanism: Privacy, summed: Summed | None
+) -> tuple[Transport, Compressor]:
+    """The transport, and what makes the payloads that it protects: the study's codec, its own, or the mechanism's."""
+    protocol = transport.protocol
+    if protocol is None:
+        return transport, _fitted("uplink", config.compression.uplink, layout)
+    if mechanism.in_sum is None:
+        assert protocol.codec is not None  # or the two clash
+        return transport, protocol.codec
+    assert summed is not None
+    try:
+        made = mechanism.in_sum(summed, generator(config.seed, Purpose.NEIGHBOURS, 0, _ROTATION))
+    except ValueError as error:
+        raise BadInput(f"privacy: {config.privacy.label()}: {error}") from error
+    adding = protocol.adding(made.codec, made.bits, made.size, summed.clients)
+    return transport._replace(protocol=adding), made.codec
 
 
 def _fitted(way: str, choice: Choice, layout: Layout) -> Compressor:

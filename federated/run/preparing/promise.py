@@ -13,7 +13,7 @@ from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.metrics import Metrics
 from federated.participation import Participation
-from federated.privacy import Participated, Privacy
+from federated.privacy import Participated, Privacy, Summed
 from federated.privacy.accounting import Spent, assumption, noise_for, spent, unit_in_words
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
@@ -112,10 +112,12 @@ def promised(
     participation: Participation,
     size: int,
     so_far: Callable[[], StepsSoFar],
+    summed: Summed | None,
 ) -> Promised:
     """The mechanism and its promise. Raises BadInput where it cannot hold.
 
     size: of the parameters that travel. so_far: makes the count of local steps, for a mechanism that is in these.
+    summed: the cohorts, where their sum is all that the server reads.
     """
     stated, choice = config.privacy, config.privacy.mechanism
     mechanism: Privacy = choice.build()
@@ -123,9 +125,11 @@ def promised(
         return Promised(mechanism, None)
     if stated.extrapolate is not None:
         _check_extrapolation(stated.extrapolate, trainers)
-    known: Callable[[int], Participated] = partial(participated_among, config, trainers, participation)
-    if mechanism.per_example is not None:
-        known = _with_steps(known, so_far())
+
+    def cohorts(rounds: int) -> Participated:
+        return participated_among(config, trainers, participation, rounds)._replace(summed=summed)
+
+    known = cohorts if mechanism.per_example is None else _with_steps(cohorts, so_far())
     delta = _delta(config, mechanism, known(config.rounds))
     noise = None
     try:

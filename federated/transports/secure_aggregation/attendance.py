@@ -27,6 +27,11 @@ class Attendance(NamedTuple):
     def check(self) -> None:
         """Raise ValueError where some client's secrets cannot be rebuilt."""
         shared = self.present(Step.SHARE_KEYS)
+        if (heard := len(self.present(Step.UPDATE))) < self.terms.survivors:
+            raise ValueError(
+                f"of {len(self.graph)} clients {heard} are left at step 'update', and {self.terms.survivors} are "
+                "needed to open the sum"
+            )
         for step in (Step.SHARE_KEYS, Step.UPDATE, Step.UNMASK):
             there = self.present(step)
             least = min((len(self._circle(client) & there) for client in shared), default=0)

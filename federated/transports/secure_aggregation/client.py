@@ -121,6 +121,11 @@ class Client:
         if self.number not in listed:
             raise Rejected(self.number, "is not among the survivors although it sent its update")
         self._check_enough(len(listed & set(self._held)), "sent an update")
+        if len(listed) < self._terms.survivors:
+            raise Rejected(
+                self.number,
+                f"{len(listed)} updates are to be summed, and {self._terms.survivors} are the fewest",
+            )
         return self._signed(Step.CONSISTENCY, b"", self._survivors + self._model)
 
     def unmask(self, message: bytes) -> bytes:

@@ -17,7 +17,7 @@ from federated.transports.secure_aggregation.packed import signed
 from federated.transports.secure_aggregation.playing import play
 from federated.transports.secure_aggregation.primitives import KEY_BYTES, digest_of, identity_of
 from federated.transports.secure_aggregation.server import Server
-from federated.transports.secure_aggregation.terms import neighbours_of, terms_of
+from federated.transports.secure_aggregation.terms import bits_for, neighbours_of, terms_of
 from federated.transports.transport import Exchanged, Meeting
 
 _SILENT = 1  # a second key: the first, of the round alone, is the graph's
@@ -26,20 +26,36 @@ GONE_AFTER = {"keys": Step.SHARE_KEYS, "sharing": Step.UPDATE}
 
 
 class Options(NamedTuple):
-    """What a study states of the protocol. See `secure_aggregation`."""
+    """What a study states of the protocol. See `secure_aggregation`.
 
-    bits: int
+    bits: of each number, from which the modulus follows. modulus: its bits, where what is added up has its own; then it
+    is so many integers, and cohorts must be of so many clients.
+    """
+
+    bits: int | None
     threshold: float
     neighbours: int | None
     lost_after: Literal["keys", "sharing"]
     silent: float
+    modulus: int | None = None
+    size: int | None = None
+    clients: int | None = None
 
 
 def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
     """Who is there in a round for vectors of so many numbers. Raises ValueError where its cohort is too small."""
     cohort = meeting.clients.tolist()
-    bound = levels_of(options.bits)
-    terms = terms_of(meeting.done, len(cohort), options.threshold, options.neighbours, bound, size)
+    if options.clients not in (None, len(cohort)):
+        raise ValueError(
+            f"noise and modulus are for {options.clients:,} clients, and {len(cohort):,} take part"
+        )
+    bits = options.modulus
+    if bits is None:
+        assert options.bits is not None
+        bits = bits_for(len(cohort), levels_of(options.bits))
+    terms = terms_of(
+        meeting.done, len(cohort), options.threshold, options.neighbours, bits, options.size or size
+    )
     numbers = generator(meeting.seed, Purpose.NEIGHBOURS, meeting.done)
     silent = dict.fromkeys(meeting.clients[meeting.lost].tolist(), GONE_AFTER[options.lost_after])
     if options.silent:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from federated.compressors import Compressor
 from federated.foundation.scales import check_scale
 from federated.transports.secure_aggregation.exchange import Options, checked, exchange, foreseen
 from federated.transports.secure_aggregation.fixed_point import fixed_point
+from federated.transports.secure_aggregation.terms import threshold_for
 from federated.transports.transport import Protocol, Transport
 
-_FEWEST_BITS, _MOST_BITS = 2, 28
+_FEWEST_BITS, _USUAL_BITS, _MOST_BITS = 2, 16, 28
 
 
 def secure_aggregation(
-    clip: float,
-    bits: int = 16,
+    clip: float | None = None,
+    bits: int | None = None,
     threshold: float = 2 / 3,
     neighbours: int | None = None,
     lost_after: Literal["keys", "sharing"] = "sharing",
@@ -23,14 +25,21 @@ def secure_aggregation(
 ) -> Transport:
     """Updates under masks that cancel in the sum, which is all that the server reads (Bonawitz et al. 2017).
 
-    clip, bits: each number of an update is held within +-clip and rounded at random to so many bits, so that sums are
-    exact. threshold: the share of a client and its neighbours of which more must stay to the end. neighbours: with how
+    clip, bits: each number of an update is held within +-clip and rounded at random to so many bits (null: 16), so that
+    sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does. threshold: the share of
+    the cohort, and of a client and its neighbours, of which more must stay to the end. neighbours: with how
     many others each client shares masks; null: with all in cohorts of up to 50 clients, and in larger ones with as many
     as Bell et al. 2020 need where one client in five is on the server's side and one in ten drops out. lost_after: the
     step after which clients that the sampling loses are gone. silent: the share of those heard that then drop out.
     """
-    check_scale("clip", clip)
-    if not _FEWEST_BITS <= bits <= _MOST_BITS:
+    if clip is not None:
+        check_scale("clip", clip)
+        bits = _USUAL_BITS if bits is None else bits
+    elif bits is not None:
+        raise ValueError(
+            "bits has no effect without clip; state both, or neither with a mechanism that rounds"
+        )
+    if bits is not None and not _FEWEST_BITS <= bits <= _MOST_BITS:
         raise ValueError(f"bits must be from {_FEWEST_BITS} to {_MOST_BITS}, got {bits}")
     if not 0.5 <= threshold < 1:
         raise ValueError(f"threshold must be from 0.5 to below 1, got {threshold}")
@@ -40,10 +49,18 @@ def secure_aggregation(
         raise ValueError(f"silent must be from 0 to below 1, got {silent}")
     options = Options(bits, threshold, neighbours, lost_after, silent)
 
-    protocol = Protocol(
-        fixed_point(clip, bits),
+    codec = None if clip is None or bits is None else fixed_point(clip, bits)
+    return Transport(reveals="sum", protocol=_protocol(options, codec))
+
+
+def _protocol(options: Options, codec: Compressor | None) -> Protocol:
+    return Protocol(
+        codec,
         partial(exchange, options),
         partial(checked, options),
         partial(foreseen, options),
+        least=lambda clients: threshold_for(clients - 1, options.threshold),
+        adding=lambda other, modulus, size, clients: _protocol(
+            options._replace(modulus=modulus, size=size, clients=clients), other
+        ),
     )
-    return Transport(reveals="sum", protocol=protocol)

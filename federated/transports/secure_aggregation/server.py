@@ -88,6 +88,11 @@ class Server:
         found = self._read(Step.UPDATE, messages, self._shared, size)
         self._survivors = sorted(found)
         self._check_enough(set(found), "sent an update")
+        if len(found) < self._terms.survivors:
+            raise Rejected(
+                None,
+                f"{len(found)} updates arrived, and {self._terms.survivors} are the fewest: too many dropped out",
+            )
         for received in found.values():
             self._total += unpacked(received.content, self._terms.bits, self._terms.size)
         listed = joined([(client, b"") for client in self._survivors])

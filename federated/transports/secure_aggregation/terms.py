@@ -17,18 +17,19 @@ LARGEST_COMPLETE = 50
 _COLLUDE, _DROP_OUT, _CHANCE = 0.2, 0.1, 2.0**-20
 _MOST_BITS = 32
 _LABEL = b"fedstudy secure aggregation 1"
-_PACKED = struct.Struct("<IIIIII")
+_PACKED = struct.Struct("<IIIIIII")
 
 
 class Terms(NamedTuple):
     """done: rounds before this one. clients: in the cohort. neighbours: with whom each shares masks and secrets.
-    threshold: shares that rebuild a secret, of one of each neighbour and the client's own. bits: the modulus of the sum
-    is 2^bits. size: length of the vector."""
+    threshold: shares that rebuild a secret, of one of each neighbour and the client's own. survivors: the fewest
+    clients whose updates are in a sum that is opened. bits: the modulus of the sum is 2^bits. size: of the vector."""
 
     done: int
     clients: int
     neighbours: int
     threshold: int
+    survivors: int
     bits: int
     size: int
 
@@ -52,21 +53,29 @@ class Terms(NamedTuple):
             )
 
 
-def terms_of(done: int, clients: int, share: float, neighbours: int | None, bound: int, size: int) -> Terms:
-    """The terms for a cohort. bound: the largest absolute value of an integer that a client sends.
+def bits_for(clients: int, bound: int) -> int:
+    """Bits of a modulus above the 2 n bound + 1 values of a sum of integers within +-bound.
 
-    threshold: the smallest number that is more than `share` of the shares. Raises ValueError where the cohort is too
-    small, or its sum does not fit into 32 bits.
+    Raises ValueError where that does not fit into 32 bits.
     """
-    degree = clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
-    if neighbours is not None:
-        degree = min(neighbours, clients - 1)
-    bits = (2 * clients * bound).bit_length()  # of the 2 n bound + 1 values of a sum
+    bits = (2 * clients * bound).bit_length()
     if bits > _MOST_BITS:
         raise ValueError(
             f"the sum of {clients:,} clients needs {bits} bits, and {_MOST_BITS} are the most; use fewer bits a number"
         )
-    terms = Terms(done, clients, degree, threshold_for(degree, share), bits, size)
+    return bits
+
+
+def terms_of(done: int, clients: int, share: float, neighbours: int | None, bits: int, size: int) -> Terms:
+    """The terms for a cohort, of which and of each neighbourhood more than `share` must stay.
+
+    Raises ValueError where the cohort is too small.
+    """
+    degree = clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
+    if neighbours is not None:
+        degree = min(neighbours, clients - 1)
+    survivors = threshold_for(clients - 1, share)
+    terms = Terms(done, clients, degree, threshold_for(degree, share), survivors, bits, size)
     terms.check()
     return terms
 

@@ -4,15 +4,15 @@ from federated.metrics.dictionary.privacy import NOT_COVERED
 from federated.run.setup import Setup
 from tasks.tracking.runs import runs
 
-_SECURE = "secure: noise is from a secure source, so the run cannot be repeated"
-_REPRODUCIBLE = "reproducible: noise is a function of the seed, so whoever knows that can subtract it"
+_SECURE = "secure: {} from a secure source, so the run cannot be repeated"
+_REPRODUCIBLE = "reproducible: {} of the seed, so whoever knows that can subtract {}"
 
 
 def log_promise(run_id: str, setup: Setup) -> None:
     """The guarantee in words, the noise that was found for it, and whether its numbers are reproducible or secure."""
     tags, promise = {}, setup.promise
-    if setup.config.privacy.mechanism.name != "none":
-        tags["privacy.numbers"] = _SECURE if setup.config.privacy.secure else _REPRODUCIBLE
+    if found := _numbers(setup):
+        tags["privacy.numbers"] = found
     if promise is not None:
         tags |= {f"privacy.{name}": text for name, text in promise.words().items()}
         tags |= {"privacy.guarantee": promise.sentence(), "privacy.not_covered": NOT_COVERED}
@@ -21,3 +21,16 @@ def log_promise(run_id: str, setup: Setup) -> None:
         )
     if tags:
         runs.set_tags(run_id, tags)
+
+
+def _numbers(setup: Setup) -> str:
+    """Whether what hides updates is reproducible or secure; empty where nothing does."""
+    noise, secure = setup.config.privacy.mechanism.name != "none", setup.config.privacy.secure
+    if setup.parts.transport.protocol is not None:
+        what = "noise, keys and masks" if noise else "keys and masks"
+        return (
+            _SECURE.format(f"{what} are") if secure else _REPRODUCIBLE.format(f"{what} are functions", "them")
+        )
+    if noise:
+        return _SECURE.format("noise is") if secure else _REPRODUCIBLE.format("noise is a function", "it")
+    return ""
