@@ -37,6 +37,10 @@ from tests.conftest import config_of
 pytestmark = pytest.mark.usefixtures("home")
 
 CANARIES = 40
+ADAPTIVE = {
+    "mechanism": "central_gaussian(norm=0.1, noise_multiplier=0.1, quantile=0.4)",
+    "canaries": CANARIES,
+}
 BYTES = 4 * 1210 + 8
 """Of one update: 32-bit floats of mlp(hidden=[16]) on digits, and a header."""
 
@@ -123,8 +127,14 @@ def test_no_figure_of_the_clients_has_canaries_in_it(setup: Setup) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"compression": {"uplink": "error_feedback(inner=top_k(fraction=0.1))"}}, {"aggregator": "median"}],
-    ids=["plain", "codec with memory", "every row"],
+    [
+        {},
+        {"compression": {"uplink": "error_feedback(inner=top_k(fraction=0.1))"}},
+        {"aggregator": "median"},
+        {"transport": "secure_aggregation(clip=0.5)", "cohort": {"weighting": "uniform", "size": 10}},
+        {"privacy": {**ADAPTIVE, "canaries": 20}, "cohort": {"weighting": "uniform"}},
+    ],
+    ids=["plain", "codec with memory", "every row", "a sum alone", "adaptive"],
 )
 def test_a_run_that_went_on_from_a_checkpoint_is_the_same_to_the_bit(
     more: dict[str, Any], tmp_path: Path
@@ -192,6 +202,7 @@ def test_what_makes_no_sense_is_refused_when_it_is_read(changes: dict[str, Any],
     ("changes", "message"),
     [
         ({"privacy": {"mechanism": "clip(1e14)", "canaries": 20}}, "state a smaller norm"),
+        ({"privacy": ADAPTIVE}, "or a quantile below 0.333"),
         ({"model": "logistic", "dataset": "linear"}, "2 parameters travel, .* at least 100 must"),
     ],
 )
@@ -226,3 +237,21 @@ def test_runs_without_canaries_keep_their_keys() -> None:
     with_some = config_of(**content())
     assert with_some.run_key() != config_of(**content("clip(norm=0.5)")).run_key()
     assert with_some.flat()["privacy.canaries"] == CANARIES
+
+
+def shown(seed: int, noise_multiplier: float) -> tuple[float, float]:
+    """(the largest lower bound that canaries show, what is promised) of a run."""
+    mechanism = f"central_gaussian(norm=0.3, noise_multiplier={noise_multiplier})"
+    privacy, cohort = {"mechanism": mechanism, "canaries": CANARIES}, {"weighting": "uniform"}
+    setup = prepared(privacy, seed=seed, rounds=6, cohort=cohort)
+    state, _ = trained(setup, 6)
+    found = evaluate(state, setup)
+    lower = max(found[f"privacy/empirical_epsilon_{models}_lower"] for models in ("final", "iterates"))
+    return lower, 0.0 if setup.promise is None else setup.promise.spent(6).epsilon
+
+
+def test_runs_keep_their_promise_and_a_run_whose_noise_is_switched_off_is_caught() -> None:
+    for seed in range(3):
+        kept, promised = shown(seed, 1.5)
+        assert kept <= promised
+        assert shown(seed, 0.0)[0] > promised

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from federated.metrics.dictionary.privacy import is_covered
 from federated.run.clients.cohort import expected_clients, expected_updates
+from federated.run.preparing.canaries import quantile_of_clients
 from federated.run.preparing.promise import large_delta, num_units
 from federated.run.setup import Setup
 
@@ -51,6 +52,11 @@ def of_canaries(setup: Setup) -> list[str]:
         found.append(
             f"{what}: each takes part {turns:.2g} times in {setup.config.rounds} rounds in the mean, so most leave no "
             "trace, and the epsilon that they show is near 0 whatever the mechanism"
+        )
+    if (quantile := quantile_of_clients(setup.config, len(setup.trainers.eligible))) is not None:
+        found.append(
+            f"{what}: the norm that adapts settles where {quantile:.3g} of the clients' updates are within it, as no "
+            "canary's ever is"
         )
     if count > directions * _CROWDED:
         found.append(

@@ -55,7 +55,7 @@ def check_run(
             f"batch normalisation in model: {title(config.model)} travel for each client; use another normalisation"
         )
     if config.privacy.canaries:
-        check_canaries(config, model, parts)
+        check_canaries(config, trainers, model, parts)
     _check_apart(config, parts, model)
     _check_nothing_beside_the_guarantee(config, parts)
     check_meetings(config, trainers, parts)
