@@ -170,7 +170,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         (None, None) if clusters is None else (of_clusters(clusters, reports), of_clients(clusters, reports))
     )
     by_cluster = apart[0] or apart[1]
-    whole = _aggregated(setup, state.round, reports, cohort) if by_cluster is None else mean_of(by_cluster)
+    whole = aggregated(setup, state.round, reports, cohort) if by_cluster is None else mean_of(by_cluster)
     mean_update = whole.to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
@@ -198,7 +198,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     )
 
 
-def _aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: np.ndarray) -> Tensor:
+def aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: np.ndarray) -> Tensor:
     """The update [P] of the whole cohort."""
     aggregator = setup.parts.aggregator
     if not reports:

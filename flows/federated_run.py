@@ -19,6 +19,7 @@ from federated.segments import Observers, ending, segment_ends
 from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
+from tasks.leakage import log_leakage
 from tasks.rounds import Opaque
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.runs import runs as tracking
@@ -63,6 +64,8 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             observers = Observers(lambda course: tell(news(course, "running")), record, kept)
             course, ended_by = _train(run.config, setup, first, observers)
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
+        if run.config.leakage is not None:
+            log_leakage(run_id, Opaque((course.state, setup)))
         seconds = time.perf_counter() - started
         spent = seconds_by_stage(course.history[len(first.history) :])
         beside = seconds - sum(spent.values())

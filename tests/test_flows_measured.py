@@ -175,8 +175,9 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         federated_study(_study(name=f"dictionary-alone-{at}", training="local", seeds=[0], **data))
         for at, data in enumerate(({}, {"dataset": "linear(size=100)", "model": "linear"}))
     ]
+    attacked = _attacked(tmp_path)
     logged = set()
-    for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered):
+    for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered, attacked):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
     larger = {"mechanism": "central_gaussian(1, 1)", "extrapolate": {"clients": 1000, "cohort": 100}}
@@ -189,6 +190,36 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         logged |= _measured_at_once(config)
     assert set(METRICS) <= logged
     assert [name for name in logged if metric_of(name) is None] == []
+
+
+def _attacked(folder):
+    """A study whose run is attacked in every way that there is, and what it leaves behind."""
+    numbers = np.random.default_rng(0)
+    images, classes = numbers.integers(0, 256, (2_300, 1, 4, 4), np.uint8), np.arange(2_300) % 4
+    np.savez(folder / "images.npz", inputs=images, targets=classes)
+    outcome = federated_study(
+        _study(
+            name="dictionary-leakage",
+            seeds=[0],
+            dataset={"name": "arrays", "path": str(folder / "images.npz")},
+            partitioner="dirichlet(1.0)",
+            holdout={"client": 0.5, "test": 0.1},
+            model="mlp(hidden=[4])",
+            cohort={"size": 1, "weighting": "uniform"},
+            privacy="central_gaussian(noise_multiplier=1, norm=1)",
+            rounds=1,
+            leakage={"membership": {"shadows": 2}, "inversion": {"clients": 1, "iterations": 2}},
+        )
+    )
+    (run,) = outcome.results
+    files = {each.path for each in connect().list_artifacts(run.run_id)}
+    assert {"leakage.json", "leakage_roc.json", "membership.png", "inversion.png"} <= files
+    assert mlflow.artifacts.load_text(f"runs:/{run.run_id}/leakage.json").startswith('{"columns":["client",')
+    assert list(outcome.found.reconstructions) == [f"{run.arm}, seed 0"]
+    page = outcome.report.read_text(encoding="utf-8")
+    assert "Was this example trained on?" in page
+    assert "as released, by search" in page
+    return outcome
 
 
 def _of_labels_and_asked_measures(folder, held_out):

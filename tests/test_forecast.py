@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-import federated.forecast.evaluation_seconds as evaluating
 import federated.forecast.probe as probing
+import federated.forecast.seconds.evaluation as evaluating
 from federated import rounds
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig

@@ -43,6 +43,7 @@ HOUSES = {
         "shards",
         "rounds",
         "evaluation",
+        "attacks",
         "segments",
         "forecast",
         "report",

@@ -45,6 +45,7 @@ OF_A_SERVER = (
     "network",
     "privacy",
     "stop",
+    "leakage",
 )
 """Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
 
@@ -57,6 +58,7 @@ _NEUTRAL: dict[str, Any] = {
     "network": None,
     "privacy": "none",
     "stop": None,
+    "leakage": None,
 }
 _NEUTRAL_COHORT = {"weighting": "examples", "sampling": "uniform"}
 _WITHOUT_EFFECT = (
@@ -83,6 +85,7 @@ def check_without_server(config: RunConfig) -> None:
         "privacy": config.privacy.label() != "none",
         "cohort.weighting": config.cohort.weighting != "examples",
         "cohort.sampling": config.cohort.sampling.label() != "uniform",
+        "leakage": config.leakage is not None,
         "compression.dump": config.compression.dump is not None,
     }
     if found := [path for path, without_effect in stated.items() if without_effect]:

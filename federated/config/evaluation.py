@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from federated.config.section import Frozen
+from federated.config.section import Frozen, on_or_off
 from federated.extension_points.kinds import MetricChoices
 from federated.foundation.scales import LARGEST_FLOAT
 
@@ -92,11 +92,6 @@ class Stop(Frozen):
         return self
 
 
-def _on_or_off(value: Any) -> Any:
-    """`true` is all defaults, `false` is off."""
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
-
-
 class Evaluation(Frozen):
     """The schedule on which the global model is evaluated on held-out data."""
 
@@ -118,13 +113,13 @@ class Evaluation(Frozen):
         True,
         description="Measure in each round how long the clients' updates are and how much their directions agree",
     )
-    personalisation: Annotated[Personalisation | None, BeforeValidator(_on_or_off)] = Field(
+    personalisation: Annotated[Personalisation | None, BeforeValidator(on_or_off)] = Field(
         None,
         description="Fine-tune the model for each client and evaluate the result; true: one epoch, at"
         " the end; null: do not",
     )
 
-    unseen_fit: Annotated[UnseenFit | None, BeforeValidator(_on_or_off)] = Field(
+    unseen_fit: Annotated[UnseenFit | None, BeforeValidator(on_or_off)] = Field(
         None,
         description="Where a part of the model does not travel, let clients that never take part fit that part to a "
         "few of their examples; every arm is then judged by the rest of them. true: as the defaults have it; null:"

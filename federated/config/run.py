@@ -16,6 +16,7 @@ from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation, Stop
 from federated.config.fields.dotted_paths import flat
 from federated.config.local import LocalTraining, Target
+from federated.config.measuring.leakage import LeakageSection
 from federated.config.privacy import Privacy, PrivacyOrMechanism
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
@@ -103,6 +104,10 @@ class RunConfig(Frozen):
     rounds: PositiveInt = Field(description="Number of rounds; fewer where `stop` ends the run")
     stop: Stop | None = Field(None, description="A rule that ends the run early; null: none")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="When the model is evaluated")
+    leakage: LeakageSection = Field(
+        None,
+        description="Attacks after training that measure what leaks; true: both with their defaults; null: none",
+    )
     engine: Engine = Field(default_factory=Engine, description="How local training is computed")
     orchestration: Orchestration = Field(
         default_factory=Orchestration, description="Division into tasks, threads"
@@ -138,16 +143,21 @@ class RunConfig(Frozen):
     def run_key(self) -> str:
         """A short hash of all that changes the training, stable over versions of Python.
 
-        The network does not count: it times a training and leaves it as it is, so a checkpoint serves any.
+        The network does not count: it times a training and leaves it as it is, so a checkpoint serves any. Nor do
+        attacks on what was trained.
         The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
         not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
         batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
         """
-        return self._hash_without(network=True)
+        return self._hash_without(network=True, leakage=True)
 
     def arm_key(self) -> str:
-        """Equal for the runs of one arm: without the seed, but with the network, by whose times arms are compared."""
-        return self._hash_without(seed=True, **({"network": True} if self.network is None else {}))
+        """Equal for the runs of one arm: without the seed, but with the network and the attacks by which arms may be
+        compared."""
+        beside = ("network", "leakage")
+        return self._hash_without(
+            seed=True, **{field: True for field in beside if getattr(self, field) is None}
+        )
 
     def anchor_key(self) -> str:
         """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.

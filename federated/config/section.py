@@ -20,3 +20,8 @@ class Frozen(BaseModel):
         assert info.field_name is not None
         check_numbers(cls.model_fields[info.field_name].annotation, value)
         return value
+
+
+def on_or_off(value: Any) -> Any:
+    """Of a section that may be left out: `true` is all defaults, `false` is off."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value

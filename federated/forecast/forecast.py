@@ -13,7 +13,8 @@ from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, total, uplink_bytes
 from federated.forecast.probe import Probe, probe
-from federated.forecast.protocol_seconds import protocol_seconds
+from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
+from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.warnings import cautions, of_faults, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
@@ -22,7 +23,7 @@ from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
 from federated.run.preparing.client_memory import bound_bytes, most_bytes, split
 from federated.run.preparing.promise import Promise
-from federated.run.setup import Setup, prepare
+from federated.run.setup import Setup, initial_state, prepare
 from federated.segments.ends import num_segments
 from federated.study.looks import FEWEST_SEEDS
 from federated.study.study import Run
@@ -136,7 +137,9 @@ def _probed(setup: Setup, probes: dict[str, Probe], seconds: float) -> Probe:
     """The probe of a setup; one of another that differs in nothing that costs is taken as it is."""
     key = _setting(setup.config)
     if key not in probes:
-        probes[key] = probe(setup, seconds)
+        found = probe(setup, seconds)
+        attacked = 0.0 if found.diverged else inversion_seconds(setup, initial_state(setup))
+        probes[key] = replace(found, inversion_seconds=attacked)
     return probes[key]
 
 
@@ -156,6 +159,8 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         rounds * (probed.seconds_of_round(trained_clients(setup), batches) + protocol_seconds(setup))
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
+        + probed.inversion_seconds
+        + membership_seconds(setup, probed)
         + segments * cost.segment
         + cost.run
     )

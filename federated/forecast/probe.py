@@ -12,7 +12,6 @@ from torch import Tensor
 
 from federated.algorithms import Algorithm, Rows, Second, ServerState
 from federated.config.run import RunConfig
-from federated.forecast.evaluation_seconds import evaluation_seconds
 from federated.forecast.payloads import (
     MARGIN,
     MARGIN_OF_SHORT_ROUNDS,
@@ -22,7 +21,8 @@ from federated.forecast.payloads import (
     sizes,
     unlike,
 )
-from federated.forecast.protocol_seconds import parts_of_probe
+from federated.forecast.seconds.evaluation import evaluation_seconds
+from federated.forecast.seconds.protocol import parts_of_probe
 from federated.forecast.workload import batches_of_phases, phases_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
@@ -36,9 +36,7 @@ from federated.run.worker import Worker
 from federated.shards import ShardOrder, in_this_process, train
 from federated.wire.uplink import Received, compress
 
-_FEW_CLIENTS = 4
-_MOST_ROUNDS = 4
-_REPEATS = 3
+_FEW_CLIENTS, _MOST_ROUNDS, _REPEATS = 4, 4, 3
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Probe:
     batch_seconds: one client's local step on a full batch. client_seconds: all else that goes with a client of the
     cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
     evaluation. uplink, downlink: bytes of a client's update, and of the payload that the server encodes in a round.
-    diverged: why the training left the finite numbers, if it did.
+    diverged: why the training left the finite numbers, if it did. inversion_seconds: of gradient inversion at its end.
     """
 
     batch_seconds: float
@@ -58,6 +56,7 @@ class Probe:
     uplink: Amount
     downlink: Amount
     diverged: str = ""
+    inversion_seconds: float = 0.0
 
     def seconds_of_round(self, clients: float, batches: float) -> float:
         """A round with so many clients, who train on so many batches together."""

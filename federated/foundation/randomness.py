@@ -41,6 +41,7 @@ class Purpose(IntEnum):
     FORECAST = 20
     NEIGHBOURS = 21
     CANARIES = 22
+    LEAKAGE = 23
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

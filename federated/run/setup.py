@@ -135,17 +135,22 @@ def prepare(config: RunConfig) -> Setup:
     User code is tried as part of this; raises OwnCodeFailed where it fails.
     """
     with own_code_named(config):
-        return _prepared(config)
+        device = _device(config.device)
+        check_own_code(config)
+        return _prepared(config, _federation(config), device)
+
+
+def prepare_on(config: RunConfig, federation: Federation) -> Setup:
+    """The same for a federation that is not the config's own, such as a shadow of it."""
+    with own_code_named(config):
+        return _prepared(config, federation, _device(config.device))
 
 
 _TRIED = 64
 """Examples on which measures of a person's own are tried."""
 
 
-def _prepared(config: RunConfig) -> Setup:
-    device = _device(config.device)
-    check_own_code(config)
-    federation = _federation(config)
+def _prepared(config: RunConfig, federation: Federation, device: torch.device) -> Setup:
     scoring = run_scoring(config, federation.examples)
     trainers = who_trains(config, federation)
     fitted = fitted_loss(config, federation.examples, trainers.holders)

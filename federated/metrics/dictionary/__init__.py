@@ -11,6 +11,7 @@ from federated.metrics.dictionary import (
     communication,
     generalisation,
     heterogeneity,
+    leakage,
     privacy,
     study,
     system,
@@ -25,6 +26,7 @@ OF_A_RUN: tuple[Row, ...] = (
     *communication.ROWS,
     *generalisation.ROWS,
     *privacy.ROWS,
+    *leakage.ROWS,
     *system.ROWS,
 )
 OF_A_STUDY: tuple[Row, ...] = study.ROWS

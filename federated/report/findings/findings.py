@@ -34,8 +34,9 @@ class Report:
     question: text of the study file. baseline, delta, looks_taken, robust: how arms are judged, see `compare_paired`.
     target: of the main metric, instead of the study's own. links: text -> address, such as the study's page in MLflow.
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
-    partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. foreseen: the
-    forecast against what the study took, where there was one.
+    partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. reconstructions:
+    whose update a picture of images drawn again is of -> PNG. foreseen: the forecast against what the study took, where
+    there was one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Report:
     stated_commands: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, bytes] = field(default_factory=dict)
     partitions_note: str = ""
+    reconstructions: Mapping[str, bytes] = field(default_factory=dict)
     foreseen: Foreseen | None = None
 
     @property

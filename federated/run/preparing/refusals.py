@@ -7,8 +7,10 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
+from data_partitioners import Partition
 from federated.algorithms import Need
 from federated.config.evaluation import MAIN
+from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
@@ -16,6 +18,8 @@ from federated.local_training.memory import machine_bytes
 from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
+from federated.run.preparing.attacks.halves import half_of
+from federated.run.preparing.attacks.refusals import check_leakage
 from federated.run.preparing.canaries import check_canaries
 from federated.run.preparing.client_memory import check_memory
 from federated.run.preparing.meetings import check_meetings
@@ -41,8 +45,10 @@ def check_run(
     _check_cohort(config, federation)
     _check_all_take_part(config, trainers, parts)
     _check_personalisation(config, federation)
+    check_leakage(config, federation, parts, takes_one=takes_one)
     if not takes_one:
-        _check_no_batch_of_one(config, trainers)
+        for holders in (trainers.holders, *_of_shadows(config, federation)):
+            _check_no_batch_of_one(config, trainers.local, holders)
     _check_stop(
         config,
         federation,
@@ -159,9 +165,17 @@ def _check_server_memory(config: RunConfig, parts: Parts) -> None:
         )
 
 
-def _check_no_batch_of_one(config: RunConfig, trainers: Trainers) -> None:
+def _of_shadows(config: RunConfig, federation: Federation) -> list[Partition]:
+    """Who holds how many examples in the shadows of the run, where it has some: all of them are of the sizes of two."""
+    asked = None if config.leakage is None else config.leakage.membership
+    if asked is None or not asked.shadows:
+        return []
+    pair = (half_of(federation, config.seed, number) for number in range(2))
+    return [Partition(half.clients, half.names) for half in pair]
+
+
+def _check_no_batch_of_one(config: RunConfig, local: LocalTraining, holders: Partition) -> None:
     """Raise OwnCodeFailed where a client would have to train on a single example and the model cannot."""
-    holders, local = trainers.holders, trainers.local
     sizes = np.unique(holders.sizes[holders.sizes > 0])
     for name, size in zip(holders.names, holders.sizes.tolist(), strict=True):
         if size and _leaves_one(np.array([size]), local.batch_size):

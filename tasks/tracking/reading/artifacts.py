@@ -1,6 +1,9 @@
-"""Text artifacts of a run."""
+"""Artifacts of a run: texts and pictures."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow.artifacts
 
@@ -15,6 +18,15 @@ def text_of(run_id: str, file: str) -> str | None:
     if not any(each.path == file for each in connect().list_artifacts(run_id)):
         return None
     return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{file}"))
+
+
+def bytes_of(run_id: str, file: str) -> bytes | None:
+    """The content of a file; None where the run has none of this name. Raises what says that MLflow is away."""
+    client = connect()
+    if not any(each.path == file for each in client.list_artifacts(run_id)):
+        return None
+    with TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run_id, file, folder)).read_bytes()
 
 
 def files_of(run_id: str, folder: str) -> set[str]:

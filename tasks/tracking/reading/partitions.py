@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from federated.report import RunResult
 from federated.report.findings.results import candidates
-from tasks.tracking.server.store import connect
+from tasks.tracking.reading.artifacts import bytes_of
 
 _PICTURE = "partition.png"
 _MOST = 6
@@ -54,12 +52,8 @@ def _left_out(holders: Sequence[Sequence[RunResult]], among: int, seed: int) -> 
 
 def _picture(runs: Sequence[RunResult]) -> bytes | None:
     """The picture of the first of these runs that has one: a run that failed early has none."""
-    client = connect()
-    for run in runs:
-        if any(file.path == _PICTURE for file in client.list_artifacts(run.run_id)):
-            with TemporaryDirectory() as folder:
-                return Path(client.download_artifacts(run.run_id, _PICTURE, folder)).read_bytes()
-    return None
+    found = (bytes_of(run.run_id, _PICTURE) for run in runs)
+    return next((png for png in found if png is not None), None)
 
 
 def _title(runs: Sequence[RunResult]) -> str:

@@ -31,6 +31,7 @@ from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, send
 from tasks.tracking.reading.clients import with_clients
 from tasks.tracking.reading.partitions import partition_pictures
+from tasks.tracking.reading.reconstructions import reconstruction_pictures
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
 from tasks.tracking.runs import runs
@@ -216,6 +217,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         },
         partitions=pictures.shown,
         partitions_note=pictures.note,
+        reconstructions=reconstruction_pictures(results),
         foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
         stated_commands={parent.label: parent.command for parent in parents},
     )

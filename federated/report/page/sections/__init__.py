@@ -17,12 +17,12 @@ from federated.report.page.sections.details import (
 )
 from federated.report.page.sections.epsilons import epsilons
 from federated.report.page.sections.failed import failed, running
-from federated.report.page.sections.left_out import left_out_sites
+from federated.report.page.sections.leakage import leakage
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
-from federated.report.page.sections.sites import clusters, sites
+from federated.report.page.sections.sites import clusters, left_out_sites, sites
 
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
@@ -40,6 +40,7 @@ SECTIONS = (
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
     Section("Privacy, promised and measured", "epsilons.html", epsilons),
+    Section("Leakage", "leakage.html", leakage),
     picture("Every run"),
     Section("Cost to reach a target", "table.html", target),
     picture("Bytes and time"),

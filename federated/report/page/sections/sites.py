@@ -1,4 +1,4 @@
-"""The sections with the tables of sites, by name, and of clusters of clients."""
+"""The sections with the tables of sites, by name or left out in turn, and of clusters of clients."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from federated.report.findings.findings import Report
 from federated.report.page.sections.section import Drawings, first_of
 from federated.report.questions.clusters import clusters_text
 from federated.report.questions.sites_tables import sites_text
+from federated.report.text.left_out import left_out_table
 
 
 def sites(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """A row a site, where the clients are those of the data and keep examples of their own."""
     table = sites_text(report.results)
     return None if table is None else {"table": first_of(table, "sites")}
+
+
+def left_out_sites(report: Report, drawings: Drawings) -> dict[str, Any] | None:
+    """A row a site; None where no arm leaves sites out in turn."""
+    return {"table": first_of(left_out_table(report.left_out), "sites")} if report.left_out else None
 
 
 def clusters(report: Report, drawings: Drawings) -> dict[str, Any] | None:

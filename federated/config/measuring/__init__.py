@@ -1,0 +1,1 @@
+"""The sections of a config on what is measured of a trained model."""

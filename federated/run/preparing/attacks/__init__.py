@@ -1,0 +1,1 @@
+"""Preparation of attacks after a run: their refusals, and the halves on which shadows train."""
