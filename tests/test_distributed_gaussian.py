@@ -81,8 +81,10 @@ def test_the_grid_is_as_fine_as_the_bits_allow() -> None:
     assert [steps[0] / steps[1], steps[1] / steps[2]] == pytest.approx([16, 16], rel=0.05)
     with pytest.raises(ValueError, match="bits 8 are too few for the noise of 900 clients"):
         grid_for(3.0, 8, Summed(900, 600, 1_000))
+    in_sum = PRIVACY["distributed_gaussian"](norm=1, noise_multiplier=0.001, bits=10).in_sum
+    assert in_sum is not None
     with pytest.raises(ValueError, match=r"each client's noise is 0\.\d+ of one, and 0\.5 is the least"):
-        grid_for(0.001, 10, Summed(10, 7, 1_000))
+        in_sum(Summed(10, 7, 1_000), np.random.default_rng(0))
 
 
 def test_the_divergence_is_a_gaussians_where_noise_is_wide_and_more_where_it_is_narrow() -> None:
@@ -160,6 +162,13 @@ def test_a_run_is_the_same_in_other_shards_and_its_bytes_are_foreseen() -> None:
     assert (arm.uplink.expected, arm.downlink.expected) == (state.uplink_bytes, state.downlink_bytes)
 
 
+def test_a_cohort_larger_than_the_probes_is_foreseen() -> None:
+    (arm,) = forecast_study(
+        [Run("arm", config(clients=12, cohort={"size": 12, "weighting": "uniform"}))]
+    ).arms
+    assert arm.uplink.exact
+
+
 def test_without_noise_it_is_clipping_up_to_the_grid() -> None:
     quiet = trained(config(privacy="distributed_gaussian(norm=1, noise_multiplier=0, bits=30)"))
     plain = trained(config(privacy="clip(norm=1)", transport="plain"))
@@ -180,6 +189,18 @@ def test_drop_outs_within_the_threshold_leave_enough_noise() -> None:
     assert lower.promise.noise_ratio > promise.noise_ratio
 
 
+@pytest.mark.parametrize(("epsilon", "bits"), [(3.0, 20), (500.0, 9)])
+def test_noise_is_found_for_an_epsilon(epsilon: float, bits: int) -> None:
+    """Also where less noise than is accounted for would do."""
+    mechanism = f"distributed_gaussian(norm=1, bits={bits})"
+    promise = prepare(config(privacy={"mechanism": mechanism, "target_epsilon": epsilon})).promise
+    assert promise is not None
+    assert promise.noise is not None
+    assert promise.spent(2).epsilon <= epsilon
+    if bits == 20:
+        assert promise.spent(2).epsilon >= 0.99 * epsilon
+
+
 def test_secure_noise_cannot_be_foretold() -> None:
     secure = config(privacy={"mechanism": MECHANISM, "secure": True}, rounds=1)
     assert not torch.equal(trained(secure).parameters, trained(secure).parameters)
@@ -191,6 +212,15 @@ def test_secure_noise_cannot_be_foretold() -> None:
         (
             {"cohort": {"size": 6, "weighting": "uniform", "sampling": "poisson"}},
             "number of clients that add noise varies",
+        ),
+        (
+            {
+                "cohort": {"size": 6, "weighting": "uniform", "sampling": "poisson"},
+                "privacy": "distributed_gaussian(norm=1, noise_multiplier=0)",
+                "clients": 9,
+                "rounds": 20,
+            },
+            "the mechanism's noise is for cohorts of 6 clients, and ",
         ),
         (
             {"privacy": "distributed_gaussian(norm=1, noise_multiplier=0.001, bits=8)"},

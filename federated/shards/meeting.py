@@ -36,6 +36,7 @@ def meet(
         model.numpy(force=True).tobytes(),
         NoiseSource(config.seed, config.privacy.secure).of_clients(done, clients, _STREAM),
     )
+    protocol.check(setup.parts.travelling.num_moving, meeting)
     met = protocol.run([payload for report in reports for payload in report.travelled], meeting)
     dump(config, done, "uplink", clients, met.uplink)
     first, *others = reports

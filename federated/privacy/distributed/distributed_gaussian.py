@@ -12,7 +12,7 @@ from torch import Tensor
 from federated.foundation.scales import check_scale
 from federated.participation import SamplingLaw
 from federated.privacy.clipping import clipped
-from federated.privacy.distributed.grid import Grid, divergence, grid_for
+from federated.privacy.distributed.grid import LEAST_DEVIATION, Grid, divergence, grid_for
 from federated.privacy.distributed.rounding import on_grid
 from federated.privacy.privacy import Bounded, Gathered, InSum, Memory, Participated, Privacy, Summed
 
@@ -58,13 +58,20 @@ def distributed_gaussian(norm: float, noise_multiplier: float | None = None, bit
         return grid_for(noise, bits, participated.summed), participated.summed
 
     def guarantee(participated: Participated) -> DpEvent:
-        from dp_accounting import SelfComposedDpEvent, ZCDpEvent
+        from dp_accounting import NonPrivateDpEvent, SelfComposedDpEvent, ZCDpEvent
 
         found, summed = grid(participated)
+        if found.deviation < LEAST_DEVIATION:
+            return NonPrivateDpEvent()
         return SelfComposedDpEvent(ZCDpEvent(*divergence(found, summed.least)), participated.most)
 
     def in_sum(summed: Summed, public: np.random.Generator) -> InSum:
         found = grid_for(noise, bits, summed)
+        if noise and found.deviation < LEAST_DEVIATION:
+            raise ValueError(
+                f"bits {bits} make steps so coarse that each client's noise is {found.deviation:.2g} of one, and "
+                f"{LEAST_DEVIATION} is the least that is accounted for; state more bits, or more noise"
+            )
         return InSum(on_grid(found, norm, summed.size, public), bits, found.width)
 
     def noise_ratio(participated: Participated, size: int) -> float:

@@ -12,7 +12,7 @@ _DEVIATIONS = 6
 """So many standard deviations of a coordinate of the sum stay within half of the modulus: beyond are two in 10^9."""
 _FINEST, _COARSEST = 1e-12, 1e6
 _HALVINGS = 80
-_LEAST_DEVIATION = 0.5
+LEAST_DEVIATION = 0.5
 """The accounting is proven from it on."""
 
 
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
 def grid_for(noise: float, bits: int, summed: Summed) -> Grid:
     """The finest grid on which the sum fits into `bits` bits. noise: deviation over reach of what must be in a sum.
 
-    Raises ValueError where no grid is coarse enough, or the noise is too little for it.
+    Raises ValueError where no grid is coarse enough.
     """
     width = sum(number * size for number, size in block_sizes(summed.size))
     fine, coarse = math.log(_FINEST), math.log(_COARSEST)
@@ -41,13 +41,7 @@ def grid_for(noise: float, bits: int, summed: Summed) -> Grid:
             coarse = middle
         else:
             fine = middle
-    found = _grid(math.exp(coarse), noise, width, summed)
-    if noise and found.deviation < _LEAST_DEVIATION:
-        raise ValueError(
-            f"bits {bits} make steps so coarse that each client's noise is {found.deviation:.2g} of one, and "
-            f"{_LEAST_DEVIATION} is the least that is accounted for; state more bits, or more noise"
-        )
-    return found
+    return _grid(math.exp(coarse), noise, width, summed)
 
 
 def _grid(step: float, noise: float, width: int, summed: Summed) -> Grid:

@@ -45,10 +45,6 @@ class Options(NamedTuple):
 def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
     """Who is there in a round for vectors of so many numbers. Raises ValueError where its cohort is too small."""
     cohort = meeting.clients.tolist()
-    if options.clients not in (None, len(cohort)):
-        raise ValueError(
-            f"noise and modulus are for {options.clients:,} clients, and {len(cohort):,} take part"
-        )
     bits = options.modulus
     if bits is None:
         assert options.bits is not None
@@ -66,7 +62,16 @@ def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
 
 
 def checked(options: Options, size: int, meeting: Meeting) -> None:
-    """Raise ValueError, naming the round, where too few clients would be left to open its sum."""
+    """Raise ValueError, naming the round, where too few clients would be left to open its sum.
+
+    Or where a cohort is of another size than its noise is for.
+    """
+    found = len(meeting.clients)
+    if options.clients not in (None, found):
+        raise ValueError(
+            f"round {meeting.done + 1}: the mechanism's noise is for cohorts of {options.clients:,} clients, and "
+            f"{found:,} take part"
+        )
     try:
         attendance_of(options, size, meeting).check()
     except ValueError as error:
