@@ -7,6 +7,7 @@ from scipy import stats
 
 from federated.report.findings.results import RunResult
 from federated.report.questions.epsilons import epsilon_sentences, epsilons, measured_epsilons
+from federated.report.text.model_card import model_card
 
 
 def run(arm: str, seed: int, promised: float | None, final: float, iterates: float) -> RunResult:
@@ -41,6 +42,12 @@ def test_sentences_begin_with_broken_promises() -> None:
     assert first.startswith("broken: the promise of epsilon 2.00 is broken in 2 of 3 seeds")
     assert second == "open promises nothing, and canaries show that epsilon is at least 40.00."
     assert third == "private promises an epsilon of at most 3.00; canaries show at least 1.00."
+
+
+def test_the_model_card_says_what_canaries_show() -> None:
+    private = [each for each in RESULTS if each.arm == "private"]
+    card = model_card("s", "", private, private[0])
+    assert "- private promises an epsilon of at most 3.00; canaries show at least 1.00." in card
 
 
 def test_the_table_has_a_row_for_each_arm_with_canaries() -> None:

@@ -92,13 +92,16 @@ COVERED = (
     "privacy/delta",
     "privacy/norm",
     "privacy/noise_multiplier",
+    "privacy/empirical_epsilon",
+    "privacy/canary_clients",
+    "communication/canary_bytes",
 )
 """Beginnings of metrics that follow from what a private run releases and from no client's data besides."""
 
 NOT_COVERED = (
-    "not covered by epsilon: every metric but those of the central test set, train/update_norm and the guarantee; "
-    "training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell of clients "
-    "without noise"
+    "not covered by epsilon: every metric but those of the central test set, train/update_norm, canaries and the "
+    "guarantee; training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell "
+    "of clients without noise"
 )
 
 

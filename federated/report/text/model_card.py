@@ -14,6 +14,7 @@ from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import DOWNLINK, EPSILON, UPLINK, RunResult
 from federated.report.questions.answers import client_word
+from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.sites import Site, site_metric, sites_of
 from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised
@@ -38,7 +39,7 @@ def model_card(study: str, description: str, runs: Sequence[RunResult], run: Run
         "Thresholds": list(_thresholds(run)),
         "By site": list(_sites(finished)),
         "What travelled": list(_travelled(finished)),
-        "Privacy": [_privacy(finished)],
+        "Privacy": [_privacy(finished), *epsilon_sentences(finished)],
         "Limits": _limits(finished),
     }
     texts = [
