@@ -16,6 +16,7 @@ from federated.evaluation.evaluate import evaluate
 from federated.forecast import forecast_study
 from federated.foundation.errors import BadInput
 from federated.metrics import Metrics
+from federated.privacy.accounting.words import assumption
 from federated.privacy.canaries import alignments, directions, of_final_model, of_iterates
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
@@ -92,6 +93,9 @@ def test_the_mean_and_the_accountant_count_canaries_and_the_forecast_does_not(se
     assert (found.clients, found.share) == (20 + CANARIES, 0.3)
     assert found.cohort == pytest.approx(0.3 * (20 + CANARIES))
     assert found.examples.tolist() == setup.federation.sizes.tolist()
+    said = assumption(found, amplified=True)
+    assert "each of 60 clients, 40 canaries among them, takes part in each of 4 rounds" in said
+    assert "each of 20 clients takes part" in assumption(participated(prepared("clip(1)"), 4), amplified=True)
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "in_turn"])

@@ -24,6 +24,7 @@ def assumption(participated: Participated, *, amplified: bool) -> str:
     if participated.local_steps is not None:
         return _of_local_steps(participated, participated.local_steps)
     of = f"{participated.clients:,} clients"
+    of += f", {participated.canaries:,} canaries among them," if participated.canaries else ""
     if amplified and participated.law is SamplingLaw.POISSON:
         return (
             f"Poisson sampling: each of {of} takes part in each of {participated.rounds:,} rounds on its own with "

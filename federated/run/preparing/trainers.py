@@ -85,4 +85,5 @@ def participated_among(
         apart=participation.apart(population),
         examples=trainers.holders.sizes[trainers.eligible],
         to_come=config.rounds - rounds,
+        canaries=config.privacy.canaries,
     )
