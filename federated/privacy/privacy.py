@@ -82,8 +82,9 @@ class Participated(NamedTuple):
     """All that an accountant may assume of who took part in the rounds so far; it depends on no draw.
 
     law: of the cohorts. share: under POISSON a client's probability of each round. clients: those with examples, N,
-    and the canaries, of which there are `canaries`. cohort: the mean number of clients that are heard in a round. rounds: that are done. most: the rounds of them in
-    which one client can have taken part, at most. apart: the fewest rounds from one turn of a client to its next one.
+    and the canaries, of which there are `canaries`. cohort: the mean number of clients that are heard in a round.
+    rounds: that are done. most: the rounds of them in which one client can have taken part, at most. apart: the fewest
+    rounds from one turn of a client to its next one.
     examples: of training at each client of the run, int64. to_come: the rounds of the run that are not done yet.
     local_steps: of the clients, where the mechanism is in these.
     summed: the cohorts, where their sum is all that the server reads.
