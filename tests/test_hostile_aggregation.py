@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from federated.transports.secure_aggregation.client import shared_mask_key
+from federated.transports.secure_aggregation.client import mask_key
 from federated.transports.secure_aggregation.messages import (
     HEADER,
     KEYS_BYTES,
@@ -20,7 +20,7 @@ from federated.transports.secure_aggregation.messages import (
     records,
     to_client,
 )
-from federated.transports.secure_aggregation.primitives import SIGNATURE_BYTES, identity_of
+from federated.transports.secure_aggregation.primitives import KEY_BYTES, SIGNATURE_BYTES, identity_of
 from federated.transports.secure_aggregation.shamir import SHARE_BYTES
 from tests.test_secure_aggregation import Round
 
@@ -190,6 +190,11 @@ OF_KEYS = KEYS_BYTES + SIGNATURE_BYTES
             "client 11: of it and its neighbours 2 sent an update, and 3 are needed",
         ),
         (
+            Step.CONSISTENCY,
+            edited(0, lambda listed: {**listed, 99: b""}),
+            "client 99: is listed as a survivor to client 11, and of no cohort",
+        ),
+        (
             Step.UNMASK,
             edited(SIGNATURE_BYTES, lambda signed: {10: signed[10]}),
             "client 11: of it and its neighbours 2 confirmed the same survivors, and 3 are needed",
@@ -244,11 +249,15 @@ def test_no_client_answers_twice() -> None:
 
 def test_masks_of_clients_with_different_models_do_not_cancel() -> None:
     meeting = Round(4)
-    ten, eleven = (meeting.clients[client]._masking for client in (10, 11))
-    key = shared_mask_key(meeting.terms, ten, eleven.public, b"model")
-    assert key == shared_mask_key(meeting.terms, eleven, ten.public, b"model")
-    assert key != shared_mask_key(meeting.terms, eleven, ten.public, b"other")
-    assert key != shared_mask_key(meeting.terms._replace(done=4), eleven, ten.public, b"model")
+    pair, known = (10, 11), bytes(32)
+    key = mask_key(meeting.terms, pair, known, b"model")
+    assert key == mask_key(meeting.terms, (11, 10), known, b"model")
+    others = [
+        mask_key(meeting.terms, pair, known, b"other"),
+        mask_key(meeting.terms, (10, 12), known, b"model"),
+        mask_key(meeting.terms._replace(done=4), pair, known, b"model"),
+    ]
+    assert len({key, *others}) == 4
     meeting.clients[11] = meeting.client(11, model=b"other")
     with pytest.raises(Rejected, match=r"client 11: .*'consistency' is not as it was signed"):
         carried(meeting, {}, {})
@@ -275,3 +284,47 @@ def test_a_client_that_is_not_who_it_says_is_refused() -> None:
     meeting.clients[11] = meeting.client(11)
     with pytest.raises(Rejected, match=r"client 11: .*'advertise keys' is not as it was signed"):
         carried(meeting, {}, {})
+
+
+def test_a_list_of_survivors_cannot_be_padded_with_clients_that_shared_nothing() -> None:
+    """It would make a sum of few look like one of many, whose noise is enough."""
+    meeting = Round(5)
+    silent = {13: Step.SHARE_KEYS}
+    padded = edited(0, lambda listed: {**listed, 13: b""})
+    meeting.server.updates_masked = _then(meeting.server.updates_masked, padded)  # type: ignore[method-assign]
+    with pytest.raises(
+        Rejected, match="client 13: is listed as a survivor to client 11, and shared no keys with it"
+    ):
+        meeting.played(silent)
+
+
+def _then(
+    method: Callable[[list[bytes]], dict[int, bytes]], change: Change
+) -> Callable[..., dict[int, bytes]]:
+    return lambda messages: change(method(messages))
+
+
+@pytest.mark.parametrize("at", [0, KEY_BYTES])
+def test_keys_that_agree_on_nothing_are_refused(at: int) -> None:
+    """The point of order one, by which every agreement would be known; signed by a client that cheats."""
+    meeting = Round(4)
+
+    def empty(message: bytes) -> bytes:
+        content = bytearray(message[HEADER.size : -SIGNATURE_BYTES])
+        content[at : at + KEY_BYTES] = bytes(KEY_BYTES)
+        return from_client(Step.ADVERTISE_KEYS, meeting.terms, 11, bytes(content), meeting.identities[11])
+
+    with pytest.raises(Rejected, match="client 11: advertised a public key that agrees on nothing"):
+        carried(meeting, {Step.ADVERTISE_KEYS: of_11(empty)}, {})
+
+
+def test_a_client_with_another_ones_keys_is_refused() -> None:
+    meeting = Round(4)
+
+    def copied(messages: dict[int, bytes]) -> dict[int, bytes]:
+        content = messages[10][HEADER.size : -SIGNATURE_BYTES]
+        own = from_client(Step.ADVERTISE_KEYS, meeting.terms, 11, content, meeting.identities[11])
+        return {**messages, 11: own}
+
+    with pytest.raises(Rejected, match=r"client 11: has a public key that client 1[023] knows of another"):
+        carried(meeting, {Step.ADVERTISE_KEYS: copied}, {})

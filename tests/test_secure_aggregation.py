@@ -171,6 +171,14 @@ def test_the_graph_is_regular_connected_and_mutual(degree: int) -> None:
     assert neighbours_of([1, 2, 3], 2, np.random.default_rng(0)) == {1: (2, 3), 2: (1, 3), 3: (1, 2)}
 
 
+def test_a_stated_number_of_neighbours_is_one_that_a_graph_can_have() -> None:
+    """Seven clients cannot have five each; nor more than there are others."""
+    assert [terms_of(0, 7, 0.5, stated, 8, 1).neighbours for stated in (4, 5, 9)] == [4, 6, 6]
+    assert terms_of(0, 8, 0.5, 5, 8, 1).neighbours == 5
+    check_sum(Round(7, neighbours=5), {})
+    check_sum(Round(8, neighbours=5), {11: Step.UPDATE})
+
+
 def test_the_rule_for_neighbours() -> None:
     """scipy's hypergeometric tails, for 100 clients of whom 20 collude and 10 drop out."""
     from scipy.stats import hypergeom

@@ -24,7 +24,6 @@ from federated.transports.secure_aggregation.primitives import (
     KEY_BYTES,
     SIGNATURE_BYTES,
     Identity,
-    KeyPair,
     agreed,
     derived,
     digest_of,
@@ -67,7 +66,7 @@ class Client:
         self._sealing, self._masking = (key_pair_of(draw(KEY_BYTES)) for _ in range(2))
         self._own_mask = draw(KEY_BYTES)
         self._keys: dict[int, bytes] = {}  # of neighbours, both public ones
-        self._known: dict[int, bytes] = {}  # with each neighbour, for what they seal
+        self._known: dict[int, tuple[bytes, bytes]] = {}  # with each neighbour alone
         self._held: dict[int, bytes] = {}  # both shares of each that shared with it, itself included
         self._survivors = b""
 
@@ -87,8 +86,9 @@ class Client:
                 f"was named {len(advertised)} neighbours where the terms say {self._terms.neighbours}: a short list",
             )
         for neighbour, record in advertised:
-            self._keys[neighbour] = keys = self._checked_keys(neighbour, record)
-            self._known[neighbour] = agreed(self._sealing, keys[:KEY_BYTES])
+            self._keys[neighbour] = self._checked_keys(neighbour, record)
+            self._known[neighbour] = self._agreed(neighbour)
+        self._check_distinct()
         circle = [self.number, *self._keys]
         points = [client + 1 for client in circle]
         pairs = zip(
@@ -108,7 +108,7 @@ class Client:
         self._check_enough(len(self._held), "shared keys")
         total = numbers + mask_of(self._own_mask, self._terms.size)
         for other, _ in told:
-            key = shared_mask_key(self._terms, self._masking, self._keys[other][KEY_BYTES:], self._model)
+            key = mask_key(self._terms, (self.number, other), self._known[other][1], self._model)
             add = np.add if self.number < other else np.subtract
             add(total, mask_of(key, self._terms.size), out=total)
         return self._signed(Step.UPDATE, packed(total, self._terms.bits))
@@ -118,6 +118,14 @@ class Client:
         self._begin(Step.CONSISTENCY)
         self._survivors = self._read(Step.CONSISTENCY, message)
         listed = {client for client, _ in records(self._survivors, 0, self.number, "the list of survivors")}
+        if strangers := listed - set(self._directory):
+            raise Rejected(
+                min(strangers), f"is listed as a survivor to client {self.number}, and of no cohort"
+            )
+        if silent := (listed & set(self._keys)) - set(self._held):
+            raise Rejected(
+                min(silent), f"is listed as a survivor to client {self.number}, and shared no keys with it"
+            )
         if self.number not in listed:
             raise Rejected(self.number, "is not among the survivors although it sent its update")
         self._check_enough(len(listed & set(self._held)), "sent an update")
@@ -169,6 +177,22 @@ class Client:
             )
         return keys
 
+    def _agreed(self, neighbour: int) -> tuple[bytes, bytes]:
+        """What it knows with a neighbour alone: for what they seal, and for their mask."""
+        keys = self._keys[neighbour]
+        try:
+            return agreed(self._sealing, keys[:KEY_BYTES]), agreed(self._masking, keys[KEY_BYTES:])
+        except ValueError as error:
+            raise Rejected(neighbour, "has a public key that agrees on nothing") from error
+
+    def _check_distinct(self) -> None:
+        """Raise Rejected where two of the public keys are the same: their owners would know each other's secrets."""
+        seen = {self._sealing.public, self._masking.public}
+        for neighbour, keys in self._keys.items():
+            if keys[:KEY_BYTES] in seen or keys[KEY_BYTES:] in seen:
+                raise Rejected(neighbour, f"has a public key that client {self.number} knows of another")
+            seen |= {keys[:KEY_BYTES], keys[KEY_BYTES:]}
+
     def _shares(self, secret: bytes, points: list[int]) -> list[bytes]:
         drawn = self._draw(_COEFFICIENT_BYTES * (self._terms.threshold - 1))
         others = [
@@ -181,7 +205,7 @@ class Client:
     def _between(self, sender: int, reader: int) -> tuple[bytes, bytes]:
         """(what both know, what the message is for) of shares sealed by one for the other."""
         other = reader if sender == self.number else sender
-        return self._known[other], self._terms.context + b"shares" + ID.pack(sender) + ID.pack(reader)
+        return self._known[other][0], self._terms.context + b"shares" + ID.pack(sender) + ID.pack(reader)
 
     def _opened(self, sender: int, record: bytes) -> bytes:
         """Both shares that a neighbour sent."""
@@ -213,6 +237,7 @@ class Client:
             )
 
 
-def shared_mask_key(terms: Terms, own: KeyPair, public: bytes, model: bytes) -> bytes:
-    """The key of the mask of two clients, which both find: of the masking key of one and the other's public one."""
-    return derived(agreed(own, public), terms.context + b"mask" + model)
+def mask_key(terms: Terms, pair: tuple[int, int], known: bytes, model: bytes) -> bytes:
+    """The key of the mask of two clients. known: what their masking keys agree on."""
+    both = b"".join(ID.pack(client) for client in sorted(pair))
+    return derived(known, terms.context + b"mask" + both + model)

@@ -64,6 +64,15 @@ def agreed(own: KeyPair, public: bytes) -> bytes:
     return own.private.exchange(X25519PublicKey.from_public_bytes(public))
 
 
+def is_usable(public: bytes) -> bool:
+    """Whether a public key agrees on anything: a few points lead to the same result with every key."""
+    try:
+        agreed(key_pair_of(bytes(range(KEY_BYTES))), public)
+    except ValueError:
+        return False
+    return True
+
+
 def derived(known: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
     """A key for one purpose, which `info` says, from what two parties know."""
     return HKDF(SHA256(), length, salt=None, info=info).derive(known)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from federated.transports.secure_aggregation.client import shared_mask_key
+from federated.transports.secure_aggregation.client import mask_key
 from federated.transports.secure_aggregation.messages import (
     ID,
     KEYS_BYTES,
@@ -24,7 +24,9 @@ from federated.transports.secure_aggregation.packed import packed_bytes, unpacke
 from federated.transports.secure_aggregation.primitives import (
     DIGEST_BYTES,
     KEY_BYTES,
+    agreed,
     digest_of,
+    is_usable,
     key_pair_of,
     mask_of,
 )
@@ -56,6 +58,9 @@ class Server:
         self._keys = self._read(Step.ADVERTISE_KEYS, messages, set(self._graph), KEYS_BYTES)
         if missing := set(self._graph) - set(self._keys):
             raise Rejected(min(missing), "advertised no keys: a cohort is of those that did")
+        for client, keys in self._keys.items():
+            if not (is_usable(keys.content[:KEY_BYTES]) and is_usable(keys.content[KEY_BYTES:])):
+                raise Rejected(client, "advertised a public key that agrees on nothing")
         known = {client: keys.content + keys.signature for client, keys in self._keys.items()}
         return self._answers(
             Step.SHARE_KEYS,
@@ -138,7 +143,8 @@ class Server:
         for other in self._graph[client]:
             if other in self._survivors:
                 public = self._keys[other].content[KEY_BYTES:]
-                mask = mask_of(shared_mask_key(self._terms, key, public, self._model), self._terms.size)
+                shared = mask_key(self._terms, (client, other), agreed(key, public), self._model)
+                mask = mask_of(shared, self._terms.size)
                 if other < client:
                     total -= mask
                 else:

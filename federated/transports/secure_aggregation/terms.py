@@ -73,7 +73,9 @@ def terms_of(done: int, clients: int, share: float, neighbours: int | None, bits
     """
     degree = clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
     if neighbours is not None:
-        degree = min(neighbours, clients - 1)
+        degree = min(
+            neighbours + neighbours * clients % 2, clients - 1
+        )  # no graph has an odd number of odd ends
     survivors = threshold_for(clients - 1, share)
     terms = Terms(done, clients, degree, threshold_for(degree, share), survivors, bits, size)
     terms.check()
