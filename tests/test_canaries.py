@@ -30,6 +30,7 @@ from federated.run.clients.cohort import (
     sample_cohort,
 )
 from federated.run.course import Course
+from federated.run.preparing.client_memory import most_bytes
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
 from federated.study.study import Run
@@ -154,6 +155,8 @@ def test_a_run_that_went_on_from_a_checkpoint_is_the_same_to_the_bit(
     assert evaluate(whole, setup) == evaluate(again, setup)
     if "compression" in more:
         assert max(whole.clients["uplink"]) >= 20  # what top_k left of a canary's update
+        foreseen = most_bytes(setup.config, setup.trainers, setup.parts, setup.model)
+        assert sum(foreseen.values()) == (20 + CANARIES) * 4 * 1210
 
 
 def test_shards_change_nothing_but_the_rounding_of_a_sum(setup: Setup) -> None:

@@ -29,7 +29,7 @@ def bound_bytes(engine: Engine) -> int:
 
 
 def most_bytes(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatModel) -> dict[str, int]:
-    """What all clients that may take part will remember after the last round, by what keeps it."""
+    """What all clients that may take part, and canaries, will remember after the last round, by what keeps it."""
     up, algorithm = config.compression.uplink.label(), config.algorithm.label()
     moves, trainable = parts.travelling, model.num_trainable
     each = {
@@ -39,7 +39,7 @@ def most_bytes(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatM
     }
     if trainers.kind.own_models:
         each = {f"training: {config.training} keeps a model": {"parameters": model.vector}}
-    clients = trainers.most_in(config.rounds)
+    clients = trainers.most_in(config.rounds) + config.privacy.canaries
     return {
         what: clients * sum(value.numel() * value.element_size() for value in rows.values())
         for what, rows in each.items()
