@@ -85,10 +85,11 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     everybody, clients = drawn.clients.tolist(), drawn.heard
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
-    model, parcels, remembered, quality = broadcast(setup, state, everybody)
+    model, parcels, remembered, quality, heard = broadcast(setup, state, everybody)
+    told = replace(state, server=heard)
     shards = shards_among(0, len(clients), setup.shard_size)
     of_canaries = shards_among(len(clients), len(cohort), setup.shard_size)
-    orders = [order_of(state, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
+    orders = [order_of(told, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
     every_report, memory = remembering(setup.store, stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
     reports, parcels = meet(setup, state.round, drawn, model, (every_report[: len(shards)], parcels))

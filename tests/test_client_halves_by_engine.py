@@ -52,7 +52,11 @@ def test_all_engines_and_threads_train_and_remember_what_the_loop_does(
             "clients": 6,
             "partitioner": "dirichlet(0.3)",
             "cohort": {"size": 4},
-            "compression": {"uplink": "error_feedback(top_k(0.5))", "downlink": "difference(qsgd(8))"},
+            "compression": {
+                "uplink": "error_feedback(top_k(0.5))",
+                "uplink_beside": "none",
+                "downlink": "difference(qsgd(8))",
+            },
             "local": local,
             "rounds": 3,
             "engine": {"name": engine},

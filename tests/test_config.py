@@ -72,6 +72,8 @@ CHANGES: dict[str, Any] = {
 
 IGNORED: dict[str, Any] = {
     "compression.quality": False,
+    "compression.uplink_beside": "float16",  # where nothing travels beside updates
+    "compression.downlink_beside": "float16",
     "compression.dump": "/tmp/payloads",
     "engine.name": "loop",
     "engine.memory_mb": 64,

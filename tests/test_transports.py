@@ -115,7 +115,7 @@ def trained(setup: Setup, rounds: int = 3) -> tuple[RunState, list[dict[str, flo
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
 @pytest.mark.parametrize("uplink", ["none", "error_feedback(top_k(0.1))"])
 def test_a_frame_changes_the_bytes_and_nothing_else(algorithm: str, uplink: str) -> None:
-    changes = {"algorithm": algorithm, "compression": {"uplink": uplink}}
+    changes = {"algorithm": algorithm, "compression": {"uplink": uplink, "uplink_beside": "none"}}
     plain, before = trained(prepare(config(**changes)))
     state, after = trained(prepare(config(**changes, transport="framed")))
     assert torch.equal(state.parameters, plain.parameters)

@@ -143,6 +143,7 @@ class Personal(NamedTuple):
 
 Upload = Callable[[ServerState, Rows, Trained], Tensor]
 Finish = Callable[[ServerState, Rows, Trained], tuple[Rows, Rows]]
+Settle = Callable[[Rows, Rows, Rows], Rows]
 AtStart = Literal["nothing", "loss", "gradient"]
 
 
@@ -158,6 +159,7 @@ class Need(Enum):
     SUM = "what its server remembers is the sum of what its clients remember"
     LOOP = "its clients' objective is one that only the loop trains"
     OWN_STEPS = "its clients' steps are its own, of plain gradients"
+    UNBIASED_BESIDE = "all clients' steps rest on the mean of what they send beside their updates"
     EVERY_CLIENT = "its server hears every client in every round"
     WHOLE_MOVE = "its server's move is not a step along a direction, which a rate could shorten"
 
@@ -167,9 +169,12 @@ class ClientHalf(NamedTuple):
 
     init: (clients, T) -> what clients remember that never took part, rows of zeros for most.
     finish: when the update is on its way, (server's state, own rows, Trained) -> (rows to remember, rows [c, n] to
-        send beside the update, as 32-bit floats); None: nothing of either.
+        send beside the update, by the study's `compression.uplink_beside`); None: nothing of either.
+    settle: where that codec loses something, (rows that `finish` remembers, rows that it sends, the same rows as the
+        server reads them) -> rows to remember; None: what `finish` says.
     sends: names of the rows that `finish` sends. They, and those of `hears`, are also their names in the ledger.
-    hears: names in the server's state that a client is sent beside the model, as 32-bit floats.
+    hears: names in the server's state that a client is sent beside the model, by `compression.downlink_beside`; its
+        functions are given them as they arrive.
     stays: layout -> names of the parameters, and of running statistics, that never leave a client: each has its own.
     fixed: layout -> names of the parameters that are what they were at first, so that nobody needs to send them.
     reads_gradients: it takes how far a client moved for a sum of its gradients, as only SGD goes along them.
@@ -182,6 +187,7 @@ class ClientHalf(NamedTuple):
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
     finish: Finish | None = None
+    settle: Settle | None = None
     sends: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()

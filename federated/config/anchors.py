@@ -80,6 +80,8 @@ def check_without_server(config: RunConfig) -> None:
         "aggregator": config.aggregator.label() != "mean",
         "compression.uplink": config.compression.uplink.name != "none",
         "compression.downlink": config.compression.downlink.name != "none",
+        "compression.uplink_beside": config.compression.uplink_beside is not None,
+        "compression.downlink_beside": config.compression.downlink_beside is not None,
         "transport": config.transport.label() != "plain",
         "network": config.network is not None,
         "privacy": config.privacy.label() != "none",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from federated.choices.choice import Choice
-from federated.choices.study_paths import absolute
 from federated.config.anchors import OF_A_SERVER, check_without_server
 from federated.config.clients import Cohort, Holdout
 from federated.config.engine import Engine, Orchestration
 from federated.config.evaluation import Evaluation, Personalisation, Stop
+from federated.config.fields.compression import Compression
 from federated.config.fields.dotted_paths import flat
 from federated.config.local import LocalTraining, Target
 from federated.config.measuring.leakage import LeakageSection
@@ -25,7 +24,6 @@ from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
     AggregatorChoice,
     AlgorithmChoice,
-    CompressorChoice,
     DatasetChoice,
     LossChoice,
     ModelChoice,
@@ -34,26 +32,6 @@ from federated.extension_points.kinds import (
     ScheduleChoice,
     TransportChoice,
 )
-
-
-class Compression(Frozen):
-    """The compression of updates (uplink) and of the global model (downlink)."""
-
-    uplink: CompressorChoice = Field("none", description="Compressor of the clients' updates")
-    downlink: CompressorChoice = Field(
-        "none",
-        description="Compressor of the model that the server sends; difference(...) sends only what changed since "
-        "the model that a client has",
-    )
-    quality: bool = Field(True, description="Measure in each round what compression loses")
-    dump: Annotated[Path, AfterValidator(absolute)] | None = Field(
-        None, description="Folder for a file of every payload of every round; null: no files"
-    )
-
-    def label(self, tails: Mapping[str, str] | None = None) -> str:
-        """Both ways as short calls; the downlink only where it is compressed. tails: what of a path is shown."""
-        up, down = self.uplink.label(tails), self.downlink.label(tails)
-        return up if down == "none" else f"{up}, down {down}"
 
 
 class RunConfig(Frozen):
@@ -195,7 +173,11 @@ class RunConfig(Frozen):
             exclude |= {"holdout": at_default}
         if self.cohort.sampling.label() == "uniform":
             exclude |= {"cohort": {*exclude.get("cohort", ()), "sampling"}}
-        return short_hash(self._stated(exclude))
+        content = self._stated(exclude)
+        if "compression" in content:
+            beside = self.compression.beside_in_keys(self.algorithm) if self.kind.has_server else {}
+            content["compression"] |= beside
+        return short_hash(content)
 
     def _stated(self, exclude: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Every field as keys and MLflow have it: of epochs that are not stated the one that there is without steps."""
@@ -214,6 +196,8 @@ class RunConfig(Frozen):
             "aggregator": self.aggregator,
             "compression.uplink": self.compression.uplink,
             "compression.downlink": self.compression.downlink,
+            "compression.uplink_beside": self.compression.uplink_beside or self.compression.uplink,
+            "compression.downlink_beside": self.compression.downlink_beside or self.compression.downlink,
             "privacy": self.privacy.mechanism,
             "privacy.canaries": self.privacy.canaries if self.kind.has_server else 0,
             "transport": self.transport,
@@ -237,7 +221,7 @@ _WITHOUT_EFFECT: dict[str, Any] = {
     "engine": {"name", "memory_mb", "client_memory_mb"},
     "orchestration": True,
     "evaluation": {"batch_size", "drift"},
-    "compression": {"quality", "dump"},
+    "compression": {"quality", "dump", "uplink_beside", "downlink_beside"},
 }
 
 

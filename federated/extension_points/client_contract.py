@@ -45,6 +45,15 @@ def held_client(name: str, client: Any) -> ClientHalf:
     def finish(state: ServerState, own: Rows, trained: Trained) -> tuple[Rows, Rows]:
         return _finished(what, client, state, own, trained)
 
+    def settle(kept: Rows, sent: Rows, read: Rows) -> Rows:
+        with contained(f"{what}: client.settle fails"):
+            assert client.settle is not None
+            found = client.settle(kept, sent, read)
+        size = len(next(iter(sent.values()))) if sent else 0
+        after = _rows(found, size, f"{what}: client.settle must return a mapping of tensors")
+        _check_kept(what, "client.settle", kept, after)
+        return after
+
     def upload(state: ServerState, own: Rows, trained: Trained) -> Tensor:
         with contained(f"{what}: client.upload fails"):
             assert client.upload is not None
@@ -76,6 +85,7 @@ def held_client(name: str, client: Any) -> ClientHalf:
     return client._replace(
         init=init,
         finish=None if client.finish is None else finish,
+        settle=None if client.settle is None else settle,
         upload=None if client.upload is None else upload,
         second=None if client.second is None else second,
         personal=_held_personal(what, client.personal),
@@ -114,12 +124,7 @@ def _finished(
         )
     must = f"{what}: client.finish must return mappings of tensors"
     kept, sent = (_rows(rows, len(trained.deltas), must) for rows in found)
-    if kept.keys() != own.keys():
-        raise OwnCodeFailed(
-            f"{what}: client.finish must keep the rows that client.init makes, {_listed(own)}, got {_listed(kept)}"
-        )
-    for name, rows in kept.items():
-        check_tensor(rows, own[name], f"{what}: client.finish must keep {name} as client.init makes it,")
+    _check_kept(what, "client.finish", own, kept)
     if sent.keys() != set(client.sends):
         raise OwnCodeFailed(
             f"{what}: client.finish must send what client.sends names, {_listed(client.sends)}, got {_listed(sent)}"
@@ -131,6 +136,15 @@ def _finished(
                 f"got {found_text(rows)}"
             )
     return kept, sent
+
+
+def _check_kept(what: str, function: str, own: Rows, kept: Rows) -> None:
+    if kept.keys() != own.keys():
+        raise OwnCodeFailed(
+            f"{what}: {function} must keep the rows that client.init makes, {_listed(own)}, got {_listed(kept)}"
+        )
+    for name, rows in kept.items():
+        check_tensor(rows, own[name], f"{what}: {function} must keep {name} as client.init makes it,")
 
 
 def check_names(what: str, names: Any) -> None:

@@ -133,6 +133,16 @@ def _or_null(schema: dict[str, Any]) -> WithJsonSchema:
 _OF_LOSS = schema_of(LOSS.name, sorted(LOSS.factories), also_several=False)
 LossChoice = Annotated[Choice | None, BeforeValidator(_loss_or_none), LOSS, _or_null(_OF_LOSS)]
 
+
+def _compressor_or_none(value: Any, info: ValidationInfo) -> Choice | None:
+    return None if value is None else COMPRESSOR.bind(value, roots_of(info.context))
+
+
+_OF_COMPRESSOR = schema_of(COMPRESSOR.name, sorted(COMPRESSOR.factories), also_several=False)
+BesideChoice = Annotated[
+    Choice | None, BeforeValidator(_compressor_or_none), COMPRESSOR, _or_null(_OF_COMPRESSOR)
+]
+
 _OF_NETWORK = schema_of(NETWORK.name, sorted(NETWORK.factories), also_several=False)
 NetworkChoice = Annotated[
     Choice | None,

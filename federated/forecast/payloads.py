@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.algorithms import Rows
 from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import cohorts
+from federated.run.memory import ALGORITHM
 from federated.run.preparing.meetings import MOST_MEETINGS, meetings
 from federated.run.setup import Setup, initial_state
+from federated.run.state import RunState
+from federated.wire.beside import heard_beside
 from federated.wire.distortion import is_exact
-from federated.wire.downlink import heard_beside, replayed, sent_of, worth_keeping
+from federated.wire.downlink import replayed, sent_of, worth_keeping
 
 _SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
@@ -89,6 +93,36 @@ def lengths(codec: Compressor, rows: Tensor) -> list[int]:
     return [len(payload) for payload in payloads]
 
 
+def uplink_payload(
+    setup: Setup, rows: Tensor, sent: Sequence[int], beside: Rows, margin: float = MARGIN
+) -> Amount:
+    """Bytes of what a client sends in a round.
+
+    rows: an update [1, P] of a probe. sent: bytes of all that clients sent in it. beside: name -> [n], what one of them
+    sent beside its update.
+    """
+    moving = setup.parts.travelling.of(rows[:, : setup.model.num_trainable])
+    first, *others = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
+    names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
+    clusters = setup.parts.algorithm.clusters
+    chosen = clusters is not None and clusters.chosen_by_clients  # whose number travels
+    framed = setup.config.transport.name != "plain" or chosen
+    has_more = bool(setup.parts.travelling.num_statistics or names) or framed
+    more = sent[-1] - first if has_more and sent else 0
+    unlike_beside = [sent[-1] + longer for longer in _longer_beside(setup, beside)]
+    return sizes(sent or [first], [*(size + more for size in others), *unlike_beside], margin)
+
+
+def _longer_beside(setup: Setup, rows: Rows) -> list[int]:
+    """How much longer than the payloads of these rows those of vectors that no training makes are."""
+    found: list[int] = []
+    for name, row in rows.items():
+        codec = setup.parts.uplink_beside(name, len(row))
+        real, *others = lengths(codec, torch.cat([row[None], unlike(codec, row)]))
+        found += [other - real for other in others]
+    return found
+
+
 def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MARGIN) -> Amount:
     """Bytes of what the server encodes in a round; models: successive global ones [P] of a probe, at least two."""
     trainable = setup.model.num_trainable
@@ -146,22 +180,42 @@ def _exact(amount: float) -> Amount:
 def _model_bytes(setup: Setup, payload: Amount) -> Amount:
     """Bytes of the models that the server sends."""
     start = initial_state(setup)
-    heard = sum(map(len, heard_beside(setup, start).values()))
+    heard = _heard_bytes(setup, start)
     if Trait.DIFFERENCE not in setup.parts.downlink.traits:
         clusters = setup.parts.algorithm.clusters
         models = len(models_in(start, setup)) if clusters is not None and clusters.chosen_by_clients else 1
-        return Amount(*(models * each + heard for each in payload)).times(participations(setup).sent)
+        return total([payload.times(models), heard]).times(participations(setup).sent)
     moves = setup.parts.travelling
     (whole,) = lengths(none(), torch.zeros(1, moves.num_moving))
-    beside = heard + (lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0)
+    statistics = lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0
+    beside = total([heard, _exact(statistics)])
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.last_round, _MOST_REPLAYED)
     drawn = [cohort.clients.tolist() for cohort in islice(cohorts(setup), rounds) if len(cohort.clients)]
     low, expected, high = (
-        _replayed_bytes(drawn, round(each), whole) + beside * sum(map(len, drawn)) for each in payload
+        _replayed_bytes(drawn, round(each), whole) + more * sum(map(len, drawn))
+        for each, more in zip(payload, beside, strict=True)
     )
     whole_run = Amount(min(low, expected), expected, max(expected, high))
     return whole_run if rounds == setup.last_round else whole_run.times(setup.last_round / rounds)
+
+
+def _heard_bytes(setup: Setup, start: RunState) -> Amount:
+    """Bytes of what a client hears beside the model."""
+    payloads, _ = heard_beside(setup, start)
+    found = []
+    for name, payload in payloads.items():
+        of_algorithm = name in setup.parts.algorithm.client.hears
+        count = start.server[ALGORITHM][name].numel() if of_algorithm else 0
+        codec = setup.parts.downlink_beside(name, count) if of_algorithm else none()
+        if is_exact(codec) and codec.parts == none().parts:
+            found.append(_exact(len(payload)))
+            continue
+        row = setup.initial_parameters.cpu()[
+            :count
+        ]  # at the start it is zeros, as nothing that comes later is
+        found.append(sizes(lengths(codec, row[None]), lengths(codec, unlike(codec, row))))
+    return total(found)
 
 
 class Participations(NamedTuple):

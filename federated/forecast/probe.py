@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from federated.algorithms import Algorithm, Rows, Second, ServerState
@@ -17,9 +16,7 @@ from federated.forecast.payloads import (
     MARGIN_OF_SHORT_ROUNDS,
     Amount,
     downlink_payload,
-    lengths,
-    sizes,
-    unlike,
+    uplink_payload,
 )
 from federated.forecast.seconds.evaluation import evaluation_seconds
 from federated.forecast.seconds.protocol import parts_of_probe
@@ -146,6 +143,7 @@ class _Watch:
         self._models: list[Tensor] = []
         self._updates: list[Tensor] = []
         self._sent: list[int] = []
+        self._beside: Rows = {}
 
     def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
@@ -180,17 +178,8 @@ class _Watch:
 
     def uplink(self, setup: Setup) -> Amount:
         """Bytes of a client's update, and of what it sends beside it."""
-        trainable = setup.model.num_trainable
         rows = self._updates[-1][:1] if self._updates else setup.initial_parameters[None]
-        moving = setup.parts.travelling.of(rows[:, :trainable])
-        found = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
-        names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
-        clusters = setup.parts.algorithm.clusters
-        chosen = clusters is not None and clusters.chosen_by_clients  # whose number travels
-        framed = setup.config.transport.name != "plain" or chosen
-        has_more = bool(setup.parts.travelling.num_statistics or names) or framed
-        beside = self._sent[-1] - found[0] if has_more and self._sent else 0
-        return sizes(self._sent or found[:1], [size + beside for size in found[1:]], self.margin)
+        return uplink_payload(setup, rows, self._sent, self._beside, self.margin)
 
     def _stages(self, steps: int | None) -> Stages:
         """Those of a round, shortened to so many steps, whose payloads are kept."""
@@ -202,6 +191,7 @@ class _Watch:
     def _compress(self, worker: Worker, order: ShardOrder, updates: Updates) -> Received:
         received = compress(worker, order, updates)
         self._updates.append(updates.deltas[:1].clone())
+        self._beside = {name: received.sent[name][0] for name in worker.parts.algorithm.client.sends}
         self._sent += np.sum(list(received.traffic.values()), axis=0).tolist()
         return received
 

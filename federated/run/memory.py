@@ -20,6 +20,9 @@ PARTICIPATION, PRIVACY, CANARIES = "participation", "privacy", "canaries"
 OWN_MODEL = "own_model"
 """The numbers that a client keeps: its whole model without a server, else the part that is never sent."""
 
+BESIDE = "beside"
+"""What the codec of the data beside updates remembers of a client, such as what is lost so far, by name of the data."""
+
 CLUSTER = "cluster"
 """The cluster in which a client trained last, `{"cluster": int64 [1]}`."""
 

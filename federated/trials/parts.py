@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from federated.aggregators import Aggregator
@@ -12,9 +13,14 @@ from federated.participation import Participation
 from federated.privacy import Privacy
 from federated.transports import Transport
 
+CodecOf = Callable[[str, int], Compressor]
+
 
 class Parts(NamedTuple):
-    """The parts of a round besides local training. travelling: the parameters sent; clients keep the others."""
+    """The parts of a round besides local training. travelling: the parameters sent; clients keep the others.
+
+    uplink_beside, downlink_beside: (name, length) -> the codec of such a vector beside the update or the model.
+    """
 
     algorithm: Algorithm
     aggregator: Aggregator
@@ -24,3 +30,5 @@ class Parts(NamedTuple):
     transport: Transport
     downlink: Compressor
     travelling: Travelling
+    uplink_beside: CodecOf
+    downlink_beside: CodecOf

@@ -16,9 +16,10 @@ from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
 from federated.run.clients.clusters import models_in
-from federated.run.memory import ALGORITHM, DOWNLINK, PRIVACY
+from federated.run.memory import ALGORITHM, DOWNLINK, ServerMemory
 from federated.run.setup import Setup
 from federated.run.state import RunState
+from federated.wire.beside import heard_beside
 from federated.wire.distortion import downlink_distortion
 from federated.wire.ledger import Parcel
 
@@ -30,13 +31,15 @@ class Broadcast(NamedTuple):
 
     model: [P], as every client of the cohort has it; where the server has several, all of them as sent, [k, P].
     parcels: the payloads sent to each; remembered: the state for the next round; quality: metrics of the model's error,
-    where that is measured and the downlink is lossy.
+    where that is measured and the downlink is lossy. server: the server's memory, of which what clients hear beside the
+    model is as they read it.
     """
 
     model: Tensor
     parcels: list[Parcel]
     remembered: Tensors
     quality: Metrics
+    server: ServerMemory
 
 
 def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
@@ -45,7 +48,8 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     The whole model is one payload, sent to each client. For differences see `_differences`.
     """
     if not cohort:
-        return Broadcast(state.parameters, [], _after_silence(state.server.get(DOWNLINK, {})), {})
+        silent = _after_silence(state.server.get(DOWNLINK, {}))
+        return Broadcast(state.parameters, [], silent, {}, state.server)
     clusters = setup.parts.algorithm.clusters
     send = _differences if Trait.DIFFERENCE in setup.parts.downlink.traits else _whole
     if clusters is not None:
@@ -58,19 +62,10 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
             torch.stack([models_in(state, setup), model]).flatten(1) if both is None else sent_of(setup, both)
         )
         quality = downlink_distortion(setup.parts.downlink, *sent)
-    if beside := heard_beside(setup, state):
+    beside, server = heard_beside(setup, state)
+    if beside:
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
-    return Broadcast(model, parcels, remembered, quality)
-
-
-def heard_beside(setup: Setup, state: RunState) -> dict[str, bytes]:
-    """The memory of algorithm and privacy that clients receive with the model: 32-bit floats, without loss."""
-    heard = {ALGORITHM: setup.parts.algorithm.client.hears, PRIVACY: setup.parts.privacy.hears}
-    return {
-        name: none().encode({}, state.server[owner][name].reshape(1, -1), ())[0][0]
-        for owner, names in heard.items()
-        for name in names
-    }
+    return Broadcast(model, parcels, remembered, quality, server)
 
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from federated.algorithms import Rows, Tensors
 from federated.compressors import CohortState, Trait
-from federated.compressors.none import none
 from federated.foundation.randomness import Generators, NoiseSource, Purpose, generator
 from federated.local_training import Updates
 from federated.privacy import Privacy
-from federated.run.clients.client_half import finished, trained_of, upload
+from federated.run.clients.client_half import finished, settled, trained_of, upload
 from federated.run.clients.order import ShardOrder
-from federated.run.memory import CLUSTER, PRIVACY, UPLINK, rows_of
+from federated.run.memory import ALGORITHM, BESIDE, CLUSTER, PRIVACY, UPLINK, rows_of
 from federated.run.worker import Worker
 from federated.transports import Sending
+from federated.wire.beside import encoded, plain
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
 from federated.wire.payload_files import dump
@@ -47,7 +47,7 @@ class Received(NamedTuple):
 
 
 def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
-    """Bound, encode, count and decode; what is sent besides is plain 32-bit floats.
+    """Bound, encode, count and decode, also what an algorithm sends besides; what others tell is 32-bit floats.
 
     Where the transport is a protocol, its messages count and not these payloads: `federated.shards.meeting`.
 
@@ -79,22 +79,26 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     whole = parts.travelling.back(summed, decoded.new_zeros(trainable))
     if trained is not None:
         trained = trained._replace(read=whole.to(updates.deltas))
-    memory, beside_updates = finished(worker, order, updates, trained)
-    beside_updates |= told
-    beside = {name: _plain(rows) for name, rows in beside_updates.items()}
+    memory, of_algorithm = finished(worker, order, updates, trained)
+    beside, lost_beside = encoded(worker, order, of_algorithm)
+    if not all(sent.exact for sent in beside.values()):
+        heard = {name: sent.rows for name, sent in beside.items()}
+        memory[ALGORITHM] = settled(worker, memory[ALGORITHM], of_algorithm, heard)
+    beside |= {name: plain(rows) for name, rows in told.items()}
+    names = [*beside]
     clusters = parts.algorithm.clusters
     if clusters is not None and clusters.chosen_by_clients and updates.clusters is not None:
-        beside[CLUSTER] = _plain(torch.from_numpy(updates.clusters).float()[:, None])  # exact up to 2^24
+        beside[CLUSTER] = plain(torch.from_numpy(updates.clusters).float()[:, None])  # exact up to 2^24
     if updates.deltas.shape[1] > trainable:
         moved = updates.deltas[:, trainable:]
-        statistics = _plain(parts.travelling.statistics_of(moved))
+        statistics = plain(parts.travelling.statistics_of(moved))
         unmoved = statistics.rows.new_zeros(moved.shape[1])
         whole = torch.cat([whole, parts.travelling.statistics_back(statistics.rows, unmoved)], dim=1)
         beside = {"statistics": statistics, **beside} if parts.travelling.num_statistics else beside
     parcels = [
         [
             *([] if messages else [("update", payload)]),
-            *((part, plain.payloads[at]) for part, plain in beside.items()),
+            *((part, sent.payloads[at]) for part, sent in beside.items()),
         ]
         for at, payload in enumerate(travelled)
     ]
@@ -102,8 +106,8 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     measured = worker.config.compression.quality
     return Received(
         decoded=whole if each else whole.new_empty(0, whole.shape[1]),
-        sent={name: beside[name].rows for name in beside_updates},
-        memory={**memory, UPLINK: remembered},
+        sent={name: beside[name].rows for name in names},
+        memory={**memory, UPLINK: remembered, BESIDE: lost_beside},
         traffic=weighed(parcels),
         clipped_clients=clipped_clients,
         distortion=_quality(worker, order, bounded, decoded, remembered) if measured else {},
@@ -145,18 +149,6 @@ def _quality(
     payloads, _ = worker.parts.uplink.encode(worker.parts.uplink.init(1, update.shape[1]), update, [again])
     second = worker.parts.uplink.decode(payloads, update.shape[1]).to("cpu", torch.float32)
     return {**found, "bias_share": bias_share(update[0].cpu(), decoded[0], second[0])}
-
-
-class _Plain(NamedTuple):
-    """Data sent as 32-bit floats: rows [c, n] as the server reads them, and a payload of each."""
-
-    rows: Tensor
-    payloads: list[bytes]
-
-
-def _plain(rows: Tensor) -> _Plain:
-    payloads, _ = none().encode({}, rows, ())
-    return _Plain(none().decode(payloads, rows.shape[1]), payloads)
 
 
 def _remembered(worker: Worker, order: ShardOrder, num_parameters: int) -> CohortState:

@@ -23,8 +23,9 @@ def mime_lite(momentum: float = 0.9, server_learning_rate: float = 1.0) -> Algor
     Karimireddy et al. 2021, "Breaking the centralized barrier for cross-device federated learning" (Mime), algorithm 1
     without the correction of Mime, for SGD with momentum: after a round m = (1 - momentum) x mean gradient + momentum x
     m, with the gradients of all examples of each client of the cohort at the model that it received, weight decay
-    included. Clients remember nothing. Both ways carry a second vector of 32-bit floats, which is counted and is not
-    compressed, and each client makes a pass over its examples besides. The bias of unequal clients shrinks by
+    included. Clients remember nothing. Both ways carry a second vector, which is counted and goes through the
+    codecs of `compression`, biased ones aside, and each client makes a pass over its examples
+    besides. The bias of unequal clients shrinks by
     1 - momentum and does not vanish. TFF and FedJAX write m = momentum x m + gradient: their steps are 1 / (1 -
     momentum) times as long at the same learning rate.
     """
@@ -52,5 +53,5 @@ def mime_lite(momentum: float = 0.9, server_learning_rate: float = 1.0) -> Algor
         update=update,
         terms=terms,
         client=client,
-        needs=frozenset({Need.NO_MOMENTUM, Need.NO_CLIPPING}),
+        needs=frozenset({Need.NO_MOMENTUM, Need.NO_CLIPPING, Need.UNBIASED_BESIDE}),
     )

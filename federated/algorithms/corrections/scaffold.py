@@ -26,8 +26,11 @@ def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Al
     correction is part of the gradient that momentum gathers. Means and share have the same weights: with
     `cohort.weighting: examples` the paper's plain mean of the variates would lead to another optimum than the
     updates', and its plain share to one that depends on who was drawn. Option 2 reads a client's move as its
-    gradients, so its local optimiser must be sgd. Both ways carry a second vector of 32-bit floats, which is counted
-    and is not compressed; every client that has taken part is remembered with one.
+    gradients, so its local optimiser must be sgd. Both ways carry a second vector, which is counted and goes through
+    the codecs of `compression`; every client that has taken part is remembered with one. Where the codec loses
+    something, a client moves its c_i by what the server reads, so that the server's c stays their mean, and sends the
+    rest with its next change (as DIANA does, Mishchenko et al. 2019); codecs that are biased, or lose more than they
+    are given, are refused.
     """
     check_scale("server_learning_rate", server_learning_rate)
 
@@ -48,6 +51,9 @@ def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Al
         )  # with a learning rate of zero nothing was learnt
         return {"variate": after}, {"variate": after - own["variate"]}
 
+    def settle(kept: Rows, sent: Rows, read: Rows) -> Rows:
+        return {"variate": kept["variate"] + (read["variate"] - sent["variate"])}
+
     def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
         variate = state["variate"] + heard.share * heard.sent["variate"]
         return {"variate": variate}, parameters + server_learning_rate * heard.update
@@ -55,10 +61,11 @@ def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Al
     client = ClientHalf(
         lambda c, t: {"variate": torch.zeros(c, t)},
         finish,
+        settle,
         ("variate",),
         ("variate",),
         reads_gradients=option == 2,
         at_start="gradient" if option == 1 else "nothing",
     )
-    needs = frozenset({Need.NO_CLIPPING}) if option == 1 else frozenset[Need]()
+    needs = frozenset({Need.UNBIASED_BESIDE, *([Need.NO_CLIPPING] if option == 1 else [])})
     return Algorithm(init, update, terms, client=client, needs=needs)

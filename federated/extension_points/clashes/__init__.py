@@ -1,11 +1,13 @@
 """Combinations that do not work: the statements of parts, and the table of those that clash."""
 
+from federated.extension_points.clashes.beside import OF_WHAT_IS_BESIDE
 from federated.extension_points.clashes.by_example import OF_SINGLE_EXAMPLES
 from federated.extension_points.clashes.statements import (
     AGGREGATOR,
     ALGORITHM,
     CANARIES,
     DOWNLINK,
+    DOWNLINK_BESIDE,
     ENGINE,
     LOSS,
     MAX_NORM,
@@ -17,6 +19,7 @@ from federated.extension_points.clashes.statements import (
     SERVER_SCHEDULE,
     TRANSPORT,
     UPLINK,
+    UPLINK_BESIDE,
     WEIGHTING,
     Clash,
     Side,
@@ -24,7 +27,7 @@ from federated.extension_points.clashes.statements import (
 )
 from federated.extension_points.clashes.table import CLASHES
 
-EVERY_CLASH = (*CLASHES, *OF_SINGLE_EXAMPLES)
+EVERY_CLASH = (*CLASHES, *OF_SINGLE_EXAMPLES, *OF_WHAT_IS_BESIDE)
 
 __all__ = [
     "AGGREGATOR",
@@ -32,6 +35,7 @@ __all__ = [
     "CANARIES",
     "CLASHES",
     "DOWNLINK",
+    "DOWNLINK_BESIDE",
     "ENGINE",
     "EVERY_CLASH",
     "LOSS",
@@ -44,6 +48,7 @@ __all__ = [
     "SERVER_SCHEDULE",
     "TRANSPORT",
     "UPLINK",
+    "UPLINK_BESIDE",
     "WEIGHTING",
     "Clash",
     "Side",

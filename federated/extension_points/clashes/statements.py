@@ -11,6 +11,7 @@ from federated.compressors import Trait
 ALGORITHM, AGGREGATOR, PRIVACY, TRANSPORT = "algorithm", "aggregator", "privacy", "transport"
 SERVER_SCHEDULE, ENGINE = "server_schedule", "engine.name"
 UPLINK, DOWNLINK = "compression.uplink", "compression.downlink"
+UPLINK_BESIDE, DOWNLINK_BESIDE = "compression.uplink_beside", "compression.downlink_beside"
 WEIGHTING, SAMPLING = "cohort.weighting", "cohort.sampling"
 OPTIMISER = "local.optimiser"
 MOMENTUM = "local.momentum"

@@ -155,6 +155,14 @@ def finished(
     return memory, sent
 
 
+def settled(worker: Worker, kept: Rows, sent: Rows, read: Rows) -> Rows:
+    """The new memory of these clients, once they know what the server reads of the extra data that they sent."""
+    settle = worker.parts.algorithm.client.settle
+    if settle is None or not sent:
+        return kept
+    return settle(kept, sent, {name: rows.to(sent[name]) for name, rows in read.items()})
+
+
 def _own_rows(worker: Worker, order: ShardOrder) -> Rows:
     fresh = worker.parts.algorithm.client.init(1, worker.model.num_trainable)
     of_one = {name: rows[0].to(order.model.device) for name, rows in fresh.items()}

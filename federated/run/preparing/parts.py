@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,8 @@ from torch import Tensor
 from federated.algorithms import Algorithm, Holdings
 from federated.algorithms.travelling import Travelling, travelling
 from federated.choices.choice import Choice
-from federated.compressors import Compressor
+from federated.compressors import Compressor, Trait
+from federated.compressors.none import none
 from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
 from federated.examples.examples import Examples
@@ -25,6 +28,7 @@ from federated.run.preparing.promise import Promise, promised
 from federated.run.preparing.trainers import Trainers, population_among
 from federated.transports import Transport
 from federated.trials import Parts, flat_model
+from federated.trials.parts import CodecOf
 
 _ROTATION = 2  # a second key: those of rounds are of graphs and of silent clients
 
@@ -37,7 +41,7 @@ def parts_of(
     Raises BadInput where one does not suit model or data.
     """
     algorithm = _algorithm(config, trainers, model, examples, device)
-    moves = _travelling(config, algorithm, model, device)
+    moves, ways = _travelling(config, algorithm, model, device), config.compression
     participation = _participation(config)
     transport: Transport = config.transport.build()
     summed = None
@@ -62,6 +66,10 @@ def parts_of(
         transport=transport,
         downlink=_fitted("downlink", config.compression.downlink, moves.layout),
         travelling=moves,
+        uplink_beside=_beside("uplink_beside", ways.uplink_beside, ways.uplink, Trait.VOTES, model.layout),
+        downlink_beside=_beside(
+            "downlink_beside", ways.downlink_beside, ways.downlink, Trait.DIFFERENCE, model.layout
+        ),
     ), found.promise
 
 
@@ -141,6 +149,23 @@ def _fitted(way: str, choice: Choice, layout: Layout) -> Compressor:
         raise
     except ValueError as error:
         raise BadInput(f"compression.{way}: {choice.label()}: {error}") from error
+
+
+def _beside(way: str, stated: Choice | None, usual: Choice, unfit: Trait, layout: Layout) -> CodecOf:
+    """The codec of each vector that travels beside: unless stated, that of the way for those as long as the model.
+
+    unfit: the trait of a codec of that way that is for nothing else.
+    """
+    whole = _fitted(way, stated or usual, layout)
+    whole = none() if stated is None and unfit in whole.traits else whole
+    length = sum(math.prod(shape) for _, shape in layout)
+
+    def codec_of(name: str, count: int) -> Compressor:
+        if count == length:
+            return whole
+        return none() if stated is None else _fitted(way, stated, ((name, (count,)),))
+
+    return codec_of
 
 
 def _in_turn_if_alone(algorithm: Algorithm, config: RunConfig, trainers: Trainers) -> Algorithm:
