@@ -16,7 +16,9 @@ from federated.foundation.errors import BadInput
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.dictionary import METRICS, metric_of
 from federated.metrics.dictionary.of_measures import ASKED
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import Observers, advance
 from flows.federated_study import federated_study
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import compare_again
@@ -181,11 +183,15 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
     larger = {"mechanism": "central_gaussian(1, 1)", "extrapolate": {"clients": 1000, "cohort": 100}}
-    extrapolated = prepare(
-        _study(privacy=larger, cohort={"weighting": "uniform"}, seeds=[0]).runs()[0].config
-    ).promise
-    assert extrapolated is not None
-    logged |= set(extrapolated.metrics(1))
+    measured = {"mechanism": "clip(0.5)", "canaries": 20}
+    for changes in (
+        {"privacy": larger},
+        {"privacy": measured},
+        {"transport": "secure_aggregation(clip=1)"},
+    ):
+        logged |= _logged_at_once(
+            _study(cohort={"weighting": "uniform"}, seeds=[0], **changes).runs()[0].config
+        )
     for config in _of_labels_and_asked_measures(tmp_path, held_out):
         logged |= _measured_at_once(config)
     assert set(METRICS) <= logged
@@ -281,6 +287,16 @@ def _measured_at_once(config):
     state = initial_state(setup)
     found = (evaluate(state, setup), generalisation(state, setup).metrics, constant_metrics(setup))
     return {name for each in found for name in each}
+
+
+def _logged_at_once(config):
+    """The names of all that a run logs in its first round and after it."""
+    setup, found = prepare(config), set()
+    silent = Observers(lambda course: None, lambda history: None, lambda course: None)
+    course = advance(Course(initial_state(setup)), setup, [1], silent, lambda course: None)
+    for _, metrics in course.history:
+        found |= set(metrics)
+    return found
 
 
 def test_threads_that_are_asked_for_do_not_tear_a_product_apart(monkeypatch):
