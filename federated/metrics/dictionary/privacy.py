@@ -101,7 +101,7 @@ COVERED = (
 NOT_COVERED = (
     "not covered by epsilon: every metric but those of the central test set, train/update_norm, canaries and the "
     "guarantee; training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell "
-    "of clients without noise"
+    "of clients without noise; each epsilon is of one run, and who sees several runs of the same clients has to add up"
 )
 
 

@@ -15,6 +15,9 @@ _ENOUGH = 0.999
 """Share of the wanted epsilon that is near enough to it."""
 _LEAST, _MOST = 1e-3, 1e6
 _TRIES = 40
+_SAME = 1.0001
+"""Two noise multipliers whose ratio is smaller are one."""
+_TooMuch = ValueError  # a mechanism that cannot have so much noise says so
 
 
 def noise_for(event_of: Callable[[float], Event], epsilon: float, delta: float) -> float:
@@ -24,14 +27,22 @@ def noise_for(event_of: Callable[[float], Event], epsilon: float, delta: float) 
     """
 
     def exactly(noise: float) -> float:
-        return spent(event_of(noise), delta).epsilon
+        try:
+            return spent(event_of(noise), delta).epsilon
+        except _TooMuch:
+            return 0.0
 
     def roughly(noise: float) -> float:
-        bound = rough(event_of(noise), delta)
+        try:
+            bound = rough(event_of(noise), delta)
+        except _TooMuch:
+            return 0.0
         return exactly(noise) if math.isnan(bound) else bound
 
     upper, _ = _within(roughly, 1.0, epsilon, 0.9)  # far enough, and cheap
-    return _within(exactly, upper, epsilon, _ENOUGH)[0]
+    found, _ = _within(exactly, upper, epsilon, _ENOUGH)
+    event_of(found)  # which raises where the mechanism cannot have as much noise as is needed
+    return found
 
 
 def _within(
@@ -52,10 +63,12 @@ def _within(
         if low < _LEAST:
             return high, at_high
     for _ in range(_TRIES):
-        if at_high >= share * wanted:
+        if at_high >= share * wanted or high < low * _SAME:
             break
-        goal = math.log(wanted * (1 + share) / 2)  # between the two ends of what is near enough
-        part = (goal - math.log(at_high)) / (math.log(at_low) - math.log(at_high))
+        part = 0.5
+        if at_high > 0 and at_low < math.inf:
+            goal = math.log(wanted * (1 + share) / 2)  # between the two ends of what is near enough
+            part = (goal - math.log(at_high)) / (math.log(at_low) - math.log(at_high))
         middle = math.exp(math.log(high) + min(max(part, 0.05), 0.95) * (math.log(low) - math.log(high)))
         at_middle = epsilon_of(middle)
         if at_middle <= wanted:
