@@ -13,10 +13,12 @@ import torch
 from federated.algorithms import ALGORITHMS
 from federated.config.run import RunConfig
 from federated.extension_points.clashes.by_example import OF_SINGLE_EXAMPLES
+from federated.forecast.privacy_warnings import of_privacy
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.participation import SamplingLaw
 from federated.privacy import PRIVACY, LocalSteps, Participated
 from federated.privacy.accounting import spent
+from federated.privacy.dp_sgd import _event
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort
@@ -252,18 +254,17 @@ def test_epsilon_agrees_with_the_accountants_of_opacus(z: float, share: float, s
 
 
 def test_a_study_states_epsilon_or_the_noise_and_is_told_the_other() -> None:
-    setup = prepare(_config(privacy={"mechanism": "dp_sgd(norm=0.5)", "target_epsilon": 5.0}))
+    """With whole batches each turn is a Gaussian mechanism, so k of them have a closed form."""
+    setup = prepare(
+        _config(local={"batch_size": None}, privacy={"mechanism": "dp_sgd(norm=0.5)", "target_epsilon": 5.0})
+    )
     promise, steps = setup.promise, _steps_so_far(setup)(6)
     assert promise is not None
     assert promise.noise is not None
     assert setup.worker.work.per_example == (0.5, promise.noise, False)
     assert 4.99 <= promise.spent(6).epsilon <= 5.0
-    worst = dp.SelfComposedDpEvent(
-        dp.PoissonSampledDpEvent(30 / 144, dp.GaussianDpEvent(promise.noise)), int(steps.steps.max())
-    )
-    accountant = dp.pld.PLDAccountant()
-    accountant.compose(worst)
-    assert promise.spent(6).epsilon == pytest.approx(accountant.get_epsilon(promise.delta), rel=0.01)
+    exact = dp.get_epsilon_gaussian(promise.noise / steps.turns.max() ** 0.5, promise.delta)
+    assert promise.spent(6).epsilon == pytest.approx(exact, rel=1e-6)
     assert promise.delta == pytest.approx(1437**-1.1)
     words = promise.words()
     assert words["unit"] == "one example of one client replaced by one that contributes nothing"
@@ -282,3 +283,29 @@ def test_what_is_of_whole_clients_is_refused_beside_it() -> None:
         prepare(
             _config(privacy={"mechanism": "dp_sgd(0.5, 1)", "extrapolate": {"clients": 100, "cohort": 40}})
         )
+
+
+def test_of_clients_of_several_sizes_the_median_is_told_too_and_a_small_one_that_is_much_worse() -> None:
+    """With whole batches at the small one and half of the examples at the others."""
+    sizes = [10, *[200] * 5]
+    setup = prepare(
+        _config(
+            clients=6,
+            partitioner={"name": "sizes", "law": sizes},
+            cohort={"size": 6},
+            rounds=4,
+            local={"batch_size": 50, "steps": 1},
+        )
+    )
+    promise = setup.promise
+    assert promise is not None
+    found = promise.metrics(4)
+    assert found["privacy/epsilon"] == pytest.approx(dp.get_epsilon_gaussian(1.5 / 4**0.5, promise.delta))
+    accountant = dp.pld.PLDAccountant()
+    accountant.compose(_event(1.5, 0.25, 4))
+    assert found["privacy/epsilon_median_client"] == pytest.approx(
+        accountant.get_epsilon(promise.delta), rel=0.01
+    )
+    (warning,) = of_privacy(setup)
+    assert "is of the worst client, with 10 examples, each in a local step with probability 1;" in warning
+    assert list(of_privacy(prepare(_config(cohort={"size": 10}, local={"batch_size": None})))) == []

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from federated.metrics.dictionary.privacy import is_covered
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
-from federated.run.preparing.promise import large_delta, num_units
+from federated.run.preparing.promise import Promise, large_delta, num_units
 from federated.run.setup import Setup
 
 _NOTABLE = 0.05
 _CROWDED = 1 / 20
+_MUCH = 2.0
 
 
 def of_privacy(setup: Setup) -> Iterator[str]:
@@ -25,11 +26,29 @@ def of_privacy(setup: Setup) -> Iterator[str]:
             f"privacy.delta: {large_delta(promise.delta, of, promise.unit)}; state less, such as {of**-1.1:.2g}, or "
             "leave it out"
         )
+    yield from _of_small_clients(promise, setup.last_round)
     if setup.stop is not None and not is_covered(setup.stop.metric):
         yield (
             f"stop.metric: {setup.stop.metric} is not covered by epsilon, and when the run ends would tell of it; "
             "watch the central test set, or leave stop out"
         )
+
+
+def _of_small_clients(promise: Promise, rounds: int) -> Iterator[str]:
+    """Clients that make epsilon, or the noise for it, much larger than the others need."""
+    of, median, worst = (
+        promise.participated(rounds),
+        promise.of_median_client(rounds),
+        promise.spent(rounds).epsilon,
+    )
+    if of.local_steps is None or median is None or worst < _MUCH * median:
+        return
+    at = int(of.local_steps.by_epsilon()[-1])
+    yield (
+        f"privacy: epsilon {worst:.3g} is of the worst client, with {of.examples[at]:,} examples, each in a local step "
+        f"with probability {of.local_steps.shares[at]:.3g}; of the median client it is {median:.3g}; a smaller "
+        "local.batch_size, or clients without so few examples, need less noise"
+    )
 
 
 def of_canaries(setup: Setup) -> list[str]:

@@ -60,6 +60,14 @@ class LocalSteps(NamedTuple):
     steps: np.ndarray
     turns: np.ndarray
 
+    def by_epsilon(self) -> np.ndarray:
+        """Positions of the clients, int64 [N], from the smallest epsilon on, nearly: by share x root of steps."""
+        return np.argsort(self.shares * np.sqrt(self.steps), kind="stable")
+
+    def of(self, at: int) -> LocalSteps:
+        """The steps of one of them."""
+        return LocalSteps(*(column[[at]] for column in self))
+
 
 class Summed(NamedTuple):
     """The cohorts of which the server reads a sum alone. clients: in each. least: the fewest of them whose updates are

@@ -25,6 +25,15 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
+        lower("privacy/epsilon_median_client"),
+        unit="1",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the same of the median client, where every client has an epsilon of its own by its size and the rounds "
+            "in which it was heard (`dp_sgd`); `privacy/epsilon` is the largest"
+        ),
+    ),
+    row(
         lower("privacy/epsilon_extrapolated"),
         unit="1",
         when=EACH_EVALUATION,

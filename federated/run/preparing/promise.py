@@ -53,7 +53,18 @@ class Promise:
         """Epsilon and delta after so many rounds, by their names in MLflow."""
         of = "_extrapolated" if self.extrapolated else ""
         found = {f"privacy/epsilon{of}": self.spent(rounds).epsilon, "privacy/delta": self.delta}
+        if (median := self.of_median_client(rounds)) is not None:
+            found["privacy/epsilon_median_client"] = median
         return found | ({} if self.noise is None else {"privacy/noise_multiplier": self.noise})
+
+    def of_median_client(self, rounds: int) -> float | None:
+        """Epsilon of the client of whom half have as little; None where all clients have the same."""
+        of = self.participated(rounds)
+        if (local := of.local_steps) is None:
+            return None
+        order = local.by_epsilon()
+        one = of._replace(local_steps=local.of(int(order[(len(order) - 1) // 2])))
+        return spent(self.guarantee(one), self.delta).epsilon
 
     def parameters(self) -> dict[str, str | float]:
         """What the guarantee is of and rests on, with the delta and the noise that the config may leave open."""
