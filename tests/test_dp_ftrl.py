@@ -22,6 +22,7 @@ from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import participated
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
+from federated.wire.downlink import broadcast
 from tests.conftest import config_of
 
 
@@ -146,6 +147,14 @@ def test_shards_and_a_resumed_run_have_the_same_noise(home: Path, tmp_path: Path
     save(Course(train_rounds(initial_state(setup), setup, 2)), tmp_path / "half", {})
     again = train_rounds(load(tmp_path / "half", {}, torch.device("cpu")).state, setup, 4)
     assert torch.equal(again.parameters, whole)
+
+
+def test_the_noise_stays_at_the_server(home: Path) -> None:
+    """Who knew the rows that later rounds take back could take them off himself."""
+    setup = prepared("dp_ftrl(noise_multiplier=1, norm=1, bands=3)", size=2, sampling="in_turn")
+    state = train_rounds(initial_state(setup), setup, 2)
+    assert state.server["privacy"]["noise"].abs().sum() > 0
+    assert "privacy" not in broadcast(setup, state, [0, 1]).server
 
 
 def test_without_noise_and_bound_it_is_the_plain_algorithm(home: Path) -> None:

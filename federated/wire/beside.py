@@ -61,7 +61,8 @@ def encoded(worker: Worker, order: ShardOrder, sent: Rows) -> tuple[dict[str, Se
 def heard_beside(setup: Setup, state: RunState) -> tuple[dict[str, bytes], ServerMemory]:
     """(name -> the payload of what clients receive beside the model, the server's memory as they hear it).
 
-    What a privacy mechanism tells them is sent as 32-bit floats.
+    What a privacy mechanism tells them is sent as 32-bit floats; what else it remembers stays at the server, such as
+    noise that later rounds take back.
     """
     payloads, algorithm = dict[str, bytes](), dict(state.server.get(ALGORITHM, {}))
     for at, name in enumerate(setup.parts.algorithm.client.hears):
@@ -74,4 +75,7 @@ def heard_beside(setup: Setup, state: RunState) -> tuple[dict[str, bytes], Serve
             algorithm[name] = codec.decode([payloads[name]], value.numel()).to(value).reshape(value.shape)
     for name in setup.parts.privacy.hears:
         (payloads[name],), _ = none().encode({}, state.server[PRIVACY][name].reshape(1, -1), ())
-    return payloads, {**state.server, ALGORITHM: algorithm} if algorithm else state.server
+    heard = {name: state.server[PRIVACY][name] for name in setup.parts.privacy.hears}
+    kept = {owner: memory for owner, memory in state.server.items() if owner not in (ALGORITHM, PRIVACY)}
+    told = {owner: memory for owner, memory in ((ALGORITHM, algorithm), (PRIVACY, heard)) if memory}
+    return payloads, {**kept, **told}
