@@ -47,6 +47,7 @@ PRIVACY_ROWS = {
     "dp_ftrl": [{"norm": 1.0, "noise_multiplier": 1.0, "bands": 4}],
     "central_gaussian": [{"norm": 1.0, "noise_multiplier": 1.0}, {"norm": 1e-3, "noise_multiplier": 0.0}],
     "dp_sgd": [{"norm": 1.0}],
+    "distributed_gaussian": [{"norm": 1.0, "noise_multiplier": 1.0}],
 }
 # Arguments that make an algorithm FedAvg; none do of one that counts votes.
 NEUTRAL = {
