@@ -69,7 +69,7 @@ def measure(workload: str, algorithm: str, data: Path, pairs: int) -> Pairs:
         setups = [_setup(workload, each, algorithm, data, pairs) for each in (FEDAVG, algorithm)]
     except (BadInput, ValueError) as error:
         return Pairs(workload, algorithm, refused=" ".join(str(error).split()))
-    _, *timed = zip(*map(_rounds, setups), strict=True)
+    _, *timed = zip(*map(rounds_of, setups), strict=True)
     fedavg, seconds = zip(*timed, strict=True)
     return Pairs(workload, algorithm, fedavg, seconds)
 
@@ -86,7 +86,7 @@ def _setup(workload: str, algorithm: str, changed_for: str, data: Path, pairs: i
     return prepare(config)
 
 
-def _rounds(setup: Setup) -> Iterator[float]:
+def rounds_of(setup: Setup) -> Iterator[float]:
     """Train, yielding the CPU seconds of each round."""
     state = initial_state(setup)
     for _ in range(setup.config.rounds):

@@ -13,7 +13,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import algorithms, codecs, learning_rates, mcmahan_cnn, ours, partitioning, plain
+from benchmarks import (
+    algorithms,
+    codecs,
+    learning_rates,
+    mcmahan_cnn,
+    ours,
+    partitioning,
+    plain,
+    private_steps,
+)
 from benchmarks.codecs_in_rounds import share_of_rounds
 from benchmarks.end_to_end import _timed
 from benchmarks.memory import family, peak_rss_mb
@@ -214,7 +223,7 @@ def test_an_algorithm_is_timed_in_pairs_with_fedavg_of_the_same_fields(monkeypat
     monkeypatch.setattr("benchmarks.data.TEST", 50)
     seen = []
     monkeypatch.setattr(
-        algorithms, "_rounds", lambda setup: seen.append(setup.config) or iter([9.0, 1.0, 2.0])
+        algorithms, "rounds_of", lambda setup: seen.append(setup.config) or iter([9.0, 1.0, 2.0])
     )
     row = replace(WORKLOADS["W2"], training=400)
     monkeypatch.setitem(WORKLOADS, "W2", row)
@@ -230,6 +239,22 @@ def test_an_algorithm_is_timed_in_pairs_with_fedavg_of_the_same_fields(monkeypat
     refused = algorithms.measure("W2", "fednova(mu=0.1)", tmp_path, 2)
     assert "momentum" in refused.refused
     assert algorithms.table([found, refused]).row_count == 2
+
+
+def test_private_steps_are_timed_against_plain_ones_of_the_same_number_and_mean_size(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.data.TRAINING", 400)
+    monkeypatch.setattr("benchmarks.data.TEST", 50)
+    seen = []
+    monkeypatch.setattr(
+        private_steps, "rounds_of", lambda setup: seen.append(setup) or iter([9.0, 1.0, len(seen)])
+    )
+    monkeypatch.setitem(WORKLOADS, "W2", replace(WORKLOADS["W2"], training=400))
+    found = private_steps.measure("W2", tmp_path, 2)
+    plain_one, private = (setup.config for setup in seen)
+    assert plain_one.local == private.local
+    assert (private.local.steps, private.local.batch_size) == (10, 32)
+    assert [setup.worker.work.per_example is None for setup in seen] == [True, False]
+    assert (found.fedavg, found.seconds, found.ratio) == ((1.0, 1), (1.0, 2), 1.5)
 
 
 def test_the_ratio_to_fedavg_is_taken_within_pairs():
