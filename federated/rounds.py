@@ -152,8 +152,10 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
 
 
 def _communication(reports: Sequence[ShardReport], downlink: Traffic, num_parameters: int) -> Metrics:
+    uplink = joined([report.uplink for report in reports])
+    updates = sum(len(report.clients) for report in reports)
     return {
-        **ledger_metrics("uplink", joined([report.uplink for report in reports]), num_parameters),
+        **ledger_metrics("uplink", uplink, num_parameters, updates),
         **ledger_metrics("downlink", downlink, num_parameters),
         **distortion_metrics([report.distortion for report in reports]),
     }

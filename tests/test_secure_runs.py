@@ -122,6 +122,10 @@ def test_clients_that_are_lost_are_recovered_from(lost_after: str) -> None:
     plain = trained(prepare(config(cohort=cohort, transport="plain")))
     assert sum(each["train/lost_clients"] for each in metrics) > 0
     assert [each["train/cohort_clients"] for each in metrics] == [6, 6]
+    for each in metrics:
+        updates = 6 - each["train/lost_clients"]
+        ratio = 4 * 610 * updates / each["communication/uplink_bytes"]
+        assert each["communication/uplink_ratio"] == pytest.approx(ratio)
     assert torch.allclose(state.parameters, plain.state.parameters, rtol=0, atol=1e-3)
     (arm,) = forecast_study([Run("arm", stated)]).arms
     assert (arm.uplink.expected, arm.downlink.expected) == (state.uplink_bytes, state.downlink_bytes)

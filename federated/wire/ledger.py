@@ -45,11 +45,14 @@ def total_bytes(traffic: Traffic) -> int:
     return sum(int(part.sum()) for part in traffic.values())
 
 
-def ledger_metrics(way: str, traffic: Traffic, num_parameters: int) -> Mapping[str, float]:
+def ledger_metrics(
+    way: str, traffic: Traffic, num_parameters: int, vectors: int | None = None
+) -> Mapping[str, float]:
     """The metrics `communication/<way>_...` of a round; way is uplink or downlink.
 
     Where no client sends or receives anything there is no mean, only the sum. num_parameters: length of the whole
-    vector [P]; its size as 32-bit floats is the reference of the ratio.
+    vector [P]; its size as 32-bit floats is the reference of the ratio. vectors: how many were sent, as clients that
+    a protocol loses on the way send messages and no update; None: one a client.
     """
     each = np.sum(list(traffic.values()), axis=0)
     if not each.size:
@@ -59,6 +62,9 @@ def ledger_metrics(way: str, traffic: Traffic, num_parameters: int) -> Mapping[s
         f"communication/{way}_bytes": int(each.sum()),
         f"communication/{way}_client_bytes_mean": float(each.mean()),
         f"communication/{way}_client_bytes_max": int(each.max()),
-        f"communication/{way}_ratio": 4 * num_parameters * each.size / int(each.sum()),
+        f"communication/{way}_ratio": 4
+        * num_parameters
+        * (each.size if vectors is None else vectors)
+        / int(each.sum()),
         **parts,
     }
