@@ -14,6 +14,7 @@ from federated.report.statistics.paired import half_width
 from federated.report.text.numbers_as_text import Spread
 
 Problem = tuple[tuple[str, str], ...]
+Guarantee = tuple[str, str]
 Place = Literal["front", "knee", "dominated", "dominated in the mean"]
 BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
 """Not on the front."""
@@ -27,12 +28,15 @@ PLACE_TEXTS: Mapping[Place, str] = {
 
 
 def pareto(
-    summaries: Sequence[ArmSummary], problems: Mapping[str, Problem] | None = None
+    summaries: Sequence[ArmSummary],
+    problems: Mapping[str, Problem] | None = None,
+    guarantees: Mapping[str, Guarantee | None] | None = None,
 ) -> dict[str, Place]:
     """Arm -> its place among the arms with the same main metric and problem.
 
-    By mean score and mean bytes, both ways, and where some arm has them by epsilon (none: infinite) and by the score
-    of the worst tenth of the clients. An arm is behind where another is as good in all of them and in one ahead: in
+    By mean score and mean bytes, both ways, and where some arm has them by the score of the worst tenth of the clients
+    and by epsilon (none: infinite; epsilons of different guarantees, such as of clients and of single examples, are
+    objectives of their own). An arm is behind where another is as good in all of them and in one ahead: in
     the mean, and simply dominated where some such arm is ahead by more than chance, that is, where in neither score do
     the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks much, as intervals that
     overlap a little can belong to arms that differ, seed by seed; it never claims what the intervals do not show.
@@ -40,7 +44,7 @@ def pareto(
     to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is best in one; of score
     and bytes alone, the arm farthest from the line between the ends. It takes a front of three arms. Arms without a
     score or byte count have no place, nor have anchors, which are no choice. problems: of each arm, see
-    `problems_of`; None: all have the same.
+    `problems_of`; None: all have the same. guarantees: likewise, see `guarantees_of`.
     """
     places: dict[str, Place] = {}
     groups: dict[tuple[str, Problem], list[ArmSummary]] = {}
@@ -49,7 +53,7 @@ def pareto(
             key = (summary.main_metric, (problems or {}).get(summary.arm, ()))
             groups.setdefault(key, []).append(summary)
     for group in groups.values():
-        places |= _places(group)
+        places |= _places(group, guarantees or {})
     return places
 
 
@@ -65,14 +69,25 @@ def problems_of(results: Sequence[RunResult]) -> dict[str, Problem]:
     }
 
 
+def guarantees_of(results: Sequence[RunResult]) -> dict[str, Guarantee | None]:
+    """Arm -> whose data its epsilon is about, and at which delta; None where it promises nothing."""
+    of = {run.arm: run.parameters for run in results if "privacy.unit" in run.parameters}
+    return {
+        run.arm: (str(of[run.arm]["privacy.unit"]), str(of[run.arm]["privacy.at_delta"]))
+        if run.arm in of
+        else None
+        for run in results
+    }
+
+
 def total_megabytes(summary: ArmSummary) -> float | None:
     """Mean bytes of a run in both directions, in MB; None where they were not counted."""
     up, down = summary.uplink_mb.mean, summary.downlink_mb.mean
     return None if up is None or down is None else up + down
 
 
-def _places(summaries: Sequence[ArmSummary]) -> dict[str, Place]:
-    prices, halves = _prices(summaries)
+def _places(summaries: Sequence[ArmSummary], guarantees: Mapping[str, Guarantee | None]) -> dict[str, Place]:
+    prices, halves = _prices(summaries, guarantees)
     as_good = np.all(prices[None] <= prices[:, None], axis=2)
     ahead = np.any(prices[None] < prices[:, None], axis=2)
     dominated = np.any(as_good & ahead, axis=1)
@@ -89,7 +104,9 @@ def _places(summaries: Sequence[ArmSummary]) -> dict[str, Place]:
     return {summary.arm: place(at) for at, summary in enumerate(summaries)}
 
 
-def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
+def _prices(
+    summaries: Sequence[ArmSummary], guarantees: Mapping[str, Guarantee | None]
+) -> tuple[np.ndarray, np.ndarray]:
     """The objectives of each arm, lower is better: score, MB, and further measured ones; with their uncertainty.
 
     Both [A, objectives]; the second is half the width of the 95 % interval, infinite where the seeds give none, and 0
@@ -99,14 +116,23 @@ def _prices(summaries: Sequence[ArmSummary]) -> tuple[np.ndarray, np.ndarray]:
     columns = [_costs(summaries, metric), [total_megabytes(summary) for summary in summaries]]
     halves = [_halves(summaries, metric), [0.0] * len(summaries)]
     logged = {name for summary in summaries for name in summary.secondary}
-    for name in (worst_clients(metric, logged), EPSILON):
-        costs = _costs(summaries, name)
-        if any(cost is not None and np.isfinite(cost) for cost in costs):
-            columns.append(costs)
-            halves.append([0.0] * len(summaries) if name == EPSILON else _halves(summaries, name))
+    worst = worst_clients(metric, logged)
+    of_worst = _costs(summaries, worst)
+    if any(_is_known(cost) for cost in of_worst):
+        columns.append(of_worst)
+        halves.append(_halves(summaries, worst))
+    spent = _costs(summaries, EPSILON)
+    kinds = [guarantees.get(summary.arm) for summary in summaries]
+    for kind in dict.fromkeys(kind for kind, cost in zip(kinds, spent, strict=True) if _is_known(cost)):
+        columns.append([cost if other == kind else None for other, cost in zip(kinds, spent, strict=True)])
+        halves.append([0.0] * len(summaries))
     known = [[np.inf if cost is None or np.isnan(cost) else cost for cost in costs] for costs in columns]
     prices = np.array(known, np.float64).T
     return prices, np.where(np.isfinite(prices), np.array(halves, np.float64).T, 0.0)
+
+
+def _is_known(cost: float | None) -> bool:
+    return cost is not None and bool(np.isfinite(cost))
 
 
 def _costs(summaries: Sequence[ArmSummary], name: str) -> list[float | None]:

@@ -50,6 +50,12 @@ class Epsilons(NamedTuple):
     seeds: int
     broken: int
 
+    @property
+    def largest_lower(self) -> float | None:
+        """The larger of both lower bounds; None without canaries."""
+        means = [level.mean for level in (self.lower, self.lower_final) if level.mean is not None]
+        return max(means, default=None)
+
 
 def epsilons(results: Sequence[RunResult]) -> list[Epsilons]:
     """Of every arm with a promise or canaries, in the order of the results."""
@@ -125,10 +131,7 @@ def _kept(each: Epsilons) -> str:
 
 
 def _largest(each: Epsilons) -> str:
-    """The larger of both lower bounds."""
-    return number(
-        max(value for level in (each.lower, each.lower_final) if (value := level.mean) is not None), 2
-    )
+    return number(each.largest_lower, 2)
 
 
 _NOTE = (

@@ -11,6 +11,7 @@ from typing import Any
 from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, problems_of, total_megabytes
 from federated.report.figures.arms.curve_charts import LOG_FROM, by_round, by_seconds, by_uplink
+from federated.report.figures.arms.epsilon_chart import by_epsilon
 from federated.report.figures.stills import still
 from federated.report.figures.vega_looks import DOMINATED, GREY_LINE
 from federated.report.figures.vega_spec import (
@@ -58,6 +59,15 @@ def front_still(report: Report) -> Spec | None:
         report,
         (_front,),
         "joined: the front; ring: its knee; grey: dominated, intervals apart; line: 95 % interval over seeds",
+    )
+
+
+def epsilon_still(report: Report) -> Spec | None:
+    """The chart of scores against epsilon as a still picture, a row a main metric."""
+    return _still(
+        report,
+        (by_epsilon,),
+        "filled: promised at most; open, joined to it: canaries show at least; upright: 95 % interval over seeds",
     )
 
 
@@ -152,4 +162,5 @@ CHARTS: dict[str, Maker] = {
     "by-uplink": by_uplink,
     "by-seconds": by_seconds,
     "front": _front,
+    "by-epsilon": by_epsilon,
 }

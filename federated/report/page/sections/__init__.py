@@ -37,6 +37,11 @@ SECTIONS = (
     picture("Difference from the baseline"),
     picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),
     picture("Score against bytes", charts=["front"]),
+    picture(
+        "Score against epsilon",
+        "Arms whose guarantee is of something else, such as of single examples, or at another delta are not drawn.",
+        charts=["by-epsilon"],
+    ),
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
     Section("Privacy, promised and measured", "epsilons.html", epsilons),
