@@ -14,7 +14,6 @@ from federated.report.statistics.paired import half_width
 from federated.report.text.numbers_as_text import Spread
 
 Problem = tuple[tuple[str, str], ...]
-Guarantee = tuple[str, str]
 Place = Literal["front", "knee", "dominated", "dominated in the mean"]
 BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
 """Not on the front."""
@@ -30,12 +29,12 @@ PLACE_TEXTS: Mapping[Place, str] = {
 def pareto(
     summaries: Sequence[ArmSummary],
     problems: Mapping[str, Problem] | None = None,
-    guarantees: Mapping[str, Guarantee | None] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, Place]:
     """Arm -> its place among the arms with the same main metric and problem.
 
     By mean score and mean bytes, both ways, and where some arm has them by the score of the worst tenth of the clients
-    and by epsilon (none: infinite; epsilons of different guarantees, such as of clients and of single examples, are
+    and by epsilon (none: infinite; epsilons of different units, clients or single examples, are
     objectives of their own). An arm is behind where another is as good in all of them and in one ahead: in
     the mean, and simply dominated where some such arm is ahead by more than chance, that is, where in neither score do
     the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks much, as intervals that
@@ -44,7 +43,7 @@ def pareto(
     to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is best in one; of score
     and bytes alone, the arm farthest from the line between the ends. It takes a front of three arms. Arms without a
     score or byte count have no place, nor have anchors, which are no choice. problems: of each arm, see
-    `problems_of`; None: all have the same. guarantees: likewise, see `guarantees_of`.
+    `problems_of`; None: all have the same. units: likewise, see `units_of`.
     """
     places: dict[str, Place] = {}
     groups: dict[tuple[str, Problem], list[ArmSummary]] = {}
@@ -53,7 +52,7 @@ def pareto(
             key = (summary.main_metric, (problems or {}).get(summary.arm, ()))
             groups.setdefault(key, []).append(summary)
     for group in groups.values():
-        places |= _places(group, guarantees or {})
+        places |= _places(group, units or {})
     return places
 
 
@@ -69,15 +68,12 @@ def problems_of(results: Sequence[RunResult]) -> dict[str, Problem]:
     }
 
 
-def guarantees_of(results: Sequence[RunResult]) -> dict[str, Guarantee | None]:
-    """Arm -> whose data its epsilon is about, and at which delta; None where it promises nothing."""
-    of = {run.arm: run.parameters for run in results if "privacy.unit" in run.parameters}
-    return {
-        run.arm: (str(of[run.arm]["privacy.unit"]), str(of[run.arm]["privacy.at_delta"]))
-        if run.arm in of
-        else None
-        for run in results
+def units_of(results: Sequence[RunResult]) -> dict[str, str]:
+    """Arm -> whose data its epsilon is about, such as "one client added or removed"; empty where it promises nothing."""
+    stated = {
+        run.arm: str(run.parameters["privacy.unit"]) for run in results if "privacy.unit" in run.parameters
     }
+    return {run.arm: stated.get(run.arm, "") for run in results}
 
 
 def total_megabytes(summary: ArmSummary) -> float | None:
@@ -86,8 +82,8 @@ def total_megabytes(summary: ArmSummary) -> float | None:
     return None if up is None or down is None else up + down
 
 
-def _places(summaries: Sequence[ArmSummary], guarantees: Mapping[str, Guarantee | None]) -> dict[str, Place]:
-    prices, halves = _prices(summaries, guarantees)
+def _places(summaries: Sequence[ArmSummary], units: Mapping[str, str]) -> dict[str, Place]:
+    prices, halves = _prices(summaries, units)
     as_good = np.all(prices[None] <= prices[:, None], axis=2)
     ahead = np.any(prices[None] < prices[:, None], axis=2)
     dominated = np.any(as_good & ahead, axis=1)
@@ -104,9 +100,7 @@ def _places(summaries: Sequence[ArmSummary], guarantees: Mapping[str, Guarantee 
     return {summary.arm: place(at) for at, summary in enumerate(summaries)}
 
 
-def _prices(
-    summaries: Sequence[ArmSummary], guarantees: Mapping[str, Guarantee | None]
-) -> tuple[np.ndarray, np.ndarray]:
+def _prices(summaries: Sequence[ArmSummary], units: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """The objectives of each arm, lower is better: score, MB, and further measured ones; with their uncertainty.
 
     Both [A, objectives]; the second is half the width of the 95 % interval, infinite where the seeds give none, and 0
@@ -122,7 +116,7 @@ def _prices(
         columns.append(of_worst)
         halves.append(_halves(summaries, worst))
     spent = _costs(summaries, EPSILON)
-    kinds = [guarantees.get(summary.arm) for summary in summaries]
+    kinds = [units.get(summary.arm, "") for summary in summaries]
     for kind in dict.fromkeys(kind for kind, cost in zip(kinds, spent, strict=True) if _is_known(cost)):
         columns.append([cost if other == kind else None for other, cost in zip(kinds, spent, strict=True)])
         halves.append([0.0] * len(summaries))

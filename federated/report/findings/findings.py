@@ -9,7 +9,7 @@ from itertools import islice
 
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
-from federated.report.costs.front import BEHIND, Place, guarantees_of, pareto, problems_of
+from federated.report.costs.front import BEHIND, Place, pareto, problems_of, units_of
 from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.left_out import LeftOut, left_out
 from federated.report.findings.ranking import Ranked, ranked
@@ -107,7 +107,7 @@ class Report:
         return pareto(
             compare(compared(self.results), self.delta),
             problems_of(self.results),
-            guarantees_of(self.results),
+            units_of(self.results),
         )
 
     @cached_property

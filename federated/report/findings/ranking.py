@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from federated.metrics.names import headline_of, higher_is_better, metric_label, worst_clients
-from federated.report.costs.front import PLACE_TEXTS, Place, guarantees_of, pareto, problems_of
+from federated.report.costs.front import PLACE_TEXTS, Place, pareto, problems_of, units_of
 from federated.report.findings.arms import ArmSummary, compare, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
@@ -56,7 +56,7 @@ def ranking_table(rows: Sequence[Ranked]) -> Table:
 def ranked(results: Sequence[RunResult], pairs: Sequence[Paired], delta: float = DELTA) -> list[Ranked]:
     """The arms, best mean first within each main metric; those without a finished run next, and anchors last."""
     summaries = compare(compared(results), delta)
-    places = pareto(summaries, problems_of(results), guarantees_of(results))
+    places = pareto(summaries, problems_of(results), units_of(results))
     by_arm, closed = {pair.arm: pair for pair in pairs}, gap_closed(results, delta=delta)
     rows = [
         Ranked(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from federated.metrics.names import metric_label
-from federated.report.costs.front import guarantees_of, problems_of
+from federated.report.costs.front import problems_of, units_of
 from federated.report.figures.vega_looks import GREY_LINE
 from federated.report.figures.vega_spec import (
     PALE,
@@ -32,11 +32,11 @@ def by_epsilon(report: Report, metric: str) -> Spec | None:
     """A main metric against epsilon, a filled mark where it is promised and an open one where canaries show it.
 
     None where no arm with this metric promises anything. The axis is logarithmic; arms without a promise stand at its
-    right end, infinity, and what canaries show of less than its left end stands there. Epsilons of different units or
-    deltas are no steps of one scale: the arms of the kind that most have are drawn, and those that promise nothing.
+    right end, infinity, and what canaries show of less than its left end stands there. Epsilons of different
+    units are no steps of one scale: the arms of the unit that most have are drawn, and those that promise nothing.
     """
     found = {each.arm: each for each in epsilons(report.results)}
-    kinds = guarantees_of(report.results)
+    units = units_of(report.results)
     arms = [
         summary.arm
         for summary in report.arms
@@ -45,8 +45,8 @@ def by_epsilon(report: Report, metric: str) -> Spec | None:
     promised = [arm for arm in arms if arm in found and found[arm].upper.mean is not None]
     if not promised:
         return None
-    ((kind, _),) = Counter(kinds[arm] for arm in promised).most_common(1)
-    shown = [arm for arm in arms if kinds[arm] in (kind, None)]
+    ((unit, _),) = Counter(units[arm] for arm in promised).most_common(1)
+    shown = [arm for arm in arms if units[arm] in (unit, "")]
     ends = _ends([found[arm] for arm in shown if arm in found])
     rows = [_row(report, arm, metric, found.get(arm), ends) for arm in shown]
     return _chart(report, rows, metric, ends)

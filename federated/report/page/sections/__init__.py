@@ -39,7 +39,7 @@ SECTIONS = (
     picture("Score against bytes", charts=["front"]),
     picture(
         "Score against epsilon",
-        "Arms whose guarantee is of something else, such as of single examples, or at another delta are not drawn.",
+        "Arms whose guarantee has another unit, such as single examples instead of clients, are not drawn.",
         charts=["by-epsilon"],
     ),
     picture("Response to heterogeneity"),
