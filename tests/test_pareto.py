@@ -74,6 +74,29 @@ def test_epsilon_and_the_worst_clients_keep_an_arm_on_the_front_and_move_the_kne
     assert places == {"a": "front", "b": "knee", "c": "front", "d": "front"}
 
 
+def test_epsilons_of_clients_and_of_single_examples_are_not_compared() -> None:
+    def arm(name: str, epsilon: float) -> ArmSummary:
+        return replace(summary(name, 0.8, 2), secondary={"privacy/epsilon": Spread(epsilon, 1e-6, 5)})
+
+    arms = [arm("examples", 1.0), arm("clients", 3.0), arm("clients too", 4.0)]
+    client = "one client added or removed"
+    units = {
+        "examples": "one example of one client added or removed",
+        "clients": client,
+        "clients too": client,
+    }
+    assert pareto(arms) == {
+        "examples": "front",
+        "clients": "dominated in the mean",
+        "clients too": "dominated in the mean",
+    }
+    assert pareto(arms, units=units) == {
+        "examples": "front",
+        "clients": "front",
+        "clients too": "dominated in the mean",
+    }
+
+
 def test_for_an_error_less_is_better_and_metrics_are_not_mixed() -> None:
     arms = [summary("a", 3.0, 1, MSE), summary("b", 2.0, 1, MSE), summary("c", 0.1, 5)]
     assert pareto(arms) == {"a": "dominated", "b": "front", "c": "front"}

@@ -34,9 +34,9 @@ def pareto(
     """Arm -> its place among the arms with the same main metric and problem.
 
     By mean score and mean bytes, both ways, and where some arm has them by the score of the worst tenth of the clients
-    and by epsilon (none: infinite; epsilons of different units, clients or single examples, are
-    objectives of their own). An arm is behind where another is as good in all of them and in one ahead: in
-    the mean, and simply dominated where some such arm is ahead by more than chance, that is, where in neither score do
+    and by epsilon (none: infinite; epsilons of different units, clients or single examples, are objectives of their
+    own). An arm is behind where another is as good in all of them and in one ahead: in the mean, and simply dominated
+    where some such arm is ahead by more than chance, that is, where in neither score do
     the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks much, as intervals that
     overlap a little can belong to arms that differ, seed by seed; it never claims what the intervals do not show.
     The knee is the arm of the front with the smallest sum of what it falls short of the best in each, scaled from 0
@@ -69,7 +69,7 @@ def problems_of(results: Sequence[RunResult]) -> dict[str, Problem]:
 
 
 def units_of(results: Sequence[RunResult]) -> dict[str, str]:
-    """Arm -> whose data its epsilon is about, such as "one client added or removed"; empty where it promises nothing."""
+    """Arm -> whose data its epsilon is about, such as "one client added or removed"; empty without a promise."""
     stated = {
         run.arm: str(run.parameters["privacy.unit"]) for run in results if "privacy.unit" in run.parameters
     }
