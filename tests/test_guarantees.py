@@ -67,10 +67,18 @@ def test_what_follows_from_the_released_model_alone_is_covered(name: str, covere
     assert is_covered(name) is covered
 
 
-def result(arm: str, guarantee: str = "", source: str = "") -> RunResult:
-    history = ((1, {"generalisation/test_accuracy": 0.9, **({"privacy/epsilon": 2.0} if guarantee else {})}),)
+def result(arm: str, guarantee: str = "", source: str = "", seed: int = 0, epsilon: float = 2.0) -> RunResult:
+    spent = {"privacy/epsilon": epsilon} if guarantee else {}
+    history = ((1, {"generalisation/test_accuracy": 0.9, **spent}),)
     metric = "generalisation/test_accuracy"
-    return RunResult("s", arm, 0, "FINISHED", {}, history, metric, guarantee=guarantee, noise_source=source)
+    return RunResult(
+        "s", arm, seed, "FINISHED", {}, history, metric, guarantee=guarantee, noise_source=source
+    )
+
+
+def test_of_an_arm_whose_seeds_differ_in_it_the_weakest_guarantee_is_told() -> None:
+    some = [result("a", f"epsilon {seed % 2 + 1}", seed=seed, epsilon=seed % 2 + 1.0) for seed in range(3)]
+    assert guarantee_sentences(some)[0] == "a: epsilon 2; so in seed 1, and less in the others."
 
 
 def test_the_report_says_every_guarantee_once_with_its_arms_and_what_it_does_not_cover() -> None:

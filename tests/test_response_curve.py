@@ -50,6 +50,15 @@ def test_other_settings_make_curves_of_their_own() -> None:
     assert list(drawn) == ["dirichlet · uplink=none", "dirichlet · uplink=qsgd"]
 
 
+def test_what_a_guarantee_says_of_each_seed_makes_no_curves() -> None:
+    def private(value: float, seed: int) -> RunResult:
+        made = run(value, seed)
+        told = {"privacy.sampling": f"each of {100 - seed} clients", "privacy.at_delta": str(0.01 + seed)}
+        return RunResult(**{**vars(made), "parameters": {**made.parameters, **told}})
+
+    assert list(lines([private(value, seed) for value in (0.1, 0.4) for seed in (0, 1)])) == ["dirichlet"]
+
+
 def test_the_parameter_that_sets_the_skew_makes_no_curve_and_others_do() -> None:
     def plain(value: float, **arguments: str) -> RunResult:
         stated = {f"partitioner.{name}": text for name, text in arguments.items()}

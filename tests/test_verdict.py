@@ -182,6 +182,9 @@ def test_pictures_are_left_out_where_there_is_nothing_to_show() -> None:
     assert difference_picture(failed, []) is None
     assert gap_picture(failed) is None
     assert front_still(Report("s", arm("plain", BASE))) is None
+    alike = arm("one", BASE, 8.0) + arm("other", BASE, 8.001)  # as cohorts drawn by chance differ in size
+    assert front_still(Report("s", alike)) is None
+    assert front_still(Report("s", arm("one", BASE, 8.0) + arm("other", BASE, 8.1))) is not None
 
 
 def test_the_picture_of_differences_shows_means_and_intervals_in_the_arms_colours() -> None:

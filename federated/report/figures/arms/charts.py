@@ -30,6 +30,8 @@ from federated.report.findings.findings import Report
 
 Maker = Callable[[Report, str], Spec | None]
 """(report, main metric) -> the chart of the arms with that metric; None where it has nothing to show."""
+_ALIKE = 1.001
+"""Ratio of the largest to the smallest arm's bytes up to which there is nothing to choose between them."""
 _RING = 420
 """Size of the ring around the knee."""
 
@@ -105,7 +107,7 @@ def _front(report: Report, metric: str) -> Spec | None:
         }
         rows.append({**row, **traffic, "place": place, "front": front})
     amounts = [float(row["MB"]) for row in rows]
-    if len(set(amounts)) < 2:
+    if not amounts or max(amounts) <= _ALIKE * min(amounts):
         return None
     logarithmic = min(amounts) > 0 and max(amounts) / min(amounts) > LOG_FROM
     scale = {"type": "log", "nice": False, "padding": 20} if logarithmic else {"zero": False, "padding": 20}

@@ -56,7 +56,8 @@ def _ends(found: list[Epsilons]) -> tuple[float, float]:
     """The ends of the axis: of what is too small to draw, and of infinity."""
     uppers = [each.upper.mean for each in found if each.upper.mean]
     largest = max([*uppers, *(shown for each in found if (shown := each.largest_lower))])
-    return 10 ** (np.floor(np.log10(min(uppers))) - _DECADES_BELOW), 10 ** (np.ceil(np.log10(largest)) + 0.5)
+    least, most = np.floor(np.log10(min(uppers))) - _DECADES_BELOW, np.ceil(np.log10(largest)) + 0.5
+    return float(10**least), float(10**most)
 
 
 def _row(
@@ -88,6 +89,7 @@ def _chart(report: Report, rows: Rows, metric: str, ends: tuple[float, float]) -
         "values": values,
         "labelExpr": f"datum.value > {ends[1] / 2:g} ? '∞' : {least} + format(datum.value, '~g')",
         "labelOverlap": False,
+        "tickCount": 10 * len(values),
     }
     title = "epsilon (logarithmic; ∞: nothing is promised)"
     along: Spec = {"field": "epsilon", "type": "quantitative", "scale": scale, "axis": axis, "title": title}

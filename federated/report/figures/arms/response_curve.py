@@ -30,6 +30,13 @@ _SKEW = {
 """Settings that do not make a curve of their own: how skewed, and who makes it so, which names the curve."""
 
 
+_PROMISED = {
+    f"privacy.{name}"
+    for name in ("unit", "sampling", "accountant", "extrapolated", "at_delta", "found_noise_multiplier")
+}
+"""What follows from the settings, and from how many clients a seed's partition gives examples."""
+
+
 class _Point(NamedTuple):
     """One finished run. band: the IID null band of what was measured, None where it has none."""
 
@@ -78,7 +85,8 @@ def _varied(results: Sequence[RunResult]) -> list[str]:
     """The settings that tell curves apart: in which runs differ, but for the seed and how skewed the partitioner is."""
     names = dict.fromkeys(name for result in results for name in result.parameters)
     differing = [name for name in names if len({str(r.parameters.get(name)) for r in results}) > 1]
-    return [name for name in differing if name not in _SKEW and not _follows(name, differing, results)]
+    told = [name for name in differing if name not in _SKEW | _PROMISED]
+    return [name for name in told if not _follows(name, differing, results)]
 
 
 def _follows(name: str, differing: Sequence[str], results: Sequence[RunResult]) -> bool:
