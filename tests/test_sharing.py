@@ -43,6 +43,11 @@ def with_idle(input_shape, num_outputs):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.ReLU(), nn.Linear(4, num_outputs))
     net[1].register_parameter("idle", nn.Parameter(net[1].bias.detach().clone()))
     return net
+def tied(input_shape, num_outputs):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, num_outputs), nn.Linear(num_outputs, num_outputs))
+    net.append(nn.Linear(num_outputs, num_outputs))
+    net[3].weight = net[2].weight
+    return net
 """
 CLIENTS, ROUNDS, STEPS, RATE, MOMENTUM, DECAY, BOUND = 3, 2, 2, 0.1, 0.5, 0.1, 0.5
 HEAD = ("head.",)
@@ -280,6 +285,18 @@ def test_what_does_not_suit_the_model_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=message):
         run(algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ["fedper", "fedrep", "lg_fedavg", "fedbabu"])
+def test_a_last_layer_that_shares_its_weight_with_another_is_not_cut_in_two(
+    algorithm: str, own: Callable[[str], str]
+) -> None:
+    """Its bias alone would stay, or travel, without a word."""
+    base = {"dataset": "digits", "model": f"{own(NETWORKS)}:tied", "clients": 2, "rounds": 1}
+    with pytest.raises(
+        BadInput, match=r"3\.weight of the last layer, 3, is a parameter of another layer too"
+    ):
+        prepare(RunConfig.model_validate({**base, "algorithm": algorithm}))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
-from federated.machine.tensors.spilling import drop_pages
-from federated.machine.tensors.tensor_file import bytes_of, opened, write
+from federated.machine.tensors.tensor_file import bytes_of, in_turn, opened, write
 from federated.run.course import Course
 from federated.run.history import History
 from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
@@ -54,15 +53,13 @@ def save(course: Course, path: Path, identity: dict[str, str]) -> None:
         tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
     with whole(path) as partial:
         write(partial, tensors, {"state": text, "digest": _digest(tensors, text)})
-    drop_pages()
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     """SHA-256 of all that a file holds: the text, and each tensor's name, type, shape and bytes."""
     digest = _Digest(text)
-    for name in sorted(tensors):
-        digest.add(name, tensors[name])
-    drop_pages()
+    for name, content in in_turn(tensors, sorted(tensors)):
+        digest.add(name, tensors[name], content)
     return digest.found
 
 
@@ -72,10 +69,10 @@ class _Digest:
     def __init__(self, text: str) -> None:
         self._hash = hashlib.sha256(text.encode())
 
-    def add(self, name: str, value: Tensor) -> None:
+    def add(self, name: str, value: Tensor, content: memoryview) -> None:
         """Take in a tensor's name, type, shape and bytes."""
         self._hash.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
-        self._hash.update(bytes_of(value))
+        self._hash.update(content)
 
     @property
     def found(self) -> str:
@@ -101,7 +98,7 @@ def load(
             digest = _Digest(metadata["state"])
             for name in file.names:
                 value = file.read(name)
-                digest.add(name, value)
+                digest.add(name, value, bytes_of(value))
                 tensors[name] = kept(value) if name.startswith(_OF_CLIENTS) else value.to(device)
             rest: dict[str, Any] = json.loads(metadata["state"] or bytes(tensors[_TEXT].cpu().numpy()))
             found = rest["identity"]

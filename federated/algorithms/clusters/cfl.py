@@ -44,7 +44,9 @@ def cfl(
     the defaults are (for updates of one epoch of their network; for yours look at `train/client_update_norm_max` and
     `train/update_norm`). Means are by `cohort.weighting` (that code:
     uniform). The server keeps the tree of splits.
-    It needs every client's update, and of all clients in each round: so it is refused with smaller cohorts.
+    It needs every client's update, and of all clients in each round: so it is refused with smaller cohorts. Both
+    lengths are those of updates as the server reads them: with `privacy: clip(norm)` and a norm up to eps2 nothing is
+    ever split. `train/update_norm` includes the server's learning rate, and after a split is of the mean of all models.
     """
     check_scale("eps1", eps1)
     check_scale("eps2", eps2, zero=True)

@@ -42,7 +42,7 @@ def chosen(
     names = [name for name, _ in holdings.layout]
     if layers is not None and not layers:
         raise ValueError(f"{field}: [] names no layer; leave it out for the last layer")
-    wanted = [names[-1].rpartition(".")[0] or names[-1]] if layers is None else layers
+    wanted = [_last(field, names, holdings.model)] if layers is None else layers
     every = [*names, *(name for name, _ in holdings.statistics)]
     found: set[str] = set()
     for layer in wanted:
@@ -52,6 +52,18 @@ def chosen(
             f"{field}: {', '.join(wanted)} is the whole model, so {otherwise}; its parameters: {', '.join(names)}"
         )
     return frozenset(found)
+
+
+def _last(field: str, names: Sequence[str], model: nn.Module) -> str:
+    """The last layer with trainable parameters. Raises ValueError where a weight of it is that of another layer too."""
+    layer = names[-1].rpartition(".")[0]
+    held = model.get_submodule(layer).named_parameters(layer, remove_duplicate=False, recurse=False)
+    if tied := [name for name, value in held if value.requires_grad and name not in names]:
+        raise ValueError(
+            f"{field}: {', '.join(tied)} of the last layer, {layer}, is a parameter of another layer too, so the two "
+            f"cannot be told apart; name the layers; the model's parameters: {', '.join(names)}"
+        )
+    return layer or names[-1]
 
 
 def others(names: Collection[str], holdings: Holdings) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from federated.machine.large_arrays import Damaged
+from federated.machine.tensors.spilling import drop_pages
 
 _TYPES = {
     "F64": torch.float64,
@@ -34,6 +35,7 @@ _TYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _METADATA = "__metadata__"
+_BLOCK_BYTES = 2**25
 _LENGTH_BYTES, _ALIGNED, _LONGEST_HEADER = 8, 8, 100_000_000
 
 
@@ -56,8 +58,21 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     with path.open("wb") as file:
         file.write(len(text).to_bytes(_LENGTH_BYTES, "little"))
         file.write(text)
-        for name in order:
-            file.write(bytes_of(tensors[name]))
+        for _, content in in_turn(tensors, order):
+            file.write(content)
+
+
+def in_turn(tensors: Mapping[str, Tensor], order: Sequence[str]) -> Iterator[tuple[str, memoryview]]:
+    """The bytes of one tensor after another. What was read of those on disk is let go of on the way."""
+    read = 0
+    for name in order:
+        content = bytes_of(tensors[name])
+        yield name, content
+        read += len(content)
+        if read > _BLOCK_BYTES:
+            drop_pages()
+            read = 0
+    drop_pages()
 
 
 def bytes_of(value: Tensor) -> memoryview:
