@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ("flows", "tasks", "federated", "data_partitioners")
 """From the top: each may import those after it."""
-LONGEST = 260
+LONGEST, LONGEST_OF_TESTS = 260, 500
 
 
 def files(*folders: str) -> list[Path]:
@@ -233,6 +233,9 @@ def test_mlflow_is_the_real_one_from_the_root() -> None:
 def test_tests_lie_flat() -> None:
     assert {path.parent.name for path in files("tests")} == {"tests"}
     assert all(path.name.startswith("test_") or path.name == "conftest.py" for path in files("tests"))
+    assert (
+        breaking(lambda path: path.read_text(encoding="utf-8").count("\n") <= LONGEST_OF_TESTS, "tests") == []
+    )
 
 
 def test_no_test_is_marked_for_a_group_of_xdist() -> None:
