@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from federated.algorithms import ALGORITHMS
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import NoiseSource, Purpose, generator
-from federated.privacy import PRIVACY, Gathered, Privacy
+from federated.privacy import PRIVACY, Gathered, Memory, Privacy
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.course import Course
@@ -262,3 +263,46 @@ def test_every_evaluation_has_the_epsilon_of_its_round_also_after_going_on(tmp_p
 def test_what_cannot_hold_is_refused_by_its_field(changes: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, BadInput), match=f"(?s){message}"):
         prepare(config_of(**{"cohort": UNIFORM, **changes}))
+
+
+REFUSED = {
+    "fednova": "send more than their updates",
+    "mime_lite": "send more than their updates",
+    "q_fedavg": "send more than their updates",
+    "scaffold": "send more than their updates",
+    "feddyn": "adds up all rounds",
+    "ifca": "which the mechanism does not bound",
+    "cfl": "each cluster are used by themselves",
+    "sign_majority": "the sum that the votes are counted by",
+}
+"""Algorithms that central noise does not go with, and why."""
+ARGUMENTS = {"sign_majority": "(0.1)"}
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_every_algorithm_is_bounded_or_refused(name: str) -> None:
+    """Of one client, the sum that is released is no longer than the clip, whatever the algorithm sends."""
+    votes = {"compression": {"uplink": "sign(scale=one)"}} if name == "sign_majority" else {}
+    stated = {
+        "algorithm": name + ARGUMENTS.get(name, ""),
+        "privacy": "central_gaussian(1e-3, 0)",
+        "cohort": {"size": 1, "weighting": "uniform"},
+        "model": "mlp(hidden=[4])",
+        "holdout": {"client": 0.2},
+        **votes,
+    }
+    if name in REFUSED:
+        with pytest.raises(ValueError, match=REFUSED[name]):
+            config_of(**stated)
+        return
+    setup, norms = prepare(config_of(**stated)), list[float]()
+    release = setup.parts.privacy.release
+    assert release is not None
+
+    def watched(memory: Memory, gathered: Gathered, numbers: np.random.Generator) -> tuple[Memory, Tensor]:
+        norms.append(gathered.clients * float(torch.linalg.vector_norm(gathered.update.double())))
+        return release(memory, gathered, numbers)
+
+    parts = setup.parts._replace(privacy=setup.parts.privacy._replace(release=watched))
+    trained(replace(setup, worker=replace(setup.worker, parts=parts)), 1)
+    assert norms == [pytest.approx(1e-3, rel=1e-4)]
