@@ -81,7 +81,14 @@ def test_a_bound_on_batches_is_refused_and_every_row_of_the_table_is_met() -> No
         ValueError, match=r"with local.max_gradient_norm: 1.0: .*leave local.max_gradient_norm out"
     ):
         _config(local={"max_gradient_norm": 1})
-    assert len(OF_SINGLE_EXAMPLES) == len({*REFUSED.values()}) + 1
+    with pytest.raises(
+        ValueError, match=r"with loss: cross_entropy.*one example changes the gradients of the others"
+    ):
+        _config(loss="cross_entropy(class_weights=balanced_by_client)")
+    with pytest.raises(ValueError, match=r"with loss: bce.*one example changes the gradients of the others"):
+        _config(loss="bce(positive_weights=balanced)")
+    _config(loss={"name": "cross_entropy", "class_weights": [1, 2, 1, 1, 1, 1, 1, 1, 1, 1]})
+    assert len(OF_SINGLE_EXAMPLES) == len({*REFUSED.values()}) + 2
 
 
 NORMALISED = """
@@ -266,6 +273,10 @@ def test_a_study_states_epsilon_or_the_noise_and_is_told_the_other() -> None:
     exact = dp.get_epsilon_gaussian(promise.noise / steps.turns.max() ** 0.5, promise.delta)
     assert promise.spent(6).epsilon == pytest.approx(exact, rel=1e-6)
     assert promise.delta == pytest.approx(1437**-1.1)
+    ratio = promise.noise * len(setup.initial_parameters) ** 0.5 / 144
+    assert (
+        f"the noise in a local step of the median client is {ratio:.3g} times as long" in promise.sentence()
+    )
     words = promise.words()
     assert words["unit"] == "one example of one client replaced by one that contributes nothing"
     assert (

@@ -32,6 +32,7 @@ from federated.extension_points.clashes import (
     States,
 )
 from federated.losses import Loss
+from federated.losses.of_classes.class_weights import counts_classes
 from federated.optimisers import Optimiser
 from federated.participation import Participation, SamplingLaw
 from federated.privacy import Privacy
@@ -91,7 +92,12 @@ def _of_sampling(participation: Participation) -> dict[States, bool]:
 def _of_loss(loss: Any) -> dict[States, bool]:
     """loss: None where none is stated; a function of a person's own says nothing of itself."""
     known = isinstance(loss, Loss)
-    return {States.SMOOTHS: known and loss.smooths, States.NEGATIVE: known and loss.negative}
+    counts = known and (loss.learn is not None or counts_classes(loss.weigh))
+    return {
+        States.SMOOTHS: known and loss.smooths,
+        States.NEGATIVE: known and loss.negative,
+        States.COUNTS: counts,
+    }
 
 
 def _of_optimiser(optimiser: Optimiser) -> dict[States, bool]:

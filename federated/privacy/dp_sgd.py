@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from federated.foundation.scales import check_scale
 from federated.privacy.per_example import PerExample
 from federated.privacy.privacy import LocalSteps, Participated, Privacy
@@ -17,7 +19,7 @@ def dp_sgd(norm: float, noise_multiplier: float | None = None) -> Privacy:
     """Scale the gradient of each example down to `norm`, sum, add noise of deviation `noise_multiplier * norm`.
 
     noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee, and then norm may
-        be .inf too: SGD on Poisson batches.
+        be infinite too, `{name: dp_sgd, norm: .inf, noise_multiplier: 0}`: SGD on Poisson batches.
 
     Abadi et al. 2016, "Deep Learning with Differential Privacy", algorithm 1, in every local step of every client. The
     guarantee is towards one example of one client, against everybody who sees the updates, the server among them; it
@@ -27,7 +29,7 @@ def dp_sgd(norm: float, noise_multiplier: float | None = None) -> Privacy:
     weight decay and what an algorithm adds to a step come after the noise. An epsilon for each client follows from its
     size and the rounds in which it took part; the largest is reported. That a client is not in every round makes it no
     smaller than that, as everybody may know who took part. Sizes of clients are taken as known. Statistics that
-    preprocessing, `target.standardise` and balanced class weights take from all examples are not covered.
+    preprocessing and `target.standardise` take from all examples are not covered.
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
     if noise_multiplier is not None and not 0 <= noise < math.inf:
@@ -39,8 +41,19 @@ def dp_sgd(norm: float, noise_multiplier: float | None = None) -> Privacy:
         assert participated.local_steps is not None
         return tuple(_event(noise, share, steps) for share, steps in _worst(participated.local_steps))
 
+    def noise_ratio(participated: Participated, size: int) -> float:
+        assert participated.local_steps is not None
+        return (
+            noise
+            * math.sqrt(size)
+            / float(np.median(participated.local_steps.shares * participated.examples))
+        )
+
     return Privacy(
-        guarantee=None if noise == 0 else guarantee, unit="example", per_example=PerExample(norm, noise)
+        guarantee=None if noise == 0 else guarantee,
+        unit="example",
+        per_example=PerExample(norm, noise),
+        noise_ratio=noise_ratio,
     )
 
 

@@ -130,7 +130,8 @@ class Privacy(NamedTuple):
         the server too, which sees who sends.
     bound_again: (memory that clients hear, decoded updates [c, P]) -> the same, at the server before the sum, as codecs
         can make updates longer; None: what was decoded is summed.
-    noise_ratio: (Participated, P) -> the expected norm of the noise in the mean update over the clipping norm; None:
+    noise_ratio: (Participated, P) -> the expected norm of the noise in the mean update over the clipping norm, or
+        in the mean gradient of the median client where the mechanism is in local steps; None:
         there is no such noise.
     extrapolates: whether `release` scales its noise by `Gathered.scale`.
     in_sum: (Summed, numbers that all parties may know) -> InSum, for a transport in which the server reads a sum alone:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from federated.algorithms import Need
-from federated.extension_points.clashes.statements import ALGORITHM, MAX_NORM, PRIVACY, Clash, Side, States
+from federated.extension_points.clashes.statements import (
+    ALGORITHM,
+    LOSS,
+    MAX_NORM,
+    PRIVACY,
+    Clash,
+    Side,
+    States,
+)
 
 OF_SINGLE_EXAMPLES = (
     Clash(
         (Side(PRIVACY, States.PER_EXAMPLE), Side(MAX_NORM, States.ASKED_FOR)),
         "the mechanism bounds the gradient of each example already; leave local.max_gradient_norm out",
+    ),
+    Clash(
+        (Side(PRIVACY, States.PER_EXAMPLE), Side(LOSS, States.COUNTS)),
+        "its weights are counts of all examples, so one example changes the gradients of the others; state numbers",
     ),
     Clash(
         (Side(PRIVACY, States.PER_EXAMPLE), Side(ALGORITHM, States.LOOKS_FIRST)),

@@ -53,6 +53,7 @@ class States(Enum):
     MANY_AT_ONCE = "an engine: it trains many clients at once"
     CHANGES = "a schedule: it is not constant"
     ASKED_FOR = "a section or a bound: the study states it"
+    COUNTS = "a loss: its weights are counts of the training examples"
     SMOOTHS = "a loss: every target has a share of every class"
     NEGATIVE = "a loss: it can be below zero"
 

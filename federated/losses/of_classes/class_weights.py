@@ -45,6 +45,11 @@ def weigher(stated: ClassWeights) -> Weigh | None:
     return weigh
 
 
+def counts_classes(weigh: Weigh | None) -> bool:
+    """Whether the weights of a loss are counts of the training examples."""
+    return weigh in (_balanced, _balanced_by_client)
+
+
 def _by_class(stated: Mapping[str, float] | Sequence[float] | str, classes: tuple[str, ...]) -> np.ndarray:
     """float64 [classes]. Raises ValueError where they do not fit the classes."""
     names = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")

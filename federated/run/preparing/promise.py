@@ -99,7 +99,7 @@ class Promise:
             ""
             if self.noise_ratio is None
             else (
-                f"; the noise in a round's mean update is {self.noise_ratio:.3g} times as long as the clipping norm"
+                f"; the noise in {self._noisy()} is {self.noise_ratio:.3g} times as long as the clipping norm"
             )
         )
         noise = "" if self.noise is None else f", with noise_multiplier {self.noise:.4g}"
@@ -108,6 +108,9 @@ class Promise:
             f"{self.short()}{noise} ({words['unit']}; {words['sampling']}; accountant: {words['accountant']}){ratio}"
             f"{warned}"
         )
+
+    def _noisy(self) -> str:
+        return "a local step of the median client" if self.unit == "example" else "a round's mean update"
 
 
 class Promised(NamedTuple):
