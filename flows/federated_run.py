@@ -63,9 +63,9 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             kept = with_clusters(run_id, setup, keep)
             observers = Observers(lambda course: tell(news(course, "running")), record, kept)
             course, ended_by = _train(run.config, setup, first, observers)
-        log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
-        if run.config.leakage is not None:
+        if run.config.leakage is not None:  # first, as an interrupted run repeats all that is below
             log_leakage(run_id, Opaque((course.state, setup)))
+        log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         seconds = time.perf_counter() - started
         spent = seconds_by_stage(course.history[len(first.history) :])
         beside = seconds - sum(spent.values())

@@ -173,7 +173,7 @@ def test_noise_at_the_server_hides_from_others_and_not_from_the_server() -> None
     found = attacked(config, privacy=noisy(10.0, "server"))
     assert found.metrics[f"{KEY}closed_form_psnr"] > 100
     assert found.metrics[f"{KEY}released_closed_form_psnr"] < 15
-    assert [drawn.title for drawn in found.drawn] == ["as the server reads it", "as it is released"]
+    assert [drawn.title for drawn in found.drawn] == ["as it is read", "as it is released"]
     quiet = attacked(config, privacy=noisy(0.0, "server")).metrics
     assert quiet[f"{KEY}released_closed_form_psnr"] > 80
 

@@ -113,7 +113,7 @@ def test_both_attacks_are_drawn() -> None:
         assert png(figure).startswith(b"\x89PNG")
     panels = inversion_picture(found.inversion).axes
     rows = [panel.get_ylabel() for panel in panels if panel.get_ylabel()]
-    assert rows == ["original, as the server reads it", "drawn again", "closed form"]
+    assert rows == ["original", "by search, as it is read", "in closed form, as it is read"]
 
 
 def results() -> list[RunResult]:

@@ -75,7 +75,7 @@ def inversion(state: RunState, setup: Setup, options: Inversion) -> InversionFou
     blind = [_blind(result.images, mean, known) for result in read]
     metrics["privacy/inversion_blind_psnr"] = float(np.concatenate(blind).mean())
     metrics["privacy/inversion_images"] = sum(len(result.images) for result in read)
-    drawn = [_drawn("as the server reads it", read)]
+    drawn = [_drawn("as it is read", read)]
     if seen.released is not None:
         released = [_attacked(seen.released, setup, options, known, len(read))]
         metrics |= _metrics("released_", released)

@@ -77,7 +77,7 @@ def inversion_picture(found: InversionFound) -> Figure:
     """Images, and below each what was drawn again from an update, as it is read and as it is released."""
     rows = [row for drawn in found.drawn for row in _rows(drawn)]
     columns = min(_MOST_IMAGES, max(len(images) for _, images, _ in rows))
-    margins = Margins(left=1.75, right=0.1, bottom=0.1, top=0.2, between=0.08)
+    margins = Margins(left=2.1, right=0.1, bottom=0.1, top=0.2, between=0.08)
     size = (margins.left + margins.right + _INCHES * columns, 0.3 + (_INCHES + 0.2) * len(rows))
     figure, panels = blank(*size, rows=len(rows), columns=columns, margins=margins)
     for line, (title, images, notes) in zip(panels, rows, strict=True):
@@ -97,10 +97,10 @@ def inversion_picture(found: InversionFound) -> Figure:
 def _rows(drawn: Drawn) -> list[tuple[str, np.ndarray, list[str]]]:
     """(title, images, a note on each) of every row of one reading."""
     notes = [f"{value:.1f} dB" for value in drawn.psnr]
-    exact = [] if drawn.exact is None else [("closed form", drawn.exact, list[str]())]
+    exact = [] if drawn.exact is None else [(f"in closed form, {drawn.title}", drawn.exact, list[str]())]
     return [
-        (f"original, {drawn.title}", drawn.images, list[str]()),
-        ("drawn again", drawn.found, notes),
+        ("original", drawn.images, list[str]()),
+        (f"by search, {drawn.title}", drawn.found, notes),
         *exact,
     ]
 
