@@ -176,6 +176,10 @@ def test_both_models_are_measured_on_each_clients_own_examples(ditto: tuple[RunS
     assert of["global_accuracy_mean"] == pytest.approx(everybody.mean())
     sizes = np.array([len(held) for held in helds])
     assert of["global_accuracy"] == pytest.approx(everybody @ sizes / sizes.sum())
+    assert of["global_test_accuracy"] == pytest.approx(
+        accuracy(setup, state.parameters, setup.federation.test)
+    )
+    assert of["global_test_accuracy"] != of["test_accuracy"]
     assert of["personalisation_gain"] == pytest.approx((own - everybody).mean())
     assert of["personalisation_losers"] == pytest.approx((own < everybody).mean())
     assert of["personalisation_gainers"] == pytest.approx((own > everybody).mean())

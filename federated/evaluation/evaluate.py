@@ -42,6 +42,10 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
         own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
         models = part.sizes if own_models else None
         metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found, models).items()}
+        if name == "test" and setup.global_beside_own:
+            once = part._replace(indices=setup.federation.test)  # and not the clients' parts of it
+            if not np.isnan(level := headline.of(by_global(state, setup, once, found))):
+                metrics[f"global_test_{headline.name}"] = level
         if part.sizes is not None:
             levels[name] = pooled(headline, found, part.sizes, own_models=own_models)
             if name != "training":

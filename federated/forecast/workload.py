@@ -54,8 +54,8 @@ def _lasting(local: LocalTraining, phase: Phase) -> LocalTraining:
 def num_evaluated(setup: Setup) -> dict[str, int]:
     """Examples of each evaluated set that go through a model."""
     sizes = {name: len(part.indices) for name, part in sets_of(setup).items()}
-    if setup.global_beside_own and "client" in sizes:
-        sizes["client by the global model"] = sizes["client"]
+    if setup.global_beside_own:
+        sizes |= {f"{name} by the global model": sizes[name] for name in ("client", "test") if name in sizes}
     return sizes
 
 

@@ -75,6 +75,18 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
+        *(
+            of_better(MEASURES[name][0].better, f"generalisation/global_test_{name}", MEASURES[name][0].ends)
+            for name in HEADLINES
+        ),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the global model on the central test set, pooled, beside `test_accuracy` of the models that an algorithm "
+            "gives clients: what compares with `test_accuracy` of arms that have a global model alone"
+        ),
+    ),
+    row(
         *over_clients("global"),
         unit="as above",
         when=EACH_EVALUATION,
