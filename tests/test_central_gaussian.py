@@ -17,6 +17,7 @@ from federated.foundation.randomness import NoiseSource, Purpose, generator
 from federated.privacy import PRIVACY, Gathered, Memory, Privacy
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
+from federated.run.clients.cohort import participated
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -149,6 +150,24 @@ def test_noise_of_adaptive_clipping_is_of_the_clip_that_was_in_force() -> None:
     new, noise = mechanism.release({"norm": torch.tensor(0.4)}, given, generator(0, Purpose.NOISE))
     assert float(new["norm"]) > 0.4
     assert float(noise.std()) == pytest.approx(1.005037816 * 0.4 / 100, rel=5 / math.sqrt(100_000))
+
+
+def test_the_ratio_of_noise_to_clip_that_is_foretold_is_that_of_what_is_drawn() -> None:
+    size, cohort = 10_000, 100.0
+    for mechanism in (
+        adaptive(noise_multiplier=1.0),
+        PRIVACY["central_gaussian"](norm=0.1, noise_multiplier=1.0),
+    ):
+        told = {name: torch.tensor([0.5]) for name in mechanism.tells}
+        given = Gathered(torch.zeros(size), told, 100, cohort)
+        assert mechanism.release is not None
+        assert mechanism.noise_ratio is not None
+        _, noise = mechanism.release(mechanism.init(size), given, generator(0, Purpose.NOISE))
+        foretold = mechanism.noise_ratio(participated(prepared(), 1)._replace(cohort=cohort), size)
+        assert float(torch.linalg.vector_norm(noise)) / 0.1 == pytest.approx(
+            foretold, rel=5 / math.sqrt(2 * size)
+        )
+        assert foretold == pytest.approx((1.005037816 if mechanism.tells else 1.0) * 100 / 100)
 
 
 def test_an_adaptive_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def central_gaussian(
             times = participated.most
         return dp.SelfComposedDpEvent(one, times)
 
+    def noise_ratio(participated: Participated, size: int) -> float:
+        cohort = participated.cohort
+        of_count = None if quantile is None else _count_deviation(count_noise, cohort)
+        return _of_updates(noise, of_count) * math.sqrt(size) / cohort
+
     return Privacy(
         bound,
         release,
@@ -97,7 +102,7 @@ def central_gaussian(
         tells=() if quantile is None else ("within",),
         guarantee=None if noise == 0 else guarantee,
         bound_again=lambda memory, updates: clipped(updates, norm_in(memory))[0],
-        noise_ratio=lambda participated, size: noise * math.sqrt(size) / participated.cohort,
+        noise_ratio=noise_ratio,
         extrapolates=True,
         amplifies=True,
     )
