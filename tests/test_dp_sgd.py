@@ -320,3 +320,27 @@ def test_of_clients_of_several_sizes_the_median_is_told_too_and_a_small_one_that
     (warning,) = of_privacy(setup)
     assert "is of the worst client, with 10 examples, each in a local step with probability 1;" in warning
     assert list(of_privacy(prepare(_config(cohort={"size": 10}, local={"batch_size": None})))) == []
+
+
+OWN = """
+from federated.privacy import PRIVACY, PerExample, Privacy
+def tighter(norm: float = 0.5) -> Privacy:
+    made = PRIVACY["dp_sgd"](norm=norm / 2, noise_multiplier=3.0)
+    return Privacy(guarantee=made.guarantee, unit="example", per_example=made.per_example)
+def wrong() -> Privacy:
+    return Privacy(unit="example", per_example=(1.0, 1.0))
+"""
+
+
+def test_a_mechanism_of_ones_own_states_private_steps(own: Any) -> None:
+    name = own(OWN)
+    setup = prepare(_config(privacy=f"{name}:tighter(norm=0.8)", rounds=1))
+    assert setup.worker.work.per_example == (0.4, 3.0, False)
+    same = prepare(_config(privacy="dp_sgd(norm=0.4, noise_multiplier=3)", rounds=1))
+    assert setup.promise is not None
+    assert same.promise is not None
+    assert setup.promise.spent(1) == same.promise.spent(1)
+    after, expected = (train_rounds(initial_state(each), each, 1).parameters for each in (setup, same))
+    assert torch.equal(after, expected)
+    with pytest.raises(OwnCodeFailed, match=r"per_example must be PerExample\(norm, noise_multiplier\), got"):
+        prepare(_config(privacy=f"{name}:wrong"))
