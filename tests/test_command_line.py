@@ -323,6 +323,8 @@ def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command
     assert "'top_q' is neither a kind" in err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -341,6 +343,8 @@ def test_compare_refuses_a_network_or_target_that_is_none(command, option, messa
     assert message in err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_compare_without_such_a_study_says_which_there_are(command):
     code, _, err = command("compare", "nothing")
     assert code == 2

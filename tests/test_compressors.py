@@ -252,6 +252,7 @@ def test_only_a_compressor_that_keeps_every_coordinate_may_carry_a_whole_model(r
         assert torch.allclose(sent(row.make(200), updates), updates, rtol=2**-8, atol=2**-25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [row for row in CONTRACT if row.unbiased], ids=lambda row: row.text)
 def test_unbiased_compressors_are_unbiased(row: Row) -> None:
     """The mean of many draws lies within 5 standard errors of the input, coordinate by coordinate."""
@@ -279,6 +280,7 @@ OUTLIERS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [33, 100, 1000, 5000])
 @pytest.mark.parametrize("row", [row for row in CONTRACT if row.unbiased], ids=lambda row: row.text)
 def test_next_to_nothing_of_what_unbiased_compressors_lose_is_bias(row: Row, size: int) -> None:
