@@ -28,6 +28,8 @@ from tasks.tracking.studies import resuming, syncing
 from tasks.tracking.studies.comparison import compare_again
 from tests.conftest import Answer, serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 GARBAGE = b"this is no database, whatever its name says" * 30
 STUDY = {
@@ -153,7 +155,6 @@ def test_a_port_that_another_program_has_is_said_before_the_ui_starts(home):
             serve_ui(port)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
@@ -199,7 +200,6 @@ connect()
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["home", "relative"])
 def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tmp_path, monkeypatch, place):
     home.mkdir(exist_ok=True)
