@@ -35,6 +35,7 @@ def test_the_share_of_bias_is_worked_by_hand() -> None:
     assert bias_share(update, update, update) == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_says_how_much_of_the_loss_is_bias_in_every_tenth_round() -> None:
     name = "communication/uplink_bias_share"
 

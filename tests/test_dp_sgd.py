@@ -127,6 +127,7 @@ def test_the_vectorised_engine_says_why_it_cannot(own: Any) -> None:
         prepare(_config(model=f"{own(NORMALISED)}:groups", engine={"name": "vectorised"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["scaffold", "fedrep", "fedadam"])
 def test_a_resumed_run_and_one_in_small_shards_are_the_same(algorithm: str, tmp_path: Any) -> None:
     options = {"momentum": 0.5} if algorithm == "scaffold" else {}

@@ -283,8 +283,19 @@ def _rows():
     return [*of_options, *of_terms, *frozen, *((kind, "clipped", "all") for kind in KINDS)]
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("engine", [name for name in TAKES if name != "loop"])
+SLOW = {("vmap", "cnn"), ("vmap", "normalised")}
+"""What takes five seconds, nearly all of it to trace the model."""
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        pytest.param(engine, name, marks=pytest.mark.slow if (engine, name) in SLOW else ())
+        for name in MODELS
+        for engine in TAKES
+        if engine != "loop"
+    ],
+)
 def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, local_work):
     make, shape = MODELS[name]
     if name not in TAKES[engine]:
