@@ -37,7 +37,7 @@ from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
-from federated.shards.of_canaries import canary_metrics, mean_loss
+from federated.shards.of_canaries import canary_metrics, mean_loss, zeroed_clients
 from federated.shards.remembering import remembering
 from federated.shards.shard import Train, shards_among
 from federated.user_code.containment import own_code_named
@@ -119,6 +119,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         compression_seconds=sum(report.compression_seconds for report in reports),
         aggregation_seconds=time.perf_counter() - started,
         canaries=canary_metrics(every_report[len(shards) :]) if setup.config.privacy.canaries else {},
+        zeroed_clients=zeroed_clients(setup.worker, reports),
         lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
     )
 

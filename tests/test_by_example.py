@@ -114,6 +114,18 @@ def test_the_loop_takes_the_steps_of_a_loop_over_examples(name, norm, local_work
         assert torch.allclose(updates.deltas[row], _by_hand(work, client, 2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["loop", "stacked"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_an_example_whose_gradient_is_not_finite_counts_as_zeros(value, engine, local_work):
+    work = _work(local_work, "mlp", PerExample(0.2, 0.7), weighted=True, batch_size=4)
+    one = int(work.clients[5][3])
+    work.weights[one] = 0.0  # which has a gradient of zeros
+    expected = ENGINES[engine](work, 1)(work.model.vector, COHORT, 2)
+    work.inputs[one], work.weights[one] = value, 1.0
+    found = ENGINES[engine](work, 1)(work.model.vector, COHORT, 2)
+    assert torch.equal(found.deltas, expected.deltas)
+
+
 def test_every_example_is_in_a_batch_on_its_own_with_the_same_probability(local_work):
     work = _work(local_work, "mlp", PerExample(1.0, 1.0), sizes=(20,), batch_size=5)
     drawn = np.zeros((8_000, 20), bool)

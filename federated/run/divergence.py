@@ -1,4 +1,8 @@
-"""Detection of numbers that are not finite, reported with the round, their source and likely remedies."""
+"""Detection of numbers that are not finite, reported with the round, their source and likely remedies.
+
+Where a privacy mechanism guarantees something, the update of a client that is not finite counts as zeros instead: that
+a run ends, and by whom, would tell of one client's data. Only the model that is released is checked then.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,25 @@ from federated.run.worker import Worker
 _SERVER_RATE = "server_learning_rate"
 
 
+def counts_as_zeros(worker: Worker) -> bool:
+    """Whether what a client makes that is not finite counts as zeros, rather than ends the run."""
+    return worker.parts.privacy.guarantee is not None
+
+
+def not_finite(rows: Tensor) -> Tensor:
+    """Whether each row of [c, ...] has a number that is not finite, bool [c] on the CPU."""
+    if rows.sum().isfinite():  # a quick check: any value that is not finite shows in the sum
+        return torch.zeros(len(rows), dtype=torch.bool)
+    return ~torch.isfinite(rows.flatten(1)).all(dim=1).cpu()
+
+
+def with_zeros(rows: Tensor, lost: Tensor) -> Tensor:
+    """The rows [c, ...], those of the lost [c] zeros; the very rows where there are none of these."""
+    if not lost.any():
+        return rows
+    return rows.masked_fill(lost.to(rows.device).view(-1, *[1] * (rows.dim() - 1)), 0)
+
+
 def check_updates(worker: Worker, order: ShardOrder, deltas: Tensor, terms: LocalTerms) -> None:
     """Raise Diverged where an update is not finite. deltas: [c, P], of the order's clients."""
     if client := _not_finite(worker, order, deltas):
@@ -24,8 +47,13 @@ def check_updates(worker: Worker, order: ShardOrder, deltas: Tensor, terms: Loca
         )
 
 
-def check_made(worker: Worker, order: ShardOrder, made: Mapping[str, Tensor]) -> None:
-    """Raise Diverged where what the algorithm makes of finite updates is not. made: name -> rows [c, n]."""
+def finite_made(worker: Worker, order: ShardOrder, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the algorithm makes of finite updates, with zeros for what is not finite where that is the rule.
+
+    made: name -> rows [c, n]. Raises Diverged otherwise.
+    """
+    if counts_as_zeros(worker):
+        return {name: with_zeros(rows, not_finite(rows)) for name, rows in made.items()}
     for name, rows in made.items():
         if client := _not_finite(worker, order, rows):
             raise Diverged(
@@ -33,6 +61,7 @@ def check_made(worker: Worker, order: ShardOrder, made: Mapping[str, Tensor]) ->
                 f"{worker.config.algorithm.label()}, its {name}, is not finite; other arguments of the "
                 f"algorithm, targets in a larger unit, or {_smaller_steps(worker.config)}"
             )
+    return dict(made)
 
 
 def check_kept(worker: Worker, order: ShardOrder, kept: Mapping[str, Tensor]) -> None:
@@ -48,12 +77,9 @@ def check_kept(worker: Worker, order: ShardOrder, kept: Mapping[str, Tensor]) ->
 
 def _not_finite(worker: Worker, order: ShardOrder, rows: Tensor) -> str | None:
     """The first client whose row [c, n] is not finite; None where there is none."""
-    if rows.sum().isfinite():  # a quick check: any value that is not finite shows in the sum
+    if not (lost := not_finite(rows)).any():
         return None
-    finite = torch.isfinite(rows).all(dim=1).cpu()
-    if finite.all():
-        return None
-    return str(worker.holders.names[int(order.clients[int((~finite).nonzero()[0])])])
+    return str(worker.holders.names[int(order.clients[int(lost.nonzero()[0])])])
 
 
 def check_model(config: RunConfig, done: int, parameters: Tensor) -> None:

@@ -15,6 +15,7 @@ class RoundReport:
     """The results of one round. communication, drift: metrics of both directions and of the updates, as logged.
 
     canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
+    zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run.
     """
 
     round: int
@@ -29,6 +30,7 @@ class RoundReport:
     compression_seconds: float
     aggregation_seconds: float
     lost_clients: int | None = None
+    zeroed_clients: int | None = None
     canaries: Mapping[str, float] = field(default_factory=dict)
 
     def metrics(self, state: RunState) -> Metrics:
@@ -44,6 +46,7 @@ class RoundReport:
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
+            **({} if self.zeroed_clients is None else {"privacy/zeroed_clients": self.zeroed_clients}),
             **_adaptive_norm(state),
             **self.canaries,
             "system/training_seconds": self.training_seconds,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from federated.metrics import Metrics
+from federated.run.divergence import counts_as_zeros
+from federated.run.worker import Worker
 from federated.shards.report import ShardReport
 from federated.wire.ledger import total_bytes
 
@@ -20,6 +22,11 @@ def mean_loss(reports: Sequence[ShardReport], weights: np.ndarray, num_canaries:
         return None
     total = sum(report.loss for report in reports)
     return total / float(weights.sum()) if num_canaries else total
+
+
+def zeroed_clients(worker: Worker, reports: Sequence[ShardReport]) -> int | None:
+    """How many clients' updates were not finite and counted as zeros; None where that would end the run."""
+    return sum(report.zeroed_clients for report in reports) if counts_as_zeros(worker) else None
 
 
 def canary_metrics(reports: Sequence[ShardReport]) -> Metrics:

@@ -22,6 +22,7 @@ class ShardReport(NamedTuple):
     sent: its part [T] of the mean of the clients' extra data. clients: int64 [c];
     travelled: a payload of each client, where the server may read their sum alone and `update` is empty.
     weights: of their updates, float64 [c]. loss: its part of the mean.
+    clipped_clients: whose update was changed, of which zeroed_clients were not finite and count as zeros.
     memory: owner -> what these clients now remember, a row of each.
     clusters: the cluster in which each trained, int64 [c]; None where the server has one model.
     """
@@ -40,3 +41,4 @@ class ShardReport(NamedTuple):
     drift: Drift | None = None
     travelled: Sequence[bytes] = ()
     clusters: np.ndarray | None = None
+    zeroed_clients: int = 0

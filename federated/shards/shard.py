@@ -13,10 +13,10 @@ from federated.aggregators import weighted_sum
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
 from federated.run.clients.canaries import is_of_canaries, updates_of_canaries
-from federated.run.clients.client_half import received, second_of, start_of, terms_of
+from federated.run.clients.client_half import own_rows, received, second_of, start_of, terms_of
 from federated.run.clients.clusters import clusters_of
 from federated.run.clients.order import ShardOrder
-from federated.run.divergence import check_kept, check_updates
+from federated.run.divergence import check_kept, check_updates, counts_as_zeros, not_finite, with_zeros
 from federated.run.drift import Drift, drift
 from federated.run.preparing.local_steps import check_counted
 from federated.run.worker import Worker
@@ -34,15 +34,33 @@ The worker is that of this process; a runner of other processes has one prepared
 
 
 def train(worker: Worker, order: ShardOrder) -> Updates:
-    """Local training of a shard. Raises Diverged where an update is not finite."""
+    """Local training of a shard. Raises Diverged where an update is not finite and that ends the run."""
     clusters = clusters_of(worker, order)
     terms, model = terms_of(worker, order), received(worker, order, clusters)
     _check_counted(worker, order, terms)
     start = start_of(worker, order, model)
     updates = worker.train(model, order.clients.tolist(), order.done, terms)
-    check_updates(worker, order, updates.deltas, terms)
-    check_kept(worker, order, updates.kept or {})
+    if counts_as_zeros(worker):
+        updates = _with_zeros(worker, order, updates)
+    else:
+        check_updates(worker, order, updates.deltas, terms)
+        check_kept(worker, order, updates.kept or {})
     return updates._replace(start=start, second=_second(worker, order, model), clusters=clusters)
+
+
+def _with_zeros(worker: Worker, order: ShardOrder, updates: Updates) -> Updates:
+    """The updates, zeros where they or what clients would keep is not finite: these keep what they had."""
+    kept = updates.kept or {}
+    lost = torch.stack([not_finite(rows) for rows in (updates.deltas, *kept.values())]).any(dim=0)
+    if lost.any() and kept:
+        before = own_rows(worker, order)
+        kept = {
+            name: torch.where(
+                lost.to(rows.device).view(-1, *[1] * (rows.dim() - 1)), before[name].to(rows), rows
+            )
+            for name, rows in kept.items()
+        }
+    return updates._replace(deltas=with_zeros(updates.deltas, lost), kept=updates.kept and kept, zeroed=lost)
 
 
 def _check_counted(worker: Worker, order: ShardOrder, terms: LocalTerms) -> None:
@@ -59,6 +77,8 @@ def _second(worker: Worker, order: ShardOrder, received: Tensor) -> Tensor | Non
     if (asked := second_of(worker, order, received)) is None:
         return None
     deltas = worker.train(asked.start, order.clients.tolist(), order.done, asked.terms).deltas
+    if counts_as_zeros(worker):
+        return with_zeros(deltas, not_finite(deltas))
     check_updates(worker, order, deltas, asked.terms)
     return deltas
 
@@ -87,6 +107,7 @@ def run_shard(
         compression_seconds=time.perf_counter() - trained,
         travelled=heard.travelled,
         clusters=updates.clusters,
+        zeroed_clients=heard.zeroed_clients,
     )
 
 

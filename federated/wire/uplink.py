@@ -33,7 +33,8 @@ class Received(NamedTuple):
     decoded: updates as the server reads them, float32 [c, P] on the CPU, none where it reads a sum alone, of which
     `travelled` are the payloads; sent: the extra data as the server reads it,
     name -> [c, n]; memory: owner -> the new memory of these clients;
-    traffic: bytes by part and client; clipped_clients: the number of updates clipped before encoding;
+    traffic: bytes by part and client; clipped_clients: the number of updates changed before encoding, of which
+    zeroed_clients were not finite and count as zeros;
     distortion: the error of the decoded updates against the clipped ones, where it is measured.
     """
 
@@ -42,6 +43,7 @@ class Received(NamedTuple):
     memory: dict[str, Rows]
     traffic: Traffic
     clipped_clients: int
+    zeroed_clients: int
     distortion: Distortion
     travelled: list[bytes]
 
@@ -59,9 +61,8 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     trainable, parts = worker.model.num_trainable, worker.parts
     moving, clients = parts.travelling.num_moving, order.clients.tolist()
     trained = trained_of(worker, order, updates)
-    bounded, clipped_clients, told = _bounded(
-        worker, order, parts.travelling.of(upload(worker, order, updates, trained))
-    )
+    made, zeroed_clients = upload(worker, order, updates, trained)
+    bounded, clipped_clients, told = _bounded(worker, order, parts.travelling.of(made))
     numbers: Sequence[np.random.Generator] = Generators(
         worker.config.seed, Purpose.COMPRESSION, order.done, clients
     )
@@ -109,7 +110,8 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
         sent={name: beside[name].rows for name in names},
         memory={**memory, UPLINK: remembered, BESIDE: lost_beside},
         traffic=weighed(parcels),
-        clipped_clients=clipped_clients,
+        clipped_clients=clipped_clients + zeroed_clients,  # zeros are never clipped
+        zeroed_clients=zeroed_clients,
         distortion=_quality(worker, order, bounded, decoded, remembered) if measured else {},
         travelled=[] if each else travelled,
     )

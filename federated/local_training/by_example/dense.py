@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms.local_terms import LocalTerms
-from federated.local_training.by_example.noise import Noise, shares_kept
+from federated.local_training.by_example.noise import Noise, shares_kept, without_lost
 from federated.local_training.by_example.poisson import PoissonPlan, poisson_plan
 from federated.local_training.dense.activations import activate, through
 from federated.local_training.dense.masks import StackedMasks
@@ -131,11 +131,11 @@ def _clipped_sums(
         _squared_norms(layer, h, d, moves) for layer, h, d in zip(layers, inputs, of_layers, strict=True)
     )
     assert isinstance(squares, Tensor)
-    kept = shares_kept(private, squares.sqrt())[..., None]
+    kept = shares_kept(private, squares.sqrt())
     gradient = torch.empty_like(weights)
     for layer, h, d in zip(layers, inputs, of_layers, strict=True):
-        bounded = d * kept
-        gradient[:, layer.weight] = torch.bmm(bounded.transpose(1, 2), h).flatten(1)
+        bounded = without_lost(d, kept) * kept[..., None]
+        gradient[:, layer.weight] = torch.bmm(bounded.transpose(1, 2), without_lost(h, kept)).flatten(1)
         if layer.bias is not None:
             gradient[:, layer.bias] = bounded.sum(dim=1)
     return gradient, (criterion.losses(columns, batch.targets) * given).sum(dim=1)

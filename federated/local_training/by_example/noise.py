@@ -12,8 +12,18 @@ from federated.privacy import PerExample
 
 
 def shares_kept(private: PerExample, norms: Tensor) -> Tensor:
-    """What gradients with these norms are multiplied by, so that none is longer than the bound."""
-    return (private.norm / norms).clamp_(max=1)
+    """What gradients with these norms are multiplied by, so that none is longer than the bound.
+
+    Under noise a gradient whose norm is not a finite number counts as zeros, see `without_lost`.
+    """
+    shares = (private.norm / norms).clamp_(max=1)
+    return shares.nan_to_num_(nan=0.0) if private.noise_multiplier else shares
+
+
+def without_lost(rows: Tensor, shares: Tensor) -> Tensor:
+    """The rows [..., b, n] with zeros where their share [..., b] is 0, as 0 times infinity is not 0."""
+    lost = shares == 0
+    return rows.masked_fill(lost[..., None], 0) if lost.any() else rows
 
 
 class Noise:

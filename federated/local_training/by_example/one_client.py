@@ -11,7 +11,7 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.by_example.gradients import ExampleGradients, example_gradients
-from federated.local_training.by_example.noise import Noise, shares_kept
+from federated.local_training.by_example.noise import Noise, shares_kept, without_lost
 from federated.local_training.by_example.poisson import expected_batch, poisson_batches
 from federated.local_training.steps.batches import Batch, batch_of
 from federated.local_training.steps.dropout import DropoutGenerators, torch_seeded_for
@@ -94,6 +94,6 @@ def _clipped_sum(
     for rows, loss in gradients(ready, offset, draws):
         moving = rows if rule.moves is None else rows * rule.moves
         kept = shares_kept(private, torch.linalg.vector_norm(moving, dim=1))
-        total += kept.to(moving) @ moving
+        total += kept.to(moving) @ without_lost(moving, kept)
         losses += loss.detach().sum()
     return total, losses

@@ -24,6 +24,7 @@ class Updates(NamedTuple):
     second: float32 [C, T], how far the models of a second training moved, where the algorithm asks for one.
     kept: name -> [C, ...], what clients remember after steps of the algorithm's own, where it has some.
     clusters: int64 [C], the cluster of the model that each received, where the server has several.
+    zeroed: bool [C], whose update was not finite and counts as zeros; None where that would end the run.
     """
 
     deltas: Tensor
@@ -34,6 +35,7 @@ class Updates(NamedTuple):
     second: Tensor | None = None
     kept: dict[str, Tensor] | None = None
     clusters: np.ndarray | None = None
+    zeroed: Tensor | None = None
 
 
 class LocalTrainer(Protocol):

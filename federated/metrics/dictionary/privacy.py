@@ -16,6 +16,15 @@ ROWS: tuple[Row, ...] = (
         meaning="updates that were bounded before encoding",
     ),
     row(
+        neither("privacy/zeroed_clients"),
+        unit="clients",
+        when=_EACH_ROUND,
+        meaning=(
+            "those of them that were not finite and counted as zeros (only with a mechanism that guarantees something: "
+            "without one, such an update ends the run)"
+        ),
+    ),
+    row(
         lower("privacy/epsilon"),
         unit="1",
         when=EACH_EVALUATION,

@@ -36,8 +36,11 @@ def local_laplace(epsilon: float, norm: float) -> Privacy:
 
     def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
         norms = torch.linalg.vector_norm(updates, ord=1, dim=1)
-        within = updates * (norm / norms.clamp(min=norm))[:, None]
-        return Bounded(noised(within, numbers, lambda own, size: own.laplace(0, scale, size)), norms > norm)
+        lost = ~norms.isfinite()  # counts as zeros
+        within = (updates * (norm / norms.clamp(min=norm))[:, None]).masked_fill(lost[:, None], 0)
+        return Bounded(
+            noised(within, numbers, lambda own, size: own.laplace(0, scale, size)), (norms > norm) | lost
+        )
 
     def guarantee(participated: Participated) -> DpEvent:
         from dp_accounting import LaplaceDpEvent

@@ -17,7 +17,7 @@ from federated.machine.cores import threads_of
 from federated.run.clients.canaries import is_of_canaries
 from federated.run.clients.clusters import cluster_model, remembered_cluster
 from federated.run.clients.order import ShardOrder
-from federated.run.divergence import check_made
+from federated.run.divergence import finite_made, not_finite
 from federated.run.memory import ALGORITHM, CLUSTER, OWN_MODEL, rows_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
@@ -31,7 +31,7 @@ _PARAMETERS = "parameters"
 def terms_of(worker: Worker, order: ShardOrder) -> LocalTerms:
     """The terms that these clients add to plain local SGD in the next round."""
     server, clients = order.server.get(ALGORITHM, {}), order.clients.tolist()
-    return worker.parts.algorithm.terms(server, clients, _own_rows(worker, order))
+    return worker.parts.algorithm.terms(server, clients, own_rows(worker, order))
 
 
 def second_of(worker: Worker, order: ShardOrder, model: Tensor) -> Second | None:
@@ -40,7 +40,7 @@ def second_of(worker: Worker, order: ShardOrder, model: Tensor) -> Second | None
     if asked is None:
         return None
     trainable = model[..., : worker.model.num_trainable]
-    return asked(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trainable)
+    return asked(order.server.get(ALGORITHM, {}), own_rows(worker, order), trainable)
 
 
 def received(worker: Worker, order: ShardOrder, clusters: np.ndarray | None) -> Tensor:
@@ -121,17 +121,19 @@ def trained_of(worker: Worker, order: ShardOrder, updates: Updates) -> Trained |
     )
 
 
-def upload(worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None) -> Tensor:
+def upload(
+    worker: Worker, order: ShardOrder, updates: Updates, trained: Trained | None
+) -> tuple[Tensor, int]:
     """What these clients send as their updates, [c, T]: as far as they moved, or what the algorithm makes of it.
 
-    Raises Diverged where that is not finite.
+    Also how many of them are zeros because they were not finite. Raises Diverged where that ends the run.
     """
+    zeroed = torch.zeros(len(order.clients), dtype=torch.bool) if updates.zeroed is None else updates.zeroed
     own = worker.parts.algorithm.client.upload
     if own is None or trained is None:
-        return updates.deltas[:, : worker.model.num_trainable]
-    sent = own(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
-    check_made(worker, order, {"update": sent})
-    return sent
+        return updates.deltas[:, : worker.model.num_trainable], int(zeroed.sum())
+    sent = own(order.server.get(ALGORITHM, {}), own_rows(worker, order), trained)
+    return finite_made(worker, order, {"update": sent})["update"], int((zeroed | not_finite(sent)).sum())
 
 
 def finished(
@@ -150,8 +152,8 @@ def finished(
         memory[OWN_MODEL] = own_model(_own_parts(worker, order) + updates.deltas[:, moves.staying])
     finish = worker.parts.algorithm.client.finish
     if finish is not None and trained is not None:
-        memory[ALGORITHM], sent = finish(order.server.get(ALGORITHM, {}), _own_rows(worker, order), trained)
-        check_made(worker, order, sent)
+        memory[ALGORITHM], sent = finish(order.server.get(ALGORITHM, {}), own_rows(worker, order), trained)
+        sent = finite_made(worker, order, sent)
     return memory, sent
 
 
@@ -163,7 +165,8 @@ def settled(worker: Worker, kept: Rows, sent: Rows, read: Rows) -> Rows:
     return settle(kept, sent, {name: rows.to(sent[name]) for name, rows in read.items()})
 
 
-def _own_rows(worker: Worker, order: ShardOrder) -> Rows:
+def own_rows(worker: Worker, order: ShardOrder) -> Rows:
+    """What these clients remember of the algorithm from before the round."""
     fresh = worker.parts.algorithm.client.init(1, worker.model.num_trainable)
     of_one = {name: rows[0].to(order.model.device) for name, rows in fresh.items()}
     return rows_of(order.own, ALGORITHM, order.clients.tolist(), of_one)
