@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
+from federated.report.findings.arms import compare
+from federated.report.findings.ranking import ranked
 from federated.report.findings.results import RunResult
-from federated.report.questions.epsilons import epsilon_sentences, epsilons, measured_epsilons
+from federated.report.questions.epsilons import epsilon_sentences, epsilons, measured_epsilons, promise_text
 from federated.report.text.model_card import model_card
 
 
@@ -26,14 +28,14 @@ RESULTS = [
 
 def test_each_arm_has_both_sides_with_intervals_over_seeds() -> None:
     private, open_arm, broken = epsilons(RESULTS)
-    assert (private.upper.mean, private.lower.mean, private.lower_final.mean) == (
+    assert (private.upper, private.lower.mean, private.lower_final.mean) == (
         3.0,
         1.0,
         pytest.approx(0.2),
     )
     half = stats.t.ppf(0.975, 2) * 0.5 / 3**0.5
     assert private.lower.interval == pytest.approx((max(1 - half, 0), 1 + half))
-    assert (open_arm.upper.mean, open_arm.lower_final.mean) == (None, 40.0)
+    assert (open_arm.upper, open_arm.lower_final.mean) == (None, 40.0)
     assert [each.broken for each in (private, open_arm, broken)] == [0, 0, 2]
 
 
@@ -42,6 +44,35 @@ def test_sentences_begin_with_broken_promises() -> None:
     assert first.startswith("broken: the promise of epsilon 2.00 is broken in 2 of 3 seeds")
     assert second == "open promises nothing, and canaries show that epsilon is at least 40.00."
     assert third == "private promises an epsilon of at most 3.00; canaries show at least 1.00."
+
+
+def test_of_seeds_that_promise_different_epsilons_the_largest_is_promised() -> None:
+    """Whoever reads "at most" holds it against every seed: 6.5 is kept by all of them, their mean 6 by one in three."""
+    several = [run("a", seed, promised, 0.1, 0.2) for seed, promised in enumerate((5.5, 6.5, 6.0))]
+    assert epsilons(several)[0].upper == 6.5
+    assert epsilon_sentences(several) == [
+        "a promises an epsilon of at most 6.50; canaries show at least 0.20."
+    ]
+    assert compare(several)[0].secondary["privacy/epsilon"].mean == 6.5
+    (row,) = ranked(several, [])
+    assert row.cells["epsilon"] == "6.50"
+
+
+def test_a_promise_that_two_decimals_do_not_show_is_not_said_to_be_nothing() -> None:
+    assert [promise_text(each) for each in (0.0, 0.004, 0.01, 3.0, None)] == [
+        "< 0.01",
+        "< 0.01",
+        "0.01",
+        "3.00",
+        "–",
+    ]
+
+
+def test_by_chance_each_of_two_bounds_may_be_too_high() -> None:
+    assert (
+        "(by chance, each of the two bounds is too high in one seed of twenty)"
+        in epsilon_sentences(RESULTS)[0]
+    )
 
 
 def test_the_model_card_says_what_canaries_show() -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from federated.evaluation.constant import constant_metrics
+from federated.evaluation.evaluate import evaluate
 from federated.forecast.privacy_warnings import of_privacy
 from federated.foundation.errors import BadInput
-from federated.metrics.dictionary import METRICS
+from federated.metrics.dictionary import metric_of
 from federated.metrics.dictionary.privacy import is_covered
-from federated.report.findings.results import RunResult
+from federated.report import Report
+from federated.report.figures.arms.charts import charts
+from federated.report.findings.ranking import ranked
+from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK, RunResult
 from federated.report.questions.guarantees import guarantee_sentences
 from federated.report.text.model_card import model_card
-from federated.run.setup import prepare
+from federated.run.setup import initial_state, prepare, prepare_on
 from tests.conftest import NORMALISED, config_of
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -51,6 +58,11 @@ def test_running_statistics_are_refused_where_they_travel(own: Callable[[str], s
     ("name", "covered"),
     [
         ("generalisation/test_accuracy", True),
+        ("generalisation/global_test_accuracy", True),
+        ("generalisation/test_sensitivity_at_threshold_0.5", True),
+        ("generalisation/test_sensitivity", False),
+        ("generalisation/test_specificity_at_sensitivity_0.9", False),
+        ("generalisation/test_constant_accuracy", False),
         ("train/update_norm", True),
         ("privacy/epsilon", True),
         ("train/loss", False),
@@ -63,22 +75,116 @@ def test_running_statistics_are_refused_where_they_travel(own: Callable[[str], s
     ],
 )
 def test_what_follows_from_the_released_model_alone_is_covered(name: str, covered: bool) -> None:
-    assert name in METRICS
+    assert metric_of(name) is not None
     assert is_covered(name) is covered
 
 
-def result(arm: str, guarantee: str = "", source: str = "", seed: int = 0, epsilon: float = 2.0) -> RunResult:
-    spent = {"privacy/epsilon": epsilon} if guarantee else {}
-    history = ((1, {"generalisation/test_accuracy": 0.9, **spent}),)
+def test_no_covered_metric_moves_with_training_data_while_the_model_stands_still() -> None:
+    """The definition of covered, tried: all training targets are turned round, and the model stays as it is."""
+    metrics = ["sensitivity", "specificity", "auroc"]
+    evaluation = {"metric": [{"name": name, "positive": "3"} for name in metrics]}
+    prepared = prepare(config_of(**PRIVATE, evaluation=evaluation))
+    federation = prepared.federation
+    targets = federation.examples.targets.copy()
+    targets[federation.training] = 9 - targets[federation.training]
+    other = prepare_on(
+        prepared.config, replace(federation, examples=replace(federation.examples, targets=targets))
+    )
+    state = initial_state(prepared)
+    before, after = ({**evaluate(state, each), **constant_metrics(each)} for each in (prepared, other))
+    moved = {name for name in before if not np.array_equal(before[name], after[name], equal_nan=True)}
+    covered = {name for name in before if is_covered(name)}
+    assert "generalisation/test_sensitivity_3" in moved
+    assert any(name.startswith("generalisation/test_constant_") for name in moved)
+    assert {"generalisation/test_accuracy", "generalisation/test_auroc_3"} <= covered
+    assert not moved & covered
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "privacy", "covered"),
+    [
+        ("ditto(0.1)", "central_gaussian(1, 2)", False),
+        ("fedper", "local_gaussian(1, 2)", False),
+        ("fedper", "dp_sgd(1, 2)", True),  # whose steps train what stays at the clients too
+        ("fedavg", "central_gaussian(1, 2)", True),
+        ("ditto(0.1)", "none", True),  # nothing is promised, so nothing is left out of it
+    ],
+)
+def test_models_of_clients_own_are_outside_a_guarantee_of_updates(
+    algorithm: str, privacy: str, *, covered: bool
+) -> None:
     metric = "generalisation/test_accuracy"
+    changes = {"algorithm": algorithm, "privacy": privacy, "stop": {"patience": 1, "metric": metric}}
+    setup = prepare(config_of(**{**PRIVATE, **changes}))
+    assert setup.own_models_not_covered is not covered
+    assert is_covered(metric, own_models=setup.own_models_not_covered) is covered
+    assert is_covered("generalisation/global_test_accuracy", own_models=True)
+    said = [
+        each for each in of_privacy(setup) if "own models are not covered" in each or each.startswith("stop.")
+    ]
+    assert len(said) == (0 if covered else 2)
+
+
+def test_scores_of_own_models_stand_at_no_promise_in_every_picture_and_table() -> None:
+    """Ditto's own models score best at epsilon 2, which does not cover them: they are as an arm without a promise."""
+    unit = {"privacy.unit": "one client added or removed"}
+    runs = [
+        result("own", "epsilon 2", parameters={**unit, OWN_MODELS: OWN_MODELS_MARK}, score=0.95),
+        result("one", "epsilon 3", parameters=unit, epsilon=3.0),
+        result("none", score=0.99),
+    ]
+    places = {row.arm: (row.cells["epsilon"], row.place) for row in ranked(runs, [])}
+    assert places["own"] == (
+        "own models, not covered by epsilon",
+        "dominated in the mean",
+    )  # by `none`, as both promise nothing
+    assert places["one"] == ("3.00", "front")
+    (rows,) = (
+        spec["data"]["values"] for name, spec in charts(Report("s", runs)).items() if name == "by-epsilon"
+    )
+    at = {row["arm"]: row for row in rows}
+    assert at["own"]["epsilon"] == at["none"]["epsilon"] > at["one"]["epsilon"] == 3.0
+    assert at["own"]["promised at most"] == "own models, not covered by epsilon"
+    assert any(
+        said.startswith("own: clients' own models are not covered") for said in guarantee_sentences(runs)
+    )
+    assert "clients' own models are not covered" in model_card("s", "", runs[:1], runs[0]).replace(
+        "Clients'", "clients'"
+    )
+    assert "own models are not covered" not in model_card("s", "", runs[1:2], runs[1])
+
+
+def result(
+    arm: str,
+    guarantee: str = "",
+    source: str = "",
+    seed: int = 0,
+    epsilon: float = 2.0,
+    parameters: dict[str, str] | None = None,
+    score: float = 0.9,
+) -> RunResult:
+    metric = "generalisation/test_accuracy"
+    spent = {"privacy/epsilon": epsilon} if guarantee else {}
+    sent = {"communication/uplink_bytes_total": 1e6, "communication/downlink_bytes_total": 1e6}
+    history = ((1, {metric: score, **sent, **spent}),)
     return RunResult(
-        "s", arm, seed, "FINISHED", {}, history, metric, guarantee=guarantee, noise_source=source
+        "s",
+        arm,
+        seed,
+        "FINISHED",
+        parameters or {},
+        history,
+        metric,
+        guarantee=guarantee,
+        noise_source=source,
     )
 
 
 def test_of_an_arm_whose_seeds_differ_in_it_the_weakest_guarantee_is_told() -> None:
     some = [result("a", f"epsilon {seed % 2 + 1}", seed=seed, epsilon=seed % 2 + 1.0) for seed in range(3)]
     assert guarantee_sentences(some)[0] == "a: epsilon 2; so in seed 1, and less in the others."
+    card = model_card("s", "", some, some[0])
+    assert "Differential privacy: epsilon 2; so in seed 1, and less in the others." in card
 
 
 def test_the_report_says_every_guarantee_once_with_its_arms_and_what_it_does_not_cover() -> None:

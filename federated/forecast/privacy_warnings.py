@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from federated.metrics.dictionary.privacy import is_covered
+from federated.metrics.dictionary.privacy import OWN_MODELS_NOT_COVERED, is_covered
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
 from federated.run.preparing.promise import Promise, large_delta, num_units
@@ -27,10 +27,13 @@ def of_privacy(setup: Setup) -> Iterator[str]:
             "leave it out"
         )
     yield from _of_small_clients(promise, setup.last_round)
-    if setup.stop is not None and not is_covered(setup.stop.metric):
+    own = setup.own_models_not_covered
+    if own:
+        yield f"privacy: {OWN_MODELS_NOT_COVERED}"
+    if setup.stop is not None and not is_covered(setup.stop.metric, own_models=own):
         yield (
             f"stop.metric: {setup.stop.metric} is not covered by epsilon, and when the run ends would tell of it; "
-            "watch the central test set, or leave stop out"
+            f"{'leave stop out' if own else 'watch the central test set, or leave stop out'}"
         )
 
 

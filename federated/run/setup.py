@@ -114,6 +114,11 @@ class Setup:
         return own or personal or several
 
     @property
+    def own_models_not_covered(self) -> bool:
+        """Whether the promise is of updates alone, and clients are scored with models of their own beside it."""
+        return self.promise is not None and self.own_models and self.parts.privacy.per_example is None
+
+    @property
     def global_beside_own(self) -> bool:
         """Whether there is a model for everybody beside the clients' own."""
         personal = self.parts.algorithm.client.personal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from federated.metrics.dictionary.metric import EACH_EVALUATION, Row, lower, neither, row
 from federated.metrics.ranges import SHARE
 
@@ -103,8 +105,10 @@ ROWS: tuple[Row, ...] = (
     ),
 )
 
+_OF_TEST_SET = "generalisation/test_"
 COVERED = (
-    "generalisation/test_",
+    _OF_TEST_SET,
+    "generalisation/global_test_",
     "train/update_norm",
     "privacy/epsilon",
     "privacy/delta",
@@ -116,13 +120,35 @@ COVERED = (
 )
 """Beginnings of metrics that follow from what a private run releases and from no client's data besides."""
 
+_READS_CLIENTS = re.compile(r"_constant_|_(sensitivity|specificity)(_|$)(?!.*at_threshold_)")
+"""In the names of exceptions: constants are fitted to training targets, and thresholds chosen on clients' examples."""
+
 NOT_COVERED = (
     "not covered by epsilon: every metric but those of the central test set, train/update_norm, canaries and the "
     "guarantee; training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell "
-    "of clients without noise; each epsilon is of one run, and who sees several runs of the same clients has to add up"
+    "of clients without noise, and so do constant answers and thresholds that are chosen on clients' examples, with "
+    "the sensitivity and specificity at these; "
+    "each epsilon is of one run, and who sees several runs of the same clients has to add up"
 )
 
 
-def is_covered(name: str) -> bool:
-    """Whether a metric may be published of a private run, as far as its guarantee goes."""
-    return name.startswith(COVERED)
+OWN_MODELS_NOT_COVERED = (
+    "clients' own models are not covered by epsilon: they are trained on raw data and never sent, so nothing bounds "
+    "what they tell, nor what their scores do, those on the central test set among them (only `global_test` ones are "
+    "covered); what one client keeps is not released, and not private if published"
+)
+
+
+def is_covered(name: str, *, own_models: bool = False) -> bool:
+    """Whether a metric may be published of a private run, as far as its guarantee goes.
+
+    own_models: clients are scored with models of their own, which the mechanism does not reach.
+    """
+    if own_models and name.startswith(_OF_TEST_SET):
+        return False
+    return name.startswith(COVERED) and not _READS_CLIENTS.search(name)
+
+
+def not_covered(*, own_models: bool) -> str:
+    """What a private run's epsilon does not cover, in a sentence without a stop. own_models: see `is_covered`."""
+    return f"{OWN_MODELS_NOT_COVERED}; {NOT_COVERED}" if own_models else NOT_COVERED

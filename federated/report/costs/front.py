@@ -15,6 +15,8 @@ from federated.report.text.numbers_as_text import Spread
 
 Problem = tuple[tuple[str, str], ...]
 Place = Literal["front", "knee", "dominated", "dominated in the mean"]
+UNCOVERED = "own models, not covered by epsilon"
+"""In place of the unit of an epsilon that does not cover what an arm's scores are of."""
 BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
 """Not on the front."""
 PLACE_TEXTS: Mapping[Place, str] = {
@@ -34,16 +36,16 @@ def pareto(
     """Arm -> its place among the arms with the same main metric and problem.
 
     By mean score and mean bytes, both ways, and where some arm has them by the score of the worst tenth of the clients
-    and by epsilon (none: infinite; epsilons of different units, clients or single examples, are objectives of their
-    own). An arm is behind where another is as good in all of them and in one ahead: in the mean, and simply dominated
-    where some such arm is ahead by more than chance, that is, where in neither score do
-    the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks much, as intervals that
-    overlap a little can belong to arms that differ, seed by seed; it never claims what the intervals do not show.
-    The knee is the arm of the front with the smallest sum of what it falls short of the best in each, scaled from 0
-    to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is best in one; of score
-    and bytes alone, the arm farthest from the line between the ends. It takes a front of three arms. Arms without a
-    score or byte count have no place, nor have anchors, which are no choice. problems: of each arm, see
-    `problems_of`; None: all have the same. units: likewise, see `units_of`.
+    and by epsilon (none, or scores of own models, which it does not cover: infinite; epsilons of different units,
+    clients or single examples, are objectives of their own). An arm is behind where another is as good in all of them
+    and in one ahead: in the mean, and simply dominated where some such arm is ahead by more than chance, that is, where
+    in neither score do the two 95 % t intervals overlap; bytes and epsilon are counted and no estimates. That asks
+    much, as intervals that overlap a little can belong to arms that differ, seed by seed; it never claims what the
+    intervals do not show. The knee is the arm of the front with the smallest sum of what it falls short of the best in
+    each, scaled from 0 to 1 over the front, bytes by their logarithm, if that is smaller than with each arm that is
+    best in one; of score and bytes alone, the arm farthest from the line between the ends. It takes a front of three
+    arms. Arms without a score or byte count have no place, nor have anchors, which are no choice. problems: of each
+    arm, see `problems_of`; None: all have the same. units: likewise, see `units_of`.
     """
     places: dict[str, Place] = {}
     groups: dict[tuple[str, Problem], list[ArmSummary]] = {}
@@ -69,9 +71,14 @@ def problems_of(results: Sequence[RunResult]) -> dict[str, Problem]:
 
 
 def units_of(results: Sequence[RunResult]) -> dict[str, str]:
-    """Arm -> whose data its epsilon is about, such as "one client added or removed"; empty without a promise."""
+    """Arm -> whose data its epsilon is about, such as "one client added or removed".
+
+    Empty without a promise; `UNCOVERED` where scores are of clients' own models, which the promise does not cover.
+    """
     stated = {
-        run.arm: str(run.parameters["privacy.unit"]) for run in results if "privacy.unit" in run.parameters
+        run.arm: UNCOVERED if run.own_models_not_covered else str(run.parameters["privacy.unit"])
+        for run in results
+        if "privacy.unit" in run.parameters
     }
     return {run.arm: stated.get(run.arm, "") for run in results}
 
@@ -117,7 +124,8 @@ def _prices(summaries: Sequence[ArmSummary], units: Mapping[str, str]) -> tuple[
         halves.append(_halves(summaries, worst))
     spent = _costs(summaries, EPSILON)
     kinds = [units.get(summary.arm, "") for summary in summaries]
-    for kind in dict.fromkeys(kind for kind, cost in zip(kinds, spent, strict=True) if _is_known(cost)):
+    found = dict.fromkeys(kind for kind, cost in zip(kinds, spent, strict=True) if _is_known(cost))
+    for kind in (each for each in found if each != UNCOVERED):
         columns.append([cost if other == kind else None for other, cost in zip(kinds, spent, strict=True)])
         halves.append([0.0] * len(summaries))
     known = [[np.inf if cost is None or np.isnan(cost) else cost for cost in costs] for costs in columns]

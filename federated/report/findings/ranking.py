@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from federated.metrics.names import headline_of, higher_is_better, metric_label, worst_clients
-from federated.report.costs.front import PLACE_TEXTS, Place, pareto, problems_of, units_of
+from federated.report.costs.front import PLACE_TEXTS, UNCOVERED, Place, pareto, problems_of, units_of
 from federated.report.findings.arms import ArmSummary, compare, spread
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.gap_closed import GapClosed, gap_closed
-from federated.report.findings.results import EPSILON, RunResult, compared
+from federated.report.findings.results import EPSILON, RunResult, compared, largest_promise
 from federated.report.findings.verdicts import DELTA, Paired
+from federated.report.questions.epsilons import promise_text
 from federated.report.questions.sites import site_metric
 from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
 from federated.report.text.phrases import difference_text, share_text, verdict_text
@@ -124,12 +125,23 @@ def _cells(
         "verdict": verdict_text(pair) if pair else role,
         "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
         **_levels(runs, summary.main_metric),
-        **{title: _with_interval(runs, metric) for metric, title in optional.items()},
+        **{title: _optional_cell(runs, metric) for metric, title in optional.items()},
         "MB up": _mean(summary.uplink_mb),
         "MB down": _mean(summary.downlink_mb),
         "seconds": _mean(seconds),
         "seeds": f"{seeds} ({running} still running)" if running else seeds,
     }
+
+
+def _optional_cell(runs: Sequence[RunResult], metric: str) -> str:
+    """Of an epsilon the largest of the seeds, unless it does not cover the models that the arm is ranked by."""
+    if not metric.startswith(EPSILON):
+        return _with_interval(runs, metric)
+    finished = [run for run in runs if run.finished]
+    if any(run.own_models_not_covered for run in finished):
+        return UNCOVERED
+    largest = largest_promise(finished, metric)
+    return NOTHING if largest is None else promise_text(largest)
 
 
 def _levels(runs: Sequence[RunResult], main: str) -> dict[str, str]:

@@ -18,6 +18,9 @@ UPLINK_RATIO = "communication/uplink_ratio"
 SIMULATED_SECONDS = "system/simulated_seconds_total"
 TRAINING_LOSS = "train/loss"
 EPSILON = "privacy/epsilon"
+OWN_MODELS = "privacy.own_models"
+OWN_MODELS_MARK = "not covered by epsilon"
+"""The parameter that says so of clients' own models, and its value."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ class RunResult:
     def own_models(self) -> bool:
         """Whether each client answers with its own model: only then has the central test set a spread over clients."""
         return self.final(f"{self.main_metric}_mean") is not None
+
+    @property
+    def own_models_not_covered(self) -> bool:
+        """Whether its scores are of clients' own models, which its epsilon does not cover."""
+        return OWN_MODELS in self.parameters
 
     @property
     def running(self) -> bool:
@@ -142,6 +150,11 @@ class RunResult:
             for name, value in metrics.items():
                 values.setdefault(name, {})[round_number] = value
         return values
+
+
+def largest_promise(runs: Sequence[RunResult], metric: str = EPSILON) -> float | None:
+    """The largest epsilon that these runs promise, which all of them keep; None where none promises any."""
+    return max((value for run in runs if (value := run.final(metric)) is not None), default=None)
 
 
 def same_partition(*results: RunResult) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from federated.report.findings.by_seed import interval_over_seeds
-from federated.report.findings.results import EPSILON, RunResult, arms_of
+from federated.report.findings.results import EPSILON, RunResult, arms_of, largest_promise
 from federated.report.statistics.paired import Interval
 from federated.report.text.numbers_as_text import number, with_interval
 from federated.report.text.phrases import counted, first_few
@@ -21,6 +21,7 @@ _ESTIMATES = {
     f"{_OF}iterates_fitted": "fitted, every round",
 }
 _MOST_NAMED = 4
+_LEAST_SHOWN = 0.01
 
 
 class Level(NamedTuple):
@@ -38,13 +39,14 @@ class Level(NamedTuple):
 class Epsilons(NamedTuple):
     """An arm's epsilon from both sides.
 
-    upper: by the accountant; without a mean nothing is promised. lower, lower_final: with 95 % confidence in each run,
+    upper: by the accountant, the largest of the seeds, as the weakest of several promises is what all keep; None:
+    nothing is promised. lower, lower_final: with 95 % confidence in each run,
     by canaries in every round's step, and in the final model; without a mean the arm has no canaries. seeds: that
     finished. broken: those in which a lower bound is above the promise.
     """
 
     arm: str
-    upper: Level
+    upper: float | None
     lower: Level
     lower_final: Level
     seeds: int
@@ -63,7 +65,7 @@ def epsilons(results: Sequence[RunResult]) -> list[Epsilons]:
         _epsilons(arm, [run for run in results if run.arm == arm and run.finished])
         for arm in arms_of(results)
     ]
-    return [each for each in found if each.upper.mean is not None or each.lower.mean is not None]
+    return [each for each in found if each.upper is not None or each.lower.mean is not None]
 
 
 def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
@@ -74,7 +76,7 @@ def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
     rows = [
         [
             each.arm,
-            each.upper.text,
+            promise_text(each.upper),
             each.lower_final.text,
             each.lower.text,
             *(_level([run for run in results if run.arm == each.arm], metric).text for metric in _ESTIMATES),
@@ -91,17 +93,25 @@ def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
     return Table(columns, rows, _NOTE)
 
 
+def promise_text(epsilon: float | None) -> str:
+    """By two decimals; what they do not show is not said to be 0."""
+    if epsilon is not None and epsilon < _LEAST_SHOWN:
+        return f"< {_LEAST_SHOWN}"
+    return number(epsilon, 2 if epsilon is None or epsilon < 100 else 0)
+
+
 def epsilon_sentences(results: Sequence[RunResult]) -> list[str]:
     """What canaries show in plain words: broken promises first, then arms that promise nothing, then the others."""
     shown = [each for each in epsilons(results) if each.lower.mean is not None]
     broken = [_broken(each) for each in shown if each.broken]
-    open_arms = [_open(each) for each in shown if each.upper.mean is None]
-    kept = [_kept(each) for each in shown if each.upper.mean is not None and not each.broken]
+    open_arms = [_open(each) for each in shown if each.upper is None]
+    kept = [_kept(each) for each in shown if each.upper is not None and not each.broken]
     return [f"{first_few(said, _MOST_NAMED)}." for said in (broken, open_arms, kept) if said]
 
 
 def _epsilons(arm: str, runs: Sequence[RunResult]) -> Epsilons:
-    upper, lower, lower_final = (_level(runs, metric) for metric in (EPSILON, ITERATES, FINAL))
+    upper = largest_promise(runs)
+    lower, lower_final = (_level(runs, metric) for metric in (ITERATES, FINAL))
     return Epsilons(arm, upper, lower, lower_final, len(runs), sum(_is_broken(run) for run in runs))
 
 
@@ -117,8 +127,9 @@ def _is_broken(run: RunResult) -> bool:
 
 def _broken(each: Epsilons) -> str:
     return (
-        f"{each.arm}: the promise of epsilon {each.upper.text} is broken in {each.broken} of "
-        f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, in one of twenty)"
+        f"{each.arm}: the promise of epsilon {promise_text(each.upper)} is broken in {each.broken} of "
+        f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, each of the two bounds is too high in "
+        "one seed of twenty)"
     )
 
 
@@ -127,7 +138,10 @@ def _open(each: Epsilons) -> str:
 
 
 def _kept(each: Epsilons) -> str:
-    return f"{each.arm} promises an epsilon of at most {each.upper.text}; canaries show at least {_largest(each)}"
+    return (
+        f"{each.arm} promises an epsilon of at most {promise_text(each.upper)}; canaries show at least "
+        f"{_largest(each)}"
+    )
 
 
 def _largest(each: Epsilons) -> str:
@@ -135,10 +149,10 @@ def _largest(each: Epsilons) -> str:
 
 
 _NOTE = (
-    "Means over seeds, with 95 % intervals of the mean. Epsilon says how well one could tell from the models whether a "
-    "certain client took part: 0 not at all, 1 hardly, above 10 nearly for sure. Promised at most: by the accountant. "
-    "At least: what canaries, clients that sent random directions of the bound's length, show in each run with 95 % "
-    "confidence, to one who sees the final model or the model after every round. A bound near 0 is no proof of "
-    "privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high where epsilon is "
-    "small."
+    "Means over seeds, with 95 % intervals of the mean; of promises the largest. Epsilon says how well one could tell "
+    "from the models whether a certain client took part: 0 not at all, 1 hardly, above 10 nearly for sure. Promised at "
+    "most: by the accountant. At least: what canaries, clients that sent random directions of the bound's length, show "
+    "in each run with 95 % confidence, to one who sees the final model or the model after every round. A bound near 0 "
+    "is no proof of privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high "
+    "where epsilon is small."
 )

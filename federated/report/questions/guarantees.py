@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from federated.metrics.dictionary.privacy import NOT_COVERED
+from federated.metrics.dictionary.privacy import NOT_COVERED, OWN_MODELS_NOT_COVERED
 from federated.report.findings.results import EPSILON, RunResult, arms_of
 from federated.report.text.phrases import capitalised, first_few
 
@@ -18,17 +18,33 @@ def guarantee_sentences(results: Sequence[RunResult]) -> list[str]:
     """
     by_text: dict[str, list[str]] = {}
     for arm in arms_of(results):
-        if found := _weakest([run for run in results if run.arm == arm and run.guarantee]):
+        if found := weakest_guarantee([run for run in results if run.arm == arm]):
             by_text.setdefault(found, []).append(arm)
     if not by_text:
         return []
     promised = [f"{first_few(arms, _MOST_NAMED)}: {text}." for text, arms in by_text.items()]
     sources = dict.fromkeys(run.noise_source for run in results if run.noise_source)
-    return [*promised, *(f"{capitalised(source)}." for source in sources), f"{capitalised(NOT_COVERED)}."]
+    own = [arm for arm in arms_of(results) if arm in arms_not_covered(results)]
+    of_own = (
+        [
+            f"{first_few(own, _MOST_NAMED)}: {OWN_MODELS_NOT_COVERED}; on the Pareto front and against epsilon their "
+            "scores count as without a promise."
+        ]
+        if own
+        else []
+    )
+    said = f"{capitalised(NOT_COVERED)}."
+    return [*promised, *of_own, *(f"{capitalised(source)}." for source in sources), said]
 
 
-def _weakest(runs: Sequence[RunResult]) -> str:
-    """The guarantee of the run with the largest epsilon; empty without any."""
+def arms_not_covered(results: Sequence[RunResult]) -> set[str]:
+    """The arms whose scores are of clients' own models, which their epsilon does not cover."""
+    return {run.arm for run in results if run.own_models_not_covered}
+
+
+def weakest_guarantee(results: Sequence[RunResult]) -> str:
+    """The guarantee of the run with the largest epsilon, of those that have one; empty without any."""
+    runs = [run for run in results if run.guarantee]
     if not runs:
         return ""
     weakest = max(runs, key=lambda run: run.final(EPSILON) or 0.0)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from federated.metrics.by_client import CLIENTS, STATISTICS
-from federated.metrics.dictionary.privacy import NOT_COVERED
+from federated.metrics.dictionary.privacy import not_covered
 from federated.metrics.dictionary.stated import THRESHOLD
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import DOWNLINK, EPSILON, UPLINK, RunResult
 from federated.report.questions.answers import client_word
 from federated.report.questions.epsilons import epsilon_sentences
+from federated.report.questions.guarantees import weakest_guarantee
 from federated.report.questions.sites import Site, site_metric, sites_of
 from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised
@@ -157,11 +158,11 @@ def _privacy(runs: Sequence[RunResult]) -> str:
     values = [value for run in runs if (value := run.final(EPSILON)) is not None]
     if not values:
         return "No differential privacy: what a client sends, and the model itself, may reveal its examples"
-    stated = next((run.guarantee for run in runs if run.guarantee), "")
+    stated, own = weakest_guarantee(runs), any(run.own_models_not_covered for run in runs)
     promised = (
         f": {stated}" if stated else f" with epsilon {number(max(values))}, as `privacy` above states it"
     )
-    return f"Differential privacy{promised}. {capitalised(NOT_COVERED)}"
+    return f"Differential privacy{promised}. {capitalised(not_covered(own_models=own))}"
 
 
 _RISKS = "Class probabilities are a softmax's; see the calibration error before they are used as risks"

@@ -1,6 +1,7 @@
 """The guarantee of a run to its clients, as tags and parameters of its MLflow run."""
 
-from federated.metrics.dictionary.privacy import NOT_COVERED
+from federated.metrics.dictionary.privacy import not_covered
+from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK
 from federated.run.setup import Setup
 from tasks.tracking.runs import runs
 
@@ -14,10 +15,13 @@ def log_promise(run_id: str, setup: Setup) -> None:
     if found := _numbers(setup):
         tags["privacy.numbers"] = found
     if promise is not None:
+        own = setup.own_models_not_covered
         tags |= {f"privacy.{name}": text for name, text in promise.words().items()}
-        tags |= {"privacy.guarantee": promise.sentence(), "privacy.not_covered": NOT_COVERED}
+        tags |= {"privacy.guarantee": promise.sentence(), "privacy.not_covered": not_covered(own_models=own)}
         runs.log_parameters(
-            run_id, {f"privacy.{name}": value for name, value in promise.parameters().items()}
+            run_id,
+            {f"privacy.{name}": value for name, value in promise.parameters().items()}
+            | ({OWN_MODELS: OWN_MODELS_MARK} if own else {}),
         )
     if tags:
         runs.set_tags(run_id, tags)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from federated.metrics.names import metric_label
-from federated.report.costs.front import problems_of, units_of
+from federated.report.costs.front import UNCOVERED, problems_of, units_of
 from federated.report.figures.vega_looks import GREY_LINE
 from federated.report.figures.vega_spec import (
     PALE,
@@ -22,7 +22,7 @@ from federated.report.figures.vega_spec import (
 )
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.findings import Report
-from federated.report.questions.epsilons import Epsilons, epsilons
+from federated.report.questions.epsilons import Epsilons, epsilons, promise_text
 
 _DECADES_BELOW = 2.0
 """Powers of ten below the smallest promise at which the axis begins."""
@@ -31,9 +31,10 @@ _DECADES_BELOW = 2.0
 def by_epsilon(report: Report, metric: str) -> Spec | None:
     """A main metric against epsilon, a filled mark where it is promised and an open one where canaries show it.
 
-    None where no arm with this metric promises anything. The axis is logarithmic; arms without a promise stand at its
-    right end, infinity, and what canaries show of less than its left end stands there. Epsilons of different
-    units are no steps of one scale: the arms of the unit that most have are drawn, and those that promise nothing.
+    None where no arm with this metric promises anything. The axis is logarithmic; arms without a promise, or whose
+    scores are of clients' own models, which it does not cover, stand at its right end, infinity, and what canaries show
+    of less than its left end stands there. Epsilons of different units are no steps of one scale: the arms of the unit
+    that most have are drawn, and those that promise nothing.
     """
     found = {each.arm: each for each in epsilons(report.results)}
     units = units_of(report.results)
@@ -42,31 +43,39 @@ def by_epsilon(report: Report, metric: str) -> Spec | None:
         for summary in report.arms
         if summary.main_metric == metric and not summary.anchor and summary.score.mean is not None
     ]
-    promised = [arm for arm in arms if arm in found and found[arm].upper.mean is not None]
+    of_own = [arm for arm in arms if units[arm] == UNCOVERED]
+    promised = [arm for arm in arms if arm in found and found[arm].upper is not None and arm not in of_own]
     if not promised:
         return None
     ((unit, _),) = Counter(units[arm] for arm in promised).most_common(1)
-    shown = [arm for arm in arms if units[arm] in (unit, "")]
-    ends = _ends([found[arm] for arm in shown if arm in found])
-    rows = [_row(report, arm, metric, found.get(arm), ends) for arm in shown]
+    shown = [arm for arm in arms if units[arm] in (unit, "", UNCOVERED)]
+    drawn = {arm: found[arm] for arm in shown if arm in found and arm not in of_own}
+    ends = _ends(list(drawn.values()))
+    rows = [_row(report, arm, metric, drawn.get(arm), ends, of_own=arm in of_own) for arm in shown]
     return _chart(report, rows, metric, ends)
 
 
 def _ends(found: list[Epsilons]) -> tuple[float, float]:
     """The ends of the axis: of what is too small to draw, and of infinity."""
-    uppers = [each.upper.mean for each in found if each.upper.mean]
+    uppers = [each.upper for each in found if each.upper]
     largest = max([*uppers, *(shown for each in found if (shown := each.largest_lower))])
     least, most = np.floor(np.log10(min(uppers))) - _DECADES_BELOW, np.ceil(np.log10(largest)) + 0.5
     return float(10**least), float(10**most)
 
 
 def _row(
-    report: Report, arm: str, metric: str, found: Epsilons | None, ends: tuple[float, float]
+    report: Report,
+    arm: str,
+    metric: str,
+    found: Epsilons | None,
+    ends: tuple[float, float],
+    *,
+    of_own: bool,
 ) -> dict[str, Any]:
     runs = [run for run in report.results if run.arm == arm]
     mean, interval = interval_over_seeds(runs, metric)
     low, high = interval or (None, None)
-    upper = found.upper.mean if found else None
+    upper = found.upper if found else None
     lower = found.largest_lower if found else None
     return {
         "arm": arm,
@@ -75,7 +84,7 @@ def _row(
         "high": plain_number(high),
         "epsilon": ends[1] if upper is None else max(upper, ends[0]),
         "shown": None if lower is None else max(lower, ends[0]),
-        "promised at most": "nothing" if found is None or upper is None else found.upper.text,
+        "promised at most": UNCOVERED if of_own else "nothing" if upper is None else promise_text(upper),
         "canaries show at least": "not measured" if found is None or lower is None else f"{lower:.3g}",
         "problem": str(problems_of(runs)[arm]),
     }
