@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from typing import Any
 
 import dp_accounting as dp
@@ -12,7 +13,7 @@ from scipy.stats import norm
 
 from federated.participation import SamplingLaw
 from federated.privacy import PRIVACY, Participated, Privacy
-from federated.privacy.accounting import noise_for, spent
+from federated.privacy.accounting import accountant, noise_for, spent
 from federated.privacy.accounting.accountant import rough
 
 DELTA = 1e-5
@@ -114,13 +115,63 @@ def test_everybody_in_every_round_is_no_sampling() -> None:
 def test_what_has_no_distribution_is_bounded_by_renyi_divergence() -> None:
     zcdp = spent(dp.ZCDpEvent(0.5), DELTA)
     assert (zcdp.accountant, zcdp.epsilon) == ("RDP", pytest.approx(4.728507, abs=1e-6))
-    tiny = dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(0.1, dp.GaussianDpEvent(0.1)), 100)
-    assert spent(tiny, DELTA).accountant == "RDP"  # a distribution would have hundreds of millions of numbers
     mixed = dp.ComposedDpEvent([dp.LaplaceDpEvent(2.0), dp.SelfComposedDpEvent(dp.GaussianDpEvent(3.0), 4)])
     accountant = dp.pld.PLDAccountant()
     accountant.compose(mixed)
     assert spent(mixed, DELTA).epsilon == pytest.approx(accountant.get_epsilon(DELTA), rel=1e-6)
     assert spent(mixed, DELTA).epsilon < rough(mixed, DELTA)
+
+
+# q 0.25, z 0.35: rounds, epsilon by dp_accounting's PLDAccountant with losses rounded to 1e-4, by a script of its own
+BEYOND_FIFTY = [(18, 25.811710), (19, 26.814738), (25, 32.645058)]
+
+
+def test_epsilon_has_no_cliff_where_arrays_become_long() -> None:
+    for rounds, expected in BEYOND_FIFTY:
+        given = participated(SamplingLaw.POISSON, rounds, share=0.25)
+        assert epsilon(0.35, given, 0.0371) == pytest.approx(expected, rel=1e-5)
+    curve = [
+        epsilon(0.35, participated(SamplingLaw.POISSON, rounds, share=0.25), 0.0371)
+        for rounds in range(20, 201, 30)
+    ]
+    gains = np.diff(curve)
+    assert (gains > 0).all()
+    assert (np.diff(gains) < 0).all()  # each round costs less than the one before it
+    assert gains.max() < 1.3 * gains.min()
+
+
+def test_losses_rounded_coarsely_are_bounds_near_those_rounded_finely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(0.1, dp.GaussianDpEvent(0.5)), 100)
+    exact = spent(event, DELTA).epsilon
+    monkeypatch.setattr(accountant, "_MOST_NUMBERS", 2**14)
+    accountant._spent.cache_clear()
+    coarse = spent(event, DELTA)
+    accountant._spent.cache_clear()
+    assert coarse.accountant == "PLD"
+    assert exact <= coarse.epsilon <= 1.001 * exact
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_hardly_any_noise_over_a_thousand_rounds_takes_little_memory(noise: float) -> None:
+    event = dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(0.1, dp.GaussianDpEvent(noise)), 1000)
+    spent(dp.SelfComposedDpEvent(dp.GaussianDpEvent(1), 2), DELTA)  # what is imported is not counted
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = spent(event, DELTA)
+    assert found.accountant == "PLD"
+    assert found.epsilon < rough(event, DELTA)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+    assert accountant._step(accountant._parts(event)) >= 2 * rough(event, 1e-15) / 2**21
+
+
+@pytest.mark.slow
+def test_noise_for_a_large_epsilon_is_found_to_a_thousandth_of_it() -> None:
+    def event_of(noise: float) -> dp.DpEvent:
+        return dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(0.25, dp.GaussianDpEvent(noise)), 60)
+
+    found = spent(event_of(noise_for(event_of, 45.0, 0.0371)), 0.0371).epsilon
+    assert 0.999 * 45 <= found <= 45
 
 
 def test_no_noise_is_no_guarantee() -> None:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
     from federated.privacy.privacy import Event
 
-_MOST_DISTRIBUTED = 50.0
-"""Epsilon by Renyi divergence above which no distribution is made: its arrays grow with the loss, to gigabytes."""
+_MOST_NUMBERS = 2**21
+"""In the array of a composed distribution, of 16 MB; some ten of them are held at a time. Losses beyond are rounded to
+coarser steps, which stays an upper bound."""
+_FINEST = 1e-4
+"""Step of the losses where the array is no longer than that."""
+_NEVER = 1e-15
+"""Probability of the losses that a composed distribution leaves out."""
 
 Base = tuple[tuple["DpEvent", int], ...]
 """Events that are no compositions, and how often each happened."""
@@ -35,8 +40,9 @@ def spent(event: Event, delta: float) -> Spent:
 
     A Gaussian mechanism without sampling has a closed form (Balle and Wang 2018, "Improving the Gaussian Mechanism for
     Differential Privacy"); other events have a privacy loss distribution (Koskela et al. 2020, "Computing Tight
-    Differential Privacy Guarantees Using FFT"), which is rounded so that epsilon is never too small; what has none has
-    a bound by Renyi divergence (Mironov 2017). Raises ValueError where no accountant knows the event.
+    Differential Privacy Guarantees Using FFT"), which is rounded so that epsilon is never too small,
+    the coarser the larger it is; what has none has a bound by Renyi divergence (Mironov 2017). Raises ValueError where
+    no accountant knows the event.
     """
     if not isinstance(event, tuple):
         return _spent(_parts(event), delta)
@@ -71,10 +77,9 @@ def _spent(parts: Base, delta: float) -> Spent:
     if len(parts) == 1 and isinstance(gaussian := parts[0][0], dp.GaussianDpEvent):
         return Spent(dp.get_epsilon_gaussian(gaussian.noise_multiplier, delta), "closed form of a Gaussian")
     bound = _by_renyi(parts, delta)
-    if bound > _MOST_DISTRIBUTED:
-        return Spent(bound, "RDP")
-    distribution = _by_distribution(parts, delta)
-    if not math.isnan(distribution):
+    step = _step(parts)
+    distribution = _by_distribution(parts, delta, step) if step < math.inf else math.nan
+    if distribution <= _or_infinite(bound):  # both are upper bounds
         return Spent(distribution, "PLD")
     if not math.isnan(bound):
         return Spent(bound, "RDP")
@@ -107,15 +112,29 @@ def _renyi(event: DpEvent) -> Any:
     return accountant.orders, accountant.rdp
 
 
-def _by_distribution(parts: Base, delta: float) -> float:
+def _step(parts: Base) -> float:
+    """To what losses are rounded up: doubled from the finest on until the array is short enough.
+
+    Losses lie, but for a share of `_NEVER`, within the epsilon of that delta on either side.
+    """
+    reach = _by_renyi(parts, _NEVER)
+    if math.isnan(reach):
+        return _FINEST
+    coarser = 2 * reach / (_FINEST * _MOST_NUMBERS)
+    if not 0 < coarser < math.inf:
+        return _FINEST + coarser
+    return float(_FINEST * 2 ** max(0, math.ceil(math.log2(coarser))))
+
+
+def _by_distribution(parts: Base, delta: float, step: float) -> float:
     import dp_accounting as dp
 
-    accountant = dp.pld.PLDAccountant()
+    accountant = dp.pld.PLDAccountant(value_discretization_interval=step)
     if not all(accountant.supports(event) for event, _ in parts):
         return math.nan
     whole: Any = None
     for event, count in parts:
-        if (one := _distribution(event)) is None:  # a rare one, composed by the library itself
+        if (one := _distribution(event, step)) is None:  # a rare one, composed by the library itself
             for each, times in parts:
                 accountant.compose(each, times)
             return float(accountant.get_epsilon(delta))
@@ -125,7 +144,7 @@ def _by_distribution(parts: Base, delta: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _distribution(event: DpEvent) -> Any:
+def _distribution(event: DpEvent, step: float) -> Any:
     """The privacy loss distribution of one event, which takes longer to make than to compose; None for rare events."""
     import dp_accounting as dp
 
@@ -134,9 +153,13 @@ def _distribution(event: DpEvent) -> Any:
     if isinstance(event, dp.PoissonSampledDpEvent):
         share, inner = event.sampling_probability, event.event
     if isinstance(inner, dp.GaussianDpEvent):
-        return make.from_gaussian_mechanism(inner.noise_multiplier, sampling_prob=share)
+        return make.from_gaussian_mechanism(
+            inner.noise_multiplier, sampling_prob=share, value_discretization_interval=step
+        )
     if isinstance(inner, dp.LaplaceDpEvent):
-        return make.from_laplace_mechanism(inner.noise_multiplier, sampling_prob=share)
+        return make.from_laplace_mechanism(
+            inner.noise_multiplier, sampling_prob=share, value_discretization_interval=step
+        )
     return None
 
 
