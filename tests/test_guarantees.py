@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ from federated.report.findings.ranking import ranked
 from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK, RunResult
 from federated.report.questions.guarantees import guarantee_sentences
 from federated.report.text.model_card import model_card
+from federated.run.course import Course
 from federated.run.setup import initial_state, prepare, prepare_on
+from federated.segments import Observers, advance, ending
 from tests.conftest import NORMALISED, config_of
 
 pytestmark = pytest.mark.usefixtures("home")
 
-PRIVATE = {"privacy": "central_gaussian(1, 2)", "cohort": {"size": 3, "weighting": "uniform"}}
+PRIVATE: dict[str, Any] = {"privacy": "central_gaussian(1, 2)", "cohort": {"size": 3, "weighting": "uniform"}}
 
 
 def warned(**changes: object) -> list[str]:
@@ -43,6 +46,37 @@ def test_a_stop_rule_on_what_is_not_covered_is_warned_of() -> None:
     (said,) = warned(stop={"patience": 1})
     assert said.startswith("stop.metric: train/loss is not covered by epsilon")
     assert warned(stop={"patience": 1, "metric": "generalisation/test_accuracy"}) == []
+
+
+def test_a_run_that_may_stop_early_reports_the_epsilon_of_all_planned_rounds() -> None:
+    """Which is of the number of rounds that was fixed beforehand, whatever the releases decide."""
+    stop = {"metric": "generalisation/test_accuracy", "target": 0.01}
+    stopping, planned = (
+        prepare(config_of(**{**PRIVATE, "rounds": rounds, **more}))
+        for rounds, more in ((4, {"stop": stop}), (4, {}))
+    )
+    assert stopping.promise is not None
+    assert planned.promise is not None
+    whole = planned.promise.spent(4).epsilon
+    observers = Observers(lambda course: None, lambda history: None, lambda course: None)
+    stop_now = ending(stopping.config, stopping.stop, stopping.promise)
+    ended = advance(Course(initial_state(stopping)), stopping, [1, 2, 3, 4], observers, stop_now)
+    assert ended.round == 1
+    assert ended.history[-1][1]["privacy/epsilon"] == whole > planned.promise.spent(1).epsilon
+    assert "that of all 4 rounds" in stopping.promise.words()["stopping"]
+    assert "that of all 4 rounds" in stopping.promise.sentence()
+    assert "stopping" not in planned.promise.words()
+    assert planned.promise.metrics(1)["privacy/epsilon"] == planned.promise.spent(1).epsilon
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "poisson"])
+def test_the_unit_holds_the_number_of_clients_fixed(sampling: str) -> None:
+    """With one client fewer the share, the divisor and delta would be others."""
+    setup = prepare(config_of(**{**PRIVATE, "cohort": {**PRIVATE["cohort"], "sampling": sampling}}))
+    assert setup.promise is not None
+    assert setup.promise.words()["unit"] == (
+        "one client's updates there or not, in no sum and no count, with the number of clients fixed and public"
+    )
 
 
 def test_running_statistics_are_refused_where_they_travel(own: Callable[[str], str]) -> None:

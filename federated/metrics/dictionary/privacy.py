@@ -31,8 +31,9 @@ ROWS: tuple[Row, ...] = (
         unit="1",
         when=EACH_EVALUATION,
         meaning=(
-            "epsilon of differential privacy that is spent so far, at `privacy/delta`; the run's tags say of what and "
-            "on which assumptions (only with a mechanism that guarantees something)"
+            "epsilon of differential privacy that is spent so far, or by all rounds where `stop` may end the run, at "
+            "`privacy/delta`; the run's tags say of what and on which assumptions (only with a mechanism that "
+            "guarantees something)"
         ),
     ),
     row(

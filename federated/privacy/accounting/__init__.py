@@ -2,6 +2,6 @@
 
 from federated.privacy.accounting.accountant import Spent, spent
 from federated.privacy.accounting.calibration import noise_for
-from federated.privacy.accounting.words import assumption, unit_in_words
+from federated.privacy.accounting.words import assumption, stopping, unit_in_words
 
-__all__ = ["Spent", "assumption", "noise_for", "spent", "unit_in_words"]
+__all__ = ["Spent", "assumption", "noise_for", "spent", "stopping", "unit_in_words"]

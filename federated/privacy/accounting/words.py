@@ -6,17 +6,19 @@ from federated.participation import SamplingLaw
 from federated.privacy.privacy import LocalSteps, Participated
 
 
-def unit_in_words(unit: str, participated: Participated) -> str:
-    """Whose data may differ between the two runs that a guarantee compares."""
+def unit_in_words(unit: str) -> str:
+    """Whose data may differ between the two runs that a guarantee compares.
+
+    The number of clients is the same in both: cohorts, divisor and delta follow from it, and one client more would
+    change what all others get.
+    """
     if unit == "example":
         return (
             "one example of one client replaced by one that contributes nothing"  # sizes of clients are known
         )
     if unit == "update":
         return "what one client sends replaced by anything else that it could send, towards the server too"
-    if participated.law is SamplingLaw.POISSON:
-        return "one client added or removed"
-    return "one client's updates replaced by zeros"  # where one more would change the cohorts of all others
+    return "one client's updates there or not, in no sum and no count, with the number of clients fixed and public"
 
 
 def assumption(participated: Participated, *, amplified: bool) -> str:
@@ -33,6 +35,14 @@ def assumption(participated: Participated, *, amplified: bool) -> str:
     return (
         f"no amplification by sampling: each of {of} takes part in at most {participated.most:,} of "
         f"{participated.rounds:,} rounds, and everybody may know in which"
+    )
+
+
+def stopping(rounds: int) -> str:
+    """Why epsilon is that of all rounds where a rule on what is released may end the run before them."""
+    return (
+        f"stop may end the run earlier, and epsilon is that of all {rounds:,} rounds after any of them: it holds for a "
+        "number of rounds that is fixed beforehand, not for one that what was released decides"
     )
 
 

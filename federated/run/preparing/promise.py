@@ -14,7 +14,7 @@ from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.metrics import Metrics
 from federated.participation import Participation
 from federated.privacy import Participated, Privacy, Summed
-from federated.privacy.accounting import Spent, assumption, noise_for, spent, unit_in_words
+from federated.privacy.accounting import Spent, assumption, noise_for, spent, stopping, unit_in_words
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
 
@@ -30,7 +30,8 @@ class Promise:
     """The guarantee of a run. participated: rounds -> what is assumed of them.
 
     amplified: it rests on that nobody knows who takes part, under Poisson sampling.
-    last_round: the last one within the budget, at most `rounds`. extrapolated: it holds for a larger federation.
+    last_round: the last one within the budget, at most `rounds`. stops: a rule may end the run before it.
+    extrapolated: it holds for a larger federation.
     noise: the noise multiplier that was found for a wanted epsilon; None where it was stated. noise_ratio: the
     expected norm of the noise in the mean update over the clipping norm; None where there is no such noise.
     """
@@ -41,6 +42,7 @@ class Promise:
     unit: str
     amplified: bool
     last_round: int
+    stops: bool
     extrapolated: Extrapolation | None
     noise: float | None
     noise_ratio: float | None
@@ -50,7 +52,8 @@ class Promise:
         return _spent(self.guarantee, self.participated, self.delta, rounds)
 
     def metrics(self, rounds: int) -> Metrics:
-        """Epsilon and delta after so many rounds, by their names in MLflow."""
+        """Epsilon and delta after so many rounds, or of all where a rule may end the run, by their names in MLflow."""
+        rounds = self.last_round if self.stops else rounds
         of = "_extrapolated" if self.extrapolated else ""
         found = {f"privacy/epsilon{of}": self.spent(rounds).epsilon, "privacy/delta": self.delta}
         if (median := self.of_median_client(rounds)) is not None:
@@ -75,10 +78,12 @@ class Promise:
         """What the guarantee is of, by the name of a tag or a parameter."""
         of = self.participated(self.last_round)
         found = {
-            "unit": unit_in_words(self.unit, of),
+            "unit": unit_in_words(self.unit),
             "sampling": assumption(of, amplified=self.amplified),
             "accountant": self.spent(self.last_round).accountant,
         }
+        if self.stops:
+            found["stopping"] = stopping(self.last_round)
         if self.extrapolated is not None:
             found["extrapolated"] = (
                 f"noise and epsilon are of {self.extrapolated.clients:,} clients, {self.extrapolated.cohort:,} in a "
@@ -103,7 +108,7 @@ class Promise:
             )
         )
         noise = "" if self.noise is None else f", with noise_multiplier {self.noise:.4g}"
-        warned = f"; {words['extrapolated']}" if self.extrapolated else ""
+        warned = "".join(f"; {words[name]}" for name in ("stopping", "extrapolated") if name in words)
         return (
             f"{self.short()}{noise} ({words['unit']}; {words['sampling']}; accountant: {words['accountant']}){ratio}"
             f"{warned}"
@@ -175,6 +180,7 @@ def promised(
             mechanism.unit,
             mechanism.amplifies,
             last,
+            config.stop is not None,
             stated.extrapolate,
             noise,
             ratio,
