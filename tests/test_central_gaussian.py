@@ -266,6 +266,10 @@ def test_every_evaluation_has_the_epsilon_of_its_round_also_after_going_on(tmp_p
             "count_noise 0.15 must exceed half the noise_mult",
         ),
         (
+            {"privacy": {"mechanism": "central_gaussian(1, quantile=0.5)", "target_epsilon": 1}},
+            r"half the noise_multiplier, 0\.15 \(as stated, or at least needed for target_epsilon\).*larger epsilon",
+        ),
+        (
             {"privacy": {"mechanism": "central_gaussian(1, 1)", "delta": 0.2, "refuse_large_delta": True}},
             r"privacy.delta: 0.2 is not below 1/N = 0.167.*privacy.refuse_large_delta refuses",
         ),

@@ -63,6 +63,12 @@ def test_the_axis_ends_in_infinity_where_arms_without_a_promise_stand_and_begins
     assert spec["encoding"]["x"]["axis"]["values"][-1] == high
 
 
+def test_an_epsilon_of_nothing_stands_at_the_left_end() -> None:
+    found, spec = rows(arm("hidden", 0.0)), chart(arm("hidden", 0.0))
+    assert found["hidden"]["epsilon"] == spec["encoding"]["x"]["scale"]["domain"][0] == pytest.approx(1e-4)
+    assert found["hidden"]["promised at most"] == "< 0.01"
+
+
 def test_arms_whose_guarantee_is_of_something_else_are_not_on_the_axis() -> None:
     arms = arm("a", 3.0), arm("b", 1.0), arm("of examples", 0.5, unit=EXAMPLE), arm("plain")
     assert list(rows(*arms)) == ["a", "b", "plain"]

@@ -28,7 +28,10 @@ from tests.conftest import NORMALISED, config_of
 
 pytestmark = pytest.mark.usefixtures("home")
 
-PRIVATE: dict[str, Any] = {"privacy": "central_gaussian(1, 2)", "cohort": {"size": 3, "weighting": "uniform"}}
+PRIVATE: dict[str, Any] = {
+    "privacy": {"mechanism": "central_gaussian(1, 2)", "delta": 1e-5},
+    "cohort": {"size": 3, "weighting": "uniform"},
+}
 
 
 def warned(**changes: object) -> list[str]:
@@ -40,6 +43,59 @@ def test_a_delta_that_permits_to_publish_a_client_is_warned_of() -> None:
     assert said.startswith("privacy.delta: 0.2 is not below 1/N = 0.167, so to publish one of 6 clients")
     assert "such as 0.14" in said  # 6^-1.1
     assert warned() == warned(privacy="none") == []
+
+
+def test_a_delta_that_means_little_is_warned_of_where_clients_are_few() -> None:
+    """6^-1.1 = 0.139 is below 1/6, and lets a mechanism publish one client in seven."""
+    (said,) = warned(privacy="central_gaussian(1, 2)")
+    assert said.startswith("privacy.delta: 0.139, of 6 clients, means little: ")
+    assert "of one in 7, would keep the guarantee" in said
+
+
+def test_one_client_has_no_delta_by_default_and_keeps_a_stated_one() -> None:
+    alone = {**PRIVATE, "clients": 1, "cohort": {"size": 1, "weighting": "uniform"}}
+    with pytest.raises(BadInput, match=r"^privacy\.delta: it is not stated, and N\^-1.1 of N = 1 is 1"):
+        prepare(config_of(**{**alone, "privacy": "central_gaussian(1, 2)"}))
+    promise = prepare(config_of(**alone)).promise
+    assert promise is not None
+    assert promise.delta == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("privacy", "delta"),
+    [
+        ("local_gaussian(1, epsilon=8, delta=1e-5)", 1e-5),
+        ({"mechanism": "local_gaussian(1, epsilon=8, delta=1e-5)", "delta": 1e-3}, 1e-3),
+        ("local_gaussian(1, 2)", 6**-1.1),
+    ],
+)
+def test_a_mechanism_that_states_its_delta_is_accounted_at_that(privacy: object, delta: float) -> None:
+    promise = prepare(config_of(**{**PRIVATE, "privacy": privacy, "rounds": 1})).promise
+    assert promise is not None
+    assert promise.delta == pytest.approx(delta)
+    if delta == 1e-5:
+        assert promise.spent(1).epsilon == pytest.approx(8, rel=1e-6)  # of its one round, as stated
+
+
+def test_an_epsilon_that_is_too_small_to_matter_is_not_said_to_be_nothing() -> None:
+    promise = prepare(config_of(**{**PRIVATE, "privacy": "central_gaussian(1, 10000)"})).promise
+    assert promise is not None
+    assert promise.spent(4).epsilon == 0
+    assert promise.short().startswith("epsilon < 0.01 at delta 0.139 ")
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "apart"), [("dp_ftrl(1, 2, 2)", 2), ("dp_ftrl(1, 1, 2)", 0), ("central_gaussian(1, 2)", 0)]
+)
+def test_how_far_apart_turns_are_is_named_where_the_guarantee_rests_on_it(mechanism: str, apart: int) -> None:
+    """Six clients, three in a round: everybody's turn comes every other round, twice in four."""
+    cohort = {"size": 3, "weighting": "uniform", "sampling": "in_turn"}
+    promise = prepare(config_of(**{**PRIVATE, "cohort": cohort, "privacy": mechanism})).promise
+    assert promise is not None
+    said = promise.words()["sampling"]
+    assert "takes part in at most 2 of 4 rounds" in said
+    assert ("rounds from one turn to its next one" in said) is bool(apart)
+    assert not apart or f"with at least {apart} rounds from one turn" in said
 
 
 def test_a_stop_rule_on_what_is_not_covered_is_warned_of() -> None:

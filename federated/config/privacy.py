@@ -61,8 +61,9 @@ class Privacy(Frozen):
         None,
         gt=0,
         lt=1,
-        description="delta of the (epsilon, delta) guarantee; null: N^-1.1, of the N clients with examples, or of N "
-        "examples where the guarantee is of single ones",
+        description="delta of the (epsilon, delta) guarantee; null: the one that the mechanism states "
+        "(`local_gaussian`), else N^-1.1, of the N clients with examples, or of N examples where the guarantee is of "
+        "single ones",
     )
     target_epsilon: float | None = Field(
         None,

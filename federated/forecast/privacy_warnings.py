@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from federated.metrics.dictionary.privacy import OWN_MODELS_NOT_COVERED, is_covered
+from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
-from federated.run.preparing.promise import Promise, large_delta, num_units
+from federated.run.preparing.promise import Promise, num_units
 from federated.run.setup import Setup
 
 _NOTABLE = 0.05
@@ -26,6 +27,8 @@ def of_privacy(setup: Setup) -> Iterator[str]:
             f"privacy.delta: {large_delta(promise.delta, of, promise.unit)}; state less, such as {of**-1.1:.2g}, or "
             "leave it out"
         )
+    elif promise.delta > NOTABLE_DELTA:
+        yield f"privacy.delta: {notable_delta(promise.delta, of, promise.unit)}; state less, such as 1e-5"
     yield from _of_small_clients(promise, setup.last_round)
     own = setup.own_models_not_covered
     if own:

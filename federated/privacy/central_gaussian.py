@@ -122,7 +122,8 @@ def _of_updates(noise: float, count_deviation: float | None) -> float:
     left = noise**-2 - (2 * count_deviation) ** -2
     if left <= 0:
         raise ValueError(
-            f"count_noise {count_deviation:g} must exceed half the noise_multiplier, {noise / 2:g}, or the count alone "
-            "costs more than both may; state a larger count_noise, a larger cohort or less noise"
+            f"count_noise {count_deviation:g} must exceed half the noise_multiplier, {noise / 2:.4g} (as stated, or at "
+            "least needed for target_epsilon), or the count alone costs more than both may; state a larger "
+            "count_noise, a larger cohort, or less noise, which is a larger epsilon"
         )
     return float(left**-0.5)

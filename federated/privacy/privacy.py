@@ -136,6 +136,7 @@ class Privacy(NamedTuple):
     extrapolates: whether `release` scales its noise by `Gathered.scale`.
     in_sum: (Summed, numbers that all parties may know) -> InSum, for a transport in which the server reads a sum alone:
         clients add their noise as they encode, with numbers as `bound` has them; None: it works on any sum.
+    separates: whether the guarantee rests on how far apart the turns of a client are, `Participated.apart`.
     amplifies: whether the guarantee of POISSON cohorts rests on that nobody knows who took part.
     per_example: differentially private steps of the clients, which every engine takes or refuses; None: plain ones.
     """
@@ -152,4 +153,5 @@ class Privacy(NamedTuple):
     extrapolates: bool = False
     in_sum: Callable[[Summed, np.random.Generator], InSum] | None = None
     amplifies: bool = False
+    separates: bool = False
     per_example: PerExample | None = None

@@ -57,7 +57,7 @@ ROWS: tuple[Row, ...] = (
         lower("privacy/delta", SHARE),
         unit="share",
         when=EACH_EVALUATION,
-        meaning="delta of that guarantee: stated, or N^-1.1",
+        meaning="delta of that guarantee: stated, or the mechanism's own, or N^-1.1",
     ),
     row(
         neither("privacy/norm"),

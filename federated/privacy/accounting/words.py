@@ -21,8 +21,12 @@ def unit_in_words(unit: str) -> str:
     return "one client's updates there or not, in no sum and no count, with the number of clients fixed and public"
 
 
-def assumption(participated: Participated, *, amplified: bool) -> str:
-    """What is assumed of who takes part. amplified: the guarantee rests on that nobody knows it, under POISSON."""
+def assumption(participated: Participated, *, amplified: bool, separated: bool = False) -> str:
+    """What is assumed of who takes part.
+
+    amplified: the guarantee rests on that nobody knows it, under POISSON. separated: it rests on how far apart the
+    turns of a client are.
+    """
     if participated.local_steps is not None:
         return _of_local_steps(participated, participated.local_steps)
     of = f"{participated.clients:,} clients"
@@ -32,9 +36,14 @@ def assumption(participated: Participated, *, amplified: bool) -> str:
             f"Poisson sampling: each of {of} takes part in each of {participated.rounds:,} rounds on its own with "
             f"probability {participated.share:.4g}, and nobody knows who did"
         )
+    apart = (
+        f", with at least {participated.apart:,} rounds from one turn to its next one"
+        if separated and participated.most > 1 and participated.apart > 1
+        else ""
+    )
     return (
         f"no amplification by sampling: each of {of} takes part in at most {participated.most:,} of "
-        f"{participated.rounds:,} rounds, and everybody may know in which"
+        f"{participated.rounds:,} rounds{apart}, and everybody may know in which"
     )
 
 

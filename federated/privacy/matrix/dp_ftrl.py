@@ -103,6 +103,7 @@ def dp_ftrl(
         bound_again=bound_again,
         noise_ratio=noise_ratio,
         extrapolates=True,
+        separates=bands > 1,
     )
 
 

@@ -21,7 +21,7 @@ _ESTIMATES = {
     f"{_OF}iterates_fitted": "fitted, every round",
 }
 _MOST_NAMED = 4
-_LEAST_SHOWN = 0.01
+LEAST_SHOWN = 0.01
 
 
 class Level(NamedTuple):
@@ -95,8 +95,8 @@ def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
 
 def promise_text(epsilon: float | None) -> str:
     """By two decimals; what they do not show is not said to be 0."""
-    if epsilon is not None and epsilon < _LEAST_SHOWN:
-        return f"< {_LEAST_SHOWN}"
+    if epsilon is not None and epsilon < LEAST_SHOWN:
+        return f"< {LEAST_SHOWN}"
     return number(epsilon, 2 if epsilon is None or epsilon < 100 else 0)
 
 

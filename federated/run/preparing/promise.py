@@ -15,21 +15,22 @@ from federated.metrics import Metrics
 from federated.participation import Participation
 from federated.privacy import Participated, Privacy, Summed
 from federated.privacy.accounting import Spent, assumption, noise_for, spent, stopping, unit_in_words
+from federated.privacy.accounting.delta import default_delta, large_delta
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
 
 if TYPE_CHECKING:
     from federated.privacy.privacy import Event
 
-_EXPONENT = -1.1
-"""Of N, in the delta of a study that states none."""
+_LEAST_SHOWN = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Promise:
     """The guarantee of a run. participated: rounds -> what is assumed of them.
 
-    amplified: it rests on that nobody knows who takes part, under Poisson sampling.
+    amplified: it rests on that nobody knows who takes part, under Poisson sampling. separated: on how far apart the
+    turns of a client are.
     last_round: the last one within the budget, at most `rounds`. stops: a rule may end the run before it.
     extrapolated: it holds for a larger federation.
     noise: the noise multiplier that was found for a wanted epsilon; None where it was stated. noise_ratio: the
@@ -41,6 +42,7 @@ class Promise:
     delta: float
     unit: str
     amplified: bool
+    separated: bool
     last_round: int
     stops: bool
     extrapolated: Extrapolation | None
@@ -79,7 +81,7 @@ class Promise:
         of = self.participated(self.last_round)
         found = {
             "unit": unit_in_words(self.unit),
-            "sampling": assumption(of, amplified=self.amplified),
+            "sampling": assumption(of, amplified=self.amplified, separated=self.separated),
             "accountant": self.spent(self.last_round).accountant,
         }
         if self.stops:
@@ -95,7 +97,8 @@ class Promise:
         """Epsilon and delta after the last round."""
         of = " EXTRAPOLATED to a larger federation" if self.extrapolated else ""
         epsilon = self.spent(self.last_round).epsilon
-        return f"epsilon {epsilon:.4g} at delta {self.delta:.3g} after round {self.last_round:,}{of}"
+        amount = f"{epsilon:.4g}" if epsilon >= _LEAST_SHOWN else f"< {_LEAST_SHOWN}"
+        return f"epsilon {amount} at delta {self.delta:.3g} after round {self.last_round:,}{of}"
 
     def sentence(self) -> str:
         """The same with what it rests on."""
@@ -179,6 +182,7 @@ def promised(
             delta,
             mechanism.unit,
             mechanism.amplifies,
+            mechanism.separates,
             last,
             config.stop is not None,
             stated.extrapolate,
@@ -202,8 +206,13 @@ def _spent(
 
 
 def delta_of(config: RunConfig, num_units: int) -> float:
-    """The stated delta, or N^-1.1."""
-    return float(num_units**_EXPONENT) if config.privacy.delta is None else config.privacy.delta
+    """The stated delta, else the one that the mechanism states, else N^-1.1. Raises BadInput where that is none."""
+    stated = config.privacy.delta
+    own = config.privacy.mechanism.arguments.get("delta") if stated is None else stated
+    try:
+        return default_delta(num_units) if own is None else float(own)
+    except ValueError as error:
+        raise BadInput(f"privacy.delta: {error}") from error
 
 
 def _delta(config: RunConfig, mechanism: Privacy, participated: Participated) -> float:
@@ -222,14 +231,6 @@ def num_units(config: RunConfig, mechanism: Privacy, participated: Participated)
     if mechanism.unit == "example":
         return int(participated.examples.sum())
     return participated.clients - config.privacy.canaries
-
-
-def large_delta(delta: float, of: int, unit: str) -> str:
-    """What a delta of 1/N or more allows."""
-    return (
-        f"{delta:.3g} is not below 1/N = {1 / of:.3g}, so to publish one of {of:,} {unit}s, drawn at random, would "
-        "keep the guarantee"
-    )
 
 
 def _check_extrapolation(larger: Extrapolation, trainers: Trainers) -> None:

@@ -22,7 +22,7 @@ from federated.report.figures.vega_spec import (
 )
 from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.findings import Report
-from federated.report.questions.epsilons import Epsilons, epsilons, promise_text
+from federated.report.questions.epsilons import LEAST_SHOWN, Epsilons, epsilons, promise_text
 
 _DECADES_BELOW = 2.0
 """Powers of ten below the smallest promise at which the axis begins."""
@@ -57,7 +57,7 @@ def by_epsilon(report: Report, metric: str) -> Spec | None:
 
 def _ends(found: list[Epsilons]) -> tuple[float, float]:
     """The ends of the axis: of what is too small to draw, and of infinity."""
-    uppers = [each.upper for each in found if each.upper]
+    uppers = [each.upper or LEAST_SHOWN for each in found if each.upper is not None]
     largest = max([*uppers, *(shown for each in found if (shown := each.largest_lower))])
     least, most = np.floor(np.log10(min(uppers))) - _DECADES_BELOW, np.ceil(np.log10(largest)) + 0.5
     return float(10**least), float(10**most)
