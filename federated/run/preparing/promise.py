@@ -15,6 +15,7 @@ from federated.metrics import Metrics
 from federated.participation import Participation
 from federated.privacy import Participated, Privacy, Summed
 from federated.privacy.accounting import Spent, assumption, noise_for, spent, stopping, unit_in_words
+from federated.privacy.accounting.budget import last_within
 from federated.privacy.accounting.delta import default_delta, large_delta
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
@@ -166,7 +167,7 @@ def promised(
             mechanism = choice.with_arguments(noise_multiplier=noise).build()
         assert mechanism.guarantee is not None
         spent_after = partial(_spent, mechanism.guarantee, known, delta)
-        last = _last_round(config, spent_after)
+        last = last_within(stated.epsilon_budget, config.rounds, lambda rounds: spent_after(rounds).epsilon)
     except OwnCodeFailed:
         raise
     except ValueError as error:
@@ -242,19 +243,3 @@ def _check_extrapolation(larger: Extrapolation, trainers: Trainers) -> None:
             raise BadInput(
                 f"privacy.extrapolate.{name}: {wanted:,} is below the {there:,} of the run; state more"
             )
-
-
-def _last_round(config: RunConfig, spent_after: Callable[[int], Spent]) -> int:
-    """The last round within the budget. Raises ValueError where the first is beyond it."""
-    budget, fits, beyond = config.privacy.epsilon_budget, 0, config.rounds + 1
-    if spent_after(config.rounds).epsilon <= (budget or inf):
-        return config.rounds
-    while beyond - fits > 1:
-        middle = (fits + beyond) // 2
-        within = spent_after(middle).epsilon <= (budget or 0.0)
-        fits, beyond = (middle, beyond) if within else (fits, middle)
-    if not fits:
-        raise ValueError(
-            f"epsilon_budget {budget:g} is less than the first round spends, epsilon {spent_after(1).epsilon:.4g}"
-        )
-    return fits
