@@ -21,7 +21,6 @@ from federated.run.clients.cohort import (
     count_of,
     draw_cohort,
     expected_updates,
-    heard_canaries,
     participated,
     population_of,
     weights_of,
@@ -127,8 +126,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
 def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]:
     """(the state in which the draw is remembered, the cohort of the next round, the canaries that are heard in it)."""
     before = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
-    memory, cohort = draw_cohort(setup, before, state.round)
-    canaries = heard_canaries(setup, before, state.round)
+    memory, cohort, canaries = draw_cohort(setup, before, state.round)
     return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort, canaries
 
 

@@ -22,9 +22,9 @@ from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import (
     cohorts,
+    draw_cohort,
     expected_clients,
     expected_updates,
-    heard_canaries,
     participated,
     population_of,
     sample_cohort,
@@ -80,11 +80,11 @@ def test_canaries_are_drawn_by_the_law_of_all_clients_and_change_no_poisson_coho
     assert [each.clients.tolist() for each in cohorts(setup)] == [
         each.clients.tolist() for each in cohorts(without)
     ]
-    drawn = [heard_canaries(setup, {}, done) for done in range(400)]
+    drawn = [draw_cohort(setup, {}, done).canaries for done in range(400)]
     assert set(np.concatenate(drawn).tolist()) == set(range(20, 20 + CANARIES))
     turns = np.bincount(np.concatenate(drawn) - 20)
     assert turns.mean() / 400 == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / 400 / CANARIES) ** 0.5)
-    assert heard_canaries(without, {}, 0).size == 0
+    assert draw_cohort(without, {}, 0).canaries.size == 0
 
 
 def test_the_mean_and_the_accountant_count_canaries_and_the_forecast_does_not(setup: Setup) -> None:
@@ -102,11 +102,11 @@ def test_the_mean_and_the_accountant_count_canaries_and_the_forecast_does_not(se
 @pytest.mark.parametrize("sampling", ["uniform", "in_turn"])
 def test_of_fixed_cohorts_canaries_have_as_large_a_part_as_they_have_in_the_federation(sampling: str) -> None:
     setup = prepared(cohort={"size": 5, "sampling": sampling, "weighting": "uniform"}, rounds=60)
-    sizes = [(len(sample_cohort(setup, at)), len(heard_canaries(setup, {}, at))) for at in range(60)]
+    sizes = [(len(sample_cohort(setup, at)), len(draw_cohort(setup, {}, at).canaries)) for at in range(60)]
     assert {sum(pair) for pair in sizes} == {15}
     assert population_of(setup).size == 15
     assert sum(canaries for _, canaries in sizes) / (60 * 15) == pytest.approx(2 / 3, abs=0.05)
-    turns = np.bincount(np.concatenate([heard_canaries(setup, {}, at) for at in range(60)]))
+    turns = np.bincount(np.concatenate([draw_cohort(setup, {}, at).canaries for at in range(60)]))
     assert turns.max() <= participated(setup, 60).most
 
 
@@ -123,7 +123,7 @@ def test_a_canary_brings_its_direction_at_exactly_the_norm_and_the_weight_of_one
 def test_no_figure_of_the_clients_has_canaries_in_it(setup: Setup) -> None:
     _, (metrics, *_) = trained(setup, 1)
     _, (without, *_) = trained(prepared("clip(norm=0.5)"), 1)
-    canaries = len(heard_canaries(setup, {}, 0))
+    canaries = len(draw_cohort(setup, {}, 0).canaries)
     assert metrics.pop("privacy/canary_clients") == canaries > 0
     assert metrics.pop("communication/canary_bytes") == canaries * BYTES
     changed = {name for name, value in metrics.items() if value != pytest.approx(without[name])}

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import ALGORITHMS
+from federated.forecast.payloads import participations
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import NoiseSource, Purpose, generator
 from federated.privacy import PRIVACY, Gathered, Memory, Privacy
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
-from federated.run.clients.cohort import participated
+from federated.run.clients.cohort import draw_cohort, participated, sample_cohort
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -329,3 +330,44 @@ def test_every_algorithm_is_bounded_or_refused(name: str) -> None:
     parts = setup.parts._replace(privacy=setup.parts.privacy._replace(release=watched))
     trained(replace(setup, worker=replace(setup.worker, parts=parts)), 1)
     assert norms == [pytest.approx(1e-3, rel=1e-4)]
+
+
+SECRET = {"mechanism": "central_gaussian(1, 1)", "secure": True}
+DRAWN = {"fraction": 0.5, "sampling": "poisson", "weighting": "uniform"}
+
+
+def test_secure_cohorts_that_amplify_are_of_no_seed_and_follow_their_law() -> None:
+    setup = prepared({**SECRET, "canaries": 100}, clients=100, cohort=DRAWN)
+    draws = [draw_cohort(setup, {}, 0) for _ in range(20)]
+    assert len({tuple(drawn.cohort.clients) for drawn in draws}) == 20
+    assert len({tuple(drawn.canaries) for drawn in draws}) == 20
+    for numbers, low, high in (
+        ([each for drawn in draws for each in drawn.cohort.clients], 0, 100),
+        ([each for drawn in draws for each in drawn.canaries], 100, 200),
+    ):
+        assert low <= min(numbers) <= max(numbers) < high
+        assert len(numbers) == pytest.approx(1000, abs=5 * math.sqrt(2000 / 4))
+    expected = participations(setup)
+    assert expected.sent == expected.heard == 50 * 4
+
+
+@pytest.mark.parametrize(
+    ("privacy", "cohort"),
+    [
+        ("central_gaussian(1, 1)", DRAWN),
+        (SECRET, {"size": 50, "weighting": "uniform"}),  # by participations, which everybody may know
+        ({"mechanism": "dp_sgd(1, 1)", "secure": True}, DRAWN),  # whose epsilon is read for the draws
+    ],
+)
+def test_other_cohorts_are_functions_of_the_seed(privacy: object, cohort: object) -> None:
+    setup = prepared(privacy, clients=100, cohort=cohort)
+    assert draw_cohort(setup, {}, 0).cohort.clients.tolist() == sample_cohort(setup, 0).tolist()
+
+
+def test_arms_of_one_seed_share_their_noise() -> None:
+    """As the tags say: two of them give away what either hides."""
+    once, twice, without = (trained(prepared(f"central_gaussian(0.1, {z})"), 1).parameters for z in (1, 2, 0))
+    assert torch.allclose(2 * once - twice, without, atol=1e-5)
+    assert float((once - without).norm()) > 0.1
+    secure = [trained(prepared({**SECRET, "mechanism": "central_gaussian(0.1, 1)"}), 1) for _ in range(2)]
+    assert not torch.allclose(secure[0].parameters, secure[1].parameters, atol=1e-2)

@@ -88,8 +88,9 @@ class Privacy(Frozen):
     )
     secure: bool = Field(
         False,
-        description="Draw all noise from a cryptographically secure source: the run is then not reproducible. false: "
-        "from the run's seed, as everything else, which whoever knows the seed can take off again",
+        description="Draw all noise, and Poisson cohorts where epsilon counts on nobody knowing them, from a "
+        "cryptographically secure source: the run is then not reproducible. false: from the run's seed, as everything "
+        "else, which whoever knows the seed can take off again",
     )
 
     canaries: Canaries = Field(

@@ -16,7 +16,7 @@ from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
-from federated.run.clients.cohort import cohorts
+from federated.run.clients.cohort import are_secret, cohorts, expected_clients
 from federated.run.memory import ALGORITHM
 from federated.run.preparing.meetings import MOST_MEETINGS, meetings
 from federated.run.setup import Setup, initial_state
@@ -226,8 +226,14 @@ class Participations(NamedTuple):
 
 
 def participations(setup: Setup) -> Participations:
-    """Counted, as the cohorts are known beforehand; of more rounds than 10,000 those first ones, and the rest alike."""
+    """Counted, as the cohorts are known beforehand; of more rounds than 10,000 those first ones, and the rest alike.
+
+    Where cohorts are secret, the expected numbers.
+    """
     rounds, rule = setup.last_round, setup.parts.participation
+    if are_secret(setup):
+        expected = expected_clients(setup) * rounds
+        return Participations(expected, expected * (1 - rule.losses))
     if rule.law is SamplingLaw.FIXED_SIZE and not rule.losses:
         return Participations(*[float(setup.trainers.cohort_size * rounds)] * 2)
     drawn = list(islice(cohorts(setup), min(rounds, _MOST_REPLAYED)))

@@ -83,7 +83,7 @@ class Generators(Sequence[np.random.Generator]):
 
 
 class NoiseSource(NamedTuple):
-    """All noise of privacy mechanisms comes from here, so that one field decides whether it can be foretold.
+    """All that a guarantee counts on nobody knowing comes from here, so that one field decides if it can be foretold.
 
     seed: of the run. secure: numbers come from a secure source, and the keys below have no effect.
     """
@@ -94,6 +94,10 @@ class NoiseSource(NamedTuple):
     def of_server(self, done: int, *stream: int) -> np.random.Generator:
         """Numbers of the server for the round after `done` rounds. stream: of several, from 1."""
         return secure_generator() if self.secure else generator(self.seed, Purpose.NOISE, done, *stream)
+
+    def of_cohort(self, *key: int) -> np.random.Generator:
+        """Numbers of the draw of a cohort, where a guarantee counts on that nobody knows who was drawn."""
+        return secure_generator() if self.secure else generator(self.seed, Purpose.COHORT, *key)
 
     def of_clients(self, done: int, clients: Sequence[int], stream: int = 0) -> Sequence[np.random.Generator]:
         """Numbers of each of these clients, whatever the shard, the worker and the order that it trains in."""

@@ -129,7 +129,8 @@ NOT_COVERED = (
     "guarantee; training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell "
     "of clients without noise, and so do constant answers and thresholds that are chosen on clients' examples, with "
     "the sensitivity and specificity at these; "
-    "each epsilon is of one run, and who sees several runs of the same clients has to add up"
+    "each epsilon is of one run: runs of one seed share their noise, so at most one of them may be published, and "
+    "who sees runs of several seeds, or with privacy.secure, has to add up"
 )
 
 

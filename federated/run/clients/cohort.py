@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from federated.foundation.randomness import Purpose, generator
-from federated.participation import Cohort, Memory, Population
+from federated.foundation.randomness import NoiseSource
+from federated.participation import Cohort, Memory, Numbers, Population, SamplingLaw
 from federated.privacy import Participated
 from federated.run.preparing.trainers import participated_among, population_among
 from federated.run.setup import Setup
@@ -20,40 +20,54 @@ def population_of(setup: Setup) -> Population:
     return population_among(setup.config, setup.trainers)
 
 
-def draw_cohort(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:
-    """(new memory, cohort) of the round after `done` rounds, without its canaries."""
-    after, cohort = _draw(setup, memory, done)
+class Drawn(NamedTuple):
+    """One draw. memory: after it. cohort: its clients.
+
+    canaries: those that are heard, int64, rising; they are numbered after the clients.
+    """
+
+    memory: Memory
+    cohort: Cohort
+    canaries: np.ndarray
+
+
+def draw_cohort(setup: Setup, memory: Memory, done: int) -> Drawn:
+    """The draw of the round after `done` rounds, another one each time where cohorts are secret."""
+    return _drawn(setup, memory, done, NoiseSource(setup.config.seed, are_secret(setup)).of_cohort)
+
+
+def are_secret(setup: Setup) -> bool:
+    """Whether cohorts come from a secure source: with `privacy.secure`, where epsilon counts on nobody knowing them."""
+    amplified = setup.promise is not None and setup.promise.amplified
+    return setup.config.privacy.secure and amplified and setup.parts.participation.law is SamplingLaw.POISSON
+
+
+def _drawn(setup: Setup, memory: Memory, done: int, numbers: Numbers) -> Drawn:
+    after, cohort = setup.parts.participation.draw(memory, done, population_of(setup), numbers)
     clients = cohort.clients < len(setup.trainers.holders.indices)
-    return after, cohort if clients.all() else Cohort(cohort.clients[clients], cohort.lost[clients])
-
-
-def heard_canaries(setup: Setup, memory: Memory, done: int) -> np.ndarray:
-    """The canaries that are heard in the round after `done` rounds, int64, rising; they are numbered after clients."""
-    if not setup.config.privacy.canaries:
-        return np.zeros(0, np.int64)
-    heard = _draw(setup, memory, done)[1].heard
-    return heard[heard >= len(setup.trainers.holders.indices)]
-
-
-def _draw(setup: Setup, memory: Memory, done: int) -> tuple[Memory, Cohort]:
-    numbers = partial(generator, setup.config.seed, Purpose.COHORT)
-    return setup.parts.participation.draw(memory, done, population_of(setup), numbers)
+    if clients.all():
+        return Drawn(after, cohort, np.zeros(0, np.int64))
+    of_clients = Cohort(cohort.clients[clients], cohort.lost[clients])
+    return Drawn(after, of_clients, cohort.heard[cohort.heard >= len(setup.trainers.holders.indices)])
 
 
 def cohorts(setup: Setup) -> Iterator[Cohort]:
-    """The cohorts of all rounds, from the first on: who takes part when depends on nothing that is learned."""
-    memory = setup.parts.participation.init(population_of(setup))
+    """The cohorts of all rounds, from the first on: who takes part when depends on nothing that is learned.
+
+    Where cohorts are secret these are others, by the same law.
+    """
+    memory, numbers = setup.parts.participation.init(population_of(setup)), NoiseSource(setup.config.seed)
     for done in range(setup.config.rounds):
-        memory, cohort = draw_cohort(setup, memory, done)
+        memory, cohort, _ = _drawn(setup, memory, done, numbers.of_cohort)
         yield cohort
 
 
 def sample_cohort(setup: Setup, done: int) -> np.ndarray:
-    """The clients of the round after `done` rounds, in rising order."""
+    """The clients of the round after `done` rounds, in rising order; as of `cohorts`."""
     memory = setup.parts.participation.init(population_of(setup))
     if memory:
         return next(islice(cohorts(setup), done, None)).clients
-    return draw_cohort(setup, memory, done)[1].clients
+    return _drawn(setup, memory, done, NoiseSource(setup.config.seed).of_cohort).cohort.clients
 
 
 def expected_clients(setup: Setup) -> float:

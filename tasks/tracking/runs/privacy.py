@@ -2,11 +2,19 @@
 
 from federated.metrics.dictionary.privacy import not_covered
 from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK
+from federated.run.clients.cohort import are_secret
 from federated.run.setup import Setup
 from tasks.tracking.runs import runs
 
-_SECURE = "secure: {} from a secure source, so the run cannot be repeated"
-_REPRODUCIBLE = "reproducible: {} of the seed, so whoever knows that can subtract {}"
+_SECURE = (
+    "secure: {} from a secure source, so the run cannot be repeated, and all runs are independent: who sees several "
+    "has to add up their epsilons; rounds that are trained again after a failure draw anew, and count twice where "
+    "scores of the first time were published"
+)
+_REPRODUCIBLE = (
+    "reproducible: {} of the seed, so whoever knows that can subtract {}; runs of one seed share {}, in whatever else "
+    "they differ, so that at most one of them may be published: two together may show what each of them hides"
+)
 
 
 def log_promise(run_id: str, setup: Setup) -> None:
@@ -33,8 +41,11 @@ def _numbers(setup: Setup) -> str:
     if setup.parts.transport.protocol is not None:
         what = "noise, keys and masks" if noise else "keys and masks"
         return (
-            _SECURE.format(f"{what} are") if secure else _REPRODUCIBLE.format(f"{what} are functions", "them")
+            _SECURE.format(f"{what} are")
+            if secure
+            else _REPRODUCIBLE.format(f"{what} are functions", "them", "them")
         )
     if noise:
-        return _SECURE.format("noise is") if secure else _REPRODUCIBLE.format("noise is a function", "it")
+        hides = "noise and cohorts are" if are_secret(setup) else "noise is"
+        return _SECURE.format(hides) if secure else _REPRODUCIBLE.format("noise is a function", "it", "it")
     return ""
