@@ -9,6 +9,7 @@ import yaml
 
 from federated.foundation.errors import BadInput
 from federated.study.study import StudyConfig, read_study
+from federated.study.yaml_values import values_of
 
 BASE = {"dataset": "digits", "clients": 4, "model": "logistic", "rounds": 2}
 
@@ -135,6 +136,56 @@ def test_a_file_that_is_no_yaml(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(BadInput, match=f"(?i){said}") as error:
         read_study(path)
     assert "\n" not in str(error.value)
+
+
+_NEEDS = r"a call with commas inside \{...\} needs quotes around it, as the commas part what is in there: "
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "privacy: {mechanism: dp_sgd(1, 1), epsilon_budget: 4}",
+            rf"line 3, column 24, .*{_NEEDS}mechanism: \"dp_sgd\(1, 1\)\"$",
+        ),
+        (
+            "privacy: {mechanism: dp_sgd(norm=1, noise_multiplier=1)}",
+            r"mechanism: \"dp_sgd\(norm=1, noise_multiplier=1\)\"$",
+        ),
+        ("privacy: {mechanism: clip(1), transport: a(b(1, 2), 3)}", r"transport: \"a\(b\(1, 2\), 3\)\"$"),
+        (
+            "compression: {uplink: top_k(0.1) + qsgd(4, 2)\n    , downlink: none}",
+            r"uplink: \"top_k\(0.1\) \+ qsgd\(4, 2\)\"$",
+        ),
+        ('local: {optimiser: adam(a="x", b=2)}', r"optimiser: 'adam\(a=\"x\", b=2\)'$"),
+        (
+            "partitioner: [iid, dirichlet(0.1, min_size=3), iid]",
+            r"inside \[...\] needs .*: \"dirichlet\(0.1, min_size=3\)\"$",
+        ),
+        ("local: {a: f(1, 1), b: g(2, 1)}", r"a: \"f\(1, 1\)\"$"),  # and not that 1) is stated twice
+        (
+            "model: {x: mlp(hidden=[16, 8])}",
+            r"a call with commas or brackets inside .* needs quotes around it$",
+        ),
+    ],
+)
+def test_a_call_that_braces_part(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"name: s\nbase:\n  {text}\n")
+    with pytest.raises(BadInput, match=said):
+        read_study(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "privacy: {mechanism: clip(1)}",
+        'privacy: {mechanism: "dp_sgd(1, 1)"}',
+        "local: {columns: [mass (kg, height m)]}",
+    ],
+)
+def test_braces_around_what_they_do_not_part(text: str) -> None:
+    assert values_of(f"{{{text}}}") == yaml.safe_load(f"{{{text}}}")
 
 
 def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def values_of(text: str) -> Any:
         raise yaml.YAMLError(f"lists and mappings within each other deeper than {DEEPEST}") from None
 
 
+_UNCLOSED = "a comma is missing, or the bracket that opens here is not closed"
+_QUOTES = "; a call with commas or brackets inside {...} or [...] needs quotes around it"
 _CURES = (
     (
         "mapping values are not allowed",
@@ -57,7 +59,7 @@ _CURES = (
     ("found character '\\t'", "indent with spaces, not with a tab", False),
     ("could not find expected ':'", "write `name: value`, with a colon and a space", True),
     ("unknown escape character", "in double quotes a backslash needs another one: write / in paths", False),
-    ("expected ',' or", "a comma is missing, or the bracket that opens here is not closed", True),
+    ("expected ',' or", _UNCLOSED, True),
     (
         "expected the node content, but found '<stream end>'",
         "the bracket that opens here is not closed",
@@ -81,7 +83,8 @@ def fault_in_words(error: Exception) -> str:
     lines = (mark.buffer or "").rstrip("\0").split("\n")
     text = lines[mark.line].strip() if mark.line < len(lines) else ""
     shown = f", {shortened(text, _SHOWN)!r}" if text else ""
-    return f"line {mark.line + 1}, column {mark.column + 1}{shown}: {cure or said}"
+    quotes = _QUOTES if cure == _UNCLOSED and "(" in text else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}{shown}: {cure or said}{quotes}"
 
 
 def text_of_values(values: Any) -> str:
@@ -110,6 +113,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if node.flow_style:
+            for key, value in node.value:
+                _check_whole(value, node, key)
         nodes = [key for key, _ in node.value if not key.tag.endswith(":merge")]
         keys = [self.construct_object(key, deep=True) for key in nodes]
         counts = Counter(key for key in keys if isinstance(key, Hashable))
@@ -117,6 +123,12 @@ class _Loader(yaml.SafeLoader):
             said = f"the key {keys[twice[0]]!r} is stated twice"
             raise yaml.constructor.ConstructorError(None, None, said, nodes[twice[1]].start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
+        if node.flow_style:
+            for each in node.value:
+                _check_whole(each, node)
+        return super().construct_sequence(node, deep)
 
     def unknown(self, node: yaml.Node) -> Any:
         tag = node.tag.replace(_TAG, "!!", 1)
@@ -145,6 +157,38 @@ class _Loader(yaml.SafeLoader):
 
 class _Dumper(yaml.SafeDumper):
     """Texts that either reader would take for something else are quoted."""
+
+
+def _check_whole(node: yaml.Node, around: yaml.CollectionNode, key: yaml.Node | None = None) -> None:
+    """Raise YAMLError for a call without quotes whose commas part it within {...} or [...]. key: of a mapping."""
+    if not isinstance(node, yaml.ScalarNode) or node.style or not re.match(r"[^\s()]+\(", node.value):
+        return
+    if node.value.count("(") <= node.value.count(")"):
+        return
+    begin, parted, whole = node.start_mark.pointer, node.end_mark.pointer, node.start_mark.buffer
+    assert whole is not None  # it is read from a text
+    call = _whole(whole[begin : around.end_mark.pointer - 1], parted - begin)
+    if call is None:
+        return
+    field = f"{key.value}: " if isinstance(key, yaml.ScalarNode) else ""
+    brackets = "{...}" if isinstance(around, yaml.MappingNode) else "[...]"
+    quote = "'" if '"' in call else '"'
+    said = (
+        f"a call with commas inside {brackets} needs quotes around it, as the commas part what is in there: "
+        f"{field}{quote}{call}{quote}"
+    )
+    raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+
+
+def _whole(text: str, least: int) -> str | None:
+    """A text up to the comma after its round brackets are closed; None where they never are. least: its length."""
+    depth, closed = 0, len(text)
+    for at, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if at >= least and depth == 0 and character == ",":
+            closed = at
+            break
+    return " ".join(text[:closed].split()) if depth == 0 else None
 
 
 def _matched(node: yaml.ScalarNode, tag: str) -> str:
