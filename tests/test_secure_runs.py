@@ -172,11 +172,12 @@ def test_canaries_are_in_the_sum_and_in_no_message() -> None:
     [
         (
             {"cohort": {"size": 2, "weighting": "uniform"}},
-            f"transport: {SECURE}: round 1: a cohort of 2 hides no update".replace("=1", "=1.0"),
+            f"transport: {SECURE}: seed 0, round 1: a cohort of 2 hides no update".replace("=1", "=1.0"),
         ),
         (
             {"cohort": {"size": 5, "weighting": "uniform", "sampling": "unreliable(uniform, 0.5)"}},
-            r"round 1: of 5 clients \d are left at step 'update', and 4 are needed to open the sum",
+            r"seed 0, round 1: of 5 clients \d are left at step 'update', and 4 are needed to open the sum; who drops "
+            r"out follows from the seed, .*: state a smaller threshold, a smaller share of clients that are lost",
         ),
         (
             {"transport": "secure_aggregation(clip=1, silent=0.9)"},

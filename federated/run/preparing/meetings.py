@@ -29,7 +29,7 @@ def meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> Iterator[Me
 
 
 def check_meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> None:
-    """Raise BadInput where the protocol cannot succeed in one of the rounds."""
+    """Raise BadInput, naming seed and round, where the protocol cannot succeed in one of the rounds."""
     protocol = parts.transport.protocol
     if protocol is None:
         return
@@ -37,4 +37,4 @@ def check_meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> None:
         try:
             protocol.check(parts.travelling.num_moving, meeting)
         except ValueError as error:
-            raise BadInput(f"transport: {config.transport.label()}: {error}") from error
+            raise BadInput(f"transport: {config.transport.label()}: seed {config.seed}, {error}") from error

@@ -11,6 +11,11 @@ from federated.transports.secure_aggregation.primitives import DIGEST_BYTES, SIG
 from federated.transports.secure_aggregation.shamir import SHARE_BYTES
 from federated.transports.secure_aggregation.terms import Terms
 
+_CURE = (
+    "who drops out follows from the seed, and other seeds may have no such round: state a smaller threshold, a smaller "
+    "share of clients that are lost or silent, or larger cohorts"
+)
+
 
 class Attendance(NamedTuple):
     """terms: of the round. graph: the neighbours of each client of the cohort. silent: the first step in which a client
@@ -30,7 +35,7 @@ class Attendance(NamedTuple):
         if (heard := len(self.present(Step.UPDATE))) < self.terms.survivors:
             raise ValueError(
                 f"of {len(self.graph)} clients {heard} are left at step 'update', and {self.terms.survivors} are "
-                "needed to open the sum"
+                f"needed to open the sum; {_CURE}"
             )
         for step in (Step.SHARE_KEYS, Step.UPDATE, Step.UNMASK):
             there = self.present(step)
@@ -39,7 +44,7 @@ class Attendance(NamedTuple):
                 among = "" if self.terms.neighbours == len(self.graph) - 1 else " and the neighbours of one"
                 raise ValueError(
                     f"of {len(self.graph)} clients{among} {least} are left at step {step.name.lower()!r}, and "
-                    f"{self.terms.threshold} are needed to open the sum"
+                    f"{self.terms.threshold} are needed to open the sum; {_CURE}"
                 )
 
     def foreseen(self) -> tuple[int, int]:
