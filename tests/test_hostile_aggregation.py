@@ -21,7 +21,6 @@ from federated.transports.secure_aggregation.messages import (
     to_client,
 )
 from federated.transports.secure_aggregation.primitives import KEY_BYTES, SIGNATURE_BYTES, identity_of
-from federated.transports.secure_aggregation.shamir import SHARE_BYTES
 from tests.test_secure_aggregation import Round
 
 Change = Callable[[dict[int, bytes]], dict[int, bytes]]
@@ -261,21 +260,6 @@ def test_masks_of_clients_with_different_models_do_not_cancel() -> None:
     meeting.clients[11] = meeting.client(11, model=b"other")
     with pytest.raises(Rejected, match=r"client 11: .*'consistency' is not as it was signed"):
         carried(meeting, {}, {})
-
-
-def test_a_client_that_gives_wrong_shares_is_found_out() -> None:
-    meeting = Round(4)
-
-    def lied(message: bytes) -> bytes:
-        content = message[HEADER.size : -SIGNATURE_BYTES]
-        shares = dict(records(content, SHARE_BYTES, 11, ""))
-        shares[12] = bytes(SHARE_BYTES)
-        return from_client(
-            Step.UNMASK, meeting.terms, 11, joined(list(shares.items())), meeting.identities[11]
-        )
-
-    with pytest.raises(Rejected, match="client 12: the shares of its secret do not fit together"):
-        carried(meeting, {Step.UNMASK: of_11(lied)}, {})
 
 
 def test_a_client_that_is_not_who_it_says_is_refused() -> None:

@@ -21,10 +21,12 @@ from federated.transports.secure_aggregation.primitives import (
     key_pair_of,
     mask_of,
 )
+from federated.transports.secure_aggregation.secure_aggregation import secure_aggregation
 from federated.transports.secure_aggregation.server import Server
 from federated.transports.secure_aggregation.shamir import PRIME, secret_of, shares_of
 from federated.transports.secure_aggregation.terms import (
     bits_for,
+    doubts_of,
     neighbours_for,
     neighbours_of,
     terms_of,
@@ -173,10 +175,26 @@ def test_the_graph_is_regular_connected_and_mutual(degree: int) -> None:
 
 def test_a_stated_number_of_neighbours_is_one_that_a_graph_can_have() -> None:
     """Seven clients cannot have five each; nor more than there are others."""
-    assert [terms_of(0, 7, 0.5, stated, 8, 1).neighbours for stated in (4, 5, 9)] == [4, 6, 6]
+    assert [terms_of(0, 7, 0.5, stated, 8, 1).neighbours for stated in (4, 5, 6)] == [4, 6, 6]
+    with pytest.raises(ValueError, match="neighbours must be at most 6 in a cohort of 7 clients, got 9"):
+        terms_of(0, 7, 0.5, 9, 8, 1)
     assert terms_of(0, 8, 0.5, 5, 8, 1).neighbours == 5
     check_sum(Round(7, neighbours=5), {})
     check_sum(Round(8, neighbours=5), {11: Step.UPDATE})
+
+
+def test_a_sum_of_fewer_than_three_is_never_opened() -> None:
+    """Whatever the threshold: each of two clients reads the other's update from their sum."""
+    assert [terms_of(0, clients, 0.5, None, 8, 1).survivors for clients in (3, 4, 5, 6, 7)] == [3, 3, 3, 4, 4]
+    transport = secure_aggregation(clip=1, threshold=0.5)
+    assert transport.protocol is not None
+    assert [transport.protocol.least(clients) for clients in (3, 4, 5, 6, 7)] == [3, 3, 3, 4, 4]
+    for step in (Step.SHARE_KEYS, Step.UPDATE):
+        with pytest.raises(ValueError, match="of 3 clients 2 are left at step 'update', and 3 are needed"):
+            Round(3).attendance({11: step}).check()
+        with pytest.raises(Rejected, match="2 updates arrived, and 3 are the fewest"):
+            Round(3).played({11: step})
+    check_sum(Round(3), {11: Step.CONSISTENCY})  # its update has arrived
 
 
 def test_the_rule_for_neighbours() -> None:
@@ -191,6 +209,10 @@ def test_the_rule_for_neighbours() -> None:
         chances[degree] = 100 * max(opened, lacking)
     assert chances[34] <= 2**-20 < chances[32]
     assert neighbours_for(100, 2 / 3) == 34
+    assert doubts_of(100, 2 / 3, 34) == doubts_of(100, 2 / 3, None) == doubts_of(12, 2 / 3, 11) == ""
+    opened, lacking = 100 * hypergeom(99, 20, 14).sf(10), 100 * hypergeom(99, 89, 14).cdf(10)
+    assert f"a chance of up to {opened:.2g} in each round" in (said := doubts_of(100, 2 / 3, 14))
+    assert said.endswith(f"with one of up to {min(1, lacking):.2g}; either is at most 2^-20 with 34")
     assert [terms_of(0, n, 2 / 3, None, 8, 1).neighbours for n in (50, 100, 200)] == [49, 34, 54]
     assert [threshold_for(degree, 2 / 3) for degree in (9, 49, 34)] == [7, 34, 24]
 
@@ -222,7 +244,17 @@ def test_cohorts_that_hide_nobody_are_refused() -> None:
     with pytest.raises(ValueError, match="a cohort of 2 hides no update; 3 clients are the fewest"):
         terms_of(0, 2, 0.5, None, 8, 1)
     meeting = Round(4)
-    for changed in ({"clients": 2, "neighbours": 1}, {"threshold": 2}):
+    hiding_nobody: tuple[dict[str, int], ...] = (
+        {"clients": 2, "neighbours": 1},
+        {"threshold": 2},
+        {"neighbours": 0, "threshold": 1},
+        {"survivors": 2},  # two of four
+        {"clients": 3, "neighbours": 2, "survivors": 2},
+        {"clients": 100, "survivors": 50},
+        {"survivors": 5},
+    )
+    for changed in hiding_nobody:
+        meeting = Round(4)
         meeting.terms = meeting.terms._replace(**changed)
         with pytest.raises(Rejected, match="client 10: takes no part: "):
             meeting.client(10)

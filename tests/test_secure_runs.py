@@ -13,6 +13,7 @@ import torch
 from federated.algorithms import ALGORITHMS
 from federated.config.run import RunConfig
 from federated.forecast import forecast_study
+from federated.forecast.warnings import cautions
 from federated.foundation.errors import BadInput
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
@@ -76,6 +77,17 @@ def test_the_model_is_that_of_plain_transport_up_to_the_rounding(whole: Trained)
     first = trained(prepare(config()), rounds=1).state.parameters
     assert 0 < (first - plain).abs().max() <= 1 / (2**15 - 1)
     assert 0 < whole.metrics[0]["communication/uplink_nmse"] < 1e-5
+
+
+def test_too_few_neighbours_are_a_warning_before_the_run() -> None:
+    """Two of nine: with the chance of a sum that stays closed by hand, 10 * (1 - 8 / 9 * 7 / 8)."""
+    stated = config(
+        clients=10, cohort={"weighting": "uniform"}, transport="secure_aggregation(clip=1, neighbours=2)"
+    )
+    (said,) = (each for each in cautions(prepare(stated)) if each.startswith("transport: "))
+    assert "neighbours=2 in a cohort of 10 clients" in said
+    assert "stays closed with one of up to 1;" in said
+    assert not any("neighbours" in each for each in cautions(prepare(config())))
 
 
 def test_every_message_is_in_the_ledger_and_foreseen(whole: Trained) -> None:
@@ -178,6 +190,10 @@ def test_canaries_are_in_the_sum_and_in_no_message() -> None:
             {"cohort": {"size": 5, "weighting": "uniform", "sampling": "unreliable(uniform, 0.5)"}},
             r"seed 0, round 1: of 5 clients \d are left at step 'update', and 4 are needed to open the sum; who drops "
             r"out follows from the seed, .*: state a smaller threshold, a smaller share of clients that are lost",
+        ),
+        (
+            {"transport": "secure_aggregation(clip=1, neighbours=5)"},
+            "round 1: neighbours must be at most 4 in a cohort of 5 clients, got 5",
         ),
         (
             {"transport": "secure_aggregation(clip=1, silent=0.9)"},

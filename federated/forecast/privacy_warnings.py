@@ -16,6 +16,12 @@ _CROWDED = 1 / 20
 _MUCH = 2.0
 
 
+def of_transport(setup: Setup) -> str:
+    """A protocol that protects cohorts of this size less than is usual."""
+    protocol = setup.parts.transport.protocol
+    return "" if protocol is None else protocol.doubts(round(expected_clients(setup)))
+
+
 def of_privacy(setup: Setup) -> Iterator[str]:
     """A delta that permits too much, and a stop rule that reads what the guarantee does not cover."""
     promise, privacy = setup.promise, setup.parts.privacy

@@ -17,7 +17,7 @@ from federated.evaluation.outputs import Outputs
 from federated.federation.federation import Federation
 from federated.forecast.held_out_warnings import of_held_out
 from federated.forecast.measure_warnings import of_measures
-from federated.forecast.privacy_warnings import of_canaries, of_privacy
+from federated.forecast.privacy_warnings import of_canaries, of_privacy, of_transport
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
 from federated.run.setup import Setup
@@ -51,6 +51,7 @@ def cautions(setup: Setup) -> list[str]:
         *of_measures(setup),
         *of_canaries(setup),
         *of_privacy(setup),
+        of_transport(setup),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]

@@ -55,6 +55,7 @@ class Protocol(NamedTuple):
     run: (a payload of each that is heard, Meeting) -> Exchanged. check: (P, Meeting) -> None; raises ValueError where
         that round cannot succeed. foreseen: (P, Meeting) -> (uplink bytes, downlink bytes) of the round.
     least: clients -> the fewest of them whose updates are in a sum.
+    doubts: clients -> a warning where cohorts of so many are protected less than is usual, or "".
     adding: (codec, bits of its modulus, integers in a payload, clients) -> the same with that codec, for cohorts of so
         many clients alone.
     """
@@ -64,6 +65,7 @@ class Protocol(NamedTuple):
     check: Callable[[int, Meeting], None]
     foreseen: Callable[[int, Meeting], tuple[int, int]]
     least: Callable[[int], int]
+    doubts: Callable[[int], str]
     adding: Callable[[Compressor, int, int, int], Protocol]
 
 

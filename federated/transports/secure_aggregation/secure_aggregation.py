@@ -9,7 +9,7 @@ from federated.compressors import Compressor
 from federated.foundation.scales import check_scale
 from federated.transports.secure_aggregation.exchange import Options, checked, exchange, foreseen
 from federated.transports.secure_aggregation.fixed_point import fixed_point
-from federated.transports.secure_aggregation.terms import threshold_for
+from federated.transports.secure_aggregation.terms import doubts_of, survivors_for
 from federated.transports.transport import Protocol, Transport
 
 _FEWEST_BITS, _USUAL_BITS, _MOST_BITS = 2, 16, 28
@@ -27,10 +27,12 @@ def secure_aggregation(
 
     clip, bits: each number of an update is held within +-clip and rounded at random to so many bits (null: 16), so that
     sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does. threshold: the share of
-    the cohort, and of a client and its neighbours, of which more must stay to the end. neighbours: with how
-    many others each client shares masks; null: with all in cohorts of up to 50 clients, and in larger ones with as many
-    as Bell et al. 2020 need where one client in five is on the server's side and one in ten drops out. lost_after: the
-    step after which clients that the sampling loses are gone. silent: the share of those heard that then drop out.
+    the cohort, and of a client and its neighbours, of which more must stay to the end; no sum of fewer than three
+    clients is opened. neighbours: with how many others, fewer than the cohort has, each client shares masks, with a
+    warning before the run where those are few; null: with all in cohorts of up to 50 clients, and in larger ones with
+    as many as Bell et al. 2020 need where one client in five is on the server's side and one in ten drops out.
+    lost_after: the step after which clients that the sampling loses are gone. silent: the share of those heard that
+    then drop out.
     """
     if clip is not None:
         check_scale("clip", clip)
@@ -59,7 +61,8 @@ def _protocol(options: Options, codec: Compressor | None) -> Protocol:
         partial(exchange, options),
         partial(checked, options),
         partial(foreseen, options),
-        least=lambda clients: threshold_for(clients - 1, options.threshold),
+        least=lambda clients: survivors_for(clients, options.threshold),
+        doubts=lambda clients: doubts_of(clients, options.threshold, options.neighbours),
         adding=lambda other, modulus, size, clients: _protocol(
             options._replace(modulus=modulus, size=size, clients=clients), other
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,8 +31,10 @@ from federated.transports.secure_aggregation.primitives import (
     key_pair_of,
     mask_of,
 )
-from federated.transports.secure_aggregation.shamir import SHARE_BYTES, secret_of
+from federated.transports.secure_aggregation.shamir import SHARE_BYTES, recovered
 from federated.transports.secure_aggregation.terms import Terms
+
+logger = logging.getLogger(__name__)
 
 Answers = dict[int, bytes]
 """The message to each client."""
@@ -41,6 +44,7 @@ class Server:
     """The server in one round. Its methods take the messages of a step that arrived, and answer them.
 
     graph: the neighbours of each client. model: SHA-256 of the model that it sent. Methods raise Rejected.
+    false: client -> of whose secret it gave a false share, where the sum was opened without it.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Server:
         self._shared: set[int] = set()
         self._survivors: list[int] = []
         self._total = np.zeros(terms.size, np.uint32)
+        self.false: dict[int, int] = {}
 
     def keys_advertised(self, messages: Sequence[bytes]) -> Answers:
         """To each client the keys of its neighbours, as these signed them."""
@@ -129,17 +134,16 @@ class Server:
                     raise Rejected(giver, f"gives a share of client {client}, of which it holds none")
                 shares[client][giver + 1] = int.from_bytes(share, "little")
         total = self._total.copy()
+        secrets = self._secrets(shares, set(found))
         for client in self._survivors:
-            total -= mask_of(self._secret(client, shares[client], self._digests[client]), self._terms.size)
+            total -= mask_of(secrets[client], self._terms.size)
         for client in sorted(self._shared - set(self._survivors)):
-            self._take_back(client, self._secret(client, shares[client]), total)
+            self._take_back(client, secrets[client], total)
         return total & np.uint32((1 << self._terms.bits) - 1)
 
     def _take_back(self, client: int, secret: bytes, total: np.ndarray) -> None:
         """Take the masks that the survivors share with a client that dropped out from the total."""
         key = key_pair_of(secret)
-        if key.public != self._keys[client].content[KEY_BYTES:]:
-            raise Rejected(client, "the shares of its masking key do not fit together")
         for other in self._graph[client]:
             if other in self._survivors:
                 public = self._keys[other].content[KEY_BYTES:]
@@ -150,17 +154,63 @@ class Server:
                 else:
                     total += mask
 
-    def _secret(self, client: int, shares: Mapping[int, int], digest: bytes | None = None) -> bytes:
-        """A secret of a client, from the first so many shares of it."""
-        needed = self._terms.threshold
-        if len(shares) < needed:
-            raise Rejected(client, f"{len(shares)} shares of its secret are left, and {needed} rebuild it")
-        used = {point: shares[point] for point in sorted(shares)[:needed]}
-        value = secret_of(used)
-        secret = value.to_bytes(SHARE_BYTES, "little")
-        if secret[KEY_BYTES:] != b"\0" or digest not in (None, digest_of(secret[:KEY_BYTES])):
-            raise Rejected(client, "the shares of its secret do not fit together")
-        return secret[:KEY_BYTES]
+    def _secrets(self, shares: Mapping[int, Mapping[int, int]], answered: set[int]) -> dict[int, bytes]:
+        """The secret of each client, without the false shares of others as far as the rest rebuild it."""
+        secrets: dict[int, bytes] = {}
+        for client, given in sorted(shares.items()):
+            if len(given) < self._terms.threshold:
+                raise self._lacking(client, given, answered)
+            doubted = [giver + 1 for giver in self.false]
+            found = recovered(given, self._terms.threshold, self._is_secret_of(client), doubted)
+            if found is not None:
+                value, false = found
+                secrets[client] = value.to_bytes(SHARE_BYTES, "little")[:KEY_BYTES]
+                for point in false:
+                    self.false.setdefault(point - 1, client)
+        unknown = min(set(shares) - set(secrets), default=None)
+        for giver, client in sorted(self.false.items()):
+            if unknown is not None and giver + 1 in shares[unknown]:
+                raise Rejected(
+                    giver,
+                    f"gave a false share of the secret of client {client}, and too few others rebuild that of client "
+                    f"{unknown}",
+                )
+            logger.warning(
+                "secure aggregation: round %d: client %d gave a false share of the secret of client %d, which the "
+                "shares of others rebuilt",
+                self._terms.done + 1,
+                giver,
+                client,
+            )
+        if unknown is not None:
+            givers = ", ".join(str(point - 1) for point in sorted(shares[unknown]))
+            raise Rejected(
+                unknown,
+                f"the shares of its secret do not fit together: of clients {givers} one at least gave a false one, and "
+                f"{self._terms.threshold} true ones are needed",
+            )
+        return secrets
+
+    def _lacking(self, client: int, given: Mapping[int, int], answered: set[int]) -> Rejected:
+        few = f"{len(given)} shares of it are left, and {self._terms.threshold} rebuild it"
+        holders = {client, *self._graph[client]} & answered
+        for giver in sorted(holders - {point - 1 for point in given}):
+            return Rejected(giver, f"withheld its share of the secret of client {client}: {few}")
+        return Rejected(client, few)
+
+    def _is_secret_of(self, client: int) -> Callable[[int], bool]:
+        """Whether a number is what a client shared: its mask's key where its update arrived, else its masking key."""
+        survived, public = client in self._survivors, self._keys[client].content[KEY_BYTES:]
+
+        def fits(value: int) -> bool:
+            secret = value.to_bytes(SHARE_BYTES, "little")
+            if secret[KEY_BYTES:] != b"\0":
+                return False
+            if survived:
+                return digest_of(secret[:KEY_BYTES]) == self._digests[client]
+            return key_pair_of(secret[:KEY_BYTES]).public == public
+
+        return fits
 
     def _check_enough(self, found: set[int], did: str) -> None:
         """Raise Rejected where some client's secrets could not be rebuilt with what these clients hold."""

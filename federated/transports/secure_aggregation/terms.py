@@ -14,7 +14,9 @@ LEAST_CLIENTS = 3
 """Of two clients each reads the other's update from the sum."""
 LARGEST_COMPLETE = 50
 """Cohorts up to so many clients share with everybody."""
-_COLLUDE, _DROP_OUT, _CHANCE = 0.2, 0.1, 2.0**-20
+_COLLUDE, _DROP_OUT = 0.2, 0.1
+LARGEST_CHANCE = 2.0**-20
+"""Of each failure of a random graph."""
 _MOST_BITS = 32
 _LABEL = b"fedstudy secure aggregation 1"
 _PACKED = struct.Struct("<IIIIIII")
@@ -44,8 +46,13 @@ class Terms(NamedTuple):
             raise ValueError(
                 f"a cohort of {self.clients} hides no update; {LEAST_CLIENTS} clients are the fewest"
             )
-        if not self.neighbours < self.clients:
+        if not 0 < self.neighbours < self.clients:
             raise ValueError(f"{self.neighbours} neighbours among {self.clients} clients")
+        if not max(LEAST_CLIENTS, self.clients // 2 + 1) <= self.survivors <= self.clients:
+            raise ValueError(
+                f"a sum of {self.survivors} of {self.clients} clients may be opened; it must be of at least "
+                f"{LEAST_CLIENTS} and of more than half"
+            )
         if not (self.neighbours + 1) / 2 < self.threshold <= self.neighbours + 1:
             raise ValueError(
                 f"{self.threshold} of {self.neighbours + 1} shares must be more than half, or two groups of clients "
@@ -69,17 +76,46 @@ def bits_for(clients: int, bound: int) -> int:
 def terms_of(done: int, clients: int, share: float, neighbours: int | None, bits: int, size: int) -> Terms:
     """The terms for a cohort, of which and of each neighbourhood more than `share` must stay.
 
-    Raises ValueError where the cohort is too small.
+    Raises ValueError where the cohort is too small, also for the neighbours that are stated.
     """
-    degree = clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
-    if neighbours is not None:
-        degree = min(
-            neighbours + neighbours * clients % 2, clients - 1
-        )  # no graph has an odd number of odd ends
-    survivors = threshold_for(clients - 1, share)
-    terms = Terms(done, clients, degree, threshold_for(degree, share), survivors, bits, size)
+    degree = degree_for(clients, share, neighbours)
+    terms = Terms(
+        done, clients, degree, threshold_for(degree, share), survivors_for(clients, share), bits, size
+    )
     terms.check()
     return terms
+
+
+def degree_for(clients: int, share: float, neighbours: int | None) -> int:
+    """How many neighbours each client of a cohort has, where so many are stated, or none. Raises ValueError."""
+    if neighbours is None:
+        return clients - 1 if clients <= LARGEST_COMPLETE else neighbours_for(clients, share)
+    if clients >= LEAST_CLIENTS and neighbours >= clients:
+        raise ValueError(
+            f"neighbours must be at most {clients - 1} in a cohort of {clients} clients, got {neighbours}"
+        )
+    return min(neighbours + neighbours * clients % 2, clients - 1)  # no graph has an odd number of odd ends
+
+
+def doubts_of(clients: int, share: float, neighbours: int | None) -> str:
+    """A warning where so few neighbours are stated that a failure of `failures` is likelier than 2^-20, or ""."""
+    if neighbours is None or clients < LEAST_CLIENTS or neighbours >= clients - 1:
+        return ""
+    degree = degree_for(clients, share, neighbours)
+    found = failures(clients, degree, share)
+    if max(found) <= LARGEST_CHANCE:
+        return ""
+    return (
+        f"transport: neighbours={neighbours} in a cohort of {clients:,} clients: where one client in five is on the "
+        f"server's side, some client's update is open to it with a chance of up to {found.opened:.2g} in each round; "
+        f"where one in ten drops out, the sum stays closed with one of up to {found.lacking:.2g}; either is at most "
+        f"2^-20 with {neighbours_for(clients, share)}"
+    )
+
+
+def survivors_for(clients: int, share: float) -> int:
+    """The fewest clients of a cohort whose updates are in a sum that is opened: more than this share, and three."""
+    return max(LEAST_CLIENTS, threshold_for(clients - 1, share))
 
 
 def threshold_for(neighbours: int, share: float) -> int:
@@ -95,14 +131,26 @@ def neighbours_for(clients: int, share: float) -> int:
     secrets; and with one in ten gone, any has too few left (Bell et al. 2020, "Secure Single-Server Aggregation with
     (Poly)Logarithmic Overhead", section 3, whose hypergeometric tails these are). All others, where that needs them.
     """
+    degrees = range(2, clients - 1, 2)
+    return next(
+        (degree for degree in degrees if max(failures(clients, degree, share)) <= LARGEST_CHANCE), clients - 1
+    )
+
+
+class Failures(NamedTuple):
+    """The chances, at most, that in a round some client's update is open, and that some client's sum stays closed."""
+
+    opened: float
+    lacking: float
+
+
+def failures(clients: int, degree: int, share: float) -> Failures:
+    """The chances in a random graph of this degree, with the clients that collude and drop out of `neighbours_for`."""
     colluding, gone = math.ceil(_COLLUDE * clients), math.ceil(_DROP_OUT * clients)
-    for degree in range(2, clients - 1, 2):
-        needed = threshold_for(degree, share)
-        opened = _at_least(needed, clients - 1, colluding, degree)
-        lacking = 1 - _at_least(needed, clients - 1, clients - 1 - gone, degree)
-        if clients * max(opened, lacking) <= _CHANCE:
-            return degree
-    return clients - 1
+    needed = threshold_for(degree, share)
+    opened = _at_least(needed, clients - 1, colluding, degree)
+    lacking = 1 - _at_least(needed, clients - 1, clients - 1 - gone, degree)
+    return Failures(min(1.0, clients * opened), min(1.0, clients * lacking))
 
 
 def _at_least(least: int, population: int, marked: int, drawn: int) -> float:
