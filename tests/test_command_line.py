@@ -225,6 +225,21 @@ def test_a_preview_warns_too(command, study):
     assert "warning: local.batch_size: 5 of 5 clients hold fewer than 500 training examples" in out
 
 
+def test_a_preview_says_what_is_promised_with_its_noise(command, study):
+    """Noise of twice the clipping norm, over 3 of 5 clients that are heard: sqrt(parameters) x 2 / 3 times the norm."""
+    cohort = {"size": 3, "weighting": "uniform"}
+    private = {"mechanism": "central_gaussian(1, 2)", "delta": 1e-5}
+    code, out, _ = command("preview", study(cohort=cohort, privacy=private, rounds=2))
+    assert code == 0
+    (said,) = [line for line in out.splitlines() if line.startswith("privacy: ")]
+    assert "noise_multiplier=2" in said
+    assert "at delta 1e-05 after round 2 (one client" in said
+    assert (
+        f"{650**0.5 * 2 / 3:.3g} times as long as the clipping norm" in said
+    )  # 64 x 10 weights and 10 intercepts
+    assert not [line for line in command("preview", study())[1].splitlines() if line.startswith("privacy: ")]
+
+
 def test_a_preview_lists_arms_that_cannot_run_too(command, study, tmp_path, home):
     """285 to 287 examples a client: batches of 286 leave one example over, and not those of 32."""
     base = BAD["batch of one under batch normalisation"][0](tmp_path)

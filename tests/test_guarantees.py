@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from federated.datasets import DATASETS
 from federated.evaluation.constant import constant_metrics
 from federated.evaluation.evaluate import evaluate
+from federated.examples.examples import Examples
 from federated.forecast.privacy_warnings import of_privacy
 from federated.foundation.errors import BadInput
 from federated.metrics.dictionary import metric_of
@@ -96,6 +98,51 @@ def test_how_far_apart_turns_are_is_named_where_the_guarantee_rests_on_it(mechan
     assert "takes part in at most 2 of 4 rounds" in said
     assert ("rounds from one turn to its next one" in said) is bool(apart)
     assert not apart or f"with at least {apart} rounds from one turn" in said
+
+
+@pytest.fixture
+def prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(2)
+    inputs, targets = (numbers.normal(size=size).astype(np.float32) for size in ((60, 3), 60))
+
+    def scaled(training: np.ndarray) -> np.ndarray:
+        return inputs / inputs[training].std(axis=0)
+
+    monkeypatch.setitem(DATASETS, "prices", lambda: lambda: Examples("prices", inputs, targets, None))
+    monkeypatch.setitem(
+        DATASETS, "scaled", lambda: lambda: Examples("scaled", inputs, targets, None, fit=scaled)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"dataset": "prices", "model": "linear"}, ""),
+        (
+            {"dataset": "scaled", "model": "linear", "privacy": "dp_sgd(1, 2)"},
+            "dataset: scaled, preprocessing",
+        ),
+        (
+            {"dataset": "scaled", "model": "linear", "privacy": "local_gaussian(1, 2)"},
+            "dataset: scaled, preprocessing",
+        ),
+        (
+            {"dataset": "prices", "model": "linear", "target": {"standardise": True}},
+            "target.standardise, mean",
+        ),
+        ({"dataset": "scaled", "model": "linear"}, "dataset: scaled, preprocessing such as scalers"),
+        ({"loss": "cross_entropy(class_weights=balanced)"}, "balanced weights of classes"),
+        ({"loss": "cross_entropy(class_weights=balanced_by_client)"}, ""),  # of what each client has itself
+    ],
+)
+@pytest.mark.usefixtures("prices")
+def test_what_is_fitted_to_raw_data_before_the_first_round_is_warned_of(
+    changes: dict[str, Any], named: str
+) -> None:
+    said = [each for each in warned(**changes) if "what is fitted to the raw" in each]
+    assert len(said) == bool(named)
+    assert all(named in each for each in said)
+    assert warned(**{**changes, "privacy": "none"}) == []
 
 
 def test_a_stop_rule_on_what_is_not_covered_is_warned_of() -> None:

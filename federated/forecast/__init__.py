@@ -4,7 +4,7 @@ from federated.forecast.forecast import LONG_SECONDS, forecast_study
 from federated.forecast.measure_warnings import of_delta
 from federated.forecast.payloads import Amount
 from federated.forecast.summary import ArmForecast, Forecast, forecast_of_json
-from federated.forecast.warnings import cautions, of_faults, with_arms
+from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 
 __all__ = [
     "LONG_SECONDS",
@@ -16,5 +16,6 @@ __all__ = [
     "forecast_study",
     "of_delta",
     "of_faults",
+    "promise_sentences",
     "with_arms",
 ]

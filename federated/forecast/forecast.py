@@ -16,7 +16,7 @@ from federated.forecast.probe import Probe, probe
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
 from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
-from federated.forecast.warnings import cautions, of_faults, with_arms
+from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
@@ -95,6 +95,7 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     remembered = max((arm.client_memory_mb for arm in arms), default=0.0)
     memory = peak_mb() + not_loaded_mb() + cost.growth_mb + outputs + remembered
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
+    first = {arm: configs[0] for arm, configs in by_arm.items()}
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
     seconds = in_all(each, workers, cost) + cost.around
     low, high = range_of(seconds, cost)
@@ -111,8 +112,8 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
         evaluation_mb=outputs,
         machine_mb=machine_mb(),
         overheads_measured=cost.measured,
-        privacy=_guarantees({arm: configs[0] for arm, configs in by_arm.items()}, guaranteed),
-        guarantees=tuple(with_arms(_by_sentence(guaranteed), len(by_arm))),
+        privacy=_guarantees(first, guaranteed),
+        guarantees=tuple(promise_sentences(guaranteed, first)),
         cautions=(
             *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
@@ -206,13 +207,6 @@ def _guarantees(configs: Mapping[str, RunConfig], guaranteed: Mapping[str, Promi
     said = [f"no privacy guarantee, so no epsilon (privacy: {', '.join(nothing)})"] if nothing else []
     some = {f"{each.short()} (privacy: {configs[arm].privacy.label()})" for arm, each in guaranteed.items()}
     return "; ".join([*said, *sorted(some)])
-
-
-def _by_sentence(guaranteed: Mapping[str, Promise]) -> dict[str, list[str]]:
-    said: dict[str, list[str]] = {}
-    for arm, each in guaranteed.items():
-        said.setdefault(f"privacy: {each.sentence()}", []).append(arm)
-    return said
 
 
 def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from federated.federation.loading import load_examples
+from federated.losses.of_classes.class_weights import counts_all_classes
 from federated.metrics.dictionary.privacy import OWN_MODELS_NOT_COVERED, is_covered
 from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
+from federated.run.preparing.losses import stated_loss
 from federated.run.preparing.promise import Promise, num_units
 from federated.run.setup import Setup
 
 _NOTABLE = 0.05
 _CROWDED = 1 / 20
 _MUCH = 2.0
+_NOT_LEARNT = ("hashing", "word_pieces")
+"""Inputs of texts whose columns are known before any text is."""
 
 
 def of_transport(setup: Setup) -> str:
@@ -36,6 +41,11 @@ def of_privacy(setup: Setup) -> Iterator[str]:
     elif promise.delta > NOTABLE_DELTA:
         yield f"privacy.delta: {notable_delta(promise.delta, of, promise.unit)}; state less, such as 1e-5"
     yield from _of_small_clients(promise, setup.last_round)
+    if learnt := list(_fitted_before(setup)):
+        yield (
+            f"privacy: epsilon does not cover what is fitted to the raw training data of all clients before the first "
+            f"round: {'; '.join(learnt)}; it tells of them without noise, and comes with the model"
+        )
     own = setup.own_models_not_covered
     if own:
         yield f"privacy: {OWN_MODELS_NOT_COVERED}"
@@ -44,6 +54,21 @@ def of_privacy(setup: Setup) -> Iterator[str]:
             f"stop.metric: {setup.stop.metric} is not covered by epsilon, and when the run ends would tell of it; "
             f"{'leave stop out' if own else 'watch the central test set, or leave stop out'}"
         )
+
+
+def _fitted_before(setup: Setup) -> Iterator[str]:
+    """What the run fits to the training examples of all clients, and no mechanism reaches."""
+    config, examples = setup.config, setup.federation.examples
+    if config.target.standardise:
+        yield "target.standardise, mean and deviation of the targets"
+    loss = stated_loss(config, examples)
+    if loss.learn is not None or counts_all_classes(loss.weigh):
+        yield f"loss: {config.loss.label() if config.loss else 'null'}, balanced weights of classes"
+    if examples.weights is not None:
+        yield "the mean by which weights of examples are divided"
+    learnt = examples.preprocessing if load_examples(config.dataset).fit is not None else None
+    if learnt is not None and learnt.values.get("inputs") not in _NOT_LEARNT:
+        yield f"dataset: {config.dataset.label()}, preprocessing such as scalers, categories or a vocabulary"
 
 
 def _of_small_clients(promise: Promise, rounds: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ from federated.forecast.measure_warnings import of_measures
 from federated.forecast.privacy_warnings import of_canaries, of_privacy, of_transport
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
+from federated.run.preparing.promise import Promise
 from federated.run.setup import Setup
 from federated.segments.ends import num_segments
 from federated.study.study import Run
@@ -74,6 +75,14 @@ def with_arms(said: Mapping[str, Sequence[str]], of: int) -> list[str]:
         more = f" and {len(arms) - _MOST_NAMED} more" if len(arms) > _MOST_NAMED else ""
         named.append(sentence if len(arms) == of else f"{sentence} [{'; '.join(arms[:_MOST_NAMED])}{more}]")
     return named
+
+
+def promise_sentences(promises: Mapping[str, Promise], configs: Mapping[str, RunConfig]) -> list[str]:
+    """What is promised, by which mechanism and what it rests on, each with its arms. Both by arm; configs: of all."""
+    said: dict[str, list[str]] = {}
+    for arm, promise in promises.items():
+        said.setdefault(f"privacy: {configs[arm].privacy.label()}: {promise.sentence()}", []).append(arm)
+    return with_arms(said, len(configs))
 
 
 def _of_own_models(setup: Setup) -> str:

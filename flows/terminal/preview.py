@@ -12,7 +12,7 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import cautions, of_delta, of_faults, with_arms
+from federated.forecast import cautions, of_delta, of_faults, promise_sentences, with_arms
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
@@ -54,6 +54,8 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
+    for sentence in _promises(runs):
+        screen.print(sentence, soft_wrap=True)
     said = [*of_faults(faults, study.runs()), *_cautions(runs, study.comparison.default_delta)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
@@ -94,6 +96,17 @@ def _parameters(setup: Setup) -> str:
     trained = setup.model.num_trainable
     statistics = setup.initial_parameters.numel() - trained
     return f"{trained:,}" + (f" + {statistics:,} running statistics" if statistics else "")
+
+
+def _promises(runs: Sequence[Run]) -> list[str]:
+    """What is promised in the first seed of each arm, with its noise; nothing where no arm promises anything."""
+    first = {run.arm: run.config for run in reversed(runs)}
+    promised = {arm: found for arm, config in first.items() if (found := prepare(config).promise) is not None}
+    nothing = [arm for arm in first if arm not in promised]
+    if not promised:
+        return []
+    unprotected = with_arms({"privacy: nothing is promised": nothing}, len(first)) if nothing else []
+    return [*promise_sentences(promised, first), *unprotected]
 
 
 def _cautions(runs: Sequence[Run], default_delta: float | None) -> list[str]:

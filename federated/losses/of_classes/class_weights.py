@@ -50,6 +50,11 @@ def counts_classes(weigh: Weigh | None) -> bool:
     return weigh in (_balanced, _balanced_by_client)
 
 
+def counts_all_classes(weigh: Weigh | None) -> bool:
+    """Whether they are counts of the training examples of all clients together."""
+    return weigh is _balanced
+
+
 def _by_class(stated: Mapping[str, float] | Sequence[float] | str, classes: tuple[str, ...]) -> np.ndarray:
     """float64 [classes]. Raises ValueError where they do not fit the classes."""
     names = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
