@@ -168,6 +168,23 @@ def test_numbers_are_the_same_with_and_without_a_file_and_after_a_checkpoint(
     assert same(train_rounds(read, again, 4), whole)
 
 
+@pytest.mark.parametrize(
+    ("changes", "each"),
+    [
+        ({"algorithm": "q_fedavg", "compression": {"uplink_beside": "error_feedback(natural)"}}, 4),
+        ({"algorithm": "fednova", "compression": {"uplink_beside": "error_feedback(natural)"}}, 4),
+        ({"algorithm": "ifca(clusters=2)"}, 8),
+    ],
+    ids=["q_fedavg", "fednova", "ifca"],
+)
+def test_what_is_foreseen_has_what_travels_beside_and_clusters(changes: dict[str, Any], each: int) -> None:
+    """A residual of the one number that a client sends beside its update, in 32 bits; a cluster's number in 64."""
+    setup = prepared(None, **changes)
+    state = train_rounds(initial_state(setup), setup, 1)
+    assert sum(value.nbytes for value in remembered(state).values()) == 5 * each
+    assert sum(most_bytes(setup.config, setup.trainers, setup.parts, setup.model).values()) == 5 * each
+
+
 def test_a_bound_in_between_holds_and_the_file_does_not_grow_with_the_rounds() -> None:
     setup = prepared(1, model="mlp([1000])", algorithm="scaffold", local={"learning_rate": 0.05, "steps": 1})
     each = 4 * setup.initial_parameters.numel()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
+
+from federated.algorithms import Need, Rows
+from federated.compressors.compressor import under
 from federated.config.engine import Engine
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput
@@ -11,6 +15,7 @@ from federated.local_training.memory import machine_bytes
 from federated.machine.folders import home
 from federated.machine.memory import machine_mb
 from federated.models.flat_model import FlatModel
+from federated.run.clients.clusters import remembered_cluster
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 
@@ -31,11 +36,14 @@ def bound_bytes(engine: Engine) -> int:
 def most_bytes(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatModel) -> dict[str, int]:
     """What all clients that may take part, and canaries, will remember after the last round, by what keeps it."""
     up, algorithm = config.compression.uplink.label(), config.algorithm.label()
+    beside = (config.compression.uplink_beside or config.compression.uplink).label()
     moves, trainable = parts.travelling, model.num_trainable
     each = {
         f"compression.uplink: {up} keeps what it remembers": parts.uplink.init(1, moves.num_moving),
+        f"compression.uplink_beside: {beside} keeps what it remembers": _beside(config, parts, trainable),
         f"algorithm: {algorithm} keeps what it remembers": parts.algorithm.client.init(1, trainable),
         f"algorithm: {algorithm} keeps a part of the model": {"parameters": model.vector[moves.staying]},
+        f"algorithm: {algorithm} keeps the number of its cluster": _cluster(parts),
     }
     if trainers.kind.own_models:
         each = {f"training: {config.training} keeps a model": {"parameters": model.vector}}
@@ -44,6 +52,20 @@ def most_bytes(config: RunConfig, trainers: Trainers, parts: Parts, model: FlatM
         what: clients * sum(value.numel() * value.element_size() for value in rows.values())
         for what, rows in each.items()
     }
+
+
+def _beside(config: RunConfig, parts: Parts, trainable: int) -> Rows:
+    """What the codec of the data beside updates remembers of a client. Of own code it is known that it may send vectors
+    as long as the update, and no more."""
+    vectors = config.algorithm.own_code() or Need.UNBIASED_BESIDE in parts.algorithm.needs
+    length, found = trainable if vectors else 1, Rows()
+    for name in parts.algorithm.client.sends:
+        found |= under(f"{name}.", parts.uplink_beside(name, length).init(1, length))
+    return found
+
+
+def _cluster(parts: Parts) -> Rows:
+    return {} if parts.algorithm.clusters is None else remembered_cluster(np.zeros(1, np.int64))
 
 
 def split(needed: int, bound: int) -> tuple[int, int]:

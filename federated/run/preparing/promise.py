@@ -167,12 +167,15 @@ def promised(
             mechanism = choice.with_arguments(noise_multiplier=noise).build()
         assert mechanism.guarantee is not None
         spent_after = partial(_spent, mechanism.guarantee, known, delta)
+        whole = spent_after(
+            config.rounds
+        ).epsilon  # which fails where the mechanism promises nothing for such cohorts
         last = last_within(stated.epsilon_budget, config.rounds, lambda rounds: spent_after(rounds).epsilon)
     except OwnCodeFailed:
         raise
     except ValueError as error:
         raise BadInput(f"privacy: {stated.label()}: {error}") from error
-    if spent_after(config.rounds).epsilon == inf:
+    if whole == inf:
         return Promised(mechanism, None)
     ratio = None if mechanism.noise_ratio is None else mechanism.noise_ratio(known(config.rounds), size)
     return Promised(
