@@ -257,6 +257,23 @@ def test_what_needs_single_updates_is_refused_with_the_reason(changes: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("secure", "sampling", "said"),
+    [
+        (False, "poisson", "reproducible: noise is a function of the seed"),
+        (True, "poisson", "secure: noise and cohorts are from a secure source"),
+        (True, "uniform", "secure: noise is from a secure source"),
+    ],
+)
+def test_results_say_how_many_runs_of_a_seed_may_be_published(secure: bool, sampling: str, said: str) -> None:
+    cohort = {"size": 5, "weighting": "uniform", "sampling": sampling}
+    private = {"mechanism": "central_gaussian(1, 1)", "secure": secure}
+    found = _numbers(prepare(config(transport="plain", cohort=cohort, privacy=private)))
+    assert found.startswith(said)
+    assert ("at most one of them may be published" in found) is not secure
+    assert ("has to add up their epsilons" in found) is secure
+
+
+@pytest.mark.parametrize(
     ("privacy", "said"),
     [
         ({"mechanism": "none"}, "reproducible: keys and masks are functions of the seed"),
