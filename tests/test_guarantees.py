@@ -324,6 +324,17 @@ def test_of_an_arm_whose_seeds_differ_in_it_the_weakest_guarantee_is_told() -> N
     assert "Differential privacy: epsilon 2; so in seed 1, and less in the others." in card
 
 
+def test_the_report_says_of_how_many_clients_updates_counted_as_zeros() -> None:
+    some = [result("a", "epsilon 2", seed=seed) for seed in range(2)]
+    rounds = [(1, {"privacy/zeroed_clients": 0.0}), (2, {"privacy/zeroed_clients": 3.0}), (3, {})]
+    lost = replace(some[1], history=(*rounds, *some[1].history))
+    assert any(
+        each.startswith("a: updates that were not finite counted as zeros, of up to 3 clients in a round")
+        for each in guarantee_sentences([some[0], lost])
+    )
+    assert not any("not finite" in each for each in guarantee_sentences(some))
+
+
 def test_the_report_says_every_guarantee_once_with_its_arms_and_what_it_does_not_cover() -> None:
     some = [
         result("a", "epsilon 2", "reproducible: x"),

@@ -10,6 +10,8 @@ from federated.metrics.ranges import SHARE
 _EACH_ROUND = "each round"
 _OF_CANARIES = "privacy/empirical_epsilon_{final,iterates}"
 
+ZEROED = "privacy/zeroed_clients"
+
 ROWS: tuple[Row, ...] = (
     row(
         neither("privacy/clipped_clients"),
@@ -18,7 +20,7 @@ ROWS: tuple[Row, ...] = (
         meaning="updates that were bounded before encoding",
     ),
     row(
-        neither("privacy/zeroed_clients"),
+        neither(ZEROED, every_round=True),
         unit="clients",
         when=_EACH_ROUND,
         meaning=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from federated.metrics.dictionary.privacy import NOT_COVERED, OWN_MODELS_NOT_COVERED
+from federated.metrics.dictionary.privacy import NOT_COVERED, OWN_MODELS_NOT_COVERED, ZEROED
 from federated.report.findings.results import EPSILON, RunResult, arms_of
 from federated.report.text.phrases import capitalised, first_few
 
@@ -34,7 +34,28 @@ def guarantee_sentences(results: Sequence[RunResult]) -> list[str]:
         else []
     )
     said = f"{capitalised(NOT_COVERED)}."
-    return [*promised, *of_own, *(f"{capitalised(source)}." for source in sources), said]
+    return [
+        *promised,
+        *of_own,
+        *zeroed_sentences(results),
+        *(f"{capitalised(source)}." for source in sources),
+        said,
+    ]
+
+
+def zeroed_sentences(results: Sequence[RunResult]) -> list[str]:
+    """Every arm in which updates were not finite and counted as zeros, which no other figure tells apart."""
+    found = []
+    for arm in arms_of(results):
+        of_rounds = [
+            metrics.get(ZEROED, 0) for run in results if run.arm == arm for _, metrics in run.history
+        ]
+        if most := int(max(of_rounds, default=0)):
+            found.append(
+                f"{arm}: updates that were not finite counted as zeros, of up to {most:,} clients in a round, as a run "
+                "that ends would tell of them; a smaller local.learning_rate may help."
+            )
+    return found
 
 
 def arms_not_covered(results: Sequence[RunResult]) -> set[str]:
