@@ -14,11 +14,17 @@ from tasks.rounds import Opaque
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 
+FAILED = "leakage.failed"
+"""The tag that says why leakage could not be measured; empty where it was."""
+
 
 @task(name="measure leakage", cache_policy=NO_CACHE)
 @masked_errors()
 def log_leakage(run_id: str, outcome: Opaque[tuple[RunState, Setup]]) -> None:
-    """Attack the run as its config asks, and log metrics, tables and pictures; nothing where it asks for nothing."""
+    """Attack the run as its config asks, and log metrics, tables and pictures; nothing where it asks for nothing.
+
+    An attack that fails leaves the run as it is: it is warned of, and the tag `leakage.failed` says why.
+    """
     state, setup = outcome.value
     logger = get_run_logger()
     asked = setup.config.leakage
@@ -28,6 +34,9 @@ def log_leakage(run_id: str, outcome: Opaque[tuple[RunState, Setup]]) -> None:
     )
     if found is None:
         return
+    if found.failed:
+        logger.warning("; ".join(found.failed))
+    runs.set_tags(run_id, {FAILED: "; ".join(found.failed)})
     log_history(run_id, [(state.round, found.metrics)])
     runs.log_files(run_id, _pictures(found))
     if found.membership is not None:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from federated.attacks.leakage import leakage
 from federated.attacks.membership import MembershipFound, membership, suspects_of
-from federated.attacks.observed import one_cohort, under_model, under_updates
-from federated.attacks.shadows import shadow_config, shadows
+from federated.attacks.observed import mean_of, one_cohort, under_model, under_updates, without_traces
+from federated.attacks.shadows import shadows
 from federated.compressors import COMPRESSORS
 from federated.config.measuring.leakage import MembershipInference
 from federated.config.run import RunConfig
@@ -21,8 +23,10 @@ from federated.examples.examples import Examples
 from federated.foundation.errors import BadInput
 from federated.metrics.dictionary import METRICS
 from federated.rounds import STAGES, run_round, train_rounds
+from federated.run.clients.cohort import heard_within, sample_cohort
 from federated.run.preparing.attacks.halves import half_of
-from federated.run.setup import Setup, initial_state, prepare
+from federated.run.preparing.attacks.shadow_config import shadow_config
+from federated.run.setup import Setup, initial_state, prepare, prepare_shadow
 from federated.run.state import RunState
 from federated.transports import TRANSPORTS
 from tests.conftest import config_of
@@ -36,7 +40,8 @@ def noise() -> Examples:
     numbers = np.random.default_rng(0)
     inputs = numbers.normal(size=(500, 20)).astype(np.float32)
     clients = np.repeat(np.arange(5), 100)
-    return Examples("noise", inputs, numbers.integers(0, 4, 500), tuple("abcd"), clients)
+    times = pd.DataFrame({"t": np.arange(500.0)})
+    return Examples("noise", inputs, numbers.integers(0, 4, 500), tuple("abcd"), clients, properties=times)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,7 +106,8 @@ def test_a_model_that_was_not_trained_tells_nothing(
     overfit: tuple[RunState, Setup, MembershipFound],
 ) -> None:
     setup = overfit[1]
-    found = membership(initial_state(setup), setup, MembershipInference(shadows=0, updates=False))
+    untrained = replace(initial_state(setup), round=1)  # as after a round in which all were heard
+    found = membership(untrained, setup, MembershipInference(shadows=0, updates=False))
     wide = by_chance(int(found.metrics["privacy/membership_examples"]) // 2)
     assert found.metrics["privacy/membership_loss_auc"] == pytest.approx(0.5, abs=wide)
     assert set(found.curves) == {"membership_loss"}
@@ -109,7 +115,7 @@ def test_a_model_that_was_not_trained_tells_nothing(
 
 def test_the_loss_is_that_of_torch(overfit: tuple[RunState, Setup, MembershipFound]) -> None:
     state, setup, found = overfit
-    asked = suspects_of(setup, 2_000)
+    asked = suspects_of(setup, 2_000, np.arange(5))
     module = setup.model.independent_module(state.parameters)
     inputs, targets = (part[torch.from_numpy(asked.indices)] for part in (setup.inputs, setup.targets))
     with torch.no_grad():
@@ -122,7 +128,7 @@ def test_suspects_are_as_many_of_each_client_from_both_of_its_parts(
     overfit: tuple[RunState, Setup, MembershipFound],
 ) -> None:
     setup = overfit[1]
-    asked = suspects_of(setup, EACH)
+    asked = suspects_of(setup, EACH, np.arange(5))
     assert asked.members.sum() == (~asked.members).sum() == EACH
     assert len(set(asked.indices.tolist())) == 2 * EACH
     for client in range(5):
@@ -159,7 +165,10 @@ def test_a_shadow_is_a_run_of_its_half() -> None:
         ).initial_parameters
         assert torch.equal(shadow.setup.initial_parameters, wanted)
         assert shadow.state.round == 2
-        assert np.array_equal(np.flatnonzero(shadow.trained), np.sort(half.training))
+        assert np.array_equal(np.flatnonzero(shadow.held), np.sort(half.training))
+        drawn = {client for done in range(2) for client in sample_cohort(shadow.setup, done).tolist()}
+        heard = np.concatenate([half.clients[client] for client in drawn])
+        assert np.array_equal(np.flatnonzero(shadow.trained), np.sort(heard))
         assert shadow.setup.config.seed != setup.config.seed
     assert begun == [0, 1]
 
@@ -167,7 +176,7 @@ def test_a_shadow_is_a_run_of_its_half() -> None:
 def test_the_update_is_judged_by_the_model_with_which_its_client_ends() -> None:
     setup = prepare(config_of(holdout={"client": 0.5}, cohort={"size": 6}, clients=6))
     state = train_rounds(initial_state(setup), setup, 1)
-    asked = suspects_of(setup, 60)
+    asked = suspects_of(setup, 60, setup.trainers.eligible)
     found = under_updates(state, setup, asked, np.arange(6))
     trained = setup.worker.train(state.parameters, list(range(6)), state.round).deltas
     for client in np.unique(asked.owners):
@@ -180,8 +189,8 @@ def test_of_a_sum_the_server_judges_the_mean_model_and_the_cohort_alone() -> Non
     changes = {"cohort": {"size": 3, "weighting": "uniform"}, "compression": {"uplink": "integers"}}
     setup = prepare(config_of(holdout={"client": 0.5}, transport="masked", **changes))
     state = train_rounds(initial_state(setup), setup, 1)
-    asked = suspects_of(setup, 60)
-    cohort = one_cohort(setup, setup.trainers.eligible)
+    asked = suspects_of(setup, 60, setup.trainers.eligible)
+    cohort = one_cohort(setup, heard_within(setup, 1))
     found = under_updates(state, setup, asked.of(cohort), cohort)
     deltas = setup.worker.train(state.parameters, cohort.tolist(), state.round).deltas
     wanted = Outputs(setup).of(state.parameters + deltas.mean(dim=0), asked.of(cohort).indices)
@@ -210,6 +219,15 @@ def test_nothing_of_the_run_changes() -> None:
             {"dataset": "linear", "model": "linear", "holdout": {"client": 0.5}},
             "LiRA.*regression; state shadows: 0",
         ),
+        (
+            {
+                "holdout": {"client": 0.5, "by": "time(column='t', within='client')", "test": 0.1},
+                "dataset": "noise",
+                "partitioner": "by_client",
+                "clients": 5,
+            },
+            r"holdout\.by: time.*would take the difference for membership",
+        ),
         ({"algorithm": "fedper"}, "keeps a part of the model"),
         ({"algorithm": "ifca(clusters=2)"}, "a model for each cluster"),
     ],
@@ -225,10 +243,119 @@ def test_numbers_have_a_loss_threshold() -> None:
         dataset="linear", model="linear", holdout={"client": 0.5}, leakage={"membership": {"shadows": 0}}
     )
     setup = prepare(config)
-    state = initial_state(setup)
-    asked = suspects_of(setup, 50)
+    state = replace(initial_state(setup), round=1)
+    asked = suspects_of(setup, 50, heard_within(setup, 1))
     outputs = under_model(state, setup, asked)
     found = membership(state, setup, MembershipInference(shadows=0, examples=50, updates=False))
     errors = (outputs.reshape(-1) - setup.targets[torch.from_numpy(asked.indices)].reshape(-1)) ** 2
     better = errors[torch.from_numpy(asked.members)][:, None] < errors[torch.from_numpy(~asked.members)]
     assert found.metrics["privacy/membership_loss_auc"] == pytest.approx(float(better.double().mean()))
+
+
+SECURE = {
+    "transport": "secure_aggregation(clip=1, silent=0.15)",
+    "cohort": {"size": 9, "weighting": "uniform"},
+}
+
+
+@pytest.mark.parametrize(("seed", "shadows"), [(2, 0), (0, 4)])
+def test_no_drop_out_of_a_protocol_ends_a_measurement(seed: int, shadows: int) -> None:
+    """With these seeds the protocol would fail in the round after the last, and in round 1 of a shadow."""
+    options = {"membership": {"shadows": shadows, "examples": 50}}
+    setup = prepare(
+        config_of(
+            clients=10,
+            holdout={"client": 0.3},
+            rounds=2,
+            seed=seed,
+            leakage=options,
+            local={"steps": 1},
+            **SECURE,
+        )
+    )
+    found = leakage(replace(initial_state(setup), round=2), setup)
+    assert found is not None
+    assert found.failed == ()
+    assert found.membership is not None
+    assert found.metrics["privacy/membership_shadows"] == shadows
+
+
+def test_an_attack_reads_the_sum_that_the_protocol_opens() -> None:
+    setup = prepare(
+        config_of(
+            holdout={"client": 0.5},
+            transport="secure_aggregation(clip=1)",
+            cohort=SECURE["cohort"] | {"size": 4},
+        )
+    )
+    state = initial_state(setup)
+    cohort = sample_cohort(setup, 0)
+    summed = mean_of(state, without_traces(setup), cohort)
+    stepped = train_rounds(state, setup, 1).parameters - state.parameters
+    assert torch.allclose(summed.to(stepped), stepped, atol=1e-5)
+    assert stepped.abs().max() > 1e-3
+
+
+def test_a_client_of_one_example_is_in_no_attacked_sum() -> None:
+    """Half of its one example is none in one of two shadows."""
+    numbers = np.random.default_rng(0)
+    owners = np.concatenate([np.repeat(np.arange(4), 20), np.arange(4, 12)])
+    inputs, labels = numbers.normal(size=(88, 5)).astype(np.float32), numbers.integers(0, 2, 88)
+    DATASETS["one"] = lambda: lambda: Examples("one", inputs, labels, ("a", "b"), owners)
+    try:
+        config = noisy(
+            dataset="one",
+            model="logistic",
+            holdout={"client": 0.3, "test": 0.05},
+            transport="secure_aggregation(clip=1)",
+            cohort={"weighting": "uniform"},
+            local={"steps": 1},
+            rounds=1,
+        )
+        setup = prepare(config)
+    finally:
+        del DATASETS["one"]
+    assert (setup.federation.sizes == 1).any()
+    found = membership(replace(initial_state(setup), round=1), setup, MembershipInference(shadows=2))
+    assert {"update_membership_loss", "update_membership_lira"} <= set(found.curves)
+
+
+def test_members_are_examples_of_clients_that_were_heard() -> None:
+    setup = prepare(noisy(cohort={"size": 2}, rounds=1, leakage={"membership": {"shadows": 0}}))
+    drawn = sample_cohort(setup, 0)
+    assert np.array_equal(heard_within(setup, 1), drawn)
+    found = membership(replace(initial_state(setup), round=1), setup, MembershipInference(shadows=0))
+    assert set(np.flatnonzero(found.clients["members"])) == set(drawn.tolist())
+    everybody = {client for done in range(12) for client in sample_cohort(setup, done).tolist()}
+    assert set(heard_within(prepare(noisy(cohort={"size": 2})), 12)) == everybody
+    with pytest.raises(BadInput, match="clients whose updates were heard"):
+        membership(initial_state(setup), setup, MembershipInference(shadows=0))
+
+
+def test_a_shadow_has_the_noise_that_was_found_for_the_run_and_promises_nothing() -> None:
+    privacy = {"mechanism": "central_gaussian(norm=1)", "target_epsilon": 3, "delta": 0.05}
+    cohort = {"size": 3, "weighting": "uniform"}
+    setup = prepare(config_of(holdout={"client": 0.5}, privacy=privacy, cohort=cohort))
+    assert setup.promise is not None
+    shadow = prepare_shadow(setup, 0)
+    assert shadow.promise is None
+    (stated,) = [shadow.config.privacy.mechanism.arguments["noise_multiplier"]]
+    assert stated == setup.promise.noise
+
+
+def test_an_attack_that_fails_is_said_in_a_line_and_leaves_the_other() -> None:
+    setup = prepare(
+        config_of(
+            holdout={"client": 0.5}, leakage={"membership": {"shadows": 2}, "inversion": {"iterations": 1}}
+        )
+    )
+    broken = initial_state(setup)
+    broken = replace(broken, round=1, parameters=torch.full_like(broken.parameters, torch.nan))
+    found = leakage(broken, setup)
+    assert found is not None
+    assert found.membership is None
+    assert found.inversion is not None
+    assert found.failed == (
+        "leakage.membership could not be measured: Diverged: leakage: a model's outputs on the examples about which is "
+        "asked are not finite",
+    )

@@ -19,8 +19,11 @@ from federated.attacks.scores import Roc, by_client, figures, rank_correlation, 
 from federated.attacks.shadows import shadows
 from federated.config.measuring.leakage import MembershipInference
 from federated.evaluation.final import divergences
+from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
+from federated.run.clients.cohort import heard_within
+from federated.run.preparing.attacks.refusals import NOBODY_TO_ASK_ABOUT
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _FEWEST_FOR_ITS_OWN = 64
 _LEAST_OF_A_CLIENT = 5
 """Members, and non-members, of a client whose own AUC is worth a number."""
 _LEAST_CLIENTS = 5
+_FEWEST_FOR_HALVES = 2
 _RATES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, *(step / 10 for step in range(1, 11)))
 """False positive rates of the table of curves."""
 TARGETS = {"model": "membership", "update": "update_membership"}
@@ -61,8 +65,10 @@ def membership(
 
     begun: called with the number of each shadow federation before it trains. Raises Diverged.
     """
-    asked = suspects_of(setup, options.examples)
-    cohort = one_cohort(setup, setup.trainers.eligible)
+    took_part = heard_within(setup, state.round)
+    asked = suspects_of(setup, options.examples, took_part)
+    able = _with_examples_in_every_shadow(setup) if options.shadows else setup.trainers.eligible
+    cohort = one_cohort(setup, np.unique(asked.owners), able)
     seen = _Seen(setup, asked, cohort, options.updates)
     observed = seen.by(state, setup)
     scores = {(target, "loss"): -seen.losses(target, out) for target, out in observed.items()}
@@ -71,10 +77,17 @@ def membership(
     return _found(scores, seen, setup, options)
 
 
-def suspects_of(setup: Setup, most: int) -> Suspects:
-    """As many held-out as training examples of each client, at random, of all clients together `most` of each."""
+def suspects_of(setup: Setup, most: int, took_part: np.ndarray) -> Suspects:
+    """As many held-out as training examples of each client that took part, at random, `most` of each of all together.
+
+    Raises BadInput where none of these clients has both.
+    """
     federation, numbers = setup.federation, generator(setup.config.seed, Purpose.LEAKAGE, _SUSPECTS)
-    pairs = [min(len(m), len(o)) for m, o in zip(federation.clients, federation.own_held_out, strict=True)]
+    pairs = np.zeros(len(federation.clients), np.int64)
+    for client in took_part.tolist():
+        pairs[client] = min(len(federation.clients[client]), len(federation.own_held_out[client]))
+    if not pairs.any():
+        raise BadInput(f"leakage.membership: {NOBODY_TO_ASK_ABOUT}")
     every = np.repeat(np.arange(len(pairs)), pairs)
     drawn = numbers.choice(every, min(most, len(every)), replace=False)
     counts = np.bincount(drawn, minlength=len(pairs)).tolist()
@@ -136,11 +149,12 @@ def _likelihood_ratios(
 ) -> dict[tuple[str, str], np.ndarray]:
     """(what is attacked, attack) -> LiRA's scores."""
     asked, found = seen.asked["model"].indices, dict[str, list[np.ndarray]]()
-    trained = []
+    trained: dict[str, list[np.ndarray]] = {"model": [], "update": []}
     for shadow in shadows(setup, state.round, asked, options.shadows, begun):
         for target, outputs in seen.by(shadow.state, shadow.setup).items():
             found.setdefault(target, []).append(seen.confidences(target, outputs))
-        trained.append(shadow.trained)
+        trained["model"].append(shadow.trained)
+        trained["update"].append(shadow.held)  # whoever sends it trains on what it holds, heard before or not
     fixed = options.fixed_variance
     fixed = options.shadows < _FEWEST_FOR_ITS_OWN if fixed is None else fixed
     scores: dict[tuple[str, str], np.ndarray] = {}
@@ -149,10 +163,26 @@ def _likelihood_ratios(
         given = (
             seen.confidences(target, observed[target]),
             np.stack(columns, axis=1),
-            np.stack(trained, axis=1)[rows],
+            np.stack(trained[target], axis=1)[rows],
         )
-        scores[target, "lira"] = lira.online(*given, fixed=fixed)
-        scores[target, "lira_offline"] = lira.offline(*given, fixed=fixed)
+        scores[target, "lira"] = _where_known(lira.online, *given, fixed=fixed)
+        scores[target, "lira_offline"] = _where_known(lira.offline, *given, fixed=fixed)
+    return scores
+
+
+def _where_known(
+    score: Callable[..., np.ndarray],
+    observed: np.ndarray,
+    columns: np.ndarray,
+    trained: np.ndarray,
+    *,
+    fixed: bool,
+) -> np.ndarray:
+    """The scores [n]; NaN of examples that no shadow was trained with, or none without."""
+    known = trained.any(axis=1) & ~trained.all(axis=1)
+    scores = np.full(len(observed), np.nan)
+    if known.any():
+        scores[known] = score(observed[known], columns[known], trained[known], fixed=fixed)
     return scores
 
 
@@ -174,7 +204,10 @@ def _found(
     }
     curves: dict[str, Roc] = {}
     for (target, attack), values in scores.items():
-        of, name = seen.asked[target], f"{TARGETS[target]}_{attack}"
+        name, known = f"{TARGETS[target]}_{attack}", ~np.isnan(values)
+        values, of = values[known], Suspects(*(part[known] for part in seen.asked[target]))
+        if of.members.all() or not of.members.any():
+            continue  # no shadow drew the clients of these examples, or all of them did
         curves[name] = roc(values, of.members)
         found = figures(curves[name], int((~of.members).sum()))
         own = by_client(values, of.members, of.owners, len(federation.names), _LEAST_OF_A_CLIENT)
@@ -183,6 +216,14 @@ def _found(
         metrics |= {f"privacy/{name}_{figure}": value for figure, value in found.items()}
         clients[f"{name}_auc"] = _numbers(own)
     return MembershipFound(metrics, curves, clients)
+
+
+def _with_examples_in_every_shadow(setup: Setup) -> np.ndarray:
+    """The eligible clients that hold an example or more in each of two halves of theirs."""
+    federation, eligible = setup.federation, setup.trainers.eligible
+    held = np.array([len(own) for own in federation.own_held_out]) + federation.sizes
+    able: np.ndarray = eligible[held[eligible] >= _FEWEST_FOR_HALVES]
+    return able
 
 
 def _divergence(setup: Setup) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,17 +14,14 @@ from federated.evaluation.outputs import Outputs
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics.by_client import are_finite
-from federated.participation.participation import all_heard
 from federated.rounds import aggregated
 from federated.run.clients.client_half import received
 from federated.run.clients.cohort import expected_clients, weights_of
 from federated.run.clients.order import order_of
 from federated.run.state import RunState
-from federated.shards.meeting import meet
 from federated.shards.report import ShardReport
 from federated.shards.shard import Compress, run_shard, train
 from federated.wire.downlink import broadcast
-from federated.wire.ledger import Parcel
 from federated.wire.uplink import compress
 
 if TYPE_CHECKING:
@@ -49,19 +47,30 @@ class Suspects(NamedTuple):
 
 
 def without_traces(setup: Setup) -> Setup:
-    """The same setup, whose rounds leave no files of payloads and measure nothing on the side."""
+    """The same setup, whose rounds leave no files of payloads, measure nothing on the side and run no protocol.
+
+    The server gets the same sum without it, so that no drop-out can end a measurement.
+    """
     config = setup.config
     compression = config.compression.model_copy(update={"dump": None, "quality": False})
     evaluation = config.evaluation.model_copy(update={"drift": False})
-    return setup.with_config(config.model_copy(update={"compression": compression, "evaluation": evaluation}))
+    setup = setup.with_config(
+        config.model_copy(update={"compression": compression, "evaluation": evaluation})
+    )
+    return replace(setup, worker=replace(setup.worker, parts=setup.parts.with_plain_sum))
 
 
-def one_cohort(setup: Setup, among: np.ndarray) -> np.ndarray:
-    """As many of these clients as a round has on average, at least one, in rising order; the same for every seed of
-    the model."""
-    size = min(len(among), max(1, round(expected_clients(setup))))
-    drawn = generator(setup.config.seed, Purpose.LEAKAGE, _COHORT).choice(among, size, replace=False)
-    return np.sort(drawn)
+def one_cohort(setup: Setup, first: np.ndarray, others: Sequence[int] | np.ndarray = ()) -> np.ndarray:
+    """As many clients as a round has on average, at least one, in rising order; the same for every seed of the model.
+
+    first: who is drawn. others: by whom the cohort is filled up where those are too few.
+    """
+    size = max(1, round(expected_clients(setup)))
+    numbers = generator(setup.config.seed, Purpose.LEAKAGE, _COHORT)
+    drawn = numbers.choice(first, min(len(first), size), replace=False)
+    rest = np.setdiff1d(others, first).astype(np.int64)
+    more = numbers.choice(rest, min(len(rest), size - len(drawn)), replace=False)
+    return np.sort(np.concatenate([drawn, more]))
 
 
 def under_model(state: RunState, setup: Setup, suspects: Suspects) -> Tensor:
@@ -108,9 +117,9 @@ def mean_of(state: RunState, setup: Setup, cohort: np.ndarray) -> Tensor:
 def reports_of(
     state: RunState, setup: Setup, model: Tensor, cohort: np.ndarray, compress: Compress = compress
 ) -> list[ShardReport]:
-    """The reports of a round in which all of a cohort, who received `model`, are heard."""
+    """The reports of a round, without a protocol, in which all of a cohort, who received `model`, are heard."""
     weights = weights_of(cohort, setup)
-    reports = [
+    return [
         run_shard(
             setup.worker,
             order_of(state, model, cohort[part], weights[part], cohort),
@@ -118,8 +127,6 @@ def reports_of(
         )
         for part in parts_of_cohort(len(cohort), setup.shard_size)
     ]
-    nothing: list[Parcel] = [[] for _ in cohort]
-    return meet(setup, state.round, all_heard(cohort), model, (reports, nothing))[0]
 
 
 def parts_of_cohort(num_clients: int, size: int) -> Sequence[slice]:

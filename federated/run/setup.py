@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.privacy import PerExample
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
+from federated.run.preparing.attacks.halves import half_of
+from federated.run.preparing.attacks.shadow_config import check_shadows, shadow_config
 from federated.run.preparing.client_memory import BOUND, bound_bytes
 from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
@@ -142,20 +145,30 @@ def prepare(config: RunConfig) -> Setup:
     with own_code_named(config):
         device = _device(config.device)
         check_own_code(config)
-        return _prepared(config, _federation(config), device)
+        setup = _prepared(config, _federation(config), device)
+        check_shadows(config, partial(prepare_shadow, setup))
+        return setup
 
 
-def prepare_on(config: RunConfig, federation: Federation) -> Setup:
-    """The same for a federation that is not the config's own, such as a shadow of it."""
+def prepare_shadow(setup: Setup, number: int) -> Setup:
+    """The same for a shadow federation of this run, by its number from 0. Raises as `prepare` does.
+
+    It runs no protocol, as the sum is the same without it, and promises nothing.
+    """
+    noise = None if setup.promise is None else setup.promise.noise
+    config = shadow_config(setup.config, number, noise)
+    federation = half_of(setup.federation, setup.config.seed, number)
     with own_code_named(config):
-        return _prepared(config, federation, _device(config.device))
+        return _prepared(config, federation, setup.inputs.device, is_shadow=True)
 
 
 _TRIED = 64
 """Examples on which measures of a person's own are tried."""
 
 
-def _prepared(config: RunConfig, federation: Federation, device: torch.device) -> Setup:
+def _prepared(
+    config: RunConfig, federation: Federation, device: torch.device, *, is_shadow: bool = False
+) -> Setup:
     scoring = run_scoring(config, federation.examples)
     trainers = who_trains(config, federation)
     fitted = fitted_loss(config, federation.examples, trainers.holders)
@@ -165,7 +178,10 @@ def _prepared(config: RunConfig, federation: Federation, device: torch.device) -
     try_measures(
         config, scoring, federation.examples.output_shape, work.targets[federation.training[:_TRIED]]
     )
-    parts, promise = parts_of(config, trainers, work.model, federation.examples, device)
+    parts, promise = parts_of(
+        config, trainers, work.model, federation.examples, device, promises=not is_shadow
+    )
+    parts = parts.with_plain_sum if is_shadow else parts
     work = work._replace(per_example=_per_example(config, parts))
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()

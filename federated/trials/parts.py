@@ -32,3 +32,8 @@ class Parts(NamedTuple):
     travelling: Travelling
     uplink_beside: CodecOf
     downlink_beside: CodecOf
+
+    @property
+    def with_plain_sum(self) -> Parts:
+        """The same, in which the server gets the sum of what a protocol would add up without its messages."""
+        return self._replace(transport=self.transport._replace(protocol=None))

@@ -10,6 +10,7 @@ import numpy as np
 from federated.attacks.inversion import inversion
 from federated.attacks.membership import suspects_of
 from federated.forecast.workload import batches_of_phases, num_evaluated, trained_clients
+from federated.run.clients.cohort import heard_within
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -44,7 +45,7 @@ def membership_seconds(setup: Setup, probed: Probe) -> float:
     asked = setup.config.leakage.membership if setup.config.leakage is not None else None
     if asked is None:
         return 0.0
-    suspects = suspects_of(setup, asked.examples)
+    suspects = suspects_of(setup, asked.examples, heard_within(setup, setup.config.rounds))
     evaluated = probed.evaluation_seconds * len(suspects.indices) / max(sum(num_evaluated(setup).values()), 1)
     updates = asked.updates * (evaluated + _round_of(setup, probed, np.unique(suspects.owners)))
     sizes = half_of(setup.federation, setup.config.seed, 0).sizes

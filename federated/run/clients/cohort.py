@@ -62,6 +62,16 @@ def cohorts(setup: Setup) -> Iterator[Cohort]:
         yield cohort
 
 
+def heard_within(setup: Setup, rounds: int) -> np.ndarray:
+    """The clients whose update arrived in one of the first so many rounds, int64, rising."""
+    heard = np.zeros(len(setup.trainers.holders.indices), bool)
+    for cohort in islice(cohorts(setup), rounds):
+        heard[cohort.heard] = True
+        if heard[setup.trainers.eligible].all():
+            break
+    return np.flatnonzero(heard)
+
+
 def sample_cohort(setup: Setup, done: int) -> np.ndarray:
     """The clients of the round after `done` rounds, in rising order; as of `cohorts`."""
     memory = setup.parts.participation.init(population_of(setup))

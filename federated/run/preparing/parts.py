@@ -34,9 +34,15 @@ _ROTATION = 2  # a second key: those of rounds are of graphs and of silent clien
 
 
 def parts_of(
-    config: RunConfig, trainers: Trainers, model: FlatModel, examples: Examples, device: torch.device
+    config: RunConfig,
+    trainers: Trainers,
+    model: FlatModel,
+    examples: Examples,
+    device: torch.device,
+    *,
+    promises: bool = True,
 ) -> tuple[Parts, Promise | None]:
-    """The parts that the choices build, and what they promise to clients.
+    """The parts that the choices build, and what they promise to clients where they are to.
 
     Raises BadInput where one does not suit model or data.
     """
@@ -55,6 +61,7 @@ def parts_of(
         moves.num_moving,
         lambda: StepsSoFar(config, trainers, participation, algorithm, model.vector[: model.num_trainable]),
         summed,
+        promises=promises,
     )
     transport, uplink = _uplink(config, moves.layout, transport, found.mechanism, summed)
     return Parts(

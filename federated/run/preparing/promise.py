@@ -136,15 +136,17 @@ def promised(
     size: int,
     so_far: Callable[[], StepsSoFar],
     summed: Summed | None,
+    *,
+    promises: bool = True,
 ) -> Promised:
-    """The mechanism and its promise. Raises BadInput where it cannot hold.
+    """The mechanism and its promise, where one is wanted. Raises BadInput where it cannot hold.
 
     size: of the parameters that travel. so_far: makes the count of local steps, for a mechanism that is in these.
     summed: the cohorts, where their sum is all that the server reads.
     """
     stated, choice = config.privacy, config.privacy.mechanism
     mechanism: Privacy = choice.build()
-    if mechanism.guarantee is None or not config.kind.has_server:
+    if mechanism.guarantee is None or not config.kind.has_server or not promises:
         return Promised(mechanism, None)
     if stated.extrapolate is not None:
         _check_extrapolation(stated.extrapolate, trainers)

@@ -45,7 +45,7 @@ def check_run(
     _check_cohort(config, federation)
     _check_all_take_part(config, trainers, parts)
     _check_personalisation(config, federation)
-    check_leakage(config, federation, parts, takes_one=takes_one)
+    check_leakage(config, federation, trainers, parts, takes_one=takes_one)
     if not takes_one:
         for holders in (trainers.holders, *_of_shadows(config, federation)):
             _check_no_batch_of_one(config, trainers.local, holders)

@@ -36,7 +36,7 @@ def _half(held: np.ndarray, other: bool, numbers: np.random.Generator) -> np.nda
     return half
 
 
-def trained_on(federation: Federation, indices: np.ndarray | Sequence[int]) -> np.ndarray:
-    """Which of these examples some client of the federation trains on, bool [n]."""
-    found: np.ndarray = np.isin(indices, federation.training)
+def trained_on(clients: Sequence[np.ndarray], indices: np.ndarray | Sequence[int]) -> np.ndarray:
+    """Which of these examples are among those of some clients, bool [n]."""
+    found: np.ndarray = np.isin(indices, np.concatenate([np.empty(0, np.int64), *clients]))
     return found

@@ -8,12 +8,20 @@ from federated.config.measuring.leakage import Inversion, Leakage, MembershipInf
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput
+from federated.run.preparing.meetings import meetings
+from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 
 _IMAGE_DIMENSIONS = 3
+NOBODY_TO_ASK_ABOUT = (
+    "it asks about training and held-out examples of clients whose updates were heard, and no such client has both; "
+    "state more rounds or a larger cohort"
+)
 
 
-def check_leakage(config: RunConfig, federation: Federation, parts: Parts, *, takes_one: bool) -> None:
+def check_leakage(
+    config: RunConfig, federation: Federation, trainers: Trainers, parts: Parts, *, takes_one: bool
+) -> None:
     """Raise BadInput where the config asks for an attack without an object. takes_one: see `check_run`."""
     asked = config.leakage
     if asked is None:
@@ -21,6 +29,7 @@ def check_leakage(config: RunConfig, federation: Federation, parts: Parts, *, ta
     _check_one_model(config, asked, parts)
     if asked.membership is not None:
         _check_membership(config, federation, asked.membership)
+        _check_somebody_is_asked_about(config, federation, trainers, parts)
     if asked.inversion is not None:
         _check_inversion(config, federation, asked.inversion, takes_one=takes_one)
 
@@ -49,12 +58,28 @@ def _check_membership(config: RunConfig, federation: Federation, asked: Membersh
             "leakage.membership compares training examples with held-out examples of the same clients, and there are "
             f"none; state holdout.client (now {config.holdout.client}), such as 0.2"
         )
+    if not config.holdout.by.build().is_random:
+        raise BadInput(
+            f"holdout.by: {config.holdout.by.label()} holds out other kinds of examples than clients train on, and "
+            "leakage.membership would take the difference for membership; leave it out (random)"
+        )
     task = federation.examples.task
     if asked.shadows and task.targets != "classification":
         raise BadInput(
             f"leakage.membership.shadows: {asked.shadows} are for LiRA, which is of one class an example, and the task "
             f"is {task.name}; state shadows: 0 for the loss threshold alone"
         )
+
+
+def _check_somebody_is_asked_about(
+    config: RunConfig, federation: Federation, trainers: Trainers, parts: Parts
+) -> None:
+    """Raise BadInput where no client that takes part has examples of both kinds: who does is known beforehand."""
+    for meeting in meetings(config, trainers, parts):
+        for client in meeting.clients[~meeting.lost].tolist():
+            if len(federation.clients[client]) and len(federation.own_held_out[client]):
+                return
+    raise BadInput(f"leakage.membership: {NOBODY_TO_ASK_ABOUT}")
 
 
 def _check_inversion(config: RunConfig, federation: Federation, asked: Inversion, *, takes_one: bool) -> None:
