@@ -127,7 +127,11 @@ def results() -> list[RunResult]:
             "privacy/update_membership_loss_auc": auc + 0.1,
             "privacy/inversion_psnr": psnr,
             "privacy/inversion_blind_psnr": 11.0,
+            "privacy/update_membership_updates_in_one": 1 if arm == "plain" else 5,
+            "privacy/inversion_updates_in_one": 1 if arm == "plain" else 5,
         }
+        if arm == "noise":
+            metrics["privacy/inversion_released_psnr"] = 7.0
         return RunResult("s", arm, seed, "FINISHED", {}, ((3, metrics),), "generalisation/test_accuracy")
 
     return [
@@ -141,10 +145,31 @@ def test_the_report_says_how_much_leaks_and_for_whom() -> None:
     model, outliers, images = leakage_sentences(results())
     # t interval of 0.60, 0.61, 0.62: 0.61 +- 4.303 * 0.01 / sqrt(3)
     assert "plain 61.0 % [58.5, 63.5] by LiRA; noise 50.0 % by LiRA" in model
-    assert "Of single updates: plain 71.0 % [68.5, 73.5] by loss threshold" in model
+    assert "plain 71.0 % [68.5, 73.5] by loss threshold (single updates)" in model
+    assert "noise 60.0 % by loss threshold (the sum of 5 updates)" in model
     assert "plain yes (rank correlation +0.41 [" in outliers
     assert "noise not shown either way" in outliers
-    assert "plain 26.0 dB (11.0 by a guess without any update); noise 9.0 dB" in images
+    assert (
+        "plain 26.0 dB from single updates, as the server reads them (11.0 by a guess without any update);"
+        in images
+    )
+    released = (
+        "noise 9.0 dB from the sum of 5 updates, as the server reads them, and 7.0 dB from the released step"
+    )
+    assert released in images
+
+
+def test_the_attack_of_the_sentence_is_fixed_beforehand_and_one_for_all_arms() -> None:
+    """Whatever its AUC: the best of several is above a guess by chance. An arm without shadows has the threshold."""
+    offline = [with_metric(run, "privacy/membership_lira_offline_auc", 0.4) for run in results()]
+    assert "plain 40.0 % by LiRA offline; noise 40.0 % by LiRA offline" in leakage_sentences(offline)[0]
+    some = [run if run.arm == "noise" else other for run, other in zip(results(), offline, strict=True)]
+    assert "plain 61.0 % [58.5, 63.5] by LiRA; noise 50.0 % by LiRA" in leakage_sentences(some)[0]
+
+
+def with_metric(run: RunResult, name: str, value: float) -> RunResult:
+    ((at, metrics),) = run.history
+    return replace(run, history=((at, {**metrics, name: value}),)) if len(metrics) > 1 else run
 
 
 def test_the_tables_have_a_row_for_each_attack_and_arm() -> None:
@@ -157,11 +182,13 @@ def test_the_tables_have_a_row_for_each_attack_and_arm() -> None:
         for attack in (
             "loss threshold on the final model",
             "LiRA on the final model",
-            "loss threshold on single updates",
+            "loss threshold on single updates"
+            if arm == "plain"
+            else "loss threshold on the sum of 5 updates",
         )
     ]
     assert attacks.rows[1][2:4] == ["0.610 [0.585, 0.635]", "0.040"]
-    assert images.rows[0] == ["plain", "26.0 [23.5, 28.5]", "11.0"]
+    assert images.rows[0] == ["plain", "26.0 [23.5, 28.5]", "–", "11.0"]
     assert membership_text(results()[-1:]) is inversion_text(results()[-1:]) is None
 
 

@@ -12,7 +12,14 @@ import torch
 
 from federated.attacks.leakage import leakage
 from federated.attacks.membership import MembershipFound, membership, suspects_of
-from federated.attacks.observed import mean_of, one_cohort, under_model, under_updates, without_traces
+from federated.attacks.observed import (
+    in_a_round_that_trains,
+    mean_of,
+    one_cohort,
+    under_model,
+    under_updates,
+    without_traces,
+)
 from federated.attacks.shadows import shadows
 from federated.compressors import COMPRESSORS
 from federated.config.measuring.leakage import MembershipInference
@@ -86,6 +93,7 @@ def test_what_was_learnt_by_heart_is_found_out(overfit: tuple[RunState, Setup, M
         assert metrics[f"privacy/update_membership_{attack}_auc"] > 0.7
     assert metrics["privacy/membership_loss_tpr_at_fpr_01"] > 0.05
     assert metrics["privacy/membership_shadows"] == 2
+    assert metrics["privacy/update_membership_updates_in_one"] == 1
     assert set(metrics) <= set(METRICS)
 
 
@@ -199,6 +207,7 @@ def test_of_a_sum_the_server_judges_the_mean_model_and_the_cohort_alone() -> Non
     own = np.array(whole.clients["update_membership_loss_auc"], float)
     assert set(np.flatnonzero(np.isfinite(own))) <= set(cohort.tolist())
     assert len(cohort) == 3
+    assert whole.metrics["privacy/update_membership_updates_in_one"] == 3
 
 
 def test_nothing_of_the_run_changes() -> None:
@@ -359,3 +368,21 @@ def test_an_attack_that_fails_is_said_in_a_line_and_leaves_the_other() -> None:
         "leakage.membership could not be measured: Diverged: leakage: a model's outputs on the examples about which is "
         "asked are not finite",
     )
+
+
+@pytest.mark.parametrize("field", ["local", "server"])
+def test_the_attacked_round_is_one_that_trains(field: str) -> None:
+    """A cosine has come to zero in the round after the last, which would send nothing."""
+    cosine = (
+        {"server_schedule": "cosine"} if field == "server" else {"local": {"steps": 2, "schedule": "cosine"}}
+    )
+    setup = prepare(config_of(holdout={"client": 0.5}, rounds=3, **cosine))
+    state = replace(initial_state(setup), round=3)
+    assert in_a_round_that_trains(state, setup).round == 2
+    assert in_a_round_that_trains(replace(state, round=1), setup).round == 1
+    if field == "local":
+        asked = suspects_of(setup, 20, setup.trainers.eligible)
+        sent = under_updates(state, setup, asked, setup.trainers.eligible)
+        assert not torch.allclose(sent, under_model(state, setup, asked), atol=1e-4)
+    steady = prepare(config_of(holdout={"client": 0.5}, rounds=3))
+    assert in_a_round_that_trains(state, steady) is state

@@ -52,3 +52,14 @@ def test_the_verdict_flags_arms_that_equal_each_other_and_not_only_the_baseline(
     four = [each for number in range(5) for each in two(f"a{number}", 0.5, 0.6, x=number)]
     (same,) = identical_arms(four)
     assert same.sentence().startswith("`a0`, `a1`, `a2` and 2 more have identical results")
+
+
+def test_settings_that_train_nothing_are_not_said_to_have_had_no_effect() -> None:
+    """Arms that differ in an attack, or in the network alone, are trained alike by their nature."""
+    for path in ("leakage.inversion.iterations", "network"):
+        assert identical_arms([*two("a", 0.5, 0.6, **{path: 1}), *two("b", 0.5, 0.6, **{path: 2})]) == []
+    both = {"leakage.inversion.iterations": 1, "x": 1}, {"leakage.inversion.iterations": 2, "x": 2}
+    (same,) = identical_arms([*two("a", 0.5, 0.6, **both[0]), *two("b", 0.5, 0.6, **both[1])])
+    assert same.settings == {"x": ("1", "2")}
+    (alike,) = identical_arms([*two("a", 0.5, 0.6), *two("b", 0.5, 0.6)])
+    assert alike.sentence().endswith("and the same settings.")

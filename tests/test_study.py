@@ -203,7 +203,17 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
             "there is no field 'cohort.zzz'; fields here: size, fraction, sampling, weighting",
         ),
         ({"axes": {"rounds.x": [1]}}, "there is no field 'rounds.x': what is above it is 3"),
-        ({"axes": {"stop.patience": [1]}}, "there is no field 'stop.patience': what is above it is None"),
+        (
+            {
+                "axes": {"leakage.inversion.iterations": [1, 2]},
+                "base": {**BASE, "leakage": {"membership": {"shadows": 0}}, "holdout": {"client": 0.5}},
+            },
+            "as leakage.inversion is left out; state leakage.inversion in base too",
+        ),
+        (
+            {"axes": {"stop.patience": [1]}},
+            "there is no field 'stop.patience': what is above it is None, as stop is left out; state stop in",
+        ),
         (
             {"axes": {"partitioner.alpha": [1]}},
             "arm partitioner.alpha=1: partitioner: iid: there is no argument 'alpha'",

@@ -74,6 +74,8 @@ def inversion(state: RunState, setup: Setup, options: Inversion) -> InversionFou
     metrics = _metrics("", read)
     blind = [_blind(result.images, mean, known) for result in read]
     metrics["privacy/inversion_blind_psnr"] = float(np.concatenate(blind).mean())
+    alone = setup.parts.transport.reveals == "sum"
+    metrics["privacy/inversion_updates_in_one"] = seen.cohort if alone else 1
     metrics["privacy/inversion_images"] = sum(len(result.images) for result in read)
     drawn = [_drawn("as it is read", read)]
     if seen.released is not None:

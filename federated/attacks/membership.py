@@ -105,12 +105,16 @@ def suspects_of(setup: Setup, most: int, took_part: np.ndarray) -> Suspects:
 
 
 class _Seen:
-    """What is seen of the examples asked about, under the model and under updates, of a run or of a shadow of it."""
+    """What is seen of the examples asked about, under the model and under updates, of a run or of a shadow of it.
+
+    in_one: updates in each that the server can read: 1, or the cohort where it reads a sum alone.
+    """
 
     def __init__(self, setup: Setup, asked: Suspects, cohort: np.ndarray, updates: bool) -> None:
         self._setup, self._updates, self.cohort = setup, updates, cohort
         alone = setup.parts.transport.reveals == "sum"
         self.asked = {"model": asked, "update": asked.of(cohort) if alone else asked}
+        self.in_one = len(cohort) if alone else 1
 
     def by(self, state: RunState, setup: Setup) -> dict[str, Tensor]:
         """What is attacked -> outputs [n, ...] on its suspects."""
@@ -202,6 +206,8 @@ def _found(
         "privacy/membership_examples": 2 * int(asked.members.sum()),
         "privacy/membership_shadows": options.shadows,
     }
+    if options.updates:
+        metrics["privacy/update_membership_updates_in_one"] = seen.in_one
     curves: dict[str, Roc] = {}
     for (target, attack), values in scores.items():
         name, known = f"{TARGETS[target]}_{attack}", ~np.isnan(values)

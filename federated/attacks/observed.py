@@ -60,6 +60,15 @@ def without_traces(setup: Setup) -> Setup:
     return replace(setup, worker=replace(setup.worker, parts=setup.parts.with_plain_sum))
 
 
+def in_a_round_that_trains(state: RunState, setup: Setup) -> RunState:
+    """The state before the round after the last, or before the latest one in which a schedule has not come to zero."""
+    config, done = setup.config, state.round
+    schedules = [choice.build() for choice in (config.local.schedule, config.server_schedule)]
+    while done and not all(schedule(done, config.rounds) for schedule in schedules):
+        done -= 1
+    return state if done == state.round else replace(state, round=done)
+
+
 def one_cohort(setup: Setup, first: np.ndarray, others: Sequence[int] | np.ndarray = ()) -> np.ndarray:
     """As many clients as a round has on average, at least one, in rising order; the same for every seed of the model.
 
@@ -82,9 +91,10 @@ def under_updates(state: RunState, setup: Setup, suspects: Suspects, cohort: np.
     """The outputs [n, ...] for these examples of the models that a server makes of what it reads in the next round.
 
     Of a client's update, the model with which that client ended; where the server reads a sum alone, the one model
-    that all of the cohort ended with on average. cohort: who sends, int64.
+    that all of the cohort ended with on average. The next round is one that trains, see `in_a_round_that_trains`.
+    cohort: who sends, int64.
     """
-    setup = without_traces(setup)
+    setup, state = without_traces(setup), in_a_round_that_trains(state, setup)
     clients = np.unique(suspects.owners)
     if setup.parts.transport.reveals == "sum":
         model = state.parameters + mean_of(state, setup, cohort).to(state.parameters)

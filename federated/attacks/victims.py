@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from data_partitioners import Partition
-from federated.attacks.observed import one_cohort, reports_of, without_traces
+from federated.attacks.observed import in_a_round_that_trains, one_cohort, reports_of, without_traces
 from federated.config.measuring.leakage import Inversion
 from federated.foundation.randomness import Purpose, generator
 from federated.local_training import Updates
@@ -44,16 +44,18 @@ class View(NamedTuple):
 class Views(NamedTuple):
     """read: what the server reads: the update of each victim, or the mean of a cohort where it reads no more.
 
-    released: of the same cohort, what is released after noise at the server; None where nothing is added there.
+    released: of the same cohort, what is released after noise at the server; None where nothing is added there. cohort:
+    the number of its clients.
     """
 
     read: list[View]
     released: View | None
+    cohort: int
 
 
 def views(state: RunState, setup: Setup, options: Inversion) -> Views:
     """One round of clients with few examples each, at its start or after its end."""
-    state = initial_state(setup) if options.at == "start" else state
+    state = initial_state(setup) if options.at == "start" else in_a_round_that_trains(state, setup)
     few, alone = _with_few(setup, options), setup.parts.transport.reveals == "sum"
     holding = setup.trainers.eligible if alone else _holding(setup, options.examples)
     cohort = one_cohort(setup, holding)
@@ -73,9 +75,13 @@ def views(state: RunState, setup: Setup, options: Inversion) -> Views:
     released = _released(few, state, reports, model, everything)
     if alone:
         mean = aggregated(few, state.round, reports, cohort)
-        return Views([View(model, mean[:trainable].to(model), everything)], released)
+        return Views([View(model, mean[:trainable].to(model), everything)], released, len(cohort))
     victims = zip(read[: options.clients], cohort, strict=False)
-    return Views([View(model, row[:trainable].to(model), held[client]) for row, client in victims], released)
+    return Views(
+        [View(model, row[:trainable].to(model), held[client]) for row, client in victims],
+        released,
+        len(cohort),
+    )
 
 
 def _released(

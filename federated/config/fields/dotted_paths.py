@@ -29,6 +29,12 @@ def with_value(config: Mapping[str, Any], path: str, value: Any) -> dict[str, An
             place[part] = value
         elif isinstance(place[part], list):
             return _with_value_in_list(changed, place, parts, depth, value)
+        elif place[part] is None:
+            above = ".".join(parts[: depth + 1])
+            raise ValueError(
+                f"there is no field {path!r}: what is above it is None, as {above} is left out; state {above} in base "
+                "too"
+            )
         else:
             place[part] = as_mapping(long_form(part, place[part]) if depth == 0 else place[part], path)
             place = place[part]

@@ -16,9 +16,10 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "membership inference (`leakage.membership`): how often a training example scores higher than a held-out "
             "one of the same clients; 0.5 = as by chance. `membership_`: on the final model; `update_membership_`: on "
-            "the update of each client in the round after the last, as the server reads it. `loss`: by the loss alone "
-            "(Yeom et al. 2018); `lira`: against shadow federations with and without the example (Carlini et al. "
-            "2022); `lira_offline`: against those without it alone"
+            "the update of each client in the round after the last, as the server reads it, or the sum of a cohort "
+            "where it reads no more (`updates_in_one`). Of clients whose updates were heard in the run. `loss`: by the "
+            "loss alone (Yeom et al. 2018); `lira`: against shadow federations with and without the example (Carlini "
+            "et al. 2022); `lira_offline`: against those without it alone"
         ),
     ),
     row(
@@ -51,6 +52,12 @@ ROWS: tuple[Row, ...] = (
         unit="count",
         when=END,
         meaning="examples about which is asked, half of them members; shadow federations that LiRA had",
+    ),
+    row(
+        neither("privacy/{update_membership,inversion}_updates_in_one"),
+        unit="count",
+        when=END,
+        meaning="updates in each that was attacked as the server reads it: 1, or the cohort where it reads a sum alone",
     ),
     row(
         lower("privacy/inversion_{,released_}{,closed_form_}psnr", COUNT),

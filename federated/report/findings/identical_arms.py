@@ -10,6 +10,8 @@ from federated.report.findings.by_seed import curves_by_seed
 from federated.report.findings.results import RunResult, arms_of
 
 _MOST_NAMED = 3
+_TRAIN_NOTHING = ("leakage", "network")
+"""Sections that are of no training by their nature: equal results tell nothing about their settings."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ class Identical:
 
 
 def identical_arms(results: Sequence[RunResult]) -> list[Identical]:
-    """Groups of two or more arms, by all that was measured of their models, to the bit."""
+    """Groups of two or more arms, by all that was measured of their models, to the bit.
+
+    Without those whose settings differ in what trains nothing alone, such as an attack's.
+    """
     groups: list[list[str]] = []
     curves = {arm: curves_by_seed(results, arm) for arm in arms_of(results)}
     for arm, mine in curves.items():
@@ -50,7 +55,16 @@ def identical_arms(results: Sequence[RunResult]) -> list[Identical]:
                 break
         else:
             groups.append([arm])
-    return [Identical(tuple(group), _differing(results, group)) for group in groups if len(group) > 1]
+    found = [(tuple(group), _differing(results, group)) for group in groups if len(group) > 1]
+    return [
+        Identical(arms, of_training)
+        for arms, all_of_them in found
+        if (of_training := _of_training(all_of_them)) or not all_of_them
+    ]
+
+
+def _of_training(settings: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {path: values for path, values in settings.items() if path.split(".")[0] not in _TRAIN_NOTHING}
 
 
 def _differing(results: Sequence[RunResult], arms: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -56,7 +56,7 @@ def _check_membership(config: RunConfig, federation: Federation, asked: Membersh
     ):
         raise BadInput(
             "leakage.membership compares training examples with held-out examples of the same clients, and there are "
-            f"none; state holdout.client (now {config.holdout.client}), such as 0.2"
+            f"none; state holdout.client (now {config.holdout.client}), such as 0.5"
         )
     if not config.holdout.by.build().is_random:
         raise BadInput(
