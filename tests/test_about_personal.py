@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from federated.report import RunResult
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import ranked
+from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK
 from federated.report.questions.answers import answers
 from federated.report.questions.tables import questions_numbers, questions_table
 from federated.report.text.about_personal import about_own_models
@@ -64,6 +66,16 @@ def test_the_gain_over_the_global_model_and_the_share_that_it_hurts() -> None:
     assert without == (
         "There is no global model beside those of heads: whom they hurt is seen against other arms alone."
     )
+
+
+def test_own_models_beside_a_promise_are_said_to_be_outside_it() -> None:
+    mark: dict[str, Any] = {"parameters": {**NATURAL, OWN_MODELS: OWN_MODELS_MARK}}
+    private = [replace(run, **mark) for run in DITTO]
+    scored = about_own_models([*PLAIN, *private, *HEADS])[0]
+    assert (
+        "These models and their scores are not covered by the epsilon of ditto. On the sites' own" in scored
+    )
+    assert "epsilon" not in about_own_models([*PLAIN, *DITTO, *HEADS])[0]
 
 
 def test_fine_tuning_after_the_fact_is_said_alike_and_errors_fall() -> None:

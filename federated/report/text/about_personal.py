@@ -47,6 +47,10 @@ def _scores(finished: Sequence[RunResult], own: Sequence[RunResult], always: Col
         f"Every client has {which} in {first_few(arms, _MOST)}. {capitalised(metric_label(metric))} is "
         "then measured on a part of the central test set, which is not drawn from the client's own data."
     )
+    if beside := arms_of([run for run in own if run.own_models_not_covered]):
+        said += (
+            f" These models and their scores are not covered by the epsilon of {first_few(beside, _MOST)}."
+        )
     scores = {arm: _mean_of(finished, arm, on_own) for arm in (*arms, *arms_of(finished))}
     measured = {
         arm: f"{arm} {number(score, decimals_of(on_own, score))}"
