@@ -13,9 +13,15 @@ from federated.config.measuring.leakage import Inversion, MembershipInference
 from federated.forecast.payloads import Amount
 from federated.forecast.probe import Probe
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
+from federated.forecast.warnings import cautions
 from federated.report import Report, RunResult, page_html, png
 from federated.report.figures.clients.leakage_pictures import inversion_picture, membership_picture
-from federated.report.questions.leakage import inversion_text, leakage_sentences, membership_text
+from federated.report.questions.leakage import (
+    inversion_text,
+    leakage_sentences,
+    membership_text,
+    not_measured,
+)
 from federated.run.setup import initial_state, prepare
 from federated.study.study import StudyConfig
 from tests.conftest import config_of
@@ -198,3 +204,24 @@ def test_the_page_shows_them_and_the_pictures() -> None:
     assert 'id="leakage"' in page
     assert "plain, seed 0" in page
     assert 'id="leakage"' not in page_html(Report("s", results()[-1:]), {})
+
+
+def test_the_page_says_what_could_not_be_measured() -> None:
+    why = "leakage.inversion could not be measured: MemoryError: too large"
+    failed = [replace(results()[-1], leakage_failed=why)]
+    assert not_measured(results()) == []
+    assert not_measured(failed) == [f"Trained, and not measured whole: other, seed 0 ({why})."]
+    assert why in page_html(Report("s", failed), {})
+
+
+@pytest.mark.parametrize(
+    ("held_out", "shadows", "warned"), [(0.5, 2, False), (0.2, 2, True), (0.2, 0, False)]
+)
+def test_a_study_is_told_of_shadows_that_train_on_another_share(
+    held_out: float, shadows: int, *, warned: bool
+) -> None:
+    options = {"membership": {"shadows": shadows}}
+    setup = prepare(config_of(holdout={"client": held_out}, leakage=options))
+    about = [caution for caution in cautions(setup) if caution.startswith("leakage.membership")]
+    assert len(about) == warned
+    assert all("clients on 80% of them" in each for each in about)

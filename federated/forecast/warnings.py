@@ -28,6 +28,8 @@ from federated.study.study import Run
 _MOST_NAMED = 3
 _MOST_ROUNDS = 1000
 _FEW_EXAMPLES = 64
+_UNLIKE = 0.1
+"""Difference in the share of examples that shadows and clients train on which is worth a word."""
 _ENOUGH_OUTPUTS = 32
 """Scores of a fresh model are negative as often as not: so many that all lie between 0 and 1 are no chance."""
 
@@ -47,6 +49,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_cohort(config, federation),
         _of_batches(config, federation),
         *of_held_out(config, federation),
+        _of_shadows(setup),
         _of_own_models(setup),
         _of_unseen_without_a_model(setup),
         *of_measures(setup),
@@ -110,6 +113,21 @@ def _of_unseen_without_a_model(setup: Setup) -> str:
     return (
         f"algorithm: {setup.config.algorithm.label()} has no model for clients that never take part, so nothing is "
         f"measured on those of holdout.unseen_clients or leave_one_out{instead}"
+    )
+
+
+def _of_shadows(setup: Setup) -> str:
+    """Whether shadows, which train on half of what clients hold, train on much more or less than the clients do."""
+    asked, federation = setup.config.leakage, setup.federation
+    if asked is None or asked.membership is None or not asked.membership.shadows:
+        return ""
+    training = int(federation.sizes.sum())
+    share = training / (training + sum(map(len, federation.own_held_out)))
+    if abs(share - 0.5) <= _UNLIKE:
+        return ""
+    return (
+        f"leakage.membership: shadow federations train on half of training and held-out examples, and clients on "
+        f"{share:.0%} of them, so LiRA compares unlike models and may find less; holdout.client: 0.5 makes them alike"
     )
 
 

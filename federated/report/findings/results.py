@@ -43,6 +43,7 @@ class RunResult:
     thresholds_chosen_on: the set on which thresholds are chosen; empty where no measure has one.
     guarantee: what is guaranteed to clients and what that rests on, in words; empty where nothing is.
     noise_source: whether the noise of its privacy mechanism is reproducible or secure; empty without a mechanism.
+    leakage_failed: why an attack that it asked for measured nothing; empty where none failed.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     """
 
@@ -69,6 +70,7 @@ class RunResult:
     clients: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     guarantee: str = ""
     noise_source: str = ""
+    leakage_failed: str = ""
 
     @property
     def finished(self) -> bool:

@@ -106,6 +106,12 @@ def leakage_sentences(results: Sequence[RunResult]) -> list[str]:
     return said
 
 
+def not_measured(results: Sequence[RunResult]) -> list[str]:
+    """The runs in which an attack failed, with the reason, in a sentence; [] where none did."""
+    failed = [f"{run.arm}, seed {run.seed} ({run.leakage_failed})" for run in results if run.leakage_failed]
+    return [f"Trained, and not measured whole: {first_few(failed, _MOST)}."] if failed else []
+
+
 def _with(results: Sequence[RunResult], start: str) -> list[RunResult]:
     """The finished runs that have metrics which begin so."""
     return [

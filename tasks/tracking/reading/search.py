@@ -153,6 +153,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         thresholds_chosen_on=run.data.tags.get("thresholds_chosen_on", ""),
         guarantee=run.data.tags.get("privacy.guarantee", ""),
         noise_source=run.data.tags.get("privacy.numbers", ""),
+        leakage_failed=run.data.tags.get("leakage.failed", ""),
     )
 
 
