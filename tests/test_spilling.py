@@ -107,6 +107,7 @@ def test_a_full_disk_is_one_error_that_says_what_to_do_and_leaves_the_rest_usabl
         "engine.client_memory_mb: what clients remember needs 1 MB more on the disk"
     )
     assert "File too large; make room there" in str(raised.value)
+    assert str(raised.value).endswith("; --resume then goes on from the last checkpoint")
     assert all(torch.equal(one, other) for one, other in zip(kept, given, strict=False))
     assert torch.equal(store.kept(given[-1]), given[-1])
 

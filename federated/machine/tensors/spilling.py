@@ -150,7 +150,8 @@ class Spilling:
     def _full(self, size: int, error: OSError) -> BadInput:
         return BadInput(
             f"{self._field}: what clients remember needs {size / 1e6:,.0f} MB more on the disk of {self._folder}: "
-            f"{error.strerror}; make room there, move FEDSTUDY_HOME to a larger disk, or state a larger {self._field}"
+            f"{error.strerror}; make room there, move FEDSTUDY_HOME to a larger disk, or state a larger {self._field}; "
+            "--resume then goes on from the last checkpoint"
         )
 
 
