@@ -1,5 +1,8 @@
 """docs/reference is what the code says: `make docs` writes it, and these tests fail where it is stale or incomplete."""
 
+import inspect
+import re
+
 import pytest
 from pydantic import BaseModel, Field
 
@@ -80,3 +83,25 @@ def test_what_a_docstring_says_of_arguments_is_told_apart():
     text, meanings = split_arguments(docstring, {"rate", "size"})
     assert text == "Does it.\n\nnote: not an argument.\n\nMore: text."
     assert meanings == {"rate": "of both, on two lines.", "size": "of both, on two lines."}
+
+
+def test_what_docstrings_say_of_arguments_is_whole_and_in_its_row():
+    """A line that goes on without being indented, or begins within another, is torn out of its argument's row."""
+    torn = []
+    for kind in KINDS:
+        for name, factory in kind.factories.items():
+            names = set(inspect.signature(factory).parameters)
+            of_argument = False
+            for line in (inspect.getdoc(factory) or "").splitlines():
+                begins = (found := re.match(r"(\w+(?:, \w+)*): ", line)) and names.issuperset(
+                    found[1].split(", ")
+                )
+                if of_argument and line.strip() and not line.startswith("    ") and not begins:
+                    torn.append(f"{kind.name} {name}: {line}")
+                of_argument = bool(begins) or (of_argument and line.startswith("    "))
+                if any(re.search(rf"[.;] {one}: ", line) for one in names) and name not in (
+                    "images",
+                    "windows",
+                ):
+                    torn.append(f"{kind.name} {name}: {line}")
+    assert not torn

@@ -20,8 +20,10 @@ _ORDER = (0, 0)  # a round's own key is its number alone
 def in_turn(reach_all: bool = False) -> Participation:
     """All clients with examples take turns in one random order, as many in a round as the cohort has.
 
-    Between two turns of a client lie as many rounds as all others need. reach_all: where the rounds are too few to
-    reach every client, a round has as many more as give each one turn, which is what training without a server does.
+    Between two turns of a client lie as many rounds as all others need.
+
+    reach_all: where the rounds are too few to reach every client, a round has as many more as give each one turn, which
+        is what training without a server does.
     """
 
     def turns_of(population: Population) -> int:

@@ -35,11 +35,13 @@ def central_gaussian(
     again, so one client changes the sum by at most `norm`, whatever the codec does. Any algorithm that uses no more
     than the mean update can follow. A server that adds the noise sees every update without it: clients trust it.
 
-    quantile: clip at this quantile of the updates' norms instead, estimated in each round from how many were within it
-    (Andrew et al. 2021, "Differentially Private Learning with Adaptive Clipping"); `norm` is then the first norm, and
-    `rate` the step of its logarithm. count_noise: the deviation of the noise on that count; null: a twentieth of the
-    cohort. The count is paid for out of `noise_multiplier`, which accounts for both: updates get a little more.
+    norm: the bound; with `quantile`, that of the first round.
     noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee.
+    quantile: clip at this quantile of the updates' norms instead, estimated in each round from how many were within it
+        (Andrew et al. 2021, "Differentially Private Learning with Adaptive Clipping").
+    rate: with `quantile`, the step of the norm's logarithm.
+    count_noise: with `quantile`, the deviation of the noise on that count; null: a twentieth of the cohort. The count
+        is paid for out of `noise_multiplier`, which accounts for both: updates get a little more.
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
     check_scale("norm", norm)

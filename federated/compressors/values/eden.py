@@ -14,8 +14,10 @@ def eden(bits: float, unbiased: bool = True) -> Compressor:
     Vargaftik et al. 2022, "EDEN: communication-efficient and robust distributed mean estimation", algorithm 1. With
     `unbiased` the scale is ||x||^2 / <R x, Q(R x)> (theorem 2.1): E||Q(x) - x||^2 / ||x||^2 is about 0.571, 0.133,
     0.0358 and 0.0096 at 1, 2, 3 and 4 bits, whatever x is. Without, it is <R x, Q(R x)> / ||Q(R x)||^2, which errs
-    least (0.363, 0.117, ...) and shrinks. bits: 1 to 4; of a fraction like 1.5, that share of the rotated
-    numbers has one bit more. Below one bit: chain(random_k(0.5), eden(1)).
+    least (0.363, 0.117, ...) and shrinks.
+
+    bits: 1 to 4; of a fraction like 1.5, that share of the rotated numbers has one bit more. Below one bit:
+        chain(random_k(0.5), eden(1)).
 
     Differs: two Hadamard rotations with random signs, in blocks of 4096 with a scale each, instead of one rotation
     of the next power of two, which would send up to twice as many numbers. One such rotation, as in section 6 there,

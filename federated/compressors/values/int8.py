@@ -17,8 +17,10 @@ def int8(block_size: int | None = None) -> Compressor:
     """Round every number to the nearest of 255 evenly spaced ones between -max and max of its block.
 
     Dettmers et al. 2022, "8-bit optimizers via block-wise quantization", with an even grid instead of a dynamic
-    one. Deterministic; the error is at most max / 254. block_size: numbers that share a scale; null: all of
-    them (`layer_wise(int8)` has a scale for each tensor). Payload: one 32-bit scale a block, then a byte a number.
+    one. Deterministic; the error is at most max / 254.
+    Payload: one 32-bit scale a block, then a byte a number.
+
+    block_size: numbers that share a scale; null: all of them (`layer_wise(int8)` has a scale for each tensor).
     """
     if block_size is not None and block_size < 1:
         raise ValueError(f"block_size must be at least 1, or null, got {block_size}")

@@ -18,9 +18,11 @@ def sign(scale: Literal["mean", "one"] = "mean") -> Compressor:
     """Send the sign of every number as one bit, and one size for all of them.
 
     scale: "mean" is the mean magnitude (Bernstein et al. 2018, "signSGD"; Karimireddy et al. 2019, eq. 3), with
-    which the sign is the nearest of all multiples; biased, so combine it with `error_feedback`. "one" sends bare
-    votes of 1, for the algorithm `sign_majority`. An exact zero takes a side at random, else coordinates that
-    never change would drift; where all numbers are zero, zero is what is decoded.
+        which the sign is the nearest of all multiples; biased, so combine it with `error_feedback`. "one" sends bare
+        votes of 1, for the algorithm `sign_majority`.
+
+    An exact zero takes a side at random, else coordinates that never change would drift; where all numbers are zero,
+    zero is what is decoded.
     """
     return pipeline(Parts(values=sign_values(scale)))
 

@@ -20,9 +20,11 @@ _DIGITS = (np.arange(243)[:, None] // _POWERS % 3).astype(np.uint8)
 def terngrad(clip: float | None = None) -> Compressor:
     """Each number becomes -s, 0 or s with s the largest magnitude, at random, so that the mean is the number.
 
-    Wen et al. 2017, "TernGrad", eq. 3. clip: bound magnitudes to this many standard deviations first (section
-    3.3 has 2.5), which makes s and so the variance far smaller, and biased; null: never. Five numbers are one
-    byte (1.6 bits each), behind one 32-bit s. `layer_wise(terngrad)` has an s for each tensor, as in the paper.
+    Wen et al. 2017, "TernGrad", eq. 3. Five numbers are one byte (1.6 bits each), behind one 32-bit s.
+    `layer_wise(terngrad)` has an s for each tensor, as in the paper.
+
+    clip: bound magnitudes to this many standard deviations first (section 3.3 has 2.5), which makes s and so the
+        variance far smaller, and biased; null: never.
     """
     if clip is not None and not 0 < clip < math.inf:
         raise ValueError(f"clip must be a finite number > 0, or null, got {clip}")

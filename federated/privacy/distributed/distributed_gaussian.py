@@ -27,10 +27,13 @@ def distributed_gaussian(norm: float, noise_multiplier: float | None = None, bit
 
     Kairouz, Liu and Steinke 2021, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure
     Aggregation". It goes with `transport: secure_aggregation(threshold=...)`, whose server reads the sum alone: no
-    single update has enough noise, and the sum has. noise_multiplier: the deviation of the noise in a sum of the fewest
-    clients that the transport opens, over how far one client can move that sum, rounding included; where all stay there
-    is more noise, and where any drop out there is never less. null where privacy.target_epsilon solves for it; 0: no
-    noise and no guarantee. bits: of the modulus of each number of the sum; the grid is as fine as they allow.
+    single update has enough noise, and the sum has.
+
+    norm: the bound of each client's update.
+    noise_multiplier: the deviation of the noise in a sum of the fewest clients that the transport opens, over how far
+        one client can move that sum, rounding included; where all stay there is more noise, and where any drop out
+        there is never less. null where privacy.target_epsilon solves for it; 0: no noise and no guarantee.
+    bits: of the modulus of each number of the sum; the grid is as fine as they allow.
 
     Clients that collude with the server know their own noise, which then protects nobody: the guarantee is of cohorts
     without any, or with so many fewer as the threshold is higher. A rotation by random signs is one for the whole run.

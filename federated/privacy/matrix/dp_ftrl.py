@@ -40,10 +40,11 @@ def dp_ftrl(
     directions that are orthogonal: the sensitivity is the root of how many there are. Closer ones cost more, and are
     accounted for.
 
+    norm: the bound of each client's update.
+    bands: in how many rounds the noise of one is still taken back; the server remembers that of the last bands - 1.
+    noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee.
     min_separation: the fewest rounds from a client's turn to its next one that the cohorts must guarantee, or the run
-    is refused; null: `bands`. `cohort.sampling: in_turn` guarantees the most there is, all others 1. The server
-    remembers the noise of the last bands - 1 rounds. noise_multiplier: null where privacy.target_epsilon solves for it;
-    0: no noise and no guarantee.
+        is refused; null: `bands`. `cohort.sampling: in_turn` guarantees the most there is, all others 1.
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
     if noise_multiplier is not None:

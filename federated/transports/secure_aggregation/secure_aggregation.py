@@ -26,13 +26,14 @@ def secure_aggregation(
     """Updates under masks that cancel in the sum, which is all that the server reads (Bonawitz et al. 2017).
 
     clip, bits: each number of an update is held within +-clip and rounded at random to so many bits (null: 16), so that
-    sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does. threshold: the share of
-    the cohort, and of a client and its neighbours, of which more must stay to the end; no sum of fewer than three
-    clients is opened. neighbours: with how many others, fewer than the cohort has, each client shares masks, with a
-    warning before the run where those are few; null: with all in cohorts of up to 50 clients, and in larger ones with
-    as many as Bell et al. 2020 need where one client in five is on the server's side and one in ten drops out.
-    lost_after: the step after which clients that the sampling loses are gone. silent: the share of those heard that
-    then drop out.
+        sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does.
+    threshold: the share of the cohort, and of a client and its neighbours, of which more must stay to the end; no sum
+        of fewer than three clients is opened.
+    neighbours: with how many others, fewer than the cohort has, each client shares masks, with a warning before the run
+        where those are few; null: with all in cohorts of up to 50 clients, and in larger ones with as many as Bell et
+        al. 2020 need where one client in five is on the server's side and one in ten drops out.
+    lost_after: the step after which clients that the sampling loses are gone.
+    silent: the share of those heard that drop out after they sent their masked update.
     """
     if clip is not None:
         check_scale("clip", clip)
