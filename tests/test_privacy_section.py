@@ -8,7 +8,9 @@ import pytest
 from federated.config.fields.dotted_paths import value_at, with_value
 from federated.config.privacy import Privacy
 from federated.config.run import RunConfig
+from federated.forecast import cautions
 from federated.foundation.randomness import NoiseSource, Purpose, generator
+from federated.run.setup import prepare
 from federated.study.study import StudyConfig
 from federated.study.study_file import apply_setting
 from tests.conftest import config_of
@@ -111,3 +113,25 @@ def test_secure_numbers_are_of_no_seed_and_have_the_laws_of_any_others() -> None
     assert not np.array_equal(one.integers(0, 2**63, 4), other.integers(0, 2**63, 4))
     assert set(one.integers(0, 10, 500)) == set(range(10))
     assert 0 <= one.random(500).min() < one.random(500).max() < 1
+
+
+def test_what_independent_cohorts_would_save_is_said() -> None:
+    """By Poisson sampling of 5 of 40 the library has the smaller epsilon; nothing is said where it is drawn so."""
+    import dp_accounting as dp
+
+    drawn = {"size": 5, "weighting": "uniform"}
+    changes = {"clients": 40, "rounds": 10, "privacy": {"mechanism": "central_gaussian(1, 1)", "delta": 1e-3}}
+    uniform = [each for each in cautions(prepare(config_of(cohort=drawn, **changes))) if "poisson" in each]
+    accountant = dp.pld.PLDAccountant()
+    accountant.compose(dp.PoissonSampledDpEvent(5 / 40, dp.GaussianDpEvent(1.0)), 10)
+    less = accountant.get_epsilon(1e-3)
+    every = dp.get_epsilon_gaussian(10**-0.5, 1e-3)
+    (said,) = uniform
+    assert f"epsilon is {every:.3g} because" in said
+    assert f"the same noise has {less:.3g}" in said
+    poisson = {**drawn, "sampling": "poisson"}
+    assert not any(
+        "who takes part" in each for each in cautions(prepare(config_of(cohort=poisson, **changes)))
+    )
+    whole = cautions(prepare(config_of(cohort={**drawn, "size": 40}, **changes)))
+    assert not any("who takes part" in each for each in whole)

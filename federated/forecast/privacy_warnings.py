@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from federated.federation.loading import load_examples
 from federated.losses.of_classes.class_weights import counts_all_classes
 from federated.metrics.dictionary.privacy import OWN_MODELS_NOT_COVERED, is_covered
+from federated.participation import SamplingLaw
+from federated.privacy.accounting import spent
 from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
@@ -41,6 +43,7 @@ def of_privacy(setup: Setup) -> Iterator[str]:
     elif promise.delta > NOTABLE_DELTA:
         yield f"privacy.delta: {notable_delta(promise.delta, of, promise.unit)}; state less, such as 1e-5"
     yield from _of_small_clients(promise, setup.last_round)
+    yield from _of_cohorts(setup, promise)
     if learnt := list(_fitted_before(setup)):
         yield (
             f"privacy: epsilon does not cover what is fitted to the raw training data of all clients before the first "
@@ -86,6 +89,21 @@ def _of_small_clients(promise: Promise, rounds: int) -> Iterator[str]:
         f"with probability {of.local_steps.shares[at]:.3g}; of the median client it is {median:.3g}; a smaller "
         "local.batch_size, or clients without so few examples, need less noise"
     )
+
+
+def _of_cohorts(setup: Setup, promise: Promise) -> Iterator[str]:
+    """Cohorts of a fixed size, where independent clients would have a much smaller epsilon from the same noise."""
+    of = promise.participated(setup.last_round)
+    share = of.cohort / of.clients
+    if not setup.parts.privacy.amplifies or of.law is not SamplingLaw.FIXED_SIZE or share >= 1:
+        return
+    alone = of._replace(law=SamplingLaw.POISSON, share=share, most=of.rounds, apart=1)
+    epsilon, less = (spent(promise.guarantee(each), promise.delta).epsilon for each in (of, alone))
+    if epsilon >= _MUCH * less:
+        yield (
+            f"cohort.sampling: {setup.config.cohort.sampling.label()}: epsilon is {epsilon:.3g} because everybody may "
+            f"know who takes part; with poisson the same noise has {less:.3g}"
+        )
 
 
 def of_canaries(setup: Setup) -> list[str]:
