@@ -212,9 +212,10 @@ def _attacked(folder):
             partitioner="dirichlet(1.0)",
             holdout={"client": 0.5, "test": 0.1},
             model="mlp(hidden=[4])",
-            cohort={"size": 1, "weighting": "uniform"},
+            clients=5,
+            cohort={"size": 1, "sampling": "in_turn", "weighting": "uniform"},
             privacy="central_gaussian(noise_multiplier=1, norm=1)",
-            rounds=1,
+            rounds=5,
             leakage={"membership": {"shadows": 2}, "inversion": {"clients": 1, "iterations": 2}},
         )
     )

@@ -187,7 +187,6 @@ class ClientHalf(NamedTuple):
 
     init: Callable[[int, int], Rows] = lambda num_clients, num_parameters: {}
     finish: Finish | None = None
-    settle: Settle | None = None
     sends: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     stays: Callable[[Layout], Collection[str]] = lambda layout: ()
@@ -197,6 +196,7 @@ class ClientHalf(NamedTuple):
     upload: Upload | None = None
     second: Callable[[ServerState, Rows, Tensor], Second] | None = None
     personal: Personal | None = None
+    settle: Settle | None = None
 
     @property
     def personalises(self) -> bool:

@@ -61,11 +61,11 @@ def scaffold(server_learning_rate: float = 1.0, option: Literal[1, 2] = 2) -> Al
     client = ClientHalf(
         lambda c, t: {"variate": torch.zeros(c, t)},
         finish,
-        settle,
         ("variate",),
         ("variate",),
         reads_gradients=option == 2,
         at_start="gradient" if option == 1 else "nothing",
+        settle=settle,
     )
     needs = frozenset({Need.UNBIASED_BESIDE, *([Need.NO_CLIPPING] if option == 1 else [])})
     return Algorithm(init, update, terms, client=client, needs=needs)
