@@ -9,14 +9,14 @@ from federated.aggregators import Aggregator
 from federated.algorithms import Algorithm, Need
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
-from federated.extension_points.clashes import (
+from federated.extension_points.clashes import EVERY_CLASH
+from federated.extension_points.clashes.statements import (
     AGGREGATOR,
     ALGORITHM,
     CANARIES,
     DOWNLINK,
     DOWNLINK_BESIDE,
     ENGINE,
-    EVERY_CLASH,
     LOSS,
     MAX_NORM,
     MOMENTUM,

@@ -2,55 +2,9 @@
 
 from federated.extension_points.clashes.beside import OF_WHAT_IS_BESIDE
 from federated.extension_points.clashes.by_example import OF_SINGLE_EXAMPLES
-from federated.extension_points.clashes.statements import (
-    AGGREGATOR,
-    ALGORITHM,
-    CANARIES,
-    DOWNLINK,
-    DOWNLINK_BESIDE,
-    ENGINE,
-    LOSS,
-    MAX_NORM,
-    MOMENTUM,
-    OPTIMISER,
-    PERSONALISATION,
-    PRIVACY,
-    SAMPLING,
-    SERVER_SCHEDULE,
-    TRANSPORT,
-    UPLINK,
-    UPLINK_BESIDE,
-    WEIGHTING,
-    Clash,
-    Side,
-    States,
-)
+from federated.extension_points.clashes.statements import States
 from federated.extension_points.clashes.table import CLASHES
 
 EVERY_CLASH = (*CLASHES, *OF_SINGLE_EXAMPLES, *OF_WHAT_IS_BESIDE)
 
-__all__ = [
-    "AGGREGATOR",
-    "ALGORITHM",
-    "CANARIES",
-    "CLASHES",
-    "DOWNLINK",
-    "DOWNLINK_BESIDE",
-    "ENGINE",
-    "EVERY_CLASH",
-    "LOSS",
-    "MAX_NORM",
-    "MOMENTUM",
-    "OPTIMISER",
-    "PERSONALISATION",
-    "PRIVACY",
-    "SAMPLING",
-    "SERVER_SCHEDULE",
-    "TRANSPORT",
-    "UPLINK",
-    "UPLINK_BESIDE",
-    "WEIGHTING",
-    "Clash",
-    "Side",
-    "States",
-]
+__all__ = ["CLASHES", "EVERY_CLASH", "States"]
