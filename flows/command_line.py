@@ -58,7 +58,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
     resume: Annotated[
         bool,
-        typer.Option(help="Go on from the checkpoints of runs that did not finish, in the same MLflow runs"),
+        typer.Option(help="Go on: unfinished runs from their checkpoints; finished ones are not run again"),
     ] = False,
     forecast: Annotated[
         bool, typer.Option("--forecast", help="Say what the study would take, and stop")

@@ -42,6 +42,7 @@ from tasks.tracking.studies.comparison import StudyOutcome
 from tasks.tracking.studies.concluding import conclude_when_possible
 from tasks.tracking.studies.forecasts import log_fact, log_forecast
 from tasks.tracking.studies.resuming import finished_before, go_on_with_study
+from tasks.tracking.studies.taking import take_finished
 
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 
@@ -85,7 +86,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
         log_forecast(parent_run_id, forecast)
         get_run_logger().info("%d runs, %d at a time", len(runs), workers)
         started = time.perf_counter()
-        left = _unfinished(runs, faults, parent_run_id) if resume else runs
+        left = _unfinished(runs, faults, parent_run_id, study.name) if resume else runs
         failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
         took = Took(None, time.perf_counter() - started, peak_mb(children=workers > 1))
         log_fact(parent_run_id, took)
@@ -103,10 +104,12 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     return outcome
 
 
-def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str) -> list[Run]:
-    """The runs that did not finish before; the others are reported as done."""
+def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str, study: str) -> list[Run]:
+    """The runs that did not finish before, in this study or an earlier one; the others are reported as done."""
     get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
-    finished = finished_before(parent_run_id, [run for run in runs if run.name not in faults])
+    sound = [run for run in runs if run.name not in faults]
+    finished = finished_before(parent_run_id, sound)
+    finished += take_finished(parent_run_id, study, [run for run in sound if run not in finished])
     for run in finished:
         rounds = run.config.rounds
         tell(Progress(run.name, "finished", rounds, rounds, message="finished before, not run again"))

@@ -11,7 +11,7 @@ from flows.federated_study import StudyFailed, federated_study
 from flows.terminal.progress import listen_with
 from tasks.tracking.delivery import metrics, record_kinds, sending
 from tasks.tracking.delivery.sending import the_journal
-from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.reading.search import results_of_study, shown_by
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies import concluding, syncing
 from tests.conftest import config_of
@@ -56,9 +56,12 @@ def trained(monkeypatch):
     return trained, trained_until
 
 
+def _experiment(name):
+    return connect().get_experiment_by_name(name).experiment_id
+
+
 def _all_runs(name):
-    client = connect()
-    return client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    return connect().search_runs([_experiment(name)])
 
 
 def _values(run_id):
@@ -112,7 +115,10 @@ def test_a_study_of_other_runs_begins_anew_and_says_so(trained, news):
     other = _study("changed", seeds=[1, 0])
     after = federated_study(other, resume=True)
     assert after.parent_run_id != caught.value.outcome.parent_run_id
-    assert done[:2] == [(1, 5), (1, 6)]  # checkpoints are of runs, not of studies
+    assert done == [(1, 5), (1, 6)]  # checkpoints are of runs, not of studies, and so is what has finished
+    assert [run.status for run in after.results] == ["FINISHED"] * 2
+    assert after.results[1].run_id == caught.value.outcome.results[0].run_id
+    assert len(_all_runs("changed")) == 5
     assert any("are not those of its last time" in getattr(each, "text", "") for each in news)
     described = _study("changed", seeds=[1, 0], description="Other words.")
     assert federated_study(described, resume=True).parent_run_id == after.parent_run_id
@@ -138,8 +144,30 @@ def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
     done.clear()
     again = federated_study(_study("grows", axes=axes, seeds=[0, 2, 1]), resume=True)
     assert (done, again.parent_run_id) == ([], before.parent_run_id)
-    fewer = federated_study(_study("grows", axes=axes, seeds=[0]), resume=True)
+    fewer = federated_study(_study("grows", axes=axes, seeds=[2]), resume=True)
     assert fewer.parent_run_id != before.parent_run_id
+    assert (done, [run.run_id for run in fewer.results]) == (
+        [],
+        [run.run_id for run in after.results if run.seed == 2],
+    )
+    assert any("2 runs of grows finished in an earlier study" in getattr(each, "text", "") for each in news)
+    wider = _study("grows", axes=axes | {"local.momentum": [0.0, 0.5]}, seeds=[1, 2])
+    wide = federated_study(wider, resume=True)
+    assert Counter(seed for seed, _ in done) == {1: 12, 2: 12}  # the two arms with momentum alone
+    assert [(run.arm, run.seed) for run in wide.results] == [
+        (run.arm, run.config.seed) for run in wider.runs()
+    ]
+    assert [run.overrides for run in wide.results] == [run.overrides for run in wider.runs()]
+    of_before = {run.run_id: (run.arm, run.seed) for run in after.results if run.seed != 0}
+    assert of_before.keys() < {run.run_id for run in wide.results}
+    again = results_of_study(after.parent_run_id)  # whose runs are still its own
+    assert {run.run_id: (run.arm, run.seed) for run in again if run.seed != 0} == of_before
+    done.clear()
+    assert federated_study(wider.only([wide.results[0].arm]), resume=True).results == wide.results[:2]
+    assert done == []
+    assert shown_by(after.parent_run_id) == f"tags.`mlflow.parentRunId` = '{after.parent_run_id}'"
+    shown = connect().search_runs([_experiment("grows")], shown_by(wide.parent_run_id))
+    assert {run.info.run_id for run in shown} == {run.run_id for run in wide.results}
 
 
 def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch, news):

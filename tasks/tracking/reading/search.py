@@ -20,6 +20,7 @@ from federated.study.names import is_study_name, study_name
 from tasks.tracking.delivery.run_creation import standing
 from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.reading.overrides import overrides_of
+from tasks.tracking.reading.places import in_its_place, is_taken, since, taken_by
 from tasks.tracking.server.store import connect
 
 
@@ -81,17 +82,36 @@ def runs_below(parent_run_id: str) -> list[MlflowRun]:
     children = all_below(parent_run_id)
     by_order = {
         int(run.data.tags["order"]): run
-        for run in sorted(children, key=lambda run: (run.info.start_time, *standing(run)))
+        for run in sorted(children, key=lambda run: (since(run), *standing(run)))
     }
     return [run for _, run in sorted(by_order.items())]
 
 
 def all_below(parent_run_id: str) -> list[MlflowRun]:
-    """Every run below a study, those that were begun again too."""
+    """Every run below a study, those that were begun again and those that it took from other studies too."""
     client = connect()
     experiment = client.get_run(parent_run_id).info.experiment_id
     below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-    return list(_pages(client.search_runs, [experiment], below))
+    taken = _pages(client.search_runs, [experiment], taken_by(parent_run_id))
+    own = _pages(client.search_runs, [experiment], below)
+    return [*own, *(in_its_place(run, parent_run_id) for run in taken)]
+
+
+def finished_in_experiment(parent_run_id: str) -> list[MlflowRun]:
+    """Every finished training in the experiment of a study, whichever study it belongs to, newest first."""
+    client = connect()
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    finished = "tags.`fedstudy.kind` = 'run' and attributes.status = 'FINISHED'"
+    newest = ["attributes.start_time DESC"]
+    return list(_pages(client.search_runs, [experiment], finished, order_by=newest))
+
+
+def shown_by(parent_run_id: str) -> str:
+    """The condition of a search for the runs of a study, in MLflow's own page too."""
+    runs = runs_below(parent_run_id)
+    if not any(map(is_taken, runs)):
+        return f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    return f"attributes.run_id IN ({', '.join(repr(run.info.run_id) for run in runs)})"
 
 
 def study_names() -> list[str]:

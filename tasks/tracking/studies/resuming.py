@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from mlflow.entities import Run as MlflowRun
 
-from federated.foundation.errors import BadInput
-from federated.run.setup import prepare
 from federated.study.study import Run, StudyConfig
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, mark_continued, now, send, send_first
+from tasks.tracking.reading.places import is_taken, place_tag, since
 from tasks.tracking.reading.search import (
     all_below,
     newest_study,
@@ -23,6 +22,7 @@ from tasks.tracking.runs import runs
 from tasks.tracking.server.failures import answered, found
 from tasks.tracking.server.limits import tag_of, tags_of
 from tasks.tracking.server.processes import this_process
+from tasks.tracking.studies.same_training import goes_on
 
 
 def go_on_with_study(study: StudyConfig) -> str:
@@ -44,12 +44,13 @@ def go_on_with_study(study: StudyConfig) -> str:
 
 def _take_places(run_id: str, study: StudyConfig) -> None:
     """Give the runs below a study the places that they have beside those of more seeds. Killed, it is done again."""
-    places = {(tag_of(run.arm), str(run.config.seed)): str(run.order) for run in study.runs()}
+    places = {(tag_of(run.arm), str(run.config.seed)): run for run in study.runs()}
     below = all_below(run_id)
     for child in below:
-        place = places[child.data.tags["arm"], child.data.tags["seed"]]
-        if child.data.tags["order"] != place:
-            send_first("tags", child.info.run_id, tags={"order": place})
+        run = places[tag_of(child.data.tags["arm"]), child.data.tags["seed"]]
+        if child.data.tags["order"] != str(run.order):
+            place = place_tag(run_id, run, since(child)) if is_taken(child) else {"order": str(run.order)}
+            send_first("tags", child.info.run_id, tags=place)
     seeds = ", ".join(map(str, study.seeds))
     send_first("tags", run_id, tags=tags_of({"study_key": runs.study_key(study), "seeds": seeds}))
     had = {child.data.tags["seed"] for child in below}
@@ -97,7 +98,7 @@ def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
         for run in wanted
         if (before := by_order.get(str(run.order))) is not None
         and before.info.status == "FINISHED"
-        and _is_the_same(before, run)
+        and goes_on(before, run)
     ]
 
 
@@ -121,27 +122,6 @@ def _begun(run: Run, parent_run_id: str | None) -> MlflowRun | None:
 
     for before in found(search):  # MLflow may come to have two, of which the later one stands
         same_place = before.data.tags.get("order") == str(run.order)
-        if same_place and before.info.status != "FINISHED" and _is_the_same(before, run):
+        if same_place and before.info.status != "FINISHED" and goes_on(before, run):
             return before
     return None
-
-
-def _is_the_same(before: MlflowRun, run: Run) -> bool:
-    """Whether it was a training of the same config, by the same code and on the same data, as far as it is known."""
-    tags = before.data.tags
-    if tags.get("run_key") != run.config.run_key():
-        return False
-    code = runs.code_tag(run.config).get("own_code", "")
-    if (was := tags.get("own_code", code)) != code:
-        show(f"{run.name} begins anew, in a run of its own in MLflow: the code was {was} and is {code}")
-        return False
-    if "data_digest" not in tags:
-        return True  # it ended before it had any
-    try:
-        now_held = prepare(run.config).federation
-    except BadInput:
-        return False
-    return (tags["data_digest"], tags.get("partition_digest")) == (
-        now_held.data_digest,
-        now_held.partition_digest,
-    )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from federated.metrics.names import higher_is_better
 from tasks.tracking.delivery.sending import send
+from tasks.tracking.reading.search import shown_by
 from tasks.tracking.server.store import server_address
 
 VIEW = "fedstudy-arms"
@@ -29,7 +30,7 @@ def save_view(parent_run_id: str, main_metric: str, created_at: int) -> None:
     metrics = [main_metric, "communication/uplink_bytes_total", "communication/downlink_bytes_total"]
     tags = ["seed", "pareto", "ended_by"]
     state: dict[str, Any] = {
-        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}'",
+        "searchFilter": shown_by(parent_run_id),
         "orderByKey": f"metrics.`{main_metric}`",
         "orderByAsc": not higher_is_better(main_metric),
         "startTime": "ALL",

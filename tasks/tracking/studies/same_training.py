@@ -1,0 +1,42 @@
+"""Comparison of a run in MLflow with the training that is wanted now."""
+
+from __future__ import annotations
+
+from mlflow.entities import Run as MlflowRun
+
+from federated.foundation.errors import BadInput
+from federated.run.setup import prepare
+from federated.study.study import Run
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.runs import runs
+
+
+def is_the_same(before: MlflowRun, run: Run) -> bool:
+    """Whether it was a training of the same config, by the same code and on the same data, as far as it is known."""
+    tags = before.data.tags
+    if tags.get("run_key") != run.config.run_key() or other_code(before, run):
+        return False
+    if "data_digest" not in tags:
+        return True  # it ended before it had any
+    try:
+        now_held = prepare(run.config).federation
+    except BadInput:
+        return False
+    return (tags["data_digest"], tags.get("partition_digest")) == (
+        now_held.data_digest,
+        now_held.partition_digest,
+    )
+
+
+def other_code(before: MlflowRun, run: Run) -> str:
+    """`was A and is B`, where the person's own code has changed since; else empty."""
+    code = runs.code_tag(run.config).get("own_code", "")
+    was = before.data.tags.get("own_code", code)
+    return f"was {was} and is {code}" if was != code else ""
+
+
+def goes_on(before: MlflowRun, run: Run) -> bool:
+    """Whether a run of the same study can be gone on with. Shows a line where other code prevents it."""
+    if before.data.tags.get("run_key") == run.config.run_key() and (code := other_code(before, run)):
+        show(f"{run.name} begins anew, in a run of its own in MLflow: the code {code}")
+    return is_the_same(before, run)

@@ -1,0 +1,46 @@
+"""Finished runs of earlier studies of the same name, which a resumed study takes instead of training them again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from mlflow.entities import Run as MlflowRun
+
+from federated.report.text.phrases import counted
+from federated.study.study import Run
+from tasks.tracking.delivery.messages import show
+from tasks.tracking.delivery.sending import address, now, send_first
+from tasks.tracking.reading.places import place_tag
+from tasks.tracking.reading.search import finished_in_experiment
+from tasks.tracking.server.failures import answered
+from tasks.tracking.studies.same_training import is_the_same
+
+
+def take_finished(parent_run_id: str, study: str, wanted: Sequence[Run]) -> list[Run]:
+    """Give the study those of the wanted runs that another study of this name has finished, and return them.
+
+    A run is found by its config, on the same data and code as now; it stays what it is, and where it is, in the other
+    study. Raises BadInput where MLflow is away, which alone knows.
+    """
+    if not wanted:
+        return []
+    by_key = defaultdict[str, list[MlflowRun]](list)
+    with answered(address()):
+        for before in finished_in_experiment(parent_run_id):
+            by_key[before.data.tags.get("run_key", "")].append(before)
+    found = [(run, _newest_same(by_key[run.config.run_key()], run)) for run in wanted]
+    taken = [(run, before) for run, before in found if before is not None]
+    for run, before in taken:
+        send_first("tags", before.info.run_id, tags=place_tag(parent_run_id, run, now()))
+    if taken:
+        several = len(taken) > 1
+        show(
+            f"{counted(len(taken), 'run')} of {study} finished in an earlier study of this name: "
+            f"{'they are' if several else 'it is'} taken from there and not run again"
+        )
+    return [run for run, _ in taken]
+
+
+def _newest_same(candidates: Sequence[MlflowRun], run: Run) -> MlflowRun | None:
+    return next((before for before in candidates if is_the_same(before, run)), None)
