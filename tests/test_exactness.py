@@ -55,6 +55,7 @@ ENGINES = {
 ELSEWHERE = {
     "mcmahan_cnn": "layers of the kinds of `cnn`, and too many weights for these tables",
     "lstm": "tests/test_sequences.py, as its inputs are tokens",
+    "transformer": "tests/test_language_models.py, as its inputs are tokens",
 }
 
 

@@ -17,11 +17,19 @@ ROWS = {
     "cnn": ({}, (1, 28, 28), 10, 44_426),  # the count that NIID-Bench's SimpleCNNMNIST has
     "mcmahan_cnn": ({}, (1, 28, 28), 10, 1_663_370),  # the count that the paper states
     "lstm": ({}, (7,), 90, 92 * 8 + 4 * 256 * (8 + 256 + 2) + 4 * 256 * (256 + 256 + 2) + 256 * 90 + 90),
+    # embeddings, positions; of each block four projections, two norms and two dense layers; a norm and the last layer
+    "transformer": (
+        {"width": 8, "layers": 3, "heads": 2, "feed_forward": 20},
+        (7,),
+        5,
+        7 * 8 + 7 * 8 + 3 * (4 * (8 * 8 + 8) + 2 * 2 * 8 + 8 * 20 + 20 + 20 * 8 + 8) + 2 * 8 + 8 * 5 + 5,
+    ),
 }
+OF_TOKENS = {"lstm", "transformer"}
 
 
 def _inputs(name, count, shape):
-    return torch.zeros(count, *shape, dtype=torch.int64 if name == "lstm" else torch.float32)
+    return torch.zeros(count, *shape, dtype=torch.int64 if name in OF_TOKENS else torch.float32)
 
 
 def test_every_registered_model_has_a_row():
@@ -33,7 +41,7 @@ def test_shapes_and_number_of_parameters(name):
     arguments, shape, outputs, count = ROWS[name]
     module = MODELS[name](**arguments)(shape, outputs)
     assert FlatModel(module).vector.numel() == count
-    before = shape if name == "lstm" else ()
+    before = shape if name in OF_TOKENS else ()
     assert module(_inputs(name, 3, shape)).shape == (3, *before, outputs)
 
 
@@ -43,7 +51,7 @@ def test_initial_parameters_are_a_function_of_the_seed(name):
     vectors = []
     for seed, disturbance in ((1, 5), (1, 6), (2, 5)):
         torch.manual_seed(disturbance)
-        of_one = (*(shape if name == "lstm" else ()), outputs)
+        of_one = (*(shape if name in OF_TOKENS else ()), outputs)
         module = initial_module(MODELS[name](**arguments), name, _inputs(name, 2, shape), of_one, seed)
         vectors.append(FlatModel(module).vector)
     assert torch.equal(vectors[0], vectors[1])

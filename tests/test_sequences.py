@@ -257,7 +257,7 @@ def test_targets_that_are_no_sequences_are_refused(given: dict[str, Any], messag
         ({"loss": "mse"}, "loss: mse is not for sequence; use cross_entropy or focal"),
         (
             {"loss": {"name": "cross_entropy", "class_weights": "balanced"}},
-            "class_weights are not for sequences",
+            "class_weights are not for sequences: weights are of whole examples",
         ),
         ({"evaluation": {"metric": "r2"}}, "R² is a measure of regression|R2 is a measure of regression"),
         ({"partitioner": "dirichlet(alpha=1)", "clients": 3}, "partitioner"),

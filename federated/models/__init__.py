@@ -9,6 +9,7 @@ from federated.models.lstm import lstm
 from federated.models.mcmahan_cnn import mcmahan_cnn
 from federated.models.mlp import mlp
 from federated.models.model import Model, check_outputs, initial_module
+from federated.models.transformer import transformer
 
 MODELS: dict[str, Callable[..., Model]] = {
     "linear": linear,
@@ -17,6 +18,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "cnn": cnn,
     "mcmahan_cnn": mcmahan_cnn,
     "lstm": lstm,
+    "transformer": transformer,
 }
 
 __all__ = ["MODELS", "Model", "check_outputs", "initial_module"]

@@ -29,7 +29,10 @@ def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fi
     loss = stated_loss(config, examples)
     if examples.task.targets == "sequence" and "classification" in loss.targets:
         if loss.weigh is not None:
-            raise BadInput(f"loss: {_label(config)}: class_weights are not for sequences; leave them out")
+            raise BadInput(
+                f"loss: {_label(config)}: class_weights are not for sequences: weights are of whole examples, and each "
+                "has a class at every position; leave them out, or use focal"
+            )
         loss = of_positions(loss)
     if examples.task.targets not in loss.targets:
         raise BadInput(

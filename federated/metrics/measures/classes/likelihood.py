@@ -16,7 +16,10 @@ def log_loss() -> Measure:
 
 
 def perplexity() -> Measure:
-    """Exponential of the mean cross-entropy: the number of equally likely classes that would be as hard to guess."""
+    """Exponential of the mean cross-entropy: the number of equally likely classes that would be as hard to guess.
+
+    At most 1e100, so that a model that diverges has one too, and a mean over clients; log loss has no limit.
+    """
     return Measure(
         "perplexity",
         "perplexity",
@@ -33,8 +36,11 @@ def _losses(found: Predictions) -> Arrays:
     return (found.losses,)
 
 
+_LARGEST = 1e100
+
+
 def _perplexity(losses: np.ndarray) -> float:
-    return float(np.exp(losses.mean()))
+    return float(np.exp(min(losses.mean(), math.log(_LARGEST))))
 
 
 CROSS_ENTROPY = Measure(
