@@ -60,7 +60,7 @@ def measure(clients: int, size: int, dropped: int, bits: int) -> Round:
     played = play(parties, server, sent, attendance.silent)
     seconds = time.process_time() - started
     total = signed(played.total, attendance.terms.bits)
-    messages = [dict(played.up[client]) for client in integers]
+    messages = [dict(played.messages.up[client]) for client in integers]
     update, step = len(messages[0]["update"]), Step.UPDATE.name.lower()
     return Round(
         clients,
@@ -69,7 +69,7 @@ def measure(clients: int, size: int, dropped: int, bits: int) -> Round:
         dropped,
         update,
         _mean(sum(len(sent) for name, sent in told.items() if name != step) for told in messages),
-        _mean(sum(len(message) for _, message in played.down[client]) for client in integers),
+        _mean(sum(len(message) for _, message in played.messages.down[client]) for client in integers),
         seconds,
         sum(spent),
         bool(np.array_equal(total, np.sum(list(integers.values()), axis=0))),

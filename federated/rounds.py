@@ -11,17 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.algorithms import Heard, Tensors
-from federated.foundation.randomness import NoiseSource
+from federated.algorithms import Heard
 from federated.metrics import Metrics
 from federated.participation import Cohort
-from federated.privacy import Gathered, Privacy
 from federated.run.clients.canaries import is_of_canaries, with_traces
 from federated.run.clients.cohort import (
     count_of,
+    counts_of,
     draw_cohort,
-    expected_updates,
-    participated,
     population_of,
     weights_of,
 )
@@ -29,6 +26,7 @@ from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
 from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, PRIVACY, with_clients, with_server
+from federated.run.preparing.meetings import gives_up, meeting_of, why_lost
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -37,6 +35,7 @@ from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
 from federated.shards.of_canaries import canary_metrics, mean_loss, zeroed_clients
+from federated.shards.releasing import released
 from federated.shards.remembering import remembering
 from federated.shards.shard import Train, shards_among
 from federated.user_code.containment import own_code_named
@@ -81,7 +80,11 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     if not setup.config.kind.has_server:
         return _round_alone(state, setup, stages)
     state, drawn, canaries = _drawn(state, setup)
+    meeting = meeting_of(setup.config, setup.trainers, state.round, drawn)
+    lost = bool(why_lost(setup.parts, meeting))
     everybody, clients = drawn.clients.tolist(), drawn.heard
+    if lost:  # its sum stays closed, so nobody is heard
+        clients, canaries = clients[:0], canaries[:0]
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
     model, parcels, remembered, quality, heard = broadcast(setup, state, everybody)
@@ -91,7 +94,8 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     orders = [order_of(told, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
     every_report, memory = remembering(setup.store, stages.run_shards(setup.worker, orders))
     started = time.perf_counter()
-    reports, parcels = meet(setup, state.round, drawn, model, (every_report[: len(shards)], parcels))
+    met = meet(setup, meeting, model, (every_report[: len(shards)], parcels), lost=lost)
+    reports, parcels = met.reports, met.parcels
     every_report[: len(shards)] = reports
     dump(setup.config, state.round, "downlink", everybody, parcels)
     downlink = weighed(parcels)
@@ -102,6 +106,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     after = replace(
         after,
         clients=with_clients(state.clients, memory),
+        uplink_bytes=after.uplink_bytes + total_bytes(met.wasted),
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
         server=with_server(after.server, DOWNLINK, remembered),
     )
@@ -112,7 +117,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         cohort_examples=int(setup.federation.sizes[everybody].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
         drift=drift_metrics([report.drift for report in reports if report.drift is not None]),
-        communication={**_communication(reports, downlink, state.parameters.numel()), **quality},
+        communication={**_communication(reports, met.wasted, downlink, state.parameters.numel()), **quality},
         clipped_clients=sum(report.clipped_clients for report in reports),
         training_seconds=sum(report.training_seconds for report in reports),
         compression_seconds=sum(report.compression_seconds for report in reports),
@@ -120,6 +125,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         canaries=canary_metrics(every_report[len(shards) :]) if setup.config.privacy.canaries else {},
         zeroed_clients=zeroed_clients(setup.worker, reports),
         lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
+        lost=lost if gives_up(setup.parts) else None,
     )
 
 
@@ -150,8 +156,10 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
     )
 
 
-def _communication(reports: Sequence[ShardReport], downlink: Traffic, num_parameters: int) -> Metrics:
-    uplink = joined([report.uplink for report in reports])
+def _communication(
+    reports: Sequence[ShardReport], wasted: Traffic, downlink: Traffic, num_parameters: int
+) -> Metrics:
+    uplink = joined([report.uplink for report in reports] or [wasted])
     updates = sum(len(report.clients) for report in reports)
     return {
         **ledger_metrics("uplink", uplink, num_parameters, updates),
@@ -176,7 +184,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     mean_update = whole.to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
-    kept, update = _released(setup, state, mean_update[:trainable], sent, len(cohort))
+    kept, update = released(setup, state, mean_update[:trainable], sent, len(cohort))
     heard = Heard(
         update,
         {name: sent[name] for name in setup.parts.algorithm.client.sends},
@@ -207,8 +215,8 @@ def aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: 
         return torch.zeros(setup.initial_parameters.shape)
     if setup.parts.transport.reveals == "sum":
         travelled = [payload for report in reports for payload in report.travelled]
-        total = sum_of(setup.worker, done, travelled, cohort)
-        return aggregator.reduce(np.full(1, 1 / len(cohort)), total)
+        total = sum_of(setup.worker, done, travelled, cohort, counts_of(cohort, setup))
+        return aggregator.reduce(np.full(1, 1 / count_of(cohort, setup)), total)
     if aggregator.linear:
         return _sum([report.update for report in reports])
     weights = np.concatenate([report.weights for report in reports])
@@ -219,35 +227,6 @@ def _shortened(setup: Setup, done: int, before: Tensor, stepped: Tensor) -> Tens
     """The parameters [T] after the server's step, whose length is multiplied by the factor of its schedule."""
     factor = setup.config.server_schedule.build()(done, setup.config.rounds)
     return stepped if factor == 1 else before + factor * (stepped - before)
-
-
-def _released(
-    setup: Setup, state: RunState, update: Tensor, sent: Tensors, num_heard: int
-) -> tuple[Tensors, Tensor]:
-    """(the privacy mechanism's new memory, the update [T] that the algorithm hears), of which it sees what travels."""
-    privacy, moves, memory = setup.parts.privacy, setup.parts.travelling, state.server.get(PRIVACY, {})
-    if privacy.release is None:
-        return memory, update
-    moving = moves.of(update[None])
-    told = (
-        {name: sent[name] for name in privacy.tells}
-        if num_heard
-        else _told_by_nobody(privacy, memory, moving)
-    )
-    numbers = NoiseSource(setup.config.seed, setup.config.privacy.secure).of_server(state.round)
-    expected, larger = expected_updates(setup), setup.config.privacy.extrapolate
-    scale = 1.0 if larger is None else expected / participated(setup, 1).cohort
-    gathered = Gathered(moving[0], told, num_heard, expected, setup.config.rounds, scale)
-    after, moved = privacy.release(memory, gathered, numbers)
-    return after, moves.back(moved[None], update)[0]
-
-
-def _told_by_nobody(privacy: Privacy, memory: Tensors, update: Tensor) -> Tensors:
-    """What clients tell the mechanism, of a round without any: zeros."""
-    if privacy.bound is None:
-        return {}
-    told = privacy.bound({name: memory[name] for name in privacy.hears}, update[:0], ()).told
-    return {name: rows.sum(dim=0).to(update) for name, rows in told.items()}
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

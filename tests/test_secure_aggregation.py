@@ -10,9 +10,9 @@ import pytest
 
 from federated.transports.secure_aggregation.attendance import Attendance
 from federated.transports.secure_aggregation.client import Client
-from federated.transports.secure_aggregation.messages import HEADER, Rejected, Step
+from federated.transports.secure_aggregation.messages import HEADER, Rejected, Step, TooFew
 from federated.transports.secure_aggregation.packed import packed, packed_bytes, signed, unpacked
-from federated.transports.secure_aggregation.playing import Played, play
+from federated.transports.secure_aggregation.playing import Messages, Played, play
 from federated.transports.secure_aggregation.primitives import (
     SIGNATURE_BYTES,
     agreed,
@@ -104,9 +104,9 @@ class Round:
     def attendance(self, silent: Mapping[int, Step]) -> Attendance:
         return Attendance(self.terms, self.graph, silent)
 
-    def played(self, silent: Mapping[int, Step]) -> Played:
+    def played(self, silent: Mapping[int, Step], kept: Messages | None = None) -> Played:
         sent = {client: numbers.astype(np.uint32) for client, numbers in self.numbers.items()}
-        return play(self.clients, self.server, sent, silent)
+        return play(self.clients, self.server, sent, silent, kept)
 
 
 def patterns(clients: int, most: int) -> Iterator[dict[int, Step]]:
@@ -123,8 +123,19 @@ def check_sum(meeting: Round, silent: Mapping[int, Step]) -> None:
     heard = meeting.attendance(silent).present(Step.UPDATE)
     expected = np.sum([meeting.numbers[client] for client in heard], axis=0)
     assert np.array_equal(signed(played.total, meeting.terms.bits), expected), silent
-    ways = [sum(len(message) for told in way.values() for _, message in told) for way in played[1:]]
-    assert tuple(ways) == meeting.attendance(silent).foreseen()
+    assert bytes_of(played.messages) == meeting.attendance(silent).foreseen()
+
+
+def bytes_of(messages: Messages) -> tuple[int, ...]:
+    return tuple(sum(len(each) for told in way.values() for _, each in told) for way in messages)
+
+
+def check_given_up(meeting: Round, silent: Mapping[int, Step]) -> None:
+    """The server ends the round for too few clients, and the bytes until then are those foreseen."""
+    kept = Messages.of(meeting.cohort)
+    with pytest.raises(TooFew):
+        meeting.played(silent, kept)
+    assert bytes_of(kept) == meeting.attendance(silent).foreseen(), silent
 
 
 def test_the_sum_is_exact_for_every_pattern_of_drop_outs_within_the_threshold() -> None:
@@ -141,6 +152,7 @@ def test_too_many_drop_outs_are_an_error_and_never_a_sum() -> None:
             Round(4).attendance(silent).check()
         with pytest.raises(Rejected, match=r"client 1.: of it and its neighbours 2 .*, and 3 are needed"):
             Round(4).played(silent)
+        check_given_up(Round(4), silent)
 
 
 def test_a_sparse_graph_gives_the_same_sums_or_the_foreseen_error() -> None:
@@ -153,8 +165,7 @@ def test_a_sparse_graph_gives_the_same_sums_or_the_foreseen_error() -> None:
         try:
             meeting.attendance(silent).check()
         except ValueError:
-            with pytest.raises(Rejected):
-                meeting.played(silent)
+            check_given_up(meeting, silent)
         else:
             check_sum(meeting, silent)
             enough += 1
@@ -222,7 +233,7 @@ def test_a_masked_vector_alone_is_uniform() -> None:
     meeting = Round(4, size=8_192)
     played = meeting.played({})
     for client, numbers in meeting.numbers.items():
-        masked = dict(played.up[client])["update"][HEADER.size : -SIGNATURE_BYTES]
+        masked = dict(played.messages.up[client])["update"][HEADER.size : -SIGNATURE_BYTES]
         assert _chi_squared(masked) < 255 + 5 * 22.6
         assert _chi_squared(packed(numbers.astype(np.uint32), meeting.terms.bits)) > 1_000
 
@@ -236,7 +247,9 @@ def test_modulus_holds_the_largest_sum_and_is_no_larger_than_it_must_be() -> Non
     for clients, bound in ((3, 7), (100, 2**15 - 1), (4, 2**20 - 1)):
         bits = bits_for(clients, bound)
         assert 2 ** (bits - 1) < 2 * clients * bound + 1 <= 2**bits
-    with pytest.raises(ValueError, match="the sum of 600 clients needs 33 bits, and 32 are the most"):
+    with pytest.raises(
+        ValueError, match=r"the sum of 600 updates .* needs 33 bits, and 32 are the most; .* bits=22"
+    ):
         bits_for(600, 2**22)
 
 

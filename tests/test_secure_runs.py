@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import NamedTuple
 
+import dp_accounting
 import numpy as np
 import pytest
 import torch
 
 from federated.algorithms import ALGORITHMS
+from federated.attacks.observed import mean_of, without_traces
 from federated.config.run import RunConfig
 from federated.forecast import forecast_study
 from federated.forecast.warnings import cautions
 from federated.foundation.errors import BadInput
+from federated.privacy import PRIVACY, Privacy
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
+from federated.run.clients.cohort import cohorts, heard_within
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -205,7 +210,11 @@ def test_canaries_are_in_the_sum_and_in_no_message() -> None:
                 "clients": 20,
                 "cohort": {"weighting": "uniform"},
             },
-            "needs 33 bits",
+            "the sum of 20 updates .* needs 33 bits, and 32 are the most; .* at most bits=27",
+        ),
+        (
+            {"transport": "secure_aggregation(clip=1, bits=28)", "cohort": {"size": 5}},
+            "the sum of 1,197 updates .* at most bits=21",
         ),
     ],
 )
@@ -248,7 +257,14 @@ def test_algorithms_that_need_a_sum_alone_are_taken(algorithm: str) -> None:
         ({"algorithm": "ifca"}, "reads the sum of all alone"),
         ({"aggregator": "median"}, "the rule needs every update"),
         ({"compression": {"uplink": "top_k(0.1)"}}, "leave compression.uplink out"),
-        ({"cohort": {"size": 5}}, "state cohort.weighting: uniform"),
+        (
+            {
+                "cohort": {"size": 5},
+                "privacy": "distributed_gaussian(1, 1)",
+                "transport": "secure_aggregation",
+            },
+            "state cohort.weighting: uniform",
+        ),
     ],
 )
 def test_what_needs_single_updates_is_refused_with_the_reason(changes: dict[str, object], why: str) -> None:
@@ -285,3 +301,163 @@ def test_results_say_how_many_runs_of_a_seed_may_be_published(secure: bool, samp
 )
 def test_results_say_whether_masks_are_reproducible_or_secure(privacy: dict[str, object], said: str) -> None:
     assert _numbers(prepare(config(privacy=privacy))).startswith(said)
+
+
+UNEQUAL = {"clients": 6, "partitioner": "power_law_sizes(1)", "cohort": {"size": 5}}
+
+
+def test_clients_count_by_their_examples_in_whole_numbers() -> None:
+    """The mean by examples, up to a step 1 / (2^15 - 1): the sum of integers n_i x_i over the sum of n_i."""
+    plain, secure = (prepare(config(**UNEQUAL, transport=each, rounds=1)) for each in ("plain", SECURE))
+    sizes = np.sort(secure.federation.sizes)
+    assert sizes[-1] > 3 * sizes[0]
+    after, metrics = trained(secure)
+    of_plain = trained(plain).state.parameters
+    uniform = trained(prepare(config(**{**UNEQUAL, "cohort": {"size": 5, "weighting": "uniform"}}, rounds=1)))
+    assert 0 < (after.parameters - of_plain).abs().max() <= 1 / (2**15 - 1)
+    assert (uniform.state.parameters - of_plain).abs().max() > 100 / (2**15 - 1)
+    # 2 sum n_i (2^15 - 1) + 1 values take as many bits of each of 610 numbers
+    bits = math.ceil(math.log2(2 * metrics[0]["train/cohort_examples"] * (2**15 - 1) + 1))
+    assert metrics[0]["communication/uplink/update_bytes"] == 5 * (-(-610 * bits // 8) + 64)
+    (arm,) = forecast_study([Run("arm", secure.config)]).arms
+    assert arm.uplink.expected == after.uplink_bytes
+
+
+def test_clients_count_by_their_examples_where_some_are_lost_and_to_an_attacker() -> None:
+    """The mean is over the examples of those that are heard, and the attacked sum is weighted likewise."""
+    cohort = {"size": 6, "sampling": "unreliable(uniform, 0.1)"}
+    transport = "secure_aggregation(clip=1, threshold=0.5)"
+    setup = prepare(config(**{**UNEQUAL, "cohort": cohort}, transport=transport))
+    after, metrics = trained(setup)
+    assert sum(each["train/lost_clients"] for each in metrics) > 0
+    plain = trained(prepare(config(**{**UNEQUAL, "cohort": cohort}, transport="plain"))).state.parameters
+    assert torch.allclose(after.parameters, plain, rtol=0, atol=1e-3)
+    everybody, alone = np.arange(6), without_traces(setup)
+    first = mean_of(initial_state(setup), alone, everybody)
+    whole = prepare(config(**{**UNEQUAL, "cohort": {}}, transport="plain", rounds=1))
+    moved = trained(whole).state.parameters - whole.initial_parameters
+    assert torch.allclose(first.to(moved), moved, rtol=0, atol=1 / (2**15 - 1))
+
+
+def test_one_client_that_is_most_of_a_sum_is_a_warning() -> None:
+    found = cautions(prepare(config(clients=4, partitioner="power_law_sizes(3)", cohort={})))
+    (said,) = (each for each in found if "is up to" in each)
+    assert re.search(r"one client is up to (8[0-9])% of a sum", said)  # 1 / (1 + 1/8 + 1/27 + 1/64) = 85 %
+    assert not [each for each in cautions(prepare(config())) if "of a sum" in each]
+
+
+LOSSY = {
+    "cohort": {"size": 5, "weighting": "uniform", "sampling": "unreliable(uniform, 0.2)"},
+    "transport": "secure_aggregation(clip=1, silent=0.1)",
+    "rounds": 6,
+}
+
+
+class Lossy(NamedTuple):
+    setup: Setup
+    states: list[RunState]
+    metrics: list[dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> Lossy:
+    setup = prepare(config(**LOSSY))
+    states, metrics = [initial_state(setup)], []
+    for _ in range(setup.config.rounds):
+        after, (measured,) = trained(setup, states[-1], len(states))
+        states.append(after)
+        metrics.append(measured)
+    return Lossy(setup, states, metrics)
+
+
+def test_a_round_whose_sum_stays_closed_is_lost_and_the_run_goes_on(lossy: Lossy) -> None:
+    """Its model stays to the bit, nobody is heard, what was sent until then counts, and the next round learns."""
+    lost = [bool(each["train/round_lost"]) for each in lossy.metrics]
+    assert 0 < sum(lost) < len(lost)
+    for before, after, metrics in zip(lossy.states[:-1], lossy.states[1:], lossy.metrics, strict=True):
+        same = torch.equal(before.parameters, after.parameters)
+        assert same == bool(metrics["train/round_lost"])
+        assert ("train/loss" in metrics) is not same
+        assert after.uplink_bytes - before.uplink_bytes == metrics["communication/uplink_bytes"] > 0
+        assert (
+            after.downlink_bytes - before.downlink_bytes
+            == metrics["communication/downlink_bytes"]
+            > 5 * 4 * 610
+        )
+
+
+def test_lost_rounds_are_foreseen_to_the_byte_and_warned_of(lossy: Lossy) -> None:
+    (arm,) = forecast_study([Run("arm", lossy.setup.config)]).arms
+    last = lossy.states[-1]
+    assert (arm.uplink.expected, arm.downlink.expected) == (last.uplink_bytes, last.downlink_bytes)
+    lost = [bool(each["train/round_lost"]) for each in lossy.metrics]
+    (said,) = (each for each in cautions(lossy.setup) if "are lost" in each)
+    assert f"with seed 0 {sum(lost)} of 6 rounds are lost" in said
+    assert f"the first is round {lost.index(True) + 1}: of 5 clients" in said
+
+
+def test_messages_of_a_lost_round_end_where_the_server_gives_up(lossy: Lossy) -> None:
+    """With fewer than four of five masked updates it gives up at once: no list, no signatures, no shares."""
+    ended = set()
+    for metrics in lossy.metrics:
+        if metrics["train/round_lost"]:
+            sent = {name.split("/")[2] for name, value in metrics.items() if "/uplink/" in name and value}
+            ended.add("unmask_bytes" in sent)
+            if 5 - metrics["train/lost_clients"] < 4:
+                assert sent == {"advertise_keys_bytes", "share_keys_bytes", "update_bytes", "metadata_bytes"}
+    assert ended
+
+
+def test_nobody_is_a_member_by_a_lost_round_and_the_silent_are(lossy: Lossy) -> None:
+    """Who falls silent after its masked update is in the sum, so its examples were trained on."""
+    heard: set[int] = set()
+    drawn = cohorts(lossy.setup)
+    for cohort, metrics in zip(drawn, lossy.metrics, strict=True):
+        heard |= set() if metrics["train/round_lost"] else set(cohort.heard.tolist())
+    assert set(heard_within(lossy.setup, 6).tolist()) == heard
+
+
+def test_cohorts_too_small_to_begin_with_are_lost_rounds_without_messages() -> None:
+    cohort = {"fraction": 0.4, "sampling": "poisson", "weighting": "uniform"}
+    setup = prepare(config(cohort=cohort, rounds=12))
+    state, metrics = trained(setup)
+    small = [each for each in metrics if 0 < each["train/cohort_clients"] < 3]
+    assert small
+    for each in metrics:
+        assert each["train/round_lost"] == (each in small)
+    for each in small:
+        assert each["communication/uplink_bytes"] == 0
+        assert "communication/downlink/advertise_keys_bytes" not in each
+    (arm,) = forecast_study([Run("arm", setup.config)]).arms
+    assert (arm.uplink.expected, arm.downlink.expected) == (state.uplink_bytes, state.downlink_bytes)
+
+
+def drifting(amplified: bool = False) -> Privacy:
+    """Half a norm further in every coordinate and round, whoever is heard."""
+    return Privacy(
+        release=lambda memory, gathered, numbers: (memory, gathered.update + 0.5),
+        guarantee=(lambda participated: dp_accounting.GaussianDpEvent(1.0)) if amplified else None,
+        amplifies=amplified,
+    )
+
+
+def test_a_mechanism_that_releases_in_every_round_does_in_a_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in rounds that nobody takes part in; the model moves by its release of zeros alone."""
+    monkeypatch.setitem(PRIVACY, "drifting", drifting)
+    setup = prepare(config(**{**LOSSY, "privacy": "drifting"}))
+    state, lost = initial_state(setup), 0
+    for _ in range(6):
+        after, (metrics,) = trained(setup, state, state.round + 1)
+        alone = torch.allclose(after.parameters - state.parameters, torch.tensor(0.5), atol=1e-5)
+        assert alone == bool(metrics["train/round_lost"])
+        lost, state = lost + alone, after
+    assert lost
+
+
+def test_a_lost_round_may_not_tell_who_took_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one client fewer a Poisson cohort may be too small, and the round be lost: no noise covers that."""
+    monkeypatch.setitem(PRIVACY, "drifting", drifting)
+    cohort = {"fraction": 0.4, "sampling": "poisson", "weighting": "uniform"}
+    prepare(config(cohort=cohort, rounds=12, privacy="drifting"))
+    with pytest.raises(BadInput, match=r"hides no update.*epsilon rests on that nobody knows who takes part"):
+        prepare(config(cohort=cohort, rounds=12, privacy="drifting(amplified=true)"))

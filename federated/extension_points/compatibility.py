@@ -81,6 +81,7 @@ def _of_transport(transport: Transport) -> dict[States, bool]:
         States.SUM_ALONE: transport.reveals == "sum",
         States.OWN_CODEC: transport.protocol is not None,
         States.ROUNDS: transport.protocol is not None and transport.protocol.codec is not None,
+        States.WEIGHS: transport.protocol is not None and transport.protocol.weighs,
     }
 
 

@@ -13,20 +13,36 @@ from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notab
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
 from federated.run.preparing.losses import stated_loss
+from federated.run.preparing.meetings import lost_rounds, meetings
 from federated.run.preparing.promise import Promise, num_units
 from federated.run.setup import Setup
 
 _NOTABLE = 0.05
 _CROWDED = 1 / 20
 _MUCH = 2.0
+_MOST_OF_A_SUM = 0.5
 _NOT_LEARNT = ("hashing", "word_pieces")
 """Inputs of texts whose columns are known before any text is."""
 
 
-def of_transport(setup: Setup) -> str:
-    """A protocol that protects cohorts of this size less than is usual."""
-    protocol = setup.parts.transport.protocol
-    return "" if protocol is None else protocol.doubts(round(expected_clients(setup)))
+def of_transport(setup: Setup) -> Iterator[str]:
+    """A protocol that protects cohorts of this size less than is usual, rounds that are lost, sums that are of one."""
+    protocol, config = setup.parts.transport.protocol, setup.config
+    if protocol is None:
+        return
+    yield protocol.doubts(round(expected_clients(setup)))
+    rounds = list(meetings(config, setup.trainers, setup.parts))
+    if lost := lost_rounds(config, setup.trainers, setup.parts):
+        yield (
+            f"transport: with seed {config.seed} {len(lost):,} of {len(rounds):,} rounds are lost, in which the model "
+            f"does not learn; the first is {lost[0]}"
+        )
+    weights = [each.weights for each in rounds if each.weights is not None]
+    if (share := max((float(each.max() / each.sum()) for each in weights), default=0.0)) > _MOST_OF_A_SUM:
+        yield (
+            f"transport: with cohort.weighting: examples one client is up to {share:.0%} of a sum, which then is "
+            "nearly its own update; state cohort.weighting: uniform, or a partitioner with sizes that are more alike"
+        )
 
 
 def of_privacy(setup: Setup) -> Iterator[str]:

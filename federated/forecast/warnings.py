@@ -55,7 +55,7 @@ def cautions(setup: Setup) -> list[str]:
         *of_measures(setup),
         *of_canaries(setup),
         *of_privacy(setup),
-        of_transport(setup),
+        *of_transport(setup),
         *setup.notes,
     ]
     return [sentence for sentence in found if sentence]

@@ -15,7 +15,8 @@ class RoundReport:
     """The results of one round. communication, drift: metrics of both directions and of the updates, as logged.
 
     canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
-    zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run.
+    zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run. lost: whether
+    the sum stayed closed, so that nobody was heard; None where that cannot be.
     """
 
     round: int
@@ -32,6 +33,7 @@ class RoundReport:
     lost_clients: int | None = None
     zeroed_clients: int | None = None
     canaries: Mapping[str, float] = field(default_factory=dict)
+    lost: bool | None = None
 
     def metrics(self, state: RunState) -> Metrics:
         """The report under the names of mlflow/README.md; `state` is the one after the round."""
@@ -40,6 +42,7 @@ class RoundReport:
             "train/cohort_clients": self.cohort_clients,
             "train/cohort_examples": self.cohort_examples,
             **({} if self.lost_clients is None else {"train/lost_clients": self.lost_clients}),
+            **({} if self.lost is None else {"train/round_lost": int(self.lost)}),
             **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
             **self.drift,
             **self.communication,

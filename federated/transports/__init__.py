@@ -4,11 +4,18 @@ from collections.abc import Callable
 
 from federated.transports.plain import plain
 from federated.transports.secure_aggregation.secure_aggregation import secure_aggregation
-from federated.transports.transport import Exchanged, Meeting, Protocol, Sending, Transport
+from federated.transports.transport import (
+    Exchanged,
+    Meeting,
+    Protocol,
+    Sending,
+    TooFewLeft,
+    Transport,
+)
 
 TRANSPORTS: dict[str, Callable[..., Transport]] = {
     "plain": plain,
     "secure_aggregation": secure_aggregation,
 }
 
-__all__ = ["TRANSPORTS", "Exchanged", "Meeting", "Protocol", "Sending", "Transport"]
+__all__ = ["TRANSPORTS", "Exchanged", "Meeting", "Protocol", "Sending", "TooFewLeft", "Transport"]

@@ -28,7 +28,8 @@ class Meeting(NamedTuple):
 
     seed: of the run. done: rounds before this one. clients: int64 [C], rising, each of which received the model. lost:
     bool [C], of those whose update never arrives. model: the bytes of the received model. numbers: the secret random
-    numbers of each client, which a forecast is without.
+    numbers of each client, which a forecast is without. weights: int64 [C], how often each update is in the sum, which
+    everybody may know; None: once.
     """
 
     seed: int
@@ -37,11 +38,21 @@ class Meeting(NamedTuple):
     lost: np.ndarray
     model: bytes = b""
     numbers: Sequence[np.random.Generator] = ()
+    weights: np.ndarray | None = None
+
+    @property
+    def updates(self) -> int:
+        """How many updates the sum has, if all arrive, each by its weight."""
+        return len(self.clients) if self.weights is None else int(self.weights.sum())
+
+
+class TooFewLeft(ValueError):
+    """Of the clients of a round too few are left for its sum to be opened."""
 
 
 class Exchanged(NamedTuple):
-    """total: a payload that decodes to the sum of those that were heard. uplink, downlink: the messages of each client
-    of the meeting, as (part of the ledger, message)."""
+    """total: a payload that decodes to the sum of those that were heard; none, b"", where it was given up. uplink,
+    downlink: the messages of each client of the meeting, as (part of the ledger, message)."""
 
     total: bytes
     uplink: list[Sequence[tuple[str, bytes]]]
@@ -53,11 +64,15 @@ class Protocol(NamedTuple):
 
     codec: makes what it adds up of updates, and a study states no other; None: the privacy mechanism makes it.
     run: (a payload of each that is heard, Meeting) -> Exchanged. check: (P, Meeting) -> None; raises ValueError where
-        that round cannot succeed. foreseen: (P, Meeting) -> (uplink bytes, downlink bytes) of the round.
+        that round cannot succeed. foreseen: (P, Meeting) -> (uplink bytes, downlink bytes) of the round, also of one
+        that is given up.
     least: clients -> the fewest of them whose updates are in a sum.
     doubts: clients -> a warning where cohorts of so many are protected less than is usual, or "".
     adding: (codec, bits of its modulus, integers in a payload, clients) -> the same with that codec, for cohorts of so
         many clients alone.
+    given_up: (P, Meeting) -> the messages of a round in which check raises TooFewLeft, up to the step at which the
+        server gives it up; None: a run that has such a round is refused.
+    weighs: whether updates are in the sum by `Meeting.weights`.
     """
 
     codec: Compressor | None
@@ -67,6 +82,8 @@ class Protocol(NamedTuple):
     least: Callable[[int], int]
     doubts: Callable[[int], str]
     adding: Callable[[Compressor, int, int, int], Protocol]
+    given_up: Callable[[int, Meeting], Exchanged] | None = None
+    weighs: bool = False
 
 
 def as_they_are(payloads: Sequence[bytes], sending: Sending) -> list[bytes]:

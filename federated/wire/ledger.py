@@ -50,12 +50,12 @@ def ledger_metrics(
 ) -> Mapping[str, float]:
     """The metrics `communication/<way>_...` of a round; way is uplink or downlink.
 
-    Where no client sends or receives anything there is no mean, only the sum. num_parameters: length of the whole
+    Where no client sends or receives anything there is the sum alone. num_parameters: length of the whole
     vector [P]; its size as 32-bit floats is the reference of the ratio. vectors: how many were sent, as clients that
     a protocol loses on the way send messages and no update; None: one a client.
     """
     each = np.sum(list(traffic.values()), axis=0)
-    if not each.size:
+    if not each.size or not each.any():
         return {f"communication/{way}_bytes": 0}
     parts = {f"communication/{way}/{part}_bytes": int(sizes.sum()) for part, sizes in traffic.items()}
     return {

@@ -44,6 +44,7 @@ class States(Enum):
     SUM_ALONE = "a transport: the server can read the sum alone"
     OWN_CODEC = "a transport: what it adds up are no payloads of the uplink's codec"
     ROUNDS = "a transport: it makes integers of updates"
+    WEIGHS = "a transport: it adds up updates by whole numbers of examples"
     IN_SUM = "a privacy mechanism: its clients add noise to integers that only a sum shows"
     COMPRESSES = "a codec: it is not none"
     LEAVES_OUT = "a sampling: with a cohort of all, some may be left out or lost"

@@ -119,7 +119,11 @@ CLASHES = (
         "what clients tell could be read of each",
     ),
     Clash(
-        (Side(TRANSPORT, States.SUM_ALONE), Side(WEIGHTING, States.BY_EXAMPLES)),
+        (
+            Side(TRANSPORT, States.SUM_ALONE),
+            Side(TRANSPORT, States.WEIGHS, False),
+            Side(WEIGHTING, States.BY_EXAMPLES),
+        ),
         "the server cannot weigh updates that it reads as a sum; state cohort.weighting: uniform",
     ),
     Clash(

@@ -23,9 +23,10 @@ def protocol_seconds(setup: Setup) -> float:
 
     Those are of keys, shares and signatures, one for each pair of neighbours, and so is nearly all of the work.
     """
-    protocol, clients = setup.parts.transport.protocol, round(expected_clients(setup))
+    protocol = setup.parts.transport.protocol
     if protocol is None or not setup.config.kind.has_server:
         return 0.0
+    clients = max(round(expected_clients(setup)), protocol.least(1))  # of fewer no round begins
     size, few = setup.parts.travelling.num_moving, min(clients, _FEW_CLIENTS)
     numbers = [generator(0, Purpose.FORECAST, client) for client in range(few)]
     codec = setup.parts.uplink

@@ -34,6 +34,13 @@ ROWS: tuple[Row, ...] = (
         meaning="those of them that failed before they sent (`cohort.sampling: unreliable`)",
     ),
     row(
+        neither("train/round_lost", SHARE),
+        unit="0 or 1",
+        when=EACH_ROUND,
+        meaning="1 where secure aggregation lost the round: too few clients were left to open the sum, so the model "
+        "learned nothing",
+    ),
+    row(
         neither("train/update_norm"),
         unit="L2 norm",
         when=EACH_ROUND,

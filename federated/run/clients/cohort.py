@@ -11,6 +11,7 @@ import numpy as np
 from federated.foundation.randomness import NoiseSource
 from federated.participation import Cohort, Memory, Numbers, Population, SamplingLaw
 from federated.privacy import Participated
+from federated.run.preparing.meetings import meeting_of, why_lost
 from federated.run.preparing.trainers import participated_among, population_among
 from federated.run.setup import Setup
 
@@ -65,8 +66,9 @@ def cohorts(setup: Setup) -> Iterator[Cohort]:
 def heard_within(setup: Setup, rounds: int) -> np.ndarray:
     """The clients whose update arrived in one of the first so many rounds, int64, rising."""
     heard = np.zeros(len(setup.trainers.holders.indices), bool)
-    for cohort in islice(cohorts(setup), rounds):
-        heard[cohort.heard] = True
+    for done, cohort in enumerate(islice(cohorts(setup), rounds)):
+        if not why_lost(setup.parts, meeting_of(setup.config, setup.trainers, done, cohort)):
+            heard[cohort.heard] = True
         if heard[setup.trainers.eligible].all():
             break
     return np.flatnonzero(heard)
@@ -100,16 +102,17 @@ def participated(setup: Setup, rounds: int) -> Participated:
 
 def weights_of(cohort: np.ndarray, setup: Setup) -> np.ndarray:
     """The weight of each client's update in the mean, float64 [C], summing to one."""
-    counts = _counts(cohort, setup)
+    counts = counts_of(cohort, setup)
     shares: np.ndarray = counts / counts.sum()
     return shares
 
 
 def count_of(clients: np.ndarray, setup: Setup) -> float:
     """The total weight of these clients before normalisation: their number, or their number of examples."""
-    return float(_counts(clients, setup).sum())
+    return float(counts_of(clients, setup).sum())
 
 
-def _counts(clients: np.ndarray, setup: Setup) -> np.ndarray:
+def counts_of(clients: np.ndarray, setup: Setup) -> np.ndarray:
+    """The weight of each of these clients before normalisation, float64 [c]."""
     uniform = setup.config.cohort.weighting == "uniform"
     return np.ones(len(clients)) if uniform else setup.federation.sizes[clients].astype(np.float64)

@@ -45,6 +45,7 @@ def check_run(
     _check_cohort(config, federation)
     _check_all_take_part(config, trainers, parts)
     _check_personalisation(config, federation)
+    check_meetings(config, trainers, parts)
     check_leakage(config, federation, trainers, parts, takes_one=takes_one)
     if not takes_one:
         for holders in (trainers.holders, *_of_shadows(config, federation)):
@@ -64,7 +65,6 @@ def check_run(
         check_canaries(config, trainers, model, parts)
     _check_apart(config, parts, model)
     _check_nothing_beside_the_guarantee(config, parts)
-    check_meetings(config, trainers, parts)
     check_memory(config, trainers, parts, model)
     _check_server_memory(config, parts)
 

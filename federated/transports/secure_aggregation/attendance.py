@@ -10,6 +10,7 @@ from federated.transports.secure_aggregation.packed import packed_bytes
 from federated.transports.secure_aggregation.primitives import DIGEST_BYTES, SIGNATURE_BYTES
 from federated.transports.secure_aggregation.shamir import SHARE_BYTES
 from federated.transports.secure_aggregation.terms import Terms
+from federated.transports.transport import TooFewLeft
 
 _CURE = (
     "who drops out follows from the seed, and other seeds may have no such round: state a smaller threshold, a smaller "
@@ -30,10 +31,10 @@ class Attendance(NamedTuple):
         return {client for client in self.graph if self.silent.get(client, step + 1) > step}
 
     def check(self) -> None:
-        """Raise ValueError where some client's secrets cannot be rebuilt."""
+        """Raise TooFewLeft where some client's secrets cannot be rebuilt."""
         shared = self.present(Step.SHARE_KEYS)
         if (heard := len(self.present(Step.UPDATE))) < self.terms.survivors:
-            raise ValueError(
+            raise TooFewLeft(
                 f"of {len(self.graph)} clients {heard} are left at step 'update', and {self.terms.survivors} are "
                 f"needed to open the sum; {_CURE}"
             )
@@ -42,14 +43,14 @@ class Attendance(NamedTuple):
             least = min((len(self._circle(client) & there) for client in shared), default=0)
             if least < self.terms.threshold:
                 among = "" if self.terms.neighbours == len(self.graph) - 1 else " and the neighbours of one"
-                raise ValueError(
+                raise TooFewLeft(
                     f"of {len(self.graph)} clients{among} {least} are left at step {step.name.lower()!r}, and "
                     f"{self.terms.threshold} are needed to open the sum; {_CURE}"
                 )
 
     def foreseen(self) -> tuple[int, int]:
-        """The bytes that all clients send and receive."""
-        shared, heard, confirmed, last = map(self.present, list(Step)[1:])
+        """The bytes that all clients send and receive, up to the step at which the server gives the round up."""
+        shared, heard, confirmed, last = map(self._awaited, list(Step)[1:])
         terms, clients, head = self.terms, len(self.graph), HEADER.size
         signed = head + SIGNATURE_BYTES
         up = clients * (signed + KEYS_BYTES)
@@ -57,10 +58,26 @@ class Attendance(NamedTuple):
         up += len(heard) * (signed + packed_bytes(terms.size, terms.bits)) + len(confirmed) * signed
         up += len(last) * signed + (ID.size + SHARE_BYTES) * self._links(last, shared, own=True)
         down = clients * (head + terms.neighbours * (ID.size + KEYS_BYTES + SIGNATURE_BYTES))
+        shared, heard, confirmed = (
+            there if self._enough(step) else set()
+            for step, there in zip(list(Step)[1:], (shared, heard, confirmed), strict=False)
+        )
         down += len(shared) * head + (ID.size + SEALED_BYTES) * self._links(shared, shared)
         down += len(heard) * (head + ID.size * len(heard))
         down += len(confirmed) * head + (ID.size + SIGNATURE_BYTES) * self._links(confirmed, confirmed)
         return up, down
+
+    def _awaited(self, step: Step) -> set[int]:
+        """The clients that send the message of this step in a round that the server has not given up before."""
+        earlier = (before for before in list(Step)[1:] if before < step)
+        return self.present(step) if all(map(self._enough, earlier)) else set()
+
+    def _enough(self, step: Step) -> bool:
+        """Whether the server goes on after the messages of this step."""
+        there, shared = self.present(step), self.present(Step.SHARE_KEYS)
+        if step is Step.UPDATE and len(there) < self.terms.survivors:
+            return False
+        return all(len(self._circle(client) & there) >= self.terms.threshold for client in shared)
 
     def _circle(self, client: int) -> set[int]:
         return {client, *self.graph[client]}

@@ -12,12 +12,17 @@ from federated.foundation.randomness import Purpose, generator
 from federated.transports.secure_aggregation.attendance import Attendance
 from federated.transports.secure_aggregation.client import Client
 from federated.transports.secure_aggregation.fixed_point import integers_of, levels_of, payload_of
-from federated.transports.secure_aggregation.messages import Step
+from federated.transports.secure_aggregation.messages import Step, TooFew
 from federated.transports.secure_aggregation.packed import signed
-from federated.transports.secure_aggregation.playing import play
+from federated.transports.secure_aggregation.playing import Messages, play
 from federated.transports.secure_aggregation.primitives import KEY_BYTES, digest_of, identity_of
 from federated.transports.secure_aggregation.server import Server
-from federated.transports.secure_aggregation.terms import bits_for, neighbours_of, terms_of
+from federated.transports.secure_aggregation.terms import (
+    LEAST_CLIENTS,
+    bits_for,
+    neighbours_of,
+    terms_of,
+)
 from federated.transports.transport import Exchanged, Meeting
 
 _SILENT = 1  # a second key: the first, of the round alone, is the graph's
@@ -48,7 +53,7 @@ def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
     bits = options.modulus
     if bits is None:
         assert options.bits is not None
-        bits = bits_for(len(cohort), levels_of(options.bits))
+        bits = bits_for(meeting.updates, levels_of(options.bits))
     terms = terms_of(
         meeting.done, len(cohort), options.threshold, options.neighbours, bits, options.size or size
     )
@@ -62,9 +67,9 @@ def attendance_of(options: Options, size: int, meeting: Meeting) -> Attendance:
 
 
 def checked(options: Options, size: int, meeting: Meeting) -> None:
-    """Raise ValueError, naming the round, where too few clients would be left to open its sum.
+    """Raise TooFewLeft, naming the round, where too few clients would be left to open its sum.
 
-    Or where a cohort is of another size than its noise is for.
+    ValueError where the cohort is of another size than its noise is for, or the terms allow none of its size.
     """
     found = len(meeting.clients)
     if options.clients not in (None, found):
@@ -76,22 +81,25 @@ def checked(options: Options, size: int, meeting: Meeting) -> None:
         if meeting.lost.any() or options.silent:
             attendance_of(options, size, meeting).check()
         else:
-            _of_all(options, size, found)  # which fails where the cohort itself is too small
+            _of_all(options, size, found, meeting.updates)  # which fails where the cohort itself is too small
     except ValueError as error:
-        raise ValueError(f"round {meeting.done + 1}: {error}") from error
+        raise type(error)(f"round {meeting.done + 1}: {error}") from error
 
 
 def foreseen(options: Options, size: int, meeting: Meeting) -> tuple[int, int]:
-    """(bytes to the server, bytes from it) of a round. Where all stay, its number of clients says it all."""
+    """(bytes to the server, bytes from it) of a round. Where all stay, numbers of clients and updates say it all."""
+    if len(meeting.clients) < LEAST_CLIENTS:
+        return 0, 0
     if meeting.lost.any() or options.silent:
         return attendance_of(options, size, meeting).foreseen()
-    return _of_all(options, size, len(meeting.clients))
+    return _of_all(options, size, len(meeting.clients), meeting.updates)
 
 
 @lru_cache
-def _of_all(options: Options, size: int, clients: int) -> tuple[int, int]:
-    nobody = np.zeros(clients, bool)
-    return attendance_of(options, size, Meeting(0, 0, np.arange(clients), nobody)).foreseen()
+def _of_all(options: Options, size: int, clients: int, updates: int) -> tuple[int, int]:
+    nobody, weights = np.zeros(clients, bool), np.array([*[1] * (clients - 1), updates - clients + 1])
+    meeting = Meeting(0, 0, np.arange(clients), nobody, weights=weights)
+    return attendance_of(options, size, meeting).foreseen()
 
 
 def parties_of(attendance: Attendance, meeting: Meeting) -> tuple[dict[int, Client], Server]:
@@ -109,12 +117,40 @@ def parties_of(attendance: Attendance, meeting: Meeting) -> tuple[dict[int, Clie
 
 def exchange(options: Options, payloads: Sequence[bytes], meeting: Meeting) -> Exchanged:
     """Run the protocol. payloads: of those that are heard, in order. Raises Rejected and ValueError."""
+    heard = ~meeting.lost
     numbers = [integers_of(payload) for payload in payloads]
-    heard, cohort = meeting.clients[~meeting.lost].tolist(), meeting.clients.tolist()
+    if meeting.weights is not None:
+        numbers = [
+            row * weight
+            for row, weight in zip(numbers, meeting.weights[heard].astype(np.uint32), strict=True)
+        ]
     attendance = attendance_of(options, numbers[0].size, meeting)
     attendance.check()
-    played = play(*parties_of(attendance, meeting), dict(zip(heard, numbers, strict=True)), attendance.silent)
+    of_each = dict(zip(meeting.clients[heard].tolist(), numbers, strict=True))
+    played = play(*parties_of(attendance, meeting), of_each, attendance.silent)
     total = payload_of(payloads[0], signed(played.total, attendance.terms.bits))
+    return _exchanged(meeting, total, played.messages)
+
+
+def given_up(options: Options, size: int, meeting: Meeting) -> Exchanged:
+    """The messages of a round whose sum stays closed, up to the step at which the server finds too few left.
+
+    What is masked are zeros: a masked vector is as long and as random whatever is in it, and nobody opens it.
+    """
+    messages = Messages.of(meeting.clients.tolist())
+    if len(meeting.clients) < LEAST_CLIENTS:
+        return _exchanged(meeting, b"", messages)  # of so few none begins
+    attendance = attendance_of(options, size, meeting)
+    nothing = dict.fromkeys(attendance.graph, np.zeros(attendance.terms.size, np.uint32))
+    try:
+        play(*parties_of(attendance, meeting), nothing, attendance.silent, messages)
+    except TooFew:
+        return _exchanged(meeting, b"", messages)
+    raise AssertionError(f"round {meeting.done + 1} was to be given up, and its sum was opened")
+
+
+def _exchanged(meeting: Meeting, total: bytes, messages: Messages) -> Exchanged:
+    cohort = meeting.clients.tolist()
     return Exchanged(
-        total, [played.up[client] for client in cohort], [played.down[client] for client in cohort]
+        total, [messages.up[client] for client in cohort], [messages.down[client] for client in cohort]
     )

@@ -55,6 +55,10 @@ class Rejected(RuntimeError):
         return type(self), (self.client, self.why)
 
 
+class TooFew(Rejected):
+    """Too many clients dropped out: the server gives the round up."""
+
+
 class Received(NamedTuple):
     """A message that passed the checks: the client of its header, its content, and its signature where it has one."""
 

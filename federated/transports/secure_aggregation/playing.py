@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +15,23 @@ Sent = dict[int, list[tuple[str, bytes]]]
 """Client -> its messages in order, each by the name of its step."""
 
 
-class Played(NamedTuple):
-    """total: the sum of the survivors' numbers modulo the terms' power of two. up, down: the messages."""
+class Messages(NamedTuple):
+    """All messages of a round: up to the server, down from it."""
 
-    total: np.ndarray
     up: Sent
     down: Sent
+
+    @classmethod
+    def of(cls, clients: Iterable[int]) -> Messages:
+        """Of these clients, before the first one."""
+        return cls(*({client: [] for client in clients} for _ in range(2)))
+
+
+class Played(NamedTuple):
+    """total: the sum of the survivors' numbers modulo the terms' power of two."""
+
+    total: np.ndarray
+    messages: Messages
 
 
 def play(
@@ -28,11 +39,12 @@ def play(
     server: Server,
     numbers: Mapping[int, np.ndarray],
     silent: Mapping[int, Step],
+    messages: Messages | None = None,
 ) -> Played:
     """Carry every message of a round. numbers: uint32 of each client that sends an update. silent: the first step in
-    which a client sends nothing. Raises Rejected."""
-    up: Sent = {client: [] for client in clients}
-    down: Sent = {client: [] for client in clients}
+    which a client sends nothing. messages: where they are kept, also those before an error. Raises Rejected."""
+    messages = Messages.of(clients) if messages is None else messages
+    up, down = messages
 
     def sent(step: Step, answers: Mapping[int, bytes], make: Callable[[Client, bytes], bytes]) -> list[bytes]:
         there = [client for client in answers if silent.get(client, step + 1) > step]
@@ -54,4 +66,4 @@ def play(
     signatures = sent(Step.CONSISTENCY, survivors, Client.confirm)
     confirmed = got(Step.UNMASK, server.survivors_confirmed(signatures))
     total = server.unmasked(sent(Step.UNMASK, confirmed, Client.unmask))
-    return Played(total, up, down)
+    return Played(total, messages)

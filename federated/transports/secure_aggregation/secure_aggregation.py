@@ -7,7 +7,13 @@ from typing import Literal
 
 from federated.compressors import Compressor
 from federated.foundation.scales import check_scale
-from federated.transports.secure_aggregation.exchange import Options, checked, exchange, foreseen
+from federated.transports.secure_aggregation.exchange import (
+    Options,
+    checked,
+    exchange,
+    foreseen,
+    given_up,
+)
 from federated.transports.secure_aggregation.fixed_point import fixed_point
 from federated.transports.secure_aggregation.terms import doubts_of, survivors_for
 from federated.transports.transport import Protocol, Transport
@@ -26,9 +32,11 @@ def secure_aggregation(
     """Updates under masks that cancel in the sum, which is all that the server reads (Bonawitz et al. 2017).
 
     clip, bits: each number of an update is held within +-clip and rounded at random to so many bits (null: 16), so that
-        sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does.
+        sums are exact; left out with a privacy mechanism that rounds, as distributed_gaussian does. With
+        cohort.weighting: examples each client multiplies these integers by its number of examples, which all may know,
+        and the sum takes as many more bits.
     threshold: the share of the cohort, and of a client and its neighbours, of which more must stay to the end; no sum
-        of fewer than three clients is opened.
+        of fewer than three clients is opened. A round of which fewer stay is lost: the model learns nothing.
     neighbours: with how many others, fewer than the cohort has, each client shares masks, with a warning before the run
         where those are few; null: with all in cohorts of up to 50 clients, and in larger ones with as many as Bell et
         al. 2020 need where one client in five is on the server's side and one in ten drops out.
@@ -67,4 +75,6 @@ def _protocol(options: Options, codec: Compressor | None) -> Protocol:
         adding=lambda other, modulus, size, clients: _protocol(
             options._replace(modulus=modulus, size=size, clients=clients), other
         ),
+        given_up=partial(given_up, options),
+        weighs=options.modulus is None,
     )

@@ -16,6 +16,7 @@ from federated.transports.secure_aggregation.messages import (
     Received,
     Rejected,
     Step,
+    TooFew,
     joined,
     read_by_server,
     records,
@@ -99,7 +100,7 @@ class Server:
         self._survivors = sorted(found)
         self._check_enough(set(found), "sent an update")
         if len(found) < self._terms.survivors:
-            raise Rejected(
+            raise TooFew(
                 None,
                 f"{len(found)} updates arrived, and {self._terms.survivors} are the fewest: too many dropped out",
             )
@@ -217,7 +218,7 @@ class Server:
         for client in sorted(self._shared):
             near = {client, *self._graph[client]} & self._shared
             if len(near & found) < self._terms.threshold:
-                raise Rejected(
+                raise TooFew(
                     client,
                     f"of it and its neighbours {len(near & found)} {did}, and {self._terms.threshold} are needed: too "
                     f"many dropped out of round {self._terms.done + 1}",

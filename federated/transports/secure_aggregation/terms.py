@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from federated.transports.transport import TooFewLeft
+
 LEAST_CLIENTS = 3
 """Of two clients each reads the other's update from the sum."""
 LARGEST_COMPLETE = 50
@@ -43,7 +45,7 @@ class Terms(NamedTuple):
     def check(self) -> None:
         """Raise ValueError where the terms protect nobody, which a client checks before it takes part."""
         if self.clients < LEAST_CLIENTS:
-            raise ValueError(
+            raise TooFewLeft(
                 f"a cohort of {self.clients} hides no update; {LEAST_CLIENTS} clients are the fewest"
             )
         if not 0 < self.neighbours < self.clients:
@@ -60,15 +62,17 @@ class Terms(NamedTuple):
             )
 
 
-def bits_for(clients: int, bound: int) -> int:
-    """Bits of a modulus above the 2 n bound + 1 values of a sum of integers within +-bound.
+def bits_for(updates: int, bound: int) -> int:
+    """Bits of a modulus above the 2 n bound + 1 values of a sum of n integers within +-bound.
 
     Raises ValueError where that does not fit into 32 bits.
     """
-    bits = (2 * clients * bound).bit_length()
+    bits = (2 * updates * bound).bit_length()
     if bits > _MOST_BITS:
+        fit = (((1 << _MOST_BITS) - 1) // (2 * updates) + 1).bit_length()
         raise ValueError(
-            f"the sum of {clients:,} clients needs {bits} bits, and {_MOST_BITS} are the most; use fewer bits a number"
+            f"the sum of {updates:,} updates (of clients, or of examples where clients count by these) needs {bits} "
+            f"bits, and {_MOST_BITS} are the most; state fewer bits a number, at most bits={fit}"
         )
     return bits
 

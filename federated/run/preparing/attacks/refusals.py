@@ -8,7 +8,7 @@ from federated.config.measuring.leakage import Inversion, Leakage, MembershipInf
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput
-from federated.run.preparing.meetings import meetings
+from federated.run.preparing.meetings import meetings, why_lost
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
 
@@ -76,6 +76,8 @@ def _check_somebody_is_asked_about(
 ) -> None:
     """Raise BadInput where no client that takes part has examples of both kinds: who does is known beforehand."""
     for meeting in meetings(config, trainers, parts):
+        if why_lost(parts, meeting):
+            continue
         for client in meeting.clients[~meeting.lost].tolist():
             if len(federation.clients[client]) and len(federation.own_held_out[client]):
                 return
