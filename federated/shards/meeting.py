@@ -53,7 +53,7 @@ def meet(
     else:
         met = protocol.run([payload for report in reports for payload in report.travelled], meeting)
     dump(config, done, "uplink", clients, met.uplink)
-    told = [[*parcel, *more] for parcel, more in zip(parcels, met.downlink, strict=True)]
+    told: list[Parcel] = [[*parcel, *more] for parcel, more in zip(parcels, met.downlink, strict=True)]
     if lost:
         return Met([], told, weighed(met.uplink))
     first, *others = reports

@@ -24,7 +24,8 @@ class Messages(NamedTuple):
     @classmethod
     def of(cls, clients: Iterable[int]) -> Messages:
         """Of these clients, before the first one."""
-        return cls(*({client: [] for client in clients} for _ in range(2)))
+        numbers = list(clients)
+        return cls({client: [] for client in numbers}, {client: [] for client in numbers})
 
 
 class Played(NamedTuple):
