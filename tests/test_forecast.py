@@ -1,16 +1,18 @@
-"""The forecast of a study: bytes against real runs, times and workers by hand, and what it warns of."""
+"""The forecast of a study: bytes against real runs, times and workers by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import get_native_id
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import federated.forecast.forecast as forecasting
 import federated.forecast.probe as probing
 import federated.forecast.seconds.evaluation as evaluating
 from federated import rounds
@@ -18,13 +20,14 @@ from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig
 from federated.evaluation.predicted import evaluated
 from federated.extension_points.kinds import COMPRESSOR
-from federated.forecast import Amount, cautions, forecast_of_json, forecast_study
+from federated.forecast import Amount, forecast_of_json, forecast_study
 from federated.forecast.forecast import in_all
 from federated.forecast.overheads import Overheads, overheads, range_of, remember
 from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
 from federated.forecast.workload import batches_of, personalisation_batches, round_batches
 from federated.local_training import Updates
+from federated.machine import queueing
 from federated.rounds import train_rounds
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
@@ -96,8 +99,14 @@ def test_bytes_of_a_codec_of_fixed_size_are_exact(uplink: str) -> None:
 
 
 @pytest.mark.parametrize("uplink", VARYING)
-def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(uplink: str) -> None:
-    """threshold sends what is large: as many numbers as the updates of the rounds to come have, which nobody knows."""
+def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(
+    uplink: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """threshold sends what is large: as many numbers as the updates of the rounds to come have, which is not known.
+
+    The clock stands still, so that the probe always has time for its four whole rounds.
+    """
+    Clock().set(monkeypatch)
     configs = two_seeds(compression={"uplink": uplink})
     up, _ = foretold(configs)
     fact, _ = sent(configs)
@@ -170,15 +179,22 @@ def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: 
 class Clock:
     """Stands where it is but for local steps, of which each takes 10 ms, and its own readings, of 1 ms each."""
 
-    def __init__(self, held_up: int | None = None) -> None:
-        """held_up: the number of the training that takes 39 ms longer."""
-        self.now = 0.0
+    def __init__(self, held_up: int | None = None, slowdown: float = 1.0) -> None:
+        """held_up: the number of the training that takes 39 ms longer. slowdown: by other programs on its core."""
+        self.now = self.queued = 0.0
+        self.slowdown = slowdown
         self.steps: list[int] = []
         self.held_up = held_up
 
     def perf_counter(self) -> float:
         self.now += 0.001
         return self.now
+
+    def set(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the probe read this clock, and this process's one thread stand in the queue as it says."""
+        for module in (queueing, rounds, shard, probing):
+            patch.setattr(module, "time", self)
+        patch.setattr(queueing, "threads", lambda: {get_native_id(): queueing.Thread(self.now, self.queued)})
 
     def of(self, setup: Setup) -> Setup:
         """The same setup, whose engine moves this clock when it has trained; the steps are counted by hand."""
@@ -191,7 +207,9 @@ class Clock:
             whole = [10 * -(-int(sizes[client]) // 8) for client in clients]
             steps = int(sum(whole) if terms.steps is None else terms.steps.sum())
             self.steps.append(steps)
-            self.now += 0.01 * steps + 0.039 * (len(self.steps) == self.held_up)
+            alone = 0.01 * steps + 0.039 * (len(self.steps) == self.held_up)
+            self.now += alone * self.slowdown
+            self.queued += alone * (self.slowdown - 1)
             return updates
 
         assert (local.batch_size, local.epochs) == (8, 10)
@@ -204,8 +222,7 @@ def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(
 ) -> None:
     """Within a tenth: batches that are not full take as long here as full ones, which the probe does not know."""
     clock = Clock()
-    for module in (probing, rounds, shard):
-        monkeypatch.setattr(module, "time", clock)
+    clock.set(monkeypatch)
     local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
     setup = clock.of(prepare(config_of(local=local, partitioner="dirichlet(0.5)", cohort={"size": 6})))
     batches = float(batches_of(setup.config.local, setup.federation.sizes).sum())
@@ -225,12 +242,57 @@ def test_a_single_step_that_was_held_up_does_not_make_all_steps_seem_to_cost_not
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(held_up=4)  # after three to warm up: the one that several are compared with
-    for module in (probing, rounds, shard):
-        monkeypatch.setattr(module, "time", clock)
+    clock.set(monkeypatch)
     local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
     threads = {"threads": 1}
     setup = clock.of(prepare(config_of(local=local, cohort={"size": 6}, orchestration=threads)))
     assert probe(setup, 0.5).batch_seconds == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize("budget", [0.05, 500.0])
+def test_a_busy_machine_makes_no_step_seem_longer_and_the_range_wider(
+    budget: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(slowdown=4.0)
+    clock.set(monkeypatch)
+    local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
+    setup = clock.of(prepare(config_of(local=local, cohort={"size": 6})))
+    probed = probe(setup, budget)
+    assert probed.batch_seconds == pytest.approx(0.01, rel=0.05)
+    assert probed.taken.seconds / probed.taken.alone == pytest.approx(4, rel=0.2)
+
+
+def test_the_range_says_what_other_programs_cost_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run("arm", config_of())
+    busy = replace(probe(prepare(run.config), 0.0), taken=queueing.Taken(6.0, 2.0))
+    monkeypatch.setattr(forecasting, "probe", lambda setup, seconds: busy)
+    made = forecast_study([run])
+    assert made.low_seconds is not None
+    assert made.high_seconds is not None
+    assert made.high_seconds == pytest.approx(3 * 2 * made.seconds)
+    assert made.low_seconds == pytest.approx(made.seconds / 2)
+    assert any("the probe took 3.0 times as long as it would alone" in each for each in made.cautions)
+    monkeypatch.setattr(
+        forecasting, "probe", lambda setup, seconds: replace(busy, taken=queueing.Taken(2.2, 2.0))
+    )
+    assert not any(each.startswith("time:") for each in forecast_study([run]).cautions)
+
+
+def test_a_caller_loses_its_own_queue_and_the_longest_of_those_that_worked_for_it() -> None:
+    before = {1: queueing.Thread(5.0, 1.0), 2: queueing.Thread(1.0, 1.0), 4: queueing.Thread(0.0, 7.0)}
+    after = {
+        1: queueing.Thread(5.1, 1.2),  # the caller
+        2: queueing.Thread(3.0, 1.5),
+        3: queueing.Thread(2.0, 0.9),  # new
+        4: queueing.Thread(0.1, 9.0),  # hardly ran: nobody waited for it
+    }
+    assert queueing.delay(before, after, 1, 4.0) == pytest.approx(0.2 + 0.9)
+    assert queueing.delay({}, {}, 1, 4.0) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not tell of threads")
+def test_the_system_tells_of_this_thread() -> None:
+    assert get_native_id() in queueing.threads()
 
 
 def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,138 +404,3 @@ def test_work_without_a_server_and_of_fine_tuning_by_hand() -> None:
     setup = prepare(config_of(holdout=holdout, evaluation=evaluation))
     assert personalisation_batches(setup) == pytest.approx(6 * 2 * 12, rel=0.02)
     assert personalisation_batches(prepare(config_of(holdout=holdout))) == 0
-
-
-def said(**changes: Any) -> list[str]:
-    return cautions(prepare(config_of(**changes)))
-
-
-def test_nothing_is_said_of_a_plain_run() -> None:
-    assert said() == []
-    assert forecast_study([Run("a", config_of())]).cautions == ()
-
-
-CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "small clients": (
-        {"local": {"batch_size": 300}},
-        "local.batch_size: 6 of 6 clients hold fewer than 300 training examples (the fewest: 239)",
-    ),
-    "patience": (
-        {"stop": {"patience": 5}},
-        "stop.patience: 5 evaluations without improvement need more than the 2 that 4 rounds have with evaluation",
-    ),
-    "weights of one": (
-        {"cohort": {"size": 1, "weighting": "uniform"}},
-        "cohort.weighting: uniform has no effect: each round has one client",
-    ),
-    "late schedule": (
-        {"local": {"schedule": "step(4)"}},
-        "local.schedule: step(every=4) has no effect: its factor is 1 in all 4 rounds",
-    ),
-    "late schedule of the server": (
-        {"server_schedule": "step(4)"},
-        "server_schedule: step(every=4) has no effect: its factor is 1 in all 4 rounds",
-    ),
-    "schedule of one round": (
-        {"local": {"schedule": "cosine"}, "rounds": 1},
-        "local.schedule: cosine has no effect: its factor is 1 in the only round",
-    ),
-    "momentum of one step": (
-        {"local": {"batch_size": None, "momentum": 0.5}},
-        "local.momentum: 0.5 has no effect: it starts at zero in every round, and each client takes one step in a",
-    ),
-    "target": (
-        {"stop": {"metric": "generalisation/test_accuracy", "target": 1.5}},
-        "stop.target: 1.5 is beyond what generalisation/test_accuracy can be",
-    ),
-    "empty clients": (
-        {"partitioner": "OWN:few", "cohort": {"size": 6}},
-        "cohort: 6 clients a round are wanted, but only 2 of 6 hold training examples, so each round has 2",
-    ),
-    "alone without own share": (
-        {"training": "local"},
-        "holdout.client is 0, so whether federated training is better than what each client has alone stays open",
-    ),
-    "no own share": (
-        {"partitioner": "OWN:tiny", "holdout": {"client": 0.2}},
-        "holdout.client: 5 of 6 clients have too few examples (or groups, or times) for a share of 0.2",
-    ),
-    "untrained class": (
-        {"partitioner": "OWN:lacking"},
-        "classes: no participating client trains on '3'; all their examples are held out",
-    ),
-    "own strange class": (
-        {"partitioner": "OWN:lonely", "holdout": {"client": 0.5}},
-        "clients are tested on a class that they themselves never train on",
-    ),
-}
-
-PARTITIONERS = """
-import numpy as np
-def few(pool, clients, generator):
-    return [range(0, 700), range(700, pool.size), [], [], [], []]
-def tiny(pool, clients, generator):
-    return [range(5, pool.size), [0], [1], [2], [3], [4]]
-def lacking(pool, clients, generator):
-    kept = np.flatnonzero(pool.labels != 3)
-    return np.array_split(kept, clients)
-def lonely(pool, clients, generator):
-    order = np.argsort(pool.labels, kind="stable")
-    mixed = [np.r_[order[40 * k: 40 * k + 20], order[-1 - k]] for k in range(clients)]
-    return mixed
-"""
-
-
-@pytest.mark.parametrize("what", CASES)
-def test_what_cannot_work_is_said_with_field_and_value(what: str, own: Any) -> None:
-    changes, sentence = CASES[what]
-    if str(changes.get("partitioner", "")).startswith("OWN"):
-        changes = {**changes, "partitioner": changes["partitioner"].replace("OWN", own(PARTITIONERS))}
-    assert any(sentence in each for each in said(**changes)), said(**changes)
-
-
-def test_a_stop_rule_that_can_fire_is_left_alone() -> None:
-    for stop in ({"patience": 1, "target": None}, {"target": 0.5}, {"patience": 9, "target": 0.5}):
-        assert said(stop=stop, evaluation={"every": 1}) == []
-
-
-def test_a_constant_target_is_said(own: Any) -> None:
-    module = own("def load():\n    return [[float(i)] for i in range(50)], [2.5] * 50\n")
-    found = said(dataset=f"{module}:load", model="linear", clients=2, cohort={})
-    assert (
-        "dataset: all 10 targets of the central test set are 2.5, so generalisation/test_r2 says nothing"
-        in found
-    )
-
-
-def test_a_network_on_which_a_round_takes_hours_is_said() -> None:
-    model = "mlp(hidden=[64])"  # 4,810 parameters
-    slow = config_of(model=model, network="lorawan(compute=0)")
-    made = forecast_study([Run("a", config_of(model=model)), Run("b", slow)])
-    found = [caution for caution in made.cautions if caution.startswith("network: a round takes about")]
-    hours = (
-        2 * (4 * 4810 + 8) * 8 / 54.7 / 3600
-    )  # both ways at 54.7 bit/s; the second of round trip is nothing
-    assert len(found) == 1
-    assert f"takes about {hours:,.1f} hours" in found[0]
-    assert found[0].endswith("days [b]")
-
-
-def test_a_rate_that_is_too_large_is_said_and_not_raised() -> None:
-    made = forecast_study([Run("a", config_of(local={"learning_rate": 1e30}))])
-    assert any("a probe of a few steps did not stay finite: round 1" in caution for caution in made.cautions)
-
-
-def test_few_seeds_for_several_arms_are_said_once() -> None:
-    runs = [Run(arm, config_of(rounds=rounds)) for arm, rounds in (("a", 3), ("b", 4))]
-    assert [
-        caution for caution in forecast_study(runs).cautions if caution.startswith("seeds: 1 decide nothing")
-    ]
-
-
-def test_a_sentence_about_some_arms_names_them() -> None:
-    seeds = [0, 1, 2]
-    plain = [Run("plain", config_of(seed=seed)) for seed in seeds]
-    small = [Run("small", config_of(seed=seed, local={"batch_size": 300})) for seed in seeds]
-    (caution,) = forecast_study([*plain, *small]).cautions
-    assert caution.endswith("[small]")

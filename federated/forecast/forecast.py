@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from federated.config.run import RunConfig
 from federated.federation.data_table import DataRead, data_read, distinct_data
+from federated.forecast.load import of_load, slowdown_of
 from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, total, uplink_bytes
@@ -98,6 +99,7 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     first = {arm: configs[0] for arm, configs in by_arm.items()}
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
     seconds = in_all(each, workers, cost) + cost.around
+    slowdown = slowdown_of([each.taken for each in probes.values()])
     low, high = range_of(seconds, cost)
     return Forecast(
         arms=tuple(arms),
@@ -105,7 +107,7 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
         threads=threads,
         seconds=seconds,
         low_seconds=low,
-        high_seconds=high,
+        high_seconds=high * slowdown,
         around_seconds=cost.around,
         probe_seconds=time.perf_counter() - started,
         memory_mb=memory,
@@ -118,6 +120,7 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
             *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
             *_of_memory(memory, workers),
+            *of_load(slowdown),
         ),
         data=distinct_data(read),
         unforeseen=len(runs) - sum(arm.runs for arm in arms),

@@ -11,7 +11,9 @@ from federated.machine.files import whole
 from federated.machine.folders import home
 
 _FEWEST_STUDIES, _MOST_STUDIES = 3, 10
-_UNKNOWN, _CERTAINLY = (0.5, 2.0), 1.25
+_UNKNOWN = (0.5, 2.0)
+CERTAINLY = 1.25
+"""A time that is so many times a forecast is no surprise."""
 
 
 class Overheads(NamedTuple):
@@ -53,7 +55,7 @@ def range_of(expected: float, known: Overheads) -> tuple[float, float]:
     From the least to the most of the last ten, at least a fifth either way; half to twice before three are known.
     """
     ratios = known.ratios if len(known.ratios) >= _FEWEST_STUDIES else _UNKNOWN
-    return expected * min(*ratios, 1 / _CERTAINLY), expected * max(*ratios, _CERTAINLY)
+    return expected * min(*ratios, 1 / CERTAINLY), expected * max(*ratios, CERTAINLY)
 
 
 def remember(

@@ -24,6 +24,7 @@ from federated.forecast.workload import batches_of_phases, phases_of, round_batc
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
+from federated.machine.queueing import NOTHING, Stopwatch, Taken
 from federated.rounds import STAGES, Stages, run_round
 from federated.run.clients.client_half import terms_of
 from federated.run.clients.cohort import sample_cohort
@@ -38,12 +39,14 @@ _FEW_CLIENTS, _MOST_ROUNDS, _REPEATS = 4, 4, 3
 
 @dataclass(frozen=True)
 class Probe:
-    """The costs of one setting on this machine now. Seconds are wall time of one run with its threads.
+    """The costs of one setting on this machine. Seconds are wall time of one run with its threads, without what other
+    programs took of it.
 
     batch_seconds: one client's local step on a full batch. client_seconds: all else that goes with a client of the
     cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
     evaluation. uplink, downlink: bytes of a client's update, and of the payload that the server encodes in a round.
     diverged: why the training left the finite numbers, if it did. inversion_seconds: of gradient inversion at its end.
+    taken: by the rounds of the probe, all together.
     """
 
     batch_seconds: float
@@ -54,6 +57,7 @@ class Probe:
     downlink: Amount
     diverged: str = ""
     inversion_seconds: float = 0.0
+    taken: Taken = NOTHING
 
     def seconds_of_round(self, clients: float, batches: float) -> float:
         """A round with so many clients, who train on so many batches together."""
@@ -74,7 +78,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
         whole += single.rest / single.clients * setup.trainers.cohort_size
-        watch = _Watch()
+        watch = _Watch(watch.taken)
         costs = (
             _whole_rounds(setup, watch, seconds)
             if whole <= seconds
@@ -88,6 +92,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
         uplink=watch.uplink(setup),
         downlink=downlink_payload(setup, watch.models(setup), watch.margin),
         diverged=diverged,
+        taken=watch.taken,
     )
 
 
@@ -125,7 +130,8 @@ def _clients_alone(config: RunConfig) -> RunConfig:
 
 @dataclass(frozen=True)
 class _Timed:
-    """Seconds of a round's local training and of the rest of it, its clients, the full batches they trained on."""
+    """Seconds, without what other programs took, of a round's local training and of the rest of it; its clients, the
+    full batches they trained on."""
 
     training: float
     rest: float
@@ -137,7 +143,9 @@ class _Timed:
 class _Watch:
     """Runs rounds of a setting, shorter ones than the run's where asked, and keeps what travelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Taken = NOTHING) -> None:
+        """taken: by earlier rounds of the probe."""
+        self.taken = taken
         self.state: RunState | None = None
         self.margin = MARGIN
         self._models: list[Tensor] = []
@@ -149,15 +157,17 @@ class _Watch:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
         smaller = replace(setup, trainers=replace(setup.trainers, cohort_size=clients))
         self.margin = MARGIN if steps is None else MARGIN_OF_SHORT_ROUNDS
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         after, report = run_round(state, smaller, self._stages(steps))
-        seconds = time.perf_counter() - started
+        taken = stopwatch.taken()
+        self.taken = Taken(*(sum(each) for each in zip(self.taken, taken, strict=True)))
+        training = report.training_seconds * taken.alone / max(taken.seconds, 1e-9)
         self.state = after
         self._models += [state.parameters, after.parameters]
         trained = report.cohort_clients
         return _Timed(
-            report.training_seconds,
-            seconds - report.training_seconds,
+            training,
+            taken.alone - training,
             trained,
             self._batches(smaller, state.round)
             if steps is None

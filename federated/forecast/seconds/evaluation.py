@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from federated.evaluation.evaluate import evaluate
 from federated.forecast.workload import num_evaluated
+from federated.machine.queueing import Stopwatch
 from federated.run.setup import Setup
 from federated.run.state import RunState
 
@@ -44,9 +44,9 @@ def evaluation_seconds(setup: Setup, state: RunState, seconds: float) -> float:
 
 def _timed_evaluation(setup: Setup, state: RunState) -> float:
     state = replace(state)  # so that the clusters of another evaluation's clients are not known yet
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     evaluate(state, setup)
-    return time.perf_counter() - started
+    return stopwatch.taken().alone
 
 
 def _part_of(setup: Setup, most: int) -> Setup:

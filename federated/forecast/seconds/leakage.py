@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from federated.attacks.inversion import inversion
 from federated.attacks.membership import suspects_of
 from federated.forecast.workload import batches_of_phases, num_evaluated, trained_clients
+from federated.machine.queueing import Stopwatch
 from federated.run.clients.cohort import heard_within
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.setup import Setup
@@ -29,9 +29,9 @@ def inversion_seconds(setup: Setup, state: RunState) -> float:
         return 0.0
 
     def timed(iterations: int) -> float:
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         inversion(state, setup, asked.model_copy(update={"iterations": iterations}))
-        return time.perf_counter() - started
+        return stopwatch.taken().alone
 
     timed(1)  # imports, and the first time that memory is touched
     few, more = timed(_FEW), timed(_MORE)

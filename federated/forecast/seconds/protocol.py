@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 
 from federated.foundation.randomness import Purpose, generator
+from federated.machine.queueing import Stopwatch
 from federated.participation.uniform import uniform
 from federated.run.clients.cohort import expected_clients
 from federated.run.setup import Setup
@@ -31,9 +30,9 @@ def protocol_seconds(setup: Setup) -> float:
     numbers = [generator(0, Purpose.FORECAST, client) for client in range(few)]
     codec = setup.parts.uplink
     payloads, _ = codec.encode({}, torch.zeros(few, size), numbers)
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     protocol.run(payloads, _meeting(few, numbers))
-    seconds = time.perf_counter() - started
+    seconds = stopwatch.taken().alone
     (_, less), (_, more) = (protocol.foreseen(size, _meeting(count)) for count in (few, clients))
     return seconds * more / less
 

@@ -1,0 +1,26 @@
+"""The cost of other programs to the probes of a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.forecast.overheads import CERTAINLY
+from federated.machine.queueing import NOTHING, Taken
+
+_FEWEST_SECONDS = 0.5
+
+
+def slowdown_of(probes: Sequence[Taken]) -> float:
+    """How many times as long as alone the rounds of the probes took; 1 where they are too short to tell."""
+    seconds, alone = map(sum, zip(*probes or [NOTHING], strict=True))
+    return max(seconds / alone, 1.0) if seconds >= _FEWEST_SECONDS else 1.0
+
+
+def of_load(slowdown: float) -> list[str]:
+    """The warning of a busy machine; none where it is hardly noticed."""
+    if slowdown < CERTAINLY:
+        return []
+    return [
+        f"time: other programs have the cores, and the probe took {slowdown:.1f} times as long as it would alone; the "
+        "forecast is for cores of its own, the upper end of its range for as busy a machine as now"
+    ]

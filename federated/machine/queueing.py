@@ -1,0 +1,75 @@
+"""Wall time, and what of it was spent in the queue for a core, behind other programs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+_THREADS = Path("/proc/self/task")
+_NANO = 1e-9
+_WORKS = 0.1
+"""The share of the time that a thread must have run to be one whose delay the caller waits for."""
+_LEAST_ALONE = 0.02
+
+
+class Thread(NamedTuple):
+    """Seconds that a thread of this process has run, and that it was ready to run and had no core."""
+
+    ran: float
+    queued: float
+
+
+class Taken(NamedTuple):
+    """seconds: of wall time. alone: what they would have been without the queue for a core."""
+
+    seconds: float
+    alone: float
+
+
+NOTHING = Taken(0.0, 0.0)
+
+
+class Stopwatch:
+    """Runs from when it is made. Where the system does not tell of queues (Linux does), there are none."""
+
+    def __init__(self) -> None:
+        self._before = threads()
+        self._started = time.perf_counter()
+
+    def taken(self) -> Taken:
+        """The time until now."""
+        seconds = time.perf_counter() - self._started
+        queued = delay(self._before, threads(), threading.get_native_id(), seconds)
+        return Taken(seconds, max(seconds - queued, _LEAST_ALONE * seconds))
+
+
+def threads() -> dict[int, Thread]:
+    """Every thread of this process by its number; {} where the system does not tell."""
+    found = dict[int, Thread]()
+    try:
+        for folder in _THREADS.iterdir():
+            try:
+                ran, queued, _ = (folder / "schedstat").read_text(encoding="ascii").split()
+            except OSError:  # it has ended meanwhile
+                continue
+            found[int(folder.name)] = Thread(int(ran) * _NANO, int(queued) * _NANO)
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def delay(before: dict[int, Thread], after: dict[int, Thread], caller: int, seconds: float) -> float:
+    """Seconds that a caller lost to queues: its own, and the longest among the threads that worked beside it.
+
+    A thread that waits for another is in no queue, so a caller's own delay and that of its workers add up.
+    """
+    own, others = 0.0, [0.0]
+    for number, now in after.items():
+        then = before.get(number, Thread(0.0, 0.0))
+        if number == caller:
+            own = now.queued - then.queued
+        elif now.ran - then.ran >= _WORKS * seconds:
+            others.append(now.queued - then.queued)
+    return own + max(others)
