@@ -25,13 +25,23 @@ from federated.run.clients.cohort import (
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
-from federated.run.memory import ALGORITHM, DOWNLINK, PARTICIPATION, PRIVACY, with_clients, with_server
+from federated.run.memory import (
+    ADAPTERS,
+    ALGORITHM,
+    DOWNLINK,
+    HELD,
+    PARTICIPATION,
+    PRIVACY,
+    with_clients,
+    with_server,
+)
 from federated.run.preparing.meetings import gives_up, meeting_of, why_lost
 from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, in_this_process, train
+from federated.shards.adapters import adapter_metrics, with_adapters
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
 from federated.shards.of_canaries import canary_metrics, mean_loss, zeroed_clients
@@ -87,7 +97,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         clients, canaries = clients[:0], canaries[:0]
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
-    model, parcels, remembered, quality, heard = broadcast(setup, state, everybody)
+    model, parcels, remembered, quality, heard, held = broadcast(setup, state, everybody)
     told = replace(state, server=heard)
     shards = shards_among(0, len(clients), setup.shard_size)
     of_canaries = shards_among(len(clients), len(cohort), setup.shard_size)
@@ -108,7 +118,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         clients=with_clients(state.clients, memory),
         uplink_bytes=after.uplink_bytes + total_bytes(met.wasted),
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
-        server=with_server(after.server, DOWNLINK, remembered),
+        server=with_server(with_server(after.server, DOWNLINK, remembered), HELD, held),
     )
     return after, RoundReport(
         round=after.round,
@@ -117,7 +127,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         cohort_examples=int(setup.federation.sizes[everybody].sum()),
         update_norm=float(torch.linalg.vector_norm(after.parameters - state.parameters)),
         drift=drift_metrics([report.drift for report in reports if report.drift is not None]),
-        communication={**_communication(reports, met.wasted, downlink, state.parameters.numel()), **quality},
+        communication={**_communication(reports, met.wasted, downlink, setup.model.num_sendable), **quality},
         clipped_clients=sum(report.clipped_clients for report in reports),
         training_seconds=sum(report.training_seconds for report in reports),
         compression_seconds=sum(report.compression_seconds for report in reports),
@@ -126,6 +136,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         zeroed_clients=zeroed_clients(setup.worker, reports),
         lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
         lost=lost if gives_up(setup.parts) else None,
+        adapters=adapter_metrics(after) if every_report else {},
     )
 
 
@@ -181,7 +192,8 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     )
     by_cluster = apart[0] or apart[1]
     whole = aggregated(setup, state.round, reports, cohort) if by_cluster is None else mean_of(by_cluster)
-    mean_update = whole.to(state.parameters)
+    made, adapted = with_adapters(setup, state, whole, reports)
+    mean_update = made.to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
     kept, update = released(setup, state, mean_update[:trainable], sent, len(cohort))
@@ -203,7 +215,9 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         state,
         round=state.round + 1,
         parameters=parameters,
-        server=with_server(with_server(state.server, ALGORITHM, server), PRIVACY, kept),
+        server=with_server(
+            with_server(with_server(state.server, ALGORITHM, server), PRIVACY, kept), ADAPTERS, adapted
+        ),
         uplink_bytes=uplink_bytes,
     )
 

@@ -136,7 +136,7 @@ def drop_checkpoint(config: RunConfig, say: Say) -> None:
 
 def _of_statistics(setup: Setup) -> dict[str, str]:
     """Running statistics that stay at clients; before they did, those of layers that stay were averaged."""
-    running = setup.model.vector.numel() - setup.model.num_trainable
+    running = setup.model.num_sendable - setup.model.num_trainable
     staying = running - setup.parts.travelling.num_statistics
     return {"running statistics that stay": str(staying)} if staying else {}
 

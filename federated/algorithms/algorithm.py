@@ -236,6 +236,7 @@ class Algorithm(NamedTuple):
     fit: makes the algorithm for a run's model and data, where it needs them; raises ValueError where they do not suit
         it. Use `fitted`.
     note: a sentence that warns a person of what it comes to on this model and data; empty for nothing.
+    adds: the server adds the update to the model, as it is, and remembers nothing of the model's coordinates.
     T: trainable parameters.
     """
 
@@ -249,6 +250,7 @@ class Algorithm(NamedTuple):
     clusters: Clusters | None = None
     fit: Callable[[Holdings], Algorithm] | None = None
     note: str = ""
+    adds: bool = False
 
     def fitted(self, holdings: Holdings) -> Algorithm:
         """The algorithm for a run. Raises ValueError where it cannot work with its model and data."""

@@ -21,4 +21,4 @@ def fedavg(server_learning_rate: float = 1.0) -> Algorithm:
     def update(state: ServerState, parameters: Tensor, heard: Heard) -> tuple[ServerState, Tensor]:
         return state, parameters + server_learning_rate * heard.update
 
-    return Algorithm(init=lambda parameters: {}, update=update)
+    return Algorithm(init=lambda parameters: {}, update=update, adds=server_learning_rate == 1)

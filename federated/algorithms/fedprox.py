@@ -62,6 +62,7 @@ def fedprox(
         update,
         terms=lambda state, clients, own: LocalTerms(proximal=float(state["mu"])),
         client=ClientHalf(finish=_loss, sends=("loss",), hears=("mu",), at_start="loss"),
+        adds=plain.adds,
     )
 
 

@@ -63,11 +63,13 @@ def travelling(
     device: torch.device,
     statistics: Layout = (),
     fixed: Collection[str] = (),
+    num_residual: int = 0,
 ) -> Travelling:
     """Cut a model by the names of the parameters and running statistics that stay.
 
-    statistics: of the model. fixed: parameters that never change and are not sent. Raises ValueError where the model
-    has no such name.
+    statistics: of the model. fixed: parameters that never change and are not sent. num_residual: numbers at the end of
+    the vector that the server alone changes and sends in its own way. Raises ValueError where the model has no such
+    name.
     """
     known = {name for name, _ in (*layout, *statistics)}
     if unknown := sorted({*staying, *fixed} - known):
@@ -76,15 +78,17 @@ def travelling(
         )
     stays = {*staying}
     parameters = marked(layout, stays | {*fixed}).to(device)
-    running = marked(statistics, stays).to(device)
-    kept = torch.cat([marked(layout, stays), running.cpu()]).to(device)
+    beside = torch.zeros(num_residual, dtype=torch.bool)
+    running = torch.cat([marked(statistics, stays), ~beside]).to(device)
+    never = torch.cat([marked(layout, stays | {*fixed}), marked(statistics, stays), beside]).to(device)
+    kept = torch.cat([marked(layout, stays), marked(statistics, stays), beside]).to(device)
     return Travelling(
         tuple((name, shape) for name, shape in layout if name not in stays | {*fixed}),
         (~parameters).nonzero()[:, 0] if parameters.any() else None,
         (~running).nonzero()[:, 0] if running.any() else None,
         int((~running).sum()),
         kept.nonzero()[:, 0],
-        torch.cat([parameters, running]).nonzero()[:, 0],
+        never.nonzero()[:, 0],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from federated.aggregators import Aggregator
-from federated.algorithms import Algorithm, Need
+from federated.algorithms import Algorithm, ClientHalf, Need
 from federated.choices.choice import Choice
 from federated.compressors import Compressor, Trait
 from federated.extension_points.clashes import EVERY_CLASH
@@ -51,11 +51,15 @@ def _of_algorithm(algorithm: Algorithm) -> dict[States | Need, bool]:
         States.CLIENTS_CHOOSE: algorithm.clusters is not None and algorithm.clusters.chosen_by_clients,
         States.READS_EACH: algorithm.clusters is not None and not algorithm.clusters.chosen_by_clients,
         States.KEEPS_PARAMETERS: algorithm.client.personalises,
+        States.ADDS_ALONE: algorithm.adds and algorithm.client.init is ClientHalf().init,
     }
 
 
 def _of_aggregator(aggregator: Aggregator) -> dict[States, bool]:
-    return {States.LINEAR: aggregator.linear}
+    return {
+        States.LINEAR: aggregator.linear,
+        States.OF_PRODUCTS: aggregator.of_products is not None,
+    }
 
 
 def _of_compressor(compressor: Compressor) -> dict[Trait | States, bool]:

@@ -14,6 +14,7 @@ from federated.algorithms import Rows
 from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
+from federated.forecast.residuals import residual_bytes
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import are_secret, cohorts, expected_clients
@@ -23,7 +24,8 @@ from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.wire.beside import heard_beside
 from federated.wire.distortion import is_exact
-from federated.wire.downlink import replayed, sent_of, worth_keeping
+from federated.wire.downlink import sent_of
+from federated.wire.kept import replayed, worth_keeping
 
 _SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
@@ -142,7 +144,8 @@ def downlink_bytes(setup: Setup, payload: Amount) -> Amount:
 
     Of more rounds than 10,000 with differences, those first ones are replayed, and the others are as they are.
     """
-    return total([_model_bytes(setup, payload), _exact(protocol_bytes(setup).down)])
+    residuals = Amount((1 - MARGIN) * (most := residual_bytes(setup)), most, most)
+    return total([_model_bytes(setup, payload), _exact(protocol_bytes(setup).down), residuals])
 
 
 def uplink_bytes(setup: Setup, payload: Amount) -> Amount:
@@ -203,7 +206,7 @@ def _model_bytes(setup: Setup, payload: Amount) -> Amount:
 def _heard_bytes(setup: Setup, start: RunState) -> Amount:
     """Bytes of what a client hears beside the model."""
     payloads, _ = heard_beside(setup, start)
-    found = []
+    found = list[Amount]()
     for name, payload in payloads.items():
         of_algorithm = name in setup.parts.algorithm.client.hears
         count = start.server[ALGORITHM][name].numel() if of_algorithm else 0
@@ -211,9 +214,7 @@ def _heard_bytes(setup: Setup, start: RunState) -> Amount:
         if is_exact(codec) and codec.parts == none().parts:
             found.append(_exact(len(payload)))
             continue
-        row = setup.initial_parameters.cpu()[
-            :count
-        ]  # at the start it is zeros, as nothing that comes later is
+        row = setup.initial_parameters.cpu()[:count]  # at the start it is zeros, as nothing later is
         found.append(sizes(lengths(codec, row[None]), lengths(codec, unlike(codec, row))))
     return total(found)
 

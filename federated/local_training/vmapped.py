@@ -182,7 +182,9 @@ def try_out(work: LocalWork, batched: Batched) -> None:
     """
     vector = work.model.vector
     if vector.numel() != work.model.num_trainable:
-        raise ValueError("the model has running statistics, which torch.func cannot change")
+        raise ValueError(
+            "the model has running statistics, or residuals beside frozen weights, which torch.func cannot change"
+        )
     inputs, targets = model_inputs(work.inputs[:2]), work.targets[:2]
     try:
         pairs = [torch.stack([value, value]) for value in (vector, inputs, targets)]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from federated.models.residual import residuals_of
 
 
 class FlatModel:
@@ -15,7 +18,8 @@ class FlatModel:
 
     `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, whose names and shapes
     are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), whose names
-    and shapes are `statistics` and which travel too, as in FedAvg over state dicts. Writing into `vector` writes into
+    and shapes are `statistics` and which travel too, as in FedAvg over state dicts, then the matrices beside frozen
+    weights (`WithResidual`), `residuals`, which the server alone changes. Writing into `vector` writes into
     the module, and the other way round. Everything else stays with the module: frozen parameters, and other buffers,
     which are what they were at first whenever a vector is loaded, so that nothing passes from one client to the next.
 
@@ -41,7 +45,9 @@ class FlatModel:
             raise ValueError("the model has no parameter that requires a gradient: there is nothing to train")
         statistics = _running_statistics(self.module)
         self.statistics = tuple((name, tuple(each.shape)) for name, each in statistics.items())
-        travelling: list[Tensor] = [*self.trainable, *statistics.values()]
+        beside = residuals_of(self.module)
+        self.residuals = tuple((name, tuple(each.shape)) for name, each in beside.items())
+        travelling: list[Tensor] = [*self.trainable, *statistics.values(), *beside.values()]
         types = {str(t.dtype).removeprefix("torch.") for t in travelling}
         if len(types) > 1:
             raise ValueError(f"the model mixes the types {', '.join(sorted(types))}: one type is needed")
@@ -52,6 +58,16 @@ class FlatModel:
         self.vector = torch.cat([t.detach().reshape(-1) for t in travelling])
         _point_into(self.vector, travelling)
         self._staying = _staying_buffers(self.module, travelling)
+
+    @property
+    def num_residual(self) -> int:
+        """The length of the end of the vector that lies beside frozen weights."""
+        return sum(math.prod(shape) for _, shape in self.residuals)
+
+    @property
+    def num_sendable(self) -> int:
+        """The length of the rest of it: what clients train, and running statistics."""
+        return self.vector.numel() - self.num_residual
 
     def train(self) -> None:
         """Training mode, but for batch normalisation that is wholly frozen: its statistics stay as they are."""

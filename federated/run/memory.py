@@ -16,6 +16,9 @@ from federated.algorithms.algorithm import Rows, Tensors
 from federated.machine.tensors.spilling import Spilling
 
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
+ADAPTERS, HELD = "adapters", "held"
+"""At the server: the residuals of low-rank adapters that are still worth sending, and which of them each client has."""
+
 PARTICIPATION, PRIVACY, CANARIES = "participation", "privacy", "canaries"
 OWN_MODEL = "own_model"
 """The numbers that a client keeps: its whole model without a server, else the part that is never sent."""

@@ -14,6 +14,7 @@ from federated.run.state import RunState
 class RoundReport:
     """The results of one round. communication, drift: metrics of both directions and of the updates, as logged.
 
+    adapters: metrics of what averaging low-rank adapters loses.
     canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
     zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run. lost: whether
     the sum stayed closed, so that nobody was heard; None where that cannot be.
@@ -34,6 +35,7 @@ class RoundReport:
     zeroed_clients: int | None = None
     canaries: Mapping[str, float] = field(default_factory=dict)
     lost: bool | None = None
+    adapters: Mapping[str, float] = field(default_factory=dict)
 
     def metrics(self, state: RunState) -> Metrics:
         """The report under the names of mlflow/README.md; `state` is the one after the round."""
@@ -45,6 +47,7 @@ class RoundReport:
             **({} if self.lost is None else {"train/round_lost": int(self.lost)}),
             **({} if self.update_norm is None else {"train/update_norm": self.update_norm}),
             **self.drift,
+            **self.adapters,
             **self.communication,
             "communication/uplink_bytes_total": state.uplink_bytes,
             "communication/downlink_bytes_total": state.downlink_bytes,

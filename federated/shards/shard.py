@@ -20,6 +20,7 @@ from federated.run.divergence import check_kept, check_updates, counts_as_zeros,
 from federated.run.drift import Drift, drift
 from federated.run.preparing.local_steps import check_counted
 from federated.run.worker import Worker
+from federated.shards.products import products_of
 from federated.shards.report import ShardReport
 from federated.user_code.containment import own_code_named
 from federated.wire.uplink import Received, compress
@@ -108,6 +109,7 @@ def run_shard(
         travelled=heard.travelled,
         clusters=updates.clusters,
         zeroed_clients=heard.zeroed_clients,
+        products=products_of(worker, weights, heard.decoded),
     )
 
 

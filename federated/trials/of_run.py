@@ -16,6 +16,7 @@ from federated.metrics.scoring import Scoring
 from federated.models import initial_module
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
+from federated.models.residual import put_beside
 from federated.participation import Population
 from federated.trials.functions import (
     try_algorithm,
@@ -135,7 +136,13 @@ def try_measures(config: RunConfig, scoring: Scoring, outputs: tuple[int, ...], 
 def _module(config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], number: int = 0) -> nn.Module:
     name, sample = title(config.model), model_inputs(inputs[:_SAMPLE]).cpu()
     with torch_kept(f"model: {name}"):
-        return initial_module(config.model.build(), name, sample, outputs, config.seed, number)
+        module = initial_module(config.model.build(), name, sample, outputs, config.seed, number)
+        return put_beside(module) if has_residuals(config) else module
+
+
+def has_residuals(config: RunConfig) -> bool:
+    """Whether the run's server adds matrices beside frozen weights."""
+    return config.kind.has_server and config.aggregator.build().beside
 
 
 def _tried(config: RunConfig, work: LocalWork, outputs: tuple[int, ...], sizes: Sizes) -> Tried | str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from federated.aggregators import Aggregator
+from federated.aggregators.lora.adapters import Adapter
 from federated.algorithms import Algorithm
 from federated.algorithms.travelling import Travelling
 from federated.compressors import Compressor
@@ -20,6 +21,7 @@ class Parts(NamedTuple):
     """The parts of a round besides local training. travelling: the parameters sent; clients keep the others.
 
     uplink_beside, downlink_beside: (name, length) -> the codec of such a vector beside the update or the model.
+    adapters: the low-rank adapters of which both factors travel.
     """
 
     algorithm: Algorithm
@@ -32,6 +34,7 @@ class Parts(NamedTuple):
     travelling: Travelling
     uplink_beside: CodecOf
     downlink_beside: CodecOf
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def with_plain_sum(self) -> Parts:

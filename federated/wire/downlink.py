@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,12 +15,14 @@ from federated.compressors.none import none
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
 from federated.run.clients.clusters import models_in
-from federated.run.memory import ALGORITHM, DOWNLINK, ServerMemory
+from federated.run.memory import ALGORITHM, DOWNLINK, HELD, ServerMemory
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.beside import heard_beside
 from federated.wire.distortion import downlink_distortion
+from federated.wire.kept import payloads_of, replayed, stored, worth_keeping
 from federated.wire.ledger import Parcel
+from federated.wire.residuals import with_residuals
 
 _INNER = "inner."
 
@@ -32,7 +33,7 @@ class Broadcast(NamedTuple):
     model: [P], as every client of the cohort has it; where the server has several, all of them as sent, [k, P].
     parcels: the payloads sent to each; remembered: the state for the next round; quality: metrics of the model's error,
     where that is measured and the downlink is lossy. server: the server's memory, of which what clients hear beside the
-    model is as they read it.
+    model is as they read it. held: which residuals of adapters each client then has.
     """
 
     model: Tensor
@@ -40,6 +41,7 @@ class Broadcast(NamedTuple):
     remembered: Tensors
     quality: Metrics
     server: ServerMemory
+    held: Tensors
 
 
 def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast:
@@ -49,7 +51,7 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     """
     if not cohort:
         silent = _after_silence(state.server.get(DOWNLINK, {}))
-        return Broadcast(state.parameters, [], silent, {}, state.server)
+        return Broadcast(state.parameters, [], silent, {}, state.server, state.server.get(HELD, {}))
     clusters = setup.parts.algorithm.clusters
     send = _differences if Trait.DIFFERENCE in setup.parts.downlink.traits else _whole
     if clusters is not None:
@@ -65,7 +67,8 @@ def broadcast(setup: Setup, state: RunState, cohort: Sequence[int]) -> Broadcast
     beside, server = heard_beside(setup, state)
     if beside:
         parcels = [[*parcel, *beside.items()] for parcel in parcels]
-    return Broadcast(model, parcels, remembered, quality, server)
+    parcels, held = with_residuals(setup, state, cohort, parcels)
+    return Broadcast(model, parcels, remembered, quality, server, held)
 
 
 def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor, list[Parcel], Tensors]:
@@ -123,7 +126,7 @@ def _differences(
     statistics = setup.parts.travelling.statistics_of(state.parameters[None, trainable:])[0]
     kept = _next_reference(setup, state, target)
     (whole,), _ = none().encode({}, kept["reference"][None], ())
-    payloads = _payloads(kept)
+    payloads = payloads_of(kept)
     payloads = payloads[len(payloads) - worth_keeping([len(payload) for payload in payloads], len(whole)) :]
     held = kept["held"].clone()
     parcels = [_parcel(int(held[client]), state.round, payloads, whole) for client in cohort]
@@ -132,7 +135,7 @@ def _differences(
         (beside,), _ = none().encode({}, statistics[None], ())
         parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
     model = torch.cat([kept["reference"].to(state.parameters), statistics])
-    return _model(setup, state, model), parcels, {**kept, **_stored(payloads), "held": held}
+    return _model(setup, state, model), parcels, {**kept, **stored(payloads), "held": held}
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
@@ -142,13 +145,13 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
     if not last:
         nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
         fresh = under(_INNER, compressor.init(1, size))
-        return {"reference": target.cpu().clone(), "held": nobody, **_stored([]), **fresh}
+        return {"reference": target.cpu().clone(), "held": nobody, **stored([]), **fresh}
     reference = last["reference"]
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     before = nested(last, _INNER)
     (payload,), after = compressor.encode(before, (target.cpu() - reference)[None], [numbers])
     reference = reference + compressor.decode([payload], size)[0]
-    stored = _stored([*_payloads(last), payload])
+    stored = stored([*payloads_of(last), payload])
     return {**last, "reference": reference, **stored, **under(_INNER, after)}
 
 
@@ -160,39 +163,8 @@ def _after_silence(kept: Tensors) -> Tensors:
     return {**kept, "held": torch.where(held < 0, held, held + 1)}
 
 
-def replayed(held: int, now: int, lengths: Sequence[int], whole: int) -> int | None:
-    """The number of newest payloads that a client needs whose last round was `held` (-1: never).
-
-    lengths: bytes of the payloads that the server keeps, this round's last; whole: bytes of the whole model. None:
-    send the whole model, because the client has none or because that is shorter.
-    """
-    missed = now - held
-    replay = lengths[len(lengths) - missed :]
-    return None if held < 0 or missed > len(lengths) or sum(replay) >= whole else missed
-
-
-def worth_keeping(lengths: Sequence[int], most: int) -> int:
-    """The number of newest payloads that are together shorter than `most` bytes, the size of the whole model."""
-    total, count = 0, 0
-    while count < len(lengths) and total + lengths[-1 - count] < most:
-        total += lengths[-1 - count]
-        count += 1
-    return count
-
-
 def _parcel(held: int, now: int, payloads: Sequence[bytes], whole: bytes) -> Parcel:
     count = replayed(held, now, [len(payload) for payload in payloads], len(whole))
     if count is None:
         return [("model", whole)]
     return [("difference", payload) for payload in payloads[len(payloads) - count :]]
-
-
-def _stored(payloads: Sequence[bytes]) -> Tensors:
-    lengths = torch.tensor([len(payload) for payload in payloads], dtype=torch.int64)
-    together = np.frombuffer(b"".join(payloads), np.uint8)
-    return {"payloads": torch.from_numpy(together.copy()), "lengths": lengths}
-
-
-def _payloads(kept: Tensors) -> list[bytes]:
-    parts = torch.split(kept["payloads"], kept["lengths"].tolist())
-    return [part.cpu().numpy().tobytes() for part in parts]

@@ -86,7 +86,7 @@ def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
             continue
         setup = prepare(run.config)
         rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
-        size = f"{4 * setup.initial_parameters.numel() / 1e6:.3f}"
+        size = f"{4 * setup.model.num_sendable / 1e6:.3f}"
         table.add_row(run.arm, rounds, cohort, _parameters(setup), size)
     return table
 
@@ -94,7 +94,7 @@ def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
 def _parameters(setup: Setup) -> str:
     """`1,089`, or `1,071 + 18 running statistics`, which travel with them."""
     trained = setup.model.num_trainable
-    statistics = setup.initial_parameters.numel() - trained
+    statistics = setup.model.num_sendable - trained
     return f"{trained:,}" + (f" + {statistics:,} running statistics" if statistics else "")
 
 

@@ -22,6 +22,7 @@ from federated.models.flat_model import FlatModel
 from federated.participation import Participation
 from federated.participation.in_turn import in_turn
 from federated.privacy import Privacy, Summed
+from federated.run.preparing.adapters import adapters_in
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.promise import Promise, promised
@@ -77,6 +78,7 @@ def parts_of(
         downlink_beside=_beside(
             "downlink_beside", ways.downlink_beside, ways.downlink, Trait.DIFFERENCE, model.layout
         ),
+        adapters=adapters_in(config, model, moves),
     ), found.promise
 
 
@@ -121,7 +123,9 @@ def _travelling(
     try:
         client = algorithm.client
         staying, fixed = client.stays(model.layout), client.fixed(model.layout)
-        return travelling(model.layout, staying, device, model.statistics, fixed)
+        return travelling(
+            model.layout, staying, device, model.statistics, fixed, num_residual=model.num_residual
+        )
     except OwnCodeFailed:
         raise
     except ValueError as error:
