@@ -15,7 +15,7 @@ from federated.foundation.errors import readable
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
 
-ROWS = {"mean": [{}], "median": [{}]}
+ROWS = {"mean": [{}], "median": [{}], "lora_svd": [{}], "lora_residual": [{}], "lora_stack": [{}]}
 CONTENT = {
     "dataset": "digits",
     "model": "logistic",

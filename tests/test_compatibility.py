@@ -12,6 +12,7 @@ from federated.algorithms import Need
 from federated.compressors import COMPRESSORS, Trait
 from federated.config.run import RunConfig
 from federated.extension_points.clashes import CLASHES, EVERY_CLASH, States
+from federated.extension_points.clashes.adapters import OF_ADAPTERS
 from federated.extension_points.kinds import COMPRESSOR
 from federated.foundation.errors import OwnCodeFailed
 from federated.privacy import PRIVACY, Privacy
@@ -300,6 +301,35 @@ ROWS = (
     ),
 )
 
+OF_RULES = (
+    Row(
+        {"aggregator": "lora_svd", "algorithm": "ifca"},
+        {"algorithm": "fedavg"},
+        "aggregator: lora_svd with algorithm: ifca: ",
+    ),
+    Row(
+        {"aggregator": "lora_svd", "algorithm": "fedavg(0.5)"},
+        {"algorithm": "fedprox(0.1)"},
+        "aggregator: lora_svd with algorithm: fedavg(server_learning_rate=0.5): ",
+    ),
+    Row(
+        {"aggregator": "lora_residual", "server_schedule": "cosine"},
+        {"server_schedule": "constant"},
+        "aggregator: lora_residual with server_schedule: cosine: ",
+    ),
+    Row(
+        {**SUMMED, "aggregator": "lora_stack"},
+        {"aggregator": "mean"},
+        "aggregator: lora_stack with transport: sum_alone: ",
+    ),
+    Row(
+        {"aggregator": "lora_residual", "privacy": "after_sum", "cohort": {"weighting": "uniform"}},
+        {"privacy": "none"},
+        "aggregator: lora_residual with privacy: after_sum: ",
+    ),
+)
+"""Of the rows of `OF_ADAPTERS`."""
+
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,15 +346,25 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_clash_has_a_row() -> None:
-    assert len(ROWS) == len(CLASHES)
+    assert (len(ROWS), len(OF_RULES)) == (len(CLASHES), len(OF_ADAPTERS))
 
 
-@pytest.mark.parametrize(("row", "clash"), zip(ROWS, CLASHES, strict=True), ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("row", "clash"),
+    zip((*ROWS, *OF_RULES), (*CLASHES, *OF_ADAPTERS), strict=True),
+    ids=lambda each: str(each)[:60],
+)
 def test_what_clashes_is_refused_with_both_fields_and_why(row: Row, clash: Any) -> None:
     with pytest.raises(ValueError, match=re.escape(clash.why)) as raised:
         RunConfig.model_validate({**CONTENT, **row.stated})
     assert row.begins in str(raised.value)
     RunConfig.model_validate({**CONTENT, **row.stated, **row.repair})
+
+
+@pytest.mark.parametrize("algorithm", ["fedadam", "scaffold", "moon", "ditto", "feddyn"])
+def test_a_server_that_steps_or_remembers_in_factors_goes_with_no_rule_for_products(algorithm: str) -> None:
+    with pytest.raises(ValueError, match="the rule says what the new factors are"):
+        RunConfig.model_validate({**CONTENT, "aggregator": "lora_svd", "algorithm": algorithm})
 
 
 def test_every_statement_is_part_of_a_clash() -> None:

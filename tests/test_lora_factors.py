@@ -70,9 +70,11 @@ def test_exact_rules_make_the_mean_of_the_products(name: str, ranks: list[int] |
 def test_the_residual_is_as_thin_as_the_clients_can_make_it_and_of_one_client_nothing() -> None:
     layer, _ = a_round(clients=2)
     made = made_by("lora_residual", layer)
-    assert made.beside is not None and made.beside.left.shape == (ROWS, RANK)  # (2 - 1) clients x rank 2
+    assert made.beside is not None
+    assert made.beside.left.shape == (ROWS, RANK)
     alone = made_by("lora_residual", a_round(clients=1)[0])
-    assert alone.beside is not None and alone.beside.left.shape == (ROWS, 0)
+    assert alone.beside is not None
+    assert alone.beside.left.shape == (ROWS, 0)
 
 
 def test_the_cut_is_the_nearest_matrix_of_the_rank_and_says_what_is_lost() -> None:
@@ -83,14 +85,18 @@ def test_the_cut_is_the_nearest_matrix_of_the_rank_and_says_what_is_lost() -> No
     assert torch.allclose(made.b @ made.a, nearest, rtol=0, atol=1e-12)
     assert made.discarded == pytest.approx(float(values[RANK:].square().sum()), abs=1e-12)
     assert made.kept == pytest.approx(float(values[:RANK].square().sum()), abs=1e-12)
-    assert torch.allclose(made.b.square().sum(0), made.a.square().sum(1))  # both factors have the singular values
+    assert torch.allclose(
+        made.b.square().sum(0), made.a.square().sum(1)
+    )  # both factors have the singular values
 
 
 def test_a_direction_that_nobody_used_can_still_be_trained_after_a_cut() -> None:
     a, b = random(RANK, COLUMNS), torch.zeros(ROWS, RANK).double()
     still = Layer(a, b, torch.zeros_like(a), torch.zeros_like(b), Factors(b[:, :0], a[:0]))
     made = made_by("lora_svd", still)
-    assert torch.equal(made.a, a) and not made.b.any() and made.discarded == 0
+    assert torch.equal(made.a, a)
+    assert not made.b.any()
+    assert made.discarded == 0
 
 
 @pytest.mark.parametrize("between", [3, 11])

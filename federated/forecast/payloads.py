@@ -13,8 +13,8 @@ from torch import Tensor
 from federated.algorithms import Rows
 from federated.compressors import Compressor, Trait
 from federated.compressors.none import none
-from federated.foundation.randomness import Purpose, generator
 from federated.forecast.residuals import residual_bytes
+from federated.foundation.randomness import Purpose, generator
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import are_secret, cohorts, expected_clients

@@ -1,4 +1,4 @@
-"""What a cohort makes of low-rank adapters: the error of averaging their factors, and what a rule does instead."""
+"""The low-rank adapters of a model after a round: the error of averaging their factors, and what rules make of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from federated.aggregators.lora.adapters import Adapter
 from federated.aggregators.lora.factors import Factors, added, norm, shortened
 from federated.aggregators.lora.layer import Layer, Made
 from federated.algorithms import Tensors
-from federated.aggregators.lora.adapters import Adapter
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics import Metrics
 from federated.run.memory import ADAPTERS
@@ -43,7 +43,10 @@ def with_adapters(
         return update, {**memory, **_numbers(measured)}
     made = [rule(layer, _drawn(setup, state, at)) for at, layer in enumerate(layers)]
     if not setup.parts.aggregator.beside:
-        lost, all_of_it = (sum(each.discarded for each in made), sum(each.kept + each.discarded for each in made))
+        lost, all_of_it = (
+            sum(each.discarded for each in made),
+            sum(each.kept + each.discarded for each in made),
+        )
         measured["discarded"] = lost / all_of_it if all_of_it else 0.0
     after = _replaced(state, update, adapters, made)
     if not setup.parts.aggregator.beside:

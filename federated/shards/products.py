@@ -15,7 +15,11 @@ def products_of(worker: Worker, weights: np.ndarray, decoded: Tensor) -> list[Te
     None where the server reads no single update, or has several models, or does not average.
     """
     parts = worker.parts
-    if parts.transport.reveals == "sum" or parts.algorithm.clusters is not None or not parts.aggregator.linear:
+    if (
+        parts.transport.reveals == "sum"
+        or parts.algorithm.clusters is not None
+        or not parts.aggregator.linear
+    ):
         return []
     return [
         factor

@@ -25,8 +25,8 @@ class ShardReport(NamedTuple):
     clipped_clients: whose update was changed, of which zeroed_clients were not finite and count as zeros.
     memory: owner -> what these clients now remember, a row of each.
     clusters: the cluster in which each trained, int64 [c]; None where the server has one model.
-    products: the factors of the weighted sum of the products of low-rank updates, of each adapter in turn: the left one,
-        float64 [d, q], and the right one, [q, k]; none where they are not looked at.
+    products: the factors of the weighted sum of the products of low-rank updates, of each adapter in turn: the left
+        one, float64 [d, q], and the right one, [q, k]; none where they are not looked at.
     """
 
     update: Tensor

@@ -20,7 +20,7 @@ from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.beside import heard_beside
 from federated.wire.distortion import downlink_distortion
-from federated.wire.kept import payloads_of, replayed, stored, worth_keeping
+from federated.wire.kept import memory_of, payloads_of, replayed, worth_keeping
 from federated.wire.ledger import Parcel
 from federated.wire.residuals import with_residuals
 
@@ -135,7 +135,7 @@ def _differences(
         (beside,), _ = none().encode({}, statistics[None], ())
         parcels = [[*parcel, ("statistics", beside)] for parcel in parcels]
     model = torch.cat([kept["reference"].to(state.parameters), statistics])
-    return _model(setup, state, model), parcels, {**kept, **stored(payloads), "held": held}
+    return _model(setup, state, model), parcels, {**kept, **memory_of(payloads), "held": held}
 
 
 def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
@@ -145,13 +145,13 @@ def _next_reference(setup: Setup, state: RunState, target: Tensor) -> Tensors:
     if not last:
         nobody = torch.full((len(setup.federation.clients),), -1, dtype=torch.int64)
         fresh = under(_INNER, compressor.init(1, size))
-        return {"reference": target.cpu().clone(), "held": nobody, **stored([]), **fresh}
+        return {"reference": target.cpu().clone(), "held": nobody, **memory_of([]), **fresh}
     reference = last["reference"]
     numbers = generator(setup.config.seed, Purpose.COMPRESSION, state.round)
     before = nested(last, _INNER)
     (payload,), after = compressor.encode(before, (target.cpu() - reference)[None], [numbers])
     reference = reference + compressor.decode([payload], size)[0]
-    stored = stored([*payloads_of(last), payload])
+    stored = memory_of([*payloads_of(last), payload])
     return {**last, "reference": reference, **stored, **under(_INNER, after)}
 
 

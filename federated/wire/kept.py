@@ -30,7 +30,7 @@ def worth_keeping(lengths: Sequence[int], most: int) -> int:
     return count
 
 
-def stored(payloads: Sequence[bytes]) -> Tensors:
+def memory_of(payloads: Sequence[bytes]) -> Tensors:
     """Payloads as the server remembers them."""
     lengths = torch.tensor([len(payload) for payload in payloads], dtype=torch.int64)
     together = np.frombuffer(b"".join(payloads), np.uint8)

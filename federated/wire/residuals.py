@@ -1,4 +1,4 @@
-"""What is added beside frozen weights on its way to the clients: of every round, or all of it to those that lack more."""
+"""The residuals of adapters on their way to the clients: those of the rounds that each missed, or their sum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from federated.compressors.none import none
 from federated.run.memory import ADAPTERS, HELD
 from federated.run.setup import Setup
 from federated.run.state import RunState
-from federated.wire.kept import payloads_of, replayed, stored, worth_keeping
+from federated.wire.kept import memory_of, payloads_of, replayed, worth_keeping
 from federated.wire.ledger import Parcel
 
 _WHOLE = -1.0
@@ -22,7 +22,7 @@ _WHOLE = -1.0
 
 
 def packed(matrices: Sequence[Factors]) -> bytes:
-    """One payload of 32-bit floats: of each matrix its rank and its factors, or -1 and the matrix where that is smaller."""
+    """One payload of 32-bit floats: of each matrix its rank and factors, or -1 and the matrix where that is smaller."""
     numbers = list[Tensor]()
     for each in matrices:
         (rows, rank), columns = each.left.shape, each.right.shape[1]
@@ -57,7 +57,7 @@ def remembered(memory: Tensors, payload: bytes, length: int) -> Tensors:
     payloads = [*(payloads_of(memory) if "payloads" in memory else []), payload]
     kept = worth_keeping([len(each) for each in payloads], 4 * length + HEADER_BYTES)
     made = int(memory["made"]) + 1 if "made" in memory else 1
-    return {**stored(payloads[len(payloads) - kept :]), "made": torch.tensor(made)}
+    return {**memory_of(payloads[len(payloads) - kept :]), "made": torch.tensor(made)}
 
 
 def with_residuals(
@@ -71,7 +71,9 @@ def with_residuals(
     if not setup.parts.aggregator.beside:
         return parcels, {}
     memory, held = state.server.get(ADAPTERS, {}), state.server.get(HELD, {}).get("rounds")
-    held = torch.zeros(len(setup.federation.clients), dtype=torch.int64) if held is None else held.cpu().clone()
+    held = (
+        torch.zeros(len(setup.federation.clients), dtype=torch.int64) if held is None else held.cpu().clone()
+    )
     made = int(memory["made"]) if "made" in memory else 0
     payloads = payloads_of(memory) if made else []
     whole = _whole(setup, state)

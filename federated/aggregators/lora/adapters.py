@@ -58,7 +58,9 @@ class Adapter(NamedTuple):
         return self.b.of(rows, columns=self.rank), self.a.of(rows)
 
 
-def adapters_of(layout: Layout, residuals: Sequence[tuple[str, tuple[int, ...], int]] = ()) -> tuple[Adapter, ...]:
+def adapters_of(
+    layout: Layout, residuals: Sequence[tuple[str, tuple[int, ...], int]] = ()
+) -> tuple[Adapter, ...]:
     """The adapters of which both factors are in the layout, in its order.
 
     residuals: name, shape and first place of each matrix beside a frozen weight.

@@ -34,8 +34,8 @@ OF_ADAPTERS = (
     ),
     Clash(
         (Side(AGGREGATOR, States.OF_PRODUCTS), Side(PRIVACY, States.RELEASES)),
-        "the mechanism's noise is for the sum of updates, and the rule multiplies what each client sends; with trained: "
-        "lora(freeze=A) the mean is exact",
+        "the mechanism's noise is for the sum of updates, and the rule multiplies what each client sends; with "
+        "trained: lora(freeze=A) the mean is exact",
     ),
 )
 """Rows as in `CLASHES`."""

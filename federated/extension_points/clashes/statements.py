@@ -32,7 +32,9 @@ class States(Enum):
     KEEPS_PARAMETERS = "an algorithm: each client has a model of its own, whole or in part"
     LOOKS_FIRST = "an algorithm: clients tell the loss or the gradient of their examples beside their steps"
     TRAINS_TWICE = "an algorithm: clients train a second model on the same batches"
-    ADDS_ALONE = "an algorithm: the server adds the update as it is, and no part remembers any of the coordinates"
+    ADDS_ALONE = (
+        "an algorithm: the server adds the update as it is, and no part remembers any of the coordinates"
+    )
     READS_GRADIENTS = "an algorithm: it takes the clients' moves for sums of their gradients"
     OF_PRODUCTS = "an aggregator: it says what becomes of low-rank adapters by the mean of their products"
     LINEAR = "an aggregator: the shards of a cohort can be added up"

@@ -62,6 +62,12 @@ ROWS: tuple[Row, ...] = (
         meaning="running statistics of batch normalisation, where they travel by themselves",
     ),
     row(
+        lower("communication/downlink/residual_bytes"),
+        unit="bytes",
+        when=EACH_ROUND,
+        meaning="with `aggregator: lora_residual` and `lora_stack`: what is added beside the frozen weights",
+    ),
+    row(
         lower("communication/{uplink,downlink}/variate_bytes"),
         unit="bytes",
         when=EACH_ROUND,

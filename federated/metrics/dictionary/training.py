@@ -74,6 +74,23 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
+        lower("train/lora_error", (0.0, float("inf"))),
+        unit="0 and up",
+        when=EACH_ROUND,
+        meaning=(
+            "with low-rank adapters: how far the product of the mean factors is from the mean of the clients' "
+            "products, as a share of the latter, Frobenius norms over all layers: what `aggregator: mean` loses, "
+            "whatever the aggregator. 0 where A is frozen; absent where the server reads sums alone, has several "
+            "models, or takes no mean"
+        ),
+    ),
+    row(
+        lower("train/lora_discarded", SHARE),
+        unit="0 to 1",
+        when=EACH_ROUND,
+        meaning="with `aggregator: lora_svd`: share of the mean product's squared norm that the rank cannot hold",
+    ),
+    row(
         neither("train/clusters"),
         neither("train/{largest,smallest}_cluster"),
         unit="clusters; clients",

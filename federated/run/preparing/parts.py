@@ -22,13 +22,13 @@ from federated.models.flat_model import FlatModel
 from federated.participation import Participation
 from federated.participation.in_turn import in_turn
 from federated.privacy import Privacy, Summed
-from federated.run.preparing.adapters import adapters_in
 from federated.run.preparing.budget import terms_in_turn
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.promise import Promise, promised
 from federated.run.preparing.trainers import Trainers, population_among
 from federated.transports import Transport
 from federated.trials import Parts, flat_model
+from federated.trials.adapters import adapters_in
 from federated.trials.parts import CodecOf
 
 _ROTATION = 2  # a second key: those of rounds are of graphs and of silent clients

@@ -1,0 +1,276 @@
+"""Rules for low-rank adapters in whole rounds: against a loop over the clients' own weights, and what travels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from federated.aggregators.lora.adapters import adapters_of
+from federated.config.run import RunConfig
+from federated.forecast.residuals import residual_bytes
+from federated.foundation.errors import BadInput
+from federated.models.residual import without_residuals
+from federated.rounds import train_rounds
+from federated.run.checkpoint import load, save
+from federated.run.clients.cohort import sample_cohort, weights_of
+from federated.run.clients.order import order_of
+from federated.run.course import Course
+from federated.run.memory import HELD, with_server
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
+from federated.shards import train
+from federated.wire.downlink import broadcast
+from federated.wire.residuals import unpacked
+
+SOURCE = """
+from torch import nn
+class Adapted(nn.Module):
+    def __init__(self, base, rank, frozen):
+        super().__init__()
+        self.base_layer = base.requires_grad_(False)
+        self.lora_A = nn.Linear(base.in_features, rank, bias=False).requires_grad_("A" not in frozen)
+        self.lora_B = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.normal_(self.lora_B.weight, std=0.1)
+        self.scaling = {"default": 1.5}
+    def forward(self, x):
+        return self.base_layer(x) + 1.5 * self.lora_B(self.lora_A(x))
+def adapted(input_shape, num_outputs, rank: int = 2, frozen: str = ""):
+    first, second = nn.Linear(64, 9), nn.Linear(9, 13)
+    return nn.Sequential(
+        nn.Flatten(), Adapted(first, rank, frozen), nn.Tanh(), Adapted(second, rank, frozen), nn.Linear(13, num_outputs)
+    )
+"""
+NAME, SCALE, ROUNDS = "own_adapted_model", 1.5, 4
+SHAPES = [(9, 64), (13, 9)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder: Path = tmp_path_factory.mktemp("own")
+    (folder / f"{NAME}.py").write_text(SOURCE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSTUDY_OWN_CODE", f"{os.environ.get('FEDSTUDY_OWN_CODE', '')},{NAME}".strip(","))
+        patch.syspath_prepend(str(folder))
+        yield
+
+
+def prepared(**changes: Any) -> Setup:
+    content = {
+        "dataset": "digits",
+        "model": f"{NAME}:adapted",
+        "clients": 6,
+        "cohort": {"size": 3},
+        "rounds": ROUNDS,
+        "partitioner": "dirichlet(0.5)",
+        "local": {"steps": 3, "learning_rate": 0.2},
+        "engine": {"name": "loop"},
+    }
+    return prepare(RunConfig.model_validate({**content, **changes}))
+
+
+def weights_in(module: nn.Module) -> list[Tensor]:
+    """The weights of both adapted layers, all that is added to them included, float64."""
+    found = []
+    for layer in (module[1], module[3]):
+        base = layer.base_layer
+        beside = 0 if isinstance(base, nn.Linear) else base.scale * base.residual.double()
+        weight = (base if isinstance(base, nn.Linear) else base.base_layer).weight.double() + beside
+        found.append((weight + SCALE * layer.lora_B.weight.double() @ layer.lora_A.weight.double()).detach())
+    return found
+
+
+def mean_weights(setup: Setup, state: RunState) -> list[Tensor]:
+    """The weighted mean of the weights of the next cohort's own models, by a loop over whole modules."""
+    cohort = sample_cohort(setup, state.round)
+    weights = weights_of(cohort, setup)
+    deltas = train(setup.worker, order_of(state, state.parameters, cohort, weights)).deltas
+    models = [setup.model.independent_module(state.parameters + delta) for delta in deltas]
+    return [
+        sum(float(weight) * each for weight, each in zip(weights, layers, strict=True))
+        for layers in zip(*map(weights_in, models), strict=True)
+    ]
+
+
+def after(setup: Setup, rounds: int) -> RunState:
+    return train_rounds(initial_state(setup), setup, rounds)
+
+
+@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_stack"])
+def test_exact_rules_average_the_weights_of_the_clients_models(aggregator: str) -> None:
+    """Unequal clients, layers that are not square, in the first round and in a later one."""
+    setup = prepared(aggregator=aggregator)
+    state, frozen = initial_state(setup), setup.model.module[1].base_layer.base_layer.weight.clone()
+    assert [tuple(shape) for _, shape in setup.model.residuals] == SHAPES
+    for _ in range(2):
+        expected = mean_weights(setup, state)
+        state = train_rounds(state, setup, state.round + 1)
+        found = weights_in(setup.model.independent_module(state.parameters))
+        for one, other in zip(found, expected, strict=True):
+            assert float((one - other).norm() / other.norm()) < 1e-6
+    assert torch.equal(setup.model.module[1].base_layer.base_layer.weight, frozen)
+
+
+def test_the_error_of_the_mean_is_that_of_the_clients_models_and_zero_for_a_frozen_a() -> None:
+    setup, measured = prepared(), list[float]()
+    state = initial_state(setup)
+    expected = mean_weights(setup, state)
+    bases = [setup.model.module[at].base_layer.weight.double() for at in (1, 3)]
+    after = train_rounds(
+        state, setup, 1, measured=lambda _, found: measured.append(found["train/lora_error"])
+    )
+    naive = weights_in(setup.model.independent_module(after.parameters))
+    error = sum(float((one - other).norm() ** 2) for one, other in zip(naive, expected, strict=True))
+    whole = sum(float((each - base).norm() ** 2) for each, base in zip(expected, bases, strict=True))
+    assert measured[0] == pytest.approx((error / whole) ** 0.5, rel=1e-4)
+    assert measured[0] > 1e-3
+    frozen = prepared(model=f"{NAME}:adapted(frozen=A)")
+    train_rounds(
+        initial_state(frozen),
+        frozen,
+        1,
+        measured=lambda _, found: measured.append(found.get("train/lora_error", 0.0)),
+    )
+    assert measured[1] == 0
+    assert not any("lora_A" in name for name, _ in frozen.parts.travelling.layout)  # A never travels
+
+
+def test_a_cut_keeps_the_best_of_the_mean_and_logs_what_is_lost() -> None:
+    setup, measured = prepared(aggregator="lora_svd"), list[float]()
+    state = initial_state(setup)
+    bases = [setup.model.module[at].base_layer.weight.detach().double() for at in (1, 3)]
+    wanted = [each - base for each, base in zip(mean_weights(setup, state), bases, strict=True)]
+    after = train_rounds(
+        state, setup, 1, measured=lambda _, found: measured.append(found["train/lora_discarded"])
+    )
+    found = weights_in(setup.model.independent_module(after.parameters))
+    lost = 0.0
+    for layer, base, whole in zip(found, bases, wanted, strict=True):
+        left, values, right = torch.linalg.svd(whole)
+        nearest = left[:, :2] @ torch.diag(values[:2]) @ right[:2]
+        assert torch.allclose(layer - base, nearest, rtol=0, atol=1e-6)
+        lost += float(values[2:].square().sum())
+    assert measured[0] == pytest.approx(lost / sum(float(each.square().sum()) for each in wanted), rel=1e-3)
+
+
+@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_stack"])
+def test_every_client_has_the_servers_residuals_to_the_bit_whatever_rounds_it_missed(aggregator: str) -> None:
+    """Each client adds up what it is sent; cohorts of two of six miss rounds. The bytes are those foreseen."""
+    setup = prepared(aggregator=aggregator, cohort={"size": 2}, rounds=7, model=f"{NAME}:adapted(rank=1)")
+    state, own, sent = initial_state(setup), dict[int, Tensor](), 0
+    whole, ways = setup.model.num_residual, set[str]()
+    for _ in range(7):
+        cohort = sample_cohort(setup, state.round).tolist()
+        for client, parcel in zip(cohort, broadcast(setup, state, cohort).parcels, strict=True):
+            held = own.get(client, torch.zeros(whole))
+            for payload in [payload for part, payload in parcel if part == "residual"]:
+                sent += len(payload)
+                if len(payload) == 8 + 4 * whole:
+                    held = torch.frombuffer(bytearray(payload[8:]), dtype=torch.float32)
+                    ways.add("whole")
+                else:
+                    held = held + torch.cat([each.flatten() for each in unpacked(payload, SHAPES)])
+                    ways.add("replayed")
+            assert torch.equal(held, state.parameters[setup.model.num_sendable :])
+            own[client] = held
+        state = train_rounds(state, setup, state.round + 1)
+    assert ways == {"whole", "replayed"}
+    assert sent == residual_bytes(setup)
+
+
+def test_residuals_are_in_the_ledger_of_the_downlink_alone() -> None:
+    setup, measured = prepared(aggregator="lora_residual"), list[dict[str, float]]()
+    train_rounds(initial_state(setup), setup, 2, measured=lambda _, found: measured.append(dict(found)))
+    first, second = measured
+    update = 4 * setup.model.num_trainable + 8
+    assert first["communication/uplink_bytes"] == second["communication/uplink_bytes"] == 3 * update
+    assert first["communication/downlink_bytes"] == 3 * update
+    # Two clients of three beyond the mean, rank 2: four columns of 9 and rows of 64; of the smaller layer the matrix.
+    payload = 4 * (1 + 4 * (9 + 64) + 1 + min(4 * (13 + 9), 13 * 9))
+    extra = second["communication/downlink_bytes"] - 3 * update
+    assert extra == second["communication/downlink/residual_bytes"] + extra % payload
+    assert 3 * payload <= extra <= 3 * (4 * setup.model.num_residual + 8)
+
+
+@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_svd"])
+def test_a_checkpoint_goes_on_to_the_bit(aggregator: str, tmp_path: Path) -> None:
+    setup = prepared(aggregator=aggregator)
+    save(Course(after(setup, 2)), tmp_path / "state", {})
+    kept = load(tmp_path / "state", {}, torch.device("cpu")).state
+    one, other = train_rounds(kept, setup, ROUNDS), after(setup, ROUNDS)
+    assert torch.equal(one.parameters, other.parameters)
+    assert one.downlink_bytes == other.downlink_bytes
+
+
+@pytest.mark.parametrize("aggregator", ["mean", "lora_residual", "lora_svd", "lora_stack"])
+def test_shards_change_nothing_but_rounding(aggregator: str) -> None:
+    setup, found = prepared(aggregator=aggregator, cohort={"size": 5}), []
+    for size in (5, 2):
+        cut = replace(setup, shard_size=size)
+        module = cut.model.independent_module(after(cut, 2).parameters)
+        found.append(torch.cat([each.flatten() for each in weights_in(module)]))
+    assert torch.allclose(found[0], found[1], rtol=0, atol=1e-6)
+
+
+def test_one_client_leaves_no_residual_and_trains_as_with_the_mean() -> None:
+    alone = {"clients": 1, "partitioner": "iid", "cohort": {"size": 1}}
+    one, other = (after(prepared(**alone, aggregator=each), 2) for each in ("mean", "lora_residual"))
+    assert not other.parameters[len(one.parameters) :].any()
+    assert torch.allclose(one.parameters, other.parameters[: len(one.parameters)], rtol=0, atol=1e-6)
+
+
+def test_a_merged_module_answers_as_the_one_with_residuals() -> None:
+    setup = prepared(aggregator="lora_residual")
+    module = setup.model.independent_module(after(setup, 2).parameters)
+    inputs = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    before, base = module(inputs), module[1].base_layer.base_layer.weight.clone()
+    merged = without_residuals(module)
+    assert not any("residual" in name for name in merged.state_dict())
+    assert torch.allclose(merged(inputs), before, rtol=0, atol=1e-5)
+    assert not torch.equal(merged[1].base_layer.weight, base)
+
+
+def test_nobody_hears_residuals_of_rounds_in_which_nobody_was_heard() -> None:
+    setup = prepared(aggregator="lora_residual")
+    state = after(setup, 1)
+    told = broadcast(setup, state, [0, 1])
+    again = replace(state, server=with_server(state.server, HELD, told.held))
+    assert all(part != "residual" for parcel in broadcast(setup, again, [0, 1]).parcels for part, _ in parcel)
+    assert any(part == "residual" for parcel in broadcast(setup, again, [2]).parcels for part, _ in parcel)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "mlp(8)"}, "aggregator: lora_svd is for low-rank adapters, and the model has none"),
+        ({"model": f"{NAME}:adapted(frozen=A)"}, "the mean is exact already"),
+    ],
+)
+def test_a_rule_without_both_factors_is_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        prepared(aggregator="lora_svd", **changes)
+
+
+def test_factors_are_found_by_name_whatever_stands_between_them() -> None:
+    layout = [
+        ("q.lora_A.default.weight", (2, 5)),
+        ("head.weight", (3, 4)),
+        ("q.lora_B.default.weight", (7, 2)),
+        ("c.lora_A.default.weight", (2, 3, 3, 3)),
+        ("c.lora_B.default.weight", (6, 2, 1, 1)),
+        ("v.lora_B.default.weight", (7, 2)),
+    ]
+    query, kernel = adapters_of(layout)
+    vector = torch.arange(10 + 12 + 14 + 54 + 12 + 14).float()
+    b, a = query.factors(vector)
+    assert torch.equal(a, vector[:10].view(2, 5))
+    assert torch.equal(b, vector[22:36].view(7, 2))
+    assert [tuple(each.shape) for each in kernel.factors(vector[None])] == [(1, 6, 2), (1, 2, 27)]
+    assert np.isclose(float(kernel.factors(vector)[1][1, 0]), 36 + 27)
