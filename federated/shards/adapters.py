@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators.lora.adapters import Adapter
+from federated.aggregators.lora.adapters import Adapter, is_factor
 from federated.aggregators.lora.factors import Factors, added, norm, shortened
 from federated.aggregators.lora.layer import Layer, Made
 from federated.algorithms import Tensors
@@ -34,6 +34,8 @@ def with_adapters(
     layers; 0 where that is zero.
     """
     memory = state.server.get(ADAPTERS, {})
+    if reports and _are_halves(setup):
+        return update, _numbers({"error": 0.0})
     if not reports or not reports[0].products:
         return update, memory
     adapters, rule = setup.parts.adapters, setup.parts.aggregator.of_products
@@ -62,6 +64,12 @@ def adapter_metrics(state: RunState) -> Metrics:
     """What was measured in the round that led to the state."""
     found = state.server.get(ADAPTERS, {})
     return {metric: float(found[name]) for name, metric in _METRICS.items() if name in found}
+
+
+def _are_halves(setup: Setup) -> bool:
+    """Whether one factor of each adapter is frozen, so that the mean of the other one is the mean of the products."""
+    moving = [name for name, _ in setup.parts.travelling.layout]
+    return not setup.parts.adapters and any(map(is_factor, moving))
 
 
 def _layers(

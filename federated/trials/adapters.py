@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from federated.aggregators import Aggregator
-from federated.aggregators.lora.adapters import Adapter, adapters_of
+from federated.aggregators.lora.adapters import Adapter, adapters_of, is_factor
 from federated.algorithms.travelling import Travelling
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput
@@ -28,7 +28,7 @@ def adapters_in(config: RunConfig, model: FlatModel, moves: Travelling) -> tuple
 
 def _check(config: RunConfig, model: FlatModel, found: tuple[Adapter, ...], *, beside: bool) -> None:
     label = f"aggregator: {config.aggregator.label()}"
-    factors = [name for name, _ in model.layout if ".lora_" in name]
+    factors = [name for name, _ in model.layout if is_factor(name)]
     if not factors:
         raise BadInput(f"{label} is for low-rank adapters, and the model has none; state trained: lora(...)")
     travelling = {name for adapter in found for name in (adapter.name_a, adapter.name_b)}

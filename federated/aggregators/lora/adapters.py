@@ -77,6 +77,11 @@ def adapters_of(
     )
 
 
+def is_factor(name: str) -> bool:
+    """Whether a parameter is a factor of an adapter."""
+    return _FACTOR.fullmatch(name) is not None
+
+
 def _parts(layout: Layout) -> Iterator[Part]:
     at = 0
     for name, shape in layout:
