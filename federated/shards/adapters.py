@@ -68,8 +68,9 @@ def adapter_metrics(state: RunState) -> Metrics:
 
 def _are_halves(setup: Setup) -> bool:
     """Whether one factor of each adapter is frozen, so that the mean of the other one is the mean of the products."""
-    moving = [name for name, _ in setup.parts.travelling.layout]
-    return not setup.parts.adapters and any(map(is_factor, moving))
+    moving, parts = [name for name, _ in setup.parts.travelling.layout], setup.parts
+    averages = parts.aggregator.linear and parts.algorithm.clusters is None
+    return averages and not parts.adapters and any(map(is_factor, moving))
 
 
 def _layers(
