@@ -17,7 +17,7 @@ from federated.aggregators.lora.adapters import adapters_of
 from federated.config.run import RunConfig
 from federated.forecast.residuals import residual_bytes
 from federated.foundation.errors import BadInput
-from federated.models.residual import without_residuals
+from federated.models.adapted.residual import without_residuals
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort, weights_of

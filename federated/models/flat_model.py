@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from federated.models.residual import residuals_of
+from federated.models.adapted.residual import residuals_of
 
 
 class FlatModel:

@@ -14,9 +14,9 @@ from federated.local_training.steps.work import LocalWork
 from federated.machine.torch_settings import torch_kept
 from federated.metrics.scoring import Scoring
 from federated.models import initial_module
+from federated.models.adapted.residual import put_beside
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
-from federated.models.residual import put_beside
 from federated.participation import Population
 from federated.trials.functions import (
     try_algorithm,

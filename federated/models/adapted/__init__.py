@@ -1,0 +1,1 @@
+"""Layers with low-rank adapters, and what lies beside their frozen weights."""
