@@ -147,7 +147,7 @@ def _identity(setup: Setup) -> dict[str, str]:
         "run_key": setup.config.run_key(),
         "data_digest": federation.data_digest,
         "partition_digest": federation.partition_digest,
-        "model": hashlib.sha256(str(setup.model.module).encode()).hexdigest()[:16],
+        "model": hashlib.sha256(str(setup.whole_model.module).encode()).hexdigest()[:16],
         "parameters": str(setup.initial_parameters.numel()),
         **_of_statistics(setup),
         **{f"code of {name}": digest for name, digest in own_code(setup.config).items()},

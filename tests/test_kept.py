@@ -171,7 +171,7 @@ def test_a_disk_without_room_is_one_sentence(home: Path) -> None:
     def make(folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(BadInput, match=r"the disk of .*read has no room left for what is read"):
+    with pytest.raises(BadInput, match=r"the disk of .*read has no room left for what is kept there"):
         kept("k", 1, make, lambda folder: folder)
     assert [each.name for each in (home / "datasets" / "read").iterdir() if each.is_dir()] == []
 

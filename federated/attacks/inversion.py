@@ -68,6 +68,7 @@ class _Result(NamedTuple):
 
 def inversion(state: RunState, setup: Setup, options: Inversion) -> InversionFound:
     """Attack updates as the server reads them, and the released model where noise is added at the server."""
+    setup = setup.whole  # what is reconstructed are inputs
     known, mean = _known(setup)
     seen = views(state, setup, options)
     read = [_attacked(view, setup, options, known, at) for at, view in enumerate(seen.read)]

@@ -37,6 +37,11 @@ class Engine(Frozen):
         "float32",
         description="Number format of the matrix products in local training; bfloat16 uses torch's autocast",
     )
+    cache_features: bool = Field(
+        True,
+        description="Where all that is trained comes after a frozen beginning of the model, run that once for each "
+        "example and keep its outputs under FEDSTUDY_HOME for all runs; false: run it in every step",
+    )
 
 
 class Orchestration(Frozen):

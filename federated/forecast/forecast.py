@@ -19,6 +19,7 @@ from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
+from federated.local_training.trunk.features import TrunkPass
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds
@@ -70,14 +71,16 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     said: dict[str, list[str]] = {}
     read: list[DataRead] = []
     guaranteed: dict[str, Promise] = {}
-    outputs = 0.0
+    outputs, trunks = 0.0, dict[str, TrunkPass]()
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
         for arm, configs in by_arm.items():
             try:
-                setup = prepare(configs[0])
+                setup = prepare(configs[0], rehearsal=True)
                 if setup.promise is not None:
                     guaranteed[arm] = setup.promise
+                if setup.trunk is not None:
+                    trunks[setup.trunk.digest] = setup.trunk
                 read.append(data_read(setup.config.dataset.label(), setup.federation.examples))
                 outputs = max(outputs, evaluation_mb(setup))
                 probed = _probed(setup, probes, share)
@@ -98,7 +101,8 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     several = len(by_arm) > 1 and len(runs) // len(by_arm) < FEWEST_SEEDS
     first = {arm: configs[0] for arm, configs in by_arm.items()}
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
-    seconds = in_all(each, workers, cost) + cost.around
+    passes = sum(each.seconds for each in trunks.values())
+    seconds = in_all(each, workers, cost) + cost.around + passes
     slowdown = slowdown_of([each.taken for each in probes.values()])
     low, high = range_of(seconds, cost)
     return Forecast(
@@ -124,6 +128,8 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
         ),
         data=distinct_data(read),
         unforeseen=len(runs) - sum(arm.runs for arm in arms),
+        trunk_seconds=passes,
+        trunk_mb=sum(each.num_bytes for each in trunks.values()) / _MB,
     )
 
 

@@ -12,9 +12,9 @@ from federated.privacy.accounting import spent
 from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
-from federated.run.preparing.losses import stated_loss
 from federated.run.preparing.meetings import lost_rounds, meetings
 from federated.run.preparing.promise import Promise, num_units
+from federated.run.preparing.training.losses import stated_loss
 from federated.run.setup import Setup
 
 _NOTABLE = 0.05

@@ -35,7 +35,8 @@ class Forecast:
     versions. privacy: what is guaranteed. guarantees: the same in full, with their
     arms. cautions: what cannot work or is likely a mistake, in sentences.
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
-    evaluation_mb: of the memory, the outputs of the largest evaluation."""
+    evaluation_mb: of the memory, the outputs of the largest evaluation. trunk_seconds, trunk_mb: of the time of the
+    runs, the one pass of frozen parts over all examples, and the features that it leaves on disk."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -54,6 +55,8 @@ class Forecast:
     data: tuple[DataRead, ...] = ()
     evaluation_mb: float = 0.0
     guarantees: tuple[str, ...] = ()
+    trunk_seconds: float = 0.0
+    trunk_mb: float = 0.0
 
     @property
     def runs(self) -> int:

@@ -52,4 +52,5 @@ MOST_COMPLAINTS = 20
 """Lines, each of one field, of an error about a study file."""
 
 LARGEST_CACHE = 20_000_000_000
-"""Bytes of texts and images that were read once and are kept under `datasets/read` at home; then the oldest go."""
+"""Bytes of texts and images that were read once and are kept under `datasets/read` at home, and of features of frozen
+trunks under `features`; then the oldest go. A trunk with more features than that runs in every step."""

@@ -129,6 +129,11 @@ def torch_seeded(seed: int, purpose: Purpose, *key: int) -> Iterator[None]:
         torch.set_rng_state(before)
 
 
+def torch_state() -> torch.Tensor:
+    """The state of torch's own generator: another one later where something has drawn from it meanwhile."""
+    return torch.get_rng_state()
+
+
 @contextmanager
 def torch_watched() -> Iterator[Callable[[], bool]]:
     """Whether anything in this context drew from torch's own generator, to be asked after it; the state is restored."""

@@ -16,28 +16,52 @@ from federated.foundation.errors import BadInput
 from federated.foundation.limits import LARGEST_CACHE
 from federated.machine.files import alone, remove_leftovers, whole
 from federated.machine.folders import home
+from federated.machine.large_arrays import Damaged
 
 T = TypeVar("T")
 
+DATASETS = Path("datasets", "read")
 
-def kept(kind: str, identity: Any, make: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+
+def kept(
+    kind: str,
+    identity: Any,
+    make: Callable[[Path], None],
+    read: Callable[[Path], T],
+    below: Path = DATASETS,
+) -> T:
     """What `read` returns of the folder that `make` has filled for this identity, now or at an earlier time.
 
     kind: a word for the folder's name. identity: JSON, all that the content depends on. A folder appears whole or not
     at all: of two processes one makes it and the other waits, and of one that was killed nothing is used.
+    below: where at home the folders are; `LARGEST_CACHE` is of each such place.
     """
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    cache = home() / "datasets" / "read"
-    folder = cache / f"{kind}-{digest}"
+    cache = home() / below
+    folder = _folder(kind, identity, cache)
     with _locked(folder):
         if is_new := not folder.is_dir():
             _make(folder, make)
         os.utime(folder)
-        found = read(folder)
+        try:
+            found = read(folder)
+        except Damaged:  # as a machine that lost its power may leave it
+            shutil.rmtree(folder)
+            _make(folder, make)
+            found = read(folder)
     if is_new:
         remove_leftovers(cache)
         _forget_oldest(cache, folder)
     return found
+
+
+def is_kept(kind: str, identity: Any, below: Path = DATASETS) -> bool:
+    """Whether `kept` would make nothing."""
+    return _folder(kind, identity, home() / below).is_dir()
+
+
+def _folder(kind: str, identity: Any, cache: Path) -> Path:
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    return cache / f"{kind}-{digest}"
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
@@ -48,8 +72,8 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BadInput(
-                f"dataset: the disk of {folder.parent} has no room left for what is read; free some, or move "
-                "FEDSTUDY_HOME to a larger one"
+                f"FEDSTUDY_HOME: the disk of {folder.parent} has no room left for what is kept there; free some, or "
+                "move it to a larger one"
             ) from error
         raise
 

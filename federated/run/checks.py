@@ -54,7 +54,7 @@ def _fault(run: Run, one_data_set: bool) -> str:
     one_data_set: all runs share one data set, so that its errors belong to no particular arm.
     """
     try:
-        prepare(run.config)
+        prepare(run.config, rehearsal=True)
     except OwnCodeFailed as error:
         return str(error)
     except BadData as error:

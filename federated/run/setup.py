@@ -8,36 +8,33 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from federated.algorithms import Need
 from federated.config.evaluation import MAIN, UnseenFit
 from federated.config.run import RunConfig, Stop
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
 from federated.foundation.errors import BadInput, OwnCodeFailed
-from federated.local_training import LocalTrainer
-from federated.local_training.engine import local_trainer
 from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
+from federated.local_training.trunk.features import TrunkPass
 from federated.losses import Readout
-from federated.machine.cores import threads_of
 from federated.machine.folders import home
 from federated.machine.tensors.spilling import Spilling
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
-from federated.privacy import PerExample
 from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.preparing.attacks.shadow_config import check_shadows, shadow_config
 from federated.run.preparing.client_memory import BOUND, bound_bytes
-from federated.run.preparing.losses import Fitted, fitted_loss
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.promise import Promise
 from federated.run.preparing.refusals import check_run
 from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
+from federated.run.preparing.training.losses import fitted_loss
+from federated.run.preparing.training.work import cached_work, device_of, engine_of, per_example_of, work_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
-from federated.trials import Parts, flat_model, tried_loss, tried_model, try_measures, try_parts
+from federated.trials import Parts, tried_loss, tried_model, try_measures, try_parts
 from federated.user_code.containment import is_own, own_code_named
 
 
@@ -50,6 +47,8 @@ class Setup:
     store: the place of what clients remember, the one thing here that grows during a run.
     notes: remarks for the user about their model and what the algorithm makes of it, in sentences.
     promise: what is guaranteed to clients; None where nothing is.
+    of_inputs: the work of the whole model on the inputs, where that of the worker is of its head on features.
+    trunk: the pass that gives these features; None where there is none.
     """
 
     federation: Federation
@@ -61,6 +60,8 @@ class Setup:
     store: Spilling
     notes: tuple[str, ...] = ()
     promise: Promise | None = None
+    of_inputs: LocalWork | None = None
+    trunk: TrunkPass | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -74,8 +75,13 @@ class Setup:
 
     @property
     def model(self) -> FlatModel:
-        """The model before the first round."""
+        """The model before the first round, as it is trained and evaluated: on features, its head alone."""
         return self.worker.model
+
+    @property
+    def whole_model(self) -> FlatModel:
+        """The model before the first round with all that is frozen; its vector is that of `model`."""
+        return self.model if self.of_inputs is None else self.of_inputs.model
 
     @property
     def initial_parameters(self) -> Tensor:
@@ -84,8 +90,18 @@ class Setup:
 
     @property
     def inputs(self) -> Tensor:
-        """The inputs of all examples, [N, ...]."""
+        """The inputs of all examples for `model`, [N, ...]."""
         return self.worker.work.inputs
+
+    @property
+    def whole(self) -> Setup:
+        """The same setup with the whole model on the inputs themselves, for those who look at these."""
+        if self.of_inputs is None:
+            return self
+        work = self.of_inputs
+        cohort = self.trainers.eligible[: self.trainers.cohort_size].tolist()
+        train = engine_of(self.config, cohort, work, self.parts)
+        return replace(self, worker=replace(self.worker, work=work, train=train), of_inputs=None)
 
     @property
     def targets(self) -> Tensor:
@@ -137,20 +153,21 @@ class Setup:
         return replace(self, worker=replace(self.worker, config=config))
 
 
-def prepare(config: RunConfig) -> Setup:
+def prepare(config: RunConfig, *, rehearsal: bool = False) -> Setup:
     """Load the data, partition it and build the model. Raises BadInput where the config does not fit the data.
 
-    User code is tried as part of this; raises OwnCodeFailed where it fails.
+    User code is tried as part of this; raises OwnCodeFailed where it fails. rehearsal: nothing of it is trained in
+    earnest, so that where a frozen trunk has not yet run, features of a few examples stand in for the others.
     """
     with own_code_named(config):
-        device = _device(config.device)
+        device = device_of(config.device)
         check_own_code(config)
-        setup = _prepared(config, _federation(config), device)
-        check_shadows(config, partial(prepare_shadow, setup))
+        setup = _prepared(config, _federation(config), device, rehearsal=rehearsal)
+        check_shadows(config, partial(prepare_shadow, setup, rehearsal=rehearsal))
         return setup
 
 
-def prepare_shadow(setup: Setup, number: int) -> Setup:
+def prepare_shadow(setup: Setup, number: int, *, rehearsal: bool = False) -> Setup:
     """The same for a shadow federation of this run, by its number from 0. Raises as `prepare` does.
 
     It runs no protocol, as the sum is the same without it, and promises nothing.
@@ -159,7 +176,7 @@ def prepare_shadow(setup: Setup, number: int) -> Setup:
     config = shadow_config(setup.config, number, noise)
     federation = half_of(setup.federation, setup.config.seed, number)
     with own_code_named(config):
-        return _prepared(config, federation, setup.inputs.device, is_shadow=True)
+        return _prepared(config, federation, setup.inputs.device, is_shadow=True, rehearsal=rehearsal)
 
 
 _TRIED = 64
@@ -167,12 +184,17 @@ _TRIED = 64
 
 
 def _prepared(
-    config: RunConfig, federation: Federation, device: torch.device, *, is_shadow: bool = False
+    config: RunConfig,
+    federation: Federation,
+    device: torch.device,
+    *,
+    is_shadow: bool = False,
+    rehearsal: bool = False,
 ) -> Setup:
     scoring = run_scoring(config, federation.examples)
     trainers = who_trains(config, federation)
     fitted = fitted_loss(config, federation.examples, trainers.holders)
-    work = _work(config, federation, trainers, device, fitted)
+    work = work_of(config, federation, trainers, device, fitted)
     tried = tried_model(config, work, federation.examples.output_shape)
     tried_loss(config, work)
     try_measures(
@@ -182,50 +204,30 @@ def _prepared(
         config, trainers, work.model, federation.examples, device, promises=not is_shadow
     )
     parts = parts.with_plain_sum if is_shadow else parts
-    work = work._replace(per_example=_per_example(config, parts))
+    work = work._replace(per_example=per_example_of(config, parts))
     check_run(config, federation, scoring, trainers, work.model, parts, takes_one=tried.takes_one)
     start = work.model.vector[: work.model.num_trainable].clone()
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
-    worker = Worker(config, trainers.holders, parts, work, _engine(config, trainers, work, parts))
+    cached = cached_work(config, work, parts, rehearsal=rehearsal)
+    of_inputs, work, trunk = (None, work, None) if cached is None else (work, *cached)
+    cohort = trainers.eligible[: trainers.cohort_size].tolist()
+    worker = Worker(config, trainers.holders, parts, work, engine_of(config, cohort, work, parts))
     size = shard_size(work, config.engine)
     notes = (*tried.notes, *filter(None, [parts.algorithm.note]))
     store = Spilling(bound_bytes(config.engine), home() / "checkpoints", BOUND)
-    return Setup(federation, trainers, worker, size, scoring, fitted.readout, store, notes, promise)
-
-
-def _work(
-    config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device, fitted: Fitted
-) -> LocalWork:
-    """The model and the examples on which the trainers train it."""
-    examples = federation.examples
-    inputs, targets = federation.tensors(device)
-    model = flat_model(config, inputs, examples.output_shape, device)
-    return LocalWork(
-        model,
-        fitted.loss,
-        inputs,
-        fitted.readout.standardised(targets),
-        trainers.holders.indices,
-        trainers.local,
-        config.rounds,
-        config.seed,
-        config.engine.precision,
-        None if fitted.weights is None else torch.from_numpy(fitted.weights).to(model.vector),
+    return Setup(
+        federation,
+        trainers,
+        worker,
+        size,
+        scoring,
+        fitted.readout,
+        store,
+        notes,
+        promise,
+        of_inputs,
+        trunk,
     )
-
-
-def _per_example(config: RunConfig, parts: Parts) -> PerExample | None:
-    """The differentially private steps that the run's mechanism states."""
-    stated = parts.privacy.per_example
-    return None if stated is None else stated._replace(secure=config.privacy.secure)
-
-
-def _engine(config: RunConfig, trainers: Trainers, work: LocalWork, parts: Parts) -> LocalTrainer:
-    cohort = trainers.eligible[: trainers.cohort_size].tolist()
-    engine = config.engine
-    if Need.LOOP in parts.algorithm.needs:
-        engine = engine.model_copy(update={"name": "loop"})
-    return local_trainer(work, engine, cohort, threads_of(config.orchestration.threads))
 
 
 def initial_state(setup: Setup) -> RunState:
@@ -245,11 +247,3 @@ def _federation(config: RunConfig) -> Federation:
         if is_own(config.dataset) or is_own(config.partitioner):
             raise OwnCodeFailed(str(error)) from error
         raise
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device: 'cuda' was asked for, but this machine has no CUDA device; use auto or cpu")
-    return torch.device(name)

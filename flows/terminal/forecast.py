@@ -57,6 +57,7 @@ def _details(forecast: Forecast) -> list[str]:
         f"memory is of {'each' if forecast.workers > 1 else 'the'} process that trains, without Prefect's server; this "
         f"machine has {forecast.machine_mb:,.0f} MB",
         *_remembered(forecast),
+        *_of_trunks(forecast),
         forecast.privacy,
     ]
 
@@ -70,6 +71,19 @@ def _remembered(forecast: Forecast) -> list[str]:
     if largest.client_file_mb:
         said += f" and {largest.client_file_mb:,.1f} MB in a file at FEDSTUDY_HOME (engine.client_memory_mb)"
     return [f"{said}, and all of it in each of up to three checkpoints"]
+
+
+def _of_trunks(forecast: Forecast) -> list[str]:
+    """What frozen beginnings of models take, where they run once for all."""
+    if not forecast.trunk_mb:
+        return []
+    takes = (
+        f"about {duration(forecast.trunk_seconds)} of the time" if forecast.trunk_seconds else "done before"
+    )
+    return [
+        f"the frozen part of the model runs once on every example: {takes}; its features take "
+        f"{forecast.trunk_mb:,.1f} MB at FEDSTUDY_HOME (engine.cache_features)"
+    ]
 
 
 def _arms(forecast: Forecast) -> Table:

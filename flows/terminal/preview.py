@@ -84,7 +84,7 @@ def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
         if run.name in faults:
             table.add_row(run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–")
             continue
-        setup = prepare(run.config)
+        setup = prepare(run.config, rehearsal=True)
         rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
         size = f"{4 * setup.model.num_sendable / 1e6:.3f}"
         table.add_row(run.arm, rounds, cohort, _parameters(setup), size)
@@ -101,7 +101,11 @@ def _parameters(setup: Setup) -> str:
 def _promises(runs: Sequence[Run]) -> list[str]:
     """What is promised in the first seed of each arm, with its noise; nothing where no arm promises anything."""
     first = {run.arm: run.config for run in reversed(runs)}
-    promised = {arm: found for arm, config in first.items() if (found := prepare(config).promise) is not None}
+    promised = {
+        arm: found
+        for arm, config in first.items()
+        if (found := prepare(config, rehearsal=True).promise) is not None
+    }
     nothing = [arm for arm in first if arm not in promised]
     if not promised:
         return []
@@ -114,7 +118,7 @@ def _cautions(runs: Sequence[Run], default_delta: float | None) -> list[str]:
     first = {run.arm: run for run in reversed(runs)}
     said: dict[str, list[str]] = {}
     for arm in dict.fromkeys(run.arm for run in runs):
-        setup = prepare(first[arm].config)
+        setup = prepare(first[arm].config, rehearsal=True)
         for sentence in [*cautions(setup), *of_delta(setup, default_delta)]:
             said.setdefault(sentence, []).append(arm)
     return with_arms(said, len(first))

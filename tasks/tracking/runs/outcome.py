@@ -91,6 +91,6 @@ def _small_model(setup: Setup, state: RunState) -> dict[str, str]:
     """The parameters by name, as a file to read, where there are few enough for that."""
     if state.parameters.numel() > _READABLE_PARAMETERS or setup.own_models:
         return {}
-    module = setup.model.independent_module(state.parameters)
+    module = setup.whole_model.independent_module(state.parameters)
     named = {name: value.tolist() for name, value in module.named_parameters()}
     return {"parameters.json": json.dumps(named, indent=2)}

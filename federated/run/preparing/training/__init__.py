@@ -1,0 +1,1 @@
+"""The parts of local training: the loss, the model on its examples, the engine."""
