@@ -77,6 +77,7 @@ IGNORED: dict[str, Any] = {
     "engine.name": "loop",
     "engine.memory_mb": 64,
     "engine.client_memory_mb": 1,
+    "engine.micro_batch": 8,
     "engine.cache_features": False,
     "evaluation.batch_size": 17,
     "evaluation.drift": False,

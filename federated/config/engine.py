@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from federated.config.section import Frozen
 
@@ -37,11 +37,26 @@ class Engine(Frozen):
         "float32",
         description="Number format of the matrix products in local training; bfloat16 uses torch's autocast",
     )
+    micro_batch: PositiveInt | None = Field(
+        None,
+        description="The most examples of a local batch that go through the model at once, whose gradients are added "
+        "up: the same step with less memory, but for what dropout draws; of the loop, for models that do not normalise "
+        "by their batch. Stacks of dense layers, and features, need no pieces; null: the whole batch",
+    )
     cache_features: bool = Field(
         True,
         description="Where all that is trained comes after a frozen beginning of the model, run that once for each "
         "example and keep its outputs under FEDSTUDY_HOME for all runs; false: run it in every step",
     )
+
+    @model_validator(mode="after")
+    def _pieces_are_of_the_loop(self) -> Engine:
+        if self.micro_batch is not None and self.name == "vectorised":
+            raise ValueError(
+                f"vectorised takes whole batches of many clients, and micro_batch {self.micro_batch} is of the loop: "
+                "use auto or loop, or leave micro_batch out"
+            )
+        return self
 
 
 class Orchestration(Frozen):

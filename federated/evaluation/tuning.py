@@ -103,4 +103,5 @@ def _work(setup: Setup, tuning: Tuning) -> LocalWork:
         config.seed,
         config.engine.precision,
         setup.worker.work.weights,
+        micro_batch=setup.worker.work.micro_batch,
     )

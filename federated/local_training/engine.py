@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from torch.nn.modules.batchnorm import _NormBase
+
 from federated.config.run import Engine
 from federated.foundation.errors import BadInput
 from federated.local_training.by_example.dense import dense_by_example
@@ -88,6 +90,8 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
     any training, so that the processes of a study all find its outcome.
     Raises BadInput where `vectorised` cannot train the model.
     """
+    if work.micro_batch is not None:
+        _check_pieces(work)
     if engine.name == "loop":
         return loop(work, threads)
     if (layers := _dense_layers(work)) is not None:
@@ -98,7 +102,22 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
             return vmap(work, threads)
         except ValueError as error:
             raise BadInput(f"engine: vectorised: {error}; use auto or loop") from error
+    if work.micro_batch is not None:
+        logger.info("engine: loop (batches in pieces of %d)", work.micro_batch)
+        return loop(work, threads)
     return _probed(work, threads, cohort)
+
+
+def _check_pieces(work: LocalWork) -> None:
+    """Raise BadInput where the gradient of a batch is not the mean of those of its pieces."""
+    model = work.model.twin()
+    model.train()
+    for name, layer in model.module.named_modules():
+        if isinstance(layer, _NormBase) and layer.training:
+            raise BadInput(
+                f"engine.micro_batch: {name} normalises by the statistics of a batch, and pieces of {work.micro_batch} "
+                "have others: leave micro_batch out, or use another normalisation"
+            )
 
 
 def _dense_layers(work: LocalWork) -> list[Dense] | None:

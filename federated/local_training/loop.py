@@ -16,7 +16,7 @@ from federated.algorithms.local_terms import NO_TERMS, Contrast, LocalTerms
 from federated.foundation.randomness import torch_watched
 from federated.local_training.by_example.one_client import part_by_example
 from federated.local_training.contrasting import Contrasting
-from federated.local_training.own_steps import Objective, take_own_steps
+from federated.local_training.own_steps import Gradients, take_own_steps
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks, torch_seeded_for
@@ -46,6 +46,7 @@ def loop_trainer(
     precision: Precision = "float32",
     weights: Tensor | None = None,
     per_example: PerExample | None = None,
+    micro_batch: int | None = None,
     threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
@@ -54,10 +55,22 @@ def loop_trainer(
     The step is that of torch.optim.SGD (momentum without dampening, weight decay in the gradient) from a
     zero momentum buffer in every round, or that of the optimiser that is stated. The masks of nn.Dropout are
     drawn for each client; a model that turns out to draw other random numbers goes on one client at a time,
-    because torch's generator is one for all threads. per_example: see `part_by_example`.
+    because torch's generator is one for all threads. per_example: see `part_by_example`. micro_batch: the gradient of a
+    batch is added up over pieces of so many examples; the step is the same to rounding, but for what dropout draws.
     """
     work = LocalWork(
-        model, loss, inputs, targets, clients, local, rounds, seed, precision, weights, per_example
+        model,
+        loss,
+        inputs,
+        targets,
+        clients,
+        local,
+        rounds,
+        seed,
+        precision,
+        weights,
+        per_example,
+        micro_batch,
     )
     part = part_of_loop if per_example is None else part_by_example
     together = side_by_side(work, lambda: part(work, False), threads, 1, loop=True)
@@ -95,12 +108,15 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
                 batches = _batches(work, done, client, lengths[at], terms.stream)
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
                 more = _contrast(contrasting, terms.contrast, at, own)
-                shifted = partial(objective, offset=offset, more=more)
+                gradients = partial(_gradients, work, partial(objective, offset=offset, more=more))
                 if terms.own_steps is None:
-                    slots.losses[row] = _train_client(model, shifted, rule, batches)
+                    among = None if rule.moves is None else model.holding(rule.moves[0])
+                    slots.losses[row] = _train_client(model, partial(gradients, among=among), rule, batches)
                 else:
                     steps, rate = terms.own_steps.of(np.array([at])), work.local.learning_rate * factor
-                    slots.losses[row] = take_own_steps(work, model, shifted, steps, rate, batches, slots, row)
+                    slots.losses[row] = take_own_steps(
+                        work, model, gradients, steps, rate, batches, slots, row
+                    )
             torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
@@ -110,17 +126,46 @@ Term = Callable[[Batch], Tensor]
 """A batch, its inputs ready for the model -> the mean of something over it."""
 
 
-def _objective(work: LocalWork) -> Callable[..., tuple[Tensor, Tensor]]:
+Objective = Callable[[Batch], tuple[Tensor, Tensor | None]]
+"""A batch -> (the mean loss, which is reported; what is minimised besides) of the model as it is."""
+
+
+def _objective(work: LocalWork) -> Callable[..., tuple[Tensor, Tensor | None]]:
     """The objective of the model as it is at the time; offset [K]: what is added to its outputs; more: to its loss."""
     forward = in_precision(work, work.model.module)
 
-    def objective(batch: Batch, offset: Tensor | None, more: Term | None) -> tuple[Tensor, Tensor]:
+    def objective(batch: Batch, offset: Tensor | None, more: Term | None) -> tuple[Tensor, Tensor | None]:
         outputs = forward(batch.inputs)
         outputs = outputs if offset is None else outputs + offset
         loss = work.loss(outputs, batch.targets, batch.weights)
-        return loss, loss if more is None else loss + more(batch)
+        return loss, None if more is None else more(batch)
 
     return objective
+
+
+def _gradients(
+    work: LocalWork, objective: Objective, batch: Batch, among: Sequence[bool] | None = None
+) -> tuple[Tensor, Tensor]:
+    """(the mean loss of a batch, the gradient [T] of what is minimised), added up over its pieces where it has some.
+
+    The loss of a piece weighs by how many numbers its mean is over, such as positions that count; what is minimised
+    besides by the piece's examples. among: see `FlatModel.gradient`.
+    """
+    size = work.micro_batch
+    if size is None or size >= len(batch.targets):
+        loss, more = objective(batch)
+        return loss.detach(), work.model.gradient(loss if more is None else loss + more, among)
+    counted, total, found = max(work.loss.counted(batch.targets), 1), None, None
+    for piece in batch.split(size):
+        loss, more = objective(piece)
+        loss = loss * (work.loss.counted(piece.targets) / counted)
+        minimised = loss if more is None else loss + more * (len(piece.targets) / len(batch.targets))
+        gradient = work.model.gradient(minimised, among)
+        found = gradient if found is None else found.add_(gradient)
+        total = loss.detach() if total is None else total + loss.detach()
+    assert total is not None
+    assert found is not None
+    return total, found
 
 
 def _contrast(
@@ -134,15 +179,15 @@ def _contrast(
     return partial(contrasting, contrast)
 
 
-def _train_client(model: FlatModel, objective: Objective, rule: Rule, batches: Iterator[Batch]) -> float:
+def _train_client(model: FlatModel, gradients: Gradients, rule: Rule, batches: Iterator[Batch]) -> float:
     """Train the model in place on one client's batches; the mean loss over all examples trained on."""
     step = _stepper(model, rule)
     losses: list[Tensor] = []
     sizes: list[int] = []
     for batch in batches:
-        loss, minimised = objective(batch)
-        step(minimised)
-        losses.append(loss.detach())
+        loss, gradient = gradients(batch)
+        step(gradient)
+        losses.append(loss)
         sizes.append(len(batch.targets))
     return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
 
@@ -155,14 +200,12 @@ def _batches(work: LocalWork, done: int, client: int, length: Length, stream: in
 
 
 def _stepper(model: FlatModel, rule: Rule) -> Callable[[Tensor], None]:
-    """A step of the rule down the gradient of a loss, in place, from a memory of zeros."""
+    """A step of the rule down a gradient [T], in place, from a memory of zeros."""
     weights = model.vector[None, : model.num_trainable]
     memory, steps = memory_of(rule, weights), count(1)
-    among = None if rule.moves is None else model.holding(rule.moves[0])
 
-    def step(loss: Tensor) -> None:
-        gradient = model.gradient(loss, among)[None]
-        rule.clip([gradient])
-        rule.descend(weights, memory, gradient, next(steps))
+    def step(gradient: Tensor) -> None:
+        rule.clip([gradient[None]])
+        rule.descend(weights, memory, gradient[None], next(steps))
 
     return step

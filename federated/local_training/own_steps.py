@@ -14,14 +14,14 @@ from federated.local_training.steps.updates import Slots
 from federated.local_training.steps.work import LocalWork
 from federated.models.flat_model import FlatModel
 
-Objective = Callable[[Batch], tuple[Tensor, Tensor]]
-"""A batch -> (the mean loss, which is reported; what is minimised) of the model as it is."""
+Gradients = Callable[[Batch], tuple[Tensor, Tensor]]
+"""A batch -> (the mean loss, which is reported; the gradient [T] of what is minimised) of the model as it is."""
 
 
 def take_own_steps(
     work: LocalWork,
     model: FlatModel,
-    objective: Objective,
+    gradients: Gradients,
     steps: OwnSteps,
     rate: float,
     batches: Iterator[Batch],
@@ -37,9 +37,8 @@ def take_own_steps(
 
     def gradient(at: Tensor, batch: Batch) -> Tensor:
         weights.copy_(at)
-        loss, minimised = objective(batch)
+        loss, found = gradients(batch)
         seen.note(batch, loss)
-        found = model.gradient(minimised)
         if (most := work.local.max_gradient_norm) is not None:
             clip_norms([found[None]], most)
         return found.add_(at, alpha=work.local.weight_decay) if work.local.weight_decay else found

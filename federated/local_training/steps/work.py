@@ -26,6 +26,7 @@ class LocalWork(NamedTuple):
     precision: bfloat16 for autocast of the model's products; float32 for the types that the model has.
     weights: what the loss of each example is multiplied by, [N]; None: nothing.
     per_example: differentially private steps; None: plain ones.
+    micro_batch: the most examples of a batch that go through the model at once; None: all of them.
     """
 
     model: FlatModel
@@ -39,3 +40,4 @@ class LocalWork(NamedTuple):
     precision: Precision = "float32"
     weights: Tensor | None = None
     per_example: PerExample | None = None
+    micro_batch: int | None = None

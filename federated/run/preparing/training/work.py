@@ -49,6 +49,7 @@ def work_of(
         config.seed,
         config.engine.precision,
         None if fitted.weights is None else torch.from_numpy(fitted.weights).to(model.vector),
+        micro_batch=config.engine.micro_batch,
     )
 
 
