@@ -73,7 +73,14 @@ def study(file: Path, home: Path) -> StudyConfig:
     return read_study(file)
 
 
-def logged(study: StudyConfig, file: Path, data: str = "d1", clients: str = "p", **scores: float) -> str:
+def logged(
+    study: StudyConfig,
+    file: Path,
+    data: str = "d1",
+    clients: str = "p",
+    constant: float | None = None,
+    **scores: float,
+) -> str:
     """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded."""
     client = connect()
     experiment = experiment_id(client, study.name)
@@ -85,7 +92,7 @@ def logged(study: StudyConfig, file: Path, data: str = "d1", clients: str = "p",
         if run.arm in scores:
             noise = NOISE[run.config.seed] * (1 if run.arm == "first" else -1)
             tags = {"data_digest": data, "partition_digest": f"{clients}{run.config.seed}"}
-            _run(client, experiment, parent, run, scores[run.arm] + noise, tags, file)
+            _run(client, experiment, parent, run, (scores[run.arm] + noise, constant), tags, file)
     register_best(parent_of(parent, question), study.comparison, results_of_study(parent))
     return parent
 
@@ -95,7 +102,7 @@ def _run(
     experiment: str,
     parent: str,
     run: Run,
-    score: float,
+    scores: tuple[float, float | None],
     digests: dict[str, str],
     file: Path,
 ) -> None:
@@ -111,7 +118,9 @@ def _run(
     }
     run_id = str(client.create_run(experiment, tags=tags).info.run_id)
     client.log_text(run_id, tracking.as_yaml(run.config), "config.yaml")
-    client.log_metric(run_id, METRIC, score, step=1)
+    for name, value in zip((METRIC, "generalisation/test_constant_accuracy"), scores, strict=True):
+        if value is not None:
+            client.log_metric(run_id, name, value, step=1)
     if run.config.seed == 0:
         deliver_model(client, run_id, file.parent / "model", 1)
     client.set_terminated(run_id)
@@ -151,6 +160,20 @@ def test_the_champion_changes_only_where_a_study_is_better(study: StudyConfig, f
     assert found is not None
     assert found.tags["arm"] == "first"
     assert found.tags["decision"].startswith("champion: better against version 1, +0.1 ")
+
+
+def test_what_is_no_better_than_a_constant_answer_is_no_champion_however_often_it_is_decided(
+    study: StudyConfig, file: Path
+) -> None:
+    parent = logged(study, file, constant=0.65, first=0.6)
+    said = "challenger: no better than a constant answer, 0.6 and 0.65 in generalisation/test_accuracy"
+    assert connect().get_run(parent).data.tags["registered"] == f"people/1: {said}"
+    assert promote("people") == {"people": said}
+    assert aliases() == {"challenger": 1}
+    logged(study, file, constant=0.65, second=0.7)
+    assert aliases() == {"champion": 2, "challenger": 1}
+    logged(study, file, constant=0.95, first=0.9)  # better than the champion, and still no use
+    assert aliases() == {"champion": 2, "challenger": 3}
 
 
 def test_registering_twice_is_registering_once_and_other_data_are_not_compared(

@@ -138,8 +138,7 @@ def _clients(cut: list[_Cut], pattern: re.Pattern[str]) -> list[str]:
 def _recordings(path: Path, files: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """(path below `path`, table) of every recording, in the order of the paths."""
     if path.is_dir():
-        below = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        yield from ((name, _table(name, path / name)) for name in below if fnmatch(name, files))
+        yield from ((name, _table(name, path / name)) for name in _names_of_files(path, files))
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -167,6 +166,12 @@ def _check_packing(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
         )
 
 
+def _names_of_files(folder: Path, files: str) -> list[str]:
+    """The files below a folder that match, by their path in it, sorted."""
+    below = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    return [name for name in below if fnmatch(name, files)]
+
+
 def _check_memory(path: Path, files: str, signals: tuple[str, ...]) -> None:
     """Raise BadInput where the windows do not fit in memory, by the share of numbers in the first recording.
 
@@ -174,8 +179,7 @@ def _check_memory(path: Path, files: str, signals: tuple[str, ...]) -> None:
     """
     if not path.is_dir():
         return
-    found = sorted(file for file in path.rglob("*") if file.is_file())
-    sizes = {each: each.stat().st_size for each in found if fnmatch(each.relative_to(path).as_posix(), files)}
+    sizes = {path / name: (path / name).stat().st_size for name in _names_of_files(path, files)}
     if (
         8 * sum(sizes.values()) <= machine_mb() * 1e6
     ):  # a number of one digit and a comma become two of 4 bytes

@@ -15,6 +15,7 @@ from federated.report import RunResult
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import within
 from federated.report.findings.verdicts import Paired, compare_pairs
+from federated.report.questions.constants import constant_of, worse_than_constant
 from federated.report.text.model_card import model_card
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
@@ -37,6 +38,8 @@ from tasks.tracking.server.failures import is_away, is_gone, reason, refusal
 from tasks.tracking.server.limits import tags_of
 
 CARD = "model_card.md"
+_CONSTANT = "constant_answer"
+"""Tag of a version whose arm does not beat a constant answer: what that one gets."""
 
 
 def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> str:
@@ -86,8 +89,15 @@ def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
         "score": f"{score:.6g}",
         "seeds": ", ".join(str(each.seed) for each in finished),
         "holdout": _holdout(run),
+        _CONSTANT: _beside_constant(finished, arm, metric),
     }
     return register(run.study, run.run_id, model_id, tags_of(tags), card)
+
+
+def _beside_constant(results: Sequence[RunResult], arm: str, metric: str) -> str:
+    """Empty where the arm is better than a constant answer, or nothing is known of one; else what that one gets."""
+    constant = constant_of(results, arm, metric)
+    return f"{constant:.4g}" if constant is not None and worse_than_constant(results, arm, metric) else ""
 
 
 def _holdout(run: RunResult) -> str:
@@ -134,11 +144,20 @@ def _promoted(name: str) -> str:
 
 
 def decide(version: ModelVersion) -> str:
-    """Make a version the champion where it is the first, or better than the present one; else challenger. In words."""
+    """Make a version the champion where it is the first, or better than the present one; else challenger. In words.
+
+    No version becomes champion that is no better than a constant answer.
+    """
     champion = version_with(version.name, CHAMPION)
     if champion is not None and champion.version == version.version:
         return "it is the champion"
-    wins, why = (True, "the first model of this name") if champion is None else _against(version, champion)
+    if constant := version.tags.get(_CONSTANT):
+        score, metric = version.tags["score"], version.tags["main_metric"]
+        wins, why = False, f"no better than a constant answer, {score} and {constant} in {metric}"
+    elif champion is None:
+        wins, why = True, "the first model of this name"
+    else:
+        wins, why = _against(version, champion)
     decision = f"{CHAMPION if wins else CHALLENGER}: {why}"
     give(CHAMPION if wins else CHALLENGER, version, decision)
     return decision
