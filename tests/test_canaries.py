@@ -187,7 +187,9 @@ def test_an_evaluation_has_both_threat_models_by_the_statistics_of_the_model_and
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"privacy": {"mechanism": "none", "canaries": 20}}, "this one bounds none"),
+        ({"privacy": {"mechanism": "none", "canaries": 20}}, "none bounds nothing; state canary_norm"),
+        ({"privacy": {"canary_norm": 1}}, "canary_norm: 1 has no effect without canaries"),
+        ({"privacy": {"canaries": 20, "canary_norm": 0}}, "canary_norm"),
         ({"privacy": {"mechanism": "clip(1)", "canaries": 19}}, "must be 0 or at least 20"),
         ({"privacy": {"mechanism": "clip(1)", "canaries": -1}}, "greater than or equal to 0"),
         ({"cohort": {}}, "state cohort.weighting: uniform"),
@@ -262,3 +264,29 @@ def test_runs_keep_their_promise_and_a_run_whose_noise_is_switched_off_is_caught
         kept, promised = shown(seed, 1.5)
         assert kept <= promised
         assert shown(seed, 0.0)[0] > promised
+
+
+PLAIN = {"mechanism": "none", "canaries": CANARIES, "canary_norm": 0.5}
+
+
+def test_canaries_of_a_plain_run_have_the_stated_norm_and_clients_are_as_without_them() -> None:
+    """By hand: the mean of the clients' unbounded updates and of directions of half a norm; the leak is found."""
+    setup, without = (
+        prepared(PLAIN, cohort={"weighting": "uniform"}),
+        prepared("none", cohort={"weighting": "uniform"}),
+    )
+    (state, _), (alone, _) = trained(setup, 1), trained(without, 1)
+    moved = (state.parameters - setup.initial_parameters).double()
+    learned = (alone.parameters - setup.initial_parameters).double()
+    every = directions(0, range(CANARIES), 1210).double()
+    assert torch.allclose(moved, (20 * learned + 0.5 * every.sum(dim=0)) / (20 + CANARIES), atol=1e-6)
+    found = evaluate(state, setup)
+    assert found["privacy/empirical_epsilon_iterates_lower"] > 5
+    assert setup.promise is None
+    assert "privacy/epsilon" not in found
+
+
+def test_where_a_mechanism_has_a_norm_canaries_have_that_whatever_is_stated() -> None:
+    stated = {"mechanism": "clip(norm=0.5)", "canaries": CANARIES, "canary_norm": 7}
+    one, other = (trained(prepared(each), 1)[0] for each in (stated, {**stated, "canary_norm": None}))
+    assert torch.equal(one.parameters, other.parameters)

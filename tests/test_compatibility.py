@@ -275,11 +275,6 @@ ROWS = (
         "privacy.canaries: 20 with privacy: of_examples: ",
     ),
     Row(
-        {**TRACED, "privacy": {"canaries": 20}},
-        {"privacy": {"mechanism": "clip(1)", "canaries": 20}},
-        "privacy.canaries: 20 with privacy: none: ",
-    ),
-    Row(
         {"privacy": TRACED["privacy"]},
         TRACED,
         "privacy.canaries: 20 with cohort.weighting: examples: ",

@@ -49,6 +49,7 @@ CHANGES: dict[str, Any] = {
     "privacy.mechanism": "clip(1.0)",
     "privacy.secure": True,
     "privacy.canaries": 20,
+    "privacy.canary_norm": 0.5,
     "privacy.delta": 1e-5,
     "privacy.target_epsilon": 2.0,
     "privacy.epsilon_budget": 3.0,
@@ -95,13 +96,13 @@ def nested(path: str, value: Any) -> dict[str, Any]:
         return {"local": {"optimiser": value, "learning_rate": 0.1}}
     if path == "privacy.canaries":  # which have the norm of a mechanism, and hold no examples
         return {"privacy": {"mechanism": "clip(1.0)", "canaries": value}, "cohort": {"weighting": "uniform"}}
+    if path == "privacy.canary_norm":  # of canaries where no mechanism has a norm
+        return {"privacy": {"canaries": 20, "canary_norm": value}, "cohort": {"weighting": "uniform"}}
     if path == "privacy.target_epsilon":  # which wants a mechanism whose noise it finds
         return {
             "privacy": {"mechanism": "central_gaussian(1)", "target_epsilon": value},
             "cohort": {"weighting": "uniform"},
         }
-    if path == "transport":  # which goes with equal weights alone
-        return {"transport": value, "cohort": {"weighting": "uniform"}}
     first, _, rest = path.partition(".")
     return {first: nested(rest, value) if rest else value}
 

@@ -24,6 +24,8 @@ from federated.foundation.scales import LARGEST_FLOAT
 from federated.user_code.source import roots_of
 
 _FEWEST_CANARIES = 20
+_LONGEST = 1e12
+"""The square of a norm is a 32-bit number."""
 
 
 def _enough(value: int) -> int:
@@ -100,6 +102,14 @@ class Privacy(Frozen):
         "examples and are drawn as all clients are, so that cohorts grow by as large a share as the federation does. "
         "0: none",
     )
+    canary_norm: float | None = Field(
+        None,
+        gt=0,
+        le=_LONGEST,
+        description="The L2 norm of a canary's update where the mechanism bounds no update (`none`), as in a plain run "
+        "that private ones are compared with: the longer, the easier they are found. Where the mechanism bounds "
+        "updates, canaries have its norm instead",
+    )
 
     @model_validator(mode="after")
     def _one_amount_of_noise(self) -> Privacy:
@@ -109,6 +119,15 @@ class Privacy(Frozen):
             raise ValueError(
                 f"canaries: {self.canaries} measure the noise of this federation, and extrapolate states that of a "
                 "larger one; state one of them"
+            )
+        if self.canary_norm is not None and not self.canaries:
+            raise ValueError(
+                f"canary_norm: {self.canary_norm:g} has no effect without canaries; leave it out"
+            )
+        if self.canaries and self.canary_norm is None and self.mechanism.name == "none":
+            raise ValueError(
+                f"canaries: {self.canaries} send updates of the norm that the mechanism bounds updates to, and none "
+                "bounds nothing; state canary_norm, such as the norm of the arms that this one is compared with"
             )
         takes, label = "noise_multiplier" in self.mechanism.arguments, self.mechanism.label()
         noise = self.mechanism.arguments.get("noise_multiplier")

@@ -229,11 +229,6 @@ CLASHES = (
         "canaries are clients, and the mechanism protects single examples of one",
     ),
     Clash(
-        (Side(CANARIES, States.ABOVE_ZERO), Side(PRIVACY, States.BOUNDS, False)),
-        "canaries send updates of the norm that the mechanism bounds updates to, and this one bounds none; use "
-        "another, such as clip(norm=1)",
-    ),
-    Clash(
         (Side(CANARIES, States.ABOVE_ZERO), Side(WEIGHTING, States.BY_EXAMPLES)),
         "canaries hold no examples, and count as one client each; state cohort.weighting: uniform",
     ),

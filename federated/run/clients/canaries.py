@@ -12,7 +12,14 @@ from torch import Tensor
 from federated.algorithms import Tensors
 from federated.local_training import Updates
 from federated.metrics import Metrics
-from federated.privacy.canaries import Empirical, alignments, long_updates, of_final_model, of_iterates
+from federated.privacy.canaries import (
+    Empirical,
+    alignments,
+    directions,
+    long_updates,
+    of_final_model,
+    of_iterates,
+)
 from federated.run.clients.order import ShardOrder
 from federated.run.memory import CANARIES, with_server
 from federated.run.preparing.promise import delta_of
@@ -29,10 +36,18 @@ def is_of_canaries(worker: Worker, clients: np.ndarray) -> bool:
 
 
 def updates_of_canaries(worker: Worker, order: ShardOrder) -> Updates:
-    """The updates of canaries, which do not train: each along its direction among all that travels."""
+    """The updates of canaries, which do not train: each along its direction among all that travels.
+
+    Longer than any norm, which the mechanism brings them to, or of the stated norm where it bounds nothing.
+    """
     moves, model = worker.parts.travelling, worker.model
     canaries = order.clients - len(worker.holders.indices)
-    drawn = long_updates(worker.config.seed, canaries.tolist(), moves.num_moving).to(model.vector)
+    seed, norm = worker.config.seed, worker.config.privacy.canary_norm
+    if worker.parts.privacy.bound is not None or norm is None:
+        drawn = long_updates(seed, canaries.tolist(), moves.num_moving)
+    else:
+        drawn = directions(seed, canaries.tolist(), moves.num_moving) * norm
+    drawn = drawn.to(model.vector)
     deltas = torch.zeros(len(canaries), model.vector.numel()).to(model.vector)
     deltas[:, : model.num_trainable] = moves.back(drawn, deltas[:, : model.num_trainable])
     nothing = torch.zeros(len(canaries), dtype=torch.int64)

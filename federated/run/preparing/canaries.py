@@ -33,6 +33,13 @@ def check_canaries(config: RunConfig, trainers: Trainers, model: FlatModel, part
             f"always longer, it would grow without end; state fewer, or a quantile below "
             f"{len(trainers.eligible) / (len(trainers.eligible) + config.privacy.canaries):.3g}"
         )
+    if parts.privacy.bound is None:
+        if config.privacy.canary_norm is None:
+            raise BadInput(
+                f"{what}: privacy: {config.privacy.mechanism.label()} bounds no update, and canaries need a norm to "
+                "send; state privacy.canary_norm"
+            )
+        return
     if not _bounds_all(config, model, parts):
         raise BadInput(
             f"{what}: canaries send updates of the norm that the mechanism bounds updates to, and privacy: "
