@@ -35,7 +35,7 @@ ARGUMENTS = {"sign_majority": "sign_majority(server_learning_rate=0.01)"}
 """Algorithms that have no default arguments, with some."""
 MORE = ("fedprox(adaptive=true)", "scaffold(option=1)")
 """Measured beside every registered algorithm."""
-BOTH: dict[str, dict[str, Any]] = {"mime_lite": {"local": {"momentum": 0.0}}}
+BOTH: dict[str, dict[str, Any]] = {"mime_lite": {"local": {"momentum": 0.0}}, "cfl": {"cohort": {}}}
 """Algorithm -> fields that it cannot do without, which FedAvg is measured with too."""
 ALONE: dict[str, dict[str, Any]] = {"sign_majority": {"compression": {"uplink": "sign(scale=one)"}}}
 """Algorithm -> fields that it cannot do without, and that FedAvg is not for."""

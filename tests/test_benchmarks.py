@@ -239,6 +239,10 @@ def test_an_algorithm_is_timed_in_pairs_with_fedavg_of_the_same_fields(monkeypat
     refused = algorithms.measure("W2", "fednova(mu=0.1)", tmp_path, 2)
     assert "momentum" in refused.refused
     assert algorithms.table([found, refused]).row_count == 2
+    monkeypatch.setitem(WORKLOADS, "W1", replace(WORKLOADS["W1"], training=400))
+    seen.clear()
+    assert algorithms.measure("W1", "cfl", tmp_path, 2).refused == ""  # which hears all clients in each round
+    assert [each.cohort.size for each in seen] == [None, None]
 
 
 def test_private_steps_are_timed_against_plain_ones_of_the_same_number_and_mean_size(monkeypatch, tmp_path):

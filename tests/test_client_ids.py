@@ -132,7 +132,8 @@ def test_only_an_empty_id_is_missing_unless_a_word_is_stated_to_be(tmp_path: Pat
         (["a", "NA", "b"], {"missing_values": ("NA",)}),
     ):
         with pytest.raises(
-            BadInput, match="the column 'site' is missing in 4 of 12 rows, the first is row 2; remove"
+            BadInput,
+            match="the column 'site' is missing in 4 of 12 rows, the first is row 2; remove these rows, or write",
         ):
             table(tmp_path, ids, **options)
 
@@ -174,7 +175,8 @@ def test_what_is_odd_in_ids_and_labels_of_own_code_is_said() -> None:
 def test_an_empty_id_is_missing_in_parquet_too(tmp_path: Path) -> None:
     for ids in (["a", "", "b"], ["a", "\u200b ", "b"], ["a", None, "b"]):
         with pytest.raises(
-            BadInput, match="the column 'site' is missing in 4 of 12 rows, the first is row 2; remove"
+            BadInput,
+            match="the column 'site' is missing in 4 of 12 rows, the first is row 2; remove these rows, or write",
         ):
             table(tmp_path, ids, parquet=True)
 

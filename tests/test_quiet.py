@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from mlflow.utils.file_utils import ArtifactProgressBar
 
 from tasks.tracking.server.store import connect
 
@@ -27,3 +28,9 @@ def test_loggers_are_told_only_where_their_level_is_another(
     assert told == [("alembic", logging.ERROR)]
     assert logging.getLogger("alembic").level == logging.ERROR
     assert logging.getLogger("mlflow.store.db.utils").level == logging.CRITICAL
+
+
+def test_no_bar_is_drawn_while_files_are_copied(home: Path) -> None:
+    connect()
+    with ArtifactProgressBar.files(desc="Downloading artifacts", total=2) as bar:
+        assert bar.pbar is None

@@ -44,6 +44,7 @@ _INT64 = 2**63
 _EXACT = 2**53
 _MOST_SHOWN = 3
 _NO_NAMES = ("bytes", "complex", "timedelta", "timedelta64", "interval", "unknown-array")
+GAP_IN_NAMES = "remove these rows, or write a name there, such as `no site`, which makes one client of them"
 _GAP_IN_FLOATS = "remove these rows, because of which pandas reads whole numbers as floats"
 
 
@@ -72,7 +73,7 @@ def ids_of_column(column: pd.Series[Any], bad: Complaint) -> tuple[np.ndarray, l
         check_exact(named(column.name, "client "), column.to_numpy(np.float64), bad)
     written = text_of(column)
     texts = tidied_column(written)
-    refuse_gaps(texts, bad, "remove these rows")
+    refuse_gaps(texts, bad, GAP_IN_NAMES)
     whole = pd.api.types.is_integer_dtype(column.dtype)
     return ids_of_texts(texts.tolist()) if whole else np.array(texts.tolist()), written.tolist()
 

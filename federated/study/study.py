@@ -77,7 +77,8 @@ class StudyConfig(Frozen):
     )
     arms: list[dict[str, Any]] = Field(
         default_factory=list,
-        description="Instead of axes: an explicit list of arms, each {dotted path: value}",
+        description="Instead of axes: an explicit list of arms, each {dotted path: value}, and `name` where it is "
+        "to have another name than its values",
     )
     seeds: Seeds = Field([0], description="Each arm runs once for each seed")
     anchors: Anchors = Field(

@@ -1,10 +1,11 @@
 """`./fedstudy run --forecast`, and the forecast printed before a long study."""
 
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import between, duration
 from federated.report.costs.forecast_against_fact import megabytes_text
+from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_runs
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
@@ -86,13 +87,18 @@ def _of_trunks(forecast: Forecast) -> list[str]:
     ]
 
 
-def _arms(forecast: Forecast) -> Table:
+def _arms(forecast: Forecast) -> RichTable:
     arms, caption = few(forecast.arms, "arms")
-    table = Table(title="Forecast", title_justify="left", caption=caption, caption_justify="left")
-    for column in ("arm", "runs", "rounds", "time of its runs", "MB up", "MB down"):
-        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for arm in arms:
-        rounds = f"{'at most ' if arm.stops else ''}{arm.rounds}"
-        cells = (arm.arm, str(arm.runs), rounds, duration(arm.seconds))
-        table.add_row(*cells, megabytes_text(arm.uplink), megabytes_text(arm.downlink))
-    return table
+    rows = [
+        [
+            arm.arm,
+            str(arm.runs),
+            f"{'at most ' if arm.stops else ''}{arm.rounds}",
+            duration(arm.seconds),
+            megabytes_text(arm.uplink),
+            megabytes_text(arm.downlink),
+        ]
+        for arm in arms
+    ]
+    columns = ("arm", "runs", "rounds", "time of its runs", "MB up", "MB down")
+    return Table(columns, rows).rich("Forecast", caption=caption)

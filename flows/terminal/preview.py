@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from federated.config.run import RunConfig
 from federated.federation.data_table import HEADER, DataRead, data_read, distinct_data, every_column
@@ -16,6 +16,7 @@ from federated.forecast import cautions, of_delta, of_faults, promise_sentences,
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
+from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_runs
 from federated.run.setup import Setup, prepare
 from federated.study.study import Run, StudyConfig
@@ -73,22 +74,22 @@ def _data_read(config: RunConfig) -> DataRead:
     return data_read(config.dataset.label(), partition_clients(config).examples)
 
 
-def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> Table:
+def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> RichTable:
     """Every arm; of one of which no run can begin, its rounds alone. faults: name of a run -> why it cannot begin."""
     every = {run.arm: run for run in runs} | {run.arm: run for run in runs if run.name not in faults}
     shown, caption = few(every.values(), "arms")
-    table = Table(title="What would run", title_justify="left", caption=caption, caption_justify="left")
-    for column in ("arm", "rounds", "clients a round", "parameters", "float32 model, MB"):
-        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for run in shown:
-        if run.name in faults:
-            table.add_row(run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–")
-            continue
-        setup = prepare(run.config, rehearsal=True)
-        rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
-        size = f"{4 * setup.model.num_sendable / 1e6:.3f}"
-        table.add_row(run.arm, rounds, cohort, _parameters(setup), size)
-    return table
+    columns = ("arm", "rounds", "clients a round", "parameters", "float32 model, MB")
+    return Table(columns, [_arm(run, run.name in faults) for run in shown]).rich(
+        "What would run", caption=caption
+    )
+
+
+def _arm(run: Run, cannot_begin: bool) -> list[str]:
+    if cannot_begin:
+        return [run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–"]
+    setup = prepare(run.config, rehearsal=True)
+    rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
+    return [run.arm, rounds, cohort, _parameters(setup), f"{4 * setup.model.num_sendable / 1e6:.3f}"]
 
 
 def _parameters(setup: Setup) -> str:
@@ -135,18 +136,19 @@ def _digests(federation: Federation) -> tuple[str, str]:
     return federation.data_digest, federation.partition_digest
 
 
-def _partitions(configs: Iterable[RunConfig], seed: int) -> Table:
-    table = Table(title=f"Who would hold what (seed {seed})", title_justify="left")
+def _partitions(configs: Iterable[RunConfig], seed: int) -> RichTable:
     federations = [(config, partition_clients(config)) for config in configs]
     sets = ["test", "client", "unseen"]
     sets += ["validation"] if any("validation" in each.held_out_sets() for _, each in federations) else []
-    columns = ("data set", "partitioner", "clients", "empty", "examples: least / median / most")
-    for column in (*columns, f"held out: {' / '.join(sets)}", "what the partitioner did"):
-        table.add_column(column, overflow="fold")
-    for config, federation in federations:
-        figures = _figures(federation, sets)
-        table.add_row(config.dataset.label(), config.partitioner.label(), *figures, _notes(federation))
-    return table
+    columns = (
+        *("data set", "partitioner", "clients", "empty", "examples: least / median / most"),
+        *(f"held out: {' / '.join(sets)}", "what the partitioner did"),
+    )
+    rows = [
+        [each.dataset.label(), each.partitioner.label(), *_figures(held, sets), _notes(held)]
+        for each, held in federations
+    ]
+    return Table(columns, rows).rich(f"Who would hold what (seed {seed})", texts=len(columns))
 
 
 def _figures(federation: Federation, sets: Sequence[str]) -> list[str]:
@@ -169,14 +171,11 @@ def _notes(federation: Federation) -> str:
     )
 
 
-def _fingerprints(configs: Sequence[RunConfig]) -> Table:
+def _fingerprints(configs: Sequence[RunConfig]) -> RichTable:
     title = "How unlike the clients are [IID null band: 95 % of random partitions with the same sizes; * outside it]"
-    table = Table("measure", title=title, title_justify="left")
-    for config in configs:
-        table.add_column(config.partitioner.label(), justify="right", overflow="fold")
-    for row in fingerprint_table([fingerprint_of(partition_clients(config)) for config in configs]):
-        table.add_row(*row)
-    return table
+    columns = ["measure", *(config.partitioner.label() for config in configs)]
+    rows = fingerprint_table([fingerprint_of(partition_clients(config)) for config in configs])
+    return Table(columns, rows).rich(title)
 
 
 def _write_page(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from federated.examples.client_ids import (
+    GAP_IN_NAMES,
     check_exact,
     ids_of_column,
     ids_of_texts,
@@ -141,7 +142,7 @@ def client_ids_of(
         ids, texts_before = ids_of_column(column, bad)
         return ids, list(suspicions_of_ids(str(column.name), texts_before, ids, "leave these rows out"))
     texts = tidied_column(written)
-    refuse_gaps(texts, bad, "remove these rows")
+    refuse_gaps(texts, bad, GAP_IN_NAMES)
     ids = ids_of_texts(texts.tolist())
     return ids, list(suspicions_of_ids(str(column.name), written.tolist(), ids))
 

@@ -25,13 +25,13 @@ class Table:
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(escaped(cell) for cell in line)} |" for line in lines)
 
-    def rich(self, title: str) -> RichTable:
-        """The table for a terminal, without its note: the first column to the left, numbers to the right."""
+    def rich(self, title: str, texts: int = 1, caption: str | None = None) -> RichTable:
+        """The table for a terminal, without its note. texts: the first columns to the left; numbers to the right."""
         from rich.table import Table as RichTable
 
-        shown = RichTable(title=title, title_justify="left")
+        shown = RichTable(title=title, title_justify="left", caption=caption, caption_justify="left")
         for at, name in enumerate(self.columns):
-            shown.add_column(name, justify="right" if at else "left", overflow="fold")
+            shown.add_column(name, justify="left" if at < texts else "right", overflow="fold")
         for row in self.rows:
             shown.add_row(*row)
         return shown

@@ -39,6 +39,8 @@ _QUIET = (
 _QUIET_AND_QUICK = {
     # Lines about each run on a server, with its address as it is, password and all.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Bars of a few files, which a log keeps line by line.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     # For the answer to one request; a server that hangs should not hold up a run for MLflow's two minutes, four times.
