@@ -44,7 +44,7 @@ from federated.shards import ShardReport, ShardRunner, in_this_process, train
 from federated.shards.adapters import adapter_metrics, with_adapters
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
-from federated.shards.of_canaries import canary_metrics, mean_loss, zeroed_clients
+from federated.shards.of_canaries import bounded_gradients, canary_metrics, mean_loss, zeroed_clients
 from federated.shards.releasing import released
 from federated.shards.remembering import remembering
 from federated.shards.shard import Train, shards_among
@@ -134,6 +134,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         aggregation_seconds=time.perf_counter() - started,
         canaries=canary_metrics(every_report[len(shards) :]) if setup.config.privacy.canaries else {},
         zeroed_clients=zeroed_clients(setup.worker, reports),
+        bounded=bounded_gradients(reports),
         lost_clients=int(drawn.lost.sum()) if setup.parts.participation.losses else None,
         lost=lost if gives_up(setup.parts) else None,
         adapters=adapter_metrics(after) if every_report else {},

@@ -39,6 +39,8 @@ def _assert_alike(work: LocalWork, terms: str = "none") -> None:
     assert largest > 1e-4, "nothing was learnt"
     assert float((updates.deltas - expected.deltas).abs().max()) <= 1e-11 * largest
     assert torch.allclose(updates.losses, expected.losses, rtol=1e-5, atol=1e-6)
+    assert torch.equal(updates.bounded, expected.bounded)
+    assert updates.bounded[:, 0].sum() > 0
 
 
 @pytest.mark.parametrize("local", OF_BATCHES)
@@ -69,8 +71,12 @@ def test_the_other_engines_say_that_they_cannot(engine, local_work):
         ENGINES[engine](_work(local_work, "cnn", PerExample(1.0, 1.0), batch_size=4), 1)
 
 
-def _by_hand(work: LocalWork, client: int, done: int) -> torch.Tensor:
-    """The move of a client by plain SGD, each example through the model by itself; without dropout and noise."""
+def _by_hand(work: LocalWork, client: int, done: int) -> tuple[torch.Tensor, list[int]]:
+    """(the move of a client by plain SGD, each example through the model by itself, without dropout and noise;
+
+    how many gradients were longer than the bound, of how many).
+    """
+    counts = [0, 0]
     module, most = copy.deepcopy(work.model.module), work.per_example.norm
     optimiser = torch.optim.SGD(
         [p for p in module.parameters() if p.requires_grad],
@@ -86,17 +92,20 @@ def _by_hand(work: LocalWork, client: int, done: int) -> torch.Tensor:
         for example in batch:
             loss = nn.functional.cross_entropy(module(work.inputs[[example]]), work.targets[[example]])
             found = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+            counts[1] += 1
             norm = float(torch.cat([part.flatten() for part in found]).norm())
             for total, part in zip(sums, found, strict=True):
                 total += part * min(1.0, most / norm)
+            counts[0] += norm > most
         for parameter, total in zip(trained, sums, strict=True):
             parameter.grad = total / size
         optimiser.step()
-    return torch.cat([p.detach().flatten() for p in trained]) - work.model.vector
+    return torch.cat([p.detach().flatten() for p in trained]) - work.model.vector, counts
 
 
 @pytest.mark.parametrize(
-    ("name", "norm"), [("normalised", 0.4), ("tied", 0.4), ("aliased", 0.4), ("mine", float("inf"))]
+    ("name", "norm"),
+    [("normalised", 0.4), ("tied", 0.4), ("aliased", 0.4), ("mine", 1.0), ("mine", float("inf"))],
 )
 def test_the_loop_takes_the_steps_of_a_loop_over_examples(name, norm, local_work):
     """With an infinite norm they are those of SGD on the same batches."""
@@ -111,7 +120,11 @@ def test_the_loop_takes_the_steps_of_a_loop_over_examples(name, norm, local_work
     work = local_work(layers, shape=shape, **options)._replace(per_example=PerExample(norm, 0.0))
     updates = ENGINES["loop"](work, 1)(work.model.vector, COHORT, 2)
     for row, client in enumerate(COHORT):
-        assert torch.allclose(updates.deltas[row], _by_hand(work, client, 2), rtol=0, atol=1e-12)
+        moved, counts = _by_hand(work, client, 2)
+        assert torch.allclose(updates.deltas[row], moved, rtol=0, atol=1e-12)
+        assert updates.bounded[row].tolist() == counts
+    longer, every = updates.bounded.sum(dim=0).tolist()
+    assert (name, norm) != ("mine", 1.0) or 0 < longer < every
 
 
 @pytest.mark.parametrize("engine", ["loop", "stacked"])

@@ -112,6 +112,10 @@ def test_a_model_that_normalises_by_the_batch_is_refused(name: str, own: Any) ->
     ):
         prepare(_config(model=model))
     prepare(_config(model=model, privacy="none"))
+    with pytest.raises(
+        BadInput, match="the batch normalisation in model"
+    ):  # and not a batch of one, which is no cure
+        prepare(_config(model=model, local={"batch_size": 1, "steps": 1}))
 
 
 def test_one_that_normalises_within_examples_trains(own: Any) -> None:
@@ -291,7 +295,7 @@ def test_a_study_states_epsilon_or_the_noise_and_is_told_the_other() -> None:
 def test_what_is_of_whole_clients_is_refused_beside_it() -> None:
     with pytest.raises(ValueError, match="protects single examples of one"):
         _config(privacy={"mechanism": "dp_sgd(0.5, 1)", "canaries": 20})
-    with pytest.raises(BadInput, match="no noise on the sum that could be scaled"):
+    with pytest.raises(BadInput, match="has its noise in the steps of each client"):
         prepare(
             _config(privacy={"mechanism": "dp_sgd(0.5, 1)", "extrapolate": {"clients": 100, "cohort": 40}})
         )

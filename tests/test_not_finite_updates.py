@@ -64,6 +64,23 @@ def test_under_a_guarantee_it_counts_as_zeros_and_is_counted(privacy: str) -> No
         assert metrics["privacy/clipped_clients"] == of_zeros.clipped_clients + 1
 
 
+def test_the_loss_is_the_mean_of_the_clients_that_have_one() -> None:
+    """By hand: of six clients with losses 1, 2, NaN, 4, 5 and infinity four count; of none there is no loss."""
+
+    def report_of(losses: Sequence[float]) -> dict[str, float]:
+        def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms) -> Updates:
+            return setup.worker.train(received, cohort, done, terms)._replace(losses=torch.tensor(losses))
+
+        setup = replace(prepared("central_gaussian(0.1, 1)"), shard_size=6)
+        changed = replace(setup, worker=replace(setup.worker, train=train))
+        state, report = run_round(initial_state(changed), changed, STAGES)
+        return report.metrics(state)
+
+    assert report_of([1, 2, math.nan, 4, 5, math.inf])["train/loss"] == pytest.approx(3)
+    assert report_of([1, 2, 3, 4, 5, 6])["train/loss"] == pytest.approx(3.5)
+    assert "train/loss" not in report_of([math.nan] * 6)
+
+
 @pytest.mark.parametrize("privacy", ["none", "clip(0.1)", "central_gaussian(0.1, 0)"])
 def test_without_a_guarantee_it_ends_the_run(privacy: str) -> None:
     setup = prepared(privacy)

@@ -17,7 +17,8 @@ class RoundReport:
     adapters: metrics of what averaging low-rank adapters loses.
     canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
     zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run. lost: whether
-    the sum stayed closed, so that nobody was heard; None where that cannot be.
+    the sum stayed closed, so that nobody was heard; None where that cannot be. bounded: how many gradients of single
+    examples were longer than their bound, of how many; None in plain steps.
     """
 
     round: int
@@ -35,6 +36,7 @@ class RoundReport:
     zeroed_clients: int | None = None
     canaries: Mapping[str, float] = field(default_factory=dict)
     lost: bool | None = None
+    bounded: tuple[int, int] | None = None
     adapters: Mapping[str, float] = field(default_factory=dict)
 
     def metrics(self, state: RunState) -> Metrics:
@@ -53,12 +55,18 @@ class RoundReport:
             "communication/downlink_bytes_total": state.downlink_bytes,
             "privacy/clipped_clients": self.clipped_clients,
             **({} if self.zeroed_clients is None else {"privacy/zeroed_clients": self.zeroed_clients}),
+            **_bounded_share(self.bounded),
             **_adaptive_norm(state),
             **self.canaries,
             "system/training_seconds": self.training_seconds,
             "system/compression_seconds": self.compression_seconds,
             "system/aggregation_seconds": self.aggregation_seconds,
         }
+
+
+def _bounded_share(bounded: tuple[int, int] | None) -> Metrics:
+    """The share of examples whose gradient was bounded, where a round has any in private steps."""
+    return {"privacy/clipped_examples": bounded[0] / bounded[1]} if bounded and bounded[1] else {}
 
 
 def _adaptive_norm(state: RunState) -> Metrics:

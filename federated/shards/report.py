@@ -24,6 +24,9 @@ class ShardReport(NamedTuple):
     weights: of their updates, float64 [c]. loss: its part of the mean.
     clipped_clients: whose update was changed, of which zeroed_clients were not finite and count as zeros.
     memory: owner -> what these clients now remember, a row of each.
+    without_loss: the weight of clients that are not in `loss`, as theirs is not a finite number where that does not end
+    the run. bounded: how many gradients of single examples were longer than their bound, of how many; None in plain
+    steps.
     clusters: the cluster in which each trained, int64 [c]; None where the server has one model.
     products: the factors of the weighted sum of the products of low-rank updates, of each adapter in turn: the left
         one, float64 [d, q], and the right one, [q, k]; none where they are not looked at.
@@ -44,4 +47,6 @@ class ShardReport(NamedTuple):
     travelled: Sequence[bytes] = ()
     clusters: np.ndarray | None = None
     zeroed_clients: int = 0
+    without_loss: float = 0.0
+    bounded: tuple[int, int] | None = None
     products: Sequence[Tensor] = ()

@@ -92,13 +92,14 @@ def run_shard(
     updates = updates_of_canaries(worker, order) if traced else train(worker, order)
     trained = time.perf_counter()
     heard = compress(worker, order, updates)
-    weights = order.weights
+    weights, losses = order.weights, updates.losses.double().numpy()
+    lost = ~np.isfinite(losses) if counts_as_zeros(worker) else np.zeros(len(losses), bool)
     return ShardReport(
         update=_part(worker, order, heard.decoded, updates.clusters),
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         clients=order.clients,
         weights=weights,
-        loss=float(weights @ updates.losses.double().numpy()),
+        loss=float(weights @ np.where(lost, 0.0, losses)),
         uplink=heard.traffic,
         clipped_clients=heard.clipped_clients,
         distortion=heard.distortion,
@@ -110,7 +111,14 @@ def run_shard(
         clusters=updates.clusters,
         zeroed_clients=heard.zeroed_clients,
         products=products_of(worker, weights, heard.decoded),
+        without_loss=float(weights[lost].sum()),
+        bounded=None if updates.bounded is None else _counts(updates.bounded),
     )
+
+
+def _counts(bounded: Tensor) -> tuple[int, int]:
+    longer, every = bounded.sum(dim=0).tolist()
+    return int(longer), int(every)
 
 
 def _part(worker: Worker, order: ShardOrder, decoded: Tensor, clusters: np.ndarray | None) -> Tensor:

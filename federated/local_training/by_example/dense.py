@@ -56,6 +56,7 @@ def _train_alike(
     rule = rule_of(work.local, factor, own, received)
     weights = received.repeat(len(clients), 1) if received.dim() == 1 else received.clone()
     memory, total = memory_of(rule, weights), weights.new_zeros(len(weights))
+    longer = torch.zeros(len(weights), dtype=torch.int64, device=weights.device)
     noises = [Noise(work, done, clients[at], terms.stream) for at in plan.positions]
     keys = [(work.seed, done, clients[at], terms.stream) for at in plan.positions]
     masks = StackedMasks(layers, keys)
@@ -64,14 +65,18 @@ def _train_alike(
     for step, active in enumerate(plan.active):
         offsets = None if own.offsets is None else own.offsets[:active].to(weights)
         batch = _batch(work, layers, plan, step, active, masks, offsets)
-        gradient, losses = _clipped_sums(work, layers, weights[:active], batch, moves)
+        gradient, losses, clipped = _clipped_sums(work, layers, weights[:active], batch, moves)
         for row, noise in zip(gradient, noises, strict=False):
             noise.add_to(row)
         now = {name: remembered[:active] for name, remembered in memory.items()}
         rule.first(active).descend(weights[:active], now, gradient.div_(expected[:active]), step + 1)
         total[:active] += losses
+        longer[:active] += clipped
     at = rows[plan.positions]
     slots.deltas.index_copy_(0, at, weights.sub_(received))
+    if slots.bounded is not None:
+        drawn = torch.from_numpy(plan.counts.sum(axis=1))
+        slots.bounded[at.cpu()] = torch.stack([longer.cpu(), drawn], dim=1)
     slots.losses[at.cpu()] = (total.cpu() / torch.from_numpy(plan.expected * plan.steps)).float()
 
 
@@ -111,8 +116,8 @@ def _batch(
 
 def _clipped_sums(
     work: LocalWork, layers: Sequence[Dense], weights: Tensor, batch: _Step, moves: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """(the sum of each client's gradients, each bounded, [c, T]; the sums of their losses [c]).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(the sum of each client's gradients, each bounded, [c, T]; the sums of their losses [c]; how many were longer).
 
     weights [c, T]; moves: 1 for a parameter that moves and 0 for another, [T], or None.
     """
@@ -138,7 +143,8 @@ def _clipped_sums(
         gradient[:, layer.weight] = torch.bmm(bounded.transpose(1, 2), without_lost(h, kept)).flatten(1)
         if layer.bias is not None:
             gradient[:, layer.bias] = bounded.sum(dim=1)
-    return gradient, (criterion.losses(columns, batch.targets) * given).sum(dim=1)
+    losses = (criterion.losses(columns, batch.targets) * given).sum(dim=1)
+    return gradient, losses, ((kept < 1) & batch.real.bool()).sum(dim=1)
 
 
 def _forward(layers: Sequence[Dense], weights: Tensor, batch: _Step) -> tuple[list[Tensor], list[Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import count
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,24 +58,40 @@ def part_by_example(work: LocalWork, seeded: bool) -> PartTrainer:
                     _clipped_sum(private, rule, model, gradients, batch_of(work, batch), offset, draws)
                     for batch in batches
                 )
-                slots.losses[row] = _steps(model, rule, found, noise, expected)
+                slots.losses[row], bounded = _steps(model, rule, found, noise, expected)
+                if slots.bounded is not None:
+                    slots.bounded[row] = bounded.cpu()
             torch.sub(model.vector, own, out=slots.deltas[row])
 
     return train
 
 
 def _steps(
-    model: FlatModel, rule: Rule, found: Iterator[tuple[Tensor, Tensor]], noise: Noise, expected: int
-) -> float:
-    """Step the model in place along each sum [T] in turn. Returns the losses over the examples that were expected."""
+    model: FlatModel, rule: Rule, found: Iterator[ClippedSum], noise: Noise, expected: int
+) -> tuple[float, Tensor]:
+    """Step the model in place along each sum in turn.
+
+    Returns (the losses over the examples that were expected, int64 [2] as in `Updates.bounded`).
+    """
     weights = model.vector[None, : model.num_trainable]
     memory, steps = memory_of(rule, weights), count(1)
     losses: list[Tensor] = []
-    for total, loss in found:
-        noise.add_to(total)
-        rule.descend(weights, memory, total.div_(expected)[None], next(steps))
-        losses.append(loss)
-    return float(torch.stack(losses).sum()) / (expected * len(losses))
+    bounded = weights.new_zeros(2, dtype=torch.int64)
+    for each in found:
+        noise.add_to(each.total)
+        rule.descend(weights, memory, each.total.div_(expected)[None], next(steps))
+        losses.append(each.loss)
+        bounded += each.bounded
+    return float(torch.stack(losses).sum()) / (expected * len(losses)), bounded
+
+
+class ClippedSum(NamedTuple):
+    """total [T]: the sum of a batch's gradients, each bounded in the part that moves. loss: the sum of its losses.
+    bounded: int64 [2], as in `Updates.bounded`."""
+
+    total: Tensor
+    loss: Tensor
+    bounded: Tensor
 
 
 def _clipped_sum(
@@ -85,15 +102,16 @@ def _clipped_sum(
     batch: Batch,
     offset: Tensor | None,
     draws: DropoutGenerators,
-) -> tuple[Tensor, Tensor]:
-    """(the sum of a batch's gradients, each bounded in the part that moves, [T]; the sum of its losses)."""
+) -> ClippedSum:
     total, losses = model.vector.new_zeros(model.num_trainable), model.vector.new_zeros(())
+    bounded = total.new_zeros(2, dtype=torch.int64)
     if not len(batch.inputs):
-        return total, losses
+        return ClippedSum(total, losses, bounded)
     ready = batch._replace(inputs=model_inputs(batch.inputs))
     for rows, loss in gradients(ready, offset, draws):
         moving = rows if rule.moves is None else rows * rule.moves
         kept = shares_kept(private, torch.linalg.vector_norm(moving, dim=1))
         total += kept.to(moving) @ without_lost(moving, kept)
         losses += loss.detach().sum()
-    return total, losses
+        bounded += torch.stack([(kept < 1).sum(), torch.tensor(len(kept)).to(bounded)])
+    return ClippedSum(total, losses, bounded)

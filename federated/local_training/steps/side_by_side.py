@@ -67,10 +67,16 @@ def _in_phases(
     """One phase after another, each from where the one before ended."""
     updates = train(received, cohort, done, replace(terms, phases=terms.phases[:1]))
     for phase in terms.phases[1:]:
-        before = updates.deltas
+        before, counted = updates.deltas, updates.bounded
         updates = train(received + before, cohort, done, replace(terms, phases=(phase,)))
-        updates = updates._replace(deltas=updates.deltas.add_(before))
+        updates = updates._replace(
+            deltas=updates.deltas.add_(before), bounded=_added(counted, updates.bounded)
+        )
     return updates
+
+
+def _added(ones: Tensor | None, others: Tensor | None) -> Tensor | None:
+    return None if ones is None or others is None else ones + others
 
 
 def each_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
@@ -157,6 +163,7 @@ def _empty(work: LocalWork, received: Tensor, cohort: Sequence[int], terms: Loca
         client_ids=torch.tensor(cohort),
         losses=torch.empty(len(cohort)),
         kept=None if steps is None else {name: torch.empty_like(rows) for name, rows in steps.own.items()},
+        bounded=None if work.per_example is None else torch.zeros(len(cohort), 2, dtype=torch.int64),
     )
 
 
@@ -168,4 +175,4 @@ def _part(
 
 def _slots(updates: Updates, part: Sequence[int]) -> Slots:
     rows = torch.tensor(part, device=updates.deltas.device)
-    return Slots(updates.deltas, updates.losses, rows, updates.kept or {})
+    return Slots(updates.deltas, updates.losses, rows, updates.kept or {}, updates.bounded)

@@ -25,6 +25,8 @@ class Updates(NamedTuple):
     kept: name -> [C, ...], what clients remember after steps of the algorithm's own, where it has some.
     clusters: int64 [C], the cluster of the model that each received, where the server has several.
     zeroed: bool [C], whose update was not finite and counts as zeros; None where that would end the run.
+    bounded: int64 [C, 2], how many gradients of single examples were longer than their bound, and how many there were,
+        in private steps; None where steps are plain.
     """
 
     deltas: Tensor
@@ -36,6 +38,7 @@ class Updates(NamedTuple):
     kept: dict[str, Tensor] | None = None
     clusters: np.ndarray | None = None
     zeroed: Tensor | None = None
+    bounded: Tensor | None = None
 
 
 class LocalTrainer(Protocol):
@@ -57,12 +60,16 @@ def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tens
 
 
 class Slots(NamedTuple):
-    """The places for the results of some clients: the rows, int64 [c], of deltas [C, P], losses [C], kept [C, ...]."""
+    """The places for the results of some clients: the rows, int64 [c], of deltas [C, P], losses [C], kept [C, ...].
+
+    bounded: int64 [C, 2], as in `Updates`, where steps are private.
+    """
 
     deltas: Tensor
     losses: Tensor
     rows: Tensor
     kept: dict[str, Tensor]
+    bounded: Tensor | None = None
 
 
 PartTrainer = Callable[[Tensor, Sequence[int], int, LocalTerms, Slots], None]

@@ -20,6 +20,12 @@ ROWS: tuple[Row, ...] = (
         meaning="updates that were bounded before encoding",
     ),
     row(
+        neither("privacy/clipped_examples", SHARE),
+        unit="share",
+        when=_EACH_ROUND,
+        meaning="of the examples in all private steps of the round, those whose gradient was bounded (`dp_sgd`)",
+    ),
+    row(
         neither(ZEROED, every_round=True),
         unit="clients",
         when=_EACH_ROUND,

@@ -18,6 +18,7 @@ from federated.local_training.memory import machine_bytes
 from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
+from federated.privacy import Privacy
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.preparing.attacks.refusals import check_leakage
 from federated.run.preparing.canaries import check_canaries
@@ -47,6 +48,7 @@ def check_run(
     _check_personalisation(config, federation)
     check_meetings(config, trainers, parts)
     check_leakage(config, federation, trainers, parts, takes_one=takes_one)
+    _check_apart(config, parts, model)
     if not takes_one:
         for holders in (trainers.holders, *_of_shadows(config, federation)):
             _check_no_batch_of_one(config, trainers.local, holders)
@@ -63,7 +65,6 @@ def check_run(
         )
     if config.privacy.canaries:
         check_canaries(config, trainers, model, parts)
-    _check_apart(config, parts, model)
     _check_nothing_beside_the_guarantee(config, parts)
     check_memory(config, trainers, parts, model)
     _check_server_memory(config, parts)
@@ -79,14 +80,32 @@ def _check_nothing_beside_the_guarantee(config: RunConfig, parts: Parts) -> None
             "the clients, such as fedbn"
         )
     if config.privacy.extrapolate is not None and not parts.privacy.extrapolates:
-        raise BadInput(
-            f"privacy.extrapolate: {label} has no noise on the sum that could be scaled; leave it out"
-        )
+        raise BadInput(f"privacy.extrapolate: {label} {_not_extrapolated(parts.privacy)}; leave it out")
     for field in ("epsilon_budget", "target_epsilon"):
         if getattr(config.privacy, field) is not None and parts.privacy.guarantee is None:
             raise BadInput(
                 f"privacy.{field}: {label} guarantees nothing, so there is no epsilon to hold; leave it out"
             )
+
+
+def _not_extrapolated(privacy: Privacy) -> str:
+    """Why the noise of a mechanism is not scaled to that of a larger federation."""
+    if privacy.per_example is not None:
+        return (
+            "has its noise in the steps of each client, whose models and epsilon are the same in a federation of any "
+            "size; smaller noise would be of clients that learn other things"
+        )
+    if privacy.in_sum is not None:
+        return (
+            "has its noise in integers, whose grid, modulus and distance from one Gaussian are of the cohort that is "
+            "summed; central_gaussian has the same noise in the mean"
+        )
+    if privacy.unit == "update":
+        return (
+            "has noise on each client's own update, which the server reads, and that is as large in a federation of "
+            "any size; state a larger cohort"
+        )
+    return "has no noise on the sum that could be scaled"
 
 
 def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:
