@@ -20,6 +20,7 @@ HOUSES = {
         "preprocessing",
         "losses",
         "examples",
+        "pretrained",
         "datasets",
         "holdouts",
         "models",

@@ -27,7 +27,7 @@ from pydantic import (
 from federated.choices.arguments import adapter, coerced, fields_renamed, named, unknown_name
 from federated.choices.label import label_of, paths_of
 from federated.choices.schema import schema_of
-from federated.choices.study_paths import absolute_within
+from federated.choices.study_paths import of_hint
 from federated.choices.text import parse, summands
 from federated.foundation.errors import OwnCodeFailed, readable
 from federated.user_code.containment import contained
@@ -220,9 +220,7 @@ class Kind(Generic[T]):
             if not isinstance(value, list | tuple):
                 raise ValueError(f"{field}: must be a list of {self.name}s, got {value!r}")
             return [_bound(self, each, roots, code) for each in value]
-        return adapter(hint).dump_python(
-            absolute_within(coerced(hint, value, field), field=field), mode="json"
-        )
+        return adapter(hint).dump_python(of_hint(hint, coerced(hint, value, field), field=field), mode="json")
 
     def _value(self, field: str, hint: Any, plain: Any, roots: Roots) -> Any:
         if self.is_several(hint):

@@ -11,6 +11,9 @@ from typing import Any, get_args
 
 from federated.machine.folders import home
 
+FOLDER_OR_NAME = "a folder where the text is a path or names one that is there, else a name of something else"
+"""In the `Annotated` type of a text: it is made absolute where it is a folder, and stays as it is where it is none."""
+
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([^}]*)\})")
 
 
@@ -48,7 +51,27 @@ def _expanded(path: str) -> Path:
 
 def is_path(hint: Any) -> bool:
     """Whether a value of this type is a path, may be one, or holds some."""
-    return hint is Path or any(map(is_path, get_args(hint)))
+    return hint is Path or hint is FOLDER_OR_NAME or any(map(is_path, get_args(hint)))
+
+
+def of_hint(
+    hint: Any, value: Any, folder: Path | None = None, *, also_text: bool = False, field: str = ""
+) -> Any:
+    """A value of this type with every path in it absolute. The rest as of `absolute_within`."""
+    if _may_be_name(hint):
+        if not isinstance(value, str) or not _says_folder(value, folder):
+            return value
+        return _absolute_text(value, folder) if also_text else str(_absolute_path(Path(value), folder, field))
+    return absolute_within(value, folder, also_text=also_text, field=field)
+
+
+def _may_be_name(hint: Any) -> bool:
+    return hint is FOLDER_OR_NAME or any(map(_may_be_name, get_args(hint)))
+
+
+def _says_folder(text: str, folder: Path | None) -> bool:
+    """Whether a text is a path by its first character, or names a folder that is in this one."""
+    return text.startswith(("/", ".", "~", "$")) or (folder is not None and folder.joinpath(text).is_dir())
 
 
 def tails(paths: Iterable[str]) -> dict[str, str]:

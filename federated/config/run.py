@@ -19,6 +19,7 @@ from federated.config.measuring.leakage import LeakageSection
 from federated.config.privacy import Privacy, PrivacyOrMechanism
 from federated.config.run_key import short_hash
 from federated.config.section import Frozen
+from federated.config.tokens import as_read, check_tokens, digests_of
 from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
 from federated.extension_points.compatibility import check_together
 from federated.extension_points.kinds import (
@@ -104,6 +105,11 @@ class RunConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _texts_are_of_the_model(self) -> RunConfig:
+        check_tokens(self.dataset, self.model)
+        return self
+
+    @model_validator(mode="after")
     def _parts_go_together(self) -> RunConfig:
         check_together(self.parts())
         return self
@@ -112,6 +118,15 @@ class RunConfig(Frozen):
     def _nothing_without_effect(self) -> RunConfig:
         check_without_server(self)
         return self
+
+    @property
+    def dataset_as_read(self) -> Choice:
+        """The data set as the model reads it: texts with `inputs: model` cut by the model's own tokeniser."""
+        return as_read(self.dataset, self.model)
+
+    def weights_digests(self) -> dict[str, str]:
+        """The content address of each pretrained model that the run starts from, by field. Raises BadInput."""
+        return digests_of(self.dataset, self.model)
 
     @property
     def kind(self) -> TrainingKind:
@@ -123,7 +138,8 @@ class RunConfig(Frozen):
 
         The network does not count: it times a training and leaves it as it is, so a checkpoint serves any. Nor do
         attacks on what was trained.
-        The path of a data set counts, what is in its files does not: `data_digest` is for that. The engine does
+        The path of a data set or pretrained model counts, what is in its files does not: `data_digest` and
+        `weights_digests` are for that. The engine does
         not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
         batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
         """

@@ -12,6 +12,7 @@ import numpy as np
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.text_files.blocks import UNREADABLE, format_of
 from federated.datasets.text_files.stored import stored_texts
+from federated.datasets.text_files.tokeniser import tokeniser_of
 from federated.datasets.text_files.vocabulary import vocabulary_file
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
@@ -20,8 +21,9 @@ from federated.examples.texts.examples import examples_of_texts
 from federated.examples.texts.fit import fitted_texts
 from federated.foundation.errors import BadInput
 from federated.metrics.tasks import TaskName, targets_of
+from federated.pretrained.folder import Pretrained, check_place
 
-ADDED_LATER: dict[str, Any] = {"weights": None}
+ADDED_LATER: dict[str, Any] = {"weights": None, "tokenizer": None}
 """Arguments, and their defaults, that older run keys do not know."""
 
 _MOST_NGRAMS = 5
@@ -34,7 +36,7 @@ def text(
     client: str | None = None,
     test: str | None = None,
     task: TaskName | None = None,
-    inputs: Literal["tfidf", "hashing", "tokens"] = "tfidf",
+    inputs: Literal["tfidf", "hashing", "tokens", "model"] = "tfidf",
     size: int = 2000,
     length: int = 100,
     unit: Literal["word", "character"] = "word",
@@ -44,6 +46,7 @@ def text(
     separator: str = ",",
     encoding: str | None = None,
     weights: str | None = None,
+    tokenizer: Pretrained | None = None,
 ) -> Callable[[], Examples]:
     """One example a row, its text as numbers; a vocabulary is learnt from the training examples alone.
 
@@ -54,13 +57,16 @@ def text(
     inputs: "tfidf": how often each word of a vocabulary occurs, weighted by how rare it is among the training texts,
         scaled to length 1 (as scikit-learn's TfidfVectorizer). "hashing": the same without a vocabulary: a hash gives
         each word its place and sign, and nothing is learnt. "tokens": the numbers of the words in their order, for
-        models with an embedding: 0 fills short texts up, 1 is a word that is not in the vocabulary.
+        models with an embedding: 0 fills short texts up, 1 is a word that is not in the vocabulary. "model": tokens as
+        the tokeniser of a pretrained model cuts them, for the model `huggingface`.
     size: of the vocabulary, the most frequent words of the training texts; of "hashing" the number of places.
-    length: of "tokens": how many of each text; the rest is cut off.
+    length: of "tokens" and "model": how many of each text; the rest is cut off.
     unit: words (letters and digits next to each other), or single characters, as for Chinese and Japanese.
     ngrams: of "tfidf" and "hashing": up to so many neighbouring units count as one as well.
     vocabulary: of "tokens": the vocab.txt or tokenizer.json of a WordPiece tokeniser, as BERT's; its numbers are used.
     separator, encoding: as of `table`.
+    tokenizer: of "tokens": a Hugging Face model whose tokeniser cuts the texts, stated as `path` of the model
+        `huggingface` is; for a model of your own.
 
     The file is read a block at a time, once; what was read is kept under `$FEDSTUDY_HOME/datasets/read`.
     """
@@ -73,15 +79,21 @@ def text(
         raise ValueError(
             f"{form.stated()[0]} is of text files, but path {path.name} is a Parquet file; leave it out"
         )
-    _check(inputs, size, length, ngrams, vocabulary)
-    rule: dict[str, Any] = {"unit": unit, "ngrams": ngrams, "lowercase": lowercase, "inputs": "words"}
+    _check(inputs, size, length, ngrams, vocabulary, tokenizer)
+    by_words: dict[str, Any] = {"unit": unit, "ngrams": ngrams, "lowercase": lowercase, "inputs": "words"}
     if vocabulary is not None:
-        rule = vocabulary_file(vocabulary) | {"inputs": "word_pieces", "length": length}
-    stated = rule | _how(inputs, size, length, vocabulary is not None) | {"columns": list(columns)}
+        by_words = vocabulary_file(vocabulary) | {"inputs": "word_pieces", "length": length}
     wanted = [*(("text", name) for name in columns), *roles.named()]
     as_text = [name for name in (target, client) if name is not None]
 
     def load() -> Examples:
+        if inputs == "model":
+            raise bad_data(
+                "text", "inputs: model is for a model with a tokeniser of its own, model: huggingface"
+            )
+        rule = by_words if tokenizer is None else tokeniser_of(tokenizer, length)
+        cut = rule["inputs"] if inputs == "tokens" else inputs
+        stated = rule | _how(cut, size, length) | {"columns": list(columns)}
         try:
             found = stored_texts(path, form, wanted, columns, as_text, rule)
         except BadInput:
@@ -105,14 +117,15 @@ def text(
     return load
 
 
-def _how(inputs: str, size: int, length: int, pieces: bool) -> dict[str, Any]:
+def _how(inputs: str, size: int, length: int) -> dict[str, Any]:
     """What the preprocessing says of the form of the inputs."""
-    if inputs == "tokens":
-        return {"inputs": "word_pieces" if pieces else "words", "length": length}
-    return {"inputs": inputs, "size": size} if inputs == "hashing" else {"inputs": inputs}
+    sizes = {"hashing": {"size": size}, "tfidf": {}}
+    return {"inputs": inputs} | sizes.get(inputs, {"length": length})
 
 
-def _check(inputs: str, size: int, length: int, ngrams: int, vocabulary: Path | None) -> None:
+def _check(
+    inputs: str, size: int, length: int, ngrams: int, vocabulary: Path | None, tokenizer: str | None
+) -> None:
     for field, value in {"size": size, "length": length, "ngrams": ngrams}.items():
         if value < 1:
             raise ValueError(f"{field} must be at least 1, got {value}")
@@ -120,14 +133,31 @@ def _check(inputs: str, size: int, length: int, ngrams: int, vocabulary: Path | 
         raise ValueError(f"size must be below 2^30, got {size:,}")
     if ngrams > _MOST_NGRAMS:
         raise ValueError(f"ngrams must be at most {_MOST_NGRAMS}, got {ngrams}")
-    if inputs == "tokens" and ngrams > 1:
-        raise ValueError(f'ngrams must be 1 where inputs is "tokens", which are in their order, got {ngrams}')
+    if inputs in ("tokens", "model") and ngrams > 1:
+        raise ValueError(
+            f'ngrams must be 1 where inputs is "{inputs}", which are in their order, got {ngrams}'
+        )
+    if tokenizer is not None:
+        _check_tokenizer(inputs, vocabulary, tokenizer)
+    if vocabulary is not None and inputs != "tokens":
+        raise ValueError(
+            f'vocabulary is for `inputs: tokens`, but inputs is "{inputs}"; leave one of them out'
+        )
+    if length < 3 and (inputs == "model" or vocabulary is not None or tokenizer is not None):
+        which = "a vocabulary" if vocabulary is not None else "a tokeniser"
+        raise ValueError(
+            f"length must be at least 3 with {which}, whose texts begin and end with a mark, got {length}"
+        )
+
+
+def _check_tokenizer(inputs: str, vocabulary: Path | None, tokenizer: str) -> None:
+    if inputs != "tokens":
+        raise ValueError(
+            f'tokenizer is for `inputs: tokens`, but inputs is "{inputs}"; leave one of them out'
+        )
     if vocabulary is not None:
-        if inputs != "tokens":
-            raise ValueError(
-                f'vocabulary is for `inputs: tokens`, but inputs is "{inputs}"; leave one of them out'
-            )
-        if length < 3:
-            raise ValueError(
-                f"length must be at least 3 with a vocabulary, whose texts begin and end with a mark, got {length}"
-            )
+        raise ValueError("vocabulary and tokenizer both say how texts are cut; leave one of them out")
+    try:
+        check_place(tokenizer)
+    except ValueError as error:
+        raise ValueError(f"tokenizer: {error}") from error

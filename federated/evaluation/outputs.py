@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -44,15 +44,37 @@ class Outputs:
         return torch.cat([self.of(model_of(k), indices[ends[k] - sizes[k] : ends[k]]) for k in clients])
 
     def _batched(self, indices: np.ndarray) -> Tensor:
-        """Batch by batch, several at a time where that is safe; the number does not change the outputs."""
+        """Batch by batch, several at a time where that is safe; the number does not change the outputs.
+
+        Of texts that a model cuts to the longest of a batch, those of one length are batched together.
+        """
         inputs, size = self._setup.inputs, self._setup.config.evaluation.batch_size
-        batches = torch.split(torch.from_numpy(indices).to(inputs.device), size)
+        order = _by_length(inputs, torch.from_numpy(indices).to(inputs.device), self._scratch.module)
+        batches = torch.split(order.examples, size)
 
         @torch.inference_mode()  # of the thread that calls
         def outputs(batch: Tensor) -> Tensor:
             return self._forward(model_inputs(inputs.index_select(0, batch)))
 
-        return self._setup.readout(torch.cat(each_in_threads(outputs, batches, self._threads)))
+        found = torch.cat(each_in_threads(outputs, batches, self._threads))
+        return self._setup.readout(found if order.places is None else found[order.places])
+
+
+class _Order(NamedTuple):
+    """examples: in the order of computation. places: where in it each of them is, as they were asked for; None: as
+    asked for."""
+
+    examples: Tensor
+    places: Tensor | None = None
+
+
+def _by_length(inputs: Tensor, examples: Tensor, module: nn.Module) -> _Order:
+    """The shortest texts first, where the model says by an attribute `padding` which number fills them up."""
+    padding = getattr(module, "padding", None)
+    if not isinstance(padding, int) or inputs.dim() != 2 or inputs.is_floating_point():
+        return _Order(examples)
+    order = (inputs.index_select(0, examples) != padding).sum(1).argsort(stable=True)
+    return _Order(examples[order], order.argsort())
 
 
 def _has_no_state(module: nn.Module) -> bool:

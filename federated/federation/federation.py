@@ -128,9 +128,10 @@ def partition_clients(config: RunConfig) -> Federation:
     left. Every draw
     depends on the seed, so arms that share it share the central test set.
     """
-    files = stamp(config.dataset) + stamp(config.partitioner) + stamp(config.holdout.by)
+    dataset = config.dataset_as_read
+    files = stamp(dataset) + stamp(config.partitioner) + stamp(config.holdout.by)
     federation = _partition_clients(
-        config.dataset, files, config.partitioner, config.clients, config.holdout, config.seed
+        dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
     return (
         federation if federation.examples.fit is None and federation.changes is None else _ready(federation)

@@ -8,6 +8,7 @@ from federated.federation.loading import load_examples
 from federated.losses.of_classes.class_weights import counts_all_classes
 from federated.metrics.dictionary.privacy import OWN_MODELS_NOT_COVERED, is_covered
 from federated.participation import SamplingLaw
+from federated.preprocessing.raw_texts import PIECES
 from federated.privacy.accounting import spent
 from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
@@ -21,7 +22,7 @@ _NOTABLE = 0.05
 _CROWDED = 1 / 20
 _MUCH = 2.0
 _MOST_OF_A_SUM = 0.5
-_NOT_LEARNT = ("hashing", "word_pieces")
+_NOT_LEARNT = ("hashing", *PIECES)
 """Inputs of texts whose columns are known before any text is."""
 
 
@@ -85,7 +86,7 @@ def _fitted_before(setup: Setup) -> Iterator[str]:
         yield f"loss: {config.loss.label() if config.loss else 'null'}, balanced weights of classes"
     if examples.weights is not None:
         yield "the mean by which weights of examples are divided"
-    learnt = examples.preprocessing if load_examples(config.dataset).fit is not None else None
+    learnt = examples.preprocessing if load_examples(config.dataset_as_read).fit is not None else None
     if learnt is not None and learnt.values.get("inputs") not in _NOT_LEARNT:
         yield f"dataset: {config.dataset.label()}, preprocessing such as scalers, categories or a vocabulary"
 

@@ -9,6 +9,7 @@ from federated.models.lstm import lstm
 from federated.models.mcmahan_cnn import mcmahan_cnn
 from federated.models.mlp import mlp
 from federated.models.model import Model, check_outputs, initial_module
+from federated.models.pretrained.huggingface import huggingface
 from federated.models.transformer import transformer
 
 MODELS: dict[str, Callable[..., Model]] = {
@@ -19,6 +20,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "mcmahan_cnn": mcmahan_cnn,
     "lstm": lstm,
     "transformer": transformer,
+    "huggingface": huggingface,
 }
 
 __all__ = ["MODELS", "Model", "check_outputs", "initial_module"]

@@ -14,7 +14,7 @@ from federated.models.adapted.residual import residuals_of
 
 
 class FlatModel:
-    """A private copy of a module whose state is a view of one flat vector.
+    """A private copy of a module whose state is a view of one flat vector; frozen parameters are the module's own.
 
     `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, whose names and shapes
     are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), whose names
@@ -27,7 +27,7 @@ class FlatModel:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._take(copy.deepcopy(module))
+        self._take(copied(module))
 
     def twin(self) -> FlatModel:
         """Another model with a vector, buffers and layers of its own; frozen parameters are the same tensors.

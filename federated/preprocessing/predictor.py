@@ -1,8 +1,9 @@
 """A model in a folder, from raw rows to answers; loaded from JSON, safetensors and torch.export's format alone.
 
 The folder: `model.json` (kind of raw rows and what it learnt, form of the answers), `learnt.safetensors` (its arrays),
-`program.pt2` (the model's computation, without weights), `trained.safetensors` and, where a model has frozen parts,
-`frozen.safetensors`. A module that cannot be exported is in `module.pkl` instead, a pickle, which runs code.
+`program.pt2` (the model's computation, without weights), `padding.json` (where texts may be of any length: the number
+that fills them up), `trained.safetensors` and, where a model has frozen parts, `frozen.safetensors`. A module that
+cannot be exported is in `module.pkl` instead, a pickle, which runs code.
 """
 
 from __future__ import annotations
@@ -81,4 +82,13 @@ def _forward(folder: Path, frozen: Path, allow_pickle: bool) -> Callable[[Tensor
     program = torch.export.load(str(folder / "program.pt2")).module()
     names = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
     given = {name: weights[stored] for name, stored in names.items()}
-    return lambda inputs: program(given, inputs)
+    if not (padding := folder / "padding.json").exists():
+        return lambda inputs: program(given, inputs)
+    fills = int(json.loads(padding.read_text(encoding="utf-8")))
+    return lambda inputs: program(given, _cut(inputs, fills))
+
+
+def _cut(tokens: Tensor, padding: int) -> Tensor:
+    """The tokens up to the end of the longest text."""
+    places = (tokens != padding).any(0).nonzero()
+    return tokens[:, : int(places.max()) + 1 if len(places) else 1]

@@ -12,20 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .word_pieces import word_pieces
+from .word_pieces import library_pieces, word_pieces
 
 _WORD = re.compile(r"\w+")
 _SPACES = re.compile(r"\s+")
 _BLOCK_CELLS = 2**22
 FIRST_WORD = 2
 """The number of the first word of a vocabulary that was learnt; 1 is any other word, 0 fills short texts up."""
+PIECES: dict[str, Callable[[Mapping[str, Any]], Callable[[str], list[int]]]] = {
+    "word_pieces": word_pieces,
+    "library": library_pieces,
+}
+"""Tokenisers whose numbers are their vocabulary's: values -> text -> numbers."""
 
 
 def inputs_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
     """Float32 [n, width] or int64 [n, length] of texts: a list, or a table with the columns that the model takes.
 
-    values: columns; inputs ("tfidf", "hashing", "words" or "word_pieces"); of words the rule of `units_of`, and their
-    vocabulary or `size`; of pieces what `word_pieces` takes. arrays: "rarity" [width] of TF-IDF, float64.
+    values: columns; inputs ("tfidf", "hashing", "words", "word_pieces" or "library"); of words the rule of `units_of`,
+    and their vocabulary or `size`; of pieces what `word_pieces` or `library_pieces` takes. arrays: "rarity" [width] of
+    TF-IDF, float64.
     """
     columns_of = columns_by_rule(values)
     columns = [np.array(columns_of(text), np.int64) for text in texts_of(values["columns"], rows)]
@@ -55,8 +61,8 @@ def texts_of(columns: Sequence[str], rows: Any) -> list[str]:
 
 def columns_by_rule(values: Mapping[str, Any]) -> Callable[[str], list[int]]:
     """text -> the column (or number) of each of its units, -1 for one that has none."""
-    if values["inputs"] == "word_pieces":
-        return word_pieces(values)
+    if values["inputs"] in PIECES:
+        return PIECES[values["inputs"]](values)
     column = column_by_unit(values)
     return lambda text: [column(unit) for unit in units_of(text, values)]
 
@@ -128,6 +134,8 @@ def fill(
             continue
         places = np.arange(end - begin) - np.repeat(starts[rows] - begin, sizes)
         within = places < inputs.shape[1]
+        if padding := values.get("padding", 0):
+            inputs[rows] = padding
         inputs[rows][owners[within], places[within]] = of_units[within]
 
 

@@ -45,6 +45,22 @@ def word_pieces(values: Mapping[str, Any]) -> Callable[[str], list[int]]:
     return numbers
 
 
+def library_pieces(values: Mapping[str, Any]) -> Callable[[str], list[int]]:
+    """text -> the numbers that a tokeniser of the library `tokenizers` gives, its marks included, at most `length`.
+
+    values: tokenizer (the content of a tokenizer.json), length. Raises ValueError where it cannot be read.
+    """
+    import tokenizers
+
+    try:
+        made = tokenizers.Tokenizer.from_str(values["tokenizer"])
+    except Exception as error:
+        raise ValueError(f"the tokeniser cannot be read: {error}") from error
+    made.no_padding()
+    made.enable_truncation(values["length"])
+    return lambda text: list(made.encode(text).ids)
+
+
 def _pieces(word: str, number_of: Mapping[str, int], prefix: str, unknown: int) -> list[int]:
     """The longest piece that the word begins with, then the longest of the rest, and so on."""
     if len(word) > _LONGEST_WORD:

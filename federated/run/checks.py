@@ -20,7 +20,7 @@ def check_runs(runs: Iterable[Run]) -> dict[str, str]:
     faults: dict[str, str] = {}
     tried: dict[str, str] = {}
     runs = list(runs)
-    one_data_set = len({run.config.dataset for run in runs}) == 1
+    one_data_set = len({run.config.dataset_as_read for run in runs}) == 1
     for run in runs:
         if not (why := tried.get(run.arm, "")):
             why = _fault(run, one_data_set)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from federated.choices.choice import Choice, Kind
-from federated.choices.study_paths import absolute_within, is_path
+from federated.choices.study_paths import is_path, of_hint
 from federated.choices.text import summands
 from federated.config.fields.short_forms import long_form, long_path
 from federated.config.run import RunConfig
@@ -119,7 +119,8 @@ def _field(field: FieldInfo, place: Place, value: Any) -> Any:
         return [_choice(kind, each, place) for each in value] if several else _choice(kind, value, place)
     if (model := _model_of(field)) is not None:
         return _section(model, value, place) if isinstance(value, Mapping) else value
-    return absolute_within(value, place.folder, also_text=True) if is_path(field.annotation) else value
+    hint = field.annotation
+    return of_hint(hint, value, place.folder, also_text=True) if is_path(hint) else value
 
 
 def _choice(kind: Kind[Any], value: Any, place: Place) -> Any:
@@ -142,7 +143,7 @@ def _value(kind: Kind[Any], hint: Any, value: Any, place: Place) -> Any:
         return [_choice(kind, each, place) for each in value] if isinstance(value, list | tuple) else value
     if (inner := kind.nested(hint, value)) is not None:
         return _choice(inner, value, place)
-    return absolute_within(value, place.folder, also_text=True) if is_path(hint) else value
+    return of_hint(hint, value, place.folder, also_text=True) if is_path(hint) else value
 
 
 def _argument(kind: Kind[Any], leaves: Sequence[Leaf], name: str, place: Place, value: Any) -> Any:

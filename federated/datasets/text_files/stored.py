@@ -17,8 +17,7 @@ from federated.datasets.text_files.blocks import Others, Wanted, other_columns, 
 from federated.examples.tables.features import text_of
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import growing, mapped
-from federated.preprocessing.raw_texts import texts_of, units_of
-from federated.preprocessing.word_pieces import word_pieces
+from federated.preprocessing.raw_texts import PIECES, texts_of, units_of
 
 _VERSION = 1
 """Of what is written and of how texts are cut; another number makes all of it anew."""
@@ -94,8 +93,8 @@ def _write_texts(
 
 def _numbering(rule: Mapping[str, Any], number_of: dict[str, int]) -> Callable[[str], Sequence[int]]:
     """text -> the numbers of its units; new units get the next number in `number_of`."""
-    if rule["inputs"] == "word_pieces":
-        return word_pieces(rule)
+    if rule["inputs"] in PIECES:
+        return PIECES[rule["inputs"]](rule)
     return lambda text: [number_of.setdefault(unit, len(number_of)) for unit in units_of(text, rule)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from federated.machine.large_arrays import room
 from federated.preprocessing.preprocessing import Fitted, Preprocessing
-from federated.preprocessing.raw_texts import column_by_unit, dtype_of, fill, width_of
+from federated.preprocessing.raw_texts import PIECES, column_by_unit, dtype_of, fill, width_of
 
 _UNITS_AT_A_TIME = 2**22
 
@@ -48,7 +48,7 @@ def fitted_texts(units: Units, stated: Mapping[str, Any], size: int, training: n
 
 def _columns(units: Units, values: Mapping[str, Any]) -> Any:
     """places -> the columns of the units there."""
-    if values["inputs"] == "word_pieces":
+    if values["inputs"] in PIECES:
         return lambda places: units.numbers[places]
     column = column_by_unit(values)
     columns = np.fromiter((column(name) for name in units.names), np.int32, len(units.names))

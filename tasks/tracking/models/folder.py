@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from federated.examples.examples import Examples
 from federated.losses import Readout
 from federated.models.flat_model import FlatModel
 from federated.preprocessing import raw_rows
-from federated.preprocessing.preprocessing import as_they_are
+from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
 from tasks.tracking.models.own_code import own_code_within
 from tasks.tracking.models.program import Program, Weights, digest_of, program_of, weights_of
@@ -83,6 +84,8 @@ def _write_module(
     parts.joinpath("program.pt2").write_bytes(exported.content)
     save_file(weights.trained, str(parts / "trained.safetensors"))
     parts.joinpath("weights.json").write_text(json.dumps(weights.stored), encoding="utf-8")
+    if exported.padding is not None:
+        parts.joinpath("padding.json").write_text(json.dumps(exported.padding), encoding="utf-8")
     if weights.frozen_bytes <= _LARGE:
         save_file(weights.frozen, str(parts / "frozen.safetensors"))
         return Saved("pt2")
@@ -104,6 +107,11 @@ def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) ->
 
 
 def _exported(module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
+    padding = getattr(module, "padding", None)
+    if isinstance(padding, int) and sample.dim() == 2:
+        with suppress(Exception):  # an architecture that does not take any length takes the full one
+            if (cut := program_of(module, sample, padding)).gives(module, weights, sample):
+                return cut
     try:
         program = program_of(module, sample)
         if not program.gives(module, weights, sample):
@@ -178,13 +186,15 @@ def _save(folder: Path, parts: Path, examples: Examples) -> None:
             model_config={"code": code},
             signature=signature_of(example, answers_form(examples)),
             input_example=example,
-            pip_requirements=_requirements(learnt.name),  # stated, as inferring them takes ten seconds
+            pip_requirements=_requirements(learnt),  # stated, as inferring them takes ten seconds
         )
     _forget_paths(folder)
 
 
-def _requirements(rows: str) -> list[str]:
-    packages = [*_PACKAGES, *(["pillow"] if rows == "images" else [])]
+def _requirements(learnt: Preprocessing) -> list[str]:
+    library = learnt.values.get("inputs") == "library"
+    images = ["pillow"] if learnt.name == "images" else []
+    packages = [*_PACKAGES, *images, *(["tokenizers"] if library else [])]
     return [
         f"torch=={torch.__version__.partition('+')[0]}",
         *(f"{name}=={version(name)}" for name in packages),

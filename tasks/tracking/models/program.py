@@ -19,6 +19,8 @@ Named = dict[str, Tensor]
 
 _COUNTS = (1, 2, 3, 5)
 """Numbers of rows with which a program is tried: torch's tracer may fix the number that it saw without a word."""
+_LENGTHS = 3
+"""Numbers of tokens with which it is tried, where they may be any."""
 
 
 class Weights(NamedTuple):
@@ -55,31 +57,39 @@ class _WithoutWeights(nn.Module):
 
 class Program(NamedTuple):
     """content: in torch.export's format; it holds no pickle, as it has neither weights nor examples. run: the same,
-    (weights by name, inputs) -> outputs."""
+    (weights by name, inputs) -> outputs. padding: the number that fills up texts, where they may be of any length."""
 
     content: bytes
     run: Callable[[Named, Tensor], Tensor]
+    padding: int | None = None
 
     def gives(self, module: nn.Module, weights: Weights, inputs: Tensor) -> bool:
         """Whether it gives the module's outputs with these weights, for one row and for several of these inputs."""
         named = weights.by_name()
         with torch.inference_mode():
-            return all(self._agrees(module, named, _repeated(inputs, count)) for count in _COUNTS)
+            several = all(self._agrees(module, named, _repeated(inputs, count)) for count in _COUNTS)
+            short = () if self.padding is None else range(1, inputs.shape[1])
+            return several and all(
+                self._agrees(module, named, inputs[:, :length]) for length in short[:_LENGTHS]
+            )
 
     def _agrees(self, module: nn.Module, named: Named, inputs: Tensor) -> bool:
         found, expected = self.run(named, inputs), module(inputs.clone())
         return torch.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def program_of(module: nn.Module, example: Tensor) -> Program:
-    """The program for any number of inputs. example: at least two. Raises what torch's tracer and the module raise."""
+def program_of(module: nn.Module, example: Tensor, padding: int | None = None) -> Program:
+    """The program for any number of inputs. example: at least two. Raises what torch's tracer and the module raise.
+
+    padding: the number that fills up texts, which may then be of any length; None: they are of the example's.
+    """
     weights = _named(module)
-    shapes = (dict.fromkeys(weights), {0: Dim.AUTO})
+    shapes = (dict.fromkeys(weights), dict.fromkeys((0,) if padding is None else (0, 1), Dim.AUTO))
     program = torch.export.export(_WithoutWeights(module), (weights, example), dynamic_shapes=shapes)
     program.example_inputs = None  # else they are saved with it, weights and all
     file = io.BytesIO()
     torch.export.save(program, file)
-    return Program(file.getvalue(), program.module())
+    return Program(file.getvalue(), program.module(), padding)
 
 
 def _repeated(inputs: Tensor, count: int) -> Tensor:

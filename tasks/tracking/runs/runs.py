@@ -189,9 +189,18 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     )
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
+    digests |= weights_tag(config)
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
     measures = measure_tags(run_scoring(config, examples), federation)
     set_tags(run_id, {**digests, **unseen, **measures, "data": json.dumps(profile)})
+
+
+def weights_tag(config: RunConfig) -> dict[str, str]:
+    """The digests of the pretrained models that a run starts from, as a tag; none where it starts from none."""
+    found = config.weights_digests()
+    return (
+        {"weights_digest": ", ".join(f"{field} {digest}" for field, digest in found.items())} if found else {}
+    )
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -1,0 +1,149 @@
+"""Pretrained models of Hugging Face, with a new last layer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from federated.datasets.text_files.tokeniser import padding_of
+from federated.models.model import Model
+from federated.models.pretrained.pooling import POOLINGS, Pooling
+from federated.pretrained.folder import Pretrained, check_installed, check_place, folder_of, json_of
+from federated.pretrained.weights import config_of_trunk, pretrained
+
+_UNLIMITED = 1_000_000
+"""transformers writes 10^30 where a tokeniser has no longest text."""
+
+
+def huggingface(
+    path: Pretrained,
+    head: Literal["linear", "own"] = "linear",
+    pooling: Literal["mean", "cls", "last", "max"] = "mean",
+) -> Model:
+    """A pretrained text model of Hugging Face with a new last layer; texts go in by its own tokeniser.
+
+    Its data set is `text` with `inputs: model`. Weights are read from safetensors alone, and no code that lies beside
+    them is run. They are in memory once, however many runs and clients train them. Batches are cut to the longest text
+    in them. Needs the packages of `make finetune`.
+
+    path: a folder with config.json, model.safetensors and the tokeniser, as save_pretrained writes it;
+        `package:folder`, a folder within an installed package; or the name of a model on the hub, `owner/name`, or
+        `owner/name@revision` for one version of it, which is fetched once.
+    head: "linear": a dense layer on the pooled states of the last layer, with torch's initial values, an output for
+        each class or value. "own": the layers that transformers has for the classification of sequences with this
+        architecture, with their weights where the folder has them for as many outputs; `pooling` has no effect.
+    pooling: of the states of a text's tokens: their mean or maximum, or the state of the first token ("cls") or of the
+        last one.
+    """
+    check_installed("transformers", "model: huggingface")
+    check_place(path)
+    if head == "own" and pooling != "mean":
+        raise ValueError(
+            f'pooling is for `head: linear`, but head is "own"; leave pooling out, got {pooling}'
+        )
+
+    def make(input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        config = config_of_trunk(path)
+        _check_text(path, config, input_shape)
+        padding = padding_of(path)
+        if head == "own":
+            return _Own(path, config, padding, num_outputs)
+        trunk = pretrained(path)
+        _check_whole(path, trunk.missing)
+        return _Pooled(trunk.module, POOLINGS[pooling], padding, config.hidden_size, num_outputs)
+
+    return make
+
+
+class _Tokens(nn.Module):
+    """A model of texts. padding: the number that fills up short ones, which they are cut by."""
+
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def cut(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens up to the end of the longest text, which of them are of a text), [B, longest] each."""
+        if tokens.is_floating_point():
+            raise ValueError(
+                "huggingface reads tokens, whole numbers; its data set is text with inputs: model"
+            )
+        is_text = tokens != self.padding
+        if not torch.compiler.is_exporting() and not torch._C._functorch.is_functorch_wrapped_tensor(tokens):
+            longest = max(1, int(is_text.any(0).nonzero().max()) + 1 if is_text.any() else 1)
+            tokens, is_text = tokens[:, :longest], is_text[:, :longest]
+        first = (
+            torch.arange(tokens.shape[1], device=tokens.device) == 0
+        )  # an empty text has one token: padding
+        return tokens, is_text | first
+
+
+class _Pooled(_Tokens):
+    def __init__(
+        self, trunk: nn.Module, pooling: Pooling, padding: int, width: int, num_outputs: int
+    ) -> None:
+        super().__init__(padding)
+        self.trunk = trunk
+        self.head = nn.Linear(width, num_outputs)
+        self._pooling = pooling
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens, is_text = self.cut(tokens)
+        states = self.trunk(input_ids=tokens, attention_mask=is_text.long()).last_hidden_state
+        found: Tensor = self.head(self._pooling(states, is_text))
+        return found
+
+
+class _Own(_Tokens):
+    def __init__(self, path: str, config: Any, padding: int, num_outputs: int) -> None:
+        super().__init__(padding)
+        loaded = pretrained(path, num_outputs)
+        self.trunk = loaded.module
+        head = {name.rpartition(".")[0] for name in loaded.missing}
+        base = self.trunk.base_model_prefix
+        _check_whole(path, tuple(name for name in loaded.missing if name.startswith(f"{base}.")))
+        if torch.get_default_device().type == "meta":
+            return
+        trunk: Any = self.trunk
+        trunk.config.pad_token_id = padding
+        for name in sorted(head):  # anew, from the run's own random numbers
+            trunk._init_weights(trunk.get_submodule(name))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens, is_text = self.cut(tokens)
+        found: Tensor = self.trunk(input_ids=tokens, attention_mask=is_text.long()).logits
+        return found
+
+
+def _check_text(path: str, config: Any, input_shape: tuple[int, ...]) -> None:
+    """Raise ValueError where the model does not read texts of this length."""
+    if len(input_shape) != 1:
+        raise ValueError(f"huggingface needs tokens [length], got inputs {list(input_shape)}")
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"huggingface: {path} is an encoder with a decoder ({config.model_type}), which is not supported"
+        )
+    if not hasattr(config, "hidden_size") or not hasattr(config, "vocab_size"):
+        raise ValueError(f"huggingface: {path} is no model of texts ({config.model_type})")
+    stated = (getattr(config, "max_position_embeddings", None), _longest_text(path))
+    longest = min((each for each in stated if isinstance(each, int) and each > 0), default=_UNLIMITED)
+    if input_shape[0] > longest:
+        raise ValueError(
+            f"huggingface: {path} reads texts of at most {longest} tokens, got dataset.length {input_shape[0]}"
+        )
+
+
+def _longest_text(path: str) -> int | None:
+    stated = json_of(folder_of(path) / "tokenizer_config.json").get("model_max_length")
+    return stated if isinstance(stated, int) and stated < _UNLIMITED else None
+
+
+def _check_whole(path: str, missing: tuple[str, ...]) -> None:
+    """Raise ValueError where weights of the pretrained part are not there, and would be random."""
+    if missing:
+        raise ValueError(
+            f"huggingface: {path} lacks {len(missing)} weights of its own architecture, the first is {missing[0]}: are "
+            "config.json and model.safetensors of the same model?"
+        )
