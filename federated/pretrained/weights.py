@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from federated.foundation.errors import BadInput
+from federated.foundation.randomness import Purpose, torch_seeded
 from federated.machine.files import files_below
 from federated.machine.kept import stamps_of
 from federated.pretrained.folder import check_installed, folder_of
@@ -142,9 +143,8 @@ def _alone() -> Iterator[None]:
     said.set_verbosity(logging.CRITICAL)
     said.disable_progress_bar()
     try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with torch_seeded(0, Purpose.INITIAL_PARAMETERS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.manual_seed(0)
             yield
     finally:
         constants.HF_HUB_OFFLINE = before

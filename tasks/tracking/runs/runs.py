@@ -32,6 +32,7 @@ from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.overrides import overrides_tag
 from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
 from tasks.tracking.runs.environment import environment
+from tasks.tracking.runs.pretrained import weights_tag
 from tasks.tracking.server.failures import found
 from tasks.tracking.server.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.server.processes import is_dead, this_process
@@ -193,14 +194,6 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
     measures = measure_tags(run_scoring(config, examples), federation)
     set_tags(run_id, {**digests, **unseen, **measures, "data": json.dumps(profile)})
-
-
-def weights_tag(config: RunConfig) -> dict[str, str]:
-    """The digests of the pretrained models that a run starts from, as a tag; none where it starts from none."""
-    found = config.weights_digests()
-    return (
-        {"weights_digest": ", ".join(f"{field} {digest}" for field, digest in found.items())} if found else {}
-    )
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -9,6 +9,7 @@ from federated.run.setup import prepare
 from federated.study.study import Run
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.runs import runs
+from tasks.tracking.runs.pretrained import weights_tag
 
 
 def is_the_same(before: MlflowRun, run: Run) -> bool:
@@ -39,7 +40,7 @@ def other_code(before: MlflowRun, run: Run) -> str:
 
 def other_weights(before: MlflowRun, run: Run) -> str:
     """`were A and are B`, where a pretrained model has changed since; else empty. Raises BadInput where it is gone."""
-    weights = runs.weights_tag(run.config).get("weights_digest", "")
+    weights = weights_tag(run.config).get("weights_digest", "")
     held = before.data.tags.get("weights_digest", "")
     return f"were {held} and are {weights}" if held != weights and "data_digest" in before.data.tags else ""
 
