@@ -190,10 +190,9 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     )
     send("inputs", run_id, dataset=dict(data))
     digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
-    digests |= weights_tag(config)
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
     measures = measure_tags(run_scoring(config, examples), federation)
-    set_tags(run_id, {**digests, **unseen, **measures, "data": json.dumps(profile)})
+    set_tags(run_id, {**digests, **weights_tag(config), **unseen, **measures, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
