@@ -31,8 +31,8 @@ from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.overrides import overrides_tag
 from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
+from tasks.tracking.runs.digests import digest_tags
 from tasks.tracking.runs.environment import environment
-from tasks.tracking.runs.pretrained import weights_tag
 from tasks.tracking.server.failures import found
 from tasks.tracking.server.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.server.processes import is_dead, this_process
@@ -189,10 +189,9 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
         profile=profile,
     )
     send("inputs", run_id, dataset=dict(data))
-    digests = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
     measures = measure_tags(run_scoring(config, examples), federation)
-    set_tags(run_id, {**digests, **weights_tag(config), **unseen, **measures, "data": json.dumps(profile)})
+    set_tags(run_id, {**digest_tags(config, federation), **unseen, **measures, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

@@ -9,7 +9,7 @@ from federated.run.setup import prepare
 from federated.study.study import Run
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.runs import runs
-from tasks.tracking.runs.pretrained import weights_tag
+from tasks.tracking.runs.digests import weights_tag
 
 
 def is_the_same(before: MlflowRun, run: Run) -> bool:
