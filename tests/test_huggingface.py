@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,21 @@ from federated.foundation.errors import BadInput
 from federated.models import MODELS, initial_module
 from federated.models.flat_model import FlatModel
 from federated.preprocessing.raw_rows import inputs_of
-from federated.pretrained.folder import folder_of
-from federated.pretrained.weights import digest_of, pretrained
 from federated.rounds import train_rounds
-from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
-from tasks.checkpoints import first_course, save_checkpoint
-from tests.tiny_pretrained import MARKS, WIDTH, WORDS, bert, needed, roberta, texts, tokenizers
-
-LENGTH = 12
+from tests.test_pretrained_folders import (
+    LENGTH,
+    MARKS,
+    WIDTH,
+    WORDS,
+    bert,
+    config_of,
+    content_of,
+    needed,
+    roberta,
+    texts,
+    tokenizers,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return texts(tmp_path_factory.mktemp("texts") / "texts.csv")
-
-
-def _stated(file: Path, folder: Path | str, **model: Any) -> dict[str, Any]:
-    return {
-        "dataset": {
-            "name": "text",
-            "path": str(file),
-            "text": "text",
-            "target": "label",
-            "inputs": "model",
-            "length": LENGTH,
-        },
-        "model": {"name": "huggingface", "path": str(folder), **model},
-        "holdout": {"test": 0.25},
-        "clients": 1,
-        "rounds": 1,
-        "local": {"epochs": 2, "batch_size": 6, "learning_rate": 0.01},
-        "engine": {"name": "loop"},
-    }
-
-
-def _config(file: Path, folder: Path | str, **model: Any) -> RunConfig:
-    return RunConfig.model_validate(_stated(file, folder, **model))
 
 
 def _module(folder: Path, **arguments: Any) -> nn.Module:
@@ -156,7 +138,7 @@ def test_weights_are_in_memory_once_and_no_model_changes_those_of_another(folder
 
 
 def test_full_fine_tuning_with_one_client_is_a_plain_loop_of_transformers(folder, file):
-    stated = _stated(file, folder)
+    stated = content_of(file, folder)
     stated["local"] |= {"optimiser": "adamw", "weight_decay": 0.1}
     setup = prepare(RunConfig.model_validate(stated))
     found = train_rounds(initial_state(setup), setup, 1)
@@ -201,7 +183,7 @@ def _plain_loop(folder: Path, setup: Setup) -> Tensor:
 def test_a_head_trained_to_convergence_is_scikit_learns_logistic_regression(folder, file):
     from sklearn.linear_model import LogisticRegression
 
-    setup = prepare(_config(file, folder))
+    setup = prepare(config_of(file, folder))
     module, held = setup.model.module.eval(), setup.trainers.holders.indices[0]
     features: list[Tensor] = []
     module.head.register_forward_pre_hook(lambda _, given: features.append(given[0]))
@@ -229,7 +211,7 @@ def test_a_head_trained_to_convergence_is_scikit_learns_logistic_regression(fold
 
 
 def test_texts_in_a_batch_of_their_length_have_the_outputs_of_the_whole(folder, file):
-    setup = prepare(RunConfig.model_validate(_stated(file, folder) | {"evaluation": {"batch_size": 7}}))
+    setup = prepare(RunConfig.model_validate(content_of(file, folder) | {"evaluation": {"batch_size": 7}}))
     lengths: list[int] = []
     outputs = Outputs(setup)
     outputs._scratch.module.trunk.register_forward_pre_hook(
@@ -251,7 +233,7 @@ def test_texts_in_a_batch_of_their_length_have_the_outputs_of_the_whole(folder, 
 @pytest.mark.parametrize("make", [bert, roberta])
 def test_texts_are_cut_as_the_tokeniser_of_the_model_cuts_them(make, tmp_path, file):
     folder = make(tmp_path / "model")
-    setup = prepare(_config(file, folder))
+    setup = prepare(config_of(file, folder))
     library = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     library.no_padding()
     library.enable_truncation(LENGTH)
@@ -280,7 +262,7 @@ def test_texts_are_cut_as_the_tokeniser_of_the_model_cuts_them(make, tmp_path, f
     ],
 )
 def test_other_tokens_than_the_models_are_refused(dataset, says, folder, file, tmp_path):
-    stated = _stated(file, folder)
+    stated = content_of(file, folder)
     dataset = {
         key: str(bert(tmp_path / "other")) if value == "OTHER" else value for key, value in dataset.items()
     }
@@ -293,154 +275,20 @@ def test_tokens_of_a_model_are_for_no_other(folder, file):
     with pytest.raises(
         ValueError, match=r"dataset\.inputs: model is for a model with a tokeniser of its own"
     ):
-        RunConfig.model_validate(_stated(file, folder) | {"model": "logistic"})
+        RunConfig.model_validate(content_of(file, folder) | {"model": "logistic"})
 
 
 def test_a_model_of_ones_own_may_have_texts_cut_by_a_tokeniser(folder, file):
-    stated = _stated(file, folder) | {
+    stated = content_of(file, folder) | {
         "model": {"name": "lstm", "vocabulary": len(MARKS + WORDS), "outputs": "last", "hidden": 4}
     }
     stated["dataset"] |= {"inputs": "tokens", "tokenizer": str(folder)}
     by_itself = prepare(RunConfig.model_validate(stated)).inputs
-    assert torch.equal(by_itself, prepare(_config(file, folder)).inputs)
+    assert torch.equal(by_itself, prepare(config_of(file, folder)).inputs)
 
 
 def test_longer_texts_than_the_model_reads_are_refused(folder, file):
-    stated = _stated(file, folder)
+    stated = content_of(file, folder)
     stated["dataset"] = {**stated["dataset"], "length": 25}
     with pytest.raises(BadInput, match=r"reads texts of at most 24 tokens, got dataset.length 25"):
         prepare(RunConfig.model_validate(stated))
-
-
-# --- where models lie -----------------------------------------------------------------------------------------------
-
-
-def _without_weights(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def _adapter(folder: Path) -> None:
-    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (shutil.rmtree, "is not a folder"),
-        (lambda folder: (folder / "config.json").unlink(), "has no config.json.*it holds: model.safetensors"),
-        (_without_weights, "has no weights in safetensors; pytorch_model.bin may run code"),
-        (_adapter, "holds an adapter, not a model"),
-    ],
-)
-def test_a_folder_without_a_model_is_refused_before_anything_is_read(change, says, tmp_path, file):
-    folder = bert(tmp_path / "model")
-    change(folder)
-    with pytest.raises(ValueError, match=says):
-        _config(file, folder)
-
-
-def _stating(folder: Path, **changes: Any) -> None:
-    stated = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**stated, **changes}), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda folder: _stating(folder, model_type="unheard_of"), "the architecture in .* is not known"),
-        (lambda folder: _stating(folder, num_hidden_layers=3), "lacks 16 weights of its own architecture"),
-        (lambda folder: _stating(folder, hidden_size=8), "cannot be loaded"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot be loaded"),
-        (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "config.json must hold an object"),
-    ],
-)
-def test_a_damaged_model_is_refused_in_one_line(change, says, tmp_path, file):
-    folder = bert(tmp_path / "model")
-    change(folder)
-    with pytest.raises(BadInput, match=says) as found:
-        prepare(_config(file, folder))
-    assert "\n" not in str(found.value)
-
-
-def test_code_beside_the_weights_is_not_run(tmp_path, file):
-    folder = bert(tmp_path / "model")
-    (folder / "own.py").write_text(
-        f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n", encoding="utf-8"
-    )
-    _stating(folder, auto_map={"AutoConfig": "own.Own", "AutoModel": "own.Own"}, model_type="unheard_of")
-    with pytest.raises(BadInput, match="is not known"):
-        prepare(_config(file, folder))
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_folder_within_an_installed_package_is_a_path_and_nothing_of_it_is_run(tmp_path, file, monkeypatch):
-    package = tmp_path / "installed_models"
-    bert(package / "small")
-    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    config = _config(file, "installed_models:small")
-    assert config.model.arguments["path"] == "installed_models:small"
-    assert folder_of("installed_models:small") == package / "small"
-    with pytest.raises(ValueError, match=r"installed_models:large is not a folder; folders beside it: small"):
-        _config(file, "installed_models:large")
-    with pytest.raises(ValueError, match="there is no installed package nowhere_at_all"):
-        _config(file, "nowhere_at_all:small")
-
-
-def test_models_of_the_hub_come_from_its_cache_and_else_are_one_line(tmp_path, file, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    cached = tmp_path / "models--somebody--small"
-    bert(cached / "snapshots" / "c0ffee")
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("c0ffee", encoding="utf-8")
-    config = _config(file, "somebody/small")
-    assert config.model.arguments["path"] == "somebody/small"
-    assert prepare(config).inputs.shape == (40, LENGTH)
-    with pytest.raises(
-        BadInput, match=r"somebody/else@v2 is not in the cache of the Hugging Face hub"
-    ) as found:
-        prepare(_config(file, "somebody/else@v2"))
-    assert "\n" not in str(found.value)
-    with pytest.raises(ValueError, match="is neither a folder nor package:folder"):
-        _config(file, "a/b/c")
-
-
-def test_a_local_model_opens_no_connection_and_says_nothing(tmp_path, file, monkeypatch, capfd):
-    def refuse(*args: object) -> None:
-        raise AssertionError("a connection")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    prepare(_config(file, bert(tmp_path / "model"), head="own"))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_without_the_package_the_extra_is_named(folder, monkeypatch):
-    import importlib.util
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        ValueError, match="huggingface needs the package transformers, which is not installed: make finetune"
-    ):
-        MODELS["huggingface"](path=str(folder))
-
-
-def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_checkpoint(tmp_path, file):
-    folder = bert(tmp_path / "model")
-    config, said = _config(file, folder), []
-    before, setup = digest_of(str(folder)), prepare(config)
-    save_checkpoint(Course(initial_state(setup)), setup)
-    first_course(prepare(config), True, said.append)
-    assert said == []
-    bert(folder, seed=1)
-    assert digest_of(str(folder)) != before
-    weight = pretrained(str(folder)).module.embeddings.word_embeddings.weight
-    assert not torch.equal(weight, setup.model.module.trunk.embeddings.word_embeddings.weight)
-    first_course(prepare(config), True, said.append)
-    assert len(said) == 1
-    assert "weights of model" in said[0]
-    assert "it starts afresh" in said[0]

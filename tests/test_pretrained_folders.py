@@ -1,0 +1,266 @@
+"""Where pretrained models lie, and what is no model; with small random ones, as transformers writes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from federated.config.run import RunConfig
+from federated.foundation.errors import BadInput
+from federated.models import MODELS
+from federated.pretrained.folder import folder_of
+from federated.pretrained.weights import digest_of, pretrained
+from federated.run.course import Course
+from federated.run.setup import initial_state, prepare
+from tasks.checkpoints import first_course, save_checkpoint
+
+needed = pytest.importorskip("transformers", reason="the extra `make finetune` is not installed")
+tokenizers = pytest.importorskip("tokenizers", reason="the extra `make finetune` is not installed")
+
+WORDS = [
+    "good",
+    "bad",
+    "film",
+    "very",
+    "##s",
+    "card",
+    "lost",
+    "my",
+    "!",
+    "a",
+    "i",
+    "the",
+    "was",
+    "is",
+    "where",
+]
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WIDTH = 16
+LENGTH = 12
+
+
+def bert(folder: Path, seed: int = 0, positions: int = 24) -> Path:
+    """A BERT of two layers with WordPiece, without dropout."""
+    config = needed.BertConfig(
+        vocab_size=len(MARKS) + len(WORDS),
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _save(needed.BertModel(config), folder)
+    made = tokenizers.BertWordPieceTokenizer({word: at for at, word in enumerate(MARKS + WORDS)})
+    made.enable_padding(length=20)  # as the files of sentence-transformers have it
+    made.save(str(folder / "tokenizer.json"))
+    stated = {"pad_token": "[PAD]", "model_max_length": 512}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated), encoding="utf-8")
+    return folder
+
+
+def roberta(folder: Path) -> Path:
+    """A RoBERTa of one layer with byte-level pairs, whose padding has the number 1."""
+    made = tokenizers.ByteLevelBPETokenizer()
+    marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    made.train_from_iterator(["good film, bad film", "where is my card"] * 3, 300, 1, False, marks)
+    made.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    config = needed.RobertaConfig(
+        vocab_size=made.get_vocab_size(),
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=26,
+        pad_token_id=1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _save(needed.RobertaModel(config), folder)
+    made.save(str(folder / "tokenizer.json"))
+    stated = {"pad_token": {"content": "<pad>"}, "model_max_length": 24}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated), encoding="utf-8")
+    return folder
+
+
+def _save(model: object, folder: Path) -> None:
+    needed.utils.logging.disable_progress_bar()
+    model.save_pretrained(folder)  # type: ignore[attr-defined]
+
+
+def texts(path: Path, count: int = 40) -> Path:
+    """A CSV file of texts of one to nine words, whose label one of the words decides."""
+    rows = ["text,label"]
+    for at in range(count):
+        words = [WORDS[(at * 7 + k * 3) % len(WORDS)].strip("#") for k in range(at % 9)]
+        rows.append(f"{' '.join([*words, ('good', 'bad')[at % 2], 'film'])},{('up', 'down')[at % 2]}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def content_of(file: Path, folder: Path | str, **model: Any) -> dict[str, Any]:
+    return {
+        "dataset": {
+            "name": "text",
+            "path": str(file),
+            "text": "text",
+            "target": "label",
+            "inputs": "model",
+            "length": LENGTH,
+        },
+        "model": {"name": "huggingface", "path": str(folder), **model},
+        "holdout": {"test": 0.25},
+        "clients": 1,
+        "rounds": 1,
+        "local": {"epochs": 2, "batch_size": 6, "learning_rate": 0.01},
+        "engine": {"name": "loop"},
+    }
+
+
+def config_of(file: Path, folder: Path | str, **model: Any) -> RunConfig:
+    return RunConfig.model_validate(content_of(file, folder, **model))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return texts(tmp_path_factory.mktemp("texts") / "texts.csv")
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (shutil.rmtree, "is not a folder"),
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json.*it holds: model.safetensors"),
+        (_without_weights, "has no weights in safetensors; pytorch_model.bin may run code"),
+        (_adapter, "holds an adapter, not a model"),
+    ],
+)
+def test_a_folder_without_a_model_is_refused_before_anything_is_read(change, says, tmp_path, file):
+    folder = bert(tmp_path / "model")
+    change(folder)
+    with pytest.raises(ValueError, match=says):
+        config_of(file, folder)
+
+
+def _stating(folder: Path, **changes: Any) -> None:
+    stated = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stated, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: _stating(folder, model_type="unheard_of"), "the architecture in .* is not known"),
+        (lambda folder: _stating(folder, num_hidden_layers=3), "lacks 16 weights of its own architecture"),
+        (lambda folder: _stating(folder, hidden_size=8), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot be loaded"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json must hold an object"),
+    ],
+)
+def test_a_damaged_model_is_refused_in_one_line(change, says, tmp_path, file):
+    folder = bert(tmp_path / "model")
+    change(folder)
+    with pytest.raises(BadInput, match=says) as found:
+        prepare(config_of(file, folder))
+    assert "\n" not in str(found.value)
+
+
+def test_code_beside_the_weights_is_not_run(tmp_path, file):
+    folder = bert(tmp_path / "model")
+    (folder / "own.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n", encoding="utf-8"
+    )
+    _stating(folder, auto_map={"AutoConfig": "own.Own", "AutoModel": "own.Own"}, model_type="unheard_of")
+    with pytest.raises(BadInput, match="is not known"):
+        prepare(config_of(file, folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_within_an_installed_package_is_a_path_and_nothing_of_it_is_run(tmp_path, file, monkeypatch):
+    package = tmp_path / "installed_models"
+    bert(package / "small")
+    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = config_of(file, "installed_models:small")
+    assert config.model.arguments["path"] == "installed_models:small"
+    assert folder_of("installed_models:small") == package / "small"
+    with pytest.raises(ValueError, match=r"installed_models:large is not a folder; folders beside it: small"):
+        config_of(file, "installed_models:large")
+    with pytest.raises(ValueError, match="there is no installed package nowhere_at_all"):
+        config_of(file, "nowhere_at_all:small")
+
+
+def test_models_of_the_hub_come_from_its_cache_and_else_are_one_line(tmp_path, file, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--somebody--small"
+    bert(cached / "snapshots" / "c0ffee")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("c0ffee", encoding="utf-8")
+    config = config_of(file, "somebody/small")
+    assert config.model.arguments["path"] == "somebody/small"
+    assert prepare(config).inputs.shape == (40, LENGTH)
+    with pytest.raises(
+        BadInput, match=r"somebody/else@v2 is not in the cache of the Hugging Face hub"
+    ) as found:
+        prepare(config_of(file, "somebody/else@v2"))
+    assert "\n" not in str(found.value)
+    with pytest.raises(ValueError, match="is neither a folder nor package:folder"):
+        config_of(file, "a/b/c")
+
+
+def test_a_local_model_opens_no_connection_and_says_nothing(tmp_path, file, monkeypatch, capfd):
+    def refuse(*args: object) -> None:
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    prepare(config_of(file, bert(tmp_path / "model"), head="own"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match="huggingface needs the package transformers, which is not installed: make finetune"
+    ):
+        MODELS["huggingface"](path=str(tmp_path))
+
+
+def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_checkpoint(tmp_path, file):
+    folder = bert(tmp_path / "model")
+    config, said = config_of(file, folder), []
+    before, setup = digest_of(str(folder)), prepare(config)
+    save_checkpoint(Course(initial_state(setup)), setup)
+    first_course(prepare(config), True, said.append)
+    assert said == []
+    bert(folder, seed=1)
+    assert digest_of(str(folder)) != before
+    weight = pretrained(str(folder)).module.embeddings.word_embeddings.weight
+    assert not torch.equal(weight, setup.model.module.trunk.embeddings.word_embeddings.weight)
+    first_course(prepare(config), True, said.append)
+    assert len(said) == 1
+    assert "weights of model" in said[0]
+    assert "it starts afresh" in said[0]
