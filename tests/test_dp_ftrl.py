@@ -98,7 +98,9 @@ def test_turns_that_overlap_cost_more_and_have_to_be_allowed() -> None:
     """Of all rounds: the same update in each, which moves C x by C 1."""
     taken = taking_part(10, most=10, apart=1)
     with pytest.raises(
-        ValueError, match=r"min_separation: 4 rounds must lie between .* the cohorts guarantee 1;"
+        ValueError,
+        match=r"min_separation: 4 rounds must lie between .* cohorts of \d+ among the [0-9,]+ "
+        r"clients that have examples guarantee 1;",
     ):
         made().guarantee(taken)
     column = optimal_column(10, 4)

@@ -18,10 +18,12 @@ from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.participation import SamplingLaw
 from federated.privacy import PRIVACY, LocalSteps, Participated
 from federated.privacy.accounting import spent
+from federated.privacy.accounting.by_client import epsilons_by_client
 from federated.privacy.dp_sgd import _event
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort
+from federated.run.clients.promised import promise_table
 from federated.run.course import Course
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.setup import Setup, initial_state, prepare
@@ -322,9 +324,38 @@ def test_of_clients_of_several_sizes_the_median_is_told_too_and_a_small_one_that
     assert found["privacy/epsilon_median_client"] == pytest.approx(
         accountant.get_epsilon(promise.delta), rel=0.01
     )
+    table = promise_table(setup, 4)
+    at = np.argsort(table["training_examples"])
+    assert np.array(table["training_examples"])[at].tolist() == sizes
+    assert np.array(table["share_of_a_batch"])[at].tolist() == [1.0, *[0.25] * 5]
+    assert (table["rounds_heard"], table["steps"]) == ([4] * 6, [4] * 6)
+    epsilons = np.array(table["epsilon"])[at]
+    assert epsilons[0] == found["privacy/epsilon"]
+    assert epsilons[1:] == pytest.approx([accountant.get_epsilon(promise.delta)] * 5, rel=0.01)
+    assert promise_table(prepare(_config(privacy="none")), 4) == {}
     (warning,) = of_privacy(setup)
     assert "is of the worst client, with 10 examples, each in a local step with probability 1;" in warning
     assert list(of_privacy(prepare(_config(cohort={"size": 10}, local={"batch_size": None})))) == []
+
+
+def test_epsilons_of_many_unlike_clients_are_rounded_up_and_never_above_the_worst() -> None:
+    """Of Gaussian mechanisms, whose epsilon has a closed form: each client's own is no larger than what is told."""
+    shares, steps = np.linspace(0.1, 1, 40), np.arange(40, 0, -1)
+
+    def event_of(one: LocalSteps) -> dp.DpEvent:
+        return dp.GaussianDpEvent(8 / float(one.shares[0] * one.steps[0] ** 0.5))
+
+    exact = np.array(
+        [dp.get_epsilon_gaussian(8 / (s * k**0.5), 1e-5) for s, k in zip(shares, steps, strict=True)]
+    )
+    found = epsilons_by_client(LocalSteps(shares, steps, steps), event_of, 1e-5, exact.max())
+    assert (found >= exact - 1e-9).all()
+    assert (found <= exact.max()).all()
+    assert np.median(found / exact) < 1.1
+    few = LocalSteps(shares[::8], steps[::8], steps[::8])
+    assert epsilons_by_client(few, event_of, 1e-5, exact.max()) == pytest.approx(exact[::8])
+    none = LocalSteps(shares[:1], np.zeros(1, np.int64), np.zeros(1, np.int64))
+    assert epsilons_by_client(none, event_of, 1e-5, 1.0).tolist() == [0.0]
 
 
 OWN = """

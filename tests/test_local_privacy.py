@@ -18,6 +18,7 @@ from scipy.stats import kstest, norm
 from federated.foundation.randomness import NoiseSource
 from federated.participation import SamplingLaw
 from federated.privacy import PRIVACY, Participated, Privacy
+from federated.privacy.accounting.delta import default_delta
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.course import Course
@@ -50,6 +51,22 @@ def delta_of(epsilon: float, distance: float) -> float:
     """Of a Gaussian mechanism that moves by so many deviations (Balle and Wang 2018, theorem 8)."""
     half, slope = distance / 2, epsilon / distance
     return float(norm.cdf(half - slope) - np.exp(epsilon) * norm.cdf(-half - slope))
+
+
+@pytest.mark.parametrize("clients", [1, 20])
+def test_the_delta_of_an_update_does_not_grow_where_clients_are_few(clients: int) -> None:
+    """One client's update is protected whoever else is there: 20^-1.1 = 0.037 would allow to publish one of 27."""
+    assert default_delta(clients, "update") == 1e-5
+    assert default_delta(10**6, "update") == pytest.approx(10**-6.6)
+    cohort = {"weighting": "uniform"}
+    setup = prepare(
+        config_of(clients=clients, cohort=cohort, privacy="local_gaussian(norm=1, noise_multiplier=1)")
+    )
+    assert setup.promise is not None
+    assert setup.promise.delta == 1e-5
+    shared = prepare(config_of(clients=20, cohort=cohort, privacy="central_gaussian(1, 1)"))
+    assert shared.promise is not None
+    assert shared.promise.delta == pytest.approx(20**-1.1)
 
 
 @pytest.mark.parametrize(("wanted", "delta"), [(1.0, 1e-5), (0.1, 1e-3), (8.0, 1e-6), (50.0, 1e-9)])

@@ -73,10 +73,11 @@ def test_the_page_holds_everything_and_escapes_it() -> None:
         PreviewedPartition(evil, evil, made, {evil: b"png"}),
         PreviewedPartition("iid", "", made, {}),
     ]
-    page = preview_html(evil, evil, 3, partitions)
+    page = preview_html(evil, evil, 3, partitions, promises=[f"privacy: epsilon 2 {evil}"])
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 5
     assert page.count("data:image/png;base64,") == 1
     assert "default-src 'none'" in page
     assert "Partitions of seed 3" in page
+    assert "<p>privacy: epsilon 2 &lt;script&gt;" in page
     assert "label Hellinger, weighted mean" in page

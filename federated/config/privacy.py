@@ -65,14 +65,16 @@ class Privacy(Frozen):
         lt=1,
         description="delta of the (epsilon, delta) guarantee; null: the one that the mechanism states "
         "(`local_gaussian`), else N^-1.1, of the N clients with examples, or of N examples where the guarantee is of "
-        "single ones",
+        "single ones; at most 1e-5 where it is of a client's own update (`local_gaussian`, `local_laplace`)",
     )
     target_epsilon: float | None = Field(
         None,
         gt=0,
         le=LARGEST_FLOAT,
         description="epsilon of all rounds together, from which the mechanism's noise_multiplier, then left out, is "
-        "found before the run; null: noise_multiplier is stated",
+        "found before the run, for its own clients and draws: seeds of an arm that differ in these (clients without "
+        "examples; with `dp_sgd` how often the most frequent client is drawn) differ in noise, see "
+        "`privacy/noise_multiplier`. null: noise_multiplier is stated",
     )
     epsilon_budget: float | None = Field(
         None,

@@ -55,12 +55,13 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
-    for sentence in _promises(runs):
+    promises = _promises(runs)
+    for sentence in promises:
         screen.print(sentence, soft_wrap=True)
     said = [*of_faults(faults, study.runs()), *_cautions(runs, study.comparison.default_delta)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
-    page = _write_page(study, partitions, data, said)
+    page = _write_page(study, partitions, data, said, promises)
     screen.print(f"pictures     {page}", soft_wrap=True)
     for file in _write_columns(page.parent, partitions):
         screen.print(f"all columns  {file}", soft_wrap=True)
@@ -179,7 +180,11 @@ def _fingerprints(configs: Sequence[RunConfig]) -> RichTable:
 
 
 def _write_page(
-    study: StudyConfig, configs: Sequence[RunConfig], data: Sequence[DataRead], cautions: Sequence[str]
+    study: StudyConfig,
+    configs: Sequence[RunConfig],
+    data: Sequence[DataRead],
+    cautions: Sequence[str],
+    promises: Sequence[str],
 ) -> Path:
     """The page and its pictures, under var/previews; the address of the page."""
     folder = home() / "previews" / file_name(study.name)
@@ -194,7 +199,7 @@ def _write_page(
         title = config.partitioner.label() + (f" · {config.dataset.label()}" if several else "")
         shown.append(PreviewedPartition(title, _notes(federation), fingerprint_of(federation), pictures))
     page = folder / "preview.html"
-    html = preview_html(study.name, study.description, study.seeds[0], shown, data, cautions)
+    html = preview_html(study.name, study.description, study.seeds[0], shown, data, cautions, promises)
     page.write_text(html, encoding="utf-8")
     return page
 

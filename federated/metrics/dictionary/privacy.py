@@ -65,7 +65,9 @@ ROWS: tuple[Row, ...] = (
         lower("privacy/delta", SHARE),
         unit="share",
         when=EACH_EVALUATION,
-        meaning="delta of that guarantee: stated, or the mechanism's own, or N^-1.1",
+        meaning=(
+            "delta of that guarantee: stated, or the mechanism's own, or N^-1.1, and at most 1e-5 of a client's own update"
+        ),
     ),
     row(
         neither("privacy/norm"),

@@ -8,8 +8,18 @@ NOTABLE_DELTA = 0.01
 """Above it a guarantee says little, whatever its epsilon is."""
 
 
-def default_delta(num_units: int) -> float:
-    """N^-1.1, below 1/N. Raises ValueError for a single one, of which it would be 1 and any mechanism would keep it."""
+_OF_UPDATES = 1e-5
+"""The most that a study that states none allows where the guarantee is of a client's own update: it does not hide among
+N clients, so a small N is no reason for a large one."""
+
+
+def default_delta(num_units: int, unit: str = "client") -> float:
+    """N^-1.1, below 1/N, or what is allowed for an update.
+
+    Raises ValueError for a single one, of which it would be 1 and any mechanism would keep it.
+    """
+    if unit == "update":
+        return min(_OF_UPDATES, float(num_units**_EXPONENT))
     if num_units < 2:
         raise ValueError(
             f"it is not stated, and N^-1.1 of N = {num_units} is 1, which nothing breaks; state delta, such as 1e-5"

@@ -81,7 +81,8 @@ def dp_ftrl(
             return NoOpDpEvent()
         if participated.apart < wanted and participated.most > 1:
             raise ValueError(
-                f"min_separation: {wanted} rounds must lie between two turns of a client, and the cohorts guarantee "
+                f"min_separation: {wanted} rounds must lie between two turns of a client, and cohorts of "
+                f"{participated.cohort:.4g} among the {participated.clients:,} clients that have examples guarantee "
                 f"{participated.apart}; use cohort.sampling: in_turn with smaller cohorts, fewer bands, or state a "
                 "smaller min_separation, which costs more epsilon"
             )

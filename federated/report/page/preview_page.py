@@ -27,8 +27,12 @@ def preview_html(
     partitions: Sequence[PreviewedPartition],
     data: Sequence[DataRead] = (),
     cautions: Sequence[str] = (),
+    promises: Sequence[str] = (),
 ) -> str:
-    """The whole page. All text is escaped. cautions: what is likely a mistake, in sentences."""
+    """The whole page. All text is escaped.
+
+    cautions: what is likely a mistake, in sentences. promises: what is promised to clients, by arm.
+    """
     template = templates().get_template("preview.html")
     shown = [(one.title, one.said, one.pictures) for one in partitions]
     rows = fingerprint_table([one.fingerprint for one in partitions])
@@ -41,4 +45,5 @@ def preview_html(
         data=data,
         header=HEADER,
         cautions=cautions,
+        promises=promises,
     )

@@ -13,6 +13,7 @@ from federated.metrics.names import main_metric
 from federated.report import RunResult, federation_pictures, learning_curves, png
 from federated.report.figures.clients.client_pictures import class_picture, client_picture
 from federated.report.figures.clients.personalisation_picture import personalisation_picture
+from federated.run.clients.promised import promise_table
 from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -58,6 +59,7 @@ def _log_outcome(
         run_id,
         {
             "clients.json": client_table(setup.federation),
+            "promised.json": promise_table(setup, state.round),
             "generalisation.json": found.clients,
             "classes.json": found.classes_table(),
         },
