@@ -66,7 +66,8 @@ ROWS: tuple[Row, ...] = (
         unit="share",
         when=EACH_EVALUATION,
         meaning=(
-            "delta of that guarantee: stated, or the mechanism's own, or N^-1.1, and at most 1e-5 of a client's own update"
+            "delta of that guarantee: stated, or the mechanism's own, or N^-1.1, and at most 1e-5 of a client's own "
+            "update"
         ),
     ),
     row(
