@@ -8,17 +8,14 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from federated.config.privacy import Extrapolation
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.metrics import Metrics
 from federated.participation import Participation
-from federated.privacy import LocalSteps, Participated, Privacy, Summed
+from federated.privacy import Participated, Privacy, Summed
 from federated.privacy.accounting import Spent, assumption, noise_for, spent, stopping, unit_in_words
 from federated.privacy.accounting.budget import last_within
-from federated.privacy.accounting.by_client import epsilons_by_client
 from federated.privacy.accounting.delta import default_delta, large_delta
 from federated.run.preparing.local_steps import StepsSoFar
 from federated.run.preparing.trainers import Trainers, participated_among
@@ -75,18 +72,6 @@ class Promise:
         one = of._replace(local_steps=local.of(int(order[(len(order) - 1) // 2])))
         return spent(self.guarantee(one), self.delta).epsilon
 
-    def by_client(self, rounds: int) -> OfClients | None:
-        """What each client is promised after so many rounds, or all where a rule may end the run; None: all alike."""
-        of = self.participated(self.last_round if self.stops else rounds)
-        if of.local_steps is None or not of.rounds:
-            return None
-
-        def event_of(one: LocalSteps) -> Event:
-            return self.guarantee(of._replace(local_steps=one))
-
-        worst = spent(self.guarantee(of), self.delta).epsilon
-        return OfClients(of.local_steps, epsilons_by_client(of.local_steps, event_of, self.delta, worst))
-
     def parameters(self) -> dict[str, str | float]:
         """What the guarantee is of and rests on, with the delta and the noise that the config may leave open."""
         noise = {} if self.noise is None else {"found_noise_multiplier": self.noise}
@@ -135,13 +120,6 @@ class Promise:
 
     def _noisy(self) -> str:
         return "a local step of the median client" if self.unit == "example" else "a round's mean update"
-
-
-class OfClients(NamedTuple):
-    """The local steps of each client with examples, and its epsilon, float64 [N]."""
-
-    local: LocalSteps
-    epsilons: np.ndarray
 
 
 class Promised(NamedTuple):
