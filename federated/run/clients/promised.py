@@ -1,4 +1,4 @@
-"""What is promised to each client, where each has an epsilon of its own."""
+"""The promise to each client, where each has an epsilon of its own."""
 
 from __future__ import annotations
 
