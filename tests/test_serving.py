@@ -35,6 +35,17 @@ def test_a_served_model_answers_rows_with_gaps_and_new_categories(tmp_path: Path
     ready = ready_examples(as_examples((TABLE, list("abab")), "mine"), np.arange(4), None)
     model = FlatModel(mlp([3])(ready.inputs.shape[1:], 2))
     write_model(tmp_path / "model", ("served",), model, model.vector, ready, Readout())
+    rows = {"columns": ["smokes", "age"], "data": [["yes", 20], ["sometimes", None]]}
+    found = answer(tmp_path / "model", {"dataframe_split": rows})
+    folder = tmp_path / "model" / "artifacts" / "model"
+    expected = Predictor(folder).predict(pd.DataFrame(rows["data"], columns=rows["columns"]))
+    assert [row["label"] for row in found["predictions"]] == expected["label"].tolist()
+    shares = [row["probability of a"] for row in found["predictions"]]
+    assert shares == pytest.approx(expected["probability of a"].tolist(), abs=1e-6)
+
+
+def answer(model: Path, body: dict[str, Any]) -> Any:
+    """The answer of a server of the model in this folder to one request."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,27 +54,22 @@ def test_a_served_model_answers_rows_with_gaps_and_new_categories(tmp_path: Path
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    serve = ["-I", "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "model"), "--env-manager", "local"]
-    with (tmp_path / "log").open("w") as log:
+    serve = ["-I", "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local"]
+    log = model.with_name("log")
+    with log.open("w") as opened:
         server = subprocess.Popen(
             [sys.executable, *serve, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-            cwd=tmp_path,
+            cwd=model.parent,
             env=stated,
-            stdout=log,
-            stderr=log,
+            stdout=opened,
+            stderr=opened,
             start_new_session=True,
         )
         try:
-            rows = {"columns": ["smokes", "age"], "data": [["yes", 20], ["sometimes", None]]}
-            found = _answer(port, {"dataframe_split": rows}, server, tmp_path / "log")
+            return _answer(port, body, server, log)
         finally:
             os.killpg(server.pid, 15)
             server.wait(30)
-    folder = tmp_path / "model" / "artifacts" / "model"
-    expected = Predictor(folder).predict(pd.DataFrame(rows["data"], columns=rows["columns"]))
-    assert [row["label"] for row in found["predictions"]] == expected["label"].tolist()
-    shares = [row["probability of a"] for row in found["predictions"]]
-    assert shares == pytest.approx(expected["probability of a"].tolist(), abs=1e-6)
 
 
 def _answer(port: int, body: dict[str, Any], server: subprocess.Popen[bytes], log: Path) -> Any:
