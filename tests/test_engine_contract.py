@@ -283,31 +283,36 @@ def _rows():
     return [*of_options, *of_terms, *frozen, *((kind, "clipped", "all") for kind in KINDS)]
 
 
-SLOW = {("vmap", "cnn"), ("vmap", "normalised")}
-"""What takes five seconds, nearly all of it to trace the model."""
+TRACED = {("vmap", "cnn"), ("vmap", "normalised")}
+"""What takes seconds to trace the model, in every kind of training."""
+
+
+def _takes_seconds(engine, name, kind):
+    return name in TAKES[engine] and ((engine, name) in TRACED or kind != "federated")
 
 
 @pytest.mark.parametrize(
-    ("engine", "name"),
+    ("engine", "name", "kind"),
     [
-        pytest.param(engine, name, marks=pytest.mark.slow if (engine, name) in SLOW else ())
+        pytest.param(engine, name, kind, marks=pytest.mark.slow if _takes_seconds(engine, name, kind) else ())
         for name in MODELS
         for engine in TAKES
         if engine != "loop"
+        for kind in (KINDS if name in TAKES[engine] else ["federated"])
     ],
 )
-def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, local_work):
+def test_an_engine_says_that_it_cannot_or_does_what_the_loop_does(engine, name, kind, local_work):
     make, shape = MODELS[name]
     if name not in TAKES[engine]:
         with pytest.raises(ValueError, match=r"the model|torch\.func"):
             ENGINES[engine](local_work(make(), shape=shape), 1)
         return
-    for kind, local, terms in _rows():
+    for local, terms in [(local, terms) for of_kind, local, terms in _rows() if of_kind == kind]:
         work = local_work(make(), shape=shape, **{"batch_size": 4, "learning_rate": 0.05, **LOCAL[local]})
         try:
             _assert_like_the_loop(engine, work, kind, terms, 1e-11)
         except (AssertionError, RuntimeError) as error:
-            raise AssertionError(f"{kind}, {local}, terms {terms}: {error}") from error
+            raise AssertionError(f"{local}, terms {terms}: {error}") from error
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])

@@ -89,6 +89,13 @@ def two_seeds(**changes: Any) -> list[RunConfig]:
     return [config_of(seed=seed, rounds=6, **changes) for seed in (0, 1)]
 
 
+@pytest.fixture
+def bytes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time is spent on timing evaluations, in which nothing travels."""
+    monkeypatch.setattr(probing, "evaluation_seconds", lambda setup, state, seconds: 0.0)
+
+
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize("uplink", EXACT)
 def test_bytes_of_a_codec_of_fixed_size_are_exact(uplink: str) -> None:
     configs = two_seeds(compression={"uplink": uplink, "downlink": "float16"})
@@ -98,6 +105,7 @@ def test_bytes_of_a_codec_of_fixed_size_are_exact(uplink: str) -> None:
     assert (up.expected, down.expected) == sent(configs)
 
 
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize("uplink", VARYING)
 def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(
     uplink: str, monkeypatch: pytest.MonkeyPatch
@@ -115,6 +123,7 @@ def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(
     assert fact == pytest.approx(up.expected, rel=0.8 if "threshold" in uplink else 0.15)
 
 
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize("uplink", [name for name in VARYING if "threshold" not in name])
 def test_the_range_holds_where_the_probe_has_time_for_a_few_steps_only(uplink: str) -> None:
     """A slow model, or a busy machine: the updates of such rounds are smaller than those of whole ones."""
@@ -123,6 +132,7 @@ def test_the_range_holds_where_the_probe_has_time_for_a_few_steps_only(uplink: s
     assert up.low <= sent([config])[0] <= up.high
 
 
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize(
     "downlink", ["difference(qsgd(4))", "difference(float16)", "difference(top_k(0.02))"]
 )
@@ -137,6 +147,7 @@ def test_bytes_of_a_downlink_of_differences_follow_who_takes_part_when(downlink:
         assert down.expected == fact
 
 
+@pytest.mark.usefixtures("bytes_alone")
 def test_running_statistics_are_counted_both_ways(own: Any) -> None:
     ways = {"uplink": "qsgd(4)", "downlink": "difference(qsgd(4))"}
     configs = two_seeds(model=f"{own(NORMALISED)}:model", compression=ways)
@@ -145,6 +156,7 @@ def test_running_statistics_are_counted_both_ways(own: Any) -> None:
     assert (up.expected, down.expected) == sent(configs)
 
 
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize("algorithm", ["fedbn", "fedper(personal=['*.running_mean', '1'])"])
 @pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
 def test_running_statistics_that_stay_are_not(algorithm: str, downlink: str, own: Any) -> None:
@@ -155,6 +167,7 @@ def test_running_statistics_that_stay_are_not(algorithm: str, downlink: str, own
     assert (up.expected, down.expected) == sent(configs)
 
 
+@pytest.mark.usefixtures("bytes_alone")
 @pytest.mark.parametrize("algorithm", ["scaffold", "fedper", "fedbabu", "ditto"])
 @pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
 def test_what_travels_beside_updates_and_what_stays_is_foreseen(algorithm: str, downlink: str) -> None:
