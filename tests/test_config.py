@@ -26,6 +26,7 @@ CHANGES: dict[str, Any] = {
     "holdout.unseen_clients": 1,
     "holdout.duplicates": "together",
     "model": "logistic(bias=false)",
+    "trained": "bias",
     "loss": "focal",
     "target.standardise": True,
     "algorithm": "fedavg(0.5)",

@@ -18,7 +18,7 @@ from federated.metrics.dictionary import METRICS, metric_of
 from federated.metrics.dictionary.of_measures import ASKED
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
-from federated.segments import Observers, advance
+from federated.segments import Observers, advance, begun
 from flows.federated_study import federated_study
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import compare_again
@@ -189,6 +189,7 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         {"privacy": measured},
         {"privacy": "dp_sgd(noise_multiplier=1, norm=1)", "local": {"batch_size": 8, "steps": 2}},
         {"transport": "secure_aggregation(clip=1)"},
+        {"model": "mlp(hidden=[4])", "trained": "head"},
     ):
         logged |= _logged_at_once(
             _study(cohort={"weighting": "uniform"}, seeds=[0], **changes).runs()[0].config
@@ -295,7 +296,8 @@ def _logged_at_once(config):
     """The names of all that a run logs in its first round and after it."""
     setup, found = prepare(config), set()
     silent = Observers(lambda course: None, lambda history: None, lambda course: None)
-    course = advance(Course(initial_state(setup)), setup, [1], silent, lambda course: None)
+    course = begun(Course(initial_state(setup)), setup, silent)
+    course = advance(course, setup, [1], silent, lambda course: None)
     for _, metrics in course.history:
         found |= set(metrics)
     return found

@@ -24,6 +24,7 @@ HOUSES = {
         "datasets",
         "holdouts",
         "models",
+        "trained",
         "compressors",
         "algorithms",
         "optimisers",

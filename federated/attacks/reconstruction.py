@@ -41,9 +41,12 @@ def pixels_of(images: Tensor) -> Pixels:
 
 def first_dense(model: FlatModel, size: int) -> bool:
     """Whether the first trainable numbers are the weight of a dense layer on all of the input, `size`, and its bias."""
-    shapes = [shape for _, shape in model.layout[:2]]
+    names, shapes = zip(*model.layout[:2], strict=True)
     first = next((m for m in model.module.modules() if any(True for _ in m.parameters(recurse=False))), None)
-    return isinstance(first, nn.Linear) and shapes == [(first.out_features, size), (first.out_features,)]
+    parameters = [name for name, _ in model.module.named_parameters()][:2]
+    if not isinstance(first, nn.Linear) or list(names) != parameters:
+        return False
+    return shapes == ((first.out_features, size), (first.out_features,))
 
 
 def closed_form(model: FlatModel, seen: Tensor, size: int) -> Tensor:
@@ -62,7 +65,8 @@ def label_of(model: FlatModel, seen: Tensor, num_outputs: int) -> int | None:
     Zhao, Mopuri and Bilen 2020, "iDLG": the gradient of cross entropy is below zero for the right class alone, so its
     score alone rises.
     """
-    if model.layout[-1][1] != (num_outputs,):
+    last = list(model.module.named_parameters())[-1][0]
+    if model.layout[-1] != (last, (num_outputs,)):
         return None
     return int(seen[-num_outputs:].argmax())
 
@@ -83,7 +87,7 @@ def reconstructed(
     model: a twin, in the state in which the client received it. seen: the update [M] as it was read. sent: what travels
     of rows [1, T]. The best of all iterations by the attack's own objective.
     """
-    attacked_mode(model.module)
+    attacked_mode(model)
     start = numbers.standard_normal((len(labels), *shape), dtype=np.float32)
     hidden = torch.from_numpy(start).to(seen).requires_grad_()
     ends = [(end - known.mean) / known.deviation for end in (known.low, known.high)]
@@ -108,10 +112,10 @@ def reconstructed(
     return known.mean + known.deviation * best
 
 
-def attacked_mode(module: nn.Module) -> None:
+def attacked_mode(model: FlatModel) -> None:
     """Training mode, in which the gradient was taken, without dropout, whose draws an attacker does not know."""
-    module.train()
-    for part in module.modules():
+    model.train()
+    for part in model.module.modules():
         if isinstance(part, nn.modules.dropout._DropoutNd):
             part.eval()
 

@@ -31,6 +31,7 @@ from federated.extension_points.kinds import (
     NetworkChoice,
     PartitionerChoice,
     ScheduleChoice,
+    TrainedChoice,
     TransportChoice,
 )
 
@@ -45,6 +46,11 @@ class RunConfig(Frozen):
     )
     holdout: Holdout = Field(default_factory=Holdout, description="Data held out from training")
     model: ModelChoice = Field(description="The model that is trained")
+    trained: TrainedChoice = Field(
+        "full",
+        description="The part of the model that is trained and travels; the rest is frozen, the same for all clients, "
+        "and runs as in evaluation. full: all that the model itself leaves to be trained",
+    )
     loss: LossChoice = Field(
         None,
         description="What local training minimises; null: what is usual for the task, cross_entropy of classes and "
@@ -156,8 +162,9 @@ class RunConfig(Frozen):
     def anchor_key(self) -> str:
         """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
 
-        That is data, partition, held-out shares, model, local training, rounds and the size of the cohort, which
-        sets the budget; not algorithm, compression, network, privacy, stop rule, sampling, weighting and evaluation.
+        That is data, partition, held-out shares, model and its trained part, local training, rounds and the size of the
+        cohort, which sets the budget; not algorithm, compression, network, privacy, stop rule, sampling, weighting and
+        evaluation.
         """
         return self._hash_without(
             seed=True,
@@ -179,7 +186,12 @@ class RunConfig(Frozen):
             exclude |= {"loss": True}
         if self.target == Target():
             exclude |= {"target": True}
-        usual = {"aggregator": "mean", "transport": "plain", "server_schedule": "constant"}
+        usual = {
+            "trained": "full",
+            "aggregator": "mean",
+            "transport": "plain",
+            "server_schedule": "constant",
+        }
         exclude |= {field: True for field, choice in usual.items() if getattr(self, field).label() == choice}
         if self.kind.has_server:
             exclude |= {"training": True}

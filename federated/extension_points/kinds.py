@@ -36,6 +36,7 @@ from federated.networks import NETWORKS, Network
 from federated.optimisers import OPTIMISERS, Optimiser
 from federated.participation import PARTICIPATION, Participation
 from federated.privacy import PRIVACY, Privacy
+from federated.trained import TRAINED, TrainedPart
 from federated.transports import TRANSPORTS, Transport
 from federated.user_code.source import roots_of
 
@@ -51,6 +52,7 @@ PARTITIONER: Kind[Partitioner] = Kind(
 )
 HOLDOUT: Kind[HoldoutRule] = Kind("holdout", HOLDOUTS, product=HoldoutRule, held=held_holdout)
 MODEL: Kind[Model] = Kind("model", MODELS, given=("input_shape", "num_outputs"))
+TRAINED_PART: Kind[TrainedPart] = Kind("trained part", TRAINED, given=("module",))
 LOSS: Kind[Loss] = Kind("loss", LOSSES, product=Loss, given=("outputs", "targets"))
 ALGORITHM: Kind[Algorithm] = Kind("algorithm", ALGORITHMS, product=Algorithm, held=held_algorithm)
 AGGREGATOR: Kind[Aggregator] = Kind("aggregator", AGGREGATORS, product=Aggregator, held=held_aggregator)
@@ -88,6 +90,7 @@ KINDS = (
     PARTITIONER,
     HOLDOUT,
     MODEL,
+    TRAINED_PART,
     LOSS,
     ALGORITHM,
     AGGREGATOR,
@@ -105,6 +108,7 @@ DatasetChoice = choice_of(DATASET)
 PartitionerChoice = choice_of(PARTITIONER)
 HoldoutChoice = choice_of(HOLDOUT)
 ModelChoice = choice_of(MODEL)
+TrainedChoice = choice_of(TRAINED_PART)
 AlgorithmChoice = choice_of(ALGORITHM)
 AggregatorChoice = choice_of(AGGREGATOR)
 CompressorChoice = choice_of(COMPRESSOR)

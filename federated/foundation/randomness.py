@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     NEIGHBOURS = 21
     CANARIES = 22
     LEAKAGE = 23
+    TRAINED_PART = 24
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -122,7 +122,9 @@ def batched_module(work: LocalWork) -> Batched:
     warnings.filterwarnings(
         "ignore", "There is a performance drop because"
     )  # of recurrent layers; a probe measures it
-    module = work.model.twin().module.train()  # its own: functional_call swaps parameters in place
+    model = work.model.twin()  # its own: functional_call swaps parameters in place
+    model.train()
+    module = model.module
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     sources = Masks(module)
     forward = in_precision(work, partial(functional_call, module))

@@ -23,10 +23,12 @@ class FlatModel:
     the module, and the other way round. Everything else stays with the module: frozen parameters, and other buffers,
     which are what they were at first whenever a vector is loaded, so that nothing passes from one client to the next.
 
+    rest_in_evaluation: whether what is wholly frozen runs as in evaluation while the rest is trained, see `train`.
     Raises ValueError where nothing can be trained or where the floating-point types differ.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, rest_in_evaluation: bool = False) -> None:
+        self._rests = rest_in_evaluation
         self._take(copied(module))
 
     def twin(self) -> FlatModel:
@@ -35,6 +37,7 @@ class FlatModel:
         Scratch space for a thread or an evaluation: however many there are, a frozen trunk is in memory once.
         """
         other = FlatModel.__new__(FlatModel)
+        other._rests = self._rests
         other._take(copied(self.module))
         return other
 
@@ -69,12 +72,23 @@ class FlatModel:
         """The length of the rest of it: what clients train, and running statistics."""
         return self.vector.numel() - self.num_residual
 
+    @property
+    def num_frozen(self) -> int:
+        """The number of parameters that are not trained."""
+        return sum(p.numel() for p in self.module.parameters() if not p.requires_grad)
+
     def train(self) -> None:
-        """Training mode, but for batch normalisation that is wholly frozen: its statistics stay as they are."""
+        """Training mode, but for batch normalisation that is wholly frozen: its statistics stay as they are.
+
+        With rest_in_evaluation, but for every layer that is wholly frozen, and for what has no parameters, such as
+        dropout, before such a layer or, at the end, after one.
+        """
         self.module.train()
         for layer in self.module.modules():
             if isinstance(layer, _NormBase) and not _is_trained(layer):
                 layer.eval()
+        if self._rests:
+            _rest(self.module)
 
     def gradient(self, loss: Tensor, among: Sequence[bool] | None = None) -> Tensor:
         """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part.
@@ -124,6 +138,18 @@ class FlatModel:
         self.vector.copy_(vector)
         for owner, name, first in self._staying:
             owner._buffers[name] = first.clone()
+
+
+def _rest(module: nn.Module) -> None:
+    """Evaluation mode for what is frozen of a module of which something is trained."""
+    parts = list(module.children())
+    of_each = [[parameter.requires_grad for parameter in part.parameters()] for part in parts]
+    for at, part in enumerate(parts):
+        near = next(filter(None, (*of_each[at:], *of_each[at::-1])), [True])
+        if not any(near):
+            part.eval()
+        elif of_each[at]:
+            _rest(part)
 
 
 def copied(module: nn.Module) -> nn.Module:

@@ -32,7 +32,7 @@ def representation_of(model: nn.Module) -> Place:
     layers = [
         (name, module)
         for name, module in model.named_modules()
-        if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+        if any(True for _ in module.parameters(recurse=False))
     ]
     if len(layers) < 2:
         raise ValueError(f"no representation can be found in a model of one layer; {_STATE}")

@@ -62,11 +62,19 @@ def advance(
 
 
 def begun(course: Course, setup: Setup, observers: Observers, steps: Steps | None = None) -> Course:
-    """The course with an evaluation of the initial model, and how unlike the clients are, where it has none yet."""
+    """The course with an evaluation of the initial model, and with what is measured once, where it has none yet."""
     if not course.history:
-        course = _evaluated(course, setup, steps or STEPS, heterogeneity_metrics(setup.federation))
+        once = {**heterogeneity_metrics(setup.federation), **_parameters(setup)}
+        course = _evaluated(course, setup, steps or STEPS, once)
     observers.record(course.history)
     return course
+
+
+def _parameters(setup: Setup) -> Metrics:
+    """The numbers of parameters, where a part of the model is frozen."""
+    trained, frozen = setup.model.num_trainable, setup.model.num_frozen
+    found = {"train/trained_parameters": float(trained), "train/frozen_parameters": float(frozen)}
+    return found if frozen else {}
 
 
 def _segment(course: Course, setup: Setup, last: int, observers: Observers, steps: Steps) -> Course:

@@ -18,6 +18,7 @@ from federated.models.adapted.residual import put_beside
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 from federated.participation import Population
+from federated.trained.applied import applied
 from federated.trials.functions import (
     try_algorithm,
     try_measure,
@@ -56,7 +57,7 @@ def flat_model(
     if own:
         check_parameters(name, module)
     try:
-        return FlatModel(module.to(device))
+        return FlatModel(module.to(device), rest_in_evaluation=config.trained.name != "full")
     except ValueError as error:
         raise (OwnCodeFailed if own else BadInput)(f"model: {name}: {error}") from error
     except Exception as error:
@@ -72,7 +73,7 @@ def tried_model(config: RunConfig, work: LocalWork, outputs: tuple[int, ...]) ->
     sizes = _sizes(work, config.evaluation.batch_size)
     function = getattr(config.model.build(), "func", None)  # two studies may have a module of one name
     data = (config.dataset, stamp(config.dataset), work.inputs.device)
-    key = (function, config.model, *data, work.precision, *sizes)
+    key = (function, config.model, config.trained, *data, work.precision, *sizes)
     if key not in _OUTCOMES:
         _OUTCOMES[key] = _tried(config, work, outputs, sizes)
     outcome = _OUTCOMES[key]
@@ -137,6 +138,9 @@ def _module(config: RunConfig, inputs: Tensor, outputs: tuple[int, ...], number:
     name, sample = title(config.model), model_inputs(inputs[:_SAMPLE]).cpu()
     with torch_kept(f"model: {name}"):
         module = initial_module(config.model.build(), name, sample, outputs, config.seed, number)
+        if config.trained.name != "full":
+            part = config.trained.build()
+            module = applied(part, title(config.trained), module, sample, outputs, config.seed, number)
         return put_beside(module) if has_residuals(config) else module
 
 

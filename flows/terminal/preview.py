@@ -26,6 +26,7 @@ from flows.terminal.screen import Screen, few, styled
 _PARTITIONS_A_TABLE = 4
 _MOST_PARTITIONS = 12
 _MOST_UNSEEN = 5
+_MOST_PARAMETERS = 6
 
 
 def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> str:
@@ -44,6 +45,8 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
         screen.print(study.description.strip())
     screen.print(_arms(runs, faults))
     runs = [run for run in runs if run.name not in faults]
+    for sentence in _trained(runs):
+        screen.print(sentence, soft_wrap=True)
     every = _distinct_partitions(runs)
     partitions = every[:_MOST_PARTITIONS]
     data = distinct_data(_data_read(config) for config in partitions)
@@ -94,10 +97,22 @@ def _arm(run: Run, cannot_begin: bool) -> list[str]:
 
 
 def _parameters(setup: Setup) -> str:
-    """`1,089`, or `1,071 + 18 running statistics`, which travel with them."""
-    trained = setup.model.num_trainable
+    """`1,089`, or `1,071 + 18 running statistics`, which travel with them; `650 of 5,018` where others are frozen."""
+    trained, frozen = setup.model.num_trainable, setup.model.num_frozen
     statistics = setup.model.num_sendable - trained
-    return f"{trained:,}" + (f" + {statistics:,} running statistics" if statistics else "")
+    among = f" of {trained + frozen:,}" if frozen else ""
+    return f"{trained:,}{among}" + (f" + {statistics:,} running statistics" if statistics else "")
+
+
+def _trained(runs: Sequence[Run]) -> list[str]:
+    """Which parameters are trained, of each part of a model that is asked for."""
+    first = {run.arm: run.config for run in reversed(runs)}
+    said: dict[str, None] = {}
+    for arm in dict.fromkeys(run.arm for run in runs):
+        if (part := first[arm].trained.label()) != "full":
+            names = [name for name, _ in prepare(first[arm]).model.layout]
+            said[f"trained: {part}: {listed(names, _MOST_PARAMETERS)}"] = None
+    return list(said)
 
 
 def _promises(runs: Sequence[Run]) -> list[str]:

@@ -10,6 +10,15 @@ COSINE = (-1.0, 1.0)
 
 ROWS: tuple[Row, ...] = (
     row(
+        neither("train/{trained,frozen}_parameters"),
+        unit="parameters",
+        when="once",
+        meaning=(
+            "of the model, where some are frozen (`trained`): those that are trained, and may travel, and those that "
+            "stay as they were"
+        ),
+    ),
+    row(
         lower("train/loss", ANY, every_round=True),
         unit="of the loss",
         when=EACH_ROUND,

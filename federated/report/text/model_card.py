@@ -12,7 +12,7 @@ from federated.metrics.dictionary.privacy import not_covered
 from federated.metrics.dictionary.stated import THRESHOLD
 from federated.metrics.names import higher_is_better, metric_label
 from federated.report.findings.by_seed import interval_over_seeds
-from federated.report.findings.results import DOWNLINK, EPSILON, UPLINK, RunResult
+from federated.report.findings.results import DOWNLINK, EPSILON, FROZEN, TRAINED, UPLINK, RunResult
 from federated.report.questions.answers import client_word
 from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.guarantees import weakest_guarantee
@@ -21,8 +21,10 @@ from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised
 
 _FEDERATION = ("partitioner", "clients", "cohort", "algorithm", "compression", "privacy", "local", "rounds")
+_MODEL = ("model", "trained", "loss", "holdout")
 _SIZES = ("heterogeneity/clients", "heterogeneity/size_gini", "heterogeneity/largest_share")
 _MOST_SITES = 10
+_BYTES = 4
 _STATISTICS = tuple(f"_{name}" for name in (*STATISTICS, CLIENTS))
 _CALIBRATION = "generalisation/test_calibration_error"
 
@@ -71,7 +73,7 @@ def _data(run: RunResult) -> Iterator[str]:
 
 def _stated(parameters: Mapping[str, str]) -> Iterator[str]:
     for name, value in parameters.items():
-        if name.split(".")[0] in (*_FEDERATION, "model", "loss", "holdout"):
+        if name.split(".")[0] in (*_FEDERATION, *_MODEL) and (name, value) != ("trained", "full"):
             yield f"{name}: {value}"
 
 
@@ -148,6 +150,13 @@ def _site(site: Site, metric: str) -> str:
 
 
 def _travelled(runs: Sequence[RunResult]) -> Iterator[str]:
+    trained, frozen = (runs[0].final(name) for name in (TRAINED, FROZEN))
+    if trained is not None and frozen is not None:
+        yield (
+            f"{number(trained, 0)} of {number(trained + frozen, 0)} parameters are trained, "
+            f"{number(trained * _BYTES / 1e6)} of {number((trained + frozen) * _BYTES / 1e6)} MB in 32 bits; the "
+            "others stay as they were and never travel"
+        )
     for name, words in {UPLINK: "to the server", DOWNLINK: "to the clients"}.items():
         values = [value for run in runs if (value := run.final(name)) is not None]
         if values:
