@@ -17,7 +17,7 @@ from federated.config.fields.dotted_paths import flat
 from federated.config.local import LocalTraining, Target
 from federated.config.measuring.leakage import LeakageSection
 from federated.config.privacy import Privacy, PrivacyOrMechanism
-from federated.config.run_key import short_hash
+from federated.config.run_key import USUAL, short_hash
 from federated.config.section import Frozen
 from federated.config.tokens import as_read, check_tokens, digests_of
 from federated.config.training import TRAINING_KINDS, TrainingKind, TrainingName
@@ -162,9 +162,8 @@ class RunConfig(Frozen):
     def anchor_key(self) -> str:
         """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
 
-        That is data, partition, held-out shares, model and its trained part, local training, rounds and the size of the
-        cohort, which sets the budget; not algorithm, compression, network, privacy, stop rule, sampling, weighting and
-        evaluation.
+        That is data, partition, held-out shares, model, its trained part, local training, rounds and the size of the
+        cohort, which sets the budget; not what is of a server, sampling, weighting and evaluation.
         """
         return self._hash_without(
             seed=True,
@@ -186,13 +185,7 @@ class RunConfig(Frozen):
             exclude |= {"loss": True}
         if self.target == Target():
             exclude |= {"target": True}
-        usual = {
-            "trained": "full",
-            "aggregator": "mean",
-            "transport": "plain",
-            "server_schedule": "constant",
-        }
-        exclude |= {field: True for field, choice in usual.items() if getattr(self, field).label() == choice}
+        exclude |= {field: True for field, choice in USUAL.items() if getattr(self, field).label() == choice}
         if self.kind.has_server:
             exclude |= {"training": True}
         if isinstance(exclude["evaluation"], set):

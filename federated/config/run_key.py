@@ -15,6 +15,9 @@ from federated.datasets.text import ADDED_LATER as OF_TEXTS
 
 _OF_DATASETS = {"table": OF_TABLES, "arrays": OF_ARRAYS, "text": OF_TEXTS, "images": OF_IMAGES}
 
+USUAL = {"trained": "full", "aggregator": "mean", "transport": "plain", "server_schedule": "constant"}
+"""Fields that came later, which do not count where they are as usual, so that older keys stay."""
+
 
 def short_hash(content: Mapping[str, Any]) -> str:
     """Equal for equal content, JSON, in any order.

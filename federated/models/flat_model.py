@@ -28,7 +28,7 @@ class FlatModel:
     """
 
     def __init__(self, module: nn.Module, *, rest_in_evaluation: bool = False) -> None:
-        self._rests = rest_in_evaluation
+        self.rest_in_evaluation = rest_in_evaluation
         self._take(copied(module))
 
     def twin(self) -> FlatModel:
@@ -37,7 +37,7 @@ class FlatModel:
         Scratch space for a thread or an evaluation: however many there are, a frozen trunk is in memory once.
         """
         other = FlatModel.__new__(FlatModel)
-        other._rests = self._rests
+        other.rest_in_evaluation = self.rest_in_evaluation
         other._take(copied(self.module))
         return other
 
@@ -87,7 +87,7 @@ class FlatModel:
         for layer in self.module.modules():
             if isinstance(layer, _NormBase) and not _is_trained(layer):
                 layer.eval()
-        if self._rests:
+        if self.rest_in_evaluation:
             _rest(self.module)
 
     def gradient(self, loss: Tensor, among: Sequence[bool] | None = None) -> Tensor:

@@ -214,7 +214,7 @@ def _head(whole: FlatModel, steps: Sequence[str]) -> FlatModel:
             within = within._modules[part]  # type: ignore[assignment]
         within.add_module(last, whole.module.get_submodule(name))
     try:
-        head = FlatModel(module)
+        head = FlatModel(module, rest_in_evaluation=whole.rest_in_evaluation)
     except (ValueError, BadInput) as error:
         raise NoTrunk(str(error)) from error
     if (head.layout, head.statistics) != (whole.layout, whole.statistics):
