@@ -93,7 +93,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     meeting = meeting_of(setup.config, setup.trainers, state.round, drawn)
     lost = bool(why_lost(setup.parts, meeting))
     everybody, clients = drawn.clients.tolist(), drawn.heard
-    if lost:  # its sum stays closed, so nobody is heard
+    if lost:  # its sum stays closed, so no client is heard
         clients, canaries = clients[:0], canaries[:0]
     cohort = np.concatenate([clients, canaries])
     weights = weights_of(cohort, setup)
@@ -183,7 +183,7 @@ def _communication(
 def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> RunState:
     """Combine the shards and step the server. Raises Diverged where the resulting model is not finite.
 
-    reports: none where nobody was heard; only a privacy mechanism that releases makes such a round count.
+    reports: none where no client was heard; only a privacy mechanism that releases makes such a round count.
     """
     trainable = setup.model.num_trainable
     cohort = np.concatenate([np.zeros(0, np.int64), *(report.clients for report in reports)])

@@ -40,7 +40,7 @@ from tasks.tracking.runs import runs as tracking
 from tasks.tracking.server.failures import found
 from tasks.tracking.studies.comparison import StudyOutcome
 from tasks.tracking.studies.concluding import conclude_when_possible
-from tasks.tracking.studies.forecasts import log_fact, log_forecast
+from tasks.tracking.studies.forecasts import log_fact, log_finished_before, log_forecast
 from tasks.tracking.studies.resuming import finished_before, go_on_with_study
 from tasks.tracking.studies.taking import take_finished
 
@@ -87,8 +87,11 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
         get_run_logger().info("%d runs, %d at a time", len(runs), workers)
         started = time.perf_counter()
         left = _unfinished(runs, faults, parent_run_id, study.name) if resume else runs
+        if resume:
+            log_finished_before(parent_run_id, len(runs) - len(left))
         failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
-        took = Took(None, time.perf_counter() - started, peak_mb(children=workers > 1))
+        memory, before_it = peak_mb(children=workers > 1), len(runs) - len(left)
+        took = Took(None, time.perf_counter() - started, memory, before_it)
         log_fact(parent_run_id, took)
         outcome = conclude_when_possible(parent_run_id, study)
         seconds = time.perf_counter() - began

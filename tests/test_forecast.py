@@ -262,15 +262,12 @@ def test_a_single_step_that_was_held_up_does_not_make_all_steps_seem_to_cost_not
     assert probe(setup, 0.5).batch_seconds == pytest.approx(0.01, rel=0.05)
 
 
-@pytest.mark.parametrize("budget", [0.05, 500.0])
-def test_a_busy_machine_makes_no_step_seem_longer_and_the_range_wider(
-    budget: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_busy_machine_makes_no_step_seem_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(slowdown=4.0)
     clock.set(monkeypatch)
     local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
     setup = clock.of(prepare(config_of(local=local, cohort={"size": 6})))
-    probed = probe(setup, budget)
+    probed = probe(setup, 0.05)
     assert probed.batch_seconds == pytest.approx(0.01, rel=0.05)
     assert probed.taken.seconds / probed.taken.alone == pytest.approx(4, rel=0.2)
 

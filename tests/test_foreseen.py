@@ -81,3 +81,17 @@ def test_the_time_of_what_was_left_is_not_held_against_that_of_the_whole() -> No
     assert ("b: time (2 of 2 runs went on from a checkpoint)", "20 s", "–", "–") in made.by_arm
     assert [row[3] for row in made.table.rows[3:5]] == ["1.10", "1.10"]
     assert ("b: MB up", "2.00", "2.20", "1.10") in made.by_arm
+
+
+def test_a_study_whose_runs_had_finished_before_has_no_time() -> None:
+    """The last start trained one run of four, which says nothing of what four take."""
+    made = foreseen(forecast(), of_all(), TOOK._replace(finished_before=3))
+    before = " (3 of 4 runs had finished before)"
+    assert made.table.rows[:3] == [
+        (f"{RUNS}{before}", "40 s", "–", "–"),
+        (f"{AROUND}{before}", "4 s", "–", "–"),
+        (f"{WHOLE}{before}", "44 s (22 to 88 s)", "–", "–"),
+    ]
+    assert made.table.rows[3][2] == "990"
+    assert ("a: time", "20 s", "22 s", "1.10") in made.by_arm
+    assert "see the terminal" not in made.table.note

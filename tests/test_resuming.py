@@ -150,6 +150,8 @@ def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
         [],
         [run.run_id for run in after.results if run.seed == 2],
     )
+    assert all(" (2 of 2 runs had finished before)" in row[0] for row in fewer.foreseen.table.rows[:3])
+    assert {row[2] for row in fewer.foreseen.table.rows[:3]} == {"–"}
     assert any("2 runs of grows finished in an earlier study" in getattr(each, "text", "") for each in news)
     wider = _study("grows", axes=axes | {"local.momentum": [0.0, 0.5]}, seeds=[1, 2])
     wide = federated_study(wider, resume=True)

@@ -24,7 +24,7 @@ ServerState = Tensors
 class OfClusters(NamedTuple):
     """The data that the server receives of each cluster, where clients choose theirs.
 
-    sums: float64 [k, T], each cluster's part of the weighted mean over the cohort, zeros of one that nobody chose.
+    sums: float64 [k, T], each cluster's part of the weighted mean over the cohort, zeros of one that no client chose.
     shares: float64 [k], its part of the cohort's weight; they add up to one.
     """
 
@@ -176,7 +176,7 @@ class ClientHalf(NamedTuple):
     hears: names in the server's state that a client is sent beside the model, by `compression.downlink_beside`; its
         functions are given them as they arrive.
     stays: layout -> names of the parameters, and of running statistics, that never leave a client: each has its own.
-    fixed: layout -> names of the parameters that are what they were at first, so that nobody needs to send them.
+    fixed: layout -> names of the parameters that are what they were at first, so that they need not be sent.
     reads_gradients: it takes how far a client moved for a sum of its gradients, as only SGD goes along them.
     at_start: what each computes with the received model on all of its training examples, before its first step.
     upload: after training, (server's state, own rows, Trained) -> float32 [c, T], what is bounded, encoded and sent as

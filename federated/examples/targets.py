@@ -106,7 +106,7 @@ def _exact(column: pd.Series[Any], numbers: np.ndarray) -> np.ndarray:
 def refuse_dates(
     what: str, texts: pd.Series[Any], bad: Complaint, cure: str = "say `task: classification`"
 ) -> None:
-    """Raise where a target that nobody called classes is text that is mostly dates or times.
+    """Raise where a target that is not stated to be classes is text that is mostly dates or times.
 
     cure: what makes it classes.
     """

@@ -1,7 +1,7 @@
 """The only source of random numbers: a generator is a function of (seed, purpose, key).
 
 Nothing else in the project draws numbers. Because a generator depends on its key alone, adding a client,
-retrying a round or changing the order of work changes nobody else's numbers, and two arms that share a seed
+retrying a round or changing the order of work changes no other client's numbers, and two arms that share a seed
 share their partition, their initial model, their cohorts and their batches.
 """
 
@@ -84,7 +84,7 @@ class Generators(Sequence[np.random.Generator]):
 
 
 class NoiseSource(NamedTuple):
-    """All that a guarantee counts on nobody knowing comes from here, so that one field decides if it can be foretold.
+    """All numbers that must stay unknown for a guarantee to hold come from here, so that one field decides on them.
 
     seed: of the run. secure: numbers come from a secure source, and the keys below have no effect.
     """
@@ -97,7 +97,7 @@ class NoiseSource(NamedTuple):
         return secure_generator() if self.secure else generator(self.seed, Purpose.NOISE, done, *stream)
 
     def of_cohort(self, *key: int) -> np.random.Generator:
-        """Numbers of the draw of a cohort, where a guarantee counts on that nobody knows who was drawn."""
+        """Numbers of the draw of a cohort, where a guarantee rests on its staying unknown."""
         return secure_generator() if self.secure else generator(self.seed, Purpose.COHORT, *key)
 
     def of_clients(self, done: int, clients: Sequence[int], stream: int = 0) -> Sequence[np.random.Generator]:

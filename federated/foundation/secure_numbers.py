@@ -1,6 +1,6 @@
-"""Random numbers that nobody can foretell: AES-256 in counter mode, under a key of the operating system.
+"""Random numbers that cannot be foretold: AES-256 in counter mode, under a key of the operating system.
 
-The seeded generators of `randomness` make results reproducible, and whoever knows the seed can subtract their noise.
+The seeded generators of `randomness` make results reproducible, and anyone who knows the seed can subtract their noise.
 """
 
 from __future__ import annotations

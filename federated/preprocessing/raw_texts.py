@@ -43,7 +43,7 @@ def inputs_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
 
 
 def example_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Two rows of texts that nobody wrote."""
+    """Two rows of made-up texts."""
     return pd.DataFrame({name: ["a text", "another text"] for name in values["columns"]})
 
 

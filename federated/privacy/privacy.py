@@ -118,7 +118,7 @@ class Privacy(NamedTuple):
     bound: (memory that clients hear, updates [c, P], random numbers of each client) -> Bounded, at each client before
         encoding; None: updates leave as they are. A client's numbers depend on its round and itself alone.
     release: (memory, Gathered, the round's random numbers) -> (new memory, update [P]), at the server after the sum and
-        before the algorithm's step, in every round, also where nobody was heard; None: the sum is used as it is.
+        before the algorithm's step, in every round, also where no client was heard; None: the sum is used as it is.
     init: P -> the server's memory before the first round.
     hears: names in the memory that clients are sent beside the model, as 32-bit floats.
     tells: names of what `bound` tells the server.
@@ -137,7 +137,7 @@ class Privacy(NamedTuple):
     in_sum: (Summed, numbers that all parties may know) -> InSum, for a transport in which the server reads a sum alone:
         clients add their noise as they encode, with numbers as `bound` has them; None: it works on any sum.
     separates: whether the guarantee rests on how far apart the turns of a client are, `Participated.apart`.
-    amplifies: whether the guarantee of POISSON cohorts rests on that nobody knows who took part.
+    amplifies: whether the guarantee of POISSON cohorts rests on their staying unknown.
     per_example: differentially private steps of the clients, which every engine takes or refuses; None: plain ones.
     """
 

@@ -17,7 +17,7 @@ class RoundReport:
     adapters: metrics of what averaging low-rank adapters loses.
     canaries: metrics of what they sent. loss: None where no client was heard. lost_clients: None where none can be.
     zeroed_clients: whose update was not finite and counted as zeros; None where that would end the run. lost: whether
-    the sum stayed closed, so that nobody was heard; None where that cannot be. bounded: how many gradients of single
+    the sum stayed closed, so that no client was heard; None where that cannot be. bounded: how many gradients of single
     examples were longer than their bound, of how many; None in plain steps.
     """
 

@@ -37,7 +37,7 @@ def meet(
 
     The parties of the protocol meet here, in one process, whatever process trained them: what comes from a shard are
     integers that a real client would keep to itself. model: [P], as the cohort received it. so_far: the reports as they
-    came from the shards, and what each client received; both stay where no protocol is stated, or nobody takes part.
+    came from the shards, and what each client received; both stay where no protocol is stated, or no client takes part.
     """
     (reports, parcels), protocol, config = so_far, setup.parts.transport.protocol, setup.config
     if protocol is None or not (reports or lost):

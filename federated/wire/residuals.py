@@ -66,7 +66,7 @@ def with_residuals(
     """(the parcels of a cohort with the residuals that each client lacks, which of them each then has).
 
     A client that was there in the last round gets that round's; one that missed some gets those too, or the sum of all,
-    as matrices, where that is shorter; one that is new lacks all of them. Nobody is sent any before the first.
+    as matrices, where that is shorter; one that is new lacks all of them. No client is sent any before the first.
     """
     if not setup.parts.aggregator.beside:
         return parcels, {}

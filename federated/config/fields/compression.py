@@ -53,7 +53,7 @@ class Compression(Frozen):
     def beside_in_keys(self, algorithm: Choice) -> dict[str, Any]:
         """Field -> the codec of what travels beside, where it changes numbers; older keys have none.
 
-        Of a person's own algorithm nobody knows what it sends before it is built, so all that might count does.
+        What a person's own algorithm sends is not known before it is built, so all that might count does.
         """
         sends, hears = _sends_and_hears(algorithm)
         found: dict[str, Any] = {}

@@ -24,7 +24,7 @@ def unit_in_words(unit: str) -> str:
 def assumption(participated: Participated, *, amplified: bool, separated: bool = False) -> str:
     """What is assumed of who takes part.
 
-    amplified: the guarantee rests on that nobody knows it, under POISSON. separated: it rests on how far apart the
+    amplified: the guarantee rests on its staying unknown, under POISSON. separated: it rests on how far apart the
     turns of a client are.
     """
     if participated.local_steps is not None:

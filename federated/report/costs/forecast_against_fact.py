@@ -26,12 +26,14 @@ class Took(NamedTuple):
     """The actual cost of a study; None where it is unknown, as for an unfinished one.
 
     seconds: wall time from the command's start until the report is written. runs_seconds: of these, from the start of
-    the first run to the end of the last. memory_mb: the most that a process held.
+    the first run to the end of the last. memory_mb: the most that a process held. finished_before: runs that had
+    finished before the study was last started, whose time is in neither.
     """
 
     seconds: float | None = None
     runs_seconds: float | None = None
     memory_mb: float | None = None
+    finished_before: int = 0
 
     @property
     def around_seconds(self) -> float | None:
@@ -58,7 +60,8 @@ def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Fo
     Only complete amounts are compared with a forecast of the same: an arm with a failed run has no actual cost, and
     then the study has no actual bytes. Nor has a study of which some arms could not be forecast. A report cannot say
     how long it took to write, so that time and the total are known later. Where a run went on from a checkpoint, its
-    time is that of the remaining rounds, so its arm and the study have no time; bytes and memory are of whole runs.
+    time is that of the remaining rounds, so its arm and the study have no time, and nor has a study of which runs had
+    finished before; bytes and memory are of whole runs.
     """
     memory = [None if value is None else f"{value:,.0f}" for value in (forecast.memory_mb, took.memory_mb)]
     rows = [
@@ -77,6 +80,10 @@ def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Fo
 
 def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[Row]:
     """The time of the runs, of what is around them, and the total; of older forecasts only the total is known."""
+    if before := took.finished_before:
+        had = f" ({before} of {len(results)} runs had finished before)"
+        unknown = Took(memory_mb=took.memory_mb)
+        return [(f"{row[0]}{had}", *row[1:]) for row in _time_rows(forecast, results, unknown)]
     within = between(forecast.low_seconds, forecast.high_seconds)
     whole = _time_row(_WALL_TIME, forecast.seconds, took.seconds, results, within)
     if (around := forecast.around_seconds) is None:
@@ -99,7 +106,7 @@ def _note(forecast: Forecast, took: Took) -> str:
     ]
     if any(arm.stops for arm in forecast.arms):
         said.append("The number of rounds assumes that no stop rule ends a run early.")
-    if took.seconds is None:
+    if took.seconds is None and not took.finished_before:
         said.append(
             "The total time is known only after this page is written: see the terminal, or `fedstudy compare`."
         )

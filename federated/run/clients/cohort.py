@@ -38,7 +38,7 @@ def draw_cohort(setup: Setup, memory: Memory, done: int) -> Drawn:
 
 
 def are_secret(setup: Setup) -> bool:
-    """Whether cohorts come from a secure source: with `privacy.secure`, where epsilon counts on nobody knowing them."""
+    """Whether cohorts come from a secure source: with `privacy.secure`, where epsilon needs them to stay unknown."""
     amplified = setup.promise is not None and setup.promise.amplified
     return setup.config.privacy.secure and amplified and setup.parts.participation.law is SamplingLaw.POISSON
 

@@ -30,7 +30,7 @@ _LEAST_SHOWN = 0.01
 class Promise:
     """The guarantee of a run. participated: rounds -> what is assumed of them.
 
-    amplified: it rests on that nobody knows who takes part, under Poisson sampling. separated: on how far apart the
+    amplified: it rests on cohorts that stay unknown, under Poisson sampling. separated: on how far apart the
     turns of a client are.
     last_round: the last one within the budget, at most `rounds`. stops: a rule may end the run before it.
     extrapolated: it holds for a larger federation.

@@ -135,7 +135,7 @@ def exchange(options: Options, payloads: Sequence[bytes], meeting: Meeting) -> E
 def given_up(options: Options, size: int, meeting: Meeting) -> Exchanged:
     """The messages of a round whose sum stays closed, up to the step at which the server finds too few left.
 
-    What is masked are zeros: a masked vector is as long and as random whatever is in it, and nobody opens it.
+    What is masked are zeros: a masked vector is as long and as random whatever is in it, and it is not opened.
     """
     messages = Messages.of(meeting.clients.tolist())
     if len(meeting.clients) < LEAST_CLIENTS:

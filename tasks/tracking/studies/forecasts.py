@@ -14,7 +14,8 @@ from tasks.tracking.server.store import connect
 
 _FILE = "forecast.json"
 _FACTS = ("system/study_seconds", "system/runs_seconds", "system/peak_memory_mb")
-"""The names of what `Took` holds."""
+"""The names of what `Took` holds first."""
+_BEFORE = "finished_before"
 
 
 def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
@@ -30,9 +31,15 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
 
 
 def log_fact(parent_run_id: str, took: Took) -> None:
-    """Log the actual cost of the study, as far as it is known."""
-    known = {name: value for name, value in zip(_FACTS, took, strict=True) if value is not None}
+    """Log the actual cost of the study, as far as it is known; no time where runs had finished before."""
+    stated = took._replace(seconds=None, runs_seconds=None) if took.finished_before else took
+    known = {name: value for name, value in zip(_FACTS, stated, strict=False) if value is not None}
     log_history(parent_run_id, [(0, known)])
+
+
+def log_finished_before(parent_run_id: str, runs_before: int) -> None:
+    """Log how many runs of a study that went on had finished before."""
+    runs.set_tags(parent_run_id, {_BEFORE: str(runs_before)})
 
 
 def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:
@@ -46,4 +53,6 @@ def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Fores
     forecast = forecast_of_json(stated)
     if not forecast.arms:
         return None
-    return foreseen(forecast, results, Took(*(run.data.metrics.get(name) for name in _FACTS)))
+    before = int(run.data.tags.get(_BEFORE, 0))
+    seconds, runs_seconds, memory_mb = (run.data.metrics.get(name) for name in _FACTS)
+    return foreseen(forecast, results, Took(seconds, runs_seconds, memory_mb, before))
