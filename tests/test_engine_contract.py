@@ -75,7 +75,29 @@ class _Counting(nn.Module):
         return self.layer(x) * (1 + self.calls / 10)
 
 
+class _Adapted(nn.Module):
+    """Frozen layers over a sequence, with a low-rank adapter, a bias and a norm's bias that are trained, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.base, self.a, self.b = nn.Linear(1, 8), nn.Linear(1, 2, bias=False), nn.Linear(2, 8, bias=False)
+        self.drop, self.norm, self.middle, self.head = (
+            nn.Dropout(0.3),
+            nn.LayerNorm(8),
+            nn.Linear(8, 8),
+            nn.Linear(8, 3),
+        )
+        for frozen in (self.base, self.norm.weight, self.middle.weight):
+            frozen.requires_grad_(False)
+
+    def forward(self, x):
+        x = x.unsqueeze(-1)
+        hidden = self.base(x) + 2 * self.b(self.a(self.drop(x)))
+        return self.head(torch.tanh(self.middle(torch.tanh(self.norm(hidden)))).mean(dim=1))
+
+
 MODELS = {
+    "adapted": (_Adapted, (4,)),
     "mlp": (_mlp, (4,)),
     "cnn": (_cnn, (1, 8, 8)),
     "normalised": (_normalised, (4,)),
@@ -89,7 +111,8 @@ TAKES = {
     "loop": set(MODELS),
     "stacked": {"mlp"},
     "im2col": {"cnn"},
-    "vmap": {"mlp", "cnn", "normalised", "tied"},
+    "vmap": {"adapted", "mlp", "cnn", "normalised", "tied"},
+    "folded": {"adapted", "mlp", "normalised", "tied"},
 }
 
 
@@ -283,7 +306,7 @@ def _rows():
     return [*of_options, *of_terms, *frozen, *((kind, "clipped", "all") for kind in KINDS)]
 
 
-TRACED = {("vmap", "cnn"), ("vmap", "normalised")}
+TRACED = {("vmap", "adapted"), ("vmap", "cnn"), ("vmap", "normalised")}
 """What takes seconds to trace the model, in every kind of training."""
 
 

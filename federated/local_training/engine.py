@@ -16,6 +16,7 @@ from federated.local_training.convolution.trainer import im2col_trainer
 from federated.local_training.dense.recognise import Dense, linear_stack
 from federated.local_training.dense.trainer import stacked_trainer, turns
 from federated.local_training.engine_probe import faster
+from federated.local_training.folding.trainer import clients_in_a_pass, folded_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.memory import stack_size
 from federated.local_training.race import Race, quicker
@@ -69,11 +70,21 @@ def vmap(work: LocalWork, threads: int) -> LocalTrainer:
     return side_by_side(work, lambda: vmapped_trainer(work), threads, stack_size(work))
 
 
+def folded(work: LocalWork, threads: int) -> LocalTrainer:
+    """Many clients in one pass of a model that is frozen but for some layers. Raises ValueError for other work."""
+    if work.micro_batch is not None:
+        raise ValueError("pieces of a batch are of the loop")
+    folded_trainer(work)
+    clients = min(stack_size(work), clients_in_a_pass(work))
+    return side_by_side(work, lambda: folded_trainer(work), threads, clients)
+
+
 ENGINES: dict[str, Callable[[LocalWork, int], LocalTrainer]] = {
     "loop": loop,
     "stacked": stacked,
     "im2col": im2col,
     "vmap": vmap,
+    "folded": folded,
 }
 """(work, threads) -> trainer; raises ValueError, with the reason, before anything is trained where it cannot.
 
@@ -86,8 +97,9 @@ def local_trainer(work: LocalWork, engine: Engine, cohort: Sequence[int], thread
 
     cohort: clients such as a round has, for the probe. auto: hand-written kernels for stacks of dense layers,
     which were faster on all that was measured (a 2NN, a logistic regression); for other models the loop, or
-    what a short probe finds faster: hand-written convolutions (im2col), or vmap. The probe is made here, before
-    any training, so that the processes of a study all find its outcome.
+    what a short probe finds faster: hand-written convolutions (im2col), vmap, or one pass of a model that is mostly
+    frozen for many clients (folded). The probe is made here, before any training, so that the processes of a study
+    all find its outcome.
     Raises BadInput where `vectorised` cannot train the model.
     """
     if work.micro_batch is not None:
@@ -159,25 +171,38 @@ def _race(work: str, threads: int) -> Race:
 def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTrainer:
     """The loop, or what is worth a try for this model and faster on part of this cohort."""
     if _convolutions(work) is not None:
-        return _raced(work, threads, [max(cohort, key=lambda client: len(work.clients[client]))], "im2col")
+        return _raced(work, threads, [max(cohort, key=lambda client: len(work.clients[client]))], ["im2col"])
     small = work.model.num_trainable <= _SMALL_MODEL
     if work.per_example is not None:
         logger.info(
             "engine: loop (the steps are by single examples and the model is no stack of dense layers)"
         )
         return loop(work, threads)
-    if len(cohort) < 4 or (work.inputs.device.type == "cpu" and not small):
+    rivals = ["folded"] if _is_frozen_mostly(work) and len(cohort) > 1 and clients_in_a_pass(work) > 1 else []
+    if len(cohort) >= 4 and (work.inputs.device.type != "cpu" or small):
+        rivals.append("vmap")
+    if not rivals:
         logger.info("engine: loop (the model is no stack of dense layers, nor of convolutions)")
         return loop(work, threads)
-    return _raced(work, threads, cohort, "vmap")
+    return _raced(work, threads, cohort, rivals)
 
 
-def _raced(work: LocalWork, threads: int, clients: Sequence[int], name: str) -> LocalTrainer:
-    """The loop, or the engine of that name where it can and is faster on these clients."""
-    try:
-        # With one thread each, so that runs one after another and several at a time have the same engine.
-        rivals = {"loop": loop(work, 1), name: ENGINES[name](work, 1)}
-    except ValueError as error:
-        logger.info("engine: loop (%s)", error)
+def _is_frozen_mostly(work: LocalWork) -> bool:
+    """Whether less than half of the model is trained."""
+    return 2 * work.model.num_trainable < sum(each.numel() for each in work.model.module.parameters())
+
+
+def _raced(work: LocalWork, threads: int, clients: Sequence[int], names: Sequence[str]) -> LocalTrainer:
+    """The loop, or of the engines of these names the fastest that can, on these clients."""
+    # With one thread each, so that runs one after another and several at a time have the same engine.
+    rivals = {"loop": loop(work, 1)}
+    refused = []
+    for name in names:
+        try:
+            rivals[name] = ENGINES[name](work, 1)
+        except ValueError as error:
+            refused.append(f"{name}: {error}" if len(names) > 1 else str(error))
+    if len(rivals) == 1:
+        logger.info("engine: loop (%s)", "; ".join(refused))
         return loop(work, threads)
     return ENGINES[faster(work, rivals, clients)](work, threads)

@@ -22,6 +22,8 @@ from federated.machine.folders import home
 logger = logging.getLogger(__name__)
 
 _CLIENTS, _STEPS = 16, 5
+_LARGE, _LONG = 1_000_000, 5.0
+"""Parameters of a model of which one step is enough, and seconds after which nothing is timed again."""
 # A rival must beat the first candidate by this much: a close race is left to the simpler engine.
 _MARGIN = 0.85
 
@@ -29,7 +31,7 @@ _MARGIN = 0.85
 def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequence[int]) -> str:
     """The name of the fastest candidate for work of this shape; the first if no other is clearly faster.
 
-    Each trains some of the cohort three times, for a few steps, and its best time counts. Kept under the home
+    Each trains some of the cohort up to three times, for a few steps, and its best time counts. Kept under the home
     folder.
     """
     key, file = _key(work, len(cohort)), home() / "engines.json"
@@ -48,9 +50,10 @@ def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequ
 def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> float:
     batch_size, lengths = work.local.batch_size, lengths_of(work, clients, 0, NO_TERMS)
     steps = [n.num_steps(len(work.clients[c]), batch_size) for n, c in zip(lengths, clients, strict=True)]
-    few = LocalTerms(steps=np.minimum(steps, _STEPS))
-    times = []
-    for _ in range(3):
+    is_large = sum(each.numel() for each in work.model.module.parameters()) > _LARGE
+    few = LocalTerms(steps=np.minimum(steps, 1 if is_large else _STEPS))
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < _LONG:
         started = time.perf_counter()
         train(work.model.vector.clone(), clients, 0, few)
         times.append(time.perf_counter() - started)

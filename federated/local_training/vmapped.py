@@ -47,8 +47,14 @@ def vmapped_trainer(work: LocalWork) -> PartTrainer:
 
     Clients with batches of one size share a call; nothing is padded, so examples of a batch may interact.
     """
-    schedule, batched = work.local.schedule.build(), batched_module(work)
+    batched = batched_module(work)
     try_out(work, batched)
+    return stacked_steps(work, batched)
+
+
+def stacked_steps(work: LocalWork, batched: Batched) -> PartTrainer:
+    """The steps of many clients at once, by a module's gradients for all of them."""
+    schedule = work.local.schedule.build()
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         plan = planned(work, clients, done, terms)

@@ -217,7 +217,7 @@ def _head(whole: FlatModel, steps: Sequence[str]) -> FlatModel:
         head = FlatModel(module, rest_in_evaluation=whole.rest_in_evaluation)
     except (ValueError, BadInput) as error:
         raise NoTrunk(str(error)) from error
-    if (head.layout, head.statistics) != (whole.layout, whole.statistics):
+    if (head.layout, head.statistics, head.residuals) != (whole.layout, whole.statistics, whole.residuals):
         raise NoTrunk(
             "trained parameters, or statistics of batches, are in what is before its first trained part"
         )
