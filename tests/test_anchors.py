@@ -394,6 +394,7 @@ def test_the_tables_have_the_share_and_anchors_come_last() -> None:
     assert "gap closed" not in ranked(without, [])[0].cells
 
 
+@pytest.mark.slow
 def test_the_page_counts_anchors_apart_and_explains_the_share() -> None:
     source = page_html(Report("s", STUDY, stated_commands={}), {})
     assert "12 runs, 2 arms, 2 anchors, 3 seeds; none failed." in source

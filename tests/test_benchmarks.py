@@ -75,6 +75,7 @@ def test_the_ratio_is_taken_within_passes():
     assert ratio(mine, theirs) == 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4"])
 def test_the_plain_loop_does_the_same_work(small, name):
     setup = small(name)

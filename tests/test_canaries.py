@@ -259,6 +259,7 @@ def shown(seed: int, noise_multiplier: float) -> tuple[float, float]:
     return lower, 0.0 if setup.promise is None else setup.promise.spent(6).epsilon
 
 
+@pytest.mark.slow
 def test_runs_keep_their_promise_and_a_run_whose_noise_is_switched_off_is_caught() -> None:
     for seed in range(3):
         kept, promised = shown(seed, 1.5)

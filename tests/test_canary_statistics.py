@@ -132,6 +132,7 @@ def summed(run: int, count: int, dimension: int, noise: float) -> torch.Tensor:
     return directions(run, range(count), dimension).sum(dim=0) + clients + noise * drawn
 
 
+@pytest.mark.slow
 def test_over_forty_runs_no_bound_is_above_the_guarantee_and_each_run_without_noise_is_caught() -> None:
     """Of the mechanism by itself: 50 canaries among 100 clients, 4,000 parameters, epsilon 2 at delta 1e-5."""
     count, dimension, delta, promised = 50, 4000, 1e-5, 2.0

@@ -269,6 +269,7 @@ def test_one_cluster_is_fedavg_bit_for_bit(algorithm: str, engine: str, shard: i
 # -- runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ifca(2)", SPLITS])
 def test_engines_shards_and_a_checkpoint_in_between_change_nothing(algorithm: str, tmp_path: Path) -> None:
     def everything(setup: Setup, half: bool = False) -> list[Tensor]:

@@ -283,6 +283,7 @@ def test_every_column_is_listed_with_what_it_became(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_wide_table_stays_readable(tmp_path: Path) -> None:
     many = {f"x{at}": np.random.default_rng(at).normal(size=ROWS) for at in range(500)}
     dates = {f"d{at}": [f"2024-01-{1 + row % 28:02}" for row in range(ROWS)] for at in range(30)}

@@ -207,6 +207,7 @@ def test_an_example_in_two_parts_is_a_bug_that_is_not_passed_over(own: Any) -> N
         check_apart(broken)
 
 
+@pytest.mark.slow
 def test_real_sets(real_data: Path) -> None:
     """What Fashion-MNIST, adult, the reviews and the newsgroups hold more than once."""
     from federated.extension_points.kinds import DATASET

@@ -267,6 +267,7 @@ def test_epsilon_agrees_with_the_accountants_of_opacus(z: float, share: float, s
     assert found < theirs["rdp"] < 1.2 * found
 
 
+@pytest.mark.slow
 def test_a_study_states_epsilon_or_the_noise_and_is_told_the_other() -> None:
     """With whole batches each turn is a Gaussian mechanism, so k of them have a closed form."""
     setup = prepare(

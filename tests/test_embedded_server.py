@@ -118,6 +118,7 @@ def test_the_server_has_the_settings_of_this_process(monkeypatch, said):
     assert given["FEDSTUDY_HOME"] == os.environ["FEDSTUDY_HOME"]
 
 
+@pytest.mark.slow
 def test_the_server_ends_with_a_process_that_is_killed():
     """A kill -9 leaves nobody who could stop it."""
     start = "import time; from flows.prefect_runtime.embedded_server import embedded_server\n"

@@ -427,6 +427,7 @@ def test_the_engine_is_not_in_the_key_of_a_run():
     assert plain.arm_key() == other.arm_key()
 
 
+@pytest.mark.slow
 def test_long_runs_with_momentum_stay_close_in_float32():
     work = _work(
         STACKS["wide"][0](), dtype=torch.float32, steps=900, batch_size=4, learning_rate=0.02, momentum=0.9

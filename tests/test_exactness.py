@@ -92,7 +92,7 @@ def _distance(updates, expected):
 
 @pytest.mark.parametrize("options", OPTION_ROWS)
 @pytest.mark.parametrize("model", MODEL_ROWS)
-@pytest.mark.parametrize("engine", ["vectorised", "vmap"])
+@pytest.mark.parametrize("engine", ["vectorised", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_engine_takes_the_steps_of_the_loop(engine, model, options, local_work):
     if engine == "vmap" and model == "cnn":
         pytest.skip("vectorised is vmap for this model")

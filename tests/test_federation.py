@@ -104,6 +104,7 @@ def test_the_central_test_set_holds_every_class_in_its_proportion() -> None:
     assert len(federation.test) == 450  # a quarter of 1,797, rounded up
 
 
+@pytest.mark.slow
 def test_a_test_set_is_a_fair_sample() -> None:
     """Over seeds, every example is about as likely to be held out as any other."""
     chosen = np.zeros(90)

@@ -353,6 +353,7 @@ def test_letters_that_no_font_has_are_told_apart() -> None:
     assert drawable("naïve Ω ж") == "naïve Ω ж"
 
 
+@pytest.mark.slow
 def test_every_nasty_name_is_drawn_without_a_warning() -> None:
     names = [
         "联邦",

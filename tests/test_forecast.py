@@ -229,7 +229,7 @@ class Clock:
         return replace(setup, worker=replace(setup.worker, train=train))
 
 
-@pytest.mark.parametrize("budget", [0.05, 500.0])
+@pytest.mark.parametrize("budget", [0.05, pytest.param(500.0, marks=pytest.mark.slow)])
 def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(
     budget: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
