@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from federated.config.run import Engine
 from federated.foundation.errors import BadInput
 from federated.local_training.by_example.dense import dense_by_example
+from federated.local_training.convolution.by_example import im2col_by_example
 from federated.local_training.convolution.recognise import ConvolutionStack, convolution_stack
 from federated.local_training.convolution.trainer import im2col_trainer
 from federated.local_training.dense.recognise import Dense, linear_stack
@@ -52,7 +53,8 @@ def im2col(work: LocalWork, threads: int) -> LocalTrainer:
         raise ValueError(
             "the model is no row of convolutions, or its loss, optimiser or precision is none for such kernels"
         )
-    return side_by_side(work, lambda: im2col_trainer(work, stack), threads, 1)
+    make = im2col_trainer if work.per_example is None else im2col_by_example
+    return side_by_side(work, lambda: make(work, stack), threads, 1)
 
 
 def vmap(work: LocalWork, threads: int) -> LocalTrainer:
@@ -143,7 +145,7 @@ def _by_hand(work: LocalWork) -> bool:
 
 
 def _convolutions(work: LocalWork) -> ConvolutionStack | None:
-    return convolution_stack(work) if _by_hand(work) and work.per_example is None else None
+    return convolution_stack(work) if _by_hand(work) else None
 
 
 def _stacked(work: LocalWork, layers: Sequence[Dense], threads: int) -> LocalTrainer:
@@ -175,7 +177,8 @@ def _probed(work: LocalWork, threads: int, cohort: Sequence[int]) -> LocalTraine
     small = work.model.num_trainable <= _SMALL_MODEL
     if work.per_example is not None:
         logger.info(
-            "engine: loop (the steps are by single examples and the model is no stack of dense layers)"
+            "engine: loop (the steps are by single examples and the model is no stack of dense layers, nor of "
+            "convolutions)"
         )
         return loop(work, threads)
     rivals = ["folded"] if _is_frozen_mostly(work) and len(cohort) > 1 and clients_in_a_pass(work) > 1 else []

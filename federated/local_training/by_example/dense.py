@@ -133,7 +133,7 @@ def _clipped_sums(
     errors = (criterion.predict(columns) * scaled[:, None] - aims).transpose(1, 2)
     of_layers = _backward(layers, weights, batch, errors.contiguous(), activated)
     squares = sum(
-        _squared_norms(layer, h, d, moves) for layer, h, d in zip(layers, inputs, of_layers, strict=True)
+        squared_norms(layer, h, d, moves) for layer, h, d in zip(layers, inputs, of_layers, strict=True)
     )
     assert isinstance(squares, Tensor)
     kept = shares_kept(private, squares.sqrt())
@@ -178,7 +178,7 @@ def _backward(
     return found[::-1]
 
 
-def _squared_norms(layer: Dense, inputs: Tensor, errors: Tensor, moves: Tensor | None) -> Tensor:
+def squared_norms(layer: Dense, inputs: Tensor, errors: Tensor, moves: Tensor | None) -> Tensor:
     """The squared norm of the gradient of each example in a layer's parameters, those that move, [c, B]."""
     if moves is None:
         lengths = inputs.square().sum(dim=2) + (0 if layer.bias is None else 1)

@@ -58,7 +58,8 @@ def part_by_example(work: LocalWork, seeded: bool) -> PartTrainer:
                     _clipped_sum(private, rule, model, gradients, batch_of(work, batch), offset, draws)
                     for batch in batches
                 )
-                slots.losses[row], bounded = _steps(model, rule, found, noise, expected)
+                moving = model.vector[None, : model.num_trainable]
+                slots.losses[row], bounded = private_steps(moving, rule, found, noise, expected)
                 if slots.bounded is not None:
                     slots.bounded[row] = bounded.cpu()
             torch.sub(model.vector, own, out=slots.deltas[row])
@@ -66,14 +67,13 @@ def part_by_example(work: LocalWork, seeded: bool) -> PartTrainer:
     return train
 
 
-def _steps(
-    model: FlatModel, rule: Rule, found: Iterator[ClippedSum], noise: Noise, expected: int
+def private_steps(
+    weights: Tensor, rule: Rule, found: Iterator[ClippedSum], noise: Noise, expected: int
 ) -> tuple[float, Tensor]:
-    """Step the model in place along each sum in turn.
+    """Step the weights [1, T] in place along each sum in turn, with noise, over the examples that are expected.
 
-    Returns (the losses over the examples that were expected, int64 [2] as in `Updates.bounded`).
+    Returns (the losses over these, int64 [2] as in `Updates.bounded`).
     """
-    weights = model.vector[None, : model.num_trainable]
     memory, steps = memory_of(rule, weights), count(1)
     losses: list[Tensor] = []
     bounded = weights.new_zeros(2, dtype=torch.int64)

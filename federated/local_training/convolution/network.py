@@ -38,7 +38,7 @@ class ConvolutionalNetwork:
         self._scale = self.criterion.scale(self.num_outputs)
         self._rates = [c.dropout for c in stack.convolutions] + [d.dropout for d in stack.dense]
         largest = max(map(len, work.clients), default=1) or 1
-        most = min(work.local.batch_size or largest, largest, _MOST_EXAMPLES)
+        self.most = most = min(work.local.batch_size or largest, largest, _MOST_EXAMPLES)
         num_features = math.prod(stack.convolutions[0].inputs)
         self._images = Rows(num_features, most, work.model.vector)
         self._layers = _layers(stack, torch.arange(num_features), self.parameters, most)
