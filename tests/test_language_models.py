@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,10 @@ from federated.metrics.tasks import PADDING
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
 from federated.preprocessing.predictor import Predictor
+from federated.preprocessing.raw_next import inputs_of_next
 from federated.rounds import train_rounds
 from federated.run.setup import Setup, initial_state, prepare
+from federated.study.study import read_study
 from tasks.tracking.models.folder import write_model
 
 LENGTH, CLASSES, WORDS = 6, 4, 9
@@ -236,6 +241,16 @@ def test_a_logged_transformer_says_what_comes_next(tmp_path: Path) -> None:
     shares = torch.softmax(torch.stack([outputs[0, 3], outputs[0, 0]]).double(), 1).numpy()
     named = [f"probability of {name}" for name in examples.position_classes or ()]
     np.testing.assert_allclose(answers[named].to_numpy(), shares, rtol=1e-5)
+    made: dict[str, Any] = {}
+    exec(_of_page("continue_text.py"), made)
+    text = made["continued"](predictor, "ab", characters=12)
+    assert re.fullmatch("ab[abcz ]{12}", text)
+    assert text == made["continued"](predictor, "ab", characters=12)
+    likely = made["continued"](
+        predictor, "ab", characters=1, temperature=1e-3
+    )  # the likeliest that has a letter
+    best = predictor.predict(["ab"])[named].drop(columns="probability of (other)").idxmax(axis=1)[0]
+    assert likely == "ab" + best[-1]
 
 
 @pytest.mark.filterwarnings("error")
@@ -247,3 +262,64 @@ def test_perplexity_of_a_model_that_diverges_is_a_number() -> None:
     assert measure.of(Predictions(sure, targets)) == pytest.approx((4 * 4 / 3) ** 0.5, rel=1e-6)
     wrong = torch.tensor([[2000.0, 0.0], [0.0, 2000.0]])
     assert measure.of(Predictions(wrong, targets)) == pytest.approx(1e100)
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "language-models.md"
+PLAY = """<H3>ACT I</h3><blockquote><i>Enter ADAM</i></blockquote>
+<A NAME=speech1><b>ADAM</b></a>
+<blockquote><A NAME=1.1.1>Who's  there, <i>[Aside]</i> &amp; why?</A><br>
+<A NAME=1.1.2>Speak.</A><br></blockquote>
+<A NAME=speech2><b>EVE
+</b></a><blockquote><A NAME=1.1.3>I.</A><br></blockquote>
+<A NAME=speech3><b>ADAM</b></a><blockquote><A NAME=1.1.4>Good.</A><br></blockquote>
+"""
+
+
+def _of_page(name: str) -> str:
+    found = re.search(rf"^```python\n(# {name}\n.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert found
+    return found[1]
+
+
+def test_the_lines_of_the_page_write_the_roles_that_speak_twice(tmp_path: Path) -> None:
+    for play in ("hamlet", "lear"):
+        (tmp_path / play).mkdir()
+        (tmp_path / play / "full.html").write_text(PLAY, encoding="iso-8859-1")
+    (tmp_path / "write.py").write_text(_of_page("write_shakespeare.py"), encoding="utf-8")
+    subprocess.run([sys.executable, tmp_path / "write.py", tmp_path, tmp_path], check=True)
+    first = "Who's there, [Aside] & why?\nSpeak."
+    assert [json.loads(row) for row in (tmp_path / "shakespeare.jsonl").read_text().splitlines()] == [
+        {"role": "hamlet: ADAM", "number": 0, "text": first},
+        {"role": "hamlet: ADAM", "number": 2, "text": "Good."},
+        {"role": "lear: ADAM", "number": 3, "text": first},
+        {"role": "lear: ADAM", "number": 5, "text": "Good."},
+    ]
+    study = read_study(
+        PAGE.parents[1] / "studies" / "shakespeare.yaml", [f"dataset.path={tmp_path}/shakespeare.jsonl"]
+    )
+    federation = prepare(study.runs()[0].config).federation
+    assert federation.names == ("hamlet: ADAM", "lear: ADAM")
+    # what a role says last is held out
+    rows = federation.examples.properties
+    assert rows is not None
+    assert rows["number"][federation.test].tolist() == [2, 5]
+
+
+def test_a_space_at_the_end_of_a_beginning_counts() -> None:
+    values = {
+        "columns": ["x"],
+        "unit": "character",
+        "lowercase": False,
+        "length": 5,
+        "vocabulary": [" ", "a"],
+    }
+    found = inputs_of_next(values, {}, ["a", "a ", "a \n", " ", ""])
+    assert found.tolist() == [
+        [1, 4, 0, 0, 0],
+        [1, 4, 3, 0, 0],
+        [1, 4, 3, 0, 0],
+        [1, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0],
+    ]
+    words = inputs_of_next({**values, "unit": "word"}, {}, ["a "])
+    assert words.tolist() == [[1, 4, 0, 0, 0]]

@@ -20,6 +20,8 @@ CLASS_SHIFT = OTHER
 def inputs_of_next(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
     """Int64 [n, length]: the mark of a start and the units of each text; of a longer one the last units.
 
+    A space at the end counts, as the character after it is another than without. Before a text none does.
+
     values: columns, unit, lowercase, length, vocabulary (the units in the order of their numbers).
     """
     known = {unit: at for at, unit in enumerate(values["vocabulary"], OTHER + 1)}
@@ -27,6 +29,8 @@ def inputs_of_next(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], 
     inputs = np.full((len(texts), length), PADDED, np.int64)
     for row, text in zip(inputs, texts, strict=True):
         units = units_of(text, {**values, "ngrams": 1})
+        if units and values["unit"] == "character" and text[-1].isspace():
+            units.append(" ")
         numbers = [START, *(known.get(unit, OTHER) for unit in units)][-length:]
         row[: len(numbers)] = numbers
     return inputs
