@@ -294,9 +294,8 @@ def test_the_lines_of_the_page_write_the_roles_that_speak_twice(tmp_path: Path) 
         {"role": "lear: ADAM", "number": 3, "text": first},
         {"role": "lear: ADAM", "number": 5, "text": "Good."},
     ]
-    study = read_study(
-        PAGE.parents[1] / "studies" / "shakespeare.yaml", [f"dataset.path={tmp_path}/shakespeare.jsonl"]
-    )
+    settings = [f"dataset.path={tmp_path}/shakespeare.jsonl", "holdout.test=0.5", "cohort.size=2"]
+    study = read_study(PAGE.parents[1] / "studies" / "shakespeare.yaml", settings)
     federation = prepare(study.runs()[0].config).federation
     assert federation.names == ("hamlet: ADAM", "lear: ADAM")
     # what a role says last is held out
