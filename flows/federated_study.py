@@ -20,6 +20,7 @@ from federated.forecast.overheads import remember
 from federated.foundation.masking import mask_logs, mask_output, masked, masked_errors
 from federated.machine.cores import share_cores
 from federated.machine.memory import peak_mb
+from federated.machine.queueing import Stopwatch
 from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took
 from federated.run.checks import check_runs
@@ -70,7 +71,7 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
 
 
 def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOutcome | None:
-    began = take_beginning()
+    began, stopwatch = take_beginning(), Stopwatch()
     study = with_sites(study)
     runs = study.runs()
     faults = check_runs(runs)
@@ -101,7 +102,9 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
         if workers == 1 and not resume and outcome is not None and not failures:
             ratio = seconds / max(forecast.seconds, 1e-9)
             growth = max(peak_mb() - before - forecast.evaluation_mb - forecast.remembered_mb, 0.0)
-            _remember_overheads(outcome.results, growth, took.around_seconds or 0.0, ratio)
+            whole = stopwatch.taken()
+            share = whole.alone / max(whole.seconds, 1e-9)
+            _remember_overheads(outcome.results, growth, took.around_seconds or 0.0, ratio, share)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome
@@ -200,7 +203,9 @@ def _tell_failed(run: Run, why: str) -> None:
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
 
 
-def _remember_overheads(results: Sequence[RunResult], growth_mb: float, around: float, ratio: float) -> None:
+def _remember_overheads(
+    results: Sequence[RunResult], growth_mb: float, around: float, ratio: float, share: float = 1.0
+) -> None:
     """Remember the overheads of these runs outside their rounds, for the next forecast."""
     known = [
         (beside, len(run.curve(run.main_metric)[0]) - 1)
@@ -208,8 +213,7 @@ def _remember_overheads(results: Sequence[RunResult], growth_mb: float, around: 
         if run.finished and (beside := run.final("system/overhead_seconds")) is not None
     ]
     try:
-        remember(
-            [beside for beside, _ in known], [segments for _, segments in known], growth_mb, around, ratio
-        )
+        seconds, segments = [beside for beside, _ in known], [each for _, each in known]
+        remember(seconds, segments, growth_mb, around, ratio, share)
     except OSError as error:  # the study has its results
         notify(f"what this study took is not kept for the next forecast: {error}")

@@ -388,6 +388,11 @@ def test_what_a_study_took_beside_its_rounds_is_reckoned_with_next_time() -> Non
     for _ in range(10):
         remember([9.0, 2.0], [0, 0], growth_mb=300.0, around=11.0, ratio=1.0)
     assert range_of(100.0, overheads()) == (80, 125)  # the last ten
+    for _ in range(10):  # on a machine that other programs had three quarters of
+        remember([36.0, 8.0], [0, 0], growth_mb=300.0, around=44.0, ratio=4.8, share=0.25)
+    known = overheads()
+    assert (known.run, known.first_run, known.around) == (2, 7, 11)
+    assert range_of(100.0, known) == pytest.approx((80, 125))
 
 
 def test_a_forecast_is_read_back_as_it_was_written() -> None:

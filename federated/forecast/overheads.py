@@ -59,13 +59,20 @@ def range_of(expected: float, known: Overheads) -> tuple[float, float]:
 
 
 def remember(
-    seconds: Sequence[float], segments: Sequence[int], growth_mb: float, around: float, ratio: float
+    seconds: Sequence[float],
+    segments: Sequence[int],
+    growth_mb: float,
+    around: float,
+    ratio: float,
+    share: float = 1.0,
 ) -> None:
     """Keep what the runs of a study, in their order and one at a time, took beside their rounds.
 
     seconds: of each run, without training, compression, aggregation and evaluation. segments: of each run. growth_mb,
-    around: as of `Overheads`. ratio: what the study took over what was foreseen.
+    around: as of `Overheads`. ratio: what the study took over what was foreseen. share: of its time, what it would have
+    taken without other programs on its cores; times are kept as they would have been, as forecasts are of such.
     """
+    seconds, around, ratio = [share * each for each in seconds], share * around, share * ratio
     beside = [max(s - n * Overheads().segment, 0.0) for s, n in zip(seconds, segments, strict=True)]
     if not beside:
         return
