@@ -31,6 +31,7 @@ from federated.run.preparing.refusals import check_run
 from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.preparing.training.losses import fitted_loss
+from federated.run.preparing.training.memory import check_fits
 from federated.run.preparing.training.work import cached_work, device_of, engine_of, per_example_of, work_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
@@ -210,6 +211,7 @@ def _prepared(
     try_parts(config, parts, start, federation.examples.num_outputs, population_among(config, trainers))
     cached = cached_work(config, work, parts, rehearsal=rehearsal)
     of_inputs, work, trunk = (None, work, None) if cached is None else (work, *cached)
+    check_fits(config, work, (of_inputs or work).model)
     cohort = trainers.eligible[: trainers.cohort_size].tolist()
     worker = Worker(config, trainers.holders, parts, work, engine_of(config, cohort, work, parts))
     size = shard_size(work, config.engine)

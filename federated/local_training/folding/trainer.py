@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from federated.foundation.randomness import torch_watched
+from federated.local_training.activations import activations
 from federated.local_training.folding.layers import Own, replace_trained
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.dropout import Masks
@@ -19,10 +20,11 @@ from federated.local_training.steps.updates import PartTrainer
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.trunk.features import batches_by_length
 from federated.local_training.vmapped import Batched, stacked_steps
+from federated.machine.memory import machine_mb
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
 
-_ROWS, _ROWS_OF_GPU = 128, 2048
+_ROWS, _ROWS_OF_GPU, _SHARE = 128, 2048, 1 / 8
 _ALIKE = {"float32": 1e-4, "bfloat16": 0.3}
 _CLIENTS, _EACH = 2, 2
 
@@ -33,10 +35,16 @@ def folded_trainer(work: LocalWork) -> PartTrainer:
 
 
 def clients_in_a_pass(work: LocalWork) -> int:
-    """The number of clients whose batches go through the model together: some rows fill a core, more only memory."""
+    """The number of clients whose batches go through the model together: some rows fill a core, more only memory.
+
+    On a CPU no more than take an eighth of the machine's memory.
+    """
     largest = max(map(len, work.clients), default=1) or 1
-    rows = _ROWS if work.inputs.device.type == "cpu" else _ROWS_OF_GPU
-    return max(1, rows // min(work.local.batch_size or largest, largest))
+    batch = min(work.local.batch_size or largest, largest)
+    if work.inputs.device.type != "cpu":
+        return max(1, _ROWS_OF_GPU // batch)
+    most = _SHARE * machine_mb() * 1e6 / max(activations(work).of_each, 1)
+    return max(1, int(min(_ROWS, most)) // batch)
 
 
 def folded_module(work: LocalWork) -> Batched:
