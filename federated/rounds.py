@@ -14,10 +14,9 @@ from torch import Tensor
 from federated.algorithms import Heard
 from federated.metrics import Metrics
 from federated.participation import Cohort
-from federated.run.clients.canaries import is_of_canaries, with_traces
+from federated.run.clients.canaries import is_of_canaries, with_release, with_traces
 from federated.run.clients.cohort import (
     count_of,
-    counts_of,
     draw_cohort,
     population_of,
     weights_of,
@@ -48,12 +47,12 @@ from federated.shards.of_canaries import bounded_gradients, canary_metrics, mean
 from federated.shards.releasing import released
 from federated.shards.remembering import remembering
 from federated.shards.shard import Train, shards_among
+from federated.shards.sums import aggregated, sent_by, total
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import distortion_metrics
 from federated.wire.downlink import broadcast
 from federated.wire.ledger import Traffic, joined, ledger_metrics, total_bytes, weighed
 from federated.wire.payload_files import dump
-from federated.wire.sum_alone import sum_of
 
 
 class Stages(NamedTuple):
@@ -196,7 +195,7 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     made, adapted = with_adapters(setup, state, whole, reports)
     mean_update = made.to(state.parameters)
     names = dict.fromkeys(name for report in reports for name in report.sent)
-    sent = {name: _sum([report.sent[name] for report in reports]).to(state.parameters) for name in names}
+    sent = {name: total([report.sent[name] for report in reports]).to(state.parameters) for name in names}
     kept, update = released(setup, state, mean_update[:trainable], sent, len(cohort))
     heard = Heard(
         update,
@@ -211,41 +210,23 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
     check_model(setup.config, state.round, parameters)
     from_clients = [report for report in reports if not is_of_canaries(setup.worker, report.clients)]
+    traced = with_release(setup, state, update, sent_by(setup, state.round, from_clients)[:trainable])
     uplink_bytes = state.uplink_bytes + sum(total_bytes(report.uplink) for report in from_clients)
     return replace(
         state,
         round=state.round + 1,
         parameters=parameters,
         server=with_server(
-            with_server(with_server(state.server, ALGORITHM, server), PRIVACY, kept), ADAPTERS, adapted
+            with_server(with_server(traced, ALGORITHM, server), PRIVACY, kept), ADAPTERS, adapted
         ),
         uplink_bytes=uplink_bytes,
     )
-
-
-def aggregated(setup: Setup, done: int, reports: Sequence[ShardReport], cohort: np.ndarray) -> Tensor:
-    """The update [P] of the whole cohort."""
-    aggregator = setup.parts.aggregator
-    if not reports:
-        return torch.zeros(setup.initial_parameters.shape)
-    if setup.parts.transport.reveals == "sum":
-        travelled = [payload for report in reports for payload in report.travelled]
-        total = sum_of(setup.worker, done, travelled, cohort, counts_of(cohort, setup))
-        return aggregator.reduce(np.full(1, 1 / count_of(cohort, setup)), total)
-    if aggregator.linear:
-        return _sum([report.update for report in reports])
-    weights = np.concatenate([report.weights for report in reports])
-    return aggregator.reduce(weights, torch.cat([report.update for report in reports]))
 
 
 def _shortened(setup: Setup, done: int, before: Tensor, stepped: Tensor) -> Tensor:
     """The parameters [T] after the server's step, whose length is multiplied by the factor of its schedule."""
     factor = setup.config.server_schedule.build()(done, setup.config.rounds)
     return stepped if factor == 1 else before + factor * (stepped - before)
-
-
-def _sum(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts)).sum(dim=0)
 
 
 STAGES = Stages(train, in_this_process, aggregate)

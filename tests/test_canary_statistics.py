@@ -9,7 +9,15 @@ import torch
 from scipy import integrate, stats
 
 from federated.foundation.randomness import Purpose, generator
-from federated.privacy.canaries import alignments, directions, of_final_model, of_iterates
+from federated.privacy.canaries import (
+    alignments,
+    directions,
+    of_final_model,
+    of_iterates,
+    with_others_known,
+    without_others,
+    without_part,
+)
 from federated.privacy.canaries.cosine_law import log_tail, scores
 from federated.privacy.canaries.lower_bound import SHARES, lower_bound
 from federated.privacy.canaries.two_normals import epsilon_apart
@@ -168,3 +176,55 @@ def test_in_all_iterates_the_largest_cosine_tells_and_the_bound_pays_for_every_r
     alone = lower_bound(seen, lambda at: log_tail(at, dimension), delta)
     assert found.lower == pytest.approx(alone - np.log(rounds), abs=1e-6)
     assert found.lower > 2
+
+
+def test_without_the_others_a_canary_has_the_cosine_of_two_residuals() -> None:
+    """By least squares: canary and vector both without what all other canaries explain of them."""
+    dimension, count = 120, 7
+    vector = torch.from_numpy(np.random.default_rng(3).standard_normal(dimension)).float()
+    every = directions(5, range(count), dimension).double().numpy()
+    found = without_others(5, count, vector)
+    for at in range(count):
+        others = np.delete(every, at, axis=0).T
+        mine, left = (
+            each - others @ np.linalg.lstsq(others, each, rcond=None)[0]
+            for each in (every[at], vector.double().numpy())
+        )
+        expected = mine @ left / np.linalg.norm(mine) / np.linalg.norm(left)
+        assert found.cosines[at] == pytest.approx(expected, abs=1e-6)
+    assert found.dimension == dimension - count + 1
+    assert without_others(5, 61, vector).dimension == dimension  # more than half: as a whole
+
+
+def test_canaries_that_took_no_part_have_the_law_of_chance_beside_those_that_did() -> None:
+    """Three quarters of 40 canaries in each vector, under little noise and much: scores of the others are normal."""
+    dimension, count, chosen = 300, 40, np.random.default_rng(0)
+    for noise in (0.01, 1.0):
+        absent: list[float] = []
+        for seed in range(60):
+            took_part = chosen.permutation(count) < 30
+            vector = directions(seed, np.flatnonzero(took_part).tolist(), dimension).sum(dim=0)
+            vector = vector + noise * torch.from_numpy(chosen.standard_normal(dimension)).float()
+            found = without_others(seed, count, vector)
+            absent += scores(found.cosines, found.dimension)[~took_part].tolist()
+        assert stats.kstest(absent, "norm").pvalue > 0.01
+
+
+def test_what_clients_sent_is_taken_off_by_whatever_factor_it_is_in_a_vector() -> None:
+    rest = torch.tensor([0.0, 2.0, 0.0])
+    clients = torch.tensor([3.0, 0.0, 4.0])
+    assert torch.allclose(without_part(rest - 0.7 * clients, 5 * clients), rest, atol=1e-6)
+    assert torch.equal(without_part(rest, torch.zeros(3)), rest)
+
+
+def test_the_bound_of_one_who_knows_the_others_holds_of_gaussian_noise() -> None:
+    """One round of noise multiplier 1 at delta 1e-3: the bounds are below its epsilon, and more than a third of it."""
+    dimension, count, delta = 2000, 200, 1e-3
+    promised = dp_accounting.get_epsilon_gaussian(1.0, delta)
+    lower = []
+    for seed in range(RUNS):
+        noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(dimension)).float()
+        found = without_others(seed, count, directions(seed, range(count), dimension).sum(dim=0) + noise)
+        lower.append(with_others_known(found.cosines, found.cosines, found.dimension, 1, delta).lower)
+    assert max(lower) <= promised
+    assert np.mean(lower) > promised / 3

@@ -33,7 +33,7 @@ def arm(
 
 
 def chart(*arms: list[RunResult]) -> dict[str, Any]:
-    return charts(Report("s", [run for runs in arms for run in runs]))["by-epsilon"]
+    return charts(Report("s", [run for runs in arms for run in runs]))["by-epsilon-1"]
 
 
 def rows(*arms: list[RunResult]) -> dict[str, dict[str, Any]]:
@@ -69,9 +69,18 @@ def test_an_epsilon_of_nothing_stands_at_the_left_end() -> None:
     assert found["hidden"]["promised at most"] == "< 0.01"
 
 
-def test_arms_whose_guarantee_is_of_something_else_are_not_on_the_axis() -> None:
-    arms = arm("a", 3.0), arm("b", 1.0), arm("of examples", 0.5, unit=EXAMPLE), arm("plain")
+def test_each_unit_has_a_chart_of_its_own_that_names_it() -> None:
+    arms = arm("of examples", 0.5, unit=EXAMPLE), arm("a", 3.0), arm("b", 1.0), arm("plain")
     assert list(rows(*arms)) == ["a", "b", "plain"]
+    report = Report("s", [run for runs in arms for run in runs])
+    found = charts(report)
+    assert [row["arm"] for row in found["by-epsilon-2"]["data"]["values"]] == ["of examples", "plain"]
+    titles = [found[f"by-epsilon-{at}"]["encoding"]["x"]["title"] for at in (1, 2)]
+    assert [title[1:] for title in titles] == [[f"of {CLIENT}"], [f"of {EXAMPLE}"]]
+    assert chart(*arms[1:])["encoding"]["x"]["title"][1:] == []
+    still = epsilon_still(report)
+    assert still is not None
+    assert [len(row["hconcat"]) for row in still["vconcat"]] == [2]
 
 
 def test_only_arms_of_the_same_clients_are_joined() -> None:
@@ -81,7 +90,7 @@ def test_only_arms_of_the_same_clients_are_joined() -> None:
 
 def test_without_a_promise_there_is_no_chart() -> None:
     report = Report("s", arm("open", shown=(40.0, 20.0)) + arm("plain"))
-    assert "by-epsilon" not in charts(report)
+    assert not [name for name in charts(report) if name.startswith("by-epsilon")]
     assert epsilon_still(report) is None
 
 

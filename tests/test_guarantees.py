@@ -282,7 +282,7 @@ def test_scores_of_own_models_stand_at_no_promise_in_every_picture_and_table() -
     )  # by `none`, as both promise nothing
     assert places["one"] == ("3.00", "front")
     (rows,) = (
-        spec["data"]["values"] for name, spec in charts(Report("s", runs)).items() if name == "by-epsilon"
+        spec["data"]["values"] for name, spec in charts(Report("s", runs)).items() if name == "by-epsilon-1"
     )
     at = {row["arm"]: row for row in rows}
     assert at["own"]["epsilon"] == at["none"]["epsilon"] > at["one"]["epsilon"] == 3.0

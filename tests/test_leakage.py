@@ -156,13 +156,17 @@ def test_the_report_says_how_much_leaks_and_for_whom() -> None:
     assert "plain yes (rank correlation +0.41 [" in outliers
     assert "noise not shown either way" in outliers
     assert (
-        "plain 26.0 dB from single updates, as the server reads them (11.0 by a guess without any update);"
+        "plain 26.0 dB by search from single updates, as the server reads them (11.0 dB by a guess without any update);"
         in images
     )
     released = (
-        "noise 9.0 dB from the sum of 5 updates, as the server reads them, and 7.0 dB from the released step"
+        "noise 9.0 dB by search from the sum of 5 updates, as the server reads them, and 7.0 dB by search from the "
+        "released step"
     )
     assert released in images
+    exact = [with_metric(run, "privacy/inversion_closed_form_psnr", 120.0) for run in results()]
+    both = "plain 120.0 dB in closed form and 26.0 dB by search from single updates"
+    assert both in leakage_sentences(exact)[-1]
 
 
 def test_the_attack_of_the_sentence_is_fixed_beforehand_and_one_for_all_arms() -> None:

@@ -79,9 +79,13 @@ def logged(
     data: str = "d1",
     clients: str = "p",
     constant: float | None = None,
+    promises: dict[str, float] | None = None,
     **scores: float,
 ) -> str:
-    """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded."""
+    """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded.
+
+    promises: arm -> its epsilon. constant: the score of a constant answer.
+    """
     client = connect()
     experiment = experiment_id(client, study.name)
     tags = {"study": study.name, "fedstudy.kind": "study"}
@@ -92,7 +96,12 @@ def logged(
         if run.arm in scores:
             noise = NOISE[run.config.seed] * (1 if run.arm == "first" else -1)
             tags = {"data_digest": data, "partition_digest": f"{clients}{run.config.seed}"}
-            _run(client, experiment, parent, run, (scores[run.arm] + noise, constant), tags, file)
+            found = {METRIC: scores[run.arm] + noise}
+            if constant is not None:
+                found["generalisation/test_constant_accuracy"] = constant
+            if run.arm in (promises or {}):
+                found["privacy/epsilon"] = (promises or {})[run.arm]
+            _run(client, experiment, parent, run, found, tags, file)
     register_best(parent_of(parent, question), study.comparison, results_of_study(parent))
     return parent
 
@@ -102,7 +111,7 @@ def _run(
     experiment: str,
     parent: str,
     run: Run,
-    scores: tuple[float, float | None],
+    found: dict[str, float],
     digests: dict[str, str],
     file: Path,
 ) -> None:
@@ -118,9 +127,8 @@ def _run(
     }
     run_id = str(client.create_run(experiment, tags=tags).info.run_id)
     client.log_text(run_id, tracking.as_yaml(run.config), "config.yaml")
-    for name, value in zip((METRIC, "generalisation/test_constant_accuracy"), scores, strict=True):
-        if value is not None:
-            client.log_metric(run_id, name, value, step=1)
+    for name, value in found.items():
+        client.log_metric(run_id, name, value, step=1)
     if run.config.seed == 0:
         deliver_model(client, run_id, file.parent / "model", 1)
     client.set_terminated(run_id)
@@ -174,6 +182,50 @@ def test_what_is_no_better_than_a_constant_answer_is_no_champion_however_often_i
     assert aliases() == {"champion": 2, "challenger": 1}
     logged(study, file, constant=0.95, first=0.9)  # better than the champion, and still no use
     assert aliases() == {"champion": 2, "challenger": 3}
+
+
+def test_what_promises_less_than_the_champion_waits_however_much_better_it_is(
+    study: StudyConfig, file: Path
+) -> None:
+    parent = logged(study, file, promises={"first": 3.0}, first=0.6)
+    said = "champion: the first model of this name"
+    assert connect().get_run(parent).data.tags["registered"] == f"people/1: {said}"
+    for promises, less in (
+        ({}, "but it promises no privacy, where that promises epsilon 3.00"),
+        ({"second": 8.0}, "but it promises only epsilon 8.00, where that promises epsilon 3.00"),
+    ):
+        logged(study, file, promises=promises, second=0.8)
+        assert aliases()["champion"] == 1
+        challenger = version_with("people", "challenger")
+        assert challenger is not None
+        assert challenger.tags["decision"].startswith("challenger: better against version 1, +0.2 ")
+        assert challenger.tags["decision"].endswith(less)
+    logged(study, file, promises={"second": 3.0}, second=0.8)
+    assert aliases()["champion"] == 4
+
+
+def test_a_champion_without_privacy_is_said_to_be_one_and_a_study_may_ask_for_a_promise(
+    study: StudyConfig, file: Path
+) -> None:
+    parent = logged(study, file, promises={"first": 3.0}, first=0.6, second=0.8)
+    version = version_with("people", "champion")
+    assert version is not None
+    assert "The best arm, second, trains without privacy" in version.description
+    assert "epsilon at most 10: first, test accuracy 0.600 (epsilon 3.00)" in version.description
+    again = register_best(
+        parent_of(parent, tracking.as_yaml(study)), study.comparison, results_of_study(parent)
+    )
+    assert "Its arm, second, trains without privacy" in again
+    asked = study.model_copy(update={"comparison": study.comparison.model_copy(update={"epsilon": 3.0})})
+    logged(asked, file, promises={"first": 3.0}, first=0.6, second=0.8)
+    registered = connect().get_model_version("people", "2")
+    assert (registered.tags["arm"], registered.tags["epsilon"]) == ("first", "3.00")
+    said: list[str] = []
+    stricter = study.model_copy(update={"comparison": study.comparison.model_copy(update={"epsilon": 2.0})})
+    with show_with(said.append):
+        logged(stricter, file, promises={"first": 3.0}, first=0.6, second=0.8)
+    assert said == ["no model is in the registry: no arm promises comparison.epsilon: 2 or less"]
+    assert len(connect().search_model_versions("name = 'people'")) == 2
 
 
 def test_registering_twice_is_registering_once_and_other_data_are_not_compared(

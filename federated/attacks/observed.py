@@ -14,13 +14,13 @@ from federated.evaluation.outputs import Outputs
 from federated.foundation.errors import Diverged
 from federated.foundation.randomness import Purpose, generator
 from federated.metrics.by_client import are_finite
-from federated.rounds import aggregated
 from federated.run.clients.client_half import received
 from federated.run.clients.cohort import expected_clients, weights_of
 from federated.run.clients.order import order_of
 from federated.run.state import RunState
 from federated.shards.report import ShardReport
 from federated.shards.shard import Compress, run_shard, train
+from federated.shards.sums import aggregated
 from federated.wire.downlink import broadcast
 from federated.wire.uplink import compress
 

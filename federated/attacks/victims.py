@@ -16,11 +16,12 @@ from federated.foundation.randomness import Purpose, generator
 from federated.local_training import Updates
 from federated.local_training.engine import local_trainer
 from federated.machine.cores import threads_of
-from federated.rounds import aggregate, aggregated
+from federated.rounds import aggregate
 from federated.run.clients.order import ShardOrder
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.run.worker import Worker
+from federated.shards.sums import aggregated
 from federated.wire.downlink import broadcast
 from federated.wire.uplink import Received, compress
 

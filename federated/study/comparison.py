@@ -40,6 +40,13 @@ class Comparison(Frozen):
         "promote-champion; off: no model is registered",
     )
 
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        description="The registry takes the best of the arms that promise an epsilon of at most this; null: the best "
+        "of all arms, whatever they promise",
+    )
+
     @property
     def default_delta(self) -> float | None:
         """`delta` where it is the default; None where the study states it."""

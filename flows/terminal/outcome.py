@@ -5,6 +5,7 @@ from dataclasses import replace
 from federated.report import text_table
 from federated.report.findings.results import arms_of
 from federated.report.questions.epsilons import epsilon_sentences
+from federated.report.questions.leakage import leakage_sentences, not_measured
 from federated.report.questions.tables import of_best_arms, questions_table
 from federated.report.text.left_out import left_out_sentences
 from flows.terminal.screen import Screen
@@ -39,7 +40,12 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     for sentence in report.verdict:
         screen.print(sentence)
     screen.print()
-    for sentence in [*epsilon_sentences(report.results), *left_out_sentences(report.left_out)]:
+    for sentence in [
+        *epsilon_sentences(report.results),
+        *leakage_sentences(report.results),
+        *not_measured(report.results),
+        *left_out_sentences(report.left_out),
+    ]:
         screen.print(sentence)
     if outcome.registered:
         screen.print(f"Model    {outcome.registered}", soft_wrap=True)

@@ -8,7 +8,7 @@ from federated.metrics.dictionary.metric import EACH_EVALUATION, Row, lower, nei
 from federated.metrics.ranges import SHARE
 
 _EACH_ROUND = "each round"
-_OF_CANARIES = "privacy/empirical_epsilon_{final,iterates}"
+_OF_CANARIES = "privacy/empirical_epsilon_{final,iterates,informed}"
 
 ZEROED = "privacy/zeroed_clients"
 
@@ -101,8 +101,10 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "epsilon that the run has at least, at its delta, with 95 % confidence: a test by fixed ranks of the "
             "canaries' traces tells them from directions that took no part. `final`: by the initial and the final "
-            "model; `iterates`: by each canary's largest trace in a round. Below the epsilon that is promised, or "
-            "the promise is broken; a small one proves nothing, as better attacks may exist"
+            "model; `iterates`: by each canary's largest trace in a round; `informed`: by what a round releases beyond "
+            "what all others sent, which the guarantee takes as known, in the sum of the rounds and in the largest. "
+            "Below the epsilon that is promised, or the promise is broken; a small one proves nothing, as better "
+            "attacks may exist"
         ),
     ),
     row(

@@ -15,7 +15,8 @@ _LENGTH = 1e12
 """Its square is a number of 32 bits."""
 _BLOCK_NUMBERS, _BLOCK_CANARIES = 4_000_000, 128
 _BLOCKS_KEPT = 8
-"""Blocks that are kept in memory, at most 128 MB; where there are more, all are drawn anew each time."""
+MOST_KEPT = _BLOCKS_KEPT * _BLOCK_NUMBERS
+"""Numbers that are kept in memory, 128 MB; where there are more, all are drawn anew each time."""
 
 
 def directions(seed: int, canaries: Sequence[int], dimension: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.privacy.canaries.cosine_law import log_tail, scores
-from federated.privacy.canaries.lower_bound import lower_bound
+from federated.privacy.canaries.lower_bound import CONFIDENCE, lower_bound
 from federated.privacy.canaries.two_normals import epsilon_apart
 
 
@@ -54,3 +54,18 @@ def of_iterates(seen: np.ndarray, unseen: np.ndarray, dimension: int, rounds: in
         epsilon_apart(shift, 1.0, delta),
         lower_bound(seen, lambda at: log_tail(at, dimension) + np.log(rounds), delta),
     )
+
+
+def with_others_known(
+    whole: np.ndarray, largest: np.ndarray, dimension: int, rounds: int, delta: float
+) -> Empirical:
+    """For one who sees the release of every round and knows what all others sent, as the guarantee assumes.
+
+    whole, largest: each canary's cosine with the sum over rounds of what others do not explain, and its largest with
+    that of one round, both of the given dimension. With much noise a canary's turns add up in the sum; with little, one
+    round alone shows most. The bound is the larger of both, each with half of the error; the estimates are of the sum.
+    """
+    estimates, half = of_final_model(whole, dimension, delta), (1 + CONFIDENCE) / 2
+    in_sum = lower_bound(whole, lambda at: log_tail(at, dimension), delta, half)
+    in_a_round = lower_bound(largest, lambda at: log_tail(at, dimension) + np.log(rounds), delta, half)
+    return estimates._replace(lower=max(in_sum, in_a_round))

@@ -14,6 +14,7 @@ from federated.report.findings.results import (
     BYTES_PER_MB,
     DOWNLINK,
     EPSILON,
+    OWN_MODELS_MARK,
     TRAINING_LOSS,
     UPLINK,
     RunResult,
@@ -21,6 +22,7 @@ from federated.report.findings.results import (
     largest_promise,
 )
 from federated.report.findings.verdicts import DELTA
+from federated.report.questions.epsilons import promise_text
 from federated.report.text.numbers_as_text import (
     NONE,
     Spread,
@@ -38,7 +40,8 @@ class ArmSummary:
 
     score: final value of `main_metric`. secondary: the other final metrics, by their full names. uplink_ratio: bytes of
     all updates as 32-bit floats over those sent. anchor: which one it is, if it is one. gap_closed: the share of its
-    anchors' gap; by definition 1 for centralised and 0 for local training.
+    anchors' gap; by definition 1 for centralised and 0 for local training. own_models_not_covered: whether its scores
+    are of clients' own models, which its epsilon does not cover.
     """
 
     arm: str
@@ -54,6 +57,7 @@ class ArmSummary:
     anchor: str = ""
     gap_closed: Spread = NONE
     running: int = 0
+    own_models_not_covered: bool = False
 
 
 _ENDS = {"centralised": 1.0, "local": 0.0}
@@ -106,6 +110,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
         uplink_ratio=spread(run.uplink_ratio for run in finished),
         anchor=runs[0].anchor,
         running=sum(run.running for run in runs),
+        own_models_not_covered=any(run.own_models_not_covered for run in finished),
     )
 
 
@@ -126,7 +131,8 @@ class _Column:
     """One quantity of the comparison, the source of both forms of the table.
 
     name: in the table of numbers. text: a cell as text. plain: whether a cell is one value and not a Spread. secondary:
-    whether the short table leaves it out. title: in the table of text, where that differs from the name.
+    whether the short table leaves it out. title: in the table of text, where that differs from the name. in_words: a
+    cell as text where that takes more than the cell.
     """
 
     name: str
@@ -135,18 +141,25 @@ class _Column:
     plain: bool = False
     secondary: bool = False
     title: str = ""
+    in_words: Callable[[ArmSummary], str] | None = None
+
+    def shown(self, summary: ArmSummary) -> str:
+        """The cell of an arm as text."""
+        return self.text(self.cell(summary)) if self.in_words is None else self.in_words(summary)
 
 
 def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
     """Arms of one study may have different main metrics; each then has its column, empty for the others."""
     mains = list(dict.fromkeys(summary.main_metric for summary in summaries))
     others = dict.fromkeys(name for summary in summaries for name in summary.secondary if name not in mains)
+    promises = [name for name in others if name.startswith(EPSILON)]
     closed = _Column("gap closed", lambda summary: summary.gap_closed, lambda cell: spread_text(cell, 2))
     running = _Column("running", lambda summary: summary.running, str, plain=True)
     ratio = _Column("uplink ratio", lambda summary: summary.uplink_ratio, amount_text, secondary=True)
     return [
         _Column("arm", lambda summary: summary.arm, str, plain=True),
         *(_metric_column(name) for name in mains),
+        *map(_promise_column, promises),
         *([closed] if any(summary.gap_closed.count for summary in summaries) else []),
         _Column("uplink MB", lambda summary: summary.uplink_mb, amount_text),
         _Column("downlink MB", lambda summary: summary.downlink_mb, amount_text),
@@ -155,8 +168,19 @@ def _columns(summaries: Sequence[ArmSummary]) -> list[_Column]:
         _Column("failed", lambda summary: summary.failed, str, plain=True),
         *([running] if any(summary.running for summary in summaries) else []),
         *([ratio] if any(summary.uplink_ratio.count for summary in summaries) else []),
-        *(_metric_column(name, mains[0], secondary=True) for name in others),
+        *(_metric_column(name, mains[0], secondary=True) for name in others if name not in promises),
     ]
+
+
+def _promise_column(metric: str) -> _Column:
+    """Of an epsilon that does not cover the models that the arm is scored by, that instead of the number."""
+
+    def text(summary: ArmSummary) -> str:
+        if summary.own_models_not_covered:
+            return OWN_MODELS_MARK
+        return promise_text(summary.secondary.get(metric, NONE).mean)
+
+    return replace(_metric_column(metric), in_words=text)
 
 
 def _metric_column(metric: str, main: str = "", *, secondary: bool = False) -> _Column:
@@ -190,5 +214,5 @@ def table(summaries: Sequence[ArmSummary]) -> dict[str, list[Any]]:
 def text_table(summaries: Sequence[ArmSummary], *, full: bool = True) -> Table:
     """The comparison as text such as `0.912 ± 0.008`; without `full`, no secondary metrics."""
     columns = [column for column in _columns(summaries) if full or not column.secondary]
-    rows = [[column.text(column.cell(summary)) for column in columns] for summary in summaries]
+    rows = [[column.shown(summary) for column in columns] for summary in summaries]
     return Table([column.title or column.name for column in columns], rows)

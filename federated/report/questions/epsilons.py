@@ -13,12 +13,20 @@ from federated.report.text.phrases import counted, first_few
 from federated.report.text.table import Table
 
 _OF = "privacy/empirical_epsilon_"
-FINAL, ITERATES = f"{_OF}final_lower", f"{_OF}iterates_lower"
+FINAL, ITERATES, INFORMED = (f"{_OF}{models}_lower" for models in ("final", "iterates", "informed"))
+_TO = {
+    FINAL: "to one who sees the final model",
+    ITERATES: "to one who sees every round",
+    INFORMED: "to one who sees every round and knows what all others sent",
+}
+"""Lower bound -> to whom canaries show it."""
 _ESTIMATES = {
     f"{_OF}final_known": "estimate, final model",
     f"{_OF}final_fitted": "fitted",
     f"{_OF}iterates_known": "estimate, every round",
     f"{_OF}iterates_fitted": "fitted, every round",
+    f"{_OF}informed_known": "estimate, others known",
+    f"{_OF}informed_fitted": "fitted, others known",
 }
 _MOST_NAMED = 4
 LEAST_SHOWN = 0.01
@@ -42,7 +50,8 @@ class Epsilons(NamedTuple):
     upper: by the accountant, the largest of the seeds, as the weakest of several promises is what all keep; None:
     nothing is promised. lower, lower_final: with 95 % confidence in each run,
     by canaries in every round's step, and in the final model; without a mean the arm has no canaries. seeds: that
-    finished. broken: those in which a lower bound is above the promise.
+    finished. broken: those in which a lower bound is above the promise. lower_informed: to one who knows what all
+    others sent besides; without a mean in runs of an older version.
     """
 
     arm: str
@@ -51,12 +60,18 @@ class Epsilons(NamedTuple):
     lower_final: Level
     seeds: int
     broken: int
+    lower_informed: Level = Level(None, None)
+
+    @property
+    def largest(self) -> tuple[str, Level]:
+        """The largest of the lower bounds: its metric, and the level; a level without a mean without canaries."""
+        levels = {INFORMED: self.lower_informed, ITERATES: self.lower, FINAL: self.lower_final}
+        return max(levels.items(), key=lambda of: -1.0 if of[1].mean is None else of[1].mean)
 
     @property
     def largest_lower(self) -> float | None:
-        """The larger of both lower bounds; None without canaries."""
-        means = [level.mean for level in (self.lower, self.lower_final) if level.mean is not None]
-        return max(means, default=None)
+        """The mean of the largest of the lower bounds; None without canaries."""
+        return self.largest[1].mean
 
 
 def epsilons(results: Sequence[RunResult]) -> list[Epsilons]:
@@ -79,6 +94,7 @@ def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
             promise_text(each.upper),
             each.lower_final.text,
             each.lower.text,
+            each.lower_informed.text,
             *(_level([run for run in results if run.arm == each.arm], metric).text for metric in _ESTIMATES),
         ]
         for each in shown
@@ -88,6 +104,7 @@ def measured_epsilons(results: Sequence[RunResult]) -> Table | None:
         "promised at most",
         "at least, final model",
         "at least, every round",
+        "at least, others known",
         *_ESTIMATES.values(),
     ]
     return Table(columns, rows, _NOTE)
@@ -111,8 +128,8 @@ def epsilon_sentences(results: Sequence[RunResult]) -> list[str]:
 
 def _epsilons(arm: str, runs: Sequence[RunResult]) -> Epsilons:
     upper = largest_promise(runs)
-    lower, lower_final = (_level(runs, metric) for metric in (ITERATES, FINAL))
-    return Epsilons(arm, upper, lower, lower_final, len(runs), sum(_is_broken(run) for run in runs))
+    lower, final, informed = (_level(runs, metric) for metric in (ITERATES, FINAL, INFORMED))
+    return Epsilons(arm, upper, lower, final, len(runs), sum(_is_broken(run) for run in runs), informed)
 
 
 def _level(runs: Sequence[RunResult], metric: str) -> Level:
@@ -121,15 +138,15 @@ def _level(runs: Sequence[RunResult], metric: str) -> Level:
 
 def _is_broken(run: RunResult) -> bool:
     promised = run.final(EPSILON)
-    shown = [value for metric in (FINAL, ITERATES) if (value := run.final(metric)) is not None]
+    shown = [value for metric in _TO if (value := run.final(metric)) is not None]
     return promised is not None and max(shown, default=0.0) > promised
 
 
 def _broken(each: Epsilons) -> str:
     return (
         f"{each.arm}: the promise of epsilon {promise_text(each.upper)} is broken in {each.broken} of "
-        f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, each of the two bounds is too high in "
-        "one seed of twenty)"
+        f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, each bound of a threat model is too "
+        "high in one seed of twenty)"
     )
 
 
@@ -145,14 +162,18 @@ def _kept(each: Epsilons) -> str:
 
 
 def _largest(each: Epsilons) -> str:
-    return number(each.largest_lower, 2)
+    """`1.91 [1.56, 2.26], the mean of 5 seeds, to one who sees every round`."""
+    metric, level = each.largest
+    mean = f"{level.text}, the mean of {counted(each.seeds, 'seed')}" if each.seeds > 1 else level.text
+    return f"{mean}, {_TO[metric]}"
 
 
 _NOTE = (
     "Means over seeds, with 95 % intervals of the mean; of promises the largest. Epsilon says how well one could tell "
     "from the models whether a certain client took part: 0 not at all, 1 hardly, above 10 nearly for sure. Promised at "
     "most: by the accountant. At least: what canaries, clients that sent random directions of the bound's length, show "
-    "in each run with 95 % confidence, to one who sees the final model or the model after every round. A bound near 0 "
-    "is no proof of privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high "
-    "where epsilon is small."
+    "in each run with 95 % confidence, to one who sees the final model, the model after every round, or what every "
+    "round releases and who knows what all others sent, as the promise takes for granted. A bound near 0 is no proof "
+    "of privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high where epsilon "
+    "is small."
 )

@@ -29,8 +29,10 @@ _STATISTICS = tuple(f"_{name}" for name in (*STATISTICS, CLIENTS))
 _CALIBRATION = "generalisation/test_calibration_error"
 
 
-def model_card(study: str, description: str, runs: Sequence[RunResult], run: RunResult) -> str:
-    """runs: every run of the arm. run: the one whose model it is."""
+def model_card(
+    study: str, description: str, runs: Sequence[RunResult], run: RunResult, others: Sequence[str] = ()
+) -> str:
+    """runs: every run of the arm. run: the one whose model it is. others: what other arms of its study promise."""
     finished = [each for each in runs if each.finished]
     sections = {
         f"{study}: {run.arm}": [description.strip()] if description.strip() else [],
@@ -42,7 +44,7 @@ def model_card(study: str, description: str, runs: Sequence[RunResult], run: Run
         "Thresholds": list(_thresholds(run)),
         "By site": list(_sites(finished)),
         "What travelled": list(_travelled(finished)),
-        "Privacy": [_privacy(finished), *epsilon_sentences(finished)],
+        "Privacy": [_privacy(finished), *epsilon_sentences(finished), *others],
         "Limits": _limits(finished),
     }
     texts = [

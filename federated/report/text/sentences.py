@@ -12,6 +12,7 @@ from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.results import RunResult, arms_of, candidates, site_left_out
 from federated.report.findings.verdicts import DELTA, Paired, Verdict
+from federated.report.questions.promises import promise_sentences
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
 from federated.report.text.about_personal import about_own_models
@@ -47,7 +48,8 @@ def sentences(
         constants = constant_sentences(results, metric, without=arm)
         return [*alone, *about_own, *constants, *between, *_left_out(results)]
     constants = constant_sentences(results, metric)
-    said = [_headline(results, pairs, *best, robust), *_picked(pairs), *about_own, *constants]
+    promised = promise_sentences(results, robust=robust)
+    said = [_headline(results, pairs, *best, robust), *promised, *_picked(pairs), *about_own, *constants]
     if not pairs:
         why = "it has no finished run, or no other arm has its main metric"
         return [*said, *between, f"No arm is compared with the baseline: {why}.", *_left_out(results)]
@@ -65,24 +67,27 @@ def _only(results: Sequence[RunResult], arm: str, mean: float, metric: str) -> s
 def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
     """A sentence a verdict, and the arms that are identical or have the same scores."""
     shared = [pair for pair in pairs if pair.estimate is not None]
+    equal = [pair for pair in shared if _is_equal(pair)]  # said once, by their seeds
     by_verdict = {
-        verdict: [pair for pair in shared if pair.verdict == verdict] for verdict in get_args(Verdict)
+        verdict: [pair for pair in shared if pair.verdict == verdict and pair not in equal]
+        for verdict in get_args(Verdict)
     }
     decided: tuple[Verdict, ...] = ("better", "worse", "no difference")
     said = [_about(verdict, by_verdict[verdict]) for verdict in decided if by_verdict[verdict]]
     said += [same.sentence() for same in identical_arms(candidates(results))]
     if by_verdict["inconclusive"]:
         said.append(_about("inconclusive", by_verdict["inconclusive"]))
-    equal = [
-        f"{pair.arm} ({counted(pair.count, 'seed')})"
-        for pair in shared
-        if pair.steady and pair.verdict != "no effect" and abs(pair.estimate or 0.0) <= ROUNDING
-    ]
     if equal:
+        named = first_few([f"{pair.arm} ({counted(pair.count, 'seed')})" for pair in equal])
         said.append(
-            f"Same score as {shared[0].baseline} with every seed, although the models differ: {first_few(equal)}."
+            f"Same score as {shared[0].baseline} with every seed, although the models differ: {named}."
         )
     return said
+
+
+def _is_equal(pair: Paired) -> bool:
+    """Whether an arm has the baseline's score with every seed, and models that are not identical."""
+    return pair.steady and pair.verdict != "no effect" and abs(pair.estimate or 0.0) <= ROUNDING
 
 
 def _reservations(results: Sequence[RunResult], pairs: Sequence[Paired], robust: bool) -> list[str]:

@@ -19,9 +19,12 @@ from federated.privacy.canaries import (
     long_updates,
     of_final_model,
     of_iterates,
+    with_others_known,
+    without_others,
+    without_part,
 )
 from federated.run.clients.order import ShardOrder
-from federated.run.memory import CANARIES, with_server
+from federated.run.memory import CANARIES, ServerMemory, with_server
 from federated.run.preparing.promise import delta_of
 from federated.run.state import RunState
 from federated.run.worker import Worker
@@ -60,16 +63,41 @@ def with_traces(setup: Setup, before: RunState, after: RunState) -> RunState:
         return after
     found = _alignments(setup, before.parameters, after.parameters, 2 * setup.config.privacy.canaries)
     return replace(
-        after, server=with_server(after.server, CANARIES, _seen(before.server.get(CANARIES), found))
+        after, server=with_server(after.server, CANARIES, _seen(after.server.get(CANARIES, {}), found))
     )
 
 
-def _seen(memory: Tensors | None, found: Tensor) -> Tensors:
+def _seen(memory: Tensors, found: Tensor) -> Tensors:
     """largest: of each canary so far, float64 [2 k]. rounds: that moved the model."""
-    before = memory or {"largest": torch.full_like(found, -1.0), "rounds": torch.tensor(0)}
+    kept = {"largest": torch.full_like(found, -1.0), "rounds": torch.tensor(0), **memory}
     if not found.any():
-        return before
-    return {"largest": torch.maximum(before["largest"], found), "rounds": before["rounds"] + 1}
+        return kept
+    return {**kept, "largest": torch.maximum(kept["largest"], found), "rounds": kept["rounds"] + 1}
+
+
+def with_release(setup: Setup, state: RunState, released: Tensor, of_clients: Tensor) -> ServerMemory:
+    """The server's memory with what a released update [T] has beyond the part that the clients sent [T], of any length.
+
+    rest: the sum of that over the rounds, float32 [what travels]. of_a_round: each canary's largest cosine with it,
+    float64 [k]. releases: how many. A run from an older checkpoint begins to sum where it goes on.
+    """
+    count = setup.config.privacy.canaries
+    if not count:
+        return state.server
+    rest = without_part(*setup.parts.travelling.of(torch.stack([released, of_clients.to(released)])))
+    found = torch.from_numpy(without_others(setup.config.seed, count, rest).cosines)
+    before = {
+        "rest": torch.zeros_like(rest),
+        "of_a_round": torch.full_like(found, -1.0),
+        "releases": torch.tensor(0),
+        **state.server.get(CANARIES, {}),
+    }
+    after = {
+        "rest": before["rest"] + rest,
+        "of_a_round": torch.maximum(before["of_a_round"], found),
+        "releases": before["releases"] + 1,
+    }
+    return with_server(state.server, CANARIES, {**before, **after})
 
 
 def empirical_metrics(state: RunState, setup: Setup) -> Metrics:
@@ -82,17 +110,25 @@ def empirical_metrics(state: RunState, setup: Setup) -> Metrics:
 
 
 def _empirical(state: RunState, setup: Setup) -> dict[str, Empirical]:
-    """What the canaries show: `final` of the way from the initial model, `iterates` of every round's step."""
+    """What the canaries show: `final` of the way from the initial model, `iterates` of every round's step.
+
+    `informed`: of every release, without what others sent; where a checkpoint of an older version has none yet, not.
+    """
     count, memory = setup.config.privacy.canaries, state.server.get(CANARIES)
     if memory is None or not int(memory["rounds"]):
         return {}
     delta = delta_of(setup.config, len(setup.trainers.eligible))
     dimension, largest = setup.parts.travelling.num_moving, memory["largest"].cpu().numpy()
     final = _alignments(setup, setup.initial_parameters, state.parameters, count).numpy()
-    return {
+    found = {
         "final": of_final_model(final, dimension, delta),
         "iterates": of_iterates(largest[:count], largest[count:], dimension, int(memory["rounds"]), delta),
     }
+    if "rest" in memory:
+        whole, left = without_others(setup.config.seed, count, memory["rest"])
+        in_a_round = memory["of_a_round"].cpu().numpy()
+        found["informed"] = with_others_known(whole, in_a_round, left, int(memory["releases"]), delta)
+    return found
 
 
 def _alignments(setup: Setup, start: Tensor, end: Tensor, count: int) -> Tensor:

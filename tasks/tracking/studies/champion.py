@@ -16,6 +16,8 @@ from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import within
 from federated.report.findings.verdicts import Paired, compare_pairs
 from federated.report.questions.constants import constant_of, worse_than_constant
+from federated.report.questions.epsilons import promise_text
+from federated.report.questions.promises import promise_of, promise_sentences, weaker, within_epsilon
 from federated.report.text.model_card import model_card
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
@@ -53,11 +55,12 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
     if judged.registry == "off":
         return ""
     try:
-        if (version := _register(parent, judged, results)) is None:
+        if (version := _register(parent, judged, _among(judged, results), results)) is None:
             return ""
         decision = decide(version) if judged.registry == CHAMPION else _wait(version)
         runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
-        return f"{version.name}, version {version.version} in MLflow's model registry: {decision}"
+        said = f"{version.name}, version {version.version} in MLflow's model registry: {decision}"
+        return f"{said}{_without_privacy(version, results)}"
     except (BadInput, MlflowException, RequestException, SQLAlchemyError) as error:
         if is_away(error) and refusal(error) is None:
             raise
@@ -65,9 +68,32 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
         return ""
 
 
-def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> ModelVersion | None:
-    found = best_arm(results, robust=judged.interval == "robust")
+def _among(judged: Comparison, results: Sequence[RunResult]) -> Sequence[RunResult]:
+    """The runs of the arms whose model may be registered."""
+    return results if judged.epsilon is None else within_epsilon(results, judged.epsilon)
+
+
+def _without_privacy(version: ModelVersion, results: Sequence[RunResult]) -> str:
+    """What a reader of a study on privacy has to know of the model that is registered, if it promises nothing."""
+    if version.tags.get("epsilon") or not promise_sentences(results):
+        return ""
+    return (
+        f". Its arm, {version.tags.get('arm')}, trains without privacy; comparison.epsilon registers the best arm that "
+        "promises so much"
+    )
+
+
+def _register(
+    parent: Parent, judged: Comparison, among: Sequence[RunResult], results: Sequence[RunResult]
+) -> ModelVersion | None:
+    """among: the runs of the arms that are to be chosen from. results: of all arms."""
+    robust = judged.interval == "robust"
+    found = best_arm(among, robust=robust)
     if found is None:
+        if judged.epsilon is not None:
+            show(
+                f"no model is in the registry: no arm promises comparison.epsilon: {judged.epsilon:g} or less"
+            )
         return None
     arm, score, metric = found
     finished = [run for run in results if run.arm == arm and run.finished]
@@ -76,7 +102,8 @@ def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     if model_id is None:
         show(f"the best arm, {arm}, has no one model that could be registered")
         return None
-    card = model_card(parent.run.data.tags["study"], parent.description, with_clients(finished), run)
+    others = promise_sentences(results, robust=robust)
+    card = model_card(parent.run.data.tags["study"], parent.description, with_clients(finished), run, others)
     runs.log_files(parent.run.info.run_id, {CARD: card})
     tags = {
         "study": run.study,
@@ -91,6 +118,9 @@ def _register(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
         "holdout": _holdout(run),
         _CONSTANT: _beside_constant(finished, arm, metric),
     }
+    promised = promise_of(finished)
+    if promised.epsilon is not None:
+        tags |= {"epsilon": promise_text(promised.epsilon), "epsilon_unit": promised.unit}
     return register(run.study, run.run_id, model_id, tags_of(tags), card)
 
 
@@ -172,7 +202,8 @@ def _against(version: ModelVersion, champion: ModelVersion) -> tuple[bool, str]:
     if not all("study_run" in each.tags for each in (version, champion)):
         return False, f"not compared with {named}: of one of the two MLflow does not know the study"
     try:
-        pair = _pair(version, champion)
+        mine, theirs = (_results(each) for each in (version, champion))
+        pair = _pair(version, mine, theirs)
     except (BadInput, MlflowException) as error:  # somebody deleted the study of either, or its file
         if isinstance(error, MlflowException) and not is_gone(error):
             raise
@@ -182,7 +213,10 @@ def _against(version: ModelVersion, champion: ModelVersion) -> tuple[bool, str]:
     if pair.estimate is None or pair.interval is None:
         return False, f"{pair.verdict} against {named}, {len(pair.seeds)} seeds"
     ends = f"{pair.estimate:+.4g} [{pair.interval.low:+.4g}, {pair.interval.high:+.4g}] in {pair.metric}"
-    return pair.verdict == "better", f"{pair.verdict} against {named}, {ends}, {len(pair.seeds)} seeds"
+    said = f"{pair.verdict} against {named}, {ends}, {len(pair.seeds)} seeds"
+    if pair.verdict == "better" and (less := weaker(promise_of(mine), promise_of(theirs))):
+        return False, f"{said}, but it {less}"
+    return pair.verdict == "better", said
 
 
 _SAME = {
@@ -192,11 +226,10 @@ _SAME = {
 }
 
 
-def _pair(version: ModelVersion, champion: ModelVersion) -> Paired:
+def _pair(version: ModelVersion, mine: list[RunResult], theirs: list[RunResult]) -> Paired:
     """The arm of a version against that of the champion, by what MLflow holds now and the rules of its study."""
     parent = parent_of_run(version.tags["study_run"])
     judged = Comparison.model_validate(parent.stated.get("comparison") or {})
-    mine, theirs = (_results(each) for each in (version, champion))
     names = (mine[0].arm, theirs[0].arm)
     looks, robust = Looks(judged.looks), judged.interval == "robust"
     metric = version.tags["main_metric"]

@@ -6,12 +6,13 @@ A chart reads two parameters that the page sets: `picked`, the arm to stand out,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, problems_of, total_megabytes
 from federated.report.figures.arms.curve_charts import LOG_FROM, by_round, by_seconds, by_uplink
-from federated.report.figures.arms.epsilon_chart import by_epsilon
+from federated.report.figures.arms.epsilon_chart import MOST_UNITS, by_epsilon
 from federated.report.figures.stills import still
 from federated.report.figures.vega_looks import DOMINATED, GREY_LINE
 from federated.report.figures.vega_spec import (
@@ -30,6 +31,7 @@ from federated.report.findings.findings import Report
 
 Maker = Callable[[Report, str], Spec | None]
 """(report, main metric) -> the chart of the arms with that metric; None where it has nothing to show."""
+_OF_UNITS: tuple[Maker, ...] = tuple(partial(by_epsilon, place=place) for place in range(MOST_UNITS))
 _ALIKE = 1.001
 """Ratio of the largest to the smallest arm's bytes up to which there is nothing to choose between them."""
 _RING = 420
@@ -60,7 +62,7 @@ def front_still(report: Report) -> Spec | None:
     return _still(
         report,
         (_front,),
-        "joined: the front; ring: its knee; grey: dominated, intervals apart; line: 95 % interval over seeds",
+        "grey line: the Pareto front; ring: its knee; grey mark: dominated; upright: 95 % interval over seeds",
     )
 
 
@@ -68,7 +70,7 @@ def epsilon_still(report: Report) -> Spec | None:
     """The chart of scores against epsilon as a still picture, a row a main metric."""
     return _still(
         report,
-        (by_epsilon,),
+        _OF_UNITS,
         "filled: promised at most; open, joined to it: canaries show at least; upright: 95 % interval over seeds",
     )
 
@@ -159,10 +161,12 @@ def _first_like(arm: str, problems: Mapping[str, Any]) -> str:
     return next(other for other, problem in problems.items() if problem == problems[arm])
 
 
+BY_EPSILON = tuple(f"by-epsilon-{place + 1}" for place in range(MOST_UNITS))
+"""Of guarantees of one unit each."""
 CHARTS: dict[str, Maker] = {
     "by-round": by_round,
     "by-uplink": by_uplink,
     "by-seconds": by_seconds,
     "front": _front,
-    "by-epsilon": by_epsilon,
+    **dict(zip(BY_EPSILON, _OF_UNITS, strict=True)),
 }

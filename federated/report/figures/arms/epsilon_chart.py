@@ -28,13 +28,17 @@ _DECADES_BELOW = 2.0
 """Powers of ten below the smallest promise at which the axis begins."""
 
 
-def by_epsilon(report: Report, metric: str) -> Spec | None:
+MOST_UNITS = 3
+"""Units of guarantees that have a chart: clients, updates and examples."""
+
+
+def by_epsilon(report: Report, metric: str, place: int = 0) -> Spec | None:
     """A main metric against epsilon, a filled mark where it is promised and an open one where canaries show it.
 
     None where no arm with this metric promises anything. The axis is logarithmic; arms without a promise, or whose
     scores are of clients' own models, which it does not cover, stand at its right end, infinity, and what canaries show
-    of less than its left end stands there. Epsilons of different units are no steps of one scale: the arms of the unit
-    that most have are drawn, and those that promise nothing.
+    of less than its left end stands there. Epsilons of different units are no steps of one scale: each unit has a chart
+    of its arms and those that promise nothing, and this is the one in that place, the unit that most have first.
     """
     found = {each.arm: each for each in epsilons(report.results)}
     units = units_of(report.results)
@@ -45,14 +49,16 @@ def by_epsilon(report: Report, metric: str) -> Spec | None:
     ]
     of_own = [arm for arm in arms if units[arm] == UNCOVERED]
     promised = [arm for arm in arms if arm in found and found[arm].upper is not None and arm not in of_own]
-    if not promised:
+    by_arms = [unit for unit, _ in Counter(units[arm] for arm in promised).most_common(MOST_UNITS)]
+    if place >= len(by_arms):
         return None
-    ((unit, _),) = Counter(units[arm] for arm in promised).most_common(1)
+    unit = by_arms[place]
     shown = [arm for arm in arms if units[arm] in (unit, "", UNCOVERED)]
     drawn = {arm: found[arm] for arm in shown if arm in found and arm not in of_own}
     ends = _ends(list(drawn.values()))
     rows = [_row(report, arm, metric, drawn.get(arm), ends, of_own=arm in of_own) for arm in shown]
-    return _chart(report, rows, metric, ends)
+    of = unit if len(by_arms) > 1 else ""
+    return _chart(report, rows, metric, ends, of)
 
 
 def _ends(found: list[Epsilons]) -> tuple[float, float]:
@@ -90,7 +96,13 @@ def _row(
     }
 
 
-def _chart(report: Report, rows: Rows, metric: str, ends: tuple[float, float]) -> Spec:
+def _short(unit: str) -> str:
+    """A unit without its conditions: `one client's updates there or not`."""
+    return unit.split(",")[0].split("(")[0].strip()
+
+
+def _chart(report: Report, rows: Rows, metric: str, ends: tuple[float, float], unit: str) -> Spec:
+    """unit: what the axis says that its epsilon is of; empty where no other is in the report."""
     scale = {"type": "log", "domain": [ends[0], ends[1]], "nice": False, "padding": 12}
     values = [*(value for value in ticks(list(ends))["values"] if ends[0] <= value < ends[1]), ends[1]]
     least = f"(datum.value < {2 * ends[0]:g} ? '≤ ' : '')"
@@ -100,7 +112,7 @@ def _chart(report: Report, rows: Rows, metric: str, ends: tuple[float, float]) -
         "labelOverlap": False,
         "tickCount": 10 * len(values),
     }
-    title = "epsilon (logarithmic; ∞: nothing is promised)"
+    title = ["epsilon (logarithmic; ∞: nothing is promised)", *([f"of {_short(unit)}"] if unit else [])]
     along: Spec = {"field": "epsilon", "type": "quantitative", "scale": scale, "axis": axis, "title": title}
     up: Spec = {
         "type": "quantitative",

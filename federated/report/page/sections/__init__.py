@@ -5,6 +5,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 `federated/report/figures/arms/figures.py`. All text in templates is escaped.
 """
 
+from federated.report.figures.arms.charts import BY_EPSILON
 from federated.report.page.sections.arms_alone import arms_alone
 from federated.report.page.sections.costs import forecast_and_fact, target
 from federated.report.page.sections.data import data
@@ -39,8 +40,8 @@ SECTIONS = (
     picture("Score against bytes", charts=["front"]),
     picture(
         "Score against epsilon",
-        "Arms whose guarantee has another unit, such as single examples instead of clients, are not drawn.",
-        charts=["by-epsilon"],
+        "Guarantees of different units, such as examples and clients, are not compared: each has its own chart.",
+        charts=BY_EPSILON,
     ),
     picture("Response to heterogeneity"),
     picture("Generalisation gaps"),
