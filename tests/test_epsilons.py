@@ -145,8 +145,8 @@ def test_a_best_arm_without_privacy_is_said_to_be_one_and_what_a_promise_costs_i
     (said,) = promise_sentences(alike)
     assert said == (
         "The best arm, open, trains without privacy: nothing bounds what its model tells of a client. The best arms "
-        "with a promise: epsilon at most 10: private, test accuracy 0.850 (epsilon 3.00); epsilon at most 1: strict, test "
-        "accuracy 0.800 (epsilon 0.50)."
+        "with a promise: epsilon at most 10: private, test accuracy 0.850 (epsilon 3.00); epsilon at most 1: strict, "
+        "test accuracy 0.800 (epsilon 0.50)."
     )
     assert promise_sentences(arms) == []  # `easier` promises 0.9, and the others are of other clients
     assert said in sentences(alike, compare_paired(alike))
