@@ -28,7 +28,8 @@ def without_part(vector: Tensor, of_clients: Tensor) -> Tensor:
     if length == 0:
         return vector
     unit = of_clients.double() / length
-    return (vector.double() - (vector.double() @ unit) * unit).to(vector)
+    left: Tensor = (vector.double() - (vector.double() @ unit) * unit).to(vector)
+    return left
 
 
 def without_others(seed: int, count: int, vector: Tensor) -> Traces:
