@@ -222,8 +222,8 @@ def test_a_champion_without_privacy_is_said_to_be_one_and_a_study_may_ask_for_a_
     assert (registered.tags["arm"], registered.tags["epsilon"]) == ("first", "3.00")
     said: list[str] = []
     stricter = study.model_copy(update={"comparison": study.comparison.model_copy(update={"epsilon": 2.0})})
-    with show_with(said.append):
-        logged(stricter, file, promises={"first": 3.0}, first=0.6, second=0.8)
+    show_with(said.append)
+    logged(stricter, file, promises={"first": 3.0}, first=0.6, second=0.8)
     assert said == ["no model is in the registry: no arm promises comparison.epsilon: 2 or less"]
     assert len(connect().search_model_versions("name = 'people'")) == 2
 
