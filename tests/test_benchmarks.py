@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import (
     algorithms,
+    canaries,
     codecs,
     learning_rates,
     mcmahan_cnn,
@@ -281,3 +282,12 @@ def test_rates_are_looked_for_with_a_seed_and_examples_that_judge_nothing(monkey
     assert (rate, scores) == (0.1, [0.5, 0.5, 0.8, 0.5, 0.8, 0.5])
     assert tried == [(1000, rate) for rate in learning_rates.RATES]
     assert "validation" in learning_rates.SCORE
+
+
+def test_canaries_are_measured_beside_promises_and_runs_without_noise(small):
+    setting = "logistic, a fifth takes part"
+    kept, plain = (canaries.measure(setting, noise, 2, 40, rounds=2) for noise in (1.5, 0.0))
+    assert plain.promised is None
+    assert (kept.largest <= kept.promised).all()
+    row = canaries.table([kept, plain]).columns[-1]
+    assert list(row.cells) == ["0 of 2 broken", f"2 of 2 above {kept.promised:.2f}"]
