@@ -1,4 +1,4 @@
-"""Which arm trains without a promise of privacy, and what the best of those with one would cost instead."""
+"""Promises of arms beside their scores: that the best one makes none, and the best ones within an epsilon."""
 
 from __future__ import annotations
 
