@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from federated.report.costs.promises import promise_sentences
 from federated.report.findings.arms import compare, text_table
 from federated.report.findings.ranking import ranked
 from federated.report.findings.results import RunResult
 from federated.report.findings.verdicts import compare_paired
 from federated.report.questions.epsilons import epsilon_sentences, epsilons, measured_epsilons, promise_text
-from federated.report.questions.promises import promise_sentences
 from federated.report.text.model_card import model_card
 from federated.report.text.sentences import sentences
 

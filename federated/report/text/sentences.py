@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import get_args
 
 from federated.metrics.names import metric_label
+from federated.report.costs.promises import promise_sentences
 from federated.report.findings.by_seed import best_arm, interval_over_seeds, num_rivals
 from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
 from federated.report.findings.results import RunResult, arms_of, candidates, site_left_out
 from federated.report.findings.verdicts import DELTA, Paired, Verdict
-from federated.report.questions.promises import promise_sentences
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
 from federated.report.text.about_personal import about_own_models

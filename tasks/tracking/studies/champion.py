@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
+from federated.report.costs.promises import promise_of, promise_sentences, weaker, within_epsilon
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import within
 from federated.report.findings.verdicts import Paired, compare_pairs
 from federated.report.questions.constants import constant_of, worse_than_constant
 from federated.report.questions.epsilons import promise_text
-from federated.report.questions.promises import promise_of, promise_sentences, weaker, within_epsilon
 from federated.report.text.model_card import model_card
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
