@@ -31,6 +31,17 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """Every node of a tree; to walk through all files takes a second, and a dozen rules do."""
+    return tuple(ast.walk(tree))
+
+
+@cache
+def names_of_imports(tree: ast.AST) -> tuple[str, ...]:
+    return tuple(imports(tree))
+
+
 def breaking(rule: Callable[[Path], bool], *folders: str) -> list[str]:
     """The files that break a rule. One test a rule, not one a file and rule: that would be thousands."""
     return [short(path) for path in files(*(folders or LAYERS)) if not rule(path)]
@@ -38,7 +49,7 @@ def breaking(rule: Callable[[Path], bool], *folders: str) -> list[str]:
 
 def imports(tree: ast.AST) -> Iterator[str]:
     """Every imported module, wherever the import stands; a relative one stays within its room."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -46,7 +57,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def rooms(tree: ast.AST) -> set[str]:
-    return {name.partition(".")[0] for name in imports(tree)}
+    return {name.partition(".")[0] for name in names_of_imports(tree)}
 
 
 def dotted(node: ast.AST) -> str:
@@ -72,11 +83,13 @@ TORCH_STATE = {
 
 def global_randomness(tree: ast.AST) -> list[str]:
     """What draws from, or sets, a generator that no function of `federated.foundation.randomness` made."""
-    found = [name for name in imports(tree) if name.split(".")[0] in ("random", "secrets")]
+    found = [name for name in names_of_imports(tree) if name.split(".")[0] in ("random", "secrets")]
     found += [
-        name for name in imports(tree) if name.startswith("numpy.random.") and name.split(".")[2] not in TYPES
+        name
+        for name in names_of_imports(tree)
+        if name.startswith("numpy.random.") and name.split(".")[2] not in TYPES
     ]
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         name = dotted(node)
         below = name.removeprefix("torch.")
         numpys = name.startswith(("np.random.", "numpy.random.")) and name.split(".")[2] not in TYPES
@@ -91,7 +104,7 @@ def global_randomness(tree: ast.AST) -> list[str]:
 
 
 def defines_flows_or_tasks(tree: ast.AST) -> bool:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for decorator in node.decorator_list:
                 name = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
@@ -101,7 +114,7 @@ def defines_flows_or_tasks(tree: ast.AST) -> bool:
 
 
 def postpones_annotations(tree: ast.AST) -> bool:
-    return "__future__.annotations" in imports(tree)
+    return "__future__.annotations" in names_of_imports(tree)
 
 
 def test_the_rooms_are_there() -> None:
@@ -131,8 +144,12 @@ def test_only_tracking_knows_mlflow() -> None:
 
 def reads_markup(tree: ast.AST) -> bool:
     """Whether a console of rich's is made, or text is read as its markup: `[red]` in a name would be a colour."""
-    names = [name for name in imports(tree) if name.startswith(("rich.console", "rich.markup", "rich.text"))]
-    for node in ast.walk(tree):
+    names = [
+        name
+        for name in names_of_imports(tree)
+        if name.startswith(("rich.console", "rich.markup", "rich.text"))
+    ]
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call) and dotted(node.func).endswith(("TextColumn", "from_markup")):
             plain = any(k.arg == "markup" and ast.unparse(k.value) == "False" for k in node.keywords)
             names += [] if plain else [dotted(node.func)]
@@ -140,7 +157,7 @@ def reads_markup(tree: ast.AST) -> bool:
 
 
 def prints(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.Call) and dotted(node.func) == "print" for node in ast.walk(tree))
+    return any(isinstance(node, ast.Call) and dotted(node.func) == "print" for node in nodes_of(tree))
 
 
 def test_one_place_prints_and_takes_no_text_for_markup() -> None:
@@ -186,8 +203,8 @@ def test_titles_of_modules_name_their_subject_first() -> None:
 
 def sets_torch_threads(tree: ast.AST) -> bool:
     """Whether it names the function of torch that does, called or handed on."""
-    names = {dotted(node).rpartition(".")[2] for node in ast.walk(tree)} | {
-        name.rpartition(".")[2] for name in imports(tree)
+    names = {dotted(node).rpartition(".")[2] for node in nodes_of(tree)} | {
+        name.rpartition(".")[2] for name in names_of_imports(tree)
     }
     return bool(names & {"set_num_threads", "set_num_interop_threads"})
 
@@ -199,7 +216,7 @@ def test_the_threads_of_torch_have_one_owner() -> None:
 
 def compares_kinds_of_training(tree: ast.AST) -> bool:
     """Whether the field `training` is compared with one of its values, instead of asking what the kind decides."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             within = [part for side in sides for part in ast.walk(side)]

@@ -303,6 +303,7 @@ def test_terms_that_steps_of_ones_own_would_drop_are_refused(field: str, value: 
     LocalTerms(own_steps=steps, steps=np.ones(1, np.int64))
 
 
+@pytest.mark.slow
 def test_pfedme_warns_and_says_why_where_theta_goes_past_w() -> None:
     """From lam times the rate of 2 on, with the lam of the default, 15; w^2/2 diverges by hand at .14, not at .1."""
     for rate, warned in ((0.13, False), (0.14, True)):

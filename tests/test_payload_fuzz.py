@@ -112,6 +112,7 @@ def test_an_honest_payload_cut_short_anywhere_is_refused(text: str) -> None:
             compressor.decode([payload[:length]], SIZE)
 
 
+@pytest.mark.slow
 @every_codec
 def test_every_bit_of_an_honest_payload_may_be_wrong(text: str) -> None:
     _, payload = HONEST[text]

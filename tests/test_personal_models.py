@@ -65,6 +65,7 @@ def test_two_quadratics_by_hand(quadratics: Callable[..., Setup]) -> None:
     assert float(state.parameters) == pytest.approx(1.845203428, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_many_steps_end_at_the_minimiser(quadratics: Callable[..., Setup]) -> None:
     """(a b + lam w) / (a + lam) with the global model at 2.565469293, FedAvg's fixed point."""
     setup = quadratics(algorithm="ditto(lam=1, steps=60)", rounds=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def when_imported(tree: ast.Module) -> ast.Module:
     return ast.Module(body, [])
 
 
+@cache
 def read(module: Path) -> ast.Module:
     return ast.parse(module.read_text(encoding="utf-8"))
 
