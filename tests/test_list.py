@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -55,6 +56,17 @@ def test_a_call_in_words() -> None:
     )
 
 
+@cache
+def known_names() -> set[str]:
+    """Every name of a choice, of an argument and of its values, and of a metric."""
+    arguments = [each for kind, made in EVERY for each in arguments_of(kind, made)]
+    values = {value for each in arguments for value in re.findall("`([a-z_]+)`", each.words)}
+    choices = {name for _, name in EVERY}
+    return (
+        choices | values | {each.name for each in arguments} | METRICS | {"data_digest"}
+    )  # of `preview --save`
+
+
 @pytest.mark.parametrize(("kind", "name"), EVERY, ids=[f"{kind.name}-{name}" for kind, name in EVERY])
 def test_nothing_of_the_source_code_is_named(kind: Any, name: str) -> None:
     """What stands in backticks is something that a study file may hold."""
@@ -62,17 +74,6 @@ def test_nothing_of_the_source_code_is_named(kind: Any, name: str) -> None:
         assert not re.search(r"None|Literal|tuple|Callable|<class", f"{words} {default or ''}")
     text = inspect.getdoc(kind.factories[name]) or ""
     assert not re.search(r"\w\.py\b", text)
-    known = {each for other in KINDS for each in other.factories}
-    known |= {
-        value
-        for other in KINDS
-        for made in other.factories
-        for each in arguments_of(other, made)
-        for value in re.findall("`([a-z_]+)`", each.words)
-    }
-    known |= METRICS | {"data_digest"}  # an array of the file that `preview --save` writes
-    known |= {
-        each.name for other in KINDS for factory in other.factories for each in arguments_of(other, factory)
-    }
+    known = known_names()
     for quoted in re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", text):
         assert quoted in known, quoted

@@ -89,7 +89,7 @@ def test_many_classes_are_as_the_loop_has_them_with_any_threads(model, batch_siz
 
 
 @pytest.mark.skipif(not keeps_bits(), reason="torch was built without MKL")
-@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("threads", [2, *(pytest.param(more, marks=pytest.mark.slow) for more in (3, 8))])
 @pytest.mark.parametrize("options", [name for name in OPTIONS if name != "rates"])
 @pytest.mark.parametrize("model", MODELS)
 def test_threads_of_torch_in_products_change_no_bit(model, options, threads, local_work):
