@@ -37,6 +37,9 @@ def representation_of(model: nn.Module) -> Place:
     if len(layers) < 2:
         raise ValueError(f"no representation can be found in a model of one layer; {_STATE}")
     name, last = layers[-1]
+    if ".lora_" in name:  # of an adapter, in the place of the layer
+        name = name.partition(".lora_")[0]
+        last = getattr(model.get_submodule(name), "base_layer", last)
     if not isinstance(last, nn.Linear):
         raise ValueError(
             f"no representation can be found: the last layer, {name}, is {type(last).__name__} and not Linear; {_STATE}"

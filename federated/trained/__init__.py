@@ -6,6 +6,7 @@ from federated.trained.bias import bias
 from federated.trained.full import full
 from federated.trained.head import head
 from federated.trained.last import last
+from federated.trained.lora import lora
 from federated.trained.part import TrainedPart
 from federated.trained.pattern import pattern
 
@@ -15,6 +16,7 @@ TRAINED: dict[str, Callable[..., TrainedPart]] = {
     "last": last,
     "bias": bias,
     "pattern": pattern,
+    "lora": lora,
 }
 
 __all__ = ["TRAINED", "TrainedPart"]

@@ -44,4 +44,17 @@ def applied(
     check_outputs(found, f"{what}: the model", (len(sample), *outputs), failed)
     if not found.requires_grad:
         raise failed(f"{what}: the outputs do not depend on what is trained, {model.layout[0][0]} first")
+    _check_adapters(model, found, what, failed)
     return chosen
+
+
+def _check_adapters(model: FlatModel, outputs: Tensor, what: str, failed: type[BadInput]) -> None:
+    """Raise where an adapter takes no part in the outputs."""
+    parts = torch.autograd.grad(outputs.sum(), model.trainable, allow_unused=True)
+    for (name, _), part in zip(model.layout, parts, strict=True):
+        if part is None and ".lora_" in name:
+            layer = name.partition(".lora_")[0]
+            raise failed(
+                f"{what}: {layer} is not called when the model is, so its adapter would have no effect; name other "
+                "targets"
+            )

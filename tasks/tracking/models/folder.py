@@ -28,6 +28,7 @@ from federated.models.flat_model import FlatModel
 from federated.preprocessing import raw_rows
 from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
+from federated.trained.merged import merged
 from tasks.tracking.models.own_code import own_code_within
 from tasks.tracking.models.program import Program, Weights, digest_of, program_of, weights_of
 from tasks.tracking.models.signature import signature_of
@@ -77,7 +78,8 @@ def write_model(
 def _write_module(
     parts: Path, beside: Path, kind: Kind, module: nn.Module, model: FlatModel, sample: Tensor
 ) -> Saved:
-    weights = weights_of(module, model)
+    module, changed = merged(module)
+    weights = weights_of(module, model, changed)
     exported = _program(kind, module, weights, sample)
     if exported is None:
         return Saved(_write_pickle(parts, module))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -96,9 +96,13 @@ def _repeated(inputs: Tensor, count: int) -> Tensor:
     return inputs[torch.arange(count) % len(inputs)]
 
 
-def weights_of(module: nn.Module, model: FlatModel) -> Weights:
-    """The weights of a module, of which those that a run's vector holds are trained. model: that of the run."""
-    moving = {name for name, tensor in _named(model.module).items() if _within(tensor, model.vector)}
+def weights_of(module: nn.Module, model: FlatModel, changed: Collection[str] = ()) -> Weights:
+    """The weights of a module, of which those that a run's vector holds are trained. model: that of the run.
+
+    changed: names of others that hold what was trained.
+    """
+    moving = set(changed)
+    moving |= {name for name, tensor in _named(model.module).items() if _within(tensor, model.vector)}
     trained: Named = {}
     frozen: Named = {}
     stored: dict[str, str] = {}

@@ -1,0 +1,211 @@
+"""Low-rank adapters beside frozen layers."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NamedTuple
+
+from torch import nn
+
+from federated.foundation.texts import listed
+from federated.pretrained.folder import check_installed
+from federated.trained.head import head_of
+from federated.trained.part import TrainedPart
+
+_QUERY_AND_VALUE = (
+    {"query", "value"},
+    {"q_proj", "v_proj"},
+    {"q_lin", "v_lin"},
+    {"q", "v"},
+    {"query_key_value"},
+    {"qkv"},
+    {"c_attn"},
+)
+"""What the projections of queries and values are called, where attention has dense layers for them."""
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_SHOWN = 8
+
+
+class _Options(NamedTuple):
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] | None
+    freeze: str | None
+    head: bool
+
+
+def lora(
+    rank: int = 8,
+    alpha: float | None = None,
+    targets: list[str] | None = None,
+    freeze: Literal["A"] | None = None,
+    head: bool = True,
+) -> TrainedPart:
+    """Low-rank adapters, by peft: beside the weight W of a frozen layer, alpha / rank times B A of this rank.
+
+    A is drawn from the run's seed, the same in all arms of it, and B is zero, so that training begins with the model
+    as it is. The head is trained besides, as it usually is new.
+
+    rank: of the product; at most the smaller side of the layers.
+    alpha: with it the product counts alpha / rank times; null: twice the rank.
+    targets: dense layers and convolutions by name, by the end of their name, such as [query, value], or by a pattern of
+        it, such as ["encoder.layer.1?.*.dense"]; null: the projections of queries and values where attention has such
+        layers, else every dense layer but the head.
+    freeze: A: only B is trained and sent, half as much; A is what was drawn. For its mean there is no error, see
+        `train/lora_error`, and with noise on what is sent no product of noises. null: both are trained.
+    head: whether the head is trained in full besides.
+
+    Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models"; with A frozen Sun et al. 2024, "Improving LoRA
+    in Privacy-preserving Federated Learning" (FFA-LoRA). How the factors of several clients become one is the
+    `aggregator`: by default A and B are averaged each for itself. torch's nn.MultiheadAttention reads its weights
+    past its layers, so it takes no adapter. Models are logged with the products added to the weights.
+    """
+    check_installed("peft", "trained: lora")
+    if rank < 1:
+        raise ValueError(f"rank must be at least 1, got {rank}")
+    if alpha is not None and not alpha > 0:
+        raise ValueError(f"alpha must be above 0, got {alpha:g}")
+    if targets is not None and not targets:
+        raise ValueError("targets must name a layer, got []; leave it out for queries and values")
+    options = _Options(rank, 2.0 * rank if alpha is None else alpha, _tuple(targets), freeze, head)
+    return lambda module: _adapted(module, options)
+
+
+def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+def _adapted(module: nn.Module, options: _Options) -> nn.Module:
+    last = _head(module) if options.head else []
+    layers = _layers(module, options, last)
+    trained = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    for name in layers:
+        _check(module, name, options.rank)
+    module = _injected(module, layers, options)
+    _through_their_layers(module)
+    frozen = f".lora_{options.freeze}." if options.freeze else None
+    for name, parameter in module.named_parameters():
+        is_factor = ".lora_" in name and (frozen is None or frozen not in name)
+        parameter.requires_grad_(is_factor or (name in last and name in trained))
+    return module
+
+
+def _head(module: nn.Module) -> list[str]:
+    try:
+        return head_of(module)
+    except ValueError as error:
+        raise ValueError(f"{error}; with head: false the head is not trained") from error
+
+
+def _layers(module: nn.Module, options: _Options, last: Collection[str]) -> list[str]:
+    """The names of the layers that get an adapter. Raises ValueError where there are none."""
+    names = [name for name, _ in module.named_modules()]
+    if options.targets is not None:
+        found = list(_named(names, options.targets))
+        within = {name.rpartition(".")[0] for name in last}
+        if among := [name for name in found if name in within]:
+            raise ValueError(
+                f"targets: {among[0]} is of the head, which is trained in full; leave it out, or state head: false"
+            )
+        return found
+    within = _last_layers(module, last)
+    dense = [
+        name
+        for name, layer in module.named_modules()
+        if name and _is_dense(layer) and name not in within and not _is_read_past(module, name)
+    ]
+    for alike in _QUERY_AND_VALUE:
+        if found := [name for name in dense if name.rpartition(".")[2] in alike]:
+            return found
+    if not dense:
+        raise ValueError("the model has no dense layer beside its head; name targets, such as convolutions")
+    return dense
+
+
+def _last_layers(module: nn.Module, last: Collection[str]) -> set[str]:
+    """The layers of the head, also of one that is not trained, or not by itself."""
+    try:
+        return {name.rpartition(".")[0] for name in last or head_of(module)}
+    except ValueError:
+        layers = [name for name, _ in module.named_modules() if name]
+        return set(layers[-1:])
+
+
+def _named(names: Sequence[str], targets: Sequence[str]) -> Iterator[str]:
+    """The layers of these targets, each once, in the model's order. Raises ValueError where a target names none."""
+    alike = {
+        target: {name for name in names if fnmatchcase(name, target) or name.endswith(f".{target}")}
+        for target in targets
+    }
+    for target, found in alike.items():
+        if not found:
+            raise ValueError(
+                f"targets: no layer is named like {target!r}; there are {listed(filter(None, names), _SHOWN)}"
+            )
+    yield from (name for name in names if any(name in found for found in alike.values()))
+
+
+def _check(module: nn.Module, name: str, rank: int) -> None:
+    """Raise ValueError where a layer cannot have an adapter of this rank."""
+    layer = module.get_submodule(name)
+    if isinstance(layer, nn.MultiheadAttention) or _is_read_past(module, name):
+        raise ValueError(
+            f"targets: {name}: torch's nn.MultiheadAttention reads its weights past its layers, so an adapter would "
+            "have no effect; name other layers, or train it in full with pattern"
+        )
+    if not _is_dense(layer) and not isinstance(layer, _CONVOLUTIONS):
+        raise ValueError(
+            f"targets: {name} is {type(layer).__name__}; adapters are for dense layers and convolutions, and pattern "
+            "trains others in full"
+        )
+    if getattr(layer, "groups", 1) > 1:
+        raise ValueError(f"targets: {name} is a convolution in {layer.groups} groups, which takes no adapter")
+    if sum(each is layer for _, each in module.named_modules(remove_duplicate=False)) > 1:
+        raise ValueError(f"targets: {name} stands in the model under several names, which takes no adapter")
+    weight: Any = layer.weight
+    smaller = min(len(weight), weight[0].numel())
+    if rank > smaller:
+        raise ValueError(
+            f"rank {rank} is above {smaller}, the smaller side of {name} {list(weight.shape)}; name other targets, or "
+            f"state a rank of at most {smaller}"
+        )
+
+
+def _is_dense(layer: nn.Module) -> bool:
+    """Whether it is a dense layer; GPT-2 has a class of its own for them, with the weight the other way round."""
+    return isinstance(layer, nn.Linear) or (
+        type(layer).__name__ == "Conv1D" and type(layer).__module__.startswith("transformers.")
+    )
+
+
+def _is_read_past(module: nn.Module, name: str) -> bool:
+    """Whether a layer's weights are read without calling it, as torch's attention does with its last layer."""
+    parent = module.get_submodule(name.rpartition(".")[0])
+    return isinstance(parent, nn.MultiheadAttention)
+
+
+def _injected(module: nn.Module, layers: Sequence[str], options: _Options) -> nn.Module:
+    """The module with an adapter in the place of each of these layers, by peft."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from peft import LoraConfig, inject_adapter_in_model  # takes seconds
+
+        wanted = "|".join(map(re.escape, layers))
+        config = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=wanted)  # type: ignore[arg-type]
+        adapted = inject_adapter_in_model(config, module)
+    vars(adapted).pop("peft_config", None)
+    return adapted
+
+
+def _through_their_layers(module: nn.Module) -> None:
+    """Keep torch's encoder from the shortcut that it takes in evaluation: it reads weights past adapters."""
+    for encoder in module.modules():
+        if not any(".lora_" in name for name, _ in encoder.named_parameters()):
+            continue
+        if isinstance(encoder, nn.TransformerEncoder):
+            encoder.use_nested_tensor = False
+        if isinstance(encoder, nn.TransformerEncoderLayer):
+            encoder.activation_relu_or_gelu = 0
