@@ -158,6 +158,11 @@ def within(module: nn.Module, *layers: str) -> set[str]:
 PARTS: dict[str, tuple[Callable[[], nn.Module], str, tuple[str, ...]]] = {
     "head of blocks": (Deep, "head", ("score.",)),
     "head by its name": (lambda: saying(Deep(), head="layers.2"), "head", ("layers.2.",)),
+    "head of two layers": (
+        lambda: saying(Deep(), head=["layers.2", "score"]),
+        "head",
+        ("layers.2.", "score."),
+    ),
     "head as a module": (lambda: saying(Tied(), head=nn.Linear(2, 2)), "head", ("head.",)),
     "head after a representation": (
         lambda: saying(Deep(), representation="layers.1"),
@@ -192,7 +197,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "a head that is none": (
         lambda: saying(Deep(), head="top"),
         "head",
-        "must name one of its modules, got 'top'",
+        "must name one of its modules, or a list of them, got 'top'",
     ),
     "an unusual last layer": (lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), "head", "LayerNorm"),
     "no blocks": (lambda: nn.Sequential(nn.Conv2d(1, 1, 3), nn.Linear(2, 2)), "last(1)", "no blocks"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from federated.trained.part import TrainedPart, every_name, is_within, train_onl
 def head() -> TrainedPart:
     """The last layer alone, on features that stay as they are: linear probing.
 
-    The head is the module `head` of a model, or the one that its attribute `head` names; else what comes after the
+    The head is the module `head` of a model, or those that its attribute `head` names; else what comes after the
     module that its attribute `representation` names; else the last layer, if that is a dense one.
 
     Alain and Bengio 2016, "Understanding intermediate layers using linear classifier probes"; Kumar et al. 2022,
@@ -26,8 +27,8 @@ def head() -> TrainedPart:
 
 def head_of(module: nn.Module) -> list[str]:
     """The names of the parameters of the model's head. Raises ValueError where none can be told from the rest."""
-    layer = stated_head(module)
-    names = _after_representation(module) if layer is None else _within(module, layer)
+    stated = stated_head(module)
+    names = _within(module, stated) if stated else _after_representation(module)
     if len(names) == sum(1 for _ in module.parameters()):
         raise ValueError("the head of this model is the whole of it: write full")
     for name, others in every_name(module):
@@ -38,31 +39,35 @@ def head_of(module: nn.Module) -> list[str]:
     return names
 
 
-def stated_head(module: nn.Module) -> str | None:
-    """The name of the module that the model itself calls its head; None where it does not say."""
+def stated_head(module: nn.Module) -> list[str]:
+    """The names of the modules that the model itself calls its head; none where it does not say."""
     stated: Any = getattr(module, "head", None)
     if isinstance(stated, nn.Module):
-        return "head" if any(True for _ in stated.parameters()) else None
+        return ["head"] if any(True for _ in stated.parameters()) else []
     if stated is None:
-        return None
-    if not isinstance(stated, str) or not stated or stated not in dict(module.named_modules()):
-        raise ValueError(f"head of the model must name one of its modules, got {stated!r}")
-    return stated
+        return []
+    names, known = [stated] if isinstance(stated, str) else stated, dict(module.named_modules())
+    if not isinstance(names, list | tuple) or not names or not all(each and each in known for each in names):
+        raise ValueError(f"head of the model must name one of its modules, or a list of them, got {stated!r}")
+    return list(names)
 
 
-def _within(module: nn.Module, layer: str) -> list[str]:
+def _within(module: nn.Module, layers: Sequence[str]) -> list[str]:
+    """The parameters of these layers, each by its first name. Raises ValueError where there are none."""
     if names := [
-        first for first, every in every_name(module) if any(is_within(each, layer) for each in every)
+        first
+        for first, every in every_name(module)
+        if any(is_within(each, layer) for each in every for layer in layers)
     ]:
         return names
-    raise ValueError(f"the model's head, {layer}, has no parameters")
+    raise ValueError(f"the model's head, {', '.join(layers)}, has no parameters")
 
 
 def _after_representation(module: nn.Module) -> list[str]:
     """What the representation goes through, in the order in which a model's layers are made."""
     place = representation_of(module)
     if place.side == "input":
-        return _within(module, place.module)
+        return _within(module, [place.module])
     layers = [name for name, _ in module.named_modules()]
     last = max(at for at, name in enumerate(layers) if is_within(name, place.module))
     after = set(layers[last + 1 :])

@@ -47,7 +47,9 @@ def _from_block(module: nn.Module, n: int) -> nn.Module:
     if first is None:
         raise ValueError(f"{blocks[-n]} has no parameters of its own, but those of another layer: {_CURE}")
     head = stated_head(module)
-    after = [name for at, name in enumerate(names) if at >= first or (head and is_within(name, head))]
+    after = [
+        name for at, name in enumerate(names) if at >= first or any(is_within(name, layer) for layer in head)
+    ]
     return train_only(module, after)
 
 

@@ -103,6 +103,11 @@ class _Own(_Tokens):
         self.trunk = loaded.module
         head = {name.rpartition(".")[0] for name in loaded.missing}
         base = self.trunk.base_model_prefix
+        self.head = [  # for what trains a part of a model
+            f"trunk.{name}"
+            for name, part in self.trunk.named_children()
+            if name != base and any(True for _ in part.parameters())
+        ]
         _check_whole(path, tuple(name for name in loaded.missing if name.startswith(f"{base}.")))
         if torch.get_default_device().type == "meta":
             return
