@@ -94,8 +94,9 @@ def run_shard(
     heard = compress(worker, order, updates)
     weights, losses = order.weights, updates.losses.double().numpy()
     lost = ~np.isfinite(losses) if counts_as_zeros(worker) else np.zeros(len(losses), bool)
+    decoded = _padded(worker, order, heard.decoded)
     return ShardReport(
-        update=_part(worker, order, heard.decoded, updates.clusters),
+        update=_part(worker, order, decoded, updates.clusters),
         sent={name: weighted_sum(weights, rows) for name, rows in heard.sent.items()},
         clients=order.clients,
         weights=weights,
@@ -110,7 +111,7 @@ def run_shard(
         travelled=heard.travelled,
         clusters=updates.clusters,
         zeroed_clients=heard.zeroed_clients,
-        products=products_of(worker, weights, heard.decoded),
+        products=products_of(worker, weights, decoded),
         without_loss=float(weights[lost].sum()),
         bounded=None if updates.bounded is None else _counts(updates.bounded),
     )
@@ -119,6 +120,12 @@ def run_shard(
 def _counts(bounded: Tensor) -> tuple[int, int]:
     longer, every = bounded.sum(dim=0).tolist()
     return int(longer), int(every)
+
+
+def _padded(worker: Worker, order: ShardOrder, decoded: Tensor) -> Tensor:
+    """The updates from the global model to the clients' own, which are zero where these have no adapter."""
+    ranks = worker.parts.ranks
+    return decoded if ranks is None else ranks.padded(decoded, order.model, order.clients.tolist())
 
 
 def _part(worker: Worker, order: ShardOrder, decoded: Tensor, clusters: np.ndarray | None) -> Tensor:

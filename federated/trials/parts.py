@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from federated.aggregators import Aggregator
 from federated.aggregators.lora.adapters import Adapter
+from federated.aggregators.lora.ranks import Ranks
 from federated.algorithms import Algorithm
 from federated.algorithms.travelling import Travelling
 from federated.compressors import Compressor
@@ -21,7 +22,7 @@ class Parts(NamedTuple):
     """The parts of a round besides local training. travelling: the parameters sent; clients keep the others.
 
     uplink_beside, downlink_beside: (name, length) -> the codec of such a vector beside the update or the model.
-    adapters: the low-rank adapters of which both factors travel.
+    adapters: the low-rank adapters of which both factors travel. ranks: those of the clients; None where all have one.
     """
 
     algorithm: Algorithm
@@ -35,6 +36,7 @@ class Parts(NamedTuple):
     uplink_beside: CodecOf
     downlink_beside: CodecOf
     adapters: tuple[Adapter, ...] = ()
+    ranks: Ranks | None = None
 
     @property
     def with_plain_sum(self) -> Parts:

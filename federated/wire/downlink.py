@@ -19,6 +19,7 @@ from federated.run.memory import ALGORITHM, DOWNLINK, HELD, ServerMemory
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.wire.beside import heard_beside
+from federated.wire.by_rank import models_by_rank
 from federated.wire.distortion import downlink_distortion
 from federated.wire.kept import memory_of, payloads_of, replayed, worth_keeping
 from federated.wire.ledger import Parcel
@@ -77,6 +78,11 @@ def _whole(setup: Setup, state: RunState, cohort: Sequence[int]) -> tuple[Tensor
     fresh = setup.parts.downlink.init(*moving.shape)
     (payload,), _ = setup.parts.downlink.encode(fresh, moving, [numbers])
     decoded = setup.parts.downlink.decode([payload], moving.shape[1])[0].to(state.parameters)
+    if setup.parts.ranks is not None:
+        of_each = models_by_rank(
+            setup.parts.ranks, moving[0], setup.parts.travelling.num_moving, cohort, numbers
+        )
+        return _model(setup, state, decoded), [[("model", each)] for each in of_each], {}
     return _model(setup, state, decoded), [[("model", payload)]] * len(cohort), {}
 
 

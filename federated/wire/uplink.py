@@ -20,6 +20,7 @@ from federated.run.memory import ALGORITHM, BESIDE, CLUSTER, PRIVACY, UPLINK, ro
 from federated.run.worker import Worker
 from federated.transports import Sending
 from federated.wire.beside import encoded, plain
+from federated.wire.by_rank import decoded_updates, encoded_updates
 from federated.wire.distortion import Distortion, bias_share, distortion, is_exact
 from federated.wire.ledger import Traffic, weighed
 from federated.wire.payload_files import dump
@@ -69,12 +70,13 @@ def compress(worker: Worker, order: ShardOrder, updates: Updates) -> Received:
     if parts.privacy.in_sum is not None:  # the codec adds the noise
         noise = NoiseSource(worker.config.seed, worker.config.privacy.secure)
         numbers = noise.of_clients(order.done, clients, _IN_SUM)
-    payloads, remembered = parts.uplink.encode(_remembered(worker, order, moving), bounded, numbers)
+    before = _remembered(worker, order, moving)
+    payloads, remembered = encoded_updates(worker, order, bounded, before, numbers)
     sending = Sending(worker.config.seed, order.done, order.clients, order.cohort)
     travelled = parts.transport.protect(payloads, sending)
     each, messages = parts.transport.reveals == "each", parts.transport.protocol is not None
     read = parts.transport.open(travelled, sending) if each else payloads
-    decoded = parts.uplink.decode(read, moving).to("cpu", torch.float32)
+    decoded = decoded_updates(worker, order, read)
     again = parts.privacy.bound_again
     summed = decoded if again is None else again(_heard(parts.privacy, order), decoded)
     whole = parts.travelling.back(summed, decoded.new_zeros(trainable))

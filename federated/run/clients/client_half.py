@@ -44,18 +44,21 @@ def second_of(worker: Worker, order: ShardOrder, model: Tensor) -> Second | None
 
 
 def received(worker: Worker, order: ShardOrder, clusters: np.ndarray | None) -> Tensor:
-    """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own.
+    """The model that these clients train from: as sent, or [c, P] where clients keep parameters of their own, or have
+    adapters of different ranks.
 
     clusters: the model that each takes of those that were sent, int64 [c]; None where one was.
     """
     if clusters is not None:
         model = order.model
         return model[0] if len(model) == 1 else model[torch.from_numpy(clusters).to(model.device)]
-    if not worker.parts.travelling.keeps:
+    keeps, ranks = worker.parts.travelling.keeps, worker.parts.ranks
+    if not keeps and ranks is None:
         return order.model
     rows = order.model.expand(len(order.clients), -1).clone()
-    rows[:, worker.parts.travelling.staying] = _own_parts(worker, order)
-    return rows
+    if keeps:
+        rows[:, worker.parts.travelling.staying] = _own_parts(worker, order)
+    return rows if ranks is None else ranks.cut(rows, order.clients.tolist())
 
 
 def model_of(state: RunState, setup: Setup, holder: int) -> Tensor:
