@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from federated.aggregators.lora.adapters import adapters_of
 from federated.config.run import RunConfig
-from federated.forecast.residuals import residual_bytes
+from federated.forecast.traffic.residuals import residual_bytes
 from federated.foundation.errors import BadInput
 from federated.models.adapted.residual import without_residuals
 from federated.rounds import train_rounds

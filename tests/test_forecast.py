@@ -23,8 +23,8 @@ from federated.extension_points.kinds import COMPRESSOR
 from federated.forecast import Amount, forecast_of_json, forecast_study
 from federated.forecast.forecast import in_all
 from federated.forecast.overheads import Overheads, overheads, range_of, remember
-from federated.forecast.payloads import sizes, total, unlike
 from federated.forecast.probe import probe
+from federated.forecast.traffic.amounts import sizes, total, unlike
 from federated.forecast.workload import batches_of, personalisation_batches, round_batches
 from federated.local_training import Updates
 from federated.machine import queueing

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from federated.attacks.leakage import leakage
 from federated.config.measuring.leakage import Inversion, MembershipInference
-from federated.forecast.payloads import Amount
 from federated.forecast.probe import Probe
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
+from federated.forecast.traffic.amounts import Amount
 from federated.forecast.warnings import cautions
 from federated.report import Report, RunResult, page_html, png
 from federated.report.figures.clients.leakage_pictures import inversion_picture, membership_picture

@@ -2,8 +2,8 @@
 
 from federated.forecast.forecast import LONG_SECONDS, forecast_study
 from federated.forecast.measure_warnings import of_delta
-from federated.forecast.payloads import Amount
 from federated.forecast.summary import ArmForecast, Forecast, forecast_of_json
+from federated.forecast.traffic.amounts import Amount
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 
 __all__ = [

@@ -12,11 +12,12 @@ from federated.federation.data_table import DataRead, data_read, distinct_data
 from federated.forecast.load import of_load, slowdown_of
 from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
-from federated.forecast.payloads import downlink_bytes, total, uplink_bytes
+from federated.forecast.payloads import downlink_bytes, uplink_bytes
 from federated.forecast.probe import Probe, probe
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
 from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
+from federated.forecast.traffic.amounts import total
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
 from federated.local_training.trunk.features import TrunkPass

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from federated.algorithms import Rows
-from federated.compressors import Compressor, Trait
+from federated.compressors import Trait
 from federated.compressors.none import none
-from federated.forecast.residuals import residual_bytes
-from federated.foundation.randomness import Purpose, generator
+from federated.forecast.traffic.amounts import MARGIN, Amount, lengths, sizes, total, unlike
+from federated.forecast.traffic.by_rank import mean_payload
+from federated.forecast.traffic.residuals import residual_bytes
 from federated.participation import SamplingLaw
 from federated.run.clients.clusters import models_in
 from federated.run.clients.cohort import are_secret, cohorts, expected_clients
@@ -27,72 +27,7 @@ from federated.wire.distortion import is_exact
 from federated.wire.downlink import sent_of
 from federated.wire.kept import replayed, worth_keeping
 
-_SHUFFLED, _LARGE = 6, 2**18
 _MOST_REPLAYED = 10_000
-MARGIN, MARGIN_OF_SHORT_ROUNDS = 0.05, 0.25
-"""Updates change while a model learns, and with them the payloads of a codec whose size depends on what it sends; those
-of a round that was cut short after a few steps are further from a whole round's."""
-
-
-class Amount(NamedTuple):
-    """A quantity that is foreseen: what is expected, between which ends. All equal where it is exact."""
-
-    low: float
-    expected: float
-    high: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether the amount is certain."""
-        return self.low == self.high
-
-    def times(self, factor: float) -> Amount:
-        """So many of it."""
-        return Amount(*(factor * value for value in self))
-
-
-def total(amounts: Iterable[Amount]) -> Amount:
-    """The sum, as if all were at the same end at once."""
-    parts = list(amounts)
-    return Amount(*(sum(values) for values in zip(*parts, strict=True))) if parts else Amount(0, 0, 0)
-
-
-def sizes(real: Sequence[int], others: Sequence[int], margin: float = MARGIN) -> Amount:
-    """Bytes of a payload to come, from payloads of real vectors and of `others` that no training makes.
-
-    Exact where all are of one size, so that the content plays no part: the others are as unlike as can be (`unlike`).
-    Else the range of the real ones, and on both sides as much again as they differ by, at least the margin.
-    """
-    low, high = min(real), max(real)
-    if {low, high, *others} == {low}:
-        return Amount(low, low, low)
-    factor = max(1 + margin, high / low)
-    return Amount(low / factor, float(np.mean(real)), high * factor)
-
-
-def unlike(codec: Compressor, row: Tensor) -> Tensor:
-    """Vectors as long as `row` [P] that a codec would code very differently, [n, P]: a single number that is not zero,
-    its numbers in rising and in falling order, and in random orders with random exponents, fewer of a large vector,
-    where a chance that all payloads are of one size is none. None at all where every number travels as it is."""
-    if is_exact(codec):
-        return row[None][:0]
-    numbers = generator(0, Purpose.FORECAST, row.numel())
-    single = torch.zeros_like(row)
-    single[-1] = 1.0
-    rising = row.abs().sort().values
-    shuffled = [
-        row[torch.from_numpy(numbers.permutation(row.numel()))]
-        * torch.from_numpy(10.0 ** numbers.uniform(-6, 0, row.numel())).to(row)
-        for _ in range(_SHUFFLED if row.numel() <= _LARGE else 1)
-    ]
-    return torch.stack([single, rising, rising.flip(0), *shuffled])
-
-
-def lengths(codec: Compressor, rows: Tensor) -> list[int]:
-    """Bytes of the payloads of vectors [n, P], each as a client's first."""
-    numbers = [generator(0, Purpose.FORECAST, at) for at in range(len(rows))]
-    payloads, _ = codec.encode(codec.init(*rows.shape), rows, numbers)
-    return [len(payload) for payload in payloads]
 
 
 def uplink_payload(
@@ -104,6 +39,13 @@ def uplink_payload(
     sent beside its update.
     """
     moving = setup.parts.travelling.of(rows[:, : setup.model.num_trainable])
+    if setup.parts.ranks is not None:
+        more = sum(
+            lengths(setup.parts.uplink_beside(name, len(row)), row[None])[0] for name, row in beside.items()
+        )
+        return mean_payload(
+            setup, setup.parts.ranks, "uplink", moving[0].cpu(), more + _statistics_bytes(setup)
+        )
     first, *others = lengths(setup.parts.uplink, torch.cat([moving, unlike(setup.parts.uplink, moving[0])]))
     names = (*setup.parts.algorithm.client.sends, *setup.parts.privacy.tells)
     clusters = setup.parts.algorithm.clusters
@@ -130,6 +72,8 @@ def downlink_payload(setup: Setup, models: Sequence[Tensor], margin: float = MAR
     trainable = setup.model.num_trainable
     models_sent = torch.stack(list(models))
     rows = sent_of(setup, models_sent).cpu()
+    if setup.parts.ranks is not None:
+        return mean_payload(setup, setup.parts.ranks, "downlink", rows[-1], 0)
     if Trait.DIFFERENCE in setup.parts.downlink.traits:
         moving = setup.parts.travelling.of(models_sent[:, :trainable])
         rows = torch.diff(moving.cpu(), dim=0)
@@ -190,8 +134,7 @@ def _model_bytes(setup: Setup, payload: Amount) -> Amount:
         return total([payload.times(models), heard]).times(participations(setup).sent)
     moves = setup.parts.travelling
     (whole,) = lengths(none(), torch.zeros(1, moves.num_moving))
-    statistics = lengths(none(), torch.zeros(1, moves.num_statistics))[0] if moves.num_statistics else 0
-    beside = total([heard, _exact(statistics)])
+    beside = total([heard, _exact(_statistics_bytes(setup))])
     # Who takes part when is known beforehand, and with it what each client lacks.
     rounds = min(setup.last_round, _MOST_REPLAYED)
     drawn = [cohort.clients.tolist() for cohort in islice(cohorts(setup), rounds) if len(cohort.clients)]
@@ -201,6 +144,12 @@ def _model_bytes(setup: Setup, payload: Amount) -> Amount:
     )
     whole_run = Amount(min(low, expected), expected, max(expected, high))
     return whole_run if rounds == setup.last_round else whole_run.times(setup.last_round / rounds)
+
+
+def _statistics_bytes(setup: Setup) -> int:
+    """Bytes of the running statistics that travel by themselves."""
+    count = setup.parts.travelling.num_statistics
+    return lengths(none(), torch.zeros(1, count))[0] if count else 0
 
 
 def _heard_bytes(setup: Setup, start: RunState) -> Amount:

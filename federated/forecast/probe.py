@@ -11,15 +11,10 @@ from torch import Tensor
 
 from federated.algorithms import Algorithm, Rows, Second, ServerState
 from federated.config.run import RunConfig
-from federated.forecast.payloads import (
-    MARGIN,
-    MARGIN_OF_SHORT_ROUNDS,
-    Amount,
-    downlink_payload,
-    uplink_payload,
-)
+from federated.forecast.payloads import downlink_payload, uplink_payload
 from federated.forecast.seconds.evaluation import evaluation_seconds
 from federated.forecast.seconds.protocol import parts_of_probe
+from federated.forecast.traffic.amounts import MARGIN, MARGIN_OF_SHORT_ROUNDS, Amount
 from federated.forecast.workload import batches_of_phases, phases_of, round_batches
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates

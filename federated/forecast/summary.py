@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from federated.federation.data_table import DataRead
-from federated.forecast.payloads import Amount, total
+from federated.forecast.traffic.amounts import Amount, total
 
 
 @dataclass(frozen=True)
