@@ -1,0 +1,171 @@
+"""Clients with adapters of different ranks: what they have, train, send and receive, and the mean of their models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from federated.aggregators.lora.ranks import Ranks, present, shortened_layout
+from federated.config.run import RunConfig
+from federated.forecast.payloads import downlink_payload, uplink_payload
+from federated.rounds import train_rounds
+from federated.run.clients.cohort import sample_cohort, weights_of
+from federated.run.clients.order import order_of
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
+from federated.shards import train
+from federated.trials.ranks import ranks_among
+from federated.wire.uplink import compress
+from tests.test_adapters import NAME, SOURCE, weights_in
+
+STATED = [1, 2, 4]
+NUMBERS = {rank: rank * (64 + 9) + rank * (9 + 13) + 13 * 10 + 10 for rank in STATED}
+"""Of A and B of both layers, [r, 64], [9, r], [r, 9] and [13, r], and of the head."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder: Path = tmp_path_factory.mktemp("own")
+    (folder / f"{NAME}.py").write_text(SOURCE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSTUDY_OWN_CODE", f"{os.environ.get('FEDSTUDY_OWN_CODE', '')},{NAME}".strip(","))
+        patch.syspath_prepend(str(folder))
+        yield
+
+
+def prepared(**changes: Any) -> Setup:
+    """Six clients of ranks 1, 2, 4 in turn."""
+    content = {
+        "dataset": "digits",
+        "model": f"{NAME}:adapted(rank=4)",
+        "clients": 6,
+        "cohort": {"size": 4},
+        "rounds": 3,
+        "partitioner": "dirichlet(0.5)",
+        "local": {"steps": 3, "learning_rate": 0.05, "optimiser": "adamw", "weight_decay": 0.1},
+        "engine": {"name": "loop"},
+    }
+    setup = prepare(RunConfig.model_validate({**content, **changes}))
+    ranks = ranks_among(setup.config, setup.parts, setup.model, STATED, 6)
+    return replace(setup, worker=replace(setup.worker, parts=setup.parts._replace(ranks=ranks)))
+
+
+def own_models(setup: Setup, state: RunState) -> tuple[list[int], Tensor]:
+    """(the next cohort, what each of it has after its training, [c, P])."""
+    cohort = sample_cohort(setup, state.round)
+    order = order_of(state, state.parameters, cohort, weights_of(cohort, setup))
+    ranks = setup.parts.ranks
+    assert ranks is not None
+    begun = ranks.cut(state.parameters.expand(len(cohort), -1), cohort.tolist())
+    return cohort.tolist(), begun + train(setup.worker, order).deltas
+
+
+def rank_of(client: int) -> int:
+    return STATED[client % 3]
+
+
+def test_a_client_has_the_first_rows_of_a_and_columns_of_b() -> None:
+    layout = [("q.lora_A.weight", (3, 2)), ("q.lora_B.weight", (2, 3)), ("head", (2,))]
+    assert present(layout, 2).int().tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1]
+    assert shortened_layout(layout, 2) == (
+        ("q.lora_A.weight", (2, 2)),
+        ("q.lora_B.weight", (2, 2)),
+        ("head", (2,)),
+    )
+
+
+def test_rows_beyond_a_clients_rank_are_zero_and_never_train() -> None:
+    """With AdamW and weight decay; so padding changes no function, as the scale is that of all ranks."""
+    setup = prepared()
+    cohort, models = own_models(setup, initial_state(setup))
+    for client, model in zip(cohort, models, strict=True):
+        rank = rank_of(client)
+        for adapter in setup.parts.adapters:
+            b, a = adapter.factors(model)
+            assert not a[rank:].any()
+            assert not b[:, rank:].any()
+            assert a[:rank].all()
+            assert b[:, :rank].all()
+
+
+@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_stack"])
+def test_exact_rules_average_the_products_of_all_ranks(aggregator: str) -> None:
+    setup = prepared(aggregator=aggregator)
+    state = initial_state(setup)
+    for _ in range(2):
+        cohort, models = own_models(setup, state)
+        weights = weights_of(torch.tensor(cohort).numpy(), setup)
+        each = [weights_in(setup.model.independent_module(model)) for model in models]
+        expected = [
+            sum(float(w) * one for w, one in zip(weights, layer, strict=True))
+            for layer in zip(*each, strict=True)
+        ]
+        state = train_rounds(state, setup, state.round + 1)
+        found = weights_in(setup.model.independent_module(state.parameters))
+        for one, other in zip(found, expected, strict=True):
+            assert float((one - other).norm() / other.norm()) < 1e-6
+
+
+def test_the_mean_is_of_models_padded_with_zeros() -> None:
+    setup = prepared()
+    state = initial_state(setup)
+    cohort, models = own_models(setup, state)
+    weights = torch.from_numpy(weights_of(torch.tensor(cohort).numpy(), setup)).float()
+    after = train_rounds(state, setup, 1).parameters
+    assert torch.allclose(after, weights @ models, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("uplink", ["none", "float16", "qsgd(8)"])
+def test_each_client_sends_and_receives_as_much_as_it_has(uplink: str) -> None:
+    setup = prepared(compression={"uplink": uplink})
+    state, measured = initial_state(setup), list[dict[str, float]]()
+    cohort = sample_cohort(setup, 0).tolist()
+    order = order_of(state, state.parameters, cohort, weights_of(torch.tensor(cohort).numpy(), setup))
+    updates = train(setup.worker, order)
+    received = compress(setup.worker, order, updates)
+    sizes = {rank_of(client): len_ for client, len_ in zip(cohort, received.traffic["update"], strict=True)}
+    if uplink != "qsgd(8)":
+        assert sizes == {rank: NUMBERS[rank] * (4 if uplink == "none" else 2) for rank in sizes}
+    assert sizes[1] < sizes[4]
+    lossy = {"none": 0, "float16": 1e-2, "qsgd(8)": 0.5}[uplink]
+    assert float((received.decoded - updates.deltas).norm()) <= lossy * float(updates.deltas.norm())
+    train_rounds(state, setup, 1, measured=lambda _, found: measured.append(dict(found)))
+    assert measured[0]["communication/downlink_bytes"] == sum(
+        4 * NUMBERS[rank_of(each)] + 8 for each in cohort
+    )
+
+
+def test_what_is_sent_is_foreseen() -> None:
+    setup, measured = prepared(), list[dict[str, float]]()
+    train_rounds(initial_state(setup), setup, 3, measured=lambda _, found: measured.append(dict(found)))
+    rows, models = setup.initial_parameters[None], [setup.initial_parameters] * 2
+    for payload, way in (
+        (uplink_payload(setup, rows, [], {}), "uplink"),
+        (downlink_payload(setup, models), "downlink"),
+    ):
+        assert payload.exact
+        assert payload.expected * 12 == pytest.approx(
+            sum(each[f"communication/{way}_bytes"] for each in measured)
+        )
+
+
+def test_shards_change_nothing_but_rounding() -> None:
+    found = [
+        train_rounds(initial_state(cut), cut, 2).parameters
+        for cut in (prepared(), replace(prepared(), shard_size=2))
+    ]
+    assert torch.allclose(*found, rtol=0, atol=1e-6)
+
+
+def test_one_rank_in_a_list_of_equal_ones_is_as_without() -> None:
+    setup = prepared()
+    ranks = ranks_among(setup.config, setup.parts, setup.model, [4], 6)
+    assert isinstance(ranks, Ranks)
+    assert not len(ranks.each[0].absent)
