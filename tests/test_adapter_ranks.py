@@ -14,14 +14,16 @@ from torch import Tensor
 
 from federated.aggregators.lora.ranks import Ranks, present, shortened_layout
 from federated.config.run import RunConfig
+from federated.extension_points.kinds import TRAINED_PART
 from federated.forecast.payloads import downlink_payload, uplink_payload
+from federated.foundation.errors import BadInput
 from federated.rounds import train_rounds
 from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.clients.order import order_of
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
 from federated.shards import train
-from federated.trials.ranks import ranks_among
+from federated.trials.ranks import ranks_among, ranks_in, stated_ranks
 from federated.wire.uplink import compress
 from tests.test_adapters import NAME, SOURCE, weights_in
 
@@ -169,3 +171,78 @@ def test_one_rank_in_a_list_of_equal_ones_is_as_without() -> None:
     ranks = ranks_among(setup.config, setup.parts, setup.model, [4], 6)
     assert isinstance(ranks, Ranks)
     assert not len(ranks.each[0].absent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model": f"{NAME}:adapted(rank=4, frozen=A)"}, "a frozen factor"),
+        ({"aggregator": "median"}, "aggregator: median"),
+        (
+            {"privacy": "central_gaussian(1, 1)", "cohort": {"size": 4, "weighting": "uniform"}},
+            "privacy: central_gaussian",
+        ),
+        ({"algorithm": "ditto"}, "algorithm: ditto"),
+        ({"algorithm": "mime_lite", "local": {"steps": 3}}, "algorithm: mime_lite"),
+        ({"compression": {"downlink": "difference(qsgd(8))"}}, "compression.downlink: difference"),
+        ({"compression": {"uplink": "error_feedback(top_k(0.1))"}}, "compression.uplink: error_feedback"),
+        (
+            {"evaluation": {"personalisation": {"epochs": 1}}, "holdout": {"client": 0.2}},
+            "evaluation.personalisation and leakage",
+        ),
+    ],
+)
+def test_what_does_not_go_with_several_ranks_is_refused_with_the_reason(
+    changes: dict[str, Any], why: str
+) -> None:
+    setup = prepared(**changes)
+    stated = TRAINED_PART.bind("lora(rank=[1, 2, 4])")
+    config = setup.config.model_copy(update={"trained": stated})
+    assert stated_ranks(config) == (1, 2, 4)
+    with pytest.raises(BadInput, match=f"clients of different ranks do not go with {why}"):
+        ranks_in(config, setup.parts, setup.model, 6)
+    alone = config.model_copy(update={"training": "centralised"})
+    assert ranks_in(alone, setup.parts, setup.model, 1) is None
+
+
+@pytest.mark.slow  # imports peft
+def test_a_study_states_the_ranks_of_its_clients() -> None:
+    """Of six clients in turn; the mean of all products is exact, and each sends what it has."""
+    pytest.importorskip("peft")
+    content = {
+        "dataset": "digits",
+        "model": "mlp(hidden=[9, 13])",
+        "trained": "lora(rank=[1, 2, 4])",
+        "clients": 6,
+        "partitioner": "dirichlet(0.5)",
+        "aggregator": "lora_residual",
+        "rounds": 2,
+        "local": {"steps": 3},
+    }
+    setup, measured = prepare(RunConfig.model_validate(content)), list[dict[str, float]]()
+    state = train_rounds(
+        initial_state(setup), setup, 1, measured=lambda _, found: measured.append(dict(found))
+    )
+    assert measured[0]["communication/uplink_bytes"] == 2 * sum(4 * NUMBERS[rank] + 8 for rank in STATED)
+    cohort, models = own_models(setup, state)
+    weights = weights_of(torch.tensor(cohort).numpy(), setup)
+    state = train_rounds(state, setup, 2)
+    inputs = setup.inputs[:50].flatten(1).float()
+
+    def first_layer(model: Tensor) -> Tensor:
+        """What the first adapted layer makes of inputs: it is linear in its weight."""
+        module = setup.model.independent_module(model)
+        layer = next(each for each in module.modules() if hasattr(each, "lora_A"))
+        with torch.no_grad():
+            found: Tensor = layer(inputs).double()
+        return found
+
+    expected = sum(float(weight) * first_layer(model) for weight, model in zip(weights, models, strict=True))
+    assert torch.allclose(
+        first_layer(state.parameters), expected, rtol=0, atol=1e-5 * float(expected.abs().max())
+    )
+    keys = {
+        RunConfig.model_validate({**content, "trained": each}).run_key()
+        for each in ("lora(4)", content["trained"])
+    }
+    assert len(keys) == 2

@@ -30,6 +30,7 @@ from federated.transports import Transport
 from federated.trials import Parts, flat_model
 from federated.trials.adapters import adapters_in
 from federated.trials.parts import CodecOf
+from federated.trials.ranks import ranks_in
 
 _ROTATION = 2  # a second key: those of rounds are of graphs and of silent clients
 
@@ -65,7 +66,7 @@ def parts_of(
         promises=promises,
     )
     transport, uplink = _uplink(config, moves.layout, transport, found.mechanism, summed)
-    return Parts(
+    parts = Parts(
         algorithm=_in_turn_if_alone(algorithm, config, trainers),
         aggregator=config.aggregator.build(),
         participation=participation,
@@ -79,7 +80,9 @@ def parts_of(
             "downlink_beside", ways.downlink_beside, ways.downlink, Trait.DIFFERENCE, model.layout
         ),
         adapters=adapters_in(config, model, moves),
-    ), found.promise
+    )
+    ranks = ranks_in(config, parts, model, len(trainers.holders.indices))
+    return parts._replace(ranks=ranks), found.promise
 
 
 def _algorithm(
