@@ -29,6 +29,7 @@ from federated.run.state import RunState
 from federated.shards import train
 from federated.wire.downlink import broadcast
 from federated.wire.residuals import unpacked
+from federated.wire.uplink import compress
 
 SOURCE = """
 from torch import nn
@@ -88,11 +89,12 @@ def weights_in(module: nn.Module) -> list[Tensor]:
 
 
 def mean_weights(setup: Setup, state: RunState) -> list[Tensor]:
-    """The weighted mean of the weights of the next cohort's own models, by a loop over whole modules."""
+    """The weighted mean of the weights of the next cohort's models as the server reads them, by a loop over modules."""
     cohort = sample_cohort(setup, state.round)
     weights = weights_of(cohort, setup)
-    deltas = train(setup.worker, order_of(state, state.parameters, cohort, weights)).deltas
-    models = [setup.model.independent_module(state.parameters + delta) for delta in deltas]
+    order = order_of(state, broadcast(setup, state, cohort.tolist()).model, cohort, weights)
+    read = compress(setup.worker, order, train(setup.worker, order)).decoded
+    models = [setup.model.independent_module(state.parameters + each) for each in read]
     return [
         sum(float(weight) * each for weight, each in zip(weights, layers, strict=True))
         for layers in zip(*map(weights_in, models), strict=True)
@@ -103,10 +105,20 @@ def after(setup: Setup, rounds: int) -> RunState:
     return train_rounds(initial_state(setup), setup, rounds)
 
 
-@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_stack"])
-def test_exact_rules_average_the_weights_of_the_clients_models(aggregator: str) -> None:
-    """Unequal clients, layers that are not square, in the first round and in a later one."""
-    setup = prepared(aggregator=aggregator)
+@pytest.mark.parametrize(
+    ("aggregator", "changes"),
+    [
+        ("lora_residual", {}),
+        ("lora_stack", {}),
+        ("lora_residual", {"compression": {"uplink": "qsgd(8)", "downlink": "float16"}}),
+        ("lora_residual", {"algorithm": "fedprox(0.1)", "privacy": "clip(0.1)"}),
+    ],
+)
+def test_exact_rules_average_the_weights_of_the_clients_models(
+    aggregator: str, changes: dict[str, Any]
+) -> None:
+    """Unequal clients, layers that are not square, in the first round and in a later one; of what was decoded."""
+    setup = prepared(aggregator=aggregator, **changes)
     state, frozen = initial_state(setup), setup.model.module[1].base_layer.base_layer.weight.clone()
     assert [tuple(shape) for _, shape in setup.model.residuals] == SHAPES
     for _ in range(2):
