@@ -23,6 +23,7 @@ from federated.run.clients.order import order_of
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
 from federated.shards import train
+from federated.trained.merged import merged
 from federated.trials.ranks import ranks_among, ranks_in, stated_ranks
 from federated.wire.uplink import compress
 from tests.test_adapters import NAME, SOURCE, weights_in
@@ -241,6 +242,13 @@ def test_a_study_states_the_ranks_of_its_clients() -> None:
     assert torch.allclose(
         first_layer(state.parameters), expected, rtol=0, atol=1e-5 * float(expected.abs().max())
     )
+    module = setup.model.independent_module(state.parameters)
+    given = inputs.view(50, *setup.inputs.shape[1:])
+    with torch.no_grad():
+        before = module(given)
+        plain, _ = merged(module)
+        assert torch.allclose(plain(given), before, rtol=0, atol=1e-5)
+    assert not [name for name in plain.state_dict() if "lora" in name or "residual" in name]
     keys = {
         RunConfig.model_validate({**content, "trained": each}).run_key()
         for each in ("lora(4)", content["trained"])

@@ -38,7 +38,7 @@ class _Options(NamedTuple):
 
 
 def lora(
-    rank: int = 8,
+    rank: int | list[int] = 8,
     alpha: float | None = None,
     targets: list[str] | None = None,
     freeze: Literal["A"] | None = None,
@@ -49,8 +49,10 @@ def lora(
     A is drawn from the run's seed, the same in all arms of it, and B is zero, so that training begins with the model
     as it is. The head is trained besides, as it usually is new.
 
-    rank: of the product; at most the smaller side of the layers.
-    alpha: with it the product counts alpha / rank times; null: twice the rank.
+    rank: of the product; at most the smaller side of the layers. A list, such as [4, 8, 16]: clients have these ranks
+        in turn, and the model the largest. Each has the first rows of A and columns of B; the rest is zero for it, is
+        not trained and does not travel.
+    alpha: with it the product counts alpha / rank times, for all clients by the largest rank; null: twice that.
     targets: dense layers and convolutions by name, by the end of their name, such as [query, value], or by a pattern of
         it, such as ["encoder.layer.1?.*.dense"]; null: the projections of queries and values where attention has such
         layers, else every dense layer but the head.
@@ -64,13 +66,21 @@ def lora(
     past its layers, so it takes no adapter. Models are logged with the products added to the weights.
     """
     check_installed("peft", "trained: lora")
-    if rank < 1:
+    ranks = rank if isinstance(rank, list) else [rank]
+    if not ranks or min(ranks) < 1:
         raise ValueError(f"rank must be at least 1, got {rank}")
+    if len(ranks) > 1 and freeze is not None:
+        raise ValueError(
+            f"freeze: {freeze}: with clients of different ranks, {ranks}, the other factor would be trained beyond a "
+            "client's rank; leave one of the two out"
+        )
     if alpha is not None and not alpha > 0:
         raise ValueError(f"alpha must be above 0, got {alpha:g}")
     if targets is not None and not targets:
         raise ValueError("targets must name a layer, got []; leave it out for queries and values")
-    options = _Options(rank, 2.0 * rank if alpha is None else alpha, _tuple(targets), freeze, head)
+    options = _Options(
+        max(ranks), 2.0 * max(ranks) if alpha is None else alpha, _tuple(targets), freeze, head
+    )
     return lambda module: _adapted(module, options)
 
 
