@@ -17,6 +17,7 @@ from federated.config.run import RunConfig
 from federated.extension_points.kinds import TRAINED_PART
 from federated.forecast.payloads import downlink_payload, uplink_payload
 from federated.foundation.errors import BadInput
+from federated.local_training.engine import ENGINES
 from federated.rounds import train_rounds
 from federated.run.clients.cohort import sample_cohort, weights_of
 from federated.run.clients.order import order_of
@@ -165,6 +166,15 @@ def test_shards_change_nothing_but_rounding() -> None:
         for cut in (prepared(), replace(prepared(), shard_size=2))
     ]
     assert torch.allclose(*found, rtol=0, atol=1e-6)
+
+
+def test_clients_in_one_pass_have_their_ranks_too() -> None:
+    """The engine that puts many clients through the frozen layers at once, against the loop."""
+    setup = prepared()
+    folded = replace(setup, worker=replace(setup.worker, train=ENGINES["folded"](setup.worker.work, 1)))
+    models = [own_models(each, initial_state(each))[1] for each in (setup, folded)]
+    assert torch.allclose(*models, rtol=0, atol=1e-5)
+    assert torch.equal(models[0] == 0, models[1] == 0)
 
 
 def test_one_rank_in_a_list_of_equal_ones_is_as_without() -> None:

@@ -17,6 +17,7 @@ from federated.aggregators.lora.adapters import adapters_of
 from federated.config.run import RunConfig
 from federated.forecast.traffic.residuals import residual_bytes
 from federated.foundation.errors import BadInput
+from federated.local_training.engine import ENGINES
 from federated.models.adapted.residual import without_residuals
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
@@ -272,6 +273,21 @@ def test_nobody_hears_residuals_of_rounds_in_which_nobody_was_heard() -> None:
 def test_a_rule_without_both_factors_is_refused(changes: dict[str, str], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         prepared(aggregator="lora_svd", **changes)
+
+
+def test_engines_that_stack_vectors_leave_matrices_beside_frozen_weights_to_the_loop() -> None:
+    """They would decay them; clients move none of them, whatever the engine that is asked for."""
+    setup = prepared(
+        aggregator="lora_residual", engine={"name": "auto"}, local={"steps": 2, "weight_decay": 0.1}
+    )
+    for name in ("folded", "vmap"):
+        with pytest.raises(ValueError, match="beside frozen weights"):
+            ENGINES[name](setup.worker.work, 1)
+    state = after(setup, 2)
+    cohort = sample_cohort(setup, 2)
+    order = order_of(state, state.parameters, cohort, weights_of(cohort, setup))
+    assert not train(setup.worker, order).deltas[:, setup.model.num_sendable :].any()
+    assert state.parameters[setup.model.num_sendable :].any()
 
 
 def test_factors_are_found_by_name_whatever_stands_between_them() -> None:
