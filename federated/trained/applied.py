@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,7 @@ def applied(
 
 def _check_adapters(model: FlatModel, outputs: Tensor, what: str, failed: type[BadInput]) -> None:
     """Raise where an adapter takes no part in the outputs."""
-    parts = torch.autograd.grad(outputs.sum(), model.trainable, allow_unused=True)
+    parts: Sequence[Tensor | None] = torch.autograd.grad(outputs.sum(), model.trainable, allow_unused=True)
     for (name, _), part in zip(model.layout, parts, strict=True):
         if part is None and ".lora_" in name:
             layer = name.partition(".lora_")[0]

@@ -204,8 +204,8 @@ def _injected(module: nn.Module, layers: Sequence[str], options: _Options) -> nn
         from peft import LoraConfig, inject_adapter_in_model  # takes seconds
 
         wanted = "|".join(map(re.escape, layers))
-        config = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=wanted)  # type: ignore[arg-type]
-        adapted = inject_adapter_in_model(config, module)
+        config = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=wanted)
+        adapted: nn.Module = inject_adapter_in_model(config, module)
     vars(adapted).pop("peft_config", None)
     return adapted
 

@@ -20,7 +20,7 @@ def merged(module: nn.Module) -> tuple[nn.Module, frozenset[str]]:
         if hasattr(layer, "lora_A") and hasattr(layer, "get_delta_weight")
     }
     for name, adapter in adapters.items():
-        layer = without_residuals(adapter).base_layer
+        layer: Any = without_residuals(adapter).base_layer
         delta = adapter.get_delta_weight("default").detach()
         layer.weight = nn.Parameter(layer.weight.detach() + delta, requires_grad=False)
         parent, _, own = name.rpartition(".")

@@ -42,4 +42,5 @@ def _shares(setup: Setup, ranks: Ranks, way: str) -> list[float]:
     else:
         for cohort in islice(cohorts(setup), min(setup.last_round, _MOST_COUNTED)):
             np.add.at(counts, ranks.of[cohort.heard if way == "uplink" else cohort.clients], 1)
-    return (counts / max(counts.sum(), 1)).tolist()
+    shares: list[float] = (counts / max(counts.sum(), 1)).tolist()
+    return shares
