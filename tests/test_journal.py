@@ -254,6 +254,7 @@ for at in range(200):
 """
 
 
+@pytest.mark.slow
 def test_processes_append_at_the_same_time(journal):
     commands = [[sys.executable, "-c", APPENDS, str(journal.folder), name] for name in "abc"]
     heard = {name: [] for name in "abc"}

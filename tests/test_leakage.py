@@ -108,6 +108,7 @@ def test_a_run_that_asks_for_nothing_is_not_attacked() -> None:
     assert leakage(initial_state(setup), setup) is None
 
 
+@pytest.mark.slow
 def test_both_attacks_are_drawn() -> None:
     setup = prepare(config_of(holdout={"client": 0.5}, leakage=BOTH))
     found = leakage(replace(initial_state(setup), round=1), setup)
@@ -202,6 +203,7 @@ def test_the_tables_have_a_row_for_each_attack_and_arm() -> None:
     assert membership_text(results()[-1:]) is inversion_text(results()[-1:]) is None
 
 
+@pytest.mark.slow
 def test_the_page_shows_them_and_the_pictures() -> None:
     report = Report("s", results(), reconstructions={"plain, seed 0": b"\x89PNG"})
     page = page_html(report, {})

@@ -221,6 +221,7 @@ def test_an_arm_that_leaves_a_site_out_is_no_rival(prefixed: bool) -> None:
     assert set(found.scores) == {"Rome", "Oslo"}
 
 
+@pytest.mark.slow
 def test_pictures_and_the_front_hold_no_arm_that_leaves_a_site_out() -> None:
     runs = [with_score(run("s", seed=seed), 0.80) for seed in range(2)]
     runs += [with_score(run("without Rome", "Rome", seed, 0.5), 0.85) for seed in range(2)]

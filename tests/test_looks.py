@@ -80,6 +80,7 @@ def test_who_follows_the_advice_to_the_end_is_misled_in_5_percent_of_studies_at_
     assert misled / STUDIES < BOUND
 
 
+@pytest.mark.slow
 def test_one_seed_at_a_time_misleads_no_more_often() -> None:
     differences = np.random.default_rng(4).standard_normal((STUDIES, 20))
     looks = Looks()
@@ -118,6 +119,7 @@ def test_the_advice_decides_in_at_least_half_of_the_cases(
     assert np.mean(decided) >= 0.5
 
 
+@pytest.mark.slow
 def test_the_advice_of_arms_that_share_no_seeds_decides_in_at_least_half_of_the_cases() -> None:
     numbers, looks, decided = np.random.default_rng(7), Looks(), []
     for _ in range(80):

@@ -243,6 +243,7 @@ def margin(outputs, targets, width: float = 1.0):
 """
 
 
+@pytest.mark.slow
 def test_a_person_s_own_loss_is_trained_on_by_its_name(
     monkeypatch: pytest.MonkeyPatch, own: Callable[[str], str]
 ) -> None:

@@ -202,6 +202,7 @@ def test_nothing_that_a_process_writes_holds_one(secret):
     assert all(form(secret).strip("'\"") not in ended.stdout + ended.stderr for form in FORMS)
 
 
+@pytest.mark.slow
 def test_nor_does_a_server_that_is_our_child_and_its_exit_code_is_kept(monkeypatch):
     """Lines as they come, of both streams, and words that it writes as it ends."""
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://ward:geh%40im7@db/runs")
@@ -218,6 +219,7 @@ def test_nor_does_a_server_that_is_our_child_and_its_exit_code_is_kept(monkeypat
     assert ended.stderr == "err postgresql://db/runs ***\n"
 
 
+@pytest.mark.slow
 def test_a_prefect_that_refuses_in_the_middle_is_said_in_a_line_without_its_password(monkeypatch, tmp_path):
     """Its client's errors hold the address; they end a study as others of its kind do."""
     url = "http://ward:geh%40im7@127.0.0.1:9/api"

@@ -219,6 +219,7 @@ def test_the_global_path_of_apfl_is_fedavgs_and_a_share_of_nothing_is_the_global
     assert evaluate(ours, setup)["generalisation/personalisation_losers"] == 0
 
 
+@pytest.mark.slow
 def test_a_client_of_per_fedavg_answers_after_a_step_on_its_own_examples() -> None:
     """That of `evaluation.personalisation` with one step, and by hand for the first client."""
     state, setup = trained(algorithm="per_fedavg(alpha=0.05)")

@@ -245,6 +245,7 @@ def many_arms(count: int) -> list[RunResult]:
     return made
 
 
+@pytest.mark.slow
 def test_pictures_show_forty_arms_and_the_page_says_so() -> None:
     report = Report("s", tuple(many_arms(60)), baseline="arm 3")
     shown = arms_of(report.drawn.results)

@@ -86,6 +86,7 @@ def test_every_study_and_every_part_of_one_is_read(page, text, clinic):
         assert read_study(clinic / "study.yaml", [], None).runs()
 
 
+@pytest.mark.slow
 def test_the_model_of_the_readme_trains(clinic):
     own = {"name": "my_models:TwoLayers", "width": 4}
     study = {"name": "s", "base": {**BASE, "model": own, "dataset": "linear"}}
@@ -262,6 +263,7 @@ def test_the_check_by_hand_of_the_first_algorithm_passes(first):
     assert "1 passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_algorithm_gives_what_its_page_says(first):
     """The means over five seeds of the page's verdict; the differences are those of its last block of text."""
     scores = {}
