@@ -54,6 +54,7 @@ def test_no_steps_leave_every_client_with_the_global_model() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["loop", "auto"])
 def test_the_gain_is_that_of_a_hand_written_loop(engine: str) -> None:
     """torch.optim on each client's batches of the next round, then accuracy on its own held-out examples."""
@@ -135,6 +136,7 @@ def test_who_gains_worked_by_hand() -> None:
     assert of("personalisation_gain_low") < 0.14 < of("personalisation_gain_high")
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_gain_covers_it_at_about_its_rate() -> None:
     draws, covered = generator(3, Purpose.EVALUATION), []
     for _ in range(300):

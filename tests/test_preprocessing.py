@@ -177,6 +177,7 @@ def test_values_are_json_and_the_example_can_be_taken(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_room_works_without_this_project(tmp_path: Path) -> None:
     """Under another name, in a process that does not find the project."""
     there = tmp_path / "elsewhere"

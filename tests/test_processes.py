@@ -130,6 +130,7 @@ def test_a_process_that_ends_by_itself_leaves_no_file(home):
     assert not processes.is_dead(first)
 
 
+@pytest.mark.slow
 def test_a_run_below_a_study_needs_no_process_of_its_own(home):
     parent = runs.open_study(_study("same"))
     child = runs.open_run(Run("arm", config_of()), "same", parent)

@@ -249,6 +249,7 @@ def test_arms_with_different_anchors_are_warned_of_where_shares_are_shown() -> N
     assert numbers["anchor"] == ["centralised", "local"] * 4
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_the_questions() -> None:
     page = page_html(Report("s", STUDY), {})
     places = [page.index(f"<h2>{title}</h2>") for title in ("Both questions", "Ranking", "Sites")]

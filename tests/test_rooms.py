@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from tests.test_layout import tree_of
 
 ROOT = Path(__file__).parent.parent
 HOUSES = {
@@ -124,11 +125,6 @@ def when_imported(tree: ast.Module) -> ast.Module:
     return ast.Module(body, [])
 
 
-@cache
-def read(module: Path) -> ast.Module:
-    return ast.parse(module.read_text(encoding="utf-8"))
-
-
 def room_of(module: str) -> str:
     """The room of a module; "" for the house itself."""
     return module.removeprefix(f"{MODULES[module]}").removeprefix(".").split(".")[0]
@@ -156,7 +152,7 @@ def test_imports_go_down() -> None:
     climbing = {
         (module, target)
         for module, path in modules.items()
-        for target in imported(read(path))
+        for target in imported(tree_of(path))
         if climbs(module, target)
     }
     assert climbing == CALLED_BACK
@@ -168,7 +164,7 @@ def test_no_circle_of_modules() -> None:
         module = module_of(path)
         graph[module] = {
             target
-            for target in imported(when_imported(read(path)))
+            for target in imported(when_imported(tree_of(path)))
             if target != module and (module, target) not in CALLED_BACK
         }
     try:

@@ -353,6 +353,7 @@ def test_a_file_may_hold_texts_alone(tmp_path: Path, name: str) -> None:
     assert len(examples.targets) == 3
 
 
+@pytest.mark.slow
 def test_texts_get_the_next_character_from_a_logged_model(tmp_path: Path) -> None:
     examples = _next(tmp_path)
     torch.manual_seed(0)

@@ -47,6 +47,7 @@ def test_what_is_beyond_the_bound_is_in_a_file_and_reads_the_same(tmp_path: Path
     assert list(tmp_path.iterdir()) == []  # it has no name, so nothing can be left of it
 
 
+@pytest.mark.slow
 def test_places_are_used_again_once_nothing_refers_to_them_and_not_before(tmp_path: Path) -> None:
     store = Spilling(1 * KB, tmp_path, "x")
     kept = [store.kept(each) for each in rows(4)]
@@ -214,6 +215,7 @@ def test_a_checkpoint_is_written_without_a_copy_and_read_into_the_store(tmp_path
     assert setup.store.file_bytes == before + 1000
 
 
+@pytest.mark.slow
 def test_the_file_is_gone_with_the_setup() -> None:
     setup = prepared(0, algorithm="scaffold")
     state = train_rounds(initial_state(setup), setup, 1)

@@ -46,6 +46,7 @@ def test_int8_is_torchs_symmetric_quantisation(block_size: int | None) -> None:
             assert (values - block).abs().max() <= scale / 2 * (1 + 1e-5)
 
 
+@pytest.mark.slow
 def test_terngrad_is_minus_zero_or_plus_the_largest_as_often_as_the_paper_says() -> None:
     draws = 20_000
     updates = torch.tensor([[2.0, 0.5, -1.5, 0.0]]).expand(draws, -1).contiguous()

@@ -169,6 +169,7 @@ def test_the_page_has_verdict_ranking_and_the_command_of_every_arm() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_study_of_a_hundred_runs_has_a_page_of_a_few_megabytes() -> None:
     results = [run for at in range(20) for run in arm(f"arm {at}", np.array(BASE) - 0.001 * at, 1.0 + at)]
     report = Report("s", results, baseline="best")

@@ -96,6 +96,7 @@ def test_a_zip_that_could_unpack_to_more_than_it_says_is_refused(
         loaded(tmp_path / "all.zip", files="s0*.csv")
 
 
+@pytest.mark.slow
 def test_of_a_recording_with_a_false_size_no_more_is_unpacked(folder: Path, tmp_path: Path) -> None:
     path, size = tmp_path / "all.zip", 10**8
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
