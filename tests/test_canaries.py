@@ -14,7 +14,9 @@ import torch
 from federated.config.privacy import Privacy
 from federated.evaluation.evaluate import evaluate
 from federated.forecast import forecast_study
+from federated.forecast.seconds.canaries import canary_seconds
 from federated.foundation.errors import BadInput
+from federated.machine.queueing import Stopwatch, Taken
 from federated.metrics import Metrics
 from federated.privacy.accounting.words import assumption
 from federated.privacy.canaries import alignments, directions, of_final_model, of_iterates
@@ -236,6 +238,23 @@ def test_the_forecast_states_their_cost_and_leaves_their_bytes_out() -> None:
     for words in ("67% of the federation: of about 6 updates of a round 4", "0.4 times in 4 rounds"):
         assert words in said
     assert "privacy.canaries" not in " ".join(without.cautions)
+
+
+def test_the_forecast_counts_the_time_of_their_traces_and_of_what_goes_with_each_that_is_heard(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 40 canaries 12 are heard in the mean. The clock is that of the test: so many calls so many seconds."""
+    asked: list[int] = []
+
+    def traced(seed: int, count: int, vector: torch.Tensor) -> np.ndarray:
+        asked.append(count)
+        return alignments(seed, count, vector)
+
+    monkeypatch.setattr("federated.forecast.seconds.canaries.alignments", traced)
+    monkeypatch.setattr(Stopwatch, "taken", lambda self: Taken(*[7.0] * len(Taken._fields)))
+    assert canary_seconds(setup, client_seconds=100.0) == pytest.approx(7 + 0.3 * CANARIES * 100)
+    assert asked == [2 * CANARIES] * 2
+    assert canary_seconds(prepared("clip(norm=0.5)"), client_seconds=100.0) == 0
 
 
 def test_runs_without_canaries_keep_their_keys() -> None:

@@ -14,6 +14,7 @@ from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, uplink_bytes
 from federated.forecast.probe import Probe, probe
+from federated.forecast.seconds.canaries import canary_seconds
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
 from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
@@ -166,8 +167,9 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     segments = num_segments(config, rounds)
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
+    exchange = protocol_seconds(setup) + canary_seconds(setup, probed.client_seconds)
     run = (
-        rounds * (probed.seconds_of_round(trained_clients(setup), batches) + protocol_seconds(setup))
+        rounds * (probed.seconds_of_round(trained_clients(setup), batches) + exchange)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + probed.inversion_seconds

@@ -99,12 +99,12 @@ ROWS: tuple[Row, ...] = (
         unit="1",
         when=EACH_EVALUATION,
         meaning=(
-            "epsilon that the run has at least, at its delta, with 95 % confidence: a test by fixed ranks of the "
-            "canaries' traces tells them from directions that took no part. `final`: by the initial and the final "
-            "model; `iterates`: by each canary's largest trace in a round; `informed`: by what a round releases beyond "
-            "what all others sent, which the guarantee takes as known, in the sum of the rounds and in the largest. "
-            "Below the epsilon that is promised, or the promise is broken; a small one proves nothing, as better "
-            "attacks may exist"
+            "epsilon that the run has at least, at its delta, with 95 % confidence (`informed`: 99 %): a test by fixed "
+            "ranks of the canaries' traces tells them from directions that took no part. `final`: by the initial and "
+            "the final model; `iterates`: by each canary's largest trace in a round; `informed`: by what a round "
+            "releases beyond what all others sent, which the guarantee takes as known, in the sum of the rounds and in "
+            "the largest. Below the epsilon that is promised, or the promise is broken; a small one proves nothing, as "
+            "better attacks may exist"
         ),
     ),
     row(

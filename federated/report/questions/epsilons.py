@@ -146,7 +146,7 @@ def _broken(each: Epsilons) -> str:
     return (
         f"{each.arm}: the promise of epsilon {promise_text(each.upper)} is broken in {each.broken} of "
         f"{counted(each.seeds, 'seed')}, where canaries show more (by chance, each bound of a threat model is too "
-        "high in one seed of twenty)"
+        "high in one seed of twenty, with others known in one of a hundred)"
     )
 
 
@@ -172,8 +172,8 @@ _NOTE = (
     "Means over seeds, with 95 % intervals of the mean; of promises the largest. Epsilon says how well one could tell "
     "from the models whether a certain client took part: 0 not at all, 1 hardly, above 10 nearly for sure. Promised at "
     "most: by the accountant. At least: what canaries, clients that sent random directions of the bound's length, show "
-    "in each run with 95 % confidence, to one who sees the final model, the model after every round, or what every "
-    "round releases and who knows what all others sent, as the promise takes for granted. A bound near 0 is no proof "
-    "of privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too high where epsilon "
-    "is small."
+    "in each run with 95 % confidence (others known: 99 %), to one who sees the final model, the model after every "
+    "round, or what every round releases and who knows what all others sent, as the promise takes for granted. A bound "
+    "near 0 is no proof of privacy, as a better attack may show more. Estimates are no bounds, and fitted ones are too "
+    "high where epsilon is small."
 )
