@@ -197,6 +197,7 @@ def test_the_unpaired_interval_holds_what_the_test_does_not_reject() -> None:
     assert found.same_p(0.7) == pytest.approx(max(one_sided))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "spread"), [(6, 1.0), (10, 1.0), (10, 3.0)])
 def test_unpaired_rates_are_kept_where_seeds_fail(seeds: int, spread: float) -> None:
     """Either arm loses half of its accuracy with one seed in ten; one may spread three times as far."""

@@ -147,6 +147,7 @@ def same(one: RunState, other: RunState) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
 def test_numbers_are_the_same_with_and_without_a_file_and_after_a_checkpoint(
     changes: dict[str, Any], tmp_path: Path

@@ -117,6 +117,7 @@ def test_the_console_of_the_command_line_is_such_a_screen() -> None:
     assert console(stderr=True).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", NASTY)
 def test_mlflow_takes_every_text(text: str, tmp_path: Path) -> None:
     client = MlflowClient(tracking_uri=f"sqlite:///{_store(tmp_path)}")
