@@ -9,9 +9,13 @@ from mlflow.utils.file_utils import ArtifactProgressBar
 from tasks.tracking.server.store import connect
 
 
-def test_loggers_are_told_only_where_their_level_is_another(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another store than the embedded one, whose tables take seconds to make."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+
+def test_loggers_are_told_only_where_their_level_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     connect()
     told: list[tuple[str, int]] = []
     set_level = logging.Logger.setLevel
@@ -30,7 +34,7 @@ def test_loggers_are_told_only_where_their_level_is_another(
     assert logging.getLogger("mlflow.store.db.utils").level == logging.CRITICAL
 
 
-def test_no_bar_is_drawn_while_files_are_copied(home: Path) -> None:
+def test_no_bar_is_drawn_while_files_are_copied() -> None:
     connect()
     with ArtifactProgressBar.files(desc="Downloading artifacts", total=2) as bar:
         assert bar.pbar is None

@@ -154,6 +154,8 @@ def test_a_database_that_cannot_be_read_is_said_in_one_line(home, content, expec
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_a_database_of_another_version_is_said_with_the_way_on(home, tmp_path, monkeypatch):
     connect()
     other = tmp_path / "other"

@@ -8,12 +8,15 @@ from tasks.tracking.server.access import require_store
 from tasks.tracking.studies.comparison import report_name
 
 
+@pytest.mark.slow
 def test_embedded_store_is_made_at_first_use(home):
     require_store()
     assert (home / "mlflow.db").exists()
     assert store.ui_address().startswith("./fedstudy ui")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
 def test_embedded_experiments_keep_their_artifacts_under_home_and_come_back_from_the_bin(home):
     client = store.connect()
     made = store.experiment_id(client, "study")
