@@ -34,17 +34,17 @@ def test_a_frozen_trunk_is_there_once_and_keeps_nothing(local_work: Callable[...
     )
     full = memory.needed(config, work, work.model)
     assert full.frozen == 0
-    assert full.trained == pytest.approx(4 * (5 + 2 * 2) * work.model.num_trainable / 1e6)
+    assert full.trained == pytest.approx(4 * 24 * work.model.num_trainable / 1e6)
     trunk.requires_grad_(False)
     frozen = work._replace(model=FlatModel(nn.Sequential(trunk, head)))
     part = memory.needed(config, frozen, frozen.model)
     assert part.frozen == pytest.approx(4 * sum(each.numel() for each in trunk.parameters()) / 1e6)
-    assert part.trained == pytest.approx(4 * 9 * 21 / 1e6)
+    assert part.trained == pytest.approx(4 * 24 * 21 / 1e6)
     assert part.activations < full.activations / 10
 
 
 def test_what_cannot_fit_is_refused_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,200 x 1,200 weights and those around them, 7 vectors of 4 bytes each: more than 20 MB, less than 100."""
+    """1,200 x 1,200 weights and those around them, 24 vectors of 4 bytes each: 147 MB."""
     content = {
         "dataset": "digits",
         "model": "mlp(hidden=[1200, 1200])",
@@ -56,10 +56,10 @@ def test_what_cannot_fit_is_refused_with_its_parts(monkeypatch: pytest.MonkeyPat
     config = RunConfig.model_validate(content)
     monkeypatch.setattr(memory, "machine_mb", lambda: 20.0)
     with pytest.raises(
-        BadInput, match=r"needs about 43 MB .* 0 MB of frozen parts, 43 MB .*: use a part of it alone"
+        BadInput, match=r"needs about 147 MB .* 0 MB of frozen parts, 147 MB .*: use a part of it alone"
     ):
         prepare(config)
-    monkeypatch.setattr(memory, "machine_mb", lambda: 100.0)
+    monkeypatch.setattr(memory, "machine_mb", lambda: 300.0)
     prepare(config)
     monkeypatch.setattr(memory, "activations", lambda work: Activations(0, 10_000_000))
     with pytest.raises(

@@ -14,14 +14,16 @@ from federated.models.flat_model import FlatModel
 
 _COUNTED = 1_000_000
 """Parameters from which on it is worth counting: a smaller model fits."""
-_OF_A_ROUND, _OF_A_THREAD = 5, 2
+_OF_A_ROUND, _BESIDE_TRAINING, _OF_A_THREAD = 24, 7, 3
+"""Vectors of what is trained that stand at once, as `python -m benchmarks.model_memory` finds them: while a round's
+updates are encoded, weighed, added up and measured, one client a shard; and while clients train, those of the run and
+those of each thread."""
 _MB = 1e6
 
 
 class Needed(NamedTuple):
-    """MB of one process. frozen: what all clients share, once. trained: vectors of what is trained: the initial ones,
-    the global ones, a client's update, what is decoded of it and the sum of them, and of each thread its model's, a
-    gradient and what its optimiser remembers. activations: what steps keep for their gradients, a batch a thread."""
+    """MB of one process. frozen: what all clients share, once. trained: vectors of what is trained, of which many stand
+    at once. activations: what steps keep for their gradients, a batch a thread."""
 
     frozen: float
     trained: float
@@ -43,7 +45,7 @@ def needed(config: RunConfig, work: LocalWork, whole: FlatModel) -> Needed:
     batch = min(local.batch_size or largest, work.micro_batch or largest, largest)
     threads = threads_of(config.orchestration.threads) if work.inputs.is_cpu else 1
     remembered = len(local.optimiser.build().remembers) + bool(local.momentum)
-    rows = _OF_A_ROUND + threads * (_OF_A_THREAD + remembered)
+    rows = max(_OF_A_ROUND, _BESIDE_TRAINING + threads * (_OF_A_THREAD + remembered))
     frozen = (
         each for each in (*whole.module.parameters(), *whole.module.buffers()) if not each.requires_grad
     )
