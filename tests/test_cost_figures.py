@@ -1,6 +1,7 @@
 """The figures of communication, read from their artists; that they are good to look at is for eyes."""
 
 import io
+import itertools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from federated.report import Report, RunResult, png
+from federated.report.costs.to_target import to_target
 from federated.report.figures.arms.cost_curves import cost_curves
+from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
 from federated.report.figures.arms.figures import FIGURES
 from federated.report.figures.arms.rate_distortion import rate_distortion
 from federated.report.figures.legends import Facet, facets, keys
@@ -154,3 +157,83 @@ def test_a_legend_names_what_looks_the_same_in_all_facets_and_else_every_arm():
     assert {look.colour for look in named.values()} == {GREY}  # the two facets have a colour each
     mixed = dict(zip(arms, strokes({arm: {} for arm in "abcd"}).values(), strict=True))
     assert keys(groups, mixed) == mixed
+
+
+def fine_tuned(*axes: str, **changes: Any) -> list[RunResult]:
+    """Three trained parts, which weigh 1, 4 and 100, with two values on each other axis."""
+    values = {
+        "partitioner": ("iid", "dirichlet(alpha=0.1)"),
+        "compression.uplink": ("none", "qsgd(bits=4)"),
+        "privacy": ("none", "clip(norm=1)"),
+        "trained": ("trained=head", "trained=lora(rank=4)", "trained=full"),
+    }
+    weights = {"trained=head": 100.0, "trained=lora(rank=4)": 25.0, "trained=full": 1.0}
+    return [
+        run(
+            " · ".join(chosen),
+            ratio=weights[(stated := dict(zip(axes, chosen, strict=True)))["trained"]],
+            overrides=stated,
+            parameters=stated,
+            **changes,
+        )
+        for chosen in itertools.product(*(values[axis] for axis in axes))
+    ]
+
+
+@pytest.mark.parametrize("axes", [("trained", "partitioner"), ("partitioner", "trained")])
+def test_trained_parts_are_compared_within_a_panel_over_their_bytes(axes: tuple[str, str]) -> None:
+    groups = facets(fine_tuned(*axes))
+    assert [group.title for group in groups] == ["iid", "dirichlet(alpha=0.1)"]
+    assert [[*group.labels.values()] for group in groups] == [
+        ["trained=head", "trained=lora(rank=4)", "trained=full"]
+    ] * 2
+    figure = cost_curves(fine_tuned(*axes, clocked=False))
+    ends = [[float(line.get_xdata()[-1]) for line in panel.get_lines()] for panel in figure.axes]
+    assert ends == [[16 + 16 / 100, 16 + 16 / 25, 32]] * 2
+    assert set(legend(figure)) == {"trained=head", "trained=lora(rank=4)", "trained=full"}
+
+
+def test_of_many_axes_those_that_say_what_travels_have_the_colours_within_a_panel() -> None:
+    results = fine_tuned("trained", "partitioner", "compression.uplink", "privacy")
+    groups = facets(results)
+    assert [group.title for group in groups] == [
+        f"{partitioner} · {privacy}"
+        for partitioner in ("iid", "dirichlet(alpha=0.1)")
+        for privacy in ("none", "clip(norm=1)")
+    ]
+    assert list(groups[0].labels.values())[:3] == [
+        "trained=head · none",
+        "trained=head · qsgd(bits=4)",
+        "trained=lora(rank=4) · none",
+    ]
+    looks = strokes({each.arm: each.overrides for each in results})
+    assert len(set(looks.values())) == len(looks) == 24
+    for group in groups:
+        assert len({looks[arm].colour for arm in group.labels}) == 6
+        assert len({looks[arm].marker for arm in group.labels}) == 1
+    assert legend(cost_curves(results)) == list(groups[0].labels.values())
+
+
+def test_two_axes_of_what_travels_share_one_panel() -> None:
+    (group,) = facets(fine_tuned("trained", "compression.uplink"))
+    assert group.title == ""
+    assert len(group.labels) == 6
+
+
+def test_a_ratio_to_floats_of_different_parts_is_not_drawn() -> None:
+    results = fine_tuned("trained", "partitioner")
+    assert rate_and_distortion(results) is None
+    assert bytes_and_time(results) is not None
+    alike = [each for each in results if each.parameters["trained"] == "trained=head"]
+    assert rate_and_distortion([*alike, run("iid · none", parameters=alike[0].parameters)]) is not None
+
+
+def test_trained_parts_are_rivals_for_a_target() -> None:
+    rows = to_target(fine_tuned("trained", "partitioner"))
+    assert {row.target.origin for row in rows} == {
+        "95 % of the best final score among the arms that differ only in compression, network or the part that is "
+        "trained"
+    }
+    assert [row.uplink_mb.mean for row in rows] == [
+        pytest.approx(16 / ratio) for ratio in (100, 100, 25, 25, 1, 1)
+    ]

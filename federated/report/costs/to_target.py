@@ -61,10 +61,10 @@ def to_target(results: Sequence[RunResult], stated: float | None = None) -> list
     """One row an arm, in first-seen order; none for anchors.
 
     The target is `stated`, of the main metric; else the arm's own `stop.target`; else 95 % of the best mean final
-    value among its rivals (the arms that differ from it in compression and network alone; where no arm has any, all
-    of the same main metric), where that is above 0; of an error, the best one divided by 95 %. McMahan et al. 2017,
-    table 2, also count rounds to a target, but interpolate between evaluations; here it is the first evaluation that
-    reached it.
+    value among its rivals (the arms that differ from it in compression, network and trained part alone; where no arm
+    has any, all of the same main metric), where that is above 0; of an error, the best one divided by 95 %. McMahan et
+    al. 2017, table 2, also count rounds to a target, but interpolate between evaluations; here it is the first
+    evaluation that reached it.
     """
     results = candidates(results)
     defaults = _defaults(results)
@@ -78,6 +78,8 @@ def to_target(results: Sequence[RunResult], stated: float | None = None) -> list
 def _defaults(results: Sequence[RunResult]) -> dict[str, Target]:
     """The target of each arm that states none."""
     groups, among = _grouped(results, _setting), "the arms that differ only in compression or network"
+    if len({run.parameters.get("trained") for run in results}) > 1:
+        among = "the arms that differ only in compression, network or the part that is trained"
     if all(len(arms_of(runs)) == 1 for runs in groups):
         groups = _grouped(results, lambda run: run.main_metric)
         among = "all arms"
@@ -94,7 +96,7 @@ def _grouped(results: Sequence[RunResult], key: Callable[[RunResult], Hashable])
 
 def _setting(run: RunResult) -> tuple[tuple[str, str], ...]:
     """Its main metric, and its parameters without those of its seed and of what travels, and how."""
-    others = ("compression", "network", "seed")
+    others = ("compression", "network", "trained", "seed")
     stated = {
         name: str(value) for name, value in run.parameters.items() if name.partition(".")[0] not in others
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from federated.report.figures.style import plain
 from federated.report.findings.results import RunResult, arms_of
-from federated.report.findings.strokes import GREY, Stroke, two_axes
+from federated.report.findings.strokes import GREY, PLAIN, Stroke, crossed_axes, is_of_bytes, joined, two_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,8 @@ class Facet(NamedTuple):
 def facets(results: Sequence[RunResult]) -> list[Facet]:
     """A facet for each main metric, and within it, where arms are of two axes, for each value of one of them.
 
-    An axis of compression stays within the panels, as compressors are what they compare.
+    Axes of what travels (`compression`, `trained`) stay within the panels, as their values are what is compared; of
+    three axes or more, the others together make the panels.
     """
     groups = []
     for metric in dict.fromkeys(run.main_metric for run in results):
@@ -40,22 +41,33 @@ def facets(results: Sequence[RunResult]) -> list[Facet]:
 
 def _split(runs: list[RunResult]) -> list[Facet]:
     whole = [Facet("", runs, {arm: arm for arm in arms_of(runs)})]
-    axes = two_axes(run.overrides for run in runs)
+    axes = _axes_of(runs)
     if axes is None:
         return whole
-    across, inside = reversed(axes) if axes[0].startswith("compression") else axes
-    titles = list(dict.fromkeys(run.overrides[across] for run in runs))
+    across, inside = axes
+    titles = list(dict.fromkeys(joined(run.overrides, across) for run in runs))
     if not 1 < len(titles) <= _MOST_FACETS:
         return whole
-    by_title = {title: [run for run in runs if run.overrides[across] == title] for title in titles}
+    by_title = {title: [run for run in runs if joined(run.overrides, across) == title] for title in titles}
     return [
-        Facet(title, own, {run.arm: run.overrides[inside] for run in own}) for title, own in by_title.items()
+        Facet(title, own, {run.arm: joined(run.overrides, inside) for run in own})
+        for title, own in by_title.items()
     ]
+
+
+def _axes_of(runs: Sequence[RunResult]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The paths of the axes that make the panels, and of those within them; None: one panel."""
+    if axes := two_axes(run.overrides for run in runs):
+        first, second = axes
+        if is_of_bytes(first) and is_of_bytes(second):
+            return None
+        return ((second,), (first,)) if is_of_bytes(first) else ((first,), (second,))
+    return crossed_axes(run.overrides for run in runs)
 
 
 def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stroke]:
     """The entries of a legend for all facets: the labels, if each always has the same line and marker (grey where its
-    arms have different colours in other facets); otherwise the arms.
+    arms have different colours in other facets) or always the same colour; otherwise the arms.
 
     looks: arm -> its stroke in every figure of the report.
     """
@@ -67,6 +79,11 @@ def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stro
     named = {label: look for label, look in lines.items() if look is not None}
     if len({(str(look.line), look.marker) for look in named.values()}) == len(by_label):
         return named
+    colours = {label: {look.colour for look in drawn} for label, drawn in by_label.items()}
+    if len(groups) > 1 and len(set.union(*colours.values())) == sum(map(len, colours.values())) == len(
+        colours
+    ):
+        return {label: Stroke(own.pop(), *PLAIN) for label, own in colours.items()}
     return {arm: looks[arm] for group in groups for arm in group.labels}
 
 

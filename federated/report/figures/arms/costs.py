@@ -28,8 +28,14 @@ def bytes_and_time(results: Sequence[RunResult]) -> Figure | None:
 
 
 def rate_and_distortion(results: Sequence[RunResult]) -> Figure | None:
-    """Scores against how much smaller uplinks are; None where all arms compress alike."""
+    """Scores against how much smaller uplinks are; None where all arms compress alike.
+
+    None too where they train different parts of a model: a ratio is to the floats of the part, so it says nothing of
+    which part is cheaper. Their MB are on the axes of the other figures.
+    """
     results = candidates(results)
+    if len({run.parameters.get("trained") for run in results}) > 1:
+        return None
     return rate_distortion(results) if len(_distinct(run.uplink_ratio for run in results)) > 1 else None
 
 
