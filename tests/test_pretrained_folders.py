@@ -189,7 +189,7 @@ def test_code_beside_the_weights_is_not_run(tmp_path, file):
         f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n", encoding="utf-8"
     )
     _stating(folder, auto_map={"AutoConfig": "own.Own", "AutoModel": "own.Own"}, model_type="unheard_of")
-    with pytest.raises(BadInput, match="is not known"):
+    with pytest.raises(BadInput, match="is code that lies beside its weights, which is not run"):
         prepare(config_of(file, folder))
     assert not (tmp_path / "ran").exists()
 

@@ -26,6 +26,7 @@ from .raw_rows import inputs_of, model_inputs
 from .readout import predictions_of
 
 _ROWS_AT_A_TIME = 512
+_TEXTS_AT_A_TIME = 64
 
 
 class Predictor:
@@ -85,10 +86,15 @@ def _forward(folder: Path, frozen: Path, allow_pickle: bool) -> Callable[[Tensor
     if not (padding := folder / "padding.json").exists():
         return lambda inputs: program(given, inputs)
     fills = int(json.loads(padding.read_text(encoding="utf-8")))
-    return lambda inputs: program(given, _cut(inputs, fills))
+    return lambda inputs: _by_length(lambda tokens: program(given, tokens), inputs, fills)
 
 
-def _cut(tokens: Tensor, padding: int) -> Tensor:
-    """The tokens up to the end of the longest text."""
-    places = (tokens != padding).any(0).nonzero()
-    return tokens[:, : int(places.max()) + 1 if len(places) else 1]
+def _by_length(program: Callable[[Tensor], Tensor], tokens: Tensor, padding: int) -> Tensor:
+    """The outputs of texts, those of about one length together and cut to the longest of them."""
+    is_text = tokens != padding
+    order = is_text.sum(1).argsort(stable=True)
+    blocks = []
+    for rows in torch.split(order, _TEXTS_AT_A_TIME):
+        places = is_text[rows].any(0).nonzero()
+        blocks.append(program(tokens[rows, : int(places.max()) + 1 if len(places) else 1]))
+    return torch.cat(blocks)[order.argsort()]

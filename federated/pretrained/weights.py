@@ -20,7 +20,7 @@ from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, torch_seeded
 from federated.machine.files import files_below
 from federated.machine.kept import stamps_of
-from federated.pretrained.folder import check_installed, folder_of
+from federated.pretrained.folder import check_installed, config_of, folder_of
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 _BLOCK = 2**22
@@ -86,6 +86,11 @@ def _config(folder: Path, stamp: Stamp) -> Any:
         with _alone():
             return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if "auto_map" in config_of(folder):
+            raise BadInput(
+                f"model: the architecture in {folder} is code that lies beside its weights, which is not run; load it "
+                "in a function of your own, model: my_module:function"
+            ) from error
         raise BadInput(f"model: the architecture in {folder} is not known: {_first_line(error)}") from error
 
 
