@@ -14,6 +14,7 @@ import torch
 from federated.config.privacy import Privacy
 from federated.evaluation.evaluate import evaluate
 from federated.forecast import forecast_study
+from federated.forecast.payloads import participations
 from federated.forecast.seconds.canaries import canary_seconds
 from federated.foundation.errors import BadInput
 from federated.machine.queueing import Stopwatch, Taken
@@ -284,6 +285,15 @@ def test_runs_keep_their_promise_and_a_run_whose_noise_is_switched_off_is_caught
         kept, promised = shown(seed, 1.5)
         assert kept <= promised
         assert shown(seed, 0.0)[0] > promised
+
+
+def test_the_bytes_of_clients_beside_canaries_are_foreseen() -> None:
+    """Of a cohort of a fixed size a random number are canaries, which are in no figure of the clients."""
+    setup = prepared(cohort={"weighting": "uniform", "size": 5}, seed=1)
+    state, _ = trained(setup, 4)
+    expected = participations(setup)
+    assert expected.heard == sum(len(sample_cohort(setup, done)) for done in range(4)) != 4 * 5
+    assert state.uplink_bytes == expected.heard * BYTES
 
 
 PLAIN = {"mechanism": "none", "canaries": CANARIES, "canary_norm": 0.5}

@@ -40,14 +40,20 @@ def trained(setup: Setup, rounds: int = 2) -> RunState:
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "fedadam(0.1)", "fedavgm(momentum=0.9)"])
 @pytest.mark.parametrize("uplink", ["none", "qsgd(4)"])
-def test_without_noise_and_with_a_clip_beyond_all_updates_it_is_the_plain_algorithm_to_the_bit(
+def test_without_noise_and_with_an_infinite_clip_it_is_the_plain_algorithm_to_the_bit(
     algorithm: str, uplink: str
 ) -> None:
     plain = trained(prepared("none", algorithm=algorithm, compression={"uplink": uplink}))
-    private = trained(
-        prepared("central_gaussian(1e30, 0)", algorithm=algorithm, compression={"uplink": uplink})
-    )
-    assert torch.equal(plain.parameters, private.parameters)
+    for norm in (math.inf, 1e30):
+        mechanism = {"name": "central_gaussian", "norm": norm, "noise_multiplier": 0}
+        private = trained(prepared(mechanism, algorithm=algorithm, compression={"uplink": uplink}))
+        assert torch.equal(plain.parameters, private.parameters)
+
+
+@pytest.mark.parametrize("more", [{"noise_multiplier": 1}, {"noise_multiplier": 0, "quantile": 0.5}])
+def test_an_infinite_clip_is_refused_where_noise_or_a_quantile_is_of_it(more: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="norm must be a finite number > 0, got inf"):
+        config_of(privacy={"name": "central_gaussian", "norm": math.inf, **more}, cohort=UNIFORM)
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 6])

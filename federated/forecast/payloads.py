@@ -178,13 +178,13 @@ class Participations(NamedTuple):
 def participations(setup: Setup) -> Participations:
     """Counted, as the cohorts are known beforehand; of more rounds than 10,000 those first ones, and the rest alike.
 
-    Where cohorts are secret, the expected numbers.
+    Where cohorts are secret, the expected numbers. Beside canaries the clients of a cohort of a fixed size vary.
     """
     rounds, rule = setup.last_round, setup.parts.participation
     if are_secret(setup):
         expected = expected_clients(setup) * rounds
         return Participations(expected, expected * (1 - rule.losses))
-    if rule.law is SamplingLaw.FIXED_SIZE and not rule.losses:
+    if rule.law is SamplingLaw.FIXED_SIZE and not rule.losses and not setup.config.privacy.canaries:
         return Participations(*[float(setup.trainers.cohort_size * rounds)] * 2)
     drawn = list(islice(cohorts(setup), min(rounds, _MOST_REPLAYED)))
     sent = sum(len(cohort.clients) for cohort in drawn) * rounds / len(drawn)

@@ -36,7 +36,8 @@ def central_gaussian(
     than the mean update can follow. A server that adds the noise sees every update without it: clients trust it.
 
     norm: the bound; with `quantile`, that of the first round.
-    noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee.
+    noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee, and then norm may
+        be infinite too, `{name: central_gaussian, norm: .inf, noise_multiplier: 0}`: the plain algorithm.
     quantile: clip at this quantile of the updates' norms instead, estimated in each round from how many were within it
         (Andrew et al. 2021, "Differentially Private Learning with Adaptive Clipping").
     rate: with `quantile`, the step of the norm's logarithm.
@@ -44,7 +45,8 @@ def central_gaussian(
         is paid for out of `noise_multiplier`, which accounts for both: updates get a little more.
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
-    check_scale("norm", norm)
+    if not (noise == 0 and norm == math.inf and quantile is None):
+        check_scale("norm", norm)
     if noise_multiplier is not None and not (0 <= noise < math.inf):
         raise ValueError(f"noise_multiplier must be a finite number >= 0, got {noise_multiplier}")
     if quantile is not None and not 0 < quantile < 1:

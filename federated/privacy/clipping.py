@@ -7,12 +7,13 @@ from torch import Tensor
 
 
 def clipped(updates: Tensor, norm: float | Tensor) -> tuple[Tensor, Tensor]:
-    """(updates [c, P] whose L2 norm is at most `norm`, whether each was changed [c]); shorter ones stay to the bit.
+    """(updates [c, P] whose L2 norm is at most `norm`, whether each was changed [c]); shorter ones stay to the bit, as
+    all do where it is infinite.
 
     An update whose norm is not a finite number counts as zeros: no client may end a run, which would tell of it.
     """
     limit = torch.as_tensor(norm).to(updates)
     norms = torch.linalg.vector_norm(updates, dim=1)
-    within = updates * (limit / norms.clamp(min=limit))[:, None]
+    within = updates if limit.isinf() else updates * (limit / norms.clamp(min=limit))[:, None]
     lost = ~norms.isfinite()
     return (within.masked_fill(lost[:, None], 0) if lost.any() else within), (norms > limit) | lost
