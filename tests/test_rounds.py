@@ -301,7 +301,10 @@ def test_only_the_head_of_a_frozen_trunk_travels_and_the_trunk_stays_as_it_is(ow
         "    trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8)).requires_grad_(False)\n"
         "    return nn.Sequential(trunk, nn.Linear(8, num_outputs))\n"
     )
-    config = _config(model=model + ":make", clients=4, partitioner="iid")
+    whole = {
+        "cache_features": False
+    }  # the setup's model is the whole one, and not its head on stored features
+    config = _config(model=model + ":make", clients=4, partitioner="iid", engine=whole)
     state, setup = _trained(config)
     assert state.parameters.numel() == 8 * 10 + 10
     statistics = setup.model.module[0][2]

@@ -111,7 +111,9 @@ class FlatModel:
 
     def independent_module(self, vector: Tensor | None = None) -> nn.Module:
         """A module with these parameters [P], by default the model's, on the CPU, to evaluate; it shares no tensor."""
-        other = FlatModel(self.module)
+        other = FlatModel(
+            copy.deepcopy(self.module)
+        )  # with frozen parameters of its own, which move to the CPU below
         other.load(self.vector if vector is None else vector)
         module = other.module
         for tensor in (*module.parameters(), *module.buffers()):
