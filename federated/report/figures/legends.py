@@ -79,11 +79,9 @@ def keys(groups: Sequence[Facet], looks: Mapping[str, Stroke]) -> dict[str, Stro
     named = {label: look for label, look in lines.items() if look is not None}
     if len({(str(look.line), look.marker) for look in named.values()}) == len(by_label):
         return named
-    colours = {label: {look.colour for look in drawn} for label, drawn in by_label.items()}
-    if len(groups) > 1 and len(set.union(*colours.values())) == sum(map(len, colours.values())) == len(
-        colours
-    ):
-        return {label: Stroke(own.pop(), *PLAIN) for label, own in colours.items()}
+    colours = [(label, look.colour) for label, drawn in by_label.items() for look in drawn]
+    if len(groups) > 1 and len({colour for _, colour in colours}) == len(set(colours)) == len(by_label):
+        return {label: Stroke(colour, *PLAIN) for label, colour in colours}
     return {arm: looks[arm] for group in groups for arm in group.labels}
 
 
