@@ -16,6 +16,7 @@ from federated.aggregators.lora.ranks import Ranks, present, shortened_layout
 from federated.config.run import RunConfig
 from federated.extension_points.kinds import TRAINED_PART
 from federated.forecast.payloads import downlink_payload, uplink_payload
+from federated.forecast.traffic.residuals import residual_bytes
 from federated.foundation.errors import BadInput
 from federated.local_training.engine import ENGINES
 from federated.rounds import train_rounds
@@ -26,6 +27,7 @@ from federated.run.state import RunState
 from federated.shards import train
 from federated.trained.merged import merged
 from federated.trials.ranks import ranks_among, ranks_in, stated_ranks
+from federated.wire.downlink import broadcast
 from federated.wire.uplink import compress
 from tests.test_adapters import NAME, SOURCE, weights_in
 
@@ -158,6 +160,18 @@ def test_what_is_sent_is_foreseen() -> None:
         assert payload.expected * 12 == pytest.approx(
             sum(each[f"communication/{way}_bytes"] for each in measured)
         )
+
+
+@pytest.mark.parametrize("aggregator", ["lora_residual", "lora_stack"])
+def test_residuals_of_several_ranks_are_foreseen(aggregator: str) -> None:
+    setup, sent = prepared(aggregator=aggregator, rounds=4, cohort={"size": 3}), list[float]()
+    state = initial_state(setup)
+    for _ in range(4):
+        cohort = sample_cohort(setup, state.round).tolist()
+        parcels = broadcast(setup, state, cohort).parcels
+        sent += [len(payload) for parcel in parcels for part, payload in parcel if part == "residual"]
+        state = train_rounds(state, setup, state.round + 1)
+    assert sum(sent) == residual_bytes(setup) > 0
 
 
 def test_shards_change_nothing_but_rounding() -> None:

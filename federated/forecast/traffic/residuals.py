@@ -34,21 +34,31 @@ def residual_bytes(setup: Setup) -> float:
             sent += whole if count is None else sum(kept[len(kept) - count :])
         held[cohort.clients] = made
         if len(cohort.heard):
-            kept.append(_payload(setup, len(cohort.heard)))
+            kept.append(_payload(setup, cohort.heard))
             made += 1
         kept = kept[len(kept) - worth_keeping(kept, whole) :]
     return sent * setup.last_round / rounds
 
 
-def _payload(setup: Setup, clients: int) -> int:
-    """Bytes of one round's residuals, after so many clients were heard."""
-    among = clients - 1 if setup.parts.aggregator.of_products is rest_beside else clients
-    return HEADER_BYTES + 4 * sum(_numbers(adapter, among) for adapter in setup.parts.adapters)
+def _payload(setup: Setup, heard: np.ndarray) -> int:
+    """Bytes of one round's residuals, after these clients were heard."""
+    return HEADER_BYTES + 4 * sum(
+        _numbers(adapter, _rank(setup, adapter, heard)) for adapter in setup.parts.adapters
+    )
 
 
-def _numbers(adapter: Adapter, clients: int) -> int:
+def _rank(setup: Setup, adapter: Adapter, heard: np.ndarray) -> int:
+    """The rank of what is added: a row of A for each client that has it, beyond the mean one less where all do."""
+    most = len(heard) - (setup.parts.aggregator.of_products is rest_beside)
+    ranks = setup.parts.ranks
+    if ranks is None:
+        return most * adapter.rank
+    own = np.array([each.rank for each in ranks.each])[ranks.of[heard]]
+    return sum(min(int((own > row).sum()), most) for row in range(adapter.rank))
+
+
+def _numbers(adapter: Adapter, rank: int) -> int:
     """The rank, and the factors or the matrix itself, whichever is smaller."""
     assert adapter.beside is not None
     rows, columns = adapter.beside.shape
-    rank = min(clients * adapter.rank, rows, columns)
-    return 1 + min(rank * (rows + columns), rows * columns)
+    return 1 + min(min(rank, rows, columns) * (rows + columns), rows * columns)
