@@ -64,7 +64,7 @@ class Encoder(nn.Module):
 
     def __init__(self, embedding: Tensor, num_outputs: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding.from_pretrained(embedding)
+        self.embedding = nn.Embedding(len(embedding), WIDTH, _weight=embedding, _freeze=True)
         self.position = nn.Parameter(torch.randn(LONGEST, WIDTH) * 0.02)
         self.block, self.norm, self.head = Block(), nn.LayerNorm(WIDTH), nn.Linear(WIDTH, num_outputs)
 
@@ -133,9 +133,9 @@ def _pretrained() -> dict[str, Tensor]:
         model = Encoder(components / components.std(), PUBLIC)
         optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
         for _ in range(4):
-            for batch in torch.randperm(len(pieces)).split(32):
+            for batch in torch.split(torch.randperm(len(pieces)), 32):
                 optimiser.zero_grad()
-                functional.cross_entropy(model(pieces[batch]), numbers[batch]).backward()
+                torch.autograd.backward(functional.cross_entropy(model(pieces[batch]), numbers[batch]))
                 optimiser.step()
     return {name: value.clone() for name, value in model.state_dict().items()}
 
