@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from federated.run.checkpoint import load, save
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
+from federated.segments import Observers, begun
 from federated.study.study import StudyConfig
 from tasks.checkpoints import _identity
 
@@ -375,3 +377,27 @@ def test_the_forecast_has_the_pass_once(model: str) -> None:
     prepare(runs[0].config)
     later = forecast_study(runs)
     assert (later.trunk_mb, later.trunk_seconds) == (forecast.trunk_mb, 0)
+
+
+def test_frozen_parameters_are_those_of_the_whole_model(model: str) -> None:
+    """64 x 30 + 30 + 30 x 16 + 16 of the trunk, and 16 x 10 + 10 of the head."""
+    setup = prepare(RunConfig.model_validate({**CONTENT, "model": model}))
+    assert setup.model is not setup.whole_model
+    silent = Observers(lambda course: None, lambda history: None, lambda course: None)
+    ((_, found), *_) = begun(Course(initial_state(setup)), setup, silent).history
+    assert (found["train/frozen_parameters"], found["train/trained_parameters"]) == (2446, 170)
+
+
+def test_only_what_trains_makes_the_pass() -> None:
+    """Checks, forecasts and previews of a study would else wait for it before anything is said."""
+    names = {"prepare", "setups.prepare", "prepare_shadow"}
+    makes = {
+        path.as_posix()
+        for folder in ("federated", "tasks", "flows")
+        for path in Path(folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names
+        if "rehearsal" not in [keyword.arg for keyword in node.keywords]
+    }
+    handed_over = "federated/run/preparing/attacks/shadow_config.py"  # with the rehearsal in it
+    assert makes == {"tasks/rounds.py", "federated/attacks/shadows.py", handed_over}

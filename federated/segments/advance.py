@@ -72,7 +72,7 @@ def begun(course: Course, setup: Setup, observers: Observers, steps: Steps | Non
 
 def _parameters(setup: Setup) -> Metrics:
     """The numbers of parameters, where a part of the model is frozen."""
-    trained, frozen = setup.model.num_trainable, setup.model.num_frozen
+    trained, frozen = setup.model.num_trainable, setup.whole_model.num_frozen
     found = {"train/trained_parameters": float(trained), "train/frozen_parameters": float(frozen)}
     return found if frozen else {}
 

@@ -98,7 +98,7 @@ def _arm(run: Run, cannot_begin: bool) -> list[str]:
 
 def _parameters(setup: Setup) -> str:
     """`1,089`, or `1,071 + 18 running statistics`, which travel with them; `650 of 5,018` where others are frozen."""
-    trained, frozen = setup.model.num_trainable, setup.model.num_frozen
+    trained, frozen = setup.model.num_trainable, setup.whole_model.num_frozen
     statistics = setup.model.num_sendable - trained
     among = f" of {trained + frozen:,}" if frozen else ""
     return f"{trained:,}{among}" + (f" + {statistics:,} running statistics" if statistics else "")
@@ -110,7 +110,7 @@ def _trained(runs: Sequence[Run]) -> list[str]:
     said: dict[str, None] = {}
     for arm in dict.fromkeys(run.arm for run in runs):
         if (part := first[arm].trained.label()) != "full":
-            names = [name for name, _ in prepare(first[arm]).model.layout]
+            names = [name for name, _ in prepare(first[arm], rehearsal=True).model.layout]
             said[f"trained: {part}: {listed(names, _MOST_PARAMETERS)}"] = None
     return list(said)
 
