@@ -103,6 +103,17 @@ def test_the_own_head_is_that_of_transformers_with_its_weights_where_they_fit(fo
 
 
 @pytest.mark.parametrize("head", ["linear", "own"])
+def test_the_head_alone_is_trained_where_it_is_asked_for(folder, file, head):
+    stated = content_of(file, folder, head=head) | {"trained": "head"}
+    setup = prepare(RunConfig.model_validate(stated))
+    assert setup.whole_model.num_trainable == WIDTH * 2 + 2
+    pretrained_words = setup.whole_model.module.trunk.get_parameter(
+        ("" if head == "linear" else "bert.") + "embeddings.word_embeddings.weight"
+    )
+    assert not pretrained_words.requires_grad
+
+
+@pytest.mark.parametrize("head", ["linear", "own"])
 def test_initial_parameters_are_a_function_of_the_seed(folder, head):
     """Also where the weights are read in one and known in another; the pretrained ones are the same for all seeds."""
     vectors = []

@@ -18,6 +18,7 @@ from federated.pretrained.folder import folder_of
 from federated.pretrained.weights import digest_of, pretrained
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.study.study import read_study
 from tasks.checkpoints import first_course, save_checkpoint
 
 needed = pytest.importorskip("transformers", reason="the extra `make finetune` is not installed")
@@ -264,3 +265,23 @@ def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_chec
     assert len(said) == 1
     assert "weights of model" in said[0]
     assert "it starts afresh" in said[0]
+
+
+def test_folders_of_a_study_are_relative_to_it_wherever_they_stand_and_names_stay(
+    tmp_path, file, monkeypatch
+):
+    for name in ("one", "two"):
+        bert(tmp_path / "models" / name)
+    base = content_of(file, "models/one")
+    axes = {"model.path": ["models/one", "./models/two", "somebody/three"]}
+    (tmp_path / "study.yaml").write_text(
+        json.dumps({"name": "s", "base": base, "axes": axes}), encoding="utf-8"
+    )
+    monkeypatch.chdir(Path(__file__).parent)
+    runs = read_study(tmp_path / "study.yaml").runs()
+    paths = [str(tmp_path / "models" / "one"), str(tmp_path / "models" / "two"), "somebody/three"]
+    assert [run.config.model.arguments["path"] for run in runs] == paths
+    assert [run.arm for run in runs] == ["model.path=one", "model.path=two", "model.path=somebody/one"]
+    assert [run.config.dataset_as_read.arguments["tokenizer"] for run in runs] == paths
+    assert {run.config.dataset.arguments["inputs"] for run in runs} == {"model"}
+    assert len({run.config.run_key() for run in runs}) == 3
