@@ -281,7 +281,7 @@ def test_folders_of_a_study_are_relative_to_it_wherever_they_stand_and_names_sta
     runs = read_study(tmp_path / "study.yaml").runs()
     paths = [str(tmp_path / "models" / "one"), str(tmp_path / "models" / "two"), "somebody/three"]
     assert [run.config.model.arguments["path"] for run in runs] == paths
-    assert [run.arm for run in runs] == ["model.path=one", "model.path=two", "model.path=somebody/one"]
+    assert [run.arm for run in runs] == ["path=one", "path=two", "path=three"]
     assert [run.config.dataset_as_read.arguments["tokenizer"] for run in runs] == paths
     assert {run.config.dataset.arguments["inputs"] for run in runs} == {"model"}
     assert len({run.config.run_key() for run in runs}) == 3
