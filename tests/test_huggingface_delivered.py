@@ -1,4 +1,4 @@
-"""A pretrained text model from the folder to the server: trained, killed, resumed, exported, and asked over HTTP."""
+"""A pretrained text model from the folder to the server: adapted, killed, resumed, exported, and asked over HTTP."""
 
 from __future__ import annotations
 
@@ -76,7 +76,12 @@ def test_the_logged_model_has_the_outputs_of_evaluation_for_texts_of_any_length(
 def test_a_killed_training_goes_on_and_its_model_answers_texts_over_http(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "var"))
     file, pretrained = texts(tmp_path / "texts.csv"), bert(tmp_path / "pretrained")
-    config = RunConfig.model_validate(content_of(file, pretrained) | {"clients": 2, "rounds": 4})
+    stated = content_of(file, pretrained) | {
+        "clients": 2,
+        "rounds": 4,
+        "trained": {"name": "lora", "rank": 2},
+    }
+    config = RunConfig.model_validate(stated)
     (tmp_path / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "config.json")],
@@ -93,8 +98,9 @@ def test_a_killed_training_goes_on_and_its_model_answers_texts_over_http(tmp_pat
     assert (course.round, said) == (2, [])
     state = train_rounds(course.state, setup, 4)
     assert torch.equal(state.parameters, train_rounds(initial_state(setup), setup, 4).parameters)
+    assert (state.parameters - setup.initial_parameters).abs().max() > 1e-3
 
-    arguments = setup.model, state.parameters, setup.federation.examples, setup.readout
+    arguments = setup.whole_model, state.parameters, setup.federation.examples, setup.readout
     assert write_model(tmp_path / "model", ("served",), *arguments).how == "pt2"
     rows = _rows(file)[:9]
     found = answer(

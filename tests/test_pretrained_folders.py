@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from federated.pretrained.folder import folder_of
 from federated.pretrained.weights import digest_of, pretrained
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
-from federated.study.study import read_study
+from federated.study.study import Run, read_study
 from tasks.checkpoints import first_course, save_checkpoint
+from tasks.tracking.runs.digests import weights_tag
+from tasks.tracking.studies.same_training import other_weights
 
 needed = pytest.importorskip("transformers", reason="the extra `make finetune` is not installed")
 tokenizers = pytest.importorskip("tokenizers", reason="the extra `make finetune` is not installed")
@@ -256,13 +259,20 @@ def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_chec
     before, setup = digest_of(str(folder)), prepare(config)
     save_checkpoint(Course(initial_state(setup)), setup)
     first_course(prepare(config), True, said.append)
-    assert said == []
+    finished = SimpleNamespace(
+        data=SimpleNamespace(tags={"data_digest": "of the texts", **weights_tag(config)})
+    )
+    assert (said, other_weights(finished, Run("arm", config))) == ([], "")
     bert(folder, seed=1)
     assert digest_of(str(folder)) != before
     weight = pretrained(str(folder)).module.embeddings.word_embeddings.weight
     assert not torch.equal(weight, setup.model.module.trunk.embeddings.word_embeddings.weight)
     first_course(prepare(config), True, said.append)
     assert len(said) == 1
+    assert (
+        other_weights(finished, Run("arm", config))
+        == f"were model {before} and are model {digest_of(str(folder))}"
+    )
     assert "weights of model" in said[0]
     assert "it starts afresh" in said[0]
 
