@@ -175,7 +175,7 @@ def _try_out(
     if model.changed_buffers():
         raise ValueError("the model changes its buffers")
     if drew():
-        raise ValueError("the model draws random numbers of its own")
+        raise ValueError("the model draws random numbers of its own, as for dropout within attention")
     for client in range(_CLIENTS):
         given = [pairs[0][client], pairs[1][client], None if factors is None else factors[client]]
         expected = _alone(work, vectors[client], given)
