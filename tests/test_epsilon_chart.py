@@ -70,11 +70,16 @@ def test_an_epsilon_of_nothing_stands_at_the_left_end() -> None:
 
 
 def test_each_unit_has_a_chart_of_its_own_that_names_it() -> None:
-    arms = arm("of examples", 0.5, unit=EXAMPLE), arm("a", 3.0), arm("b", 1.0), arm("plain")
+    of_examples, plain = arm("of examples", 0.5, unit=EXAMPLE), arm("plain", shown=(40.0, 20.0))
+    arms = of_examples, arm("a", 3.0), arm("b", 1.0), plain
     assert list(rows(*arms)) == ["a", "b", "plain"]
     report = Report("s", [run for runs in arms for run in runs])
     found = charts(report)
     assert [row["arm"] for row in found["by-epsilon-2"]["data"]["values"]] == ["of examples", "plain"]
+    marks = [
+        {row["arm"]: row["shown"] for row in found[f"by-epsilon-{at}"]["data"]["values"]} for at in (1, 2)
+    ]
+    assert [each["plain"] for each in marks] == [40.0, None]  # canaries are clients
     titles = [found[f"by-epsilon-{at}"]["encoding"]["x"]["title"] for at in (1, 2)]
     assert [title[1:] for title in titles] == [[f"of {CLIENT}"], [f"of {EXAMPLE}"]]
     assert chart(*arms[1:])["encoding"]["x"]["title"][1:] == []

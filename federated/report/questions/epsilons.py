@@ -63,6 +63,12 @@ class Epsilons(NamedTuple):
     lower_informed: Level = Level(None, None)
 
     @property
+    def without_canaries(self) -> Epsilons:
+        """The same where what canaries show is of another unit."""
+        nothing = Level(None, None)
+        return self._replace(lower=nothing, lower_final=nothing, lower_informed=nothing)
+
+    @property
     def largest(self) -> tuple[str, Level]:
         """The largest of the lower bounds: its metric, and the level; a level without a mean without canaries."""
         levels = {INFORMED: self.lower_informed, ITERATES: self.lower, FINAL: self.lower_final}
