@@ -22,6 +22,7 @@ from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
+from federated.segments import Observers, begun
 from federated.trained import TRAINED
 from tests.conftest import generators
 
@@ -316,3 +317,26 @@ def test_a_part_that_the_outputs_do_not_depend_on_is_refused(own: Callable[[str]
     assert prepare(config(model=model, trained="head")).model.num_trainable == 8 * 10 + 10
     with pytest.raises(BadInput, match="do not depend on what is trained, trunk"):
         prepare(config(model=model, trained='pattern(["trunk"])'))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ("fedper", "personal: 5 is all of the model that is trained, so nothing would be learnt together"),
+        ("moon", "only 5 is trained, which comes after the representation"),
+    ],
+)
+def test_algorithms_of_layers_say_what_they_miss_in_a_part(algorithm: str, message: str) -> None:
+    with pytest.raises(BadInput, match=f"algorithm: {algorithm}: {message}"):
+        prepare(config(trained="head", algorithm=algorithm))
+    assert prepare(config(trained="last(2)", algorithm=algorithm)).model.num_trainable == 9 * 6 + 7 * 10
+
+
+def test_the_numbers_of_parameters_are_measured_once_of_the_whole_model() -> None:
+    """Also where the head alone is trained and evaluated, on features of the frozen trunk."""
+    silent = Observers(lambda course: None, lambda history: None, lambda course: None)
+    for part, frozen in (("head", 64 * 8 + 8 + 8 * 6 + 6), ("full", None)):
+        setup = prepare(config(trained=part))
+        ((_, metrics),) = begun(Course(initial_state(setup)), setup, silent).history
+        found = metrics.get("train/trained_parameters"), metrics.get("train/frozen_parameters")
+        assert found == ((70, frozen) if frozen else (None, None))

@@ -10,6 +10,7 @@ from federated.algorithms.holdings import Holdings, check_no_running_statistics
 from federated.algorithms.local_terms import Contrast, LocalTerms
 from federated.foundation.scales import check_scale
 from federated.models.representation import representation_of
+from federated.trained.part import is_within
 
 
 def moon(mu: float = 1.0, temperature: float = 0.5, server_learning_rate: float = 1.0) -> Algorithm:
@@ -42,7 +43,12 @@ def moon(mu: float = 1.0, temperature: float = 0.5, server_learning_rate: float 
     made = fedavg(server_learning_rate)._replace(terms=terms, client=client, needs=frozenset({Need.LOOP}))
 
     def fit(holdings: Holdings) -> Algorithm:
-        representation_of(holdings.model)
+        place = representation_of(holdings.model)
+        if all(place.side == "input" and is_within(name, place.module) for name, _ in holdings.layout):
+            raise ValueError(
+                f"only {place.module} is trained, which comes after the representation, so that no contrast could "
+                "change it; train more of the model, or use fedavg"
+            )
         check_no_running_statistics(holdings)
         return made
 

@@ -49,9 +49,14 @@ def chosen(
         found |= _of(field, layer, every, holdings)
     if found.issuperset(names):
         raise ValueError(
-            f"{field}: {', '.join(wanted)} is the whole model, so {otherwise}; its parameters: {', '.join(names)}"
+            f"{field}: {', '.join(wanted)} is {_all_of(holdings)}, so {otherwise}; its parameters: {', '.join(names)}"
         )
     return frozenset(found)
+
+
+def _all_of(holdings: Holdings) -> str:
+    every = all(parameter.requires_grad for parameter in holdings.model.parameters())
+    return "the whole model" if every else "all of the model that is trained"
 
 
 def _last(field: str, names: Sequence[str], model: nn.Module) -> str:
