@@ -90,6 +90,10 @@ CONSTRAINTS := -c requirements.lock -c requirements-cuda.lock
 .PHONY: finetune
 finetune: $(FINETUNE) ## Install what pretrained models of Hugging Face need besides
 
+.PHONY: study-finetune
+study-finetune: $(FINETUNE) ## Run studies/finetune_text.yaml; ARGS="--set dataset.path=FILE" says where its texts are
+	$(PY) -m flows run studies/finetune_text.yaml $(ARGS)
+
 $(FINETUNE): $(INSTALLED) requirements-finetune.lock requirements-finetune-models.lock
 	@echo "Installing what requirements-finetune*.lock name into $(VENV): about 170 MB to download, 260 MB on disk."
 	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
