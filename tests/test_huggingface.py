@@ -83,6 +83,22 @@ def test_outputs_are_a_dense_layer_on_the_pooled_states_of_plain_transformers(fo
             torch.testing.assert_close(found[row], expected)
 
 
+@pytest.mark.parametrize("head", ["linear", "own"])
+def test_without_dropout_training_draws_no_number_and_outputs_are_those_of_evaluation(folder, tmp_path, head):
+    tokens = _tokens()
+    drops = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.5)
+    shutil.copytree(folder, folder := tmp_path / "drops")
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | drops))
+    module = _module(folder, head=head, dropout=0.0)
+    expected, before = module(tokens), torch.get_rng_state()
+    torch.testing.assert_close(module.train()(tokens), expected)
+    assert torch.equal(torch.get_rng_state(), before)
+    other = _module(folder, head=head).train()  # the settings are of one model alone
+    assert not torch.equal(other(tokens), other(tokens))
+    with pytest.raises(ValueError, match=r"dropout must be from 0 up to 1, without 1, got 1\.5"):
+        MODELS["huggingface"](path=str(folder), dropout=1.5)
+
+
 def test_an_empty_text_has_finite_outputs(folder):
     tokens = torch.cat([_tokens(), torch.zeros(1, LENGTH, dtype=torch.int64)])
     for pooling in ("mean", "cls", "last", "max"):

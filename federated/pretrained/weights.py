@@ -6,6 +6,7 @@ import copy
 import hashlib
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, torch_seeded
@@ -24,6 +26,7 @@ from federated.pretrained.folder import check_installed, config_of, folder_of
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 _BLOCK = 2**22
+_DROPOUT = re.compile("dropout|pdrop|drop_prob")
 _READ = (".json", ".txt", ".safetensors")
 
 
@@ -47,12 +50,13 @@ def config_of_trunk(path: str) -> Any:
     return _config(folder, _stamp(folder))
 
 
-def pretrained(path: str, num_labels: int | None = None) -> Loaded:
+def pretrained(path: str, num_labels: int | None = None, dropout: float | None = None) -> Loaded:
     """A module of its own with the weights of a pretrained model, whose memory all modules of it share.
 
-    num_labels: of the head that transformers has for the classification of sequences; None: without a head. Whoever
-    changes a weight must give it memory of its own first, as `FlatModel` does. Where torch's default device is "meta",
-    a module without weights, of which nothing was read.
+    num_labels: of the head that transformers has for the classification of sequences; None: without a head. dropout:
+    the share that every dropout of the module sets to zero; None: what its settings say. Whoever changes a weight must
+    give it memory of its own first, as `FlatModel` does. Where torch's default device is "meta", a module without
+    weights, of which nothing was read.
     """
     config = config_of_trunk(path)
     if torch.get_default_device().type == "meta":
@@ -60,7 +64,10 @@ def pretrained(path: str, num_labels: int | None = None) -> Loaded:
     folder = folder_of(path)
     module, missing = _loaded(folder, _stamp(folder), num_labels)
     own = {id(each): nn.Parameter(each.data) for each in module.parameters()}
-    return Loaded(copy.deepcopy(module, own), missing)
+    module = copy.deepcopy(module, own)
+    if dropout is not None:
+        _set_dropout(module, dropout)
+    return Loaded(module, missing)
 
 
 def _stamp(folder: Path) -> Stamp:
@@ -135,6 +142,17 @@ def _without_pooler(module: nn.Module) -> nn.Module:
     if "add_pooling_layer" in inspect.signature(type(module).__init__).parameters:
         module.pooler = None  # type: ignore[assignment]
     return module
+
+
+def _set_dropout(module: nn.Module, share: float) -> None:
+    """Set every dropout: the layers, and the numbers that modules or their settings hand to attention themselves."""
+    for part in module.modules():
+        if isinstance(part, _DropoutNd):
+            part.p = share
+        for owner in (part, getattr(part, "config", None)):
+            for name, value in vars(owner).items() if owner is not None else ():
+                if _DROPOUT.search(name) and isinstance(value, float):
+                    setattr(owner, name, share)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ def huggingface(
     path: Pretrained,
     head: Literal["linear", "own"] = "linear",
     pooling: Literal["mean", "cls", "last", "max"] = "mean",
+    dropout: float | None = None,
 ) -> Model:
     """A pretrained text model of Hugging Face with a new last layer; texts go in by its own tokeniser.
 
@@ -36,6 +37,8 @@ def huggingface(
         architecture, with their weights where the folder has them for as many outputs; `pooling` has no effect.
     pooling: of the states of a text's tokens: their mean or maximum, or the state of the first token ("cls") or of the
         last one.
+    dropout: the share of numbers that dropout sets to zero in layers that are not wholly frozen; null: as in
+        pretraining, mostly 0.1. With 0 clients are trained side by side, which random draws within a model forbid.
     """
     check_installed("transformers", "model: huggingface")
     check_place(path)
@@ -44,13 +47,16 @@ def huggingface(
             f'pooling is for `head: linear`, but head is "own"; leave pooling out, got {pooling}'
         )
 
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be from 0 up to 1, without 1, got {dropout}")
+
     def make(input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         config = config_of_trunk(path)
         _check_text(path, config, input_shape)
         padding = padding_of(path)
         if head == "own":
-            return _Own(path, config, padding, num_outputs)
-        trunk = pretrained(path)
+            return _Own(path, padding, num_outputs, dropout)
+        trunk = pretrained(path, dropout=dropout)
         _check_whole(path, trunk.missing)
         return _Pooled(trunk.module, POOLINGS[pooling], padding, config.hidden_size, num_outputs)
 
@@ -97,9 +103,9 @@ class _Pooled(_Tokens):
 
 
 class _Own(_Tokens):
-    def __init__(self, path: str, config: Any, padding: int, num_outputs: int) -> None:
+    def __init__(self, path: str, padding: int, num_outputs: int, dropout: float | None) -> None:
         super().__init__(padding)
-        loaded = pretrained(path, num_outputs)
+        loaded = pretrained(path, num_outputs, dropout)
         self.trunk = loaded.module
         head = {name.rpartition(".")[0] for name in loaded.missing}
         base = self.trunk.base_model_prefix
