@@ -122,7 +122,9 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
 
 
 def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
-
+    pytest.importorskip(
+        "peft", reason="rules for adapters have metrics of their own; make finetune installs it"
+    )
     held_out = {
         "holdout": {"client": 0.2, "unseen_clients": 5, "validation": 0.1},
         "evaluation": {"every": 2, "personalisation": True},
@@ -184,12 +186,14 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
             logged |= set(connect().get_run(run_id).data.metrics)
     larger = {"mechanism": "central_gaussian(1, 1)", "extrapolate": {"clients": 1000, "cohort": 100}}
     measured = {"mechanism": "clip(0.5)", "canaries": 20}
+    adapters = {"model": "mlp(hidden=[8, 8])", "trained": "lora(rank=1)", "compression": {}}
     for changes in (
         {"privacy": larger},
         {"privacy": measured},
         {"privacy": "dp_sgd(noise_multiplier=1, norm=1)", "local": {"batch_size": 8, "steps": 2}},
         {"transport": "secure_aggregation(clip=1)"},
         {"model": "mlp(hidden=[4])", "trained": "head"},
+        *({**adapters, "aggregator": rule} for rule in ("lora_residual", "lora_svd")),
     ):
         logged |= _logged_at_once(
             _study(cohort={"weighting": "uniform"}, seeds=[0], **changes).runs()[0].config
@@ -293,11 +297,11 @@ def _measured_at_once(config):
 
 
 def _logged_at_once(config):
-    """The names of all that a run logs in its first round and after it."""
+    """The names of all that a run logs in its first two rounds and after them."""
     setup, found = prepare(config), set()
     silent = Observers(lambda course: None, lambda history: None, lambda course: None)
     course = begun(Course(initial_state(setup)), setup, silent)
-    course = advance(course, setup, [1], silent, lambda course: None)
+    course = advance(course, setup, [1, 2], silent, lambda course: None)
     for _, metrics in course.history:
         found |= set(metrics)
     return found
