@@ -14,8 +14,12 @@ from mlflow.pyfunc.scoring_server import parse_csv_input
 from PIL import Image
 from torch import Tensor, nn
 
+from federated.examples.user_data import as_examples
+from federated.losses import Readout
 from federated.models.flat_model import FlatModel
+from federated.preprocessing.predictor import Predictor
 from federated.preprocessing.raw_rows import example_of, inputs_of
+from tasks.tracking.models.folder import write_model
 from tasks.tracking.models.program import program_of, weights_of
 from tasks.tracking.models.signature import signature_of
 
@@ -77,3 +81,33 @@ def _is_taken(change: Callable[[Tensor], Tensor]) -> bool:
         return program_of(module, sample).gives(module, weights_of(module, model), sample)
     except (RuntimeError, AssertionError):  # the program refuses another number of rows, or none was made
         return False
+
+
+class Signals(nn.Module):
+    """Convolutions along rows, whose attribute `padding` is theirs and says nothing about texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.padding = 0
+        self.body = nn.Sequential(nn.Conv1d(1, 4, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found: Tensor = self.head(self.body(inputs[:, None].float()).mean(-1))
+        return found
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64])
+def test_rows_of_signals_are_not_cut_where_they_end_in_what_a_model_calls_its_padding(
+    kind: type[np.generic], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    rows = np.ones((6, 8), dtype=kind)
+    rows[:, 4:] = 0
+    examples, model = as_examples((rows, list("abcabc")), "mine"), FlatModel(Signals())
+    saved = write_model(tmp_path / "model", (Signals, kind), model, model.vector, examples, Readout())
+    found = Predictor(tmp_path / "model" / "artifacts" / "model").outputs(rows)
+    with torch.inference_mode():
+        expected = model.module(torch.from_numpy(rows))
+    torch.testing.assert_close(found, expected)
+    assert saved.how == "pt2"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from federated.evaluation.fast_forward import fast_forward
 from federated.local_training.steps.side_by_side import each_in_threads
 from federated.machine.cores import threads_of
-from federated.models.objective import model_inputs
+from federated.models.objective import model_inputs, padding_of
 from federated.models.plain_modules import is_plain
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class _Order(NamedTuple):
 
 def _by_length(inputs: Tensor, examples: Tensor, module: nn.Module) -> _Order:
     """The shortest texts first, where the model says by an attribute `padding` which number fills them up."""
-    padding = getattr(module, "padding", None)
-    if not isinstance(padding, int) or inputs.dim() != 2 or inputs.is_floating_point():
+    if (padding := padding_of(module, inputs)) is None:
         return _Order(examples)
     order = (inputs.index_select(0, examples) != padding).sum(1).argsort(stable=True)
     return _Order(examples[order], order.argsort())

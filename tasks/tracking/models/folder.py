@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from federated.examples.examples import Examples
 from federated.losses import Readout
 from federated.models.flat_model import FlatModel
+from federated.models.objective import padding_of
 from federated.preprocessing import raw_rows
 from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
@@ -109,8 +110,7 @@ def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) ->
 
 
 def _exported(module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
-    padding = getattr(module, "padding", None)
-    if isinstance(padding, int) and sample.dim() == 2:
+    if (padding := padding_of(module, sample)) is not None:
         with suppress(Exception):  # an architecture that does not take any length takes the full one
             if (cut := program_of(module, sample, padding)).gives(module, weights, sample):
                 return cut

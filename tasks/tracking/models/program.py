@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,18 +64,29 @@ class Program(NamedTuple):
     padding: int | None = None
 
     def gives(self, module: nn.Module, weights: Weights, inputs: Tensor) -> bool:
-        """Whether it gives the module's outputs with these weights, for one row and for several of these inputs."""
+        """Whether it gives the module's outputs with these weights, for one row and for several of these inputs.
+
+        Where texts may be of any length, also whether what fills them up changes nothing.
+        """
         named = weights.by_name()
         with torch.inference_mode():
             several = all(self._agrees(module, named, _repeated(inputs, count)) for count in _COUNTS)
             short = () if self.padding is None else range(1, inputs.shape[1])
             return several and all(
-                self._agrees(module, named, inputs[:, :length]) for length in short[:_LENGTHS]
+                self._agrees(module, named, inputs[:, :length]) and self._may_be_cut(module, inputs, length)
+                for length in short[:_LENGTHS]
             )
+
+    def _may_be_cut(self, module: nn.Module, inputs: Tensor, length: int) -> bool:
+        """Whether the module answers texts that are filled up to the full length as it answers them cut."""
+        filled = inputs.clone()
+        filled[:, length:] = cast(int, self.padding)
+        whole, cut = module(filled), module(inputs[:, :length].clone())
+        return whole.shape == cut.shape and _alike(whole, cut)
 
     def _agrees(self, module: nn.Module, named: Named, inputs: Tensor) -> bool:
         found, expected = self.run(named, inputs), module(inputs.clone())
-        return torch.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+        return _alike(found, expected)
 
 
 def program_of(module: nn.Module, example: Tensor, padding: int | None = None) -> Program:
@@ -90,6 +101,10 @@ def program_of(module: nn.Module, example: Tensor, padding: int | None = None) -
     file = io.BytesIO()
     torch.export.save(program, file)
     return Program(file.getvalue(), program.module(), padding)
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def _repeated(inputs: Tensor, count: int) -> Tensor:
