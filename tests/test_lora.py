@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 from federated.aggregators.lora.adapters import adapters_of
 from federated.compressors.none import none
@@ -232,6 +233,44 @@ def twice() -> nn.Module:
     return nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(4, 3))
 
 
+class Scaled(nn.Linear):
+    """As with an equalised learning rate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, 3 * self.weight, self.bias)
+
+
+class Standardised(nn.Conv2d):
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(x, weight / weight.std(), bias)
+
+
+class Tied(nn.Module):
+    """Calls a layer, and reads its weight once more past it, as an autoencoder with tied weights does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain, self.code, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(F.linear(self.code(self.plain(x)), self.code.weight.T))
+        return found
+
+
+def dense(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(layer, nn.Linear(4, 3))
+
+
+def watched_layer() -> nn.Module:
+    layer = nn.Linear(4, 4)
+    layer.register_forward_pre_hook(lambda _, given: (2 * given[0],))
+    return dense(layer)
+
+
+def convolved(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(layer, nn.Flatten(), nn.Linear(2 * 8 * 8, 3))
+
+
 ROWS_OF_FOUR = torch.ones(2, 4)
 REFUSED: dict[str, tuple[Callable[[], nn.Module], Tensor, dict[str, Any], str]] = {
     "no such layer": (
@@ -267,6 +306,49 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Tensor, dict[str, Any], str]] 
         torch.ones(2, 4, 1, 1),
         {"targets": ["0"], "rank": 2},
         "0 is a convolution in 2 groups",
+    ),
+    "a forward of its own": (
+        lambda: dense(Scaled(4, 4)),
+        ROWS_OF_FOUR,
+        {"rank": 2},
+        "0 is Scaled with a forward",
+    ),
+    "weights of its own": (
+        lambda: convolved(Standardised(1, 2, 3, padding=1)),
+        IMAGES,
+        {"targets": ["0"], "rank": 2},
+        "0 is Standardised with a _conv_forward of its own",
+    ),
+    "a hook": (watched_layer, ROWS_OF_FOUR, {"rank": 2}, "0 has a hook of its own"),
+    **{
+        function.__name__: (
+            lambda function=function: dense(function(nn.Linear(4, 4))),
+            ROWS_OF_FOUR,
+            {"rank": 2},
+            "0 computes its weight from other parameters",
+        )
+        for function in (parametrizations.weight_norm, parametrizations.spectral_norm)
+    },
+    "a hook that computes the weight": (
+        lambda: dense(nn.utils.spectral_norm(nn.Linear(4, 4))),
+        ROWS_OF_FOUR,
+        {"rank": 2},
+        "0 computes its weight from other parameters",
+    ),
+    **{
+        mode: (
+            lambda mode=mode: convolved(nn.Conv2d(1, 2, 3, padding=1, padding_mode=mode)),
+            IMAGES,
+            {"targets": ["0"], "rank": 2},
+            f"0 is a convolution with padding_mode {mode}",
+        )
+        for mode in ("reflect", "circular", "replicate")
+    },
+    "dilation": (
+        lambda: convolved(nn.Conv2d(1, 2, 3, padding="same", dilation=2)),
+        IMAGES,
+        {"targets": ["0"], "rank": 2},
+        r"0 is a convolution with dilation \(2, 2\)",
     ),
     "convolutions alone": (convolutions, IMAGES, {}, "no dense layer beside its head; name targets"),
 }

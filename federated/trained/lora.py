@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import nn
 
@@ -14,6 +14,7 @@ from federated.foundation.texts import listed
 from federated.pretrained.folder import check_installed
 from federated.trained.head import head_of
 from federated.trained.part import TrainedPart
+from federated.trained.suitable import check_suitable, is_dense, is_read_past
 
 _QUERY_AND_VALUE = (
     {"query", "value"},
@@ -25,7 +26,6 @@ _QUERY_AND_VALUE = (
     {"c_attn"},
 )
 """What the projections of queries and values are called, where attention has dense layers for them."""
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _SHOWN = 8
 
 
@@ -93,7 +93,7 @@ def _adapted(module: nn.Module, options: _Options) -> nn.Module:
     layers = _layers(module, options, last)
     trained = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
     for name in layers:
-        _check(module, name, options.rank)
+        check_suitable(module, name, options.rank)
     module = _injected(module, layers, options)
     _through_their_layers(module)
     frozen = f".lora_{options.freeze}." if options.freeze else None
@@ -125,7 +125,7 @@ def _layers(module: nn.Module, options: _Options, last: Collection[str]) -> list
     dense = [
         name
         for name, layer in module.named_modules()
-        if name and _is_dense(layer) and name not in within and not _is_read_past(module, name)
+        if name and is_dense(layer) and name not in within and not is_read_past(module, name)
     ]
     for alike in _QUERY_AND_VALUE:
         if found := [name for name in dense if name.rpartition(".")[2] in alike]:
@@ -156,45 +156,6 @@ def _named(names: Sequence[str], targets: Sequence[str]) -> Iterator[str]:
                 f"targets: no layer is named like {target!r}; there are {listed(filter(None, names), _SHOWN)}"
             )
     yield from (name for name in names if any(name in found for found in alike.values()))
-
-
-def _check(module: nn.Module, name: str, rank: int) -> None:
-    """Raise ValueError where a layer cannot have an adapter of this rank."""
-    layer = module.get_submodule(name)
-    if isinstance(layer, nn.MultiheadAttention) or _is_read_past(module, name):
-        raise ValueError(
-            f"targets: {name}: torch's nn.MultiheadAttention reads its weights past its layers, so an adapter would "
-            "have no effect; name other layers, or train it in full with pattern"
-        )
-    if not _is_dense(layer) and not isinstance(layer, _CONVOLUTIONS):
-        raise ValueError(
-            f"targets: {name} is {type(layer).__name__}; adapters are for dense layers and convolutions, and pattern "
-            "trains others in full"
-        )
-    if getattr(layer, "groups", 1) > 1:
-        raise ValueError(f"targets: {name} is a convolution in {layer.groups} groups, which takes no adapter")
-    if sum(each is layer for _, each in module.named_modules(remove_duplicate=False)) > 1:
-        raise ValueError(f"targets: {name} stands in the model under several names, which takes no adapter")
-    weight: Any = layer.weight
-    smaller = min(len(weight), weight[0].numel())
-    if rank > smaller:
-        raise ValueError(
-            f"rank {rank} is above {smaller}, the smaller side of {name} {list(weight.shape)}; name other targets, or "
-            f"state a rank of at most {smaller}"
-        )
-
-
-def _is_dense(layer: nn.Module) -> bool:
-    """Whether it is a dense layer; GPT-2 has a class of its own for them, with the weight the other way round."""
-    return isinstance(layer, nn.Linear) or (
-        type(layer).__name__ == "Conv1D" and type(layer).__module__.startswith("transformers.")
-    )
-
-
-def _is_read_past(module: nn.Module, name: str) -> bool:
-    """Whether a layer's weights are read without calling it, as torch's attention does with its last layer."""
-    parent = module.get_submodule(name.rpartition(".")[0])
-    return isinstance(parent, nn.MultiheadAttention)
 
 
 def _injected(module: nn.Module, layers: Sequence[str], options: _Options) -> nn.Module:
