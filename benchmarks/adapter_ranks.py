@@ -201,7 +201,7 @@ def main() -> None:
             found = measured(run_of(rule, asked.ranks, seed, asked.rounds, asked.rate))
             scores.setdefault(rule, []).append(100 * found["accuracy"])
             screen.print_json(json.dumps({"rule": rule, "seed": seed, **found}), indent=None)
-    for rule, each in scores.items():
+    for rule, each in scores.items() if asked.seeds > 1 else ():
         against = np.array(each) - np.array(scores[asked.rules[0]])
         half = stats.t.ppf(0.975, len(each) - 1) * against.std(ddof=1) / len(each) ** 0.5
         screen.print(
