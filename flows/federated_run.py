@@ -53,7 +53,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
         setup = rounds.prepare(Opaque(run.config)).value
-        tracking.log_data(run_id, run.config, setup.federation)
+        tracking.log_data(run_id, setup)
         log_promise(run_id, setup)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:
             first = checkpoints.first_course(setup, resume, warn)

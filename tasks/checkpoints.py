@@ -150,6 +150,6 @@ def _identity(setup: Setup) -> dict[str, str]:
         "model": hashlib.sha256(str(setup.whole_model.module).encode()).hexdigest()[:16],
         "parameters": str(setup.initial_parameters.numel()),
         **_of_statistics(setup),
-        **{f"weights of {field}": digest for field, digest in setup.config.weights_digests().items()},
+        **{f"weights of {field}": digest for field, digest in setup.weights_digests.items()},
         **{f"code of {name}": digest for name, digest in own_code(setup.config).items()},
     }

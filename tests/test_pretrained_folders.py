@@ -19,7 +19,7 @@ from federated.pretrained.folder import folder_of
 from federated.pretrained.weights import digest_of, pretrained
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
-from federated.study.study import Run, read_study
+from federated.study.study import read_study
 from tasks.checkpoints import first_course, save_checkpoint
 from tasks.tracking.runs.digests import weights_tag
 from tasks.tracking.studies.same_training import other_weights
@@ -260,9 +260,9 @@ def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_chec
     save_checkpoint(Course(initial_state(setup)), setup)
     first_course(prepare(config), True, said.append)
     finished = SimpleNamespace(
-        data=SimpleNamespace(tags={"data_digest": "of the texts", **weights_tag(config)})
+        data=SimpleNamespace(tags={"data_digest": "of the texts", **weights_tag(prepare(config))})
     )
-    assert (said, other_weights(finished, Run("arm", config))) == ([], "")
+    assert (said, other_weights(finished, prepare(config))) == ([], "")
     bert(folder, seed=1)
     assert digest_of(str(folder)) != before
     weight = pretrained(str(folder)).module.embeddings.word_embeddings.weight
@@ -270,7 +270,7 @@ def test_other_weights_in_the_same_folder_have_another_digest_and_resume_no_chec
     first_course(prepare(config), True, said.append)
     assert len(said) == 1
     assert (
-        other_weights(finished, Run("arm", config))
+        other_weights(finished, prepare(config))
         == f"were model {before} and are model {digest_of(str(folder))}"
     )
     assert "weights of model" in said[0]

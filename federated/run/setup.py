@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.preparing.attacks.shadow_config import check_shadows, shadow_config
 from federated.run.preparing.client_memory import BOUND, bound_bytes
+from federated.run.preparing.own_weights import own_weights
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.promise import Promise
 from federated.run.preparing.refusals import check_run
@@ -68,6 +69,13 @@ class Setup:
     def config(self) -> RunConfig:
         """The config of the run."""
         return self.worker.config
+
+    @cached_property
+    def weights_digests(self) -> dict[str, str]:
+        """The content address of all weights that the run starts from and its key does not say, by field."""
+        inputs = (self.of_inputs or self.worker.work).inputs
+        own = own_weights(self.config, self.whole_model, inputs, self.federation.examples.output_shape)
+        return {**self.config.weights_digests(), **own}
 
     @property
     def parts(self) -> Parts:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from federated.examples.examples import Examples
 from federated.losses import Readout
+from federated.machine.tensors.digest import digest_of_tensors
 from federated.models.flat_model import FlatModel
 from federated.models.objective import padding_of
 from federated.preprocessing import raw_rows
@@ -31,7 +32,7 @@ from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
 from federated.trained.merged import merged
 from tasks.tracking.models.own_code import own_code_within
-from tasks.tracking.models.program import Program, Weights, digest_of, program_of, weights_of
+from tasks.tracking.models.program import Program, Weights, program_of, weights_of
 from tasks.tracking.models.signature import signature_of
 
 _LOG = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def _write_module(
     if weights.frozen_bytes <= _LARGE:
         save_file(weights.frozen, str(parts / "frozen.safetensors"))
         return Saved("pt2")
-    path = f"{FROZEN}/{digest_of(weights.frozen)}.safetensors"
+    path = f"{FROZEN}/{digest_of_tensors(weights.frozen)}.safetensors"
     beside.joinpath(FROZEN).mkdir(parents=True, exist_ok=True)
     save_file(weights.frozen, str(beside / path))
     parts.joinpath(f"{FROZEN}.json").write_text(json.dumps({"path": path}), encoding="utf-8")

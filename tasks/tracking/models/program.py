@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Collection
 from functools import partial
@@ -128,15 +127,6 @@ def weights_of(module: nn.Module, model: FlatModel, changed: Collection[str] = (
         if stored[name] == name:
             (trained if name in moving else frozen)[name] = tensor.contiguous().clone()
     return Weights(trained, frozen, stored)
-
-
-def digest_of(tensors: Named) -> str:
-    """A short content address."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        hashed.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()[:16]
 
 
 def _named(module: nn.Module) -> Named:

@@ -1,20 +1,20 @@
-"""Tags that say on which data a run is, and from which pretrained weights it starts."""
+"""Tags that say on which data a run is, and from which weights it starts."""
 
 from __future__ import annotations
 
-from federated.config.run import RunConfig
-from federated.federation.federation import Federation
+from federated.run.setup import Setup
 
 
-def digest_tags(config: RunConfig, federation: Federation) -> dict[str, str]:
-    """The digests of the data, of who holds what, and of pretrained models where the run starts from some."""
-    found = {"data_digest": federation.data_digest, "partition_digest": federation.partition_digest}
-    return found | weights_tag(config)
+def digest_tags(setup: Setup) -> dict[str, str]:
+    """The digests of the data, of who holds what, and of weights where the run starts from some that are not random."""
+    held = setup.federation
+    found = {"data_digest": held.data_digest, "partition_digest": held.partition_digest}
+    return found | weights_tag(setup)
 
 
-def weights_tag(config: RunConfig) -> dict[str, str]:
-    """The digests of the pretrained models that a run starts from, as a tag; none where it starts from none."""
-    found = config.weights_digests()
+def weights_tag(setup: Setup) -> dict[str, str]:
+    """The digests of the weights that a run starts from, as a tag; none where it starts from random ones alone."""
+    found = setup.weights_digests
     return (
         {"weights_digest": ", ".join(f"{field} {digest}" for field, digest in found.items())} if found else {}
     )

@@ -19,12 +19,12 @@ from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
 from federated.evaluation.measure_tags import measure_tags
 from federated.evaluation.sets import fitted_profile
-from federated.federation.federation import Federation
 from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.foundation.texts import listed
 from federated.run.preparing.scoring import run_scoring
+from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
@@ -168,12 +168,12 @@ def end_dead_studies() -> None:
             end_run(run.info.run_id, "KILLED", "its study ended without it", if_running=True)
 
 
-def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
+def log_data(run_id: str, setup: Setup) -> None:
     """The data set as a logged input with its digest, and the digest of who holds what.
 
     The counts are a tag as well: MLflow keeps one profile for all runs with the same data, however they are divided.
     """
-    examples = federation.examples
+    config, federation, examples = setup.config, setup.federation, setup.federation.examples
     schema = {
         "task": examples.task.name,
         "input_shape": list(examples.inputs.shape[1:]),
@@ -191,7 +191,7 @@ def log_data(run_id: str, config: RunConfig, federation: Federation) -> None:
     send("inputs", run_id, dataset=dict(data))
     unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
     measures = measure_tags(run_scoring(config, examples), federation)
-    set_tags(run_id, {**digest_tags(config, federation), **unseen, **measures, "data": json.dumps(profile)})
+    set_tags(run_id, {**digest_tags(setup), **unseen, **measures, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
