@@ -225,7 +225,8 @@ def test_models_of_the_hub_come_from_its_cache_and_else_are_one_line(tmp_path, f
     assert config.model.arguments["path"] == "somebody/small"
     assert prepare(config).inputs.shape == (40, LENGTH)
     with pytest.raises(
-        BadInput, match=r"somebody/else@v2 is not in the cache of the Hugging Face hub"
+        BadInput,
+        match=r"there is no folder somebody/else@v2 beside the study, and .* not in the cache of the Hugging Face hub",
     ) as found:
         prepare(config_of(file, "somebody/else@v2"))
     assert "\n" not in str(found.value)

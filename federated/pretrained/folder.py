@@ -151,12 +151,16 @@ def _fetched(name: str, revision: str | None) -> Path:
             )
     except LocalEntryNotFoundError as error:
         raise BadInput(
-            f"model: {stated} is not in the cache of the Hugging Face hub ({constants.HF_HUB_CACHE}), and the hub does "
-            "not answer; fetch it where there is a network, or state a local folder as path"
+            f"model: there is no folder {stated} beside the study, and as the name of a model it is not in the cache "
+            f"of the Hugging Face hub ({constants.HF_HUB_CACHE}), and the hub does not answer; state a local folder as "
+            "path, or fetch the model where there is a network"
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise BadInput(f"model: {stated} cannot be fetched from the Hugging Face hub: {first}") from error
+        raise BadInput(
+            f"model: there is no folder {stated} beside the study, and no such model can be fetched from the Hugging "
+            f"Face hub: {first}"
+        ) from error
 
 
 @contextmanager
