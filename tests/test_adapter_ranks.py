@@ -79,8 +79,9 @@ def rank_of(client: int) -> int:
 
 def test_a_client_has_the_first_rows_of_a_and_columns_of_b() -> None:
     layout = [("q.lora_A.weight", (3, 2)), ("q.lora_B.weight", (2, 3)), ("head", (2,))]
-    assert present(layout, 2).int().tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1]
-    assert shortened_layout(layout, 2) == (
+    factors = {"q.lora_A.weight", "q.lora_B.weight"}
+    assert present(layout, factors, 2).int().tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1]
+    assert shortened_layout(layout, factors, 2) == (
         ("q.lora_A.weight", (2, 2)),
         ("q.lora_B.weight", (2, 2)),
         ("head", (2,)),

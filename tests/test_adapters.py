@@ -18,7 +18,8 @@ from federated.config.run import RunConfig
 from federated.forecast.traffic.residuals import residual_bytes
 from federated.foundation.errors import BadInput
 from federated.local_training.engine import ENGINES
-from federated.models.adapted.residual import without_residuals
+from federated.models.adapted.residual import put_beside, without_residuals
+from federated.models.flat_model import FlatModel
 from federated.rounds import train_rounds
 from federated.run.checkpoint import load, save
 from federated.run.clients.cohort import sample_cohort, weights_of
@@ -33,6 +34,7 @@ from federated.wire.residuals import unpacked
 from federated.wire.uplink import compress
 
 SOURCE = """
+import torch
 from torch import nn
 class Adapted(nn.Module):
     def __init__(self, base, rank, frozen):
@@ -44,6 +46,15 @@ class Adapted(nn.Module):
         self.scaling = {"default": 1.5}
     def forward(self, x):
         return self.base_layer(x) + 1.5 * self.lora_B(self.lora_A(x))
+class PapersOwn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(64, 9).requires_grad_(False)
+        self.lora_A, self.lora_B = nn.Parameter(torch.randn(64, 4) / 8), nn.Parameter(torch.zeros(4, 9))
+    def forward(self, x):
+        return self.base(x) + x @ self.lora_A @ self.lora_B
+def papers_own(input_shape, num_outputs):
+    return nn.Sequential(nn.Flatten(), PapersOwn(), nn.Linear(9, num_outputs))
 def adapted(input_shape, num_outputs, rank: int = 2, frozen: str = ""):
     first, second = nn.Linear(64, 9), nn.Linear(9, 13)
     return nn.Sequential(
@@ -299,10 +310,51 @@ def test_factors_are_found_by_name_whatever_stands_between_them() -> None:
         ("c.lora_B.default.weight", (6, 2, 1, 1)),
         ("v.lora_B.default.weight", (7, 2)),
     ]
-    query, kernel = adapters_of(layout)
+    query, kernel = adapters_of(layout, {name for name, _ in layout})
     vector = torch.arange(10 + 12 + 14 + 54 + 12 + 14).float()
     b, a = query.factors(vector)
     assert torch.equal(a, vector[:10].view(2, 5))
     assert torch.equal(b, vector[22:36].view(7, 2))
     assert [tuple(each.shape) for each in kernel.factors(vector[None])] == [(1, 6, 2), (1, 2, 27)]
     assert np.isclose(float(kernel.factors(vector)[1][1, 0]), 36 + 27)
+
+
+class PapersOwn(nn.Module):
+    """x A B, as a paper writes it: A [k, r] and B [r, d], with the names and all else of peft's layers or without."""
+
+    def __init__(self, size: int, out: int, *, like_peft: bool, modules: bool) -> None:
+        super().__init__()
+        base, a, b = (
+            nn.Linear(size, out),
+            nn.Parameter(torch.randn(size, 2)),
+            nn.Parameter(torch.randn(2, out)),
+        )
+        self.lora_A, self.lora_B = (
+            nn.ParameterDict({"default": each}) if modules else each for each in (a, b)
+        )
+        if like_peft:
+            self.base_layer, self.scaling = base, {"default": 1.0}
+        else:
+            self.base = base
+
+
+@pytest.mark.parametrize("like_peft", [True, False])
+@pytest.mark.parametrize("modules", [True, False])
+@pytest.mark.parametrize("out", [5, 6])
+def test_own_parameters_of_these_names_are_no_factors(out: int, modules: bool, like_peft: bool) -> None:
+    own = nn.Sequential(PapersOwn(6, out, like_peft=like_peft, modules=modules), nn.Linear(out, 2))
+    model = FlatModel(put_beside(own))
+    assert model.factors == frozenset()
+    assert model.residuals == ()
+    assert adapters_of(model.layout, model.factors) == ()
+
+
+def test_a_study_with_own_parameters_of_these_names_runs_as_any_other() -> None:
+    setup = prepared(model=f"{NAME}:papers_own", clients=2, cohort={"size": 2}, local={"steps": 1})
+    found: list[dict[str, Any]] = []
+    state = train_rounds(initial_state(setup), setup, 1, measured=lambda _, metrics: found.append(metrics))
+    assert not setup.parts.adapters
+    assert state.round == 1
+    assert "train/lora_error" not in found[-1]
+    with pytest.raises(BadInput, match=r"the model has none of the form of peft's"):
+        prepared(model=f"{NAME}:papers_own", aggregator="lora_svd")

@@ -115,7 +115,7 @@ def test_the_rank_decides_what_travels(two_clients: tuple[Setup, Any], tmp_path:
     (header,), _ = none().encode(none().init(1, 0), torch.zeros(1, 0), generators(1))
     numbers = sum(RANK * sum(shape) for shape in SIZES.values()) + 10 * 6 + 10
     assert state.uplink_bytes == ROUNDS * 2 * (4 * numbers + len(header))
-    pairs = adapters_of(setup.model.layout)
+    pairs = adapters_of(setup.model.layout, setup.model.factors)
     assert {pair.layer: (pair.b.shape, pair.a.shape) for pair in pairs} == {
         name: ((outputs, RANK), (RANK, inputs)) for name, (outputs, inputs) in SIZES.items()
     }
@@ -196,7 +196,7 @@ def test_layers_get_adapters_and_give_them_back_in_their_weights(what: str) -> N
     make, inputs, options, layers = MODELS[what]
     module = applied(lora(rank=2, **options), "lora", make().eval(), inputs, (3,), 0)
     model = FlatModel(module, rest_in_evaluation=True)
-    assert [pair.layer for pair in adapters_of(model.layout)] == layers
+    assert [pair.layer for pair in adapters_of(model.layout, model.factors)] == layers
     before = make().state_dict().keys()
     model.vector.add_(torch.linspace(-0.5, 0.5, model.vector.numel()))
     module = model.independent_module()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from federated.models.adapted.adapters import factors_in
 from federated.models.adapted.residual import residuals_of
 
 
@@ -22,6 +23,7 @@ class FlatModel:
     weights (`WithResidual`), `residuals`, which the server alone changes. Writing into `vector` writes into
     the module, and the other way round. Everything else stays with the module: frozen parameters, and other buffers,
     which are what they were at first whenever a vector is loaded, so that nothing passes from one client to the next.
+    `factors` are the names of the factors of low-rank adapters.
 
     rest_in_evaluation: whether what is wholly frozen runs as in evaluation while the rest is trained, see `train`.
     Raises ValueError where nothing can be trained or where the floating-point types differ.
@@ -57,6 +59,7 @@ class FlatModel:
         self.layout = tuple(
             (name, tuple(p.shape)) for name, p in self.module.named_parameters() if p.requires_grad
         )
+        self.factors = factors_in(self.module)
         self.num_trainable = sum(p.numel() for p in self.trainable)
         self.vector = torch.cat([t.detach().reshape(-1) for t in travelling])
         _point_into(self.vector, travelling)

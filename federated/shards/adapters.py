@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators.lora.adapters import Adapter, is_factor
+from federated.aggregators.lora.adapters import Adapter
 from federated.aggregators.lora.factors import Factors, added, norm, shortened
 from federated.aggregators.lora.layer import Layer, Made
 from federated.algorithms import Tensors
@@ -70,7 +70,7 @@ def _are_halves(setup: Setup) -> bool:
     """Whether one factor of each adapter is frozen, so that the mean of the other one is the mean of the products."""
     moving, parts = [name for name, _ in setup.parts.travelling.layout], setup.parts
     averages = parts.aggregator.linear and parts.algorithm.clusters is None
-    return averages and not parts.adapters and any(map(is_factor, moving))
+    return averages and not parts.adapters and any(name in setup.model.factors for name in moving)
 
 
 def _layers(

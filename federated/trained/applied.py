@@ -54,7 +54,7 @@ def _check_adapters(model: FlatModel, outputs: Tensor, what: str, failed: type[B
     """Raise where an adapter takes no part in the outputs."""
     parts: Sequence[Tensor | None] = torch.autograd.grad(outputs.sum(), model.trainable, allow_unused=True)
     for (name, _), part in zip(model.layout, parts, strict=True):
-        if part is None and ".lora_" in name:
+        if part is None and name in model.factors:
             layer = name.partition(".lora_")[0]
             raise failed(
                 f"{what}: {layer} is not called when the model is, so its adapter would have no effect; name other "

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from federated.foundation.texts import listed
+from federated.models.adapted.adapters import adapters_in, factors_in
 from federated.pretrained.folder import check_installed
 from federated.trained.head import head_of
 from federated.trained.part import TrainedPart
@@ -96,9 +97,11 @@ def _adapted(module: nn.Module, options: _Options) -> nn.Module:
         check_suitable(module, name, options.rank)
     module = _injected(module, layers, options)
     _through_their_layers(module)
+    added = tuple(f"{layer}.lora_" for layer in layers)
+    factors = {name for name in factors_in(module) if name.startswith(added)}
     frozen = f".lora_{options.freeze}." if options.freeze else None
     for name, parameter in module.named_parameters():
-        is_factor = ".lora_" in name and (frozen is None or frozen not in name)
+        is_factor = name in factors and (frozen is None or frozen not in name)
         parameter.requires_grad_(is_factor or (name in last and name in trained))
     return module
 
@@ -174,7 +177,7 @@ def _injected(module: nn.Module, layers: Sequence[str], options: _Options) -> nn
 def _through_their_layers(module: nn.Module) -> None:
     """Keep torch's encoder from the shortcut that it takes in evaluation: it reads weights past adapters."""
     for encoder in module.modules():
-        if not any(".lora_" in name for name, _ in encoder.named_parameters()):
+        if not adapters_in(encoder):
             continue
         if isinstance(encoder, nn.TransformerEncoder):
             encoder.use_nested_tensor = False

@@ -17,7 +17,7 @@ def merged(module: nn.Module) -> tuple[nn.Module, frozenset[str]]:
     adapters: dict[str, Any] = {
         name: layer
         for name, layer in module.named_modules()
-        if hasattr(layer, "lora_A") and hasattr(layer, "get_delta_weight")
+        if all(hasattr(layer, own) for own in ("base_layer", "lora_A", "get_delta_weight"))
     }
     for name, adapter in adapters.items():
         layer: Any = without_residuals(adapter).base_layer

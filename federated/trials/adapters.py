@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from federated.aggregators import Aggregator
-from federated.aggregators.lora.adapters import Adapter, adapters_of, is_factor
+from federated.aggregators.lora.adapters import Adapter, adapters_of
 from federated.algorithms.travelling import Travelling
 from federated.config.run import RunConfig
 from federated.foundation.errors import BadInput
@@ -17,7 +17,7 @@ def adapters_in(config: RunConfig, model: FlatModel, moves: Travelling) -> tuple
     moving = {name for name, _ in moves.layout}
     found = tuple(
         adapter
-        for adapter in adapters_of(model.layout, _residuals(model))
+        for adapter in adapters_of(model.layout, model.factors, _residuals(model))
         if {adapter.name_a, adapter.name_b} <= moving
     )
     rule: Aggregator = config.aggregator.build()
@@ -28,9 +28,12 @@ def adapters_in(config: RunConfig, model: FlatModel, moves: Travelling) -> tuple
 
 def _check(config: RunConfig, model: FlatModel, found: tuple[Adapter, ...], *, beside: bool) -> None:
     label = f"aggregator: {config.aggregator.label()}"
-    factors = [name for name, _ in model.layout if is_factor(name)]
+    factors = [name for name, _ in model.layout if name in model.factors]
     if not factors:
-        raise BadInput(f"{label} is for low-rank adapters, and the model has none; state trained: lora(...)")
+        raise BadInput(
+            f"{label} is for low-rank adapters, and the model has none of the form of peft's; state "
+            "trained: lora(...), or give layers of your own base_layer, lora_A, lora_B and scaling"
+        )
     travelling = {name for adapter in found for name in (adapter.name_a, adapter.name_b)}
     if missing := [name for name in factors if name not in travelling]:
         raise BadInput(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from federated.aggregators.lora.adapters import is_factor
 from federated.aggregators.lora.ranks import OfRank, Ranks, present, shortened_layout
 from federated.algorithms import ClientHalf
 from federated.choices.choice import Choice
@@ -49,13 +48,13 @@ def ranks_among(
 
 def _of_rank(config: RunConfig, parts: Parts, model: FlatModel, rank: int) -> OfRank:
     layout, device = parts.travelling.layout, model.vector.device
-    absent = ~present(model.layout, rank)
+    absent = ~present(model.layout, model.factors, rank)
     return OfRank(
         rank,
-        present(layout, rank).nonzero()[:, 0].to(device),
+        present(layout, model.factors, rank).nonzero()[:, 0].to(device),
         absent.nonzero()[:, 0].to(device),
         *(
-            _fitted(way, choice, rank, parts)
+            _fitted(way, choice, rank, parts, model.factors)
             for way, choice in (
                 ("uplink", config.compression.uplink),
                 ("downlink", config.compression.downlink),
@@ -64,10 +63,10 @@ def _of_rank(config: RunConfig, parts: Parts, model: FlatModel, rank: int) -> Of
     )
 
 
-def _fitted(way: str, choice: Choice, rank: int, parts: Parts) -> Compressor:
+def _fitted(way: str, choice: Choice, rank: int, parts: Parts, factors: Collection[str]) -> Compressor:
     compressor: Compressor = choice.build()
     try:
-        return compressor.fitted(shortened_layout(parts.travelling.layout, rank))
+        return compressor.fitted(shortened_layout(parts.travelling.layout, factors, rank))
     except ValueError as error:
         raise BadInput(f"compression.{way}: {choice.label()}: of rank {rank}: {error}") from error
 
@@ -76,7 +75,7 @@ def _unfit(config: RunConfig, parts: Parts, model: FlatModel) -> Iterator[str]:
     """What does not go with them, and why."""
     algorithm, client, label = parts.algorithm, parts.algorithm.client, config.algorithm.label()
     both = {name for adapter in parts.adapters for name in (adapter.name_a, adapter.name_b)}
-    if any(is_factor(name) and name not in both for name, _ in model.layout) or not both:
+    if any(name in model.factors and name not in both for name, _ in model.layout) or not both:
         yield "a frozen factor, or one that stays at clients: the rows of the other one would be trained all the same"
     if not parts.aggregator.linear:
         yield f"aggregator: {config.aggregator.label()}, as what a client does not have is no vote of its"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -59,15 +59,16 @@ class Adapter(NamedTuple):
 
 
 def adapters_of(
-    layout: Layout, residuals: Sequence[tuple[str, tuple[int, ...], int]] = ()
+    layout: Layout, factors: Collection[str], residuals: Sequence[tuple[str, tuple[int, ...], int]] = ()
 ) -> tuple[Adapter, ...]:
     """The adapters of which both factors are in the layout, in its order.
 
+    factors: the names of those of the model, as names alone do not tell.
     residuals: name, shape and first place of each matrix beside a frozen weight.
     """
     found: dict[tuple[str, str], dict[str, Part]] = {}
     for part in _parts(layout):
-        if (match := _FACTOR.fullmatch(part.name)) is not None:
+        if part.name in factors and (match := _FACTOR.fullmatch(part.name)) is not None:
             found.setdefault((match["layer"], match["rest"] or ""), {})[match["side"]] = part
     beside = {name: Part(name, slice(at, at + math.prod(shape)), shape) for name, shape, at in residuals}
     return tuple(
@@ -75,11 +76,6 @@ def adapters_of(
         for (layer, _), sides in found.items()
         if len(sides) == 2
     )
-
-
-def is_factor(name: str) -> bool:
-    """Whether a parameter is a factor of an adapter."""
-    return _FACTOR.fullmatch(name) is not None
 
 
 def _parts(layout: Layout) -> Iterator[Part]:

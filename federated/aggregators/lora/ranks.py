@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from federated.aggregators.lora.adapters import is_factor
 from federated.compressors import Compressor
 from federated.compressors.parts import Layout
+
+_Side = Literal["A", "B"] | None
 
 
 class OfRank(NamedTuple):
@@ -55,31 +56,38 @@ class Ranks(NamedTuple):
         return found
 
 
-def present(layout: Layout, rank: int) -> Tensor:
+def present(layout: Layout, factors: Collection[str], rank: int) -> Tensor:
     """Which numbers of a vector of this layout clients of a rank have, bool: of factors the first rows or columns."""
     return torch.cat(
-        [torch.ones(0, dtype=torch.bool), *(_of_one(name, shape, rank) for name, shape in layout)]
+        [
+            torch.ones(0, dtype=torch.bool),
+            *(_of_one(shape, rank, _side(name, factors)) for name, shape in layout),
+        ]
     )
 
 
-def shortened_layout(layout: Layout, rank: int) -> Layout:
+def shortened_layout(layout: Layout, factors: Collection[str], rank: int) -> Layout:
     """The layout of what clients of a rank have."""
-    return tuple((name, _shape(name, shape, rank)) for name, shape in layout)
+    return tuple((name, _shape(shape, rank, _side(name, factors))) for name, shape in layout)
 
 
-def _of_one(name: str, shape: tuple[int, ...], rank: int) -> Tensor:
+def _of_one(shape: tuple[int, ...], rank: int, side: _Side) -> Tensor:
     found = torch.ones(shape, dtype=torch.bool)
-    if is_factor(name):
-        found[rank:] &= not _is_a(name)
-        found[:, rank:] &= _is_a(name)
+    if side == "A":
+        found[rank:] = False
+    if side == "B":
+        found[:, rank:] = False
     return found.flatten()
 
 
-def _shape(name: str, shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    if not is_factor(name):
+def _shape(shape: tuple[int, ...], rank: int, side: _Side) -> tuple[int, ...]:
+    if side is None:
         return shape
-    return (rank, *shape[1:]) if _is_a(name) else (shape[0], rank, *shape[2:])
+    return (rank, *shape[1:]) if side == "A" else (shape[0], rank, *shape[2:])
 
 
-def _is_a(name: str) -> bool:
-    return ".lora_A" in name
+def _side(name: str, factors: Collection[str]) -> _Side:
+    """Which factor of an adapter a parameter is, if any."""
+    if name not in factors:
+        return None
+    return "A" if ".lora_A" in name else "B"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from federated.models.adapted.adapters import adapters_in, scale_of
 
 _NAME = "residual"
 
@@ -43,12 +45,10 @@ class WithResidual(nn.Module):
 
 def put_beside(module: nn.Module) -> nn.Module:
     """Put a residual beside each frozen dense layer that has a low-rank adapter. Changes the module itself."""
-    for adapter in [each for each in module.modules() if hasattr(each, "lora_A")]:
-        layer: Any = getattr(adapter, "base_layer", None)
+    for adapter in adapters_in(module).values():
+        layer: Any = adapter.base_layer
         if isinstance(layer, nn.Linear):
-            scaling: Any = getattr(adapter, "scaling", 1.0)
-            scale = next(iter(scaling.values())) if isinstance(scaling, Mapping) else scaling
-            adapter.base_layer = WithResidual(layer, float(scale))
+            adapter.base_layer = WithResidual(layer, scale_of(adapter))
     return module
 
 
