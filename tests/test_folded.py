@@ -128,3 +128,54 @@ def test_auto_tries_it_on_a_mostly_frozen_model(
     with caplog.at_level("INFO"):
         local_trainer(_work(local_work, _Attends(mixes=True)), Engine(), COHORT[:2])
     assert "engine: loop (the model mixes the examples of a batch" in caplog.text
+
+
+class _Prompts(nn.Module):
+    """A trained projection of texts that are no examples, as CLIP has them; at most so many examples at a time."""
+
+    def __init__(self, prompts: int, most: int = 1000) -> None:
+        super().__init__()
+        self.most = most
+        self.body = nn.Sequential(nn.Embedding(WORDS, 64), nn.Flatten(), nn.Linear(9 * 64, WIDTH))
+        self.prompts = nn.Parameter(torch.randn(prompts, WIDTH))
+        self.requires_grad_(False)
+        self.text = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if len(tokens) > self.most:
+            raise KeyError("too many")
+        if len(self.prompts) == 3:
+            return self.text(self.body(tokens)) @ self.prompts.T  # type: ignore[no-any-return]
+        return self.body(tokens) @ self.text(self.prompts)[:3].T  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "most", "why"),
+    [
+        (5, 1000, "the model fails on clients' examples together: shape "),
+        (6, 1000, "the model mixes the examples of a batch"),
+        (3, 6, "not folded, which fails: 'too many'"),
+    ],
+    ids=["clients do not divide them", "clients divide them", "more examples than it takes"],
+)
+def test_auto_means_the_loop_for_a_model_of_anybodys_that_fails_in_one_pass(
+    prompts: int,
+    most: int,
+    why: str,
+    local_work: Callable[..., LocalWork],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Any,
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    work = _work(local_work, _Prompts(prompts, most))
+    with caplog.at_level("INFO"):
+        train = local_trainer(work, Engine(), COHORT[:3])  # too few for another engine
+    assert why in caplog.text
+    expected = loop_trainer(*work)(work.model.vector, COHORT, 1)
+    assert torch.equal(train(work.model.vector, COHORT, 1).deltas, expected.deltas)
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        local_trainer(work, Engine(), COHORT)
+    assert why in caplog.text

@@ -208,4 +208,6 @@ def _raced(work: LocalWork, threads: int, clients: Sequence[int], names: Sequenc
     if len(rivals) == 1:
         logger.info("engine: loop (%s)", "; ".join(refused))
         return loop(work, threads)
+    for reason in refused:
+        logger.info("engine: not %s", reason)
     return ENGINES[faster(work, rivals, clients)](work, threads)

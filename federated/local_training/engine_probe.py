@@ -31,16 +31,22 @@ _MARGIN = 0.85
 def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequence[int]) -> str:
     """The name of the fastest candidate for work of this shape; the first if no other is clearly faster.
 
-    Each trains some of the cohort up to three times, for a few steps, and its best time counts. Kept under the home
-    folder.
+    Each trains some of the cohort up to three times, for a few steps, and its best time counts. One that fails, other
+    than the first, is none of them. Kept under the home folder.
     """
     key, file = _key(work, len(cohort)), home() / "engines.json"
     known = _read(file)
     if known.get(key) in candidates:
         logger.info("engine: %s (as measured before)", known[key])
         return known[key]
-    seconds = {name: _best_time(work, train, cohort[:_CLIENTS]) for name, train in candidates.items()}
-    first, best = next(iter(seconds)), min(seconds, key=lambda name: seconds[name])
+    first, *rivals = candidates
+    seconds = {first: _best_time(work, candidates[first], cohort[:_CLIENTS])}
+    for name in rivals:
+        try:
+            seconds[name] = _best_time(work, candidates[name], cohort[:_CLIENTS])
+        except Exception as error:  # noqa: BLE001 - the model may be anybody's, and the first candidate trains it
+            logger.info("engine: not %s, which fails: %s", name, str(error).partition("\n")[0])
+    best = min(seconds, key=lambda name: seconds[name])
     chosen = best if seconds[best] < _MARGIN * seconds[first] else first
     logger.info("engine: %s (seconds in the probe: %s)", chosen, {n: round(s, 4) for n, s in seconds.items()})
     _add(file, key, chosen)

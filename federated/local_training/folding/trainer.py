@@ -93,7 +93,14 @@ def folded_module(work: LocalWork) -> Batched:
         return torch.cat([each.reshape(len(flat), -1) for each in found], dim=1), stacked.detach()
 
     batched = Batched(gradients, sites, masks)
-    _try_out(work, model, batched, lambda at: _sites(work, masks, own, shapes, model, outputs_of, at, 1))
+    try:
+        _try_out(work, model, batched, lambda at: _sites(work, masks, own, shapes, model, outputs_of, at, 1))
+    except ValueError:
+        raise
+    except Exception as error:  # the model may be anybody's
+        raise ValueError(
+            f"the model fails on clients' examples together: {str(error).partition(chr(10))[0]}"
+        ) from error
     return batched
 
 
