@@ -333,6 +333,9 @@ def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command
     assert code == 0
     assert "Stich et al. 2018" in out
     assert "fraction  number  must be stated" in " ".join(out.split("\n"))
+    for word in ("trained", "trained part"):  # the field is called by the first
+        code, out, _ = command("list", word)
+        assert (code, "lora(" in out) == (0, True)
     code, _, err = command("list", "top_q")
     assert code == 2
     assert "'top_q' is neither a kind" in err

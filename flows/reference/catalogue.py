@@ -14,7 +14,9 @@ from flows.terminal.screen import Screen
 
 def show_catalogue(what: str | None, screen: Screen) -> None:
     """All names by kind, those of one kind, or the whole docstring of one name. Raises BadInput for any other word."""
-    kinds = [kind for kind in KINDS if what in (None, kind.name, f"{kind.name}s")]
+    kinds = [
+        kind for kind in KINDS if what in (None, kind.name, f"{kind.name}s", kind.name.partition(" ")[0])
+    ]
     for kind in kinds:
         _show_kind(kind, screen)
     named = [(kind, what) for kind in KINDS if what in kind.factories]

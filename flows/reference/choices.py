@@ -22,7 +22,7 @@ default must be stated. Each can also be a function of your own, `module:functio
 
 def choices_page() -> str:
     """The page as Markdown."""
-    contents = "\n".join(f"- [{kind.name}](#{kind.name}): {_names(kind)}" for kind in KINDS)
+    contents = "\n".join(f"- [{kind.name}](#{kind.name.replace(' ', '-')}): {_names(kind)}" for kind in KINDS)
     return "\n".join([_INTRODUCTION, contents + "\n", *(_kind(kind) for kind in KINDS)])
 
 

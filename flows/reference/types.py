@@ -21,7 +21,7 @@ def type_in_words(schema: Mapping[str, Any], kind: str | None = None, section: s
     """
     if kind is not None:
         nullable = any(each.get("type") == "null" for each in schema.get("anyOf", ()))
-        return f"[{kind}](choices.md#{kind})" + (", or `null`" if nullable else "")
+        return f"[{kind}](choices.md#{str(kind).replace(' ', '-')})" + (", or `null`" if nullable else "")
     if section is not None:
         link = f"mapping, see [{section}](#{section.replace('.', '')})"
         others = {each.get("type") for each in schema.get("anyOf", ())}
