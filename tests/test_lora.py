@@ -344,6 +344,12 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Tensor, dict[str, Any], str]] 
         )
         for mode in ("reflect", "circular", "replicate")
     },
+    "a weight that is read past the layer too": (
+        Tied,
+        ROWS_OF_FOUR,
+        {"rank": 2},
+        "code: with the adapter beside it the model answers otherwise",
+    ),
     "dilation": (
         lambda: convolved(nn.Conv2d(1, 2, 3, padding="same", dilation=2)),
         IMAGES,
@@ -359,6 +365,32 @@ def test_layers_that_take_no_adapter_are_refused(what: str) -> None:
     make, inputs, options, message = REFUSED[what]
     with pytest.raises(BadInput, match=f"trained: lora: .*{message}"):
         applied(lora(**options), "lora", make(), inputs, (3,), 0)
+
+
+def test_own_adapters_by_peft_are_tried_too() -> None:
+    """A convolution that pads by reflection, adapted past the room's own checks; the same with zeros is taken."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    def own(module: nn.Module) -> nn.Module:
+        found: nn.Module = inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"]), module)
+        return found
+
+    images = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for mode in ("zeros", "reflect"):
+        module = convolved(nn.Conv2d(1, 2, 3, padding=1, padding_mode=mode))
+        before = {name: each.clone() for name, each in module.named_parameters()}
+        if mode == "reflect":
+            with pytest.raises(BadInput, match="trained: mine:own: 0: with the adapter beside it the model"):
+                applied(own, "mine:own", module, images, (3,), 0)
+            continue
+        chosen = applied(own, "mine:own", module, images, (3,), 0)
+        for name, each in chosen.named_parameters():
+            right = (
+                torch.zeros_like(each)
+                if "lora_B" in name
+                else before.get(name.replace(".base_layer", ""), each)
+            )
+            assert torch.equal(each, right), name
 
 
 @pytest.mark.parametrize(

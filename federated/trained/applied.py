@@ -12,6 +12,7 @@ from federated.foundation.randomness import Purpose, torch_seeded
 from federated.models.flat_model import FlatModel
 from federated.models.model import check_outputs
 from federated.trained.part import TrainedPart
+from federated.trained.trial import not_mergeable
 from federated.user_code.containment import contained
 
 
@@ -47,6 +48,13 @@ def applied(
     if not found.requires_grad:
         raise failed(f"{what}: the outputs do not depend on what is trained, {model.layout[0][0]} first")
     _check_adapters(model, found, what, failed)
+    with contained(f"{what}: the model then fails in evaluation", failed):
+        other = not_mergeable(chosen, sample)
+    if other is not None:
+        raise failed(
+            f"{what}: {other}: with the adapter beside it the model answers otherwise than with the product in its "
+            "weight, as it would be logged; the weight may also be read past the layer; name other targets"
+        )
     return chosen
 
 
