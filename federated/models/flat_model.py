@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from federated.models.adapted.adapters import factors_in
+from federated.models.adapted.normalisation import normalisations, running_statistics
 from federated.models.adapted.residual import residuals_of
 
 
@@ -18,14 +18,15 @@ class FlatModel:
     """A private copy of a module whose state is a view of one flat vector; frozen parameters are the module's own.
 
     `vector` [P] holds first the trainable parameters in the order of `named_parameters()`, whose names and shapes
-    are `layout`, then the running statistics of batch normalisation (its layers with trainable parameters), whose names
+    are `layout`, then the running statistics of batch normalisation (see `normalisations`), whose names
     and shapes are `statistics` and which travel too, as in FedAvg over state dicts, then the matrices beside frozen
     weights (`WithResidual`), `residuals`, which the server alone changes. Writing into `vector` writes into
     the module, and the other way round. Everything else stays with the module: frozen parameters, and other buffers,
     which are what they were at first whenever a vector is loaded, so that nothing passes from one client to the next.
     `factors` are the names of the factors of low-rank adapters.
 
-    rest_in_evaluation: whether what is wholly frozen runs as in evaluation while the rest is trained, see `train`.
+    rest_in_evaluation: whether what is wholly frozen runs as in evaluation while the rest is trained, see `train`;
+    batch normalisation without parameters is then frozen by its place.
     Raises ValueError where nothing can be trained or where the floating-point types differ.
     """
 
@@ -48,7 +49,7 @@ class FlatModel:
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         if not self.trainable:
             raise ValueError("the model has no parameter that requires a gradient: there is nothing to train")
-        statistics = _running_statistics(self.module)
+        statistics = running_statistics(self.module, by_place=self.rest_in_evaluation)
         self.statistics = tuple((name, tuple(each.shape)) for name, each in statistics.items())
         beside = residuals_of(self.module)
         self.residuals = tuple((name, tuple(each.shape)) for name, each in beside.items())
@@ -87,11 +88,11 @@ class FlatModel:
         dropout, before such a layer or, at the end, after one.
         """
         self.module.train()
-        for layer in self.module.modules():
-            if isinstance(layer, _NormBase) and not _is_trained(layer):
-                layer.eval()
         if self.rest_in_evaluation:
             _rest(self.module)
+        norms = normalisations(self.module, by_place=self.rest_in_evaluation)
+        for layer, is_trained in norms.values():
+            layer.train(is_trained)
 
     def gradient(self, loss: Tensor, among: Sequence[bool] | None = None) -> Tensor:
         """The gradient of a scalar with respect to the trainable parameters, flat; zero where it has no part.
@@ -115,7 +116,7 @@ class FlatModel:
     def independent_module(self, vector: Tensor | None = None) -> nn.Module:
         """A module with these parameters [P], by default the model's, on the CPU, to evaluate; it shares no tensor."""
         other = FlatModel(
-            copy.deepcopy(self.module)
+            copy.deepcopy(self.module), rest_in_evaluation=self.rest_in_evaluation
         )  # with frozen parameters of its own, which move to the CPU below
         other.load(self.vector if vector is None else vector)
         module = other.module
@@ -161,21 +162,6 @@ def copied(module: nn.Module) -> nn.Module:
     """A copy of a module that shares its frozen parameters, which nothing may write to, and nothing else."""
     frozen = {id(parameter): parameter for parameter in module.parameters() if not parameter.requires_grad}
     return copy.deepcopy(module, frozen)
-
-
-def _is_trained(layer: _NormBase) -> bool:
-    return not layer.affine or any(parameter.requires_grad for parameter in layer.parameters())
-
-
-def _running_statistics(module: nn.Module) -> dict[str, Tensor]:
-    """Running means and variances of the batch normalisation that is trained, by name."""
-    return {
-        f"{at}.{name}".lstrip("."): statistic
-        for at, layer in module.named_modules()
-        if isinstance(layer, _NormBase) and _is_trained(layer)
-        for name, statistic in (("running_mean", layer.running_mean), ("running_var", layer.running_var))
-        if statistic is not None
-    }
 
 
 def _staying_buffers(module: nn.Module, travelling: list[Tensor]) -> list[tuple[nn.Module, str, Tensor]]:
