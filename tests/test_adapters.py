@@ -358,3 +358,14 @@ def test_a_study_with_own_parameters_of_these_names_runs_as_any_other() -> None:
     assert "train/lora_error" not in found[-1]
     with pytest.raises(BadInput, match=r"the model has none of the form of peft's"):
         prepared(model=f"{NAME}:papers_own", aggregator="lora_svd")
+
+
+def test_the_error_is_not_zero_where_a_trained_factor_stays_at_its_client() -> None:
+    """As in FedSA-LoRA: the mean of A alone is no mean of the clients' products, which the server does not have."""
+    setup = prepared(algorithm={"name": "fedper", "personal": ["*.lora_B*"]})
+    found: list[dict[str, Any]] = []
+    train_rounds(initial_state(setup), setup, 1, measured=lambda _, metrics: found.append(metrics))
+    moving = {name for name, _ in setup.parts.travelling.layout if "lora_" in name}
+    assert moving
+    assert all("lora_A" in name for name in moving)
+    assert "train/lora_error" not in found[-1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -401,3 +403,43 @@ def test_only_what_trains_makes_the_pass() -> None:
     }
     handed_over = "federated/run/preparing/attacks/shadow_config.py"  # with the rehearsal in it
     assert makes == {"tasks/rounds.py", "federated/attacks/shadows.py", handed_over}
+
+
+CUT = """
+import json
+import torch
+from torch import nn
+
+
+class Cut(nn.Module):
+    def __init__(self, input_shape, num_outputs):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.words = nn.Embedding(9, 4).requires_grad_(False)
+        self.longest = json.load(open({path!r}))["longest"]
+        self.trunk, self.head = nn.Identity(), nn.Linear(4, num_outputs)
+
+    def forward(self, tokens):
+        tokens = tokens[:, : self.longest]
+        return self.head(self.trunk(self.words(tokens).amax(1)))
+"""
+
+
+def test_a_setting_in_a_file_that_concerns_long_texts_alone_gives_other_features(
+    own: Callable[[str], str], tmp_path: Path
+) -> None:
+    tokens = torch.randint(1, 9, (40, 12), generator=torch.Generator().manual_seed(0))
+    tokens[:30] = tokens[:30, :1]  # the same, however they are cut
+    np.savez(tmp_path / "texts.npz", inputs=tokens.numpy(), targets=np.arange(40) % 2)
+    file = tmp_path / "settings.json"
+    name = own(CUT.format(path=str(file)))
+    content = {**CONTENT, "dataset": {"name": "arrays", "path": str(tmp_path / "texts.npz")}}
+    config = RunConfig.model_validate({**content, "clients": 2, "holdout": {}, "model": f"{name}:Cut"})
+    of_each = []
+    for longest in (12, 6):
+        file.write_text(json.dumps({"longest": longest}))
+        of_each.append(prepare(config).inputs.clone())
+    assert of_each[0].shape == (40, 4)
+    assert torch.equal(of_each[0][:30], of_each[1][:30])
+    assert not torch.equal(of_each[0][30:], of_each[1][30:])

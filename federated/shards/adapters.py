@@ -67,10 +67,17 @@ def adapter_metrics(state: RunState) -> Metrics:
 
 
 def _are_halves(setup: Setup) -> bool:
-    """Whether one factor of each adapter is frozen, so that the mean of the other one is the mean of the products."""
-    moving, parts = [name for name, _ in setup.parts.travelling.layout], setup.parts
+    """Whether one factor of each adapter is frozen, so that the mean of the other one is the mean of the products.
+
+    Not where one is trained and stays at its client: the products of clients have factors of their own each.
+    """
+    parts = setup.parts
+    trained, moving = (
+        {name for name, _ in layout if name in setup.model.factors}
+        for layout in (setup.model.layout, parts.travelling.layout)
+    )
     averages = parts.aggregator.linear and parts.algorithm.clusters is None
-    return averages and not parts.adapters and any(name in setup.model.factors for name in moving)
+    return averages and not parts.adapters and bool(moving) and moving == trained
 
 
 def _layers(

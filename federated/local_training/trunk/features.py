@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _FOLDER, _FILE = Path("features"), "features.npy"
 _BATCH, _BATCH_OF_GPU = 64, 512
 _AT_A_TIME = 64  # batches between two lines of the log, about
-_FIRST = 2
+_FIRST, _OTHERS = 2, 8
 _BLOCK = 2**24
 
 _REHEARSED: dict[str, tuple[Tensor, float]] = {}
@@ -60,7 +60,7 @@ def features_of(
     are not at hand, those of the first examples stand in for the others, and the time of a pass is measured.
     Raises NoTrunk where the model does something else with some of the examples, or the features are too large.
     """
-    first = _of_first(found, inputs)
+    first = _of_some_rows(found, inputs)
     shape, identity = (len(inputs), *first.shape[1:]), _identity(found, inputs, [*code, _digest(first)])
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     num_bytes = math.prod(shape) * found.head.vector.element_size()
@@ -94,10 +94,14 @@ def batches_by_length(inputs: Tensor, size: int) -> list[Tensor]:
     return list(torch.split(order, size))
 
 
-def _of_first(found: Split, inputs: Tensor) -> Tensor:
-    """The features of the first examples."""
+def _of_some_rows(found: Split, inputs: Tensor) -> Tensor:
+    """The features of the first examples, and of some others of any length, the longest too: settings that a model
+    read from a file may change these alone."""
+    order = torch.cat(batches_by_length(inputs, len(inputs)))
+    others = order[torch.linspace(0, len(order) - 1, _OTHERS).long()]
+    rows = torch.cat([torch.arange(min(_FIRST, len(inputs))), others]).to(inputs.device)
     with torch.inference_mode():
-        return Trunk(found.whole, found.cut, training=False)(model_inputs(inputs[:_FIRST]).clone())[0]
+        return Trunk(found.whole, found.cut, training=False)(model_inputs(inputs.index_select(0, rows)))[0]
 
 
 def _size(inputs: Tensor) -> int:

@@ -72,6 +72,10 @@ def cached_work(
 ) -> tuple[LocalWork, TrunkPass] | None:
     """The work on the features of a frozen trunk, where the model has one."""
     contrasts = Need.LOOP in parts.algorithm.needs and Need.OWN_STEPS not in parts.algorithm.needs
-    code = [config.model.model_dump_json(), *config.model.own_code().values()]
+    code = [
+        config.model.model_dump_json(),
+        *config.model.own_code().values(),
+        *config.weights_digests().values(),
+    ]
     threads = threads_of(config.orchestration.threads)
     return on_features(work, config.engine, code, threads, contrasts=contrasts, rehearsal=rehearsal)
