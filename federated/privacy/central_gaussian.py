@@ -37,7 +37,8 @@ def central_gaussian(
 
     norm: the bound; with `quantile`, that of the first round.
     noise_multiplier: null where privacy.target_epsilon solves for it; 0: no noise and no guarantee, and then norm may
-        be infinite too, `{name: central_gaussian, norm: .inf, noise_multiplier: 0}`: the plain algorithm.
+        be infinite too, `{name: central_gaussian, norm: .inf, noise_multiplier: 0}`: the plain
+        algorithm, to the bit, with cohorts of a fixed size and equal weights.
     quantile: clip at this quantile of the updates' norms instead, estimated in each round from how many were within it
         (Andrew et al. 2021, "Differentially Private Learning with Adaptive Clipping").
     rate: with `quantile`, the step of the norm's logarithm.
