@@ -80,11 +80,12 @@ def logged(
     clients: str = "p",
     constant: float | None = None,
     promises: dict[str, float] | None = None,
+    delta: float | None = 1e-5,
     **scores: float,
 ) -> str:
     """What MLflow holds of a study with these scores, arm -> score; the id of its parent run, concluded.
 
-    promises: arm -> its epsilon. constant: the score of a constant answer.
+    promises: arm -> its epsilon, at this delta; None: none was logged. constant: the score of a constant answer.
     """
     client = connect()
     experiment = experiment_id(client, study.name)
@@ -101,6 +102,7 @@ def logged(
                 found["generalisation/test_constant_accuracy"] = constant
             if run.arm in (promises or {}):
                 found["privacy/epsilon"] = (promises or {})[run.arm]
+                found |= {} if delta is None else {"privacy/delta": delta}
             _run(client, experiment, parent, run, found, tags, file)
     register_best(parent_of(parent, question), study.comparison, results_of_study(parent))
     return parent
@@ -190,18 +192,38 @@ def test_what_promises_less_than_the_champion_waits_however_much_better_it_is(
     parent = logged(study, file, promises={"first": 3.0}, first=0.6)
     said = "champion: the first model of this name"
     assert connect().get_run(parent).data.tags["registered"] == f"people/1: {said}"
-    for promises, less in (
-        ({}, "but it promises no privacy, where that promises epsilon 3.00"),
-        ({"second": 8.0}, "but it promises only epsilon 8.00, where that promises epsilon 3.00"),
+    held = "where that promises epsilon 3.00 at delta 1e-05"
+    for promises, delta, less in (
+        ({}, 1e-5, f"but it promises no privacy, {held}"),
+        ({"second": 8.0}, 1e-5, f"but it promises only epsilon 8.00 at delta 1e-05, {held}"),
+        ({"second": 3.0}, 0.2, f"but it promises epsilon 3.00 only at delta 0.2, {held}"),
     ):
-        logged(study, file, promises=promises, second=0.8)
+        logged(study, file, promises=promises, delta=delta, second=0.8)
         assert aliases()["champion"] == 1
         challenger = version_with("people", "challenger")
         assert challenger is not None
         assert challenger.tags["decision"].startswith("challenger: better against version 1, +0.2 ")
         assert challenger.tags["decision"].endswith(less)
+    logged(study, file, promises={"second": 3.003}, second=0.8)  # the solver's rounding
+    assert aliases()["champion"] == 5
+
+
+def test_a_champion_whose_delta_was_not_logged_is_compared_by_epsilon_and_that_is_said(
+    study: StudyConfig, file: Path
+) -> None:
+    logged(study, file, promises={"first": 3.0}, delta=None, first=0.6)
+    old = version_with("people", "champion")
+    assert old is not None
+    assert old.tags["epsilon"] == "3.00"
+    assert "epsilon_delta" not in old.tags
     logged(study, file, promises={"second": 3.0}, second=0.8)
-    assert aliases()["champion"] == 4
+    assert aliases()["champion"] == 2
+    new = version_with("people", "champion")
+    assert new is not None
+    assert new.tags["epsilon_delta"] == "1e-05"
+    assert new.tags["decision"].endswith(
+        "; promises are compared by epsilon alone, as a delta was not logged"
+    )
 
 
 def test_a_champion_without_privacy_is_said_to_be_one_and_a_study_may_ask_for_a_promise(
@@ -211,7 +233,9 @@ def test_a_champion_without_privacy_is_said_to_be_one_and_a_study_may_ask_for_a_
     version = version_with("people", "champion")
     assert version is not None
     assert "The best arm, second, trains without privacy" in version.description
-    assert "epsilon at most 10: first, test accuracy 0.600 (epsilon 3.00)" in version.description
+    assert (
+        "epsilon at most 10: first, test accuracy 0.600 (epsilon 3.00 at delta 1e-05)" in version.description
+    )
     again = register_best(
         parent_of(parent, tracking.as_yaml(study)), study.comparison, results_of_study(parent)
     )
@@ -220,6 +244,7 @@ def test_a_champion_without_privacy_is_said_to_be_one_and_a_study_may_ask_for_a_
     logged(asked, file, promises={"first": 3.0}, first=0.6, second=0.8)
     registered = connect().get_model_version("people", "2")
     assert (registered.tags["arm"], registered.tags["epsilon"]) == ("first", "3.00")
+    assert registered.tags["epsilon_delta"] == "1e-05"
     said: list[str] = []
     stricter = study.model_copy(update={"comparison": study.comparison.model_copy(update={"epsilon": 2.0})})
     show_with(said.append)

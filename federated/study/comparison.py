@@ -43,8 +43,10 @@ class Comparison(Frozen):
     epsilon: float | None = Field(
         None,
         gt=0,
-        description="The registry takes the best of the arms that promise an epsilon of at most this; null: the best "
-        "of all arms, whatever they promise",
+        description="The registry takes the best of the arms that promise an epsilon of at most this, each at its own "
+        "delta, and whose unit is a client or what it sends; arms whose unit is one example (`dp_sgd`) count only "
+        "where no such arm promises so much, and the terminal then says so; null: the best of all arms, whatever they "
+        "promise",
     )
 
     @property

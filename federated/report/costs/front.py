@@ -17,6 +17,8 @@ Problem = tuple[tuple[str, str], ...]
 Place = Literal["front", "knee", "dominated", "dominated in the mean"]
 UNCOVERED = "own models, not covered by epsilon"
 """In place of the unit of an epsilon that does not cover what an arm's scores are of."""
+OF_EXAMPLES = "one example"
+"""The beginning of a unit that is less than all that a client has."""
 BEHIND: frozenset[Place] = frozenset({"dominated", "dominated in the mean"})
 """Not on the front."""
 PLACE_TEXTS: Mapping[Place, str] = {

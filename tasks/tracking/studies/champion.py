@@ -12,7 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
-from federated.report.costs.promises import promise_of, promise_sentences, weaker, within_epsilon
+from federated.report.costs.promises import (
+    about_registered,
+    epsilon_alone,
+    promise_of,
+    promise_sentences,
+    weaker,
+    within_epsilon,
+)
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import within
 from federated.report.findings.verdicts import Paired, compare_pairs
@@ -60,7 +67,8 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
         decision = decide(version) if judged.registry == CHAMPION else _wait(version)
         runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
         said = f"{version.name}, version {version.version} in MLflow's model registry: {decision}"
-        return f"{said}{_without_privacy(version, results)}"
+        about = about_registered(results, version.tags.get("arm", ""), judged.epsilon)
+        return f"{said}. {about}" if about else said
     except (BadInput, MlflowException, RequestException, SQLAlchemyError) as error:
         if is_away(error) and refusal(error) is None:
             raise
@@ -71,16 +79,6 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
 def _among(judged: Comparison, results: Sequence[RunResult]) -> Sequence[RunResult]:
     """The runs of the arms whose model may be registered."""
     return results if judged.epsilon is None else within_epsilon(results, judged.epsilon)
-
-
-def _without_privacy(version: ModelVersion, results: Sequence[RunResult]) -> str:
-    """What a reader of a study on privacy has to know of the model that is registered, if it promises nothing."""
-    if version.tags.get("epsilon") or not promise_sentences(results):
-        return ""
-    return (
-        f". Its arm, {version.tags.get('arm')}, trains without privacy; comparison.epsilon registers the best arm that "
-        "promises so much"
-    )
 
 
 def _register(
@@ -121,6 +119,7 @@ def _register(
     promised = promise_of(finished)
     if promised.epsilon is not None:
         tags |= {"epsilon": promise_text(promised.epsilon), "epsilon_unit": promised.unit}
+        tags |= {} if promised.delta is None else {"epsilon_delta": f"{promised.delta:g}"}
     return register(run.study, run.run_id, model_id, tags_of(tags), card)
 
 
@@ -214,9 +213,12 @@ def _against(version: ModelVersion, champion: ModelVersion) -> tuple[bool, str]:
         return False, f"{pair.verdict} against {named}, {len(pair.seeds)} seeds"
     ends = f"{pair.estimate:+.4g} [{pair.interval.low:+.4g}, {pair.interval.high:+.4g}] in {pair.metric}"
     said = f"{pair.verdict} against {named}, {ends}, {len(pair.seeds)} seeds"
-    if pair.verdict == "better" and (less := weaker(promise_of(mine), promise_of(theirs))):
+    if pair.verdict != "better":
+        return False, said
+    promises = promise_of(mine), promise_of(theirs)
+    if less := weaker(*promises):
         return False, f"{said}, but it {less}"
-    return pair.verdict == "better", said
+    return True, "; ".join(filter(None, (said, epsilon_alone(*promises))))
 
 
 _SAME = {

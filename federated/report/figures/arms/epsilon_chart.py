@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from federated.metrics.names import metric_label
-from federated.report.costs.front import UNCOVERED, problems_of, units_of
+from federated.report.costs.front import OF_EXAMPLES, UNCOVERED, problems_of, units_of
 from federated.report.figures.vega_looks import GREY_LINE
 from federated.report.figures.vega_spec import (
     PALE,
@@ -28,8 +28,6 @@ _DECADES_BELOW = 2.0
 """Powers of ten below the smallest promise at which the axis begins."""
 
 
-_OF_EXAMPLES = "one example"
-"""The beginning of a unit beside which canaries, which are whole clients, show nothing."""
 MOST_UNITS = 3
 """Units of guarantees that have a chart: clients, updates and examples."""
 
@@ -57,7 +55,7 @@ def by_epsilon(report: Report, metric: str, place: int = 0) -> Spec | None:
     unit = by_arms[place]
     shown = [arm for arm in arms if units[arm] in (unit, "", UNCOVERED)]
     drawn = {arm: found[arm] for arm in shown if arm in found and arm not in of_own}
-    if unit.startswith(_OF_EXAMPLES):
+    if unit.startswith(OF_EXAMPLES):  # canaries are whole clients, and show nothing of one example
         drawn = {arm: each.without_canaries for arm, each in drawn.items()}
     ends = _ends(list(drawn.values()))
     rows = [_row(report, arm, metric, drawn.get(arm), ends, of_own=arm in of_own) for arm in shown]
