@@ -346,6 +346,24 @@ def test_one_client_that_is_most_of_a_sum_is_a_warning() -> None:
     assert not [each for each in cautions(prepare(config())) if "of a sum" in each]
 
 
+def test_one_client_that_is_most_of_the_updates_that_arrive_is_a_warning() -> None:
+    """Of all that took part it has a third."""
+    stated = config_of(
+        dataset="digits",
+        model="logistic",
+        partitioner="dirichlet(alpha=0.1)",
+        clients=12,
+        rounds=8,
+        cohort={"size": 6, "sampling": "unreliable(uniform, 0.3)"},
+        transport="secure_aggregation(clip=2, bits=16, threshold=0.5)",
+        seed=3,
+    )
+    setup = prepare(stated)
+    arrived = [setup.trainers.holders.sizes[cohort.heard] for cohort in cohorts(setup)]
+    largest = max(each.max() / each.sum() for each in arrived if len(each) >= 3)
+    assert f"one client is up to {largest:.0%} of a sum" in " ".join(cautions(setup))
+
+
 LOSSY = {
     "cohort": {"size": 5, "weighting": "uniform", "sampling": "unreliable(uniform, 0.2)"},
     "transport": "secure_aggregation(clip=1, silent=0.1)",

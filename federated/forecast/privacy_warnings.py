@@ -13,7 +13,7 @@ from federated.privacy.accounting import spent
 from federated.privacy.accounting.delta import NOTABLE_DELTA, large_delta, notable_delta
 from federated.run.clients.cohort import expected_clients, expected_updates
 from federated.run.preparing.canaries import quantile_of_clients
-from federated.run.preparing.meetings import lost_rounds, meetings
+from federated.run.preparing.meetings import lost_rounds, meetings, why_lost
 from federated.run.preparing.promise import Promise, num_units
 from federated.run.preparing.training.losses import stated_loss
 from federated.run.setup import Setup
@@ -38,7 +38,8 @@ def of_transport(setup: Setup) -> Iterator[str]:
             f"transport: with seed {config.seed} {len(lost):,} of {len(rounds):,} rounds are lost, in which the model "
             f"does not learn; the first is {lost[0]}"
         )
-    weights = [each.weights for each in rounds if each.weights is not None]
+    opened = (each for each in rounds if not why_lost(setup.parts, each))
+    weights = [each.weights[~each.lost] for each in opened if each.weights is not None]
     if (share := max((float(each.max() / each.sum()) for each in weights), default=0.0)) > _MOST_OF_A_SUM:
         yield (
             f"transport: with cohort.weighting: examples one client is up to {share:.0%} of a sum, which then is "
