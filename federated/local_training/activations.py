@@ -11,7 +11,7 @@ from federated.foundation.randomness import Purpose, torch_seeded
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import batch_of
 from federated.local_training.steps.work import LocalWork
-from federated.local_training.trunk.features import batches_by_length
+from federated.local_training.trunk.order import batches_by_length
 from federated.models.objective import model_inputs
 
 

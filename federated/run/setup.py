@@ -15,7 +15,7 @@ from federated.federation.federation import Federation, partition_clients
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.memory import shard_size
 from federated.local_training.steps.work import LocalWork
-from federated.local_training.trunk.features import TrunkPass
+from federated.local_training.trunk.passes import TrunkPass
 from federated.losses import Readout
 from federated.machine.folders import home
 from federated.machine.tensors.spilling import Spilling

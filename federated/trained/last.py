@@ -23,7 +23,8 @@ def last(n: int = 1) -> TrainedPart:
 
     The blocks are the children of the module `blocks` of a model, or of the one that its attribute `blocks` names; else
     layers of one kind that stand in lists (nn.ModuleList, nn.Sequential): of several kinds those that have layers of
-    their own, and of these the most. What follows is what the model makes after them.
+    their own, and of these the most. What follows is what the model makes after them. The blocks below run once for
+    each example, see `engine.cache_features`.
 
     n: number of blocks.
 

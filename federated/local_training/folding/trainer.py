@@ -18,7 +18,7 @@ from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.dropout import Masks
 from federated.local_training.steps.updates import PartTrainer
 from federated.local_training.steps.work import LocalWork
-from federated.local_training.trunk.features import batches_by_length
+from federated.local_training.trunk.order import batches_by_length
 from federated.local_training.vmapped import Batched, stacked_steps
 from federated.machine.memory import machine_mb
 from federated.models.flat_model import FlatModel

@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from federated.foundation.errors import BadInput
-from federated.foundation.randomness import torch_state, torch_watched
+from federated.local_training.trunk.beginning import OTHER_SHAPES, Cut, NoTrunk, close, tried
 from federated.models.flat_model import FlatModel
 from federated.models.plain_modules import is_plain
-
-_SAME = (
-    1e-4  # how far features of an example may be apart in batches of other sizes, as a share of the largest
-)
-_SCALED = 1.5
-
-
-class NoTrunk(ValueError):
-    """Raised for a model without a frozen beginning that can run once for all; says why."""
-
-
-class Cut(NamedTuple):
-    """entry: the name of the module that is given the features. end: of the one that returns the model's outputs.
-
-    steps: names of the modules from the one to the other, each given what the one before returns.
-    """
-
-    entry: str
-    end: str
-    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,49 +21,6 @@ class Split:
     whole: FlatModel
     head: FlatModel
     cut: Cut
-
-
-class Trunk:
-    """A copy of a model in training mode, in which a trunk is what it is in evaluation mode, and its features."""
-
-    def __init__(self, whole: FlatModel, cut: Cut, *, training: bool = True) -> None:
-        self._twin = whole.twin()
-        if training:
-            self._twin.train()
-        else:
-            self._twin.module.eval()
-        self._given: list[Any] = []
-        self.numbers = Tensor()  # the state of torch's generator when the features were there
-        self._returned: list[Any] = []
-        entry, end = (self._twin.module.get_submodule(name) for name in (cut.entry, cut.end))
-        entry.register_forward_pre_hook(self._enter, with_kwargs=True)
-        end.register_forward_hook(lambda _, given, returned: self._returned.append(returned))
-
-    @property
-    def twin(self) -> FlatModel:
-        """The copy; what is written to it is what it computes with."""
-        return self._twin
-
-    def __call__(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """(features [B, ...], outputs [B, ...]) of ready inputs [B, ...].
-
-        Raises NoTrunk where the model does anything else with these inputs than it does with the others: where what
-        comes after the trunk is called more than once, with something besides the features, or not at the end.
-        """
-        self._given, self._returned = [], []
-        outputs = self._twin.module(inputs)
-        if len(self._given) != 1 or len(self._returned) != 1 or self._returned[0] is not outputs:
-            raise NoTrunk("the model's outputs are not those of one call of its last trained part")
-        found = self._given[0]
-        if not isinstance(found, Tensor) or len(found) != len(inputs):
-            raise NoTrunk(
-                "the first trained part is given something else than one tensor with a row an example"
-            )
-        return found, outputs
-
-    def _enter(self, module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self.numbers = torch_state()
-        self._given.append(arguments[0] if len(arguments) == 1 and not named else None)
 
 
 def split(whole: FlatModel, sample: Tensor) -> Split:
@@ -161,30 +97,11 @@ def _tried(whole: FlatModel, cut: Cut, sample: Tensor) -> Split:
     Raises NoTrunk where the features are not the trunk's alone, or the outputs not the head's.
     """
     head = _head(whole, cut.steps)
-    trunk = Trunk(whole, cut)
-    with torch_watched(), torch.enable_grad():
-        before = torch_state()
-        features, _ = trunk(sample.clone())
-    evaluated = Trunk(whole, cut, training=False)
+    seen = tried(whole, cut, sample, lambda name: _within(name, cut))
+    if len({each.shape for each in seen.apart} | {seen.features[:1].shape}) > 1:
+        raise NoTrunk(OTHER_SHAPES)
     with torch.no_grad():
-        still, outputs = evaluated(sample.clone())
-        apart = torch.cat([evaluated(each)[0] for each in torch.split(sample.clone(), 1)])
-        evaluated.twin.vector.mul_(_SCALED).add_(_SCALED)
-        moved, _ = evaluated(sample.clone())
-    if not torch.equal(before, trunk.numbers) or not torch.equal(features, still):
-        raise NoTrunk(
-            "what is before its first trained part is another in training than in evaluation (dropout?)"
-        )
-    if features.requires_grad or not torch.equal(moved, still):
-        raise NoTrunk("what is before its first trained part depends on trained parameters")
-    if any(not _within(name, cut) for name in trunk.twin.changed_buffers()):
-        raise NoTrunk("what is before its first trained part changes its buffers")
-    if features.dtype != whole.vector.dtype:
-        raise NoTrunk("its features have another type than its parameters")
-    if not _close(apart, still):
-        raise NoTrunk("the features of an example depend on the others of its batch")
-    with torch.no_grad():
-        if not _close(head.module.eval()(still), outputs):
+        if not close(head.module.eval()(seen.features), seen.outputs):
             raise NoTrunk("its outputs are not those of its last parts on the features alone")
     head.train()
     return Split(whole, head, cut)
@@ -193,13 +110,6 @@ def _tried(whole: FlatModel, cut: Cut, sample: Tensor) -> Split:
 def _within(name: str, cut: Cut) -> bool:
     """Whether a parameter or buffer is of what follows the trunk."""
     return any(name.startswith(f"{step}.") for step in cut.steps)
-
-
-def _close(first: Tensor, second: Tensor) -> bool:
-    if first.shape != second.shape:
-        return False
-    most = max(float(second.abs().max()), _SAME) if second.numel() else 1.0
-    return float((first - second).abs().max()) <= _SAME * most
 
 
 def _head(whole: FlatModel, steps: Sequence[str]) -> FlatModel:

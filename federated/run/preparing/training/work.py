@@ -14,7 +14,7 @@ from federated.local_training import LocalTrainer
 from federated.local_training.engine import local_trainer
 from federated.local_training.steps.work import LocalWork
 from federated.local_training.trunk.cached import on_features
-from federated.local_training.trunk.features import TrunkPass
+from federated.local_training.trunk.passes import TrunkPass
 from federated.machine.cores import threads_of
 from federated.privacy import PerExample
 from federated.run.preparing.trainers import Trainers
