@@ -28,10 +28,15 @@ def choose_fonts(figure: Figure) -> None:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        if isinstance(text, Text) and not (shown := text.get_text()).isascii():
-            families = dict.fromkeys([_OWN, *filter(None, map(font_of, shown))])
-            if len(families) > 1:
-                text.set_fontfamily(list(families))
+        if isinstance(text, Text) and len(families := families_of(text.get_text())) > 1:
+            text.set_fontfamily(families)
+
+
+def families_of(text: str) -> list[str]:
+    """The families of fonts that have the characters of a text, the usual one first."""
+    if text.isascii():
+        return [_OWN]
+    return list(dict.fromkeys([_OWN, *filter(None, map(font_of, text))]))
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 
 from federated.evaluation.final import Generalisation
 from federated.metrics.calibration import Confusion, class_accuracy
-from federated.report.figures.style import Margins, blank, plain, say
+from federated.report.figures.style import Margins, blank, name_places, plain, say
 from federated.report.findings.strokes import GREY, OKABE_ITO
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _strip(panel: Axes, values: np.ndarray, takes_part: np.ndarray) -> None:
         offsets = (np.arange(len(mine)) * 0.382 % 1 - 0.5) * 0.5
         panel.plot(at + offsets, mine, marker, color=colour, ms=4, alpha=0.6, mec="white", mew=0.3)
         panel.plot([at - 0.36, at + 0.36], [mine.mean()] * 2, color=colour, lw=1.8)
-    panel.set_xticks(range(len(groups)), [_LOOKS[group][0] for group in groups])
+    name_places(panel.xaxis, range(len(groups)), [_LOOKS[group][0] for group in groups])
     panel.set_xlim(-0.6, len(groups) - 0.4)
     panel.grid(axis="x", visible=False)
     panel.set_xlabel("bar: mean over clients")
@@ -99,17 +99,18 @@ def _confusion(panel: Axes, found: Confusion, classes: tuple[str, ...]) -> None:
     step = -(-len(classes) // _MOST_NAMED)
     ticks = np.arange(0, len(classes), step)
     names = [plain(name, _LONGEST_NAME) for name in classes[::step]]
-    panel.set_xticks(ticks, names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=7)
+    name_places(panel.xaxis, ticks, names, 7, turned=max(map(len, names)) > 2)
     accuracy = class_accuracy(found)[::step]
     rows = [f"{name}  {value:.2f}" for name, value in zip(names, accuracy, strict=True)]
-    panel.set_yticks(ticks, rows, fontsize=7)
+    name_places(panel.yaxis, ticks, rows, 7)
     panel.set_xlabel("taken for")
     panel.set_ylabel("class, and share that is right")
     if len(classes) <= _MOST_COUNTED:
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "white" if shares[row, column] > 0.5 else "#444444"
-            if count:
-                panel.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+        from federated.report.figures.words import Cells
+
+        some = zip(*np.nonzero(counts), strict=True)
+        cells = [(x, y, str(counts[y, x]), "white" if shares[y, x] > 0.5 else "#444444") for y, x in some]
+        panel.add_artist(Cells(cells, 7, panel.transData))
 
 
 def _reliability(panel: Axes, found: Generalisation) -> None:

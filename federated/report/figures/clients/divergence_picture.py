@@ -32,6 +32,8 @@ def divergence_picture(fingerprint: Fingerprint, sizes: np.ndarray, largest: int
 
 
 def _draw_sizes(panel: Axes, sizes: np.ndarray, largest: int | None) -> None:
+    from matplotlib.ticker import FixedLocator
+
     edges = np.arange(len(sizes) + 1) + 0.5
     panel.stairs(-np.sort(-sizes), edges, fill=True, color=_SIZE)
     panel.axhline(sizes.mean(), color=GREY, lw=1, ls="--")
@@ -39,7 +41,7 @@ def _draw_sizes(panel: Axes, sizes: np.ndarray, largest: int | None) -> None:
     panel.set_ylim(0, 1.05 * max(largest or 0, int(sizes.max())))
     panel.grid(axis="x", visible=False)
     if len(sizes) <= 10:
-        panel.set_xticks(range(1, len(sizes) + 1))
+        panel.xaxis.set_major_locator(FixedLocator(range(1, len(sizes) + 1)))
     else:
         panel.locator_params(axis="x", integer=True)  # clients are counted: no tick at 2.5
     panel.xaxis.set_major_formatter("{x:,.0f}")

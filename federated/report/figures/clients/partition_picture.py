@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.report.figures.style import Margins, blank, plain
+from federated.report.figures.style import Margins, blank, name_places, plain
 from federated.report.findings.strokes import OKABE_ITO
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _client_axis(panel: Axes, names: Sequence[str], order: str = "") -> None:
         return
     step = 2 if len(names) > MOST_BARS // 2 and all(name.isdecimal() for name in names) else 1
     shown = [_shown(name) for name in names[::step]]
-    panel.set_xticks(np.arange(0, len(names), step), shown, rotation=90 if _crowded(names) else 0)
+    name_places(panel.xaxis, np.arange(0, len(names), step), shown, turned=_crowded(names))
     panel.set_xlabel("client")
 
 
@@ -195,7 +195,7 @@ def _class_axis(panel: Axes, classes: Sequence[str]) -> None:
     """Name the classes; with 100 of them, every third."""
     panel.grid(visible=False)
     step = -(-len(classes) // _MOST_TICKS)
-    panel.set_yticks(np.arange(0, len(classes), step), [_shown(name) for name in classes[::step]], fontsize=7)
+    name_places(panel.yaxis, np.arange(0, len(classes), step), [_shown(name) for name in classes[::step]], 7)
     panel.set_ylabel("label")
 
 
