@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,8 +59,27 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {name!r}; {hint}known: {listed}, or your own package.module:function"
 
 
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A type as a key: `int | str` equals `str | int`, and pydantic tries the one or the other first."""
+
+    hint: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.hint is other.hint
+
+    def __hash__(self) -> int:
+        return id(self.hint)
+
+
 def adapter(hint: Any) -> TypeAdapter[Any]:
     """The pydantic reader of a type; values of a type that pydantic cannot describe are left unchanged."""
+    return _adapter(_Same(hint))
+
+
+@lru_cache(maxsize=1024)  # making one takes a millisecond, and a run's configuration has dozens of arguments
+def _adapter(same: _Same) -> TypeAdapter[Any]:
+    hint = same.hint
     try:
         return TypeAdapter(hint)
     except (PydanticUserError, TypeError):  # nn.Module, torch.dtype, `callable`, `dict[str]`

@@ -33,7 +33,7 @@ from federated.foundation.errors import OwnCodeFailed, readable
 from federated.user_code.containment import contained
 from federated.user_code.modules import loaded
 from federated.user_code.permission import hints_of
-from federated.user_code.signatures import UNKNOWN, Signature, signature_of
+from federated.user_code.signatures import UNKNOWN, Signature, registered_signature
 from federated.user_code.source import OwnCode, Roots, find, refuse, roots_of
 
 T = TypeVar("T")
@@ -192,12 +192,12 @@ class Kind(Generic[T]):
     def signature(self, name: str, own: OwnCode | None) -> Signature:
         """The arguments that a study file may state for a choice of this kind."""
         if name in self.factories:
-            return signature_of(self.factories[name])
+            return registered_signature(self.factories[name])
         return UNKNOWN if own is None else own.signature
 
     def hints(self, name: str) -> Mapping[str, Any]:
         """The type of every parameter of a registered factory."""
-        return signature_of(self.factories[name]).hints
+        return registered_signature(self.factories[name]).hints
 
     def is_several(self, hint: Any) -> bool:
         """Whether an argument of this type is a list of choices of this kind."""

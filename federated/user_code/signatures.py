@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -49,6 +49,12 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     stated = tuple(p for p in parameters if p.kind not in _VARIABLE)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     return Signature(stated, {p.name: hints.get(p.name, Any) for p in stated}, takes_any)
+
+
+@cache
+def registered_signature(function: Callable[..., Any]) -> Signature:
+    """Of a registered factory, which does not change while the process lives; the same types every time."""
+    return signature_of(function)
 
 
 def written_signature(
