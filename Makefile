@@ -67,6 +67,12 @@ BEGUN := $(VENV)/.begun
 # The lock is its own constraint too: for sqlalchemy[asyncio], which Prefect asks for, pip else tries the newest versions first.
 LOCKED := -r requirements.lock -c requirements.lock -c requirements-cuda.lock
 
+# pip compiles one file after another, of the tests inside packages too; all cores do the rest sooner. What is left out is
+# compiled when it is first imported, as all is after uv, which compiles nothing.
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-compile
+BYTE_CODE := PATH="$$PATH:$(VENV)/bin"; command -v uv >/dev/null || \
+	$(PY) -m compileall -q -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib >/dev/null || true
+
 # The environment is made again only when the lock changed. requirements-cuda.lock only pins what a CUDA build of
 # torch asks for; a CPU build asks for none of it. One whose installation was cut off is made anew: half a package can
 # look like a whole one, and what was downloaded is in the cache of pip or uv.
@@ -79,8 +85,9 @@ $(INSTALLED): requirements.lock requirements-cuda.lock
 	@echo "Without it (make TORCH=cpu, or a Mac): about 0.6 GB and 2.2 GB. It takes minutes; cut off, it goes on at the next make."
 	@if ! command -v uv >/dev/null && test -n "$(TORCH)"; then $(PY) -m pip install --quiet --disable-pip-version-check uv; fi
 	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	else install="$(PIP_INSTALL)"; fi; \
 	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
+	@$(BYTE_CODE)
 	@rm $(BEGUN) && touch $@
 
 # What pretrained models need besides; the pins of requirements.lock stay.
@@ -97,8 +104,9 @@ study-finetune: $(FINETUNE) ## Run studies/finetune_text.yaml; ARGS="--set datas
 $(FINETUNE): $(INSTALLED) requirements-finetune.lock requirements-finetune-models.lock
 	@echo "Installing what requirements-finetune*.lock name into $(VENV): about 170 MB to download, 260 MB on disk."
 	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	else install="$(PIP_INSTALL)"; fi; \
 	$$install -r requirements-finetune.lock $(CONSTRAINTS) && $$install --no-deps --require-hashes -r requirements-finetune-models.lock
+	@$(BYTE_CODE)
 	@touch $@
 
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
