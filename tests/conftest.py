@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def with_databases(folder: Path, new_databases: Path) -> Path:
     for name in DATABASES:
         shutil.copyfile(new_databases / name, folder / name)
     return folder
+
+
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """Start children within that a signal ends, also where the tests themselves were started to ignore it.
+
+    A child inherits what its parent ignores: the hang-up under nohup, the interrupt in a shell's background.
+    """
+    ended_by = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    ignored = [each for each in ended_by if signal.getsignal(each) == signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for each in ignored:
+            signal.signal(each, signal.SIG_IGN)
 
 
 @pytest.fixture
@@ -303,6 +321,48 @@ def model(shape, outputs):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
 """
 """The source of a user's own model with running statistics."""
+
+
+ADAPTED = "own_adapted_model"
+_ADAPTED_SOURCE = """
+import torch
+from torch import nn
+class Adapted(nn.Module):
+    def __init__(self, base, rank, frozen):
+        super().__init__()
+        self.base_layer = base.requires_grad_(False)
+        self.lora_A = nn.Linear(base.in_features, rank, bias=False).requires_grad_("A" not in frozen)
+        self.lora_B = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.normal_(self.lora_B.weight, std=0.1)
+        self.scaling = {"default": 1.5}
+    def forward(self, x):
+        return self.base_layer(x) + 1.5 * self.lora_B(self.lora_A(x))
+class PapersOwn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(64, 9).requires_grad_(False)
+        self.lora_A, self.lora_B = nn.Parameter(torch.randn(64, 4) / 8), nn.Parameter(torch.zeros(4, 9))
+    def forward(self, x):
+        return self.base(x) + x @ self.lora_A @ self.lora_B
+def papers_own(input_shape, num_outputs):
+    return nn.Sequential(nn.Flatten(), PapersOwn(), nn.Linear(9, num_outputs))
+def adapted(input_shape, num_outputs, rank: int = 2, frozen: str = ""):
+    first, second = nn.Linear(64, 9), nn.Linear(9, 13)
+    return nn.Sequential(
+        nn.Flatten(), Adapted(first, rank, frozen), nn.Tanh(), Adapted(second, rank, frozen), nn.Linear(13, num_outputs)
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def adapted_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's own module ADAPTED, which is allowed and can be imported: models with low-rank adapters."""
+    folder: Path = tmp_path_factory.mktemp("own")
+    (folder / f"{ADAPTED}.py").write_text(_ADAPTED_SOURCE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSTUDY_OWN_CODE", f"{os.environ.get('FEDSTUDY_OWN_CODE', '')},{ADAPTED}".strip(","))
+        patch.syspath_prepend(str(folder))
+        yield
 
 
 def config_of(**changes: object) -> RunConfig:

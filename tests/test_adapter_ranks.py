@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,28 +26,22 @@ from federated.trained.merged import merged
 from federated.trials.ranks import ranks_among, ranks_in, stated_ranks
 from federated.wire.downlink import broadcast
 from federated.wire.uplink import compress
-from tests.test_adapters import NAME, SOURCE, weights_in
+from tests.conftest import ADAPTED
+from tests.test_adapters import weights_in
 
 STATED = [1, 2, 4]
 NUMBERS = {rank: rank * (64 + 9) + rank * (9 + 13) + 13 * 10 + 10 for rank in STATED}
 """Of A and B of both layers, [r, 64], [9, r], [r, 9] and [13, r], and of the head."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder: Path = tmp_path_factory.mktemp("own")
-    (folder / f"{NAME}.py").write_text(SOURCE, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDSTUDY_OWN_CODE", f"{os.environ.get('FEDSTUDY_OWN_CODE', '')},{NAME}".strip(","))
-        patch.syspath_prepend(str(folder))
-        yield
+pytestmark = pytest.mark.usefixtures("adapted_model")
 
 
 def prepared(**changes: Any) -> Setup:
     """Six clients of ranks 1, 2, 4 in turn."""
     content = {
         "dataset": "digits",
-        "model": f"{NAME}:adapted(rank=4)",
+        "model": f"{ADAPTED}:adapted(rank=4)",
         "clients": 6,
         "cohort": {"size": 4},
         "rounds": 3,
@@ -202,7 +193,7 @@ def test_one_rank_in_a_list_of_equal_ones_is_as_without() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"model": f"{NAME}:adapted(rank=4, frozen=A)"}, "a frozen factor"),
+        ({"model": f"{ADAPTED}:adapted(rank=4, frozen=A)"}, "a frozen factor"),
         ({"aggregator": "median"}, "aggregator: median"),
         (
             {"privacy": "central_gaussian(1, 1)", "cohort": {"size": 4, "weighting": "uniform"}},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,53 +30,19 @@ from federated.shards import train
 from federated.wire.downlink import broadcast
 from federated.wire.residuals import unpacked
 from federated.wire.uplink import compress
+from tests.conftest import ADAPTED
 
-SOURCE = """
-import torch
-from torch import nn
-class Adapted(nn.Module):
-    def __init__(self, base, rank, frozen):
-        super().__init__()
-        self.base_layer = base.requires_grad_(False)
-        self.lora_A = nn.Linear(base.in_features, rank, bias=False).requires_grad_("A" not in frozen)
-        self.lora_B = nn.Linear(rank, base.out_features, bias=False)
-        nn.init.normal_(self.lora_B.weight, std=0.1)
-        self.scaling = {"default": 1.5}
-    def forward(self, x):
-        return self.base_layer(x) + 1.5 * self.lora_B(self.lora_A(x))
-class PapersOwn(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.base = nn.Linear(64, 9).requires_grad_(False)
-        self.lora_A, self.lora_B = nn.Parameter(torch.randn(64, 4) / 8), nn.Parameter(torch.zeros(4, 9))
-    def forward(self, x):
-        return self.base(x) + x @ self.lora_A @ self.lora_B
-def papers_own(input_shape, num_outputs):
-    return nn.Sequential(nn.Flatten(), PapersOwn(), nn.Linear(9, num_outputs))
-def adapted(input_shape, num_outputs, rank: int = 2, frozen: str = ""):
-    first, second = nn.Linear(64, 9), nn.Linear(9, 13)
-    return nn.Sequential(
-        nn.Flatten(), Adapted(first, rank, frozen), nn.Tanh(), Adapted(second, rank, frozen), nn.Linear(13, num_outputs)
-    )
-"""
-NAME, SCALE, ROUNDS = "own_adapted_model", 1.5, 4
+SCALE, ROUNDS = 1.5, 4
 SHAPES = [(9, 64), (13, 9)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder: Path = tmp_path_factory.mktemp("own")
-    (folder / f"{NAME}.py").write_text(SOURCE, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDSTUDY_OWN_CODE", f"{os.environ.get('FEDSTUDY_OWN_CODE', '')},{NAME}".strip(","))
-        patch.syspath_prepend(str(folder))
-        yield
+pytestmark = pytest.mark.usefixtures("adapted_model")
 
 
 def prepared(**changes: Any) -> Setup:
     content = {
         "dataset": "digits",
-        "model": f"{NAME}:adapted",
+        "model": f"{ADAPTED}:adapted",
         "clients": 6,
         "cohort": {"size": 3},
         "rounds": ROUNDS,
@@ -155,7 +119,7 @@ def test_the_error_of_the_mean_is_that_of_the_clients_models_and_zero_for_a_froz
     whole = sum(float((each - base).norm() ** 2) for each, base in zip(expected, bases, strict=True))
     assert measured[0] == pytest.approx((error / whole) ** 0.5, rel=1e-4)
     assert measured[0] > 1e-3
-    frozen = prepared(model=f"{NAME}:adapted(frozen=A)")
+    frozen = prepared(model=f"{ADAPTED}:adapted(frozen=A)")
     train_rounds(
         initial_state(frozen),
         frozen,
@@ -191,7 +155,7 @@ def test_every_client_has_the_servers_residuals_to_the_bit_whatever_rounds_it_mi
     aggregator: str, expected: set[str]
 ) -> None:
     """Each client adds up what it is sent; cohorts of two of six miss rounds. The bytes are those foreseen."""
-    setup = prepared(aggregator=aggregator, cohort={"size": 2}, rounds=7, model=f"{NAME}:adapted(rank=1)")
+    setup = prepared(aggregator=aggregator, cohort={"size": 2}, rounds=7, model=f"{ADAPTED}:adapted(rank=1)")
     state, own, sent = initial_state(setup), dict[int, Tensor](), 0
     whole, ways = setup.model.num_residual, set[str]()
     for _ in range(7):
@@ -278,7 +242,7 @@ def test_nobody_hears_residuals_of_rounds_in_which_nobody_was_heard() -> None:
     ("changes", "message"),
     [
         ({"model": "logistic"}, "aggregator: lora_svd is for low-rank adapters, and the model has none"),
-        ({"model": f"{NAME}:adapted(frozen=A)"}, "the mean is exact already"),
+        ({"model": f"{ADAPTED}:adapted(frozen=A)"}, "the mean is exact already"),
     ],
 )
 def test_a_rule_without_both_factors_is_refused(changes: dict[str, str], message: str) -> None:
@@ -350,14 +314,14 @@ def test_own_parameters_of_these_names_are_no_factors(out: int, modules: bool, l
 
 
 def test_a_study_with_own_parameters_of_these_names_runs_as_any_other() -> None:
-    setup = prepared(model=f"{NAME}:papers_own", clients=2, cohort={"size": 2}, local={"steps": 1})
+    setup = prepared(model=f"{ADAPTED}:papers_own", clients=2, cohort={"size": 2}, local={"steps": 1})
     found: list[dict[str, Any]] = []
     state = train_rounds(initial_state(setup), setup, 1, measured=lambda _, metrics: found.append(metrics))
     assert not setup.parts.adapters
     assert state.round == 1
     assert "train/lora_error" not in found[-1]
     with pytest.raises(BadInput, match=r"the model has none of the form of peft's"):
-        prepared(model=f"{NAME}:papers_own", aggregator="lora_svd")
+        prepared(model=f"{ADAPTED}:papers_own", aggregator="lora_svd")
 
 
 def test_the_error_is_not_zero_where_a_trained_factor_stays_at_its_client() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import with_databases
+from tests.conftest import default_signals, with_databases
 from tests.test_command_line import _own
 
 ROOT = Path(__file__).parents[1]
@@ -85,17 +85,16 @@ def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sen
     environment = {**os.environ, "FEDSTUDY_HOME": str(var)}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "flows", "run", str(path), "--workers", str(workers)]
-    # A terminal sends Ctrl-C to the whole group, the embedded server included; a test runner may ignore it.
-    started = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    with default_signals():
+        started = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     try:
         checkpoints = var / "checkpoints"
         deadline = time.monotonic() + 180
@@ -103,6 +102,7 @@ def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sen
             assert started.poll() is None, started.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.5)
+        # A terminal sends Ctrl-C to the whole group, the embedded server included.
         send = os.killpg if sent == signal.SIGINT else os.kill
         send(started.pid, sent)
         _, errors = started.communicate(timeout=90)

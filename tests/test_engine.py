@@ -279,7 +279,7 @@ def test_after_an_error_no_thread_begins_another_part():
         if len(begun) == 1:
             failed.set()
             raise ArithmeticError("the first part")
-        failed.wait()
+        assert failed.wait(timeout=90)
         time.sleep(0.1)  # until the other thread has left
 
     with pytest.raises(ArithmeticError, match="the first part"):

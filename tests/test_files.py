@@ -64,7 +64,7 @@ def test_an_error_leaves_the_file_from_before(tmp_path):
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     path, other = tmp_path / "x[1]", tmp_path / "other.123.partial"
-    assert _start(DIES, path, "die").wait() == 9
+    assert _start(DIES, path, "die").wait(timeout=90) == 9
     for left in (tmp_path / "x[1].77.partial", other):  # files, as older versions left them
         left.write_text("half of it")
     assert len(list(tmp_path.glob("x*.partial"))) == 2
@@ -81,7 +81,7 @@ def test_what_another_process_is_writing_is_left_to_it(tmp_path):
     with whole(path) as partial:
         partial.write_text("ours")
     assert path.read_text() == "ours"
-    writer.communicate("")
+    writer.communicate("", timeout=90)
     assert (writer.returncode, path.read_text()) == (0, "half of it")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -94,6 +94,6 @@ def test_entries_that_several_processes_add_are_all_kept(tmp_path):
         writers = [_start(ADDS, file, name) for name in "ab"]
         with pytest.raises(subprocess.TimeoutExpired):
             writers[0].wait(6)
-    assert [writer.wait() for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=90) for writer in writers] == [0, 0]
     kept = json.loads(file.read_text())
     assert set(kept) == {"before", *(f"{name}-{at}" for name in "ab" for at in range(20))}

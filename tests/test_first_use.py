@@ -50,7 +50,7 @@ def meet(home, tmp_path):
         while not all(file.exists() for file in ready) and all(each.poll() is None for each in started):
             time.sleep(0.01)
         go.touch()
-        ended = [process.communicate() for process in started]
+        ended = [process.communicate(timeout=300) for process in started]
         assert [process.returncode for process in started] == [0] * processes, ended[0][1] + ended[-1][1]
         return [said.strip() for said, _ in ended]
 

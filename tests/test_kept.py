@@ -52,10 +52,10 @@ def start(way: str) -> subprocess.Popen[str]:
 
 def test_of_two_processes_one_makes_it_and_after_a_kill_it_is_made_anew(home: Path) -> None:
     killed = start("die")
-    killed.communicate()
+    killed.communicate(timeout=90)
     assert killed.returncode == 9
     together = [start("live"), start("live")]
-    assert [each.communicate()[0].strip() for each in together] == ["['half', 'rest']"] * 2
+    assert [each.communicate(timeout=90)[0].strip() for each in together] == ["['half', 'rest']"] * 2
     assert (home / "made").read_text() == "xx"
     cache = home / "datasets" / "read"
     assert [each.name for each in cache.iterdir() if each.suffix == ".partial"] == []

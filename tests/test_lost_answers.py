@@ -18,7 +18,16 @@ from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.studies import syncing
-from tests.conftest import Answer, config_of, forwarded, outcome_of, runs_of, serving, with_databases
+from tests.conftest import (
+    Answer,
+    config_of,
+    default_signals,
+    forwarded,
+    outcome_of,
+    runs_of,
+    serving,
+    with_databases,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -35,13 +44,16 @@ def server(tmp_path_factory, new_databases):
     command += ["--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with default_signals():
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     url = f"http://127.0.0.1:{port}"
     while not _is_up(url):
         assert process.poll() is None
     yield url
     process.terminate()
-    process.wait()
+    process.wait(timeout=90)
 
 
 def _is_up(url):

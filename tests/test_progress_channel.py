@@ -40,7 +40,8 @@ def _together(*targets):
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(timeout=300)
+        assert process.exitcode is not None
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from federated.foundation.errors import BadInput
 from flows.prefect_runtime.runtime import prefect_api
 from tasks.tracking.server.access import require_store
 from tasks.tracking.server.store import connect
-from tests.conftest import Answer, Request, serving
+from tests.conftest import Answer, Request, default_signals, serving
 
 ROOT = Path(__file__).parents[1]
 LOGIN = json.dumps({"detail": "Unauthorized"})
@@ -213,9 +213,10 @@ def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, new_databa
     uri = f"sqlite:///{tmp_path / 'runs.db'}?secret=p4ssword"
     environment = {**os.environ, "FEDSTUDY_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": uri}
     command = [sys.executable, "-m", "flows", "ui", "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with default_signals():
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     try:
         while not answers(port):
             assert process.poll() is None
@@ -232,8 +233,10 @@ def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, new_databa
             assert status_as(host, port) == answer, host
         assert not any("p4ssword" in Path(f"/proc/{each}/cmdline").read_text() for each in family)
         process.send_signal(how)
-        assert process.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 0)
+        assert process.wait(timeout=90) == (-signal.SIGKILL if how == signal.SIGKILL else 0)
+        deadline = time.monotonic() + 90
         while any(alive(each) for each in family):
+            assert time.monotonic() < deadline, family
             time.sleep(0.1)
     finally:
         process.kill()
