@@ -29,7 +29,7 @@ from federated.metrics.tasks import CLASSIFICATION
 from federated.models.cnn import cnn
 from federated.models.flat_model import FlatModel
 
-CLIENTS, EXAMPLES, BATCH, CLASSES = 8, 64, 16, 10
+CLIENTS, BATCHES, CLASSES = 8, 4, 10
 
 
 class Case(NamedTuple):
@@ -87,25 +87,26 @@ CASES = {
 }
 
 
-def work_of(case: Case) -> LocalWork:
+def work_of(case: Case, batch: int) -> LocalWork:
     """Random examples of some clients, and one epoch of each on them."""
+    examples = BATCHES * batch
     torch.manual_seed(0)
     numbers = np.random.default_rng(0)
-    inputs = numbers.normal(size=(CLIENTS * EXAMPLES, *case.shape)).astype(np.float32)
+    inputs = numbers.normal(size=(CLIENTS * examples, *case.shape)).astype(np.float32)
     targets = torch.from_numpy(numbers.integers(CLASSES, size=len(inputs)))
-    clients = list(np.arange(len(inputs)).reshape(CLIENTS, EXAMPLES))
-    local = LocalTraining(batch_size=BATCH, learning_rate=0.01)
+    clients = list(np.arange(len(inputs)).reshape(CLIENTS, examples))
+    local = LocalTraining(batch_size=batch, learning_rate=0.01)
     model = FlatModel(case.module())
     return LocalWork(
         model, usual_loss(CLASSIFICATION), torch.from_numpy(inputs), targets, clients, local, 1, 0
     )
 
 
-def training(case: Case) -> dict[str, Callable[[], object]]:
+def training(case: Case, batch: int) -> dict[str, Callable[[], object]]:
     """Every engine that takes this model, each as a function that trains a round."""
     found: dict[str, Callable[[], object]] = {}
     for name, engine in ENGINES.items():
-        work = work_of(case)
+        work = work_of(case, batch)
         received, cohort = work.model.vector.clone(), list(range(CLIENTS))
         try:
             trainer = engine(work, 1)
@@ -115,9 +116,9 @@ def training(case: Case) -> dict[str, Callable[[], object]]:
     return found
 
 
-def evaluation(case: Case) -> dict[str, Callable[[], object]]:
+def evaluation(case: Case, batch: int) -> dict[str, Callable[[], object]]:
     """The module, and its rewritten forward pass, each as a function that evaluates it on all examples."""
-    work = work_of(case)
+    work = work_of(case, batch)
     module = work.model.module.eval()
     forward = fast_forward(module)
     return {
@@ -142,20 +143,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print, a row a model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--case", choices=list(CASES), nargs="*", default=list(CASES))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     console = Console(width=120)
     console.print(
-        f"{description(threads=1)}\n{CLIENTS} clients x {EXAMPLES} examples, batches of {BATCH}; times faster:"
+        f"{description(threads=1)}\n{CLIENTS} clients x {BATCHES} batches of {options.batch}; times faster:"
     )
     engines = [name for name in ENGINES if name != "loop"]
     faster = [f"{name}, times faster" for name in engines]
     table = Table("model", "training: loop, ms", *faster, "evaluation: module, ms", "fast, times faster")
     for name in options.case:
-        trained = measure(training(CASES[name]), options.passes)
+        trained = measure(training(CASES[name], options.batch), options.passes)
         with torch.inference_mode():
-            evaluated = measure(evaluation(CASES[name]), options.passes)
+            evaluated = measure(evaluation(CASES[name], options.batch), options.passes)
         table.add_row(name, *_row("loop", trained, engines), *_row("module", evaluated, ["fast"]))
     console.print(table)
 

@@ -15,6 +15,7 @@ from federated.foundation.randomness import NoiseSource
 from federated.local_training.by_example.gradients import example_gradients
 from federated.local_training.by_example.noise import shares_kept
 from federated.local_training.by_example.poisson import poisson_batches
+from federated.local_training.convolution import unfolding
 from federated.local_training.convolution.by_example import PrivateNetwork
 from federated.local_training.convolution.recognise import convolution_stack
 from federated.local_training.engine import ENGINES
@@ -55,8 +56,10 @@ def test_stacks_do_what_the_loop_does(local, engine, model, local_work):
     _assert_alike(_work(local_work, model, PerExample(0.2, 0.7), **options), engine=engine)
 
 
-def test_convolutions_take_batches_of_any_size_in_pieces(local_work):
+@pytest.mark.parametrize("least_width", [1, 10_000], ids=["strips", "one product"])
+def test_convolutions_take_batches_of_any_size_in_pieces(least_width, local_work, monkeypatch):
     """Poisson batches are larger than their mean, of which the buffers are; the masks of dropout are of whole ones."""
+    monkeypatch.setattr(unfolding, "_LEAST_WIDTH", least_width)
     work = _work(local_work, "cnn", PerExample(0.2, 0.0), batch_size=3, epochs=3)
     largest = max(
         len(batch) for client in COHORT for batch in poisson_batches(work, 2, client, Length(3, None))

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.run import Engine, LocalTraining
 from federated.local_training import engine_probe as probe
-from federated.local_training.convolution import recording
+from federated.local_training.convolution import recording, unfolding
 from federated.local_training.convolution.pooling import WindowMaximum
 from federated.local_training.convolution.recognise import convolution_stack
 from federated.local_training.convolution.recording import Recordings, as_recorded
 from federated.local_training.convolution.trainer import im2col_trainer
-from federated.local_training.convolution.unfolding import output_rows, unfolding
+from federated.local_training.convolution.unfolding import output_rows
 from federated.local_training.engine import local_trainer
 from federated.local_training.loop import loop_trainer
 from federated.local_training.steps.side_by_side import side_by_side
@@ -113,7 +113,9 @@ def _assert_close(updates, expected, bound):
 
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_im2col_takes_the_steps_of_the_loop(network, options):
+def test_im2col_takes_the_steps_of_the_loop(network, options, monkeypatch):
+    if options != "terms":  # batches are of few images, whose convolutions would be one product each
+        monkeypatch.setattr(unfolding, "_LEAST_WIDTH", 1)
     local, terms = OPTIONS[options]
     work = _work(*NETWORKS[network], **local)
     start = work.model.vector.clone()
@@ -162,7 +164,8 @@ def test_neither_threads_nor_order_nor_repeats_change_a_bit(threads):
     ids=str,
 )
 @pytest.mark.parametrize("pool", [[], [nn.MaxPool2d((2, 3))]], ids=["unpooled", "pooled"])
-def test_an_unfolded_convolution_is_torchs(convolution, pool):
+@pytest.mark.parametrize("most", [4, 1000], ids=["few", "many"])
+def test_an_unfolded_convolution_is_torchs(convolution, pool, most):
     torch.manual_seed(1)
     module = nn.Conv2d(2, 3, **convolution).double()
     x = torch.randn(4, 2, 11, 12, dtype=torch.float64)
@@ -171,13 +174,16 @@ def test_an_unfolded_convolution_is_torchs(convolution, pool):
     work = _work(lambda: nn.Sequential(module, *pool, *later), (2, 11, 12))
     spec = convolution_stack(work).convolutions[0]
     shuffled = torch.randperm(x[0].numel())
-    table = unfolding(spec, shuffled, work.model.vector.numel())
+    table = unfolding.unfolding(spec, shuffled, work.model.vector.numel(), most)
+    assert len(table.columns) == (1 if most == 4 else spec.tiles[0])
     rows = torch.zeros(x[0].numel() + 2, len(x), dtype=torch.float64)
     rows[shuffled], rows[-1] = x.flatten(1).T, 1
     parameters = F.pad(work.model.vector, (0, 1))
-    product = parameters[table.matrix].view(table.outputs, table.numbers) @ rows[table.columns].view(
-        table.numbers, -1
-    )
+    matrix = parameters[table.matrix].view(table.outputs, table.numbers)
+    strips = rows[table.strips].view(-1, table.num_strips * len(x))
+    product = torch.cat([matrix @ strips[part] for part in table.columns], dim=1)
+    if module.bias is not None:
+        product = product.view(-1, 3, product.shape[1]) + module.bias[:, None]
     if pool:  # corners of the windows: by column, then by row
         product = product.view(6, -1).amax(dim=0)
     found = product.view(-1, len(x))[output_rows(spec)].T

@@ -82,6 +82,7 @@ class PrivateNetwork(ConvolutionalNetwork):
             self._resize(len(batch.inputs))
         gradient = self.parameters.gradient
         outputs = gradient.new_empty(self.num_outputs, len(batch.inputs))
+        self._begin()
         self._forward(batch.inputs, outputs, masks)
         if offset is not None:
             outputs.add_(offset)

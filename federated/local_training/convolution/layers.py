@@ -1,6 +1,6 @@
 """The layers of a convolutional network on a batch that lies as rows [features, B], with gradients by hand.
 
-A row is one feature of all examples. So a convolution gathers whole rows into columns and is one product, whose
+A row is one feature of all examples. So a convolution gathers whole rows into columns and is matrix products, whose
 outputs are rows again: nothing is ever permuted. Buffers are kept from step to step.
 """
 
@@ -11,10 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from federated.local_training.convolution.of_examples import OfConvolution, OfDense, OfExamples
-from federated.local_training.convolution.pooling import WindowMaximum
-from federated.local_training.convolution.recognise import Convolution
-from federated.local_training.convolution.unfolding import output_rows, unfolding
+from federated.local_training.convolution.of_examples import OfDense, OfExamples
 from federated.local_training.dense.activations import activate, through
 from federated.local_training.dense.recognise import Dense
 
@@ -67,105 +64,6 @@ class Rows:
         rows = self._flat[: self._shape * num_examples].view(self._shape, num_examples)
         rows[-2], rows[-1] = 0, 1
         return rows
-
-
-class UnfoldedConvolution:
-    """See `Unfolding`. rows: where the inputs' features lie; most: examples at a time."""
-
-    def __init__(
-        self, convolution: Convolution, rows: Tensor, parameters: Parameters, most: int, is_first: bool
-    ) -> None:
-        self._spec, self._parameters, self._is_first = convolution, parameters, is_first
-        like = parameters.gradient
-        self.num_inputs = len(rows)
-        self._table = unfolding(convolution, rows, like.numel())
-        self._by_row = torch.argsort(rows)
-        self.output_rows = output_rows(convolution)
-        table = self._table
-        self._matrix = like.new_empty(table.outputs, table.numbers)
-        self._of_matrix = like.new_empty(table.numbers, table.outputs)
-        width = table.tiles * most
-        self._columns_flat = like.new_empty(table.numbers * width)
-        self._of_columns_flat = like.new_empty(0 if is_first else table.numbers * width)
-        self._pools = convolution.window != (1, 1)
-        self._planes_flat = like.new_empty(table.outputs * width if self._pools else 0)
-        self._narrow_flat = like.new_empty(
-            table.outputs // convolution.window[1] * width if self._pools else 0
-        )
-        self._outputs = Rows(len(self.output_rows), most, like)
-        self._dropped = Rows(len(rows), most, like) if convolution.dropout else None
-
-    def resize(self, num_examples: int, inputs: Tensor) -> Tensor:
-        table, window = self._table, self._spec.window
-        width = table.tiles * num_examples
-        self._inputs = inputs
-        self._kept = inputs if self._dropped is None else self._dropped.of(num_examples)
-        self._gathered = self._columns_flat[: table.numbers * width].view(-1, num_examples)
-        self._columns = self._gathered.view(table.numbers, width)
-        self._of_columns = self._of_columns_flat[: 0 if self._is_first else table.numbers * width]
-        outputs = self._outputs.of(num_examples)
-        self._activated = outputs[:-2]
-        if self._pools:
-            self._planes = self._planes_flat[: table.outputs * width].view(table.outputs, width)
-            narrow = self._narrow_flat[: table.outputs // window[1] * width]
-            self._maximum = WindowMaximum(window, self._planes.view(-1), narrow, self._activated.view(-1))
-        else:
-            self._planes = self._activated.view(table.outputs, width)
-        return outputs
-
-    def begin(self) -> None:
-        torch.index_select(self._parameters.weights, 0, self._table.matrix, out=self._matrix.view(-1))
-
-    def forward(self, mask: Tensor | None) -> None:
-        self._mask = None if mask is None else mask.index_select(0, self._by_row)
-        if self._mask is not None:
-            torch.mul(self._inputs[:-2], self._mask, out=self._kept[:-2])
-        torch.index_select(self._kept, 0, self._table.columns, out=self._gathered)
-        torch.mm(self._matrix, self._columns, out=self._planes)
-        if self._pools:
-            self._maximum.forward()
-        activate(self._activated, self._spec.activation)
-
-    def _of_planes(self, errors: Tensor) -> Tensor:
-        """The gradient of what the product made, [outputs of a tile, tiles x B]."""
-        errors = through(errors, self._activated, self._spec.activation)
-        if self._pools:
-            self._maximum.backward(errors.view(-1))
-            errors = self._planes
-        return errors.view(self._planes.shape)
-
-    def backward(self, errors: Tensor, so_far: float) -> Tensor | None:
-        errors = self._of_planes(errors)
-        # With the longer side first: 120 against 40 GFLOP/s for 16 outputs, on AVX-512.
-        self._of_matrix.addmm_(self._columns, errors.T, beta=so_far)
-        return self._below(errors)
-
-    def backward_each(self, errors: Tensor) -> tuple[Tensor | None, OfExamples]:
-        errors, table = self._of_planes(errors), self._table
-        columns = self._columns.view(table.numbers, table.tiles, -1).permute(2, 0, 1)
-        of_outputs = errors.view(table.outputs, table.tiles, -1).permute(2, 1, 0)
-        copies = torch.bmm(columns, of_outputs).flatten(1).index_select(1, table.gradient.view(-1))
-        rows = copies.view(len(copies), *table.gradient.shape).sum(dim=1)
-        return self._below(errors), OfConvolution(rows, self._spec.parameters)
-
-    def _below(self, errors: Tensor) -> Tensor | None:
-        if self._is_first:
-            return None
-        of_columns = self._of_columns.view(self._columns.shape)
-        torch.mm(self._matrix.T, errors, out=of_columns)
-        table = self._table
-        below = torch.embedding_bag(of_columns.view(self._gathered.shape), table.sources, table.offsets)[0]
-        return below if self._mask is None else below.mul_(self._mask)
-
-    def end(self) -> None:
-        copies = self._of_matrix.view(-1).index_select(0, self._table.gradient.view(-1))
-        part = self._parameters.gradient[self._spec.parameters]
-        torch.sum(copies.view(self._table.gradient.shape), dim=0, out=part)
-
-    def buffers(self) -> list[Tensor]:
-        own = [self._matrix, self._of_matrix, self._inputs, self._kept, self._gathered, self._columns]
-        own += [self._of_columns, self._planes, self._activated]
-        return own + self._maximum.buffers() if self._pools else own
 
 
 class DenseRows:

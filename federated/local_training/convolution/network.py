@@ -14,10 +14,10 @@ from federated.local_training.convolution.layers import (
     Layer,
     Parameters,
     Rows,
-    UnfoldedConvolution,
 )
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.convolution.recording import Recordings
+from federated.local_training.convolution.unfolded import UnfoldedConvolution
 from federated.local_training.steps.dropout import DropoutGenerators, as_mask
 from federated.local_training.steps.work import LocalWork
 
@@ -66,25 +66,38 @@ class ConvolutionalNetwork:
             given = [inputs[part], *(rows[:, part] for rows in (aims, outputs, *masks))]
             given += [] if factors is None else [factors[part]]
             given += [] if offset is None else [offset]
-            self._part(len(inputs), bool(start), given, offset is not None)
+            ends = start == 0, start + size >= len(inputs)
+            self._part(len(inputs), ends, given, offset is not None)
 
-    def _part(self, batch: int, so_far: bool, given: Sequence[Tensor], offset: bool) -> None:
-        """Some examples of a batch. so_far: they are not the first of it. offset: the last that is given is one."""
+    def _part(self, batch: int, ends: tuple[bool, bool], given: Sequence[Tensor], offset: bool) -> None:
+        """Some examples of a batch. ends: they are its first, its last. offset: the last that is given is one."""
         if len(given[0]) != self._size:
             self._resize(len(given[0]))
-        key, weight = (self._size, batch, so_far, offset), self._scale / batch
+        (is_first, is_last), key, weight = ends, (self._size, batch, ends, offset), self._scale / batch
 
         def step(inputs: Tensor, aims: Tensor, outputs: Tensor, *others: Tensor) -> None:
             others, added = (others[:-1], others[-1]) if offset else (others, None)
             masks, factors = (others[:-1], others[-1]) if self._weighted else (others, None)
+            if is_first:
+                self._begin()
             self._forward(inputs, outputs, masks)
             if added is not None:
                 outputs.add_(added)
             predicted = self.criterion.predict(outputs)
             predicted = predicted if factors is None else predicted * factors
-            self._backward((predicted - aims).mul_(weight), float(so_far))
+            self._backward((predicted - aims).mul_(weight), float(not is_first))
+            if is_last:
+                self._end()
 
         self._recordings.run(key, step, self._buffers, *given)
+
+    def _begin(self) -> None:
+        for layer in self._layers:
+            layer.begin()
+
+    def _end(self) -> None:
+        for layer in self._layers:
+            layer.end()
 
     def _forward(self, inputs: Tensor, outputs: Tensor, masks: Sequence[Tensor]) -> None:
         self._inputs.copy_(inputs.flatten(1).T)
@@ -92,7 +105,6 @@ class ConvolutionalNetwork:
             self._inputs.div_(255)
         left = iter(masks)
         for layer, rate in zip(self._layers, self._rates, strict=True):
-            layer.begin()
             layer.forward(next(left) if rate else None)
         outputs.copy_(self._outputs)
 
@@ -100,7 +112,6 @@ class ConvolutionalNetwork:
         for layer in reversed(self._layers):
             assert errors is not None
             errors = layer.backward(errors, so_far)
-            layer.end()
 
     def _resize(self, num_examples: int) -> None:
         rows = self._images.of(num_examples)

@@ -67,7 +67,18 @@ class Convolution(NamedTuple):
     @property
     def numbers(self) -> int:
         """Of a column."""
-        return self.inputs[0] * math.prod(self.field) + self.has_bias
+        return self.inputs[0] * math.prod(self.field)
+
+    @property
+    def kernel_parameters(self) -> slice:
+        """Where the kernel lies in the flat vector."""
+        return slice(self.parameters.start, self.bias_parameters.start)
+
+    @property
+    def bias_parameters(self) -> slice:
+        """Where the bias lies in the flat vector; empty without one."""
+        end = self.parameters.stop
+        return slice(end - self.outputs[0] if self.has_bias else end, end)
 
 
 class ConvolutionStack(NamedTuple):

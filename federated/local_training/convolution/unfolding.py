@@ -1,4 +1,4 @@
-"""A convolution as one matrix product (im2col): tables of what makes up its columns and its matrix."""
+"""A convolution as matrix products (im2col): tables of what makes up its columns and its matrix."""
 
 from __future__ import annotations
 
@@ -13,39 +13,61 @@ from federated.local_training.convolution.recognise import Convolution
 class Unfolding(NamedTuple):
     """Tables for a batch of images that lies as rows [features + 2, B], then a row of zeros and one of ones.
 
-    A column holds all that a tile of neighbouring outputs depends on, and the 1 of the bias. Tiles overlap less
-    than the patches of single outputs: a 5x5 kernel makes 36 numbers of 2 x 2 outputs, not 100. The matrix
-    holds the kernel once for each output of the tile, at its place in the column, with zeros around it. All
-    rows are whole batches, so that gathering copies them in one piece each and padding is the row of zeros.
+    A tile of neighbouring outputs is made of one column of numbers, all that the tile depends on. Tiles overlap less
+    than the patches of single outputs: a 5x5 kernel makes 36 numbers of 2 x 2 outputs, not 100. A strip is the
+    columns of all tiles that lie below each other, of which each begins some rows further down: numbers that two of
+    them have in common are there once. The matrix holds the kernel once for each output of the tile, at its place in
+    the column, with zeros around it. All rows are whole batches, so that gathering copies them in one piece each and
+    padding is the row of zeros.
 
-    columns: row of the images that each number of each tile is, int64 [K x tiles].
+    strips: row of the images that each number of each strip is, int64 [R x strips].
     matrix: flat parameter that each number of the matrix [outputs of a tile, K] is, int64; an output is (column
         in the tile, row in the tile, channel). The number of parameters P stands for zero.
-    gradient: where in the gradient of the matrix, transposed [K, outputs of a tile], the convolution's parameters
+    gradient: where in the gradient of the matrix, transposed [K, outputs of a tile], the kernel's parameters
         are, int64 [tile size, parameters].
-    sources, offsets: the numbers of the columns that each row of the images went to, one row after another, int64.
+    sources, offsets: the numbers of the strips that each row of the images went to, one row after another, int64.
+    columns: where in a strip the columns of its tiles are, each K numbers.
     """
 
-    columns: Tensor
+    strips: Tensor
     matrix: Tensor
     gradient: Tensor
     sources: Tensor
     offsets: Tensor
+    columns: list[slice]
     numbers: int
-    tiles: int
+    num_strips: int
     outputs: int
 
+    @property
+    def tiles(self) -> int:
+        """Of an image."""
+        return len(self.columns) * self.num_strips
 
-def unfolding(convolution: Convolution, rows: Tensor, num_parameters: int) -> Unfolding:
-    """rows: where the features of the images, in torch's order, lie among their rows, int64 [features]."""
-    columns, matrix = _columns(convolution, rows), _matrix(convolution, num_parameters)
+
+# Numbers of a row of strips below which the many small products cost more than shared numbers save.
+_LEAST_WIDTH = 256
+
+
+def unfolding(convolution: Convolution, rows: Tensor, num_parameters: int, most: int) -> Unfolding:
+    """rows: where the features of the images, in torch's order, lie among their rows, int64 [features]; most: images.
+
+    Where images are few, every tile is a strip of its own, and all is one product.
+    """
+    strips, matrix = _strips(convolution, rows), _matrix(convolution, num_parameters)
+    apart = convolution.tile[0] * convolution.stride[0] * convolution.inputs[0] * convolution.field[1]
+    columns = [slice(at * apart, at * apart + matrix.shape[1]) for at in range(convolution.tiles[0])]
+    if convolution.tiles[1] * most < _LEAST_WIDTH:
+        strips = torch.cat([strips[part] for part in columns], dim=1)
+        columns = columns[:1]
     return Unfolding(
-        columns.reshape(-1),
+        strips.reshape(-1),
         matrix.reshape(-1),
         _gradient(convolution, matrix),
-        *_sources(columns.reshape(-1), len(rows)),
-        numbers=len(columns),
-        tiles=columns.shape[1],
+        *_sources(strips.reshape(-1), len(rows)),
+        columns=columns,
+        numbers=matrix.shape[1],
+        num_strips=strips.shape[1],
         outputs=len(matrix),
     )
 
@@ -61,33 +83,23 @@ def output_rows(convolution: Convolution) -> Tensor:
     return rows.permute(2, 3, 1, 4, 0).reshape(-1)
 
 
-def _columns(convolution: Convolution, rows: Tensor) -> Tensor:
-    """[K, tiles]."""
+def _strips(convolution: Convolution, rows: Tensor) -> Tensor:
+    """[R, strips]; a number of a strip is (row of the image, channel, column of the field)."""
     channels, height, width = convolution.inputs
-    y, x = (
-        torch.arange(field)[:, None] + torch.arange(tiles) * tile * stride - padding
-        for field, tiles, tile, stride, padding in zip(
-            convolution.field,
-            convolution.tiles,
-            convolution.tile,
-            convolution.stride,
-            convolution.padding,
-            strict=True,
-        )
-    )
-    inside = ((y >= 0) & (y < height))[:, None, :, None] & ((x >= 0) & (x < width))[None, :, None, :]
-    pixels = y.clamp(0, height - 1)[:, None, :, None] * width + x.clamp(0, width - 1)[None, :, None, :]
-    features = torch.arange(channels)[:, None, None, None, None] * (height * width) + pixels
-    columns = torch.where(inside, rows[features], len(rows)).reshape(-1, pixels.shape[2] * pixels.shape[3])
-    ones = columns.new_full((1, columns.shape[1]), len(rows) + 1)
-    return torch.cat([columns, ones]) if convolution.has_bias else columns
+    (high, wide), (down, across) = convolution.field, convolution.tiles
+    hop, step = (tile * stride for tile, stride in zip(convolution.tile, convolution.stride, strict=True))
+    y = torch.arange((down - 1) * hop + high) - convolution.padding[0]
+    x = torch.arange(wide)[:, None] + torch.arange(across) * step - convolution.padding[1]
+    inside = ((y >= 0) & (y < height))[:, None, None, None] & ((x >= 0) & (x < width))
+    pixels = y.clamp(0, height - 1)[:, None, None, None] * width + x.clamp(0, width - 1)
+    features = torch.arange(channels)[:, None, None] * (height * width) + pixels
+    return torch.where(inside, rows[features], len(rows)).reshape(-1, across)
 
 
 def _matrix(convolution: Convolution, num_parameters: int) -> Tensor:
     """[outputs of a tile, K]."""
-    part, (high, wide), (fy, fx) = convolution.parameters, convolution.tile, convolution.field
-    bias_at = part.stop - (_channels(convolution) if convolution.has_bias else 0)
-    kernel = torch.arange(part.start, bias_at).view(
+    kernel_part, (high, wide), (fy, fx) = convolution.kernel_parameters, convolution.tile, convolution.field
+    kernel = torch.arange(kernel_part.start, kernel_part.stop).view(
         _channels(convolution), convolution.inputs[0], *convolution.kernel
     )
     (sy, sx), (dy, dx), (ky, kx) = convolution.stride, convolution.dilation, convolution.kernel
@@ -97,9 +109,7 @@ def _matrix(convolution: Convolution, num_parameters: int) -> Tensor:
             ys = slice(a * sy, a * sy + dy * (ky - 1) + 1, dy)
             xs = slice(b * sx, b * sx + dx * (kx - 1) + 1, dx)
             matrix[b, a, :, :, ys, xs] = kernel
-    flat = matrix.reshape(wide * high * len(kernel), -1)
-    bias = torch.arange(bias_at, part.stop).repeat(wide * high)[:, None]
-    return torch.cat([flat, bias], dim=1) if convolution.has_bias else flat
+    return matrix.transpose(3, 4).reshape(wide * high * len(kernel), -1)
 
 
 def _channels(convolution: Convolution) -> int:
@@ -107,7 +117,7 @@ def _channels(convolution: Convolution) -> int:
 
 
 def _gradient(convolution: Convolution, matrix: Tensor) -> Tensor:
-    part, copies = convolution.parameters, convolution.tile[0] * convolution.tile[1]
+    part, copies = convolution.kernel_parameters, convolution.tile[0] * convolution.tile[1]
     parameters = matrix.T.reshape(-1)
     at = torch.nonzero((parameters >= part.start) & (parameters < part.stop)).view(-1)
     by_parameter = at[torch.argsort(parameters[at], stable=True)]
