@@ -1,4 +1,4 @@
-"""`./fedstudy`: init, run, preview, list, compare, score, promote, ui, sync."""
+"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, ui, sync."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
-from flows.models.commands import promote, score
+from flows.models.commands import export, promote, score
 from flows.prefect_runtime.prefect_away import PrefectAway
 from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins
@@ -172,6 +172,7 @@ def compare(
 
 
 app.command()(score)
+app.command()(export)
 app.command()(promote)
 
 

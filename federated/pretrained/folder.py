@@ -61,6 +61,11 @@ def folder_of(path: str) -> Path:
     return folder
 
 
+def hub_name(path: str) -> tuple[str, str | None] | None:
+    """(the name of a model on the hub, its revision where one is stated); None for a folder."""
+    return None if _local(path) is not None else _on_hub(path)
+
+
 def config_of(folder: Path) -> dict[str, Any]:
     """What config.json says. Raises BadInput."""
     return json_of(folder / "config.json")

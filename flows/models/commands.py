@@ -1,4 +1,4 @@
-"""`./fedstudy score` and `./fedstudy promote`: the same as the flows, without Prefect."""
+"""`./fedstudy score`, `export` and `promote`: what becomes of trained models, without Prefect."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +34,29 @@ def score(
     require_store()
     count = score_file(model, rows, out)
     console().print(f"{count:,} predictions: {out}", soft_wrap=True)
+
+
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A registered model (its champion), NAME@ALIAS, NAME/VERSION, or the id of a run",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the adapter goes, a folder that is not there yet")
+    ] = Path("adapter"),
+) -> None:
+    """Write the low-rank adapter of a fine-tuned model as a folder that peft loads."""
+    from tasks.tracking.models.exporting import export_adapter
+    from tasks.tracking.server.access import require_store
+
+    require_store()
+    size = export_adapter(model, out)
+    console().print(
+        f"adapter of {size / 1e6:,.3f} MB: {out}; its README.md says how to load it", soft_wrap=True
+    )
 
 
 def promote(

@@ -37,7 +37,7 @@ def score_file(model: str, rows: Path, out: Path) -> int:
     if not rows.exists():
         raise BadInput(f"rows: there is no file {rows}")
     connect()
-    uri = _uri(model)
+    uri = uri_of(model)
     with TemporaryDirectory() as temporary:
         with answered(address()):
             loaded = _loaded(model, uri, temporary)
@@ -61,7 +61,8 @@ def _read(path: Path, trained: Trained) -> Rows:
         raise BadInput(f"rows: {path} cannot be read: {error}") from error
 
 
-def _uri(model: str) -> str:
+def uri_of(model: str) -> str:
+    """The address in MLflow of a model, as `score_file` takes it."""
     if "://" in model or model.startswith(("models:/", "runs:/")):
         return model
     if _RUN.fullmatch(model):
@@ -74,22 +75,30 @@ def _loaded(model: str, uri: str, folder: str) -> Any:
     try:
         return mlflow.pyfunc.load_model(uri, dst_path=folder)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
-            raise BadInput(f"model: {model!r} is not in MLflow at {address()}: {reason(error)}") from error
+        if (missing := not_in_mlflow(model, error)) is not None:
+            raise missing from error
         raise
     except ValueError as error:
         raise BadInput(f"model: {error}") from error
 
 
+def not_in_mlflow(model: str, error: MlflowException) -> BadInput | None:
+    """What to raise where MLflow says that it has no such model; None where it says something else."""
+    if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+        return None
+    return BadInput(f"model: {model!r} is not in MLflow at {address()}: {reason(error)}")
+
+
 def _dataset_of(loaded: Any) -> dict[str, Any]:
     """The arguments of the data set of the run that trained a model; {} where they are not known."""
-    run_id = getattr(loaded.metadata, "run_id", None) or _run_of(loaded.metadata.model_id)
+    run_id = getattr(loaded.metadata, "run_id", None) or run_of(loaded.metadata.model_id)
     text = text_of(run_id, "config.yaml") if run_id else None
     dataset = (yaml.safe_load(text) if text else {}).get("dataset", {})
     return dataset if isinstance(dataset, dict) else {"name": dataset}
 
 
-def _run_of(model_id: str | None) -> str | None:
+def run_of(model_id: str | None) -> str | None:
+    """The run that logged a model."""
     return connect().get_logged_model(model_id).source_run_id if model_id else None
 
 

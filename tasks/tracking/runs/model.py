@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from tasks.tracking.delivery.sending import send
+from tasks.tracking.models.adapter import ADAPTER, why_none, write_adapter
 from tasks.tracking.models.folder import write_model
 from tasks.tracking.reading.artifacts import files_of
 
@@ -36,6 +37,17 @@ def log_model(run_id: str, state: RunState, setup: Setup, parent_run_id: str | N
         if saved.how != "none":
             send("model", run_id, folder, step=state.round)
     return saved.how
+
+
+def log_adapter(run_id: str, state: RunState, setup: Setup) -> None:
+    """Log the low-rank adapters of the global model as peft reads them, where there are any that can be read so."""
+    config = setup.config.model_dump(mode="json")
+    if why_none(config) is not None:
+        return
+    with TemporaryDirectory() as temporary:
+        model, examples = setup.whole_model, setup.federation.examples
+        write_adapter(Path(temporary, ADAPTER), config, model, state.parameters, examples, setup.readout)
+        send("files", run_id, Path(temporary))
 
 
 def _send_once(run_id: str, frozen: Path, beside: Path) -> None:

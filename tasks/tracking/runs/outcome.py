@@ -22,7 +22,7 @@ from federated.user_code.containment import own_code_named
 from tasks.rounds import Opaque
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
-from tasks.tracking.runs.model import log_model
+from tasks.tracking.runs.model import log_adapter, log_model
 
 _READABLE_PARAMETERS = 100
 
@@ -46,7 +46,10 @@ def _log_outcome(
 ) -> None:
     state = course.state
     # Where clients have models of their own there is no one model that stands for the run.
-    saved_as = "none" if setup.own_models else log_model(run_id, state, setup, parent_run_id)
+    saved_as = "none"
+    if not setup.own_models:
+        saved_as = log_model(run_id, state, setup, parent_run_id)
+        log_adapter(run_id, state, setup)
     found = generalisation(state, setup)
     log_history(run_id, [(state.round, found.metrics)])
     files: dict[str, str | bytes] = {
