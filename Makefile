@@ -109,6 +109,19 @@ $(FINETUNE): $(INSTALLED) requirements-finetune.lock requirements-finetune-model
 	@$(BYTE_CODE)
 	@touch $@
 
+# What runs on several machines need besides; the pins of requirements.lock stay.
+RAY := $(VENV)/.ray
+
+.PHONY: ray
+ray: $(RAY) ## Install Ray, for `engine.scale_out`
+
+$(RAY): $(INSTALLED) requirements-ray.lock
+	@echo "Installing what requirements-ray.lock names into $(VENV): about 80 MB to download, 240 MB on disk."
+	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
+	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	$$install -r requirements-ray.lock $(CONSTRAINTS)
+	@touch $@
+
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 CUDA := ^(nvidia-|cuda-|triton)
 
@@ -127,6 +140,14 @@ lock-finetune: ## Resolve requirements-finetune.in anew, within what requirement
 	$(UV_COMPILE) requirements-finetune.in -c $(VENV)/all.lock -o $(VENV)/finetune.lock
 	{ echo "# Made by \`make lock-finetune\` from requirements-finetune.in, within what requirements.lock pins."; \
 	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/finetune.lock; } > requirements-finetune.lock
+
+.PHONY: lock-ray
+lock-ray: ## Resolve requirements-ray.in anew, within what requirements.lock pins
+	$(PY) -m pip install --quiet uv
+	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
+	$(UV_COMPILE) requirements-ray.in -c $(VENV)/all.lock -o $(VENV)/ray.lock
+	{ echo "# Made by \`make lock-ray\` from requirements-ray.in, within what requirements.lock pins."; \
+	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/ray.lock; } > requirements-ray.lock
 
 .PHONY: clean
 clean: ## Remove what studies left behind (var/)

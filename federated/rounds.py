@@ -39,14 +39,14 @@ from federated.run.round_report import RoundReport
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
-from federated.shards import ShardReport, ShardRunner, in_this_process, train
+from federated.shards import ShardReport, ShardRunner, ShardTrainer, in_this_process, trained_in_this_process
 from federated.shards.adapters import adapter_metrics, with_adapters
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
 from federated.shards.of_canaries import bounded_gradients, canary_metrics, mean_loss, zeroed_clients
 from federated.shards.releasing import released
 from federated.shards.remembering import remembering
-from federated.shards.shard import Train, shards_among
+from federated.shards.shard import shards_among
 from federated.shards.sums import aggregated, sent_by, total
 from federated.user_code.containment import own_code_named
 from federated.wire.distortion import distortion_metrics
@@ -58,10 +58,10 @@ from federated.wire.payload_files import dump
 class Stages(NamedTuple):
     """The stages of a round as functions, which an orchestrator can run elsewhere or as separate tasks.
 
-    train is what a round without a server has of a shard; `run_shards` has all of it.
+    train_shards is what a round without a server has of its shards; `run_shards` has all of it.
     """
 
-    train: Train
+    train_shards: ShardTrainer
     run_shards: ShardRunner
     aggregate: Callable[[Setup, RunState, Sequence[ShardReport]], RunState]
 
@@ -150,7 +150,7 @@ def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
     """A round without a server. Nothing is sent, so no bytes are counted."""
     started = time.perf_counter()
-    after, turn = train_alone(state, setup, stages.train)
+    after, turn = train_alone(state, setup, stages.train_shards)
     sizes = setup.trainers.holders.sizes[turn.holders]
     return after, RoundReport(
         round=after.round,
@@ -229,4 +229,4 @@ def _shortened(setup: Setup, done: int, before: Tensor, stepped: Tensor) -> Tens
     return stepped if factor == 1 else before + factor * (stepped - before)
 
 
-STAGES = Stages(train, in_this_process, aggregate)
+STAGES = Stages(trained_in_this_process, in_this_process, aggregate)

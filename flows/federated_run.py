@@ -13,6 +13,7 @@ from federated.machine.garbage import look_at_new_objects_alone
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.names import main_metric
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
+from federated.rounds import Stages
 from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.segments import Observers, ending, segment_ends
@@ -21,6 +22,7 @@ from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
 from tasks.leakage import log_leakage
 from tasks.rounds import Opaque
+from tasks.scale_out.stages import scaled_out
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.runs import runs as tracking
 from tasks.tracking.runs.clusters import with_clusters
@@ -62,7 +64,8 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             news = partial(_news, run, main_metric(setup.scoring))
             kept = with_clusters(run_id, setup, keep)
             observers = Observers(lambda course: tell(news(course, "running")), record, kept)
-            course, ended_by = _train(run.config, setup, first, observers)
+            with scaled_out(setup, warn) as stages:
+                course, ended_by = _train(run.config, setup, first, observers, stages)
         if run.config.leakage is not None:  # first, as an interrupted run repeats all that is below
             log_leakage(run_id, Opaque((course.state, setup)))
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
@@ -77,7 +80,9 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
     return run_id
 
 
-def _train(config: RunConfig, setup: Setup, course: Course, observers: Observers) -> tuple[Course, str]:
+def _train(
+    config: RunConfig, setup: Setup, course: Course, observers: Observers, stages: Stages | None
+) -> tuple[Course, str]:
     """Train and evaluate segment by segment, up to the last round or a stop rule. Returns the reason for the end."""
     ended = ending(config, setup.stop, setup.promise)
     course = rounds.begun(course, setup, observers)
@@ -85,7 +90,7 @@ def _train(config: RunConfig, setup: Setup, course: Course, observers: Observers
     while not (reason := ended(course)):
         ends = list(islice(segment_ends(config, course.round, setup.last_round), a_task_run))
         started, done = time.perf_counter(), course.round
-        course = rounds.advance(course, setup, ends, observers, ended)
+        course = rounds.advance(course, setup, ends, observers, ended, stages)
         seconds = (time.perf_counter() - started) / (course.round - done)
         a_task_run = rounds.segments_a_task_run(config, seconds)
     return course, reason

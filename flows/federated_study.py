@@ -35,6 +35,7 @@ from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
 from flows.startup.beginning import study_is_open, take_beginning
 from flows.terminal.progress import Progress, notify, tell
 from flows.terminal.progress_channel import Address, progress_channel, report_to
+from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.delivery.sending import begin
 from tasks.tracking.runs import runs as tracking
@@ -74,6 +75,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     began, stopwatch = take_beginning(), Stopwatch()
     study = with_sites(study)
     runs = study.runs()
+    check_scale_out(runs)
     faults = check_runs(runs)
     forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
     before = peak_mb()

@@ -8,6 +8,7 @@ from flows.federated_study import StudyFailed, federated_study
 from flows.prefect_runtime.prefect_away import Api, despite_prefect
 from flows.terminal.display import shown
 from flows.terminal.screen import Screen
+from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.server.access import require_store
 from tasks.tracking.studies.comparison import StudyOutcome
 
@@ -31,6 +32,7 @@ def run_study(
     go_on: how the user goes on with a study, for the note that a KeyboardInterrupt gets.
     """
     runs = study.runs()
+    check_scale_out(runs)
     check_runs(runs)
     _say(screen, "the data are read and the runs checked; opening MLflow")
     require_store()

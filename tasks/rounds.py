@@ -20,7 +20,7 @@ from federated.run import setup as setups
 from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.segments import Ended, Observers, OnCourse, Steps
-from federated.shards import in_this_process
+from federated.shards import in_this_process, trained_in_this_process
 from federated.shards.shard import train as train_shard
 from federated.user_code.containment import own_code_named
 from federated.wire import uplink
@@ -45,17 +45,28 @@ def prepare(config: Opaque[RunConfig]) -> Opaque[Setup]:
     return Opaque(setups.prepare(config.value))
 
 
-def advance(course: Course, setup: Setup, ends: Sequence[int], observers: Observers, ended: Ended) -> Course:
-    """Train and evaluate segments: one by task runs of its steps or stages, several, which are short, in one."""
+def advance(
+    course: Course,
+    setup: Setup,
+    ends: Sequence[int],
+    observers: Observers,
+    ended: Ended,
+    stages: Stages | None = None,
+) -> Course:
+    """Train and evaluate segments: one by task runs of its steps or stages, several, which are short, in one.
+
+    stages: of a round; None: those of this process.
+    """
     work = (course, setup, ends, observers, ended)
     if len(ends) > 1:
-        return _train_and_evaluate(course.round + 1, ends[-1], Opaque(work)).value
-    return segments.advance(*work, _steps(setup))
+        steps = Steps(partial(segments.train, stages=stages), segments.evaluate)
+        return _train_and_evaluate(course.round + 1, ends[-1], Opaque((*work, steps))).value
+    return segments.advance(*work, _steps(setup, stages))
 
 
 def begun(course: Course, setup: Setup, observers: Observers) -> Course:
     """The course with an evaluation of the initial model, a task run, where it has none yet."""
-    return segments.begun(course, setup, observers, _steps(setup))
+    return segments.begun(course, setup, observers, _steps(setup, None))
 
 
 def segments_a_task_run(config: RunConfig, round_seconds: float) -> int:
@@ -90,14 +101,15 @@ def _evaluate(done: int, work: Opaque[tuple[Course, Setup]]) -> Metrics:
     return segments.evaluate(*work.value)
 
 
-def _steps(setup: Setup) -> Steps:
+def _steps(setup: Setup, stages: Stages | None) -> Steps:
     """The steps of a segment as task runs; of training the stages instead, where those are to be task runs."""
     by_stage = setup.config.orchestration.granularity == "stage"
-    return Steps(partial(segments.train, stages=_STAGES) if by_stage else _as_a_task, _evaluated)
+    train = partial(segments.train, stages=_STAGES) if by_stage else partial(_as_a_task, stages=stages)
+    return Steps(train, _evaluated)
 
 
-def _as_a_task(course: Course, setup: Setup, last: int, display: OnCourse) -> Course:
-    return _train(course.round + 1, last, Opaque((course, setup, last, display))).value
+def _as_a_task(course: Course, setup: Setup, last: int, display: OnCourse, stages: Stages | None) -> Course:
+    return _train(course.round + 1, last, Opaque((course, setup, last, display, stages))).value
 
 
 def _evaluated(course: Course, setup: Setup) -> Metrics:
@@ -118,7 +130,7 @@ def _stage(function: Callable[..., T], name: str) -> Callable[..., T]:
 
 _train_shard = _stage(train_shard, "local training")
 _STAGES = Stages(
-    train=_train_shard,
+    train_shards=partial(trained_in_this_process, train=_train_shard),
     run_shards=partial(in_this_process, train=_train_shard, compress=_stage(uplink.compress, "compress")),
     aggregate=_stage(rounds.aggregate, "aggregate"),
 )

@@ -81,11 +81,17 @@ IGNORED: dict[str, Any] = {
     "engine.client_memory_mb": 1,
     "engine.micro_batch": 8,
     "engine.cache_features": False,
+    "engine.scale_out": "ray",
+    "engine.address": "10.0.0.7:6379",
+    "engine.workers": 2,
+    "engine.gpus_per_worker": 0.5,
     "evaluation.batch_size": 17,
     "evaluation.drift": False,
     "orchestration.granularity": "stage",
     "orchestration.threads": 2,
 }
+
+SCALED_OUT = {"engine.scale_out", "engine.address", "engine.workers", "engine.gpus_per_worker"}
 
 TIMED: dict[str, Any] = {"network": "4g", "leakage": {"membership": {"shadows": 2}}}
 """What changes how a training is timed and what is measured of it afterwards, and not the training."""
@@ -104,6 +110,8 @@ def nested(path: str, value: Any) -> dict[str, Any]:
             "privacy": {"mechanism": "central_gaussian(1)", "target_epsilon": value},
             "cohort": {"weighting": "uniform"},
         }
+    if path in SCALED_OUT:  # which go together
+        return {"engine": {"scale_out": "ray", "workers": 2, path.removeprefix("engine."): value}}
     first, _, rest = path.partition(".")
     return {first: nested(rest, value) if rest else value}
 

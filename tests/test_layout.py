@@ -142,6 +142,12 @@ def test_only_tracking_knows_mlflow() -> None:
     assert knowing, "nothing imports MLflow: the search is broken"
 
 
+def test_only_scaling_out_knows_ray() -> None:
+    knowing = breaking(lambda path: "ray" not in rooms(tree_of(path)))
+    assert knowing, "nothing imports Ray: the search is broken"
+    assert [path for path in knowing if not path.startswith("tasks/scale_out/")] == []
+
+
 def reads_markup(tree: ast.AST) -> bool:
     """Whether a console of rich's is made, or text is read as its markup: `[red]` in a name would be a colour."""
     names = [

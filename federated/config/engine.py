@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from federated.config.section import Frozen
+from federated.foundation.addresses import host_and_port
 
 
 class Engine(Frozen):
@@ -50,6 +51,43 @@ class Engine(Frozen):
         "that cannot be, and why. false: run it in every step",
     )
 
+    scale_out: Literal["ray"] | None = Field(
+        None,
+        description="ray: the clients of a round are trained by several processes of Ray, on this machine or on "
+        "others (`make ray` installs it); null: by this process",
+    )
+    address: str | None = Field(
+        None,
+        description="The Ray cluster: local, a new one on this machine while the study lasts; auto, the running one "
+        "that Ray finds by itself; or the host:port of its head; null: local",
+    )
+    workers: PositiveInt | None = Field(
+        None,
+        description="Number of Ray's processes that train, each with `orchestration.threads` threads; with scale_out",
+    )
+    gpus_per_worker: NonNegativeFloat | None = Field(
+        None, description="GPUs of each of them; below 1, several share one; null: none"
+    )
+
+    @model_validator(mode="after")
+    def _workers_are_of_ray(self) -> Engine:
+        stated = [name for name in _OF_SCALE_OUT if getattr(self, name) is not None]
+        if self.scale_out is None and stated:
+            raise ValueError(
+                f"{stated[0]} {getattr(self, stated[0])} has an effect with scale_out: ray alone; "
+                "state that too, or leave it out"
+            )
+        if self.scale_out is not None and self.workers is None:
+            raise ValueError(
+                f"scale_out: {self.scale_out} needs workers, the number of its processes, such as 2"
+            )
+        if self.address not in (None, "local", "auto") and host_and_port(str(self.address)) is None:
+            raise ValueError(
+                f"address {self.address!r} is none of local, auto and the host:port of a Ray head, such as "
+                "10.0.0.7:6379"
+            )
+        return self
+
     @model_validator(mode="after")
     def _pieces_are_of_the_loop(self) -> Engine:
         if self.micro_batch is not None and self.name == "vectorised":
@@ -58,6 +96,9 @@ class Engine(Frozen):
                 "use auto or loop, or leave micro_batch out"
             )
         return self
+
+
+_OF_SCALE_OUT = ("address", "workers", "gpus_per_worker")
 
 
 class Orchestration(Frozen):

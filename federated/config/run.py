@@ -239,7 +239,7 @@ class RunConfig(Frozen):
 
 # Fields that change how a result is computed, and not the result beyond rounding.
 _WITHOUT_EFFECT: dict[str, Any] = {
-    "engine": {"name", "memory_mb", "client_memory_mb", "micro_batch", "cache_features"},
+    "engine": {*Engine.model_fields} - {"precision"},
     "orchestration": True,
     "evaluation": {"batch_size", "drift"},
     "compression": {"quality", "dump", "uplink_beside", "downlink_beside"},

@@ -26,7 +26,7 @@ from federated.run.clients.cohort import sample_cohort
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 from federated.run.worker import Worker
-from federated.shards import ShardOrder, in_this_process, train
+from federated.shards import ShardOrder, in_this_process, train, trained_in_this_process
 from federated.wire.uplink import Received, compress
 
 _FEW_CLIENTS, _MOST_ROUNDS, _REPEATS = 4, 4, 3
@@ -190,7 +190,8 @@ class _Watch:
         """Those of a round, shortened to so many steps, whose payloads are kept."""
         shortened = train if steps is None else partial(_train_shortly, steps)
         return STAGES._replace(
-            train=shortened, run_shards=partial(in_this_process, train=shortened, compress=self._compress)
+            train_shards=partial(trained_in_this_process, train=shortened),
+            run_shards=partial(in_this_process, train=shortened, compress=self._compress),
         )
 
     def _compress(self, worker: Worker, order: ShardOrder, updates: Updates) -> Received:

@@ -60,3 +60,14 @@ def without_login(url: str) -> tuple[str, str | None]:
     if not password:
         return url, None
     return place._replace(netloc=host).geturl(), f"{unquote(user)}:{unquote(password)}"
+
+
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """The two parts of `host:port`, an address of IPv6 without its brackets; None where it is something else."""
+    found = _HOST_AND_PORT.fullmatch(address)
+    if found is None or not 0 < int(found[2]) < 2**16:
+        return None
+    return found[1].strip("[]"), int(found[2])

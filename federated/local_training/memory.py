@@ -16,19 +16,21 @@ _STACK_BYTES = 16 * _MB
 _STACK_EXAMPLES = 40
 
 
-def shard_size(work: LocalWork, engine: Engine) -> int:
+def shard_size(work: LocalWork, engine: Engine, cohort: int | None = None) -> int:
     """Clients of a cohort that are trained, encoded and added up before the next ones, at least one.
 
     Two thousand clients a round so need no more memory than the clients of one shard. Counted for the largest
     client: the rows that a round holds of each client (update, payload, decoded update), what an engine holds
     beside them (weights, the optimiser's memory, gradient), the examples of a block of steps, and the plan of batches.
     On a CPU no more than 64 MB, or 16 clients, whatever the budget: to encode and add up the updates of a thousand
-    small models took 1.4 times as long where they were passed through memory all at once.
+    small models took 1.4 times as long where they were passed through memory all at once. Workers of Ray
+    share a `cohort` of so many evenly.
     """
     each, most = _bytes_per_client(work), _budget_bytes(engine)
     if work.inputs.device.type == "cpu":
         most = min(most, max(_NEARBY_BYTES, _ENOUGH_CLIENTS * each))
-    return max(1, most // each)
+    share = most // each if cohort is None else -(-cohort // (engine.workers or 1))
+    return max(1, min(most // each, share))
 
 
 def stack_size(work: LocalWork) -> int:

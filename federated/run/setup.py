@@ -188,6 +188,12 @@ def prepare_shadow(setup: Setup, number: int, *, rehearsal: bool = False) -> Set
         return _prepared(config, federation, setup.inputs.device, is_shadow=True, rehearsal=rehearsal)
 
 
+def worker_for(config: RunConfig, federation: Federation) -> Worker:
+    """The worker of another process for the clients of a federation that was prepared in this one. Raises BadInput."""
+    with own_code_named(config):
+        return _prepared(config, federation, device_of(config.device)).worker
+
+
 _TRIED = 64
 """Examples on which measures of a person's own are tried."""
 
@@ -222,21 +228,11 @@ def _prepared(
     check_fits(config, work, (of_inputs or work).model)
     cohort = trainers.eligible[: trainers.cohort_size].tolist()
     worker = Worker(config, trainers.holders, parts, work, engine_of(config, cohort, work, parts))
-    size = shard_size(work, config.engine)
+    size = shard_size(work, config.engine, trainers.cohort_size)
     notes = (*tried.notes, *filter(None, [parts.algorithm.note]))
     store = Spilling(bound_bytes(config.engine), home() / "checkpoints", BOUND)
     return Setup(
-        federation,
-        trainers,
-        worker,
-        size,
-        scoring,
-        fitted.readout,
-        store,
-        notes,
-        promise,
-        of_inputs,
-        trunk,
+        federation, trainers, worker, size, scoring, fitted.readout, store, notes, promise, of_inputs, trunk
     )
 
 

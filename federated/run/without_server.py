@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,8 +22,8 @@ from federated.run.worker import Worker
 if TYPE_CHECKING:
     from federated.run.setup import Setup
 
-Train = Callable[[Worker, ShardOrder], Updates]
-"""The stage of a round that trains."""
+ShardTrainer = Callable[[Worker, Iterable[ShardOrder]], Iterator[Updates]]
+"""The stage of a round that trains, shard by shard, here or elsewhere."""
 
 
 class Turn(NamedTuple):
@@ -33,7 +34,7 @@ class Turn(NamedTuple):
     norms: np.ndarray
 
 
-def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, Turn]:
+def train_alone(state: RunState, setup: Setup, train_shards: ShardTrainer) -> tuple[RunState, Turn]:
     """One round. Centralised: the holder's model is the global one; local: each client's own model is in `clients`.
 
     The model of every client that has trained is kept in `clients`, like the residuals of error feedback. So curves
@@ -42,13 +43,13 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     holders = sample_cohort(setup, state.round)
     losses, norms, models = [], [], list[ClientMemory]()
     parameters = state.parameters
-    for start in range(0, len(holders), setup.shard_size):
-        shard = holders[start : start + setup.shard_size].tolist()
-        received = torch.stack([model_of(state, setup, holder) for holder in shard])
-        updates = train(setup.worker, order_of(state, received, shard, np.ones(len(shard))))
+    given = deque[ShardOrder]()  # the orders of the shards that are being trained
+    for updates in train_shards(setup.worker, _orders(state, setup, holders, given)):
+        order = given.popleft()
+        shard = order.clients.tolist()
         losses.append(updates.losses.double().numpy())
         norms.append(torch.linalg.vector_norm(updates.deltas, dim=1).double().numpy(force=True))
-        trained = received.add_(updates.deltas)
+        trained = order.model.add_(updates.deltas.to(order.model))
         if setup.trainers.kind.own_models:
             if models:
                 give_back()
@@ -58,3 +59,14 @@ def train_alone(state: RunState, setup: Setup, train: Train) -> tuple[RunState, 
     clients = with_clients(state.clients, models)
     after = replace(state, round=state.round + 1, parameters=parameters, clients=clients)
     return after, Turn(holders, np.concatenate(losses), np.concatenate(norms))
+
+
+def _orders(
+    state: RunState, setup: Setup, holders: np.ndarray, given: deque[ShardOrder]
+) -> Iterator[ShardOrder]:
+    """The orders to these holders, each of which receives its own model; what was asked for is noted in `given`."""
+    for start in range(0, len(holders), setup.shard_size):
+        shard = holders[start : start + setup.shard_size].tolist()
+        received = torch.stack([model_of(state, setup, holder) for holder in shard])
+        given.append(order_of(state, received, shard, np.ones(len(shard))))
+        yield given[-1]

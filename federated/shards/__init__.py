@@ -2,6 +2,22 @@
 
 from federated.run.clients.order import ShardOrder
 from federated.shards.report import ShardReport
-from federated.shards.shard import ShardRunner, in_this_process, run_shard, train
+from federated.shards.shard import (
+    ShardRunner,
+    ShardTrainer,
+    in_this_process,
+    run_shard,
+    train,
+    trained_in_this_process,
+)
 
-__all__ = ["ShardOrder", "ShardReport", "ShardRunner", "in_this_process", "run_shard", "train"]
+__all__ = [
+    "ShardOrder",
+    "ShardReport",
+    "ShardRunner",
+    "ShardTrainer",
+    "in_this_process",
+    "run_shard",
+    "train",
+    "trained_in_this_process",
+]

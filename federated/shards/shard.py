@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -27,11 +27,14 @@ from federated.wire.uplink import Received, compress
 
 Train = Callable[[Worker, ShardOrder], Updates]
 Compress = Callable[[Worker, ShardOrder, Updates], Received]
-ShardRunner = Callable[[Worker, Sequence[ShardOrder]], Iterator[ShardReport]]
+ShardRunner = Callable[[Worker, Iterable[ShardOrder]], Iterator[ShardReport]]
 """Runs the shards of a round, here or elsewhere, and yields their reports in the orders' order.
 
-The worker is that of this process; a runner of other processes has one prepared from the same config in each.
+The worker is that of this process; a runner of other processes has one prepared from the same config in each. An order
+is taken when there is a worker for it, so that no more of them are held than are worked on.
 """
+ShardTrainer = Callable[[Worker, Iterable[ShardOrder]], Iterator[Updates]]
+"""The same for a round without a server, which has of a shard its training alone."""
 
 
 def train(worker: Worker, order: ShardOrder) -> Updates:
@@ -150,13 +153,23 @@ def _drift(worker: Worker, updates: Updates) -> Drift | None:
 
 
 def in_this_process(
-    worker: Worker, orders: Sequence[ShardOrder], train: Train = train, compress: Compress = compress
+    worker: Worker, orders: Iterable[ShardOrder], train: Train = train, compress: Compress = compress
 ) -> Iterator[ShardReport]:
     """Run the shards one after another. Raises OwnCodeFailed where a user's code fails."""
     for order in orders:
         with own_code_named(worker.config):  # a StopIteration may not leave a generator
             report = run_shard(worker, order, train, compress)
         yield report
+
+
+def trained_in_this_process(
+    worker: Worker, orders: Iterable[ShardOrder], train: Train = train
+) -> Iterator[Updates]:
+    """Train the clients of one shard after another. Raises as `in_this_process` does."""
+    for order in orders:
+        with own_code_named(worker.config):
+            updates = train(worker, order)
+        yield updates
 
 
 def shards_among(first: int, end: int, size: int) -> list[slice]:

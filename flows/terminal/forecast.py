@@ -10,11 +10,13 @@ from federated.run.checks import cannot_run, check_runs
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
+from tasks.scale_out.stages import check_scale_out
 
 
 def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> str:
     """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can."""
     runs = study.runs()
+    check_scale_out(runs)
     faults = check_runs(runs)
     forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
     show(forecast, screen, whole=True)

@@ -22,6 +22,7 @@ from federated.run.setup import Setup, prepare
 from federated.study.study import Run, StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few, styled
+from tasks.scale_out.stages import check_scale_out
 
 _PARTITIONS_A_TABLE = 4
 _MOST_PARTITIONS = 12
@@ -38,6 +39,7 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
     if save is not None:
         check_partition_file(save)
     runs = study.runs()
+    check_scale_out(runs)
     faults = check_runs(runs)
     arms = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
     screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
