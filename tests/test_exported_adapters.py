@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 PADDING = {bert: "[PAD]", roberta: "<pad>"}
 
 
-def _outputs(folder: Path, base: Path, rows: list[str]) -> torch.Tensor:
+def outputs_of(folder: Path, base: Path, rows: list[Any]) -> torch.Tensor:
     """What the code in the folder's README gives, as a reader of it runs it."""
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     stated = r'folder, base = "adapter", ".*"'
@@ -71,7 +71,7 @@ def test_peft_gives_the_answers_of_evaluation(case: str, tmp_path: Path) -> None
 
     rows = _rows(file)
     expected = _evaluated(setup, state)
-    found = _outputs(tmp_path / "adapter", base, rows)
+    found = outputs_of(tmp_path / "adapter", base, rows)
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6, rtol=1e-6)
     assert (found[:-1] - found[1:]).abs().max() > 1e-3  # answers are of the texts
     said = json.loads((tmp_path / "adapter" / "answers.json").read_text())
@@ -132,7 +132,7 @@ def test_the_adapter_of_a_study_comes_back_by_the_command_line(
     model = mlflow.pyfunc.load_model(f"runs:/{of_lora}/model")
     (base / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]"}))
     frame = pd.DataFrame({"text": rows})
-    shares = _outputs(tmp_path / "there" / "adapter", base, rows).softmax(1).numpy()
+    shares = outputs_of(tmp_path / "there" / "adapter", base, rows).softmax(1).numpy()
     np.testing.assert_allclose(
         model.predict(frame)[["probability of down", "probability of up"]], shares, atol=1e-6
     )

@@ -17,6 +17,7 @@ from federated.datasets.image_files.labels import (
     labels_by_table,
     roles_of_layout,
 )
+from federated.datasets.image_files.processor import processor_of
 from federated.datasets.image_files.stored import StoredImages, stored_images
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
@@ -24,8 +25,9 @@ from federated.examples.labelled import LabelColumns, labels_of
 from federated.examples.reading import Reading, said
 from federated.metrics.tasks import TaskName, targets_of
 from federated.preprocessing.preprocessing import Preprocessing
+from federated.pretrained.folder import Pretrained, check_place
 
-ADDED_LATER: dict[str, Any] = {"weights": None}
+ADDED_LATER: dict[str, Any] = {"weights": None, "inputs": "pixels", "processor": None}
 """Arguments, and their defaults, that older run keys do not know."""
 
 _LARGEST_SIDE = 4096
@@ -49,6 +51,8 @@ def images(
     broken: Literal["error", "skip"] = "error",
     separator: str = ",",
     weights: str | None = None,
+    inputs: Literal["pixels", "model"] = "pixels",
+    processor: Pretrained | None = None,
 ) -> Callable[[], Examples]:
     """Bytes [N, 3 or 1, height, width] of a folder of image files, in the order of their paths.
 
@@ -68,6 +72,10 @@ def images(
     task: as of `table`; folders named by numbers are classes unless it is regression.
     files: which files are read, a pattern as of the shell, in which * also stands for folders; unless stated, those
         whose ending is that of an image.
+    inputs: "model": resized and cut as the image processor of a pretrained model does it, for the model `huggingface`;
+        `size`, `colour` and `resize` have no effect.
+    processor: a Hugging Face model whose image processor does it, stated as `path` of the model `huggingface` is; for a
+        model of your own.
     broken: "error" names files that cannot be read; "skip" leaves them out, with a warning.
 
     Pixels are read once and kept under `$FEDSTUDY_HOME/datasets/read`, from where they are mapped into memory.
@@ -78,13 +86,19 @@ def images(
     height, width = (size, size) if isinstance(size, int) else size
     if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_SIDE:
         raise ValueError(f"size must be from 1 to {_LARGEST_SIDE:,} pixels, got {size}")
-    values = {"height": height, "width": width, "colour": colour, "resize": resize}
+    stated = {"height": height, "width": width, "colour": colour, "resize": resize}
+    _check_processor(inputs, processor, stated)
     columns = LabelColumns(target, client, test, weights)
     if table is not None:
         columns.check((file,), "file")
     labelled = _labelling(path, layout, pattern, table, file, columns, CsvFormat(separator))
 
     def load() -> Examples:
+        if inputs == "model":
+            raise bad_data(
+                "images", "inputs: model is for a model with a processor of its own, model: huggingface"
+            )
+        values = stated if processor is None else processor_of(processor).values
         try:
             found = image_files(path, files)
             labels = labelled(found.names)
@@ -95,6 +109,21 @@ def images(
         return _examples(labels, stored, columns if table else None, values, task, str(path), notes)
 
     return load
+
+
+def _check_processor(inputs: str, processor: str | None, stated: dict[str, Any]) -> None:
+    if inputs != "model" and processor is None:
+        return
+    if inputs == "model" and processor is not None:
+        raise ValueError("inputs: model and processor both say how images are resized; leave one of them out")
+    if stated != {"height": 32, "width": 32, "colour": "rgb", "resize": "crop"}:
+        which = "inputs: model" if processor is None else "processor"
+        raise ValueError(f"{which} says how images are resized; leave size, colour and resize out")
+    if processor is not None:
+        try:
+            check_place(processor)
+        except ValueError as error:
+            raise ValueError(f"processor: {error}") from error
 
 
 def _labelling(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,9 @@ def inputs_of_images(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     """Bytes [n, channels, height, width] of images: contents of files, paths (no texts), pillow's images or arrays, in
     a list or in the column `image` of a table. Raises ValueError with the row of an image that cannot be read.
 
-    values: height, width, colour ("rgb" or "grey"), resize ("crop", "pad" or "stretch").
+    values: height, width, colour ("rgb" or "grey"), resize ("crop", "pad" or "stretch", or "model": as the image
+    processor of a pretrained model, of which there are then also resized, [height, width] or the length of the shorter
+    side, and resample, pillow's number of a filter).
     """
     if isinstance(rows, pd.DataFrame):
         if "image" not in rows.columns:
@@ -99,7 +101,8 @@ def pixels_of(source: Any, values: Mapping[str, Any]) -> np.ndarray:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width:,} x {image.height:,} pixels are more than {MOST_PIXELS:,}")
             largest = 2 * max(values["height"], values["width"])
-            image.draft(image.mode, (largest, largest))  # a large JPEG is read at a fraction of its size
+            if values["resize"] != "model":
+                image.draft(image.mode, (largest, largest))  # a large JPEG is read at a fraction of its size
             turned = _eight_bits(ImageOps.exif_transpose(image))
             resized = _resized(_on_white(turned).convert(_MODES[values["colour"]]), values)
             pixels = np.asarray(resized, np.uint8)
@@ -142,6 +145,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _resized(image: Image.Image, values: Mapping[str, Any]) -> Image.Image:
     size = (values["width"], values["height"])
+    if values["resize"] == "model":
+        return _as_its_processor(image, values["resized"], values["resample"], size)
     if image.size == size:
         return image
     if values["resize"] == "crop":
@@ -149,6 +154,23 @@ def _resized(image: Image.Image, values: Mapping[str, Any]) -> Image.Image:
     if values["resize"] == "pad":
         return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
     return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _as_its_processor(
+    image: Image.Image, stated: int | Sequence[int], resample: int, size: tuple[int, int]
+) -> Image.Image:
+    """As transformers does it: resized, both sides or the shorter one to a length, then the middle of it.
+
+    size: width and height.
+    """
+    if isinstance(stated, int):
+        ratio = stated * max(image.size) / min(image.size)
+        width, height = (stated, int(ratio)) if image.width <= image.height else (int(ratio), stated)
+    else:
+        height, width = stated
+    resized = image.resize((width, height), Image.Resampling(resample))
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    return resized.crop((left, top, left + size[0], top + size[1]))
 
 
 def _in_our_words(error: BaseException) -> str:

@@ -66,6 +66,24 @@ def hub_name(path: str) -> tuple[str, str | None] | None:
     return None if _local(path) is not None else _on_hub(path)
 
 
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_TOKENISERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+def reads_images(folder: Path) -> bool:
+    """Whether a pretrained model comes with a processor of images and without a tokeniser."""
+    return _has(folder, PROCESSORS) and not _has(folder, _TOKENISERS)
+
+
+def reads_texts(folder: Path) -> bool:
+    """Whether a pretrained model comes with a tokeniser and without a processor of images."""
+    return _has(folder, _TOKENISERS) and not _has(folder, PROCESSORS)
+
+
+def _has(folder: Path, names: tuple[str, ...]) -> bool:
+    return any((folder / name).is_file() for name in names)
+
+
 def config_of(folder: Path) -> dict[str, Any]:
     """What config.json says. Raises BadInput."""
     return json_of(folder / "config.json")

@@ -50,10 +50,18 @@ def config_of_trunk(path: str) -> Any:
     return _config(folder, _stamp(folder))
 
 
+def is_of_images(config: Any) -> bool:
+    """Whether transformers has a classification of images, and of nothing else, for these settings."""
+    from transformers.models.auto import modeling_auto
+
+    several = any(hasattr(config, name) for name in ("vocab_size", "text_config", "vision_config"))
+    return config.model_type in modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES and not several
+
+
 def pretrained(path: str, num_labels: int | None = None, dropout: float | None = None) -> Loaded:
     """A module of its own with the weights of a pretrained model, whose memory all modules of it share.
 
-    num_labels: of the head that transformers has for the classification of sequences; None: without a head. dropout:
+    num_labels: of the head that transformers has for the classification of sequences or images; None: without. dropout:
     the share that every dropout of the module sets to zero; None: what its settings say. Whoever changes a weight must
     give it memory of its own first, as `FlatModel` does. Where torch's default device is "meta", a module without
     weights, of which nothing was read.
@@ -104,10 +112,9 @@ def _config(folder: Path, stamp: Stamp) -> Any:
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, stamp: Stamp, num_labels: int | None) -> tuple[nn.Module, tuple[str, ...]]:
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoModelForSequenceClassification
 
     given: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels}
-    kind = AutoModel if num_labels is None else AutoModelForSequenceClassification
+    kind = _kind(_config(folder, stamp), num_labels)
     try:
         with _alone():
             module, said = kind.from_pretrained(
@@ -127,14 +134,22 @@ def _loaded(folder: Path, stamp: Stamp, num_labels: int | None) -> tuple[nn.Modu
 
 
 def _without_weights(config: Any, num_labels: int | None) -> nn.Module:
-    from transformers import AutoModel, AutoModelForSequenceClassification
-
+    kind = _kind(config, num_labels)
     if num_labels is None:
-        return _without_pooler(AutoModel.from_config(config))
+        return _without_pooler(kind.from_config(config))
     config = copy.deepcopy(config)
     config.num_labels = num_labels
-    module: nn.Module = AutoModelForSequenceClassification.from_config(config)
+    module: nn.Module = kind.from_config(config)
     return module
+
+
+def _kind(config: Any, num_labels: int | None) -> Any:
+    """The class of transformers that makes a model without a head, or one with this number of outputs."""
+    from transformers import AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    if num_labels is None:
+        return AutoModel
+    return AutoModelForImageClassification if is_of_images(config) else AutoModelForSequenceClassification
 
 
 def _without_pooler(module: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 
 from federated.datasets.text_files.vocabulary import vocabulary_file
 from federated.foundation.errors import BadInput
-from federated.pretrained.folder import check_installed, config_of, folder_of, json_of
+from federated.pretrained.folder import check_installed, config_of, folder_of, json_of, reads_images
 
 _PADDING, _END = "pad_token", "eos_token"
 
@@ -19,6 +19,11 @@ def tokeniser_of(path: str, length: int) -> dict[str, Any]:
     path: of a pretrained model, as `Pretrained` says.
     """
     folder = folder_of(path)
+    if reads_images(folder):
+        kind = config_of(folder).get("model_type")
+        raise BadInput(
+            f"model: {path} is a model of images ({kind}): its data set is images with inputs: model"
+        )
     content = _content(folder)
     padding = _padding(folder, content)
     if (words := _word_pieces(folder, content)) is not None and padding == 0:

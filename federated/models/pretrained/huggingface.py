@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from federated.datasets.text_files.tokeniser import padding_of
 from federated.models.model import Model
+from federated.models.pretrained.images import module_of_images
+from federated.models.pretrained.own_head import check_whole, with_own_head
 from federated.models.pretrained.pooling import POOLINGS, Pooling
 from federated.pretrained.folder import Pretrained, check_installed, check_place, folder_of, json_of
-from federated.pretrained.weights import config_of_trunk, pretrained
+from federated.pretrained.weights import config_of_trunk, is_of_images, pretrained
 
 _UNLIMITED = 1_000_000
 """transformers writes 10^30 where a tokeniser has no longest text."""
@@ -23,20 +25,21 @@ def huggingface(
     pooling: Literal["mean", "cls", "last", "max"] = "mean",
     dropout: float | None = None,
 ) -> Model:
-    """A pretrained text model of Hugging Face with a new last layer; texts go in by its own tokeniser.
+    """A pretrained model of Hugging Face, of texts or images, with a new last layer.
 
-    Its data set is `text` with `inputs: model`. Weights are read from safetensors alone, and no code that lies beside
-    them is run. They are in memory once, however many runs and clients train them. Batches are cut to the longest text
-    in them. Needs the packages of `make finetune`.
+    Its data set is `text` or `images` with `inputs: model`: its own tokeniser or image processor reads it. Images of
+    other data sets are resized within the model as its processor says. Weights are read from safetensors alone, and no
+    code that lies beside them is run. They are in memory once, however many runs and clients train them. Batches are
+    cut to the longest text in them. Needs the packages of `make finetune`.
 
-    path: a folder with config.json, model.safetensors and the tokeniser, as save_pretrained writes it;
+    path: a folder with config.json, model.safetensors and the tokeniser or processor, as save_pretrained writes it;
         `package:folder`, a folder within an installed package; or the name of a model on the hub, `owner/name`, or
         `owner/name@revision` for one version of it, which is fetched once.
     head: "linear": a dense layer on the pooled states of the last layer, with torch's initial values, an output for
-        each class or value. "own": the layers that transformers has for the classification of sequences with this
-        architecture, with their weights where the folder has them for as many outputs; `pooling` has no effect.
-    pooling: of the states of a text's tokens: their mean or maximum, or the state of the first token ("cls") or of the
-        last one.
+        each class or value. "own": the layers that transformers has for classification with this architecture, with
+        their weights where the folder has them for as many outputs; `pooling` has no effect.
+    pooling: of the states of a text's tokens, or of an image's patches: their mean or maximum, or the state of the
+        first token ("cls") or of the last one.
     dropout: the share of numbers that dropout sets to zero in layers that are not wholly frozen; null: as in
         pretraining, mostly 0.1. With 0 clients are trained side by side, which random draws within a model forbid.
     """
@@ -52,12 +55,14 @@ def huggingface(
 
     def make(input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         config = config_of_trunk(path)
+        if is_of_images(config):
+            return module_of_images(path, input_shape, num_outputs, head, pooling, dropout)
         _check_text(path, config, input_shape)
         padding = padding_of(path)
         if head == "own":
             return _Own(path, padding, num_outputs, dropout)
         trunk = pretrained(path, dropout=dropout)
-        _check_whole(path, trunk.missing)
+        check_whole(path, trunk.missing)
         return _Pooled(trunk.module, POOLINGS[pooling], padding, config.hidden_size, num_outputs)
 
     return make
@@ -105,22 +110,8 @@ class _Pooled(_Tokens):
 class _Own(_Tokens):
     def __init__(self, path: str, padding: int, num_outputs: int, dropout: float | None) -> None:
         super().__init__(padding)
-        loaded = pretrained(path, num_outputs, dropout)
-        self.trunk = loaded.module
-        head = {name.rpartition(".")[0] for name in loaded.missing}
-        base = self.trunk.base_model_prefix
-        self.head = [  # for what trains a part of a model
-            f"trunk.{name}"
-            for name, part in self.trunk.named_children()
-            if name != base and any(True for _ in part.parameters())
-        ]
-        _check_whole(path, tuple(name for name in loaded.missing if name.startswith(f"{base}.")))
-        if torch.get_default_device().type == "meta":
-            return
-        trunk: Any = self.trunk
-        trunk.config.pad_token_id = padding
-        for name in sorted(head):  # anew, from the run's own random numbers
-            trunk._init_weights(trunk.get_submodule(name))
+        self.trunk, self.head = with_own_head(path, num_outputs, dropout)
+        self.trunk.config.pad_token_id = padding
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens, is_text = self.cut(tokens)
@@ -130,14 +121,16 @@ class _Own(_Tokens):
 
 def _check_text(path: str, config: Any, input_shape: tuple[int, ...]) -> None:
     """Raise ValueError where the model does not read texts of this length."""
-    if len(input_shape) != 1:
-        raise ValueError(f"huggingface needs tokens [length], got inputs {list(input_shape)}")
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(
             f"huggingface: {path} is an encoder with a decoder ({config.model_type}), which is not supported"
         )
     if not hasattr(config, "hidden_size") or not hasattr(config, "vocab_size"):
-        raise ValueError(f"huggingface: {path} is no model of texts ({config.model_type})")
+        raise ValueError(f"huggingface: {path} is no model of texts or of images alone ({config.model_type})")
+    if len(input_shape) != 1:
+        raise ValueError(
+            f"huggingface: {path} ({config.model_type}) needs tokens of texts [length], got inputs {list(input_shape)}"
+        )
     stated = (getattr(config, "max_position_embeddings", None), _longest_text(path))
     longest = min((each for each in stated if isinstance(each, int) and each > 0), default=_UNLIMITED)
     if input_shape[0] > longest:
@@ -149,12 +142,3 @@ def _check_text(path: str, config: Any, input_shape: tuple[int, ...]) -> None:
 def _longest_text(path: str) -> int | None:
     stated = json_of(folder_of(path) / "tokenizer_config.json").get("model_max_length")
     return stated if isinstance(stated, int) and stated < _UNLIMITED else None
-
-
-def _check_whole(path: str, missing: tuple[str, ...]) -> None:
-    """Raise ValueError where weights of the pretrained part are not there, and would be random."""
-    if missing:
-        raise ValueError(
-            f"huggingface: {path} lacks {len(missing)} weights of its own architecture, the first is {missing[0]}: are "
-            "config.json and model.safetensors of the same model?"
-        )

@@ -69,7 +69,10 @@ def write_adapter(
     base: Any = module.trunk
     is_ours = stated["head"] == "linear"
     weights = _factors(base)
-    said: dict[str, Any] = {"padding": padding_of(stated["path"])}
+    is_text = examples.inputs.ndim == 2
+    said: dict[str, Any] = {"readout": asdict(readout), "answers": answers_form(examples)}
+    if is_text:
+        said |= {"padding": padding_of(stated["path"]), "length": int(examples.inputs.shape[1])}
     folder.mkdir(parents=True, exist_ok=True)
     if is_ours:
         head: Any = module.head
@@ -83,12 +86,7 @@ def write_adapter(
                 f"{_IN_PEFT}{name}.{own}": value for own, value in _state(base.get_submodule(name)).items()
             }
     save_file(weights, str(folder / "adapter_model.safetensors"), {"format": "pt"})
-    _write_config(folder, base, stated["path"], heads)
-    said |= {
-        "length": int(examples.inputs.shape[1]),
-        "readout": asdict(readout),
-        "answers": answers_form(examples),
-    }
+    _write_config(folder, base, stated["path"], heads, is_text=is_text)
     folder.joinpath("answers.json").write_text(json.dumps(said, indent=2), encoding="utf-8")
     text = readme(said, stated["path"] if hub_name(stated["path"]) else None, digest_of(stated["path"]))
     folder.joinpath("README.md").write_text(text, encoding="utf-8")
@@ -107,11 +105,14 @@ def _state(layer: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().contiguous() for name, value in layer.state_dict().items()}
 
 
-def _write_config(folder: Path, base: nn.Module, path: str, heads: list[str] | None) -> None:
+def _write_config(
+    folder: Path, base: nn.Module, path: str, heads: list[str] | None, *, is_text: bool
+) -> None:
     """heads: the layers of transformers that are trained in full; None: there are none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from peft import LoraConfig, TaskType  # takes seconds
+    task = TaskType.SEQ_CLS if heads else TaskType.FEATURE_EXTRACTION
     layers: dict[str, Any] = adapters_in(base)
     first = next(iter(layers.values()))
     rank = int(first.r["default"])
@@ -122,7 +123,7 @@ def _write_config(folder: Path, base: nn.Module, path: str, heads: list[str] | N
         target_modules=_targets(base, list(layers)),
         fan_in_fan_out=bool(getattr(first, "fan_in_fan_out", False)),
         modules_to_save=heads,
-        task_type=TaskType.SEQ_CLS if heads else TaskType.FEATURE_EXTRACTION,
+        task_type=task if is_text else None,  # peft has none for images
         base_model_name_or_path=name,  # a folder of this machine is nothing to others
         revision=revision,
         inference_mode=True,
