@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
 from flows.models.commands import export, promote, score
 from flows.prefect_runtime.prefect_away import PrefectAway
 from flows.prefect_runtime.runtime import configure, prefect_api
-from flows.startup.beginning import command_begins
+from flows.startup.beginning import command_begins, take_beginning
 from flows.startup.exit import Commands, end, end_if_disk_is_full, end_interrupted, end_on_sigterm
 from flows.startup.imports_kept import imports_kept
 from flows.terminal.display import say_start
 from flows.terminal.screen import console
+from flows.terminal.waiting import shown_while_waiting
 
 if TYPE_CHECKING:
     from federated.study.study import StudyConfig
@@ -71,12 +73,14 @@ def run(
     screen = console()
     allow(allow_code or [], study.parent)
     if forecast:
-        from flows.terminal.forecast import show_forecast
+        with shown_while_waiting(screen), doing("reading the study"):
+            from flows.terminal.forecast import show_forecast
 
-        _end_with(show_forecast(_study(study, settings, seeds, arm), workers, screen))
+            config = _study(study, settings, seeds, arm)
+        _end_with(show_forecast(config, workers, screen, take_beginning()))
     require_home()
     with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
-        with imports_kept():
+        with imports_kept(), shown_while_waiting(screen), doing("reading the study"):
             config = _study(study, settings, seeds, arm)
             say_start(config, screen)
             from flows.study_run import run_study
@@ -102,14 +106,19 @@ def init(
         typer.Option(metavar="COLUMN", help="The column that says who holds a row; none: there is none"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="STUDY.yaml", help="The study file; unless stated, FILE's name")
+        Path | None,
+        typer.Option(
+            metavar="STUDY.yaml", help="The study file; unless stated, FILE's name in the working folder"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the study file where it is there")] = False,
 ) -> None:
     """Write a first study file for your data from a look at it: a study that runs as it is, in a minute or so."""
-    from flows.draft import write_draft
-
-    write_draft(data, target, client, out, force, console())
+    screen = console()
+    with shown_while_waiting(screen):
+        with doing("loading the libraries"):
+            from flows.draft import write_draft
+        write_draft(data, target, client, out, force, screen)
 
 
 @app.command()
@@ -124,11 +133,14 @@ def preview(
     ] = None,
 ) -> None:
     """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
-    from federated.user_code.source import allow
-    from flows.terminal.preview import show_preview
+    screen = console()
+    with shown_while_waiting(screen), doing("reading the study"):
+        from federated.user_code.source import allow
+        from flows.terminal.preview import show_preview
 
-    allow(allow_code or [], study.parent)
-    _end_with(show_preview(_study(study, settings, seeds), console(), save))
+        allow(allow_code or [], study.parent)
+        config = _study(study, settings, seeds)
+    _end_with(show_preview(config, screen, save))
 
 
 @app.command("list")

@@ -77,7 +77,9 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     runs = study.runs()
     check_scale_out(runs)
     faults = check_runs(runs)
-    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
+    so_far = time.perf_counter() - began
+    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
+    known = so_far + forecast.probe_seconds
     before = peak_mb()
     tell(forecast)
     show_with(notify)
@@ -102,11 +104,12 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
         log_fact(parent_run_id, took._replace(runs_seconds=None, memory_mb=None))
         outcome = outcome and outcome.took(forecast, took)
         if workers == 1 and not resume and outcome is not None and not failures:
-            ratio = seconds / max(forecast.seconds, 1e-9)
+            ratio = (seconds - known) / max(forecast.seconds - known, 1e-9)
             growth = max(peak_mb() - before - forecast.evaluation_mb - forecast.remembered_mb, 0.0)
             whole = stopwatch.taken()
             share = whole.alone / max(whole.seconds, 1e-9)
-            _remember_overheads(outcome.results, growth, took.around_seconds or 0.0, ratio, share)
+            around = took.around_seconds or 0.0
+            _remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
         if failures:
             raise StudyFailed(summary(failures, len(runs)), outcome)
     return outcome
@@ -206,9 +209,16 @@ def _tell_failed(run: Run, why: str) -> None:
 
 
 def _remember_overheads(
-    results: Sequence[RunResult], growth_mb: float, around: float, ratio: float, share: float = 1.0
+    results: Sequence[RunResult],
+    growth_mb: float,
+    around: tuple[float, float],
+    ratio: float,
+    share: float = 1.0,
 ) -> None:
-    """Remember the overheads of these runs outside their rounds, for the next forecast."""
+    """Remember the overheads of these runs outside their rounds, for the next forecast.
+
+    around: seconds before and after the runs, and of these the part that came after the forecast.
+    """
     known = [
         (beside, len(run.curve(run.main_metric)[0]) - 1)
         for run in results
@@ -216,6 +226,6 @@ def _remember_overheads(
     ]
     try:
         seconds, segments = [beside for beside, _ in known], [each for _, each in known]
-        remember(seconds, segments, growth_mb, around, ratio, share)
+        remember(seconds, segments, growth_mb, around[0], ratio, share, max(around[1], 0.0))
     except OSError as error:  # the study has its results
         notify(f"what this study took is not kept for the next forecast: {error}")

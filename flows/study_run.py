@@ -8,6 +8,7 @@ from flows.federated_study import StudyFailed, federated_study
 from flows.prefect_runtime.prefect_away import Api, despite_prefect
 from flows.terminal.display import shown
 from flows.terminal.screen import Screen
+from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.server.access import require_store
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -33,7 +34,8 @@ def run_study(
     """
     runs = study.runs()
     check_scale_out(runs)
-    check_runs(runs)
+    with shown_while_waiting(screen):
+        check_runs(runs)
     _say(screen, "the data are read and the runs checked; opening MLflow")
     require_store()
     _say(screen, "waiting for Prefect")

@@ -222,6 +222,6 @@ def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch)
     monkeypatch.setattr(flows_of_study, "notify", lines.append)
     history = ((0, {"accuracy": 0.5}), (1, {"accuracy": 0.6, "system/overhead_seconds": 1.0}))
     result = RunResult("study", "arm", 0, "FINISHED", {}, history, "accuracy")
-    flows_of_study._remember_overheads([result], 10.0, 5.0, 1.0)
+    flows_of_study._remember_overheads([result], 10.0, (5.0, 2.0), 1.0)
     assert len(lines) == 1
     assert "is not kept for the next forecast" in lines[0]

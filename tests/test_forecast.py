@@ -395,6 +395,20 @@ def test_what_a_study_took_beside_its_rounds_is_reckoned_with_next_time() -> Non
     assert range_of(100.0, known) == pytest.approx((80, 125))
 
 
+def test_what_a_study_has_taken_before_its_forecast_is_not_guessed() -> None:
+    runs = [Run("a", config_of())]
+    made = forecast_study(runs, before=1000.0)
+    known = 1000.0 + made.probe_seconds
+    assert made.around_seconds == pytest.approx(known + Overheads().rest)
+    assert made.seconds > known
+    assert made.low_seconds == pytest.approx(known + (made.seconds - known) / 2)
+    remember([9.0, 2.0], [0, 0], growth_mb=300.0, around=44.0, ratio=1.0, share=0.25, rest=20.0)
+    assert overheads().rest == 5
+    later = forecast_study(runs, before=0.0)
+    assert later.around_seconds == pytest.approx(later.probe_seconds + 5)
+    assert forecast_study(runs).around_seconds == 11  # of one who does not know how long it has been
+
+
 def test_a_forecast_is_read_back_as_it_was_written() -> None:
     made = forecast_study([Run("a", config_of()), Run("b", config_of(network="4g", stop={"target": 0.1}))])
     assert forecast_of_json(made.as_json()) == made

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from federated.forecast import Amount, ArmForecast, Forecast
+from federated.metrics.durations import duration, estimate
 from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took, foreseen
 
@@ -55,6 +56,15 @@ def test_runs_are_held_against_runs_and_what_is_around_them_against_that() -> No
     assert [row[3] for row in made.table.rows[3:5]] == ["1.10", "1.10"]
     assert ("a: time", "20 s", "22 s", "1.10") in made.by_arm
     assert "see the terminal" not in made.table.note
+
+
+def test_a_forecast_its_range_and_the_fact_are_in_one_unit() -> None:
+    assert estimate(66.0, 33.0, 1260.0) == "1.1 min (0.55 to 21 min)"
+    assert estimate(9.97, 5.0, 20.0) == "10 s (5 to 20 s)"
+    assert (estimate(66.0), duration(66.0), duration(66.0, 9000.0)) == ("66 s", "66 s", "0.018 h")
+    long = replace(forecast(), low_seconds=22.0, high_seconds=1260.0)
+    row = foreseen(long, of_all(), TOOK._replace(seconds=90.0)).table.rows[2]
+    assert row == (WHOLE, "0.73 min (0.37 to 21 min)", "1.5 min", "2.05")
 
 
 def test_a_page_that_is_being_written_does_not_hold_what_came_before_it_against_the_whole() -> None:

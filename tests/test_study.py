@@ -216,7 +216,7 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
         ),
         (
             {"axes": {"partitioner.alpha": [1]}},
-            "arm partitioner.alpha=1: partitioner: iid: there is no argument 'alpha'",
+            "arm alpha=1: partitioner: iid: there is no argument 'alpha'",
         ),
         ({"axes": {"partitioner.inner.alpha": [1]}}, "there is no field 'partitioner.inner.alpha'"),
         ({"axes": {"": [1]}}, "there is no field ''"),
@@ -224,7 +224,7 @@ def test_an_arm_may_state_a_choice_and_one_of_its_arguments_in_any_order() -> No
         ({"axes": {"rounds": [1, 0]}}, "arm rounds=0: rounds: input should be greater than 0, got 0"),
         (
             {"axes": {"partitioner": ["dirichlet(0)"]}},
-            "arm partitioner=dirichlet(0): partitioner: dirichlet: alpha must",
+            "arm dirichlet(0): partitioner: dirichlet: alpha must",
         ),
         (
             {"axes": {"clients": [8, 2]}, "base": {**BASE, "cohort": {"size": 4}}},
@@ -268,6 +268,29 @@ def test_a_study_that_cannot_run_says_why(file: StudyFile, content: dict[str, An
     assert str(error.value).startswith(f"{path}:\n")
     assert message in str(error.value)
     assert "pydantic" not in str(error.value)
+
+
+def test_all_arms_that_are_wrong_are_said_at_once(file: StudyFile) -> None:
+    named = [{"name": "cold", "local.learning_rate": -1.0}, {"rounds": 0, "clients": 4}, {"rounds": 2}]
+    with pytest.raises(BadInput) as error:
+        read_study(file(json.dumps({"name": "s", "base": BASE, "arms": named})))
+    assert str(error.value).splitlines()[1:] == [
+        "2 arms cannot run:",
+        "- cold: local.learning_rate: input should be greater than 0, got -1.0",
+        "- rounds=0 · clients=4: rounds: input should be greater than 0, got 0",
+    ]
+    many = {"partitioner": ["iid", *(f"dirichlet({-at})" for at in range(14))], "rounds": [1, 2]}
+    with pytest.raises(BadInput) as error:
+        read_study(file(json.dumps({"name": "s", "base": BASE, "axes": many})))
+    _, first, *lines, last = str(error.value).splitlines()
+    assert (first, len(lines), last) == ("28 arms cannot run:", 10, "- and 4 more")
+    assert lines[1].startswith(
+        "- dirichlet(-1) · rounds=1; dirichlet(-1) · rounds=2: partitioner: dirichlet: "
+    )
+    twice = {"rounds": [4, 4], "clients": [4, 4]}
+    with pytest.raises(BadInput) as error:
+        read_study(file(json.dumps({"name": "s", "base": BASE, "axes": twice})))
+    assert str(error.value).count("are the same run") == 1
 
 
 def test_two_files_of_the_same_name_are_two_arms(tmp_path: Path) -> None:

@@ -127,8 +127,25 @@ def test_where_no_arm_is_left_nothing_runs(own):
 
 
 def test_what_a_study_asks_for_wrongly_ends_it_as_before():
-    with pytest.raises(BadInput, match=r"^a · seed 0: evaluation\.personalisation is evaluated"):
+    with pytest.raises(BadInput, match=r"^arm a: evaluation\.personalisation is evaluated"):
         check_runs([Run("a", config_of(evaluation={"personalisation": True})), Run("b", config_of())])
+
+
+def test_all_arms_that_cannot_run_are_said_at_once_by_their_names(own):
+    wrong = {"evaluation": {"personalisation": True}}
+    runs = [
+        Run("a · x", config_of(**wrong)),
+        Run("a · x", config_of(seed=1, **wrong)),
+        Run("sound", config_of()),
+        *(Run(f"{at} more", config_of(rounds=at, **wrong)) for at in range(2, 6)),
+        _runs(own, HOSTILE["squeezed"][0])[2],
+    ]
+    with pytest.raises(BadInput) as error:
+        check_runs(runs)
+    first, *lines = str(error.value).splitlines()
+    assert first == "6 arms cannot run:"
+    assert [line.partition(": ")[0] for line in lines] == ["- a · x; 2 more; 3 more and 2 more", "- arm 1"]
+    assert "squeeze()" in lines[1]
 
 
 def test_a_probe_that_fails_is_a_caution_and_the_other_arms_are_foreseen(own):

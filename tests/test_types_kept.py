@@ -198,5 +198,5 @@ def test_what_is_wrong_with_the_data_of_all_arms_is_of_no_arm(tmp_path: Path) ->
     )
     with pytest.raises(BadInput, match=r"^dataset: table: the column 'x' holds"):
         check_runs([Run("slow", config_of(dataset=bad)), Run("fast", config_of(dataset=bad, rounds=7))])
-    with pytest.raises(BadInput, match=r"^second · seed 0: dataset: table: the column 'x' holds"):
+    with pytest.raises(BadInput, match=r"^arm second: dataset: table: the column 'x' holds"):
         check_runs([Run("first", config_of(dataset=good)), Run("second", config_of(dataset=bad))])

@@ -11,6 +11,7 @@ from typing import Any
 
 from federated.choices.choice import Choice
 from federated.datasets import Examples, as_examples
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.machine.files import files_below
 from federated.machine.kept import stamps_of
@@ -28,7 +29,8 @@ _KNOWN: set[tuple[Choice, Stamp]] = set()
 
 def load_examples(dataset: Choice) -> Examples:
     """The examples of a data set; the last two stay in memory. Raises BadInput where they cannot be loaded."""
-    return _load(dataset, stamp(dataset))
+    with doing(f"reading the data set {dataset.name}"):
+        return _load(dataset, stamp(dataset))
 
 
 def stamp(choice: Choice) -> Stamp:

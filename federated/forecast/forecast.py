@@ -21,6 +21,7 @@ from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.traffic.amounts import total
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
+from federated.foundation.doing import doing
 from federated.local_training.trunk.passes import TrunkPass
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
@@ -34,10 +35,8 @@ from federated.study.study import Run
 from federated.user_code.permission import explained, is_fault
 
 _NO_FAULTS: Mapping[str, str] = {}
-_HOUR = 3600.0
-_MB = 1e6
-_SECONDS_IN_ALL = 4.0
-_SECONDS_A_SETTING = 0.5
+_HOUR, _MB = 3600.0, 1e6
+_SECONDS_IN_ALL, _SECONDS_A_SETTING = 4.0, 0.5
 LONG_SECONDS = 60.0
 """A study that takes longer begins with its forecast."""
 
@@ -47,14 +46,16 @@ def forecast_study(
     workers: int = 1,
     faults: Mapping[str, str] = _NO_FAULTS,
     default_delta: float | None = None,
+    before: float | None = None,
 ) -> Forecast:
     """Probe every distinct setting of a study for some seconds in all. What fails is a caution, never an error.
 
     faults: what `check_runs` found, which are cautions too; these runs are not foreseen. default_delta: see `of_delta`.
+    before: seconds that the study has taken so far; None where that is not known.
     """
     sound = [run for run in runs if run.name not in faults]
     try:
-        made = _foreseen(sound, workers, default_delta)
+        made = _foreseen(sound, workers, default_delta, before)
     except BaseException as error:
         if not is_fault(error):
             raise
@@ -62,7 +63,9 @@ def forecast_study(
     return replace(made, cautions=(*of_faults(faults, runs), *made.cautions))
 
 
-def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) -> Forecast:
+def _foreseen(
+    runs: Sequence[Run], workers: int, default_delta: float | None, before: float | None
+) -> Forecast:
     started, cost = time.perf_counter(), overheads()
     by_arm: dict[str, list[RunConfig]] = {}
     for run in runs:
@@ -76,9 +79,10 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     outputs, trunks = 0.0, dict[str, TrunkPass]()
     with cores_shared_by(workers):
         threads = threads_of(runs[0].config.orchestration.threads)
-        for arm, configs in by_arm.items():
+        for at, (arm, configs) in enumerate(by_arm.items(), 1):
             try:
-                setup = prepare(configs[0], rehearsal=True)
+                with doing(f"the forecast of {arm} ({at} of {len(by_arm)})"):
+                    setup = prepare(configs[0], rehearsal=True)
                 if setup.promise is not None:
                     guaranteed[arm] = setup.promise
                 if setup.trunk is not None:
@@ -104,18 +108,21 @@ def _foreseen(runs: Sequence[Run], workers: int, default_delta: float | None) ->
     first = {arm: configs[0] for arm, configs in by_arm.items()}
     each = [arm.seconds / arm.runs for arm in arms for _ in range(arm.runs)]
     passes = sum(each.seconds for each in trunks.values())
-    seconds = in_all(each, workers, cost) + cost.around + passes
+    probed_for = time.perf_counter() - started
+    known = 0.0 if before is None else before + probed_for
+    around = cost.around if before is None else known + cost.rest
+    seconds = in_all(each, workers, cost) + around + passes
     slowdown = slowdown_of([each.taken for each in probes.values()])
-    low, high = range_of(seconds, cost)
+    low, high = range_of(seconds - known, cost)
     return Forecast(
         arms=tuple(arms),
         workers=workers,
         threads=threads,
         seconds=seconds,
-        low_seconds=low,
-        high_seconds=high * slowdown,
-        around_seconds=cost.around,
-        probe_seconds=time.perf_counter() - started,
+        low_seconds=known + low,
+        high_seconds=known + high * slowdown,
+        around_seconds=around,
+        probe_seconds=probed_for,
         memory_mb=memory,
         evaluation_mb=outputs,
         machine_mb=machine_mb(),

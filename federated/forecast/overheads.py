@@ -23,8 +23,8 @@ class Overheads(NamedTuple):
     longer, as it loads libraries. segment: of each stretch of rounds between two evaluations: two Prefect tasks and a
     checkpoint. process: until a process of `--workers` trains. growth_mb: how much memory a process takes beyond what
     it has when the forecast is made: torch's export, pictures, what is kept. around: of a study, beside its runs:
-    checks, probes, Prefect's start, the report. ratios: what studies here took over what was foreseen, the last ones.
-    measured: whether a study here told.
+    checks, probes, Prefect's start, the report. rest: of it, what comes after the forecast: MLflow's runs, the report.
+    ratios: what studies here took over what was foreseen, the last ones. measured: whether a study here told.
     """
 
     run: float = 0.7
@@ -33,6 +33,7 @@ class Overheads(NamedTuple):
     process: float = 8.0
     growth_mb: float = 420.0
     around: float = 15.0
+    rest: float = 6.0
     ratios: tuple[float, ...] = ()
     measured: bool = False
 
@@ -42,9 +43,11 @@ def overheads() -> Overheads:
     try:
         known = json.loads(_file().read_text(encoding="utf-8"))
         found = {name: float(known[name]) for name in ("run", "first_run", "growth_mb")}
-        around = float(known.get("around", Overheads().around))  # older files have none
+        later = {
+            name: float(known[name]) for name in ("around", "rest") if name in known
+        }  # not in older files
         ratios = tuple(float(ratio) for ratio in known.get("ratios", ()))
-        return Overheads()._replace(**found, around=around, ratios=ratios, measured=True)
+        return Overheads()._replace(**found, **later, ratios=ratios, measured=True)
     except (OSError, ValueError, KeyError, TypeError):
         return Overheads()
 
@@ -65,19 +68,21 @@ def remember(
     around: float,
     ratio: float,
     share: float = 1.0,
+    rest: float | None = None,
 ) -> None:
     """Keep what the runs of a study, in their order and one at a time, took beside their rounds.
 
     seconds: of each run, without training, compression, aggregation and evaluation. segments: of each run. growth_mb,
-    around: as of `Overheads`. ratio: what the study took over what was foreseen. share: of its time, what it would have
-    taken without other programs on its cores; times are kept as they would have been, as forecasts are of such.
+    around, rest: as of `Overheads`. ratio: what the study took over what was foreseen, of what its forecast did not
+    know. share: of its time, what it would have taken without other programs on its cores; times are kept as they
+    would have been, as forecasts are of such.
     """
     seconds, around, ratio = [share * each for each in seconds], share * around, share * ratio
     beside = [max(s - n * Overheads().segment, 0.0) for s, n in zip(seconds, segments, strict=True)]
     if not beside:
         return
-    rest = sorted(beside[1:]) or [min(beside[0], overheads().run)]
-    run = rest[len(rest) // 2]
+    others = sorted(beside[1:]) or [min(beside[0], overheads().run)]
+    run = others[len(others) // 2]
     ratios = [*overheads().ratios, ratio][-_MOST_STUDIES:]
     kept = {
         "run": run,
@@ -86,6 +91,8 @@ def remember(
         "around": around,
         "ratios": ratios,
     }
+    if rest is not None:
+        kept["rest"] = share * rest
     with whole(_file()) as partial:
         partial.write_text(json.dumps(kept), encoding="utf-8")
 

@@ -16,6 +16,7 @@ from federated.forecast.seconds.evaluation import evaluation_seconds
 from federated.forecast.seconds.protocol import parts_of_probe
 from federated.forecast.traffic.amounts import MARGIN, MARGIN_OF_SHORT_ROUNDS, Amount
 from federated.forecast.workload import batches_of_phases, phases_of, round_batches
+from federated.foundation.doing import doing
 from federated.foundation.errors import Diverged
 from federated.local_training import Updates
 from federated.machine.cores import threads_of
@@ -59,6 +60,7 @@ class Probe:
         return self.round_seconds + clients * self.client_seconds + batches * self.batch_seconds
 
 
+@doing("trying some rounds for the forecast")
 def probe(setup: Setup, seconds: float) -> Probe:
     """Measure one setting in about so many seconds; at least some single steps, however long they take.
 

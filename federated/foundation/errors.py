@@ -65,12 +65,14 @@ def readable(
     no_such: what is to be said besides of a path of fields that does not exist.
     """
     complaints = error.errors(include_url=False)
-    lines = [
-        bounded(_line(complaint, field, no_such), _LONGEST_COMPLAINT)
-        for complaint in complaints[:MOST_COMPLAINTS]
-    ]
+    lines = [_bounded_lines(_line(complaint, field, no_such)) for complaint in complaints[:MOST_COMPLAINTS]]
     more = len(complaints) - len(lines)
     return "\n".join([*lines, *([f"and {more:,} more"] if more else [])])
+
+
+def _bounded_lines(complaint: str) -> str:
+    """A complaint may have lines of its own, one for each arm."""
+    return "\n".join(bounded(line, _LONGEST_COMPLAINT) for line in complaint.split("\n"))
 
 
 _SHAPES = {

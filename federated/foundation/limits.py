@@ -51,6 +51,9 @@ LONGEST_ERROR = 4_000
 MOST_COMPLAINTS = 20
 """Lines, each of one field, of an error about a study file."""
 
+MOST_FAULTY_ARMS = 10
+"""Lines, each of one fault and the arms that have it, of an error about arms that cannot run."""
+
 LARGEST_CACHE = 20_000_000_000
 """Bytes of texts and images that were read once and are kept under `datasets/read` at home, and of features of frozen
 trunks under `features`; then the oldest go. A trunk with more features than that runs in every step."""

@@ -14,19 +14,27 @@ def unit_of(longest: float) -> tuple[float, str]:
     return 86_400.0, "days"
 
 
-def between(low: float | None, high: float | None) -> str:
-    """`40 to 60 s`; nothing where an end is not known."""
+def estimate(
+    seconds: float, low: float | None = None, high: float | None = None, longest: float | None = None
+) -> str:
+    """`1.1 min (0.55 to 21 min)`: a time and its range in one unit; without the range where an end is not known.
+
+    longest: of all times that share the unit, these too; unless stated, of these.
+    """
+    longest = max(seconds, high or 0.0, longest or 0.0)
     if low is None or high is None:
-        return ""
-    unit, name = unit_of(high)
-    ends = [f"{value / unit:.0f}" if value / unit >= 10 else f"{value / unit:.2g}" for value in (low, high)]
-    return f"{ends[0]} to {ends[1]} {name}"
+        return duration(seconds, longest)
+    unit, name = unit_of(longest)
+    return f"{duration(seconds, longest)} ({_figure(low / unit)} to {_figure(high / unit)} {name})"
 
 
-def duration(seconds: float | None) -> str:
-    """`42 s`, `3.5 min`, `12 h`; a dash where there is none."""
+def duration(seconds: float | None, longest: float | None = None) -> str:
+    """`42 s`, `3.5 min`, `12 h`; a dash where there is none. longest: of the times that share its unit, itself too."""
     if seconds is None:
         return "–"
-    unit, name = unit_of(seconds)
-    value = seconds / unit
-    return f"{value:.0f} {name}" if value >= 10 else f"{value:.2g} {name}"
+    unit, name = unit_of(seconds if longest is None else longest)
+    return f"{_figure(seconds / unit)} {name}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"

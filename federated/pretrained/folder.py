@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from federated.choices.study_paths import FOLDER_OR_NAME
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 
@@ -168,7 +169,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     stated = name if revision is None else f"{name}@{revision}"
     given: dict[str, Any] = {"revision": revision, "cache_dir": constants.HF_HUB_CACHE}
     try:
-        with _silent():
+        with _silent(), doing(f"fetching {stated} from the Hugging Face hub"):
             return Path(
                 snapshot_download(name, allow_patterns=list(_FILES), ignore_patterns=["*/*"], **given)
             )

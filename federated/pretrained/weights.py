@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, torch_seeded
 from federated.machine.files import files_below
@@ -85,17 +86,19 @@ def _stamp(folder: Path) -> Stamp:
 @lru_cache(maxsize=8)
 def _digest(folder: Path, stamp: Stamp) -> str:
     hashed = hashlib.sha256()
-    for file in sorted(each for each in folder.iterdir() if each.suffix in _READ):
-        hashed.update(f"{file.name}\n{file.stat().st_size}\n".encode())
-        with file.open("rb") as opened:
-            while block := opened.read(_BLOCK):
-                hashed.update(block)
+    with doing("making the digest of the pretrained weights"):
+        for file in sorted(each for each in folder.iterdir() if each.suffix in _READ):
+            hashed.update(f"{file.name}\n{file.stat().st_size}\n".encode())
+            with file.open("rb") as opened:
+                while block := opened.read(_BLOCK):
+                    hashed.update(block)
     return hashed.hexdigest()[:16]
 
 
 @lru_cache(maxsize=8)
 def _config(folder: Path, stamp: Stamp) -> Any:
-    from transformers import AutoConfig
+    with doing("importing transformers"):
+        from transformers import AutoConfig
 
     try:
         with _alone():
@@ -116,7 +119,7 @@ def _loaded(folder: Path, stamp: Stamp, num_labels: int | None) -> tuple[nn.Modu
     given: dict[str, Any] = {} if num_labels is None else {"num_labels": num_labels}
     kind = _kind(_config(folder, stamp), num_labels)
     try:
-        with _alone():
+        with _alone(), doing("loading the pretrained weights"):
             module, said = kind.from_pretrained(
                 folder,
                 local_files_only=True,

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from federated.examples.examples import BadData
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.texts import listed
-from federated.run.setup import prepare
+from federated.run.setup import Setup, prepare
+from federated.study.names import faults_of_arms
 from federated.study.study import Run
 
 
-def check_runs(runs: Iterable[Run]) -> dict[str, str]:
+def check_runs(runs: Iterable[Run], look: Callable[[Run, Setup], None] | None = None) -> dict[str, str]:
     """Prepare every run and discard the result. Returns the runs that user code makes fail: name -> reason.
 
-    If the first run of an arm fails, the arm's other runs are not tried. Raises BadInput, naming the run, where the
-    study asks for the impossible, and where no run is left.
+    If the first run of an arm fails, the arm's other runs are not tried. Raises BadInput where arms ask for the
+    impossible, all of which it names, and where no run is left. look: is shown what was prepared of each run that can
+    begin, as to prepare it again would take as long.
     """
     faults: dict[str, str] = {}
     tried: dict[str, str] = {}
+    refused: dict[str, list[str]] = {}
     runs = list(runs)
     one_data_set = len({run.config.dataset_as_read for run in runs}) == 1
-    for run in runs:
+    for at, run in enumerate(runs, 1):
         if not (why := tried.get(run.arm, "")):
-            why = _fault(run, one_data_set)
+            try:
+                with doing(f"checking {run.name} ({at} of {len(runs)})"):
+                    why = _fault(run, one_data_set, look)
+            except _Refused as error:
+                why = str(error)
+                refused.setdefault(why, []).append(_where(run, run.arm in tried))
+                tried[run.arm] = why
             tried.setdefault(run.arm, why)
         if why:
             faults[run.name] = why
+    if refused:
+        raise BadInput(_of_arms(refused, tried))
     if faults and all(tried.values()):
         raise OwnCodeFailed("\n".join(dict.fromkeys(faults.values())))
     return faults
@@ -48,19 +60,45 @@ def cannot_run(runs: Sequence[Run], faults: Mapping[str, str]) -> str:
     return f"{'; '.join(parts)}; `run` would run the others and end with exit code 1 too"
 
 
-def _fault(run: Run, one_data_set: bool) -> str:
-    """The reason why user code makes a run fail; empty where it does not.
+class _Refused(Exception):
+    """A run that asks for the impossible; says why."""
 
-    one_data_set: all runs share one data set, so that its errors belong to no particular arm.
+
+def _where(run: Run, sound_before: bool) -> str:
+    """The arm, and the seed where an earlier one had no fault."""
+    return f"{run.arm} (seed {run.config.seed})" if sound_before else run.arm
+
+
+def _of_arms(refused: Mapping[str, Sequence[str]], tried: Mapping[str, str]) -> str:
+    """All that is refused, and what user code makes fail besides; without its arm where the study has but one.
+
+    tried: arm -> why it fails, or "".
+    """
+    (what, (where, *_)), *_ = refused.items()
+    if [where] == list(tried):
+        return what
+    every = {why: list(arms) for why, arms in refused.items()}
+    for arm, why in tried.items():
+        if why and why not in refused:
+            every.setdefault(why, []).append(arm)
+    return faults_of_arms(every)
+
+
+def _fault(run: Run, one_data_set: bool, look: Callable[[Run, Setup], None] | None) -> str:
+    """The reason why user code makes a run fail; empty where it does not. Raises _Refused.
+
+    one_data_set: all runs share one data set, so that its errors belong to no particular arm, and are raised at once.
     """
     try:
-        prepare(run.config, rehearsal=True)
+        setup = prepare(run.config, rehearsal=True)
     except OwnCodeFailed as error:
         return str(error)
     except BadData as error:
         if one_data_set:
             raise
-        raise BadInput(f"{run.name}: {error}") from error
+        raise _Refused(str(error)) from error
     except BadInput as error:
-        raise BadInput(f"{run.name}: {error}") from error
+        raise _Refused(str(error)) from error
+    if look is not None:
+        look(run, setup)
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from federated.choices.choice import Choice
@@ -11,6 +11,7 @@ from federated.choices.study_paths import tails
 from federated.config.fields.dotted_paths import paths_at, value_at
 from federated.config.privacy import Privacy
 from federated.config.run import Compression, RunConfig
+from federated.foundation.limits import MOST_FAULTY_ARMS
 from federated.study.heterogeneity_axis import AXIS, aimed_label
 from federated.study.names import arm_name
 
@@ -58,6 +59,33 @@ def labelled(overrides: Overrides, config: RunConfig, shown: Tails, study: str) 
     return LabelledArm(overrides, config, {**own, **labels}, arm_name(stated or joined or study))
 
 
+def as_stated(overrides: Overrides) -> str:
+    """The name of an arm that has no config, because it is not valid: its own, or its values as they are stated."""
+    values = {path: value for path, value in overrides.items() if path != "name"}
+    said = (_label_of(path, value) for path, value in values.items())
+    name = overrides.get("name")
+    return arm_name(name if isinstance(name, str) and name else AXIS_SEPARATOR.join(said))
+
+
+def named_apart(arms: Iterable[LabelledArm]) -> dict[str, LabelledArm]:
+    """The arms by their names. Raises ValueError, naming all that are the same run as another or called as one."""
+    named, by_key, faults = dict[str, LabelledArm](), dict[str, str](), dict[str, None]()
+    for arm in arms:
+        key = arm.config.arm_key()
+        if key in by_key:
+            faults[f"duplicate arms: {by_key[key]!r} and {arm.name!r} are the same run"] = None
+        elif arm.name in named:
+            faults[f"two different arms are called {arm.name!r}; state arms, each with a name of its own"] = (
+                None
+            )
+        by_key.setdefault(key, arm.name)
+        named.setdefault(arm.name, arm)
+    if faults:
+        more = [f"and {len(faults) - MOST_FAULTY_ARMS:,} more"] if len(faults) > MOST_FAULTY_ARMS else []
+        raise ValueError("\n".join([*list(faults)[:MOST_FAULTY_ARMS], *more]))
+    return named
+
+
 def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) -> str:
     """`dirichlet(alpha=0.1)`, `learning_rate=0.05`, `heterogeneity=0.4`, `path=2023/sites.csv`."""
     if path == AXIS:
@@ -71,4 +99,8 @@ def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) ->
         value = value.label(of_paths)
     elif of_paths:
         value = with_tails(value, of_paths)
+    return _label_of(path, value)
+
+
+def _label_of(path: str, value: object) -> str:
     return str(value) if path in _CLEAR_BY_THEMSELVES else f"{path.rpartition('.')[2]}={value}"

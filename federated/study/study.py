@@ -26,21 +26,15 @@ from federated.config.fields.field_names import no_such_field
 from federated.config.run import RunConfig
 from federated.config.section import Frozen
 from federated.foundation.errors import BadInput, readable
-from federated.foundation.limits import LONGEST_ARM
-from federated.foundation.texts import listed, quoted, shortened
+from federated.foundation.texts import listed, quoted
 from federated.study.absolute_paths import Place, anchored
-from federated.study.arm_labels import (
-    LabelledArm,
-    Overrides,
-    labelled,
-    tails_of,
-)
+from federated.study.arm_labels import Arm, LabelledArm, Overrides, as_stated, labelled, named_apart, tails_of
 from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
 from federated.study.further.anchors import anchors_of
 from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
 from federated.study.heterogeneity_axis import spelled_out
-from federated.study.names import StudyName, arm_name
+from federated.study.names import StudyName, arm_name, faults_of_arms
 from federated.study.seeds import Seeds
 from federated.study.study_file import apply_setting, content_of
 from federated.user_code.source import Roots, roots_of
@@ -198,26 +192,34 @@ class StudyConfig(Frozen):
         ]
 
     def _named(self) -> dict[str, LabelledArm]:
-        """Every arm by its name, anchors last. Raises ValueError where one is not valid or two are the same."""
-        arms = [(overrides, self._config_of(overrides)) for overrides in self.arm_overrides()]
+        """Every arm by its name, anchors last. Raises ValueError, naming all that are not valid or are the same."""
+        arms = self._stated_arms()
         tails = tails_of(arms)
-        arms += left_out_in_turn(arms, self.sites, self._config_of, tails, self.name)
-        arms += anchors_of(arms, self.anchors, self._config_of, tails, self.name)
-        named, by_key = dict[str, LabelledArm](), dict[str, str]()
-        for overrides, config in arms:
-            arm = labelled(overrides, config, tails, self.name)
-            name, key = arm.name, config.arm_key()
-            if key in by_key:
-                raise ValueError(f"duplicate arms: {by_key[key]!r} and {name!r} are the same run")
-            if name in named:
-                raise ValueError(
-                    f"two different arms are called {name!r}; state arms, each with a name of its own"
-                )
-            by_key[key], named[name] = name, arm
-        return named
+        arms += left_out_in_turn(arms, self.sites, self._further_config, tails, self.name)
+        arms += anchors_of(arms, self.anchors, self._further_config, tails, self.name)
+        return named_apart(labelled(overrides, config, tails, self.name) for overrides, config in arms)
+
+    def _stated_arms(self) -> list[Arm]:
+        """The arms of the study file, with their configs. Raises ValueError, naming all that are not valid."""
+        arms, faults = list[Arm](), dict[str, list[str]]()
+        for overrides in self.arm_overrides():
+            try:
+                arms.append((overrides, self._config_of(overrides)))
+            except ValueError as error:
+                faults.setdefault(str(error), []).append(as_stated(overrides))
+        if faults:
+            raise ValueError(faults_of_arms(faults) if any(map(any, faults.values())) else next(iter(faults)))
+        return arms
+
+    def _further_config(self, overrides: Overrides) -> RunConfig:
+        """The config of an arm that the study file does not state. Raises ValueError, naming the arm."""
+        try:
+            return self._config_of(overrides)
+        except ValueError as error:
+            raise ValueError(faults_of_arms({str(error): [as_stated(overrides)]})) from error
 
     def _config_of(self, overrides: Overrides) -> RunConfig:
-        """The config of an arm, with the lowest seed. Raises ValueError, naming the arm."""
+        """The config of an arm, with the lowest seed. Raises ValueError."""
         stated = {path: value for path, value in overrides.items() if path != "name"}
         if not isinstance(name := overrides.get("name", ""), str):
             raise ValueError(f"arms: a name is text, got {name!r}")
@@ -229,14 +231,8 @@ class StudyConfig(Frozen):
             # Nothing but its sign depends on the seed, and to read ten thousand configs takes a minute.
             config["seed"] = min(self.seeds)
             return RunConfig.model_validate(config, context=self._roots)
-        except ValueError as error:
-            where = shortened(", ".join(f"{path}={value}" for path, value in stated.items()), LONGEST_ARM)
-            what = (
-                readable(error, no_such=no_such_field(RunConfig))
-                if isinstance(error, ValidationError)
-                else str(error)
-            )
-            raise ValueError(f"arm {where}: {what}" if where else what) from error
+        except ValidationError as error:
+            raise ValueError(readable(error, no_such=no_such_field(RunConfig))) from error
 
 
 def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | None = None) -> StudyConfig:

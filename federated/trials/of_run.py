@@ -9,6 +9,7 @@ from federated.choices.choice import Choice
 from federated.compressors import Compressor
 from federated.config.run import RunConfig
 from federated.federation.loading import stamp
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.steps.work import LocalWork
 from federated.machine.torch_settings import torch_kept
@@ -66,6 +67,7 @@ def flat_model(
         raise OwnCodeFailed(f"model: {name} cannot be copied: {explained(error)}") from error
 
 
+@doing("trying the model")
 def tried_model(config: RunConfig, work: LocalWork, outputs: tuple[int, ...]) -> Tried:
     """The outcome of a trial of the run's model; a model of ours is not tried. Raises OwnCodeFailed."""
     if not is_own(config.model):
@@ -89,6 +91,7 @@ def tried_loss(config: RunConfig, work: LocalWork) -> None:
             try_loss(title(config.loss), work)
 
 
+@doing("trying the algorithm, its codecs and its schedules")
 def try_parts(
     config: RunConfig, parts: Parts, parameters: Tensor, num_outputs: int, population: Population
 ) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from federated.foundation.errors import bounded
 from federated.foundation.texts import in_a_line, shortened
 from flows.terminal.progress import News, Notice, Progress, Status, listen_with
 from flows.terminal.screen import Screen, styled
+from flows.terminal.waiting import shown_while_waiting
 
 if TYPE_CHECKING:
     from federated.study.study import Run, StudyConfig
@@ -148,10 +149,7 @@ def shown(name: str, runs: "list[Run]", screen: Screen) -> Iterator[None]:
     display = Display(name, runs, screen)
     listen_with(display)
     try:
-        if screen.is_terminal:
-            with display.bars:
-                yield
-        else:
+        with display.bars if screen.is_terminal else nullcontext(), shown_while_waiting(screen, lines=True):
             yield
     finally:
         listen_with(None)

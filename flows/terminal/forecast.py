@@ -1,24 +1,32 @@
 """`./fedstudy run --forecast`, and the forecast printed before a long study."""
 
+import time
+
 from rich.table import Table as RichTable
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
-from federated.metrics.durations import between, duration
+from federated.metrics.durations import duration, estimate
 from federated.report.costs.forecast_against_fact import megabytes_text
 from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_runs
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
+from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
 
 
-def show_forecast(study: StudyConfig, workers: int, screen: Screen) -> str:
-    """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can."""
+def show_forecast(study: StudyConfig, workers: int, screen: Screen, began: float) -> str:
+    """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can.
+
+    began: the command's start on the clock of `time.perf_counter`.
+    """
     runs = study.runs()
     check_scale_out(runs)
-    faults = check_runs(runs)
-    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta)
+    with shown_while_waiting(screen):
+        faults = check_runs(runs)
+        so_far = time.perf_counter() - began
+        forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
     show(forecast, screen, whole=True)
     return cannot_run(runs, faults)
 
@@ -43,10 +51,9 @@ def _in_a_line(forecast: Forecast) -> str:
     runs = f"{forecast.runs} run{'' if forecast.runs == 1 else 's'}"
     runs += f" of {forecast.runs + forecast.unforeseen}" if forecast.unforeseen else ""
     at_most = "at most " if any(arm.stops for arm in forecast.arms) else ""
-    ends = between(forecast.low_seconds, forecast.high_seconds)
-    within = f" ({ends})" if ends else ""
+    time = estimate(forecast.seconds, forecast.low_seconds, forecast.high_seconds)
     return (
-        f"forecast: {runs}, {at_most}about {duration(forecast.seconds)}{within}, "
+        f"forecast: {runs}, {at_most}about {time}, "
         f"{forecast.memory_mb:,.0f} MB of memory, "
         f"{megabytes_text(forecast.uplink)} MB up, {megabytes_text(forecast.downlink)} MB down"
     )

@@ -1,7 +1,7 @@
 """`./fedstudy preview`: the runs and the partitions of a study, without training."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +12,24 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import cautions, of_delta, of_faults, promise_sentences, with_arms
+from federated.forecast import of_faults
+from federated.foundation.doing import doing
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_runs
-from federated.run.setup import Setup, prepare
+from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
+from flows.terminal.arms import Arm, arm_of, arms_table, promises, trained_sentences, warnings_of
 from flows.terminal.data_read import show_data
-from flows.terminal.screen import Screen, few, styled
+from flows.terminal.screen import Screen, styled
+from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
 
 _PARTITIONS_A_TABLE = 4
 _MOST_PARTITIONS = 12
 _MOST_UNSEEN = 5
-_MOST_PARAMETERS = 6
 
 
 def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -> str:
@@ -38,35 +40,49 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
     """
     if save is not None:
         check_partition_file(save)
-    runs = study.runs()
+    with shown_while_waiting(screen):
+        return _preview(study, screen, save)
+
+
+def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
+    runs, arms, delta = study.runs(), dict[str, Arm](), study.comparison.default_delta
+
+    def look(run: Run, setup: Setup) -> None:
+        if run.arm not in arms:
+            arms[run.arm] = arm_of(run, setup, delta)
+
     check_scale_out(runs)
-    faults = check_runs(runs)
-    arms = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
-    screen.print(styled((study.name, "bold"), f": {arms} = {len(runs)} runs"))
+    faults = check_runs(runs, look)
+    number = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
+    screen.print(styled((study.name, "bold"), f": {number} = {len(runs)} runs"))
     if study.description:
         screen.print(study.description.strip())
-    screen.print(_arms(runs, faults))
+    screen.print(arms_table(runs, arms))
     runs = [run for run in runs if run.name not in faults]
-    for sentence in _trained(runs):
+    for sentence in trained_sentences(arms):
         screen.print(sentence, soft_wrap=True)
-    every = _distinct_partitions(runs)
+    with doing("handing out the examples"):
+        every = _distinct_partitions(runs)
     partitions = every[:_MOST_PARTITIONS]
     data = distinct_data(_data_read(config) for config in partitions)
     show_data(data, screen, whole=True)
     screen.print(_partitions(partitions, study.seeds[0]))
     for start in range(0, len(partitions), _PARTITIONS_A_TABLE):
-        screen.print(_fingerprints(partitions[start : start + _PARTITIONS_A_TABLE]))
+        with doing("measuring how unlike the clients are"):
+            table = _fingerprints(partitions[start : start + _PARTITIONS_A_TABLE])
+        screen.print(table)
     if every[_MOST_PARTITIONS:]:
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
-    promises = _promises(runs)
-    for sentence in promises:
+    promised = promises(arms)
+    for sentence in promised:
         screen.print(sentence, soft_wrap=True)
-    said = [*of_faults(faults, study.runs()), *_cautions(runs, study.comparison.default_delta)]
+    said = [*of_faults(faults, study.runs()), *warnings_of(arms)]
     for caution in said:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
-    page = _write_page(study, partitions, data, said, promises)
+    with doing("drawing the pictures"):
+        page = _write_page(study, partitions, data, said, promised)
     screen.print(f"pictures     {page}", soft_wrap=True)
     for file in _write_columns(page.parent, partitions):
         screen.print(f"all columns  {file}", soft_wrap=True)
@@ -78,69 +94,6 @@ def show_preview(study: StudyConfig, screen: Screen, save: Path | None = None) -
 
 def _data_read(config: RunConfig) -> DataRead:
     return data_read(config.dataset.label(), partition_clients(config).examples)
-
-
-def _arms(runs: Sequence[Run], faults: Mapping[str, str]) -> RichTable:
-    """Every arm; of one of which no run can begin, its rounds alone. faults: name of a run -> why it cannot begin."""
-    every = {run.arm: run for run in runs} | {run.arm: run for run in runs if run.name not in faults}
-    shown, caption = few(every.values(), "arms")
-    columns = ("arm", "rounds", "clients a round", "parameters", "float32 model, MB")
-    return Table(columns, [_arm(run, run.name in faults) for run in shown]).rich(
-        "What would run", caption=caption
-    )
-
-
-def _arm(run: Run, cannot_begin: bool) -> list[str]:
-    if cannot_begin:
-        return [run.arm, str(run.config.rounds), "cannot run: see the warnings", "–", "–"]
-    setup = prepare(run.config, rehearsal=True)
-    rounds, cohort = str(run.config.rounds), str(setup.trainers.cohort_size)
-    return [run.arm, rounds, cohort, _parameters(setup), f"{4 * setup.model.num_sendable / 1e6:.3f}"]
-
-
-def _parameters(setup: Setup) -> str:
-    """`1,089`, or `1,071 + 18 running statistics`, which travel with them; `650 of 5,018` where others are frozen."""
-    trained, frozen = setup.model.num_trainable, setup.whole_model.num_frozen
-    statistics = setup.model.num_sendable - trained
-    among = f" of {trained + frozen:,}" if frozen else ""
-    return f"{trained:,}{among}" + (f" + {statistics:,} running statistics" if statistics else "")
-
-
-def _trained(runs: Sequence[Run]) -> list[str]:
-    """Which parameters are trained, of each part of a model that is asked for."""
-    first = {run.arm: run.config for run in reversed(runs)}
-    said: dict[str, None] = {}
-    for arm in dict.fromkeys(run.arm for run in runs):
-        if (part := first[arm].trained.label()) != "full":
-            names = [name for name, _ in prepare(first[arm], rehearsal=True).model.layout]
-            said[f"trained: {part}: {listed(names, _MOST_PARAMETERS)}"] = None
-    return list(said)
-
-
-def _promises(runs: Sequence[Run]) -> list[str]:
-    """What is promised in the first seed of each arm, with its noise; nothing where no arm promises anything."""
-    first = {run.arm: run.config for run in reversed(runs)}
-    promised = {
-        arm: found
-        for arm, config in first.items()
-        if (found := prepare(config, rehearsal=True).promise) is not None
-    }
-    nothing = [arm for arm in first if arm not in promised]
-    if not promised:
-        return []
-    unprotected = with_arms({"privacy: nothing is promised": nothing}, len(first)) if nothing else []
-    return [*promise_sentences(promised, first), *unprotected]
-
-
-def _cautions(runs: Sequence[Run], default_delta: float | None) -> list[str]:
-    """Warnings about settings in the first seed of each arm that cannot work or are likely a mistake."""
-    first = {run.arm: run for run in reversed(runs)}
-    said: dict[str, list[str]] = {}
-    for arm in dict.fromkeys(run.arm for run in runs):
-        setup = prepare(first[arm].config, rehearsal=True)
-        for sentence in [*cautions(setup), *of_delta(setup, default_delta)]:
-            said.setdefault(sentence, []).append(arm)
-    return with_arms(said, len(first))
 
 
 def _distinct_partitions(runs: Iterable[Run]) -> list[RunConfig]:

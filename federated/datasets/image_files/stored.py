@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from federated.foundation.doing import doing
 from federated.machine.cores import threads_of
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import check_disk, growing, mapped
@@ -40,7 +41,10 @@ def stored_images(folder: Path, names: Sequence[str], values: Mapping[str, Any])
     def make(partial: Path) -> None:
         check_disk(partial, math.prod((len(names), *shape_of(values))))
         broken: dict[str, str] = {}
-        with growing(partial / "pixels.npy", np.uint8, shape_of(values)) as pixels:
+        with (
+            doing(f"reading {len(names):,} image files"),
+            growing(partial / "pixels.npy", np.uint8, shape_of(values)) as pixels,
+        ):
             for name, found in zip(names, _each(folder, names, values), strict=True):
                 if isinstance(found, np.ndarray):
                     pixels.add(found[None])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from federated.federation.data_table import DataRead
-from federated.metrics.durations import between, duration
+from federated.metrics.durations import duration, estimate
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.phrases import capitalised, counted
@@ -84,13 +84,13 @@ def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> 
         had = f" ({before} of {len(results)} runs had finished before)"
         unknown = Took(memory_mb=took.memory_mb)
         return [(f"{row[0]}{had}", *row[1:]) for row in _time_rows(forecast, results, unknown)]
-    within = between(forecast.low_seconds, forecast.high_seconds)
+    within = (forecast.low_seconds, forecast.high_seconds)
     whole = _time_row(_WALL_TIME, forecast.seconds, took.seconds, results, within)
     if (around := forecast.around_seconds) is None:
         return [whole]
     return [
         _time_row(_RUNS, forecast.seconds - around, took.runs_seconds, results),
-        _row(_AROUND, duration(around), duration(took.around_seconds), around, took.around_seconds),
+        _seconds_row(_AROUND, around, took.around_seconds),
         whole,
     ]
 
@@ -123,14 +123,29 @@ def _rows_of(arm: ArmForecast, results: Sequence[RunResult]) -> list[Row]:
 
 
 def _time_row(
-    what: str, expected: float, found: float | None, results: Sequence[RunResult], within: str = ""
+    what: str,
+    expected: float,
+    found: float | None,
+    results: Sequence[RunResult],
+    within: tuple[float | None, float | None] = (None, None),
 ) -> Row:
     """The time of these runs; none where some went on from a checkpoint, which is said. within: its range."""
     resumed = sum(result.resumed_from > 0 for result in results)
     if resumed:
         what, found = f"{what} ({resumed} of {len(results)} runs went on from a checkpoint)", None
-    forecast = f"{duration(expected)} ({within})" if within else duration(expected)
-    return _row(what, forecast, duration(found), expected, found)
+    return _seconds_row(what, expected, found, within)
+
+
+def _seconds_row(
+    what: str,
+    expected: float,
+    found: float | None,
+    within: tuple[float | None, float | None] = (None, None),
+) -> Row:
+    """Forecast, range and fact in one unit."""
+    low, high = within
+    longest = max(each for each in (expected, found, high) if each is not None)
+    return _row(what, estimate(expected, low, high, longest), duration(found, longest), expected, found)
 
 
 def _total(results: Sequence[RunResult], metric: str, runs: int) -> float | None:

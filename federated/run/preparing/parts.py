@@ -16,6 +16,7 @@ from federated.compressors.none import none
 from federated.compressors.parts import Layout
 from federated.config.run import RunConfig
 from federated.examples.examples import Examples
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Purpose, generator
 from federated.models.flat_model import FlatModel
@@ -35,6 +36,7 @@ from federated.trials.ranks import ranks_in
 _ROTATION = 2  # a second key: those of rounds are of graphs and of silent clients
 
 
+@doing("making the algorithm, its codecs and its promise")
 def parts_of(
     config: RunConfig,
     trainers: Trainers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from federated.config.run import RunConfig
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.local_training.activations import activations
 from federated.local_training.steps.work import LocalWork
@@ -56,6 +57,7 @@ def needed(config: RunConfig, work: LocalWork, whole: FlatModel) -> Needed:
     )
 
 
+@doing("measuring the memory that a step takes")
 def check_fits(config: RunConfig, work: LocalWork, whole: FlatModel) -> None:
     """Raise BadInput where what a large model needs is more than the machine has."""
     if not work.inputs.is_cpu or sum(each.numel() for each in whole.module.parameters()) < _COUNTED:

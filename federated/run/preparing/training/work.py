@@ -9,6 +9,7 @@ import torch
 from federated.algorithms import Need
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.local_training import LocalTrainer
 from federated.local_training.engine import local_trainer
@@ -31,6 +32,7 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
+@doing("making the model")
 def work_of(
     config: RunConfig, federation: Federation, trainers: Trainers, device: torch.device, fitted: Fitted
 ) -> LocalWork:
@@ -59,6 +61,7 @@ def per_example_of(config: RunConfig, parts: Parts) -> PerExample | None:
     return None if stated is None else stated._replace(secure=config.privacy.secure)
 
 
+@doing("choosing the engine")
 def engine_of(config: RunConfig, cohort: Sequence[int], work: LocalWork, parts: Parts) -> LocalTrainer:
     """The trainer of a run. cohort: clients such as a round has."""
     engine = config.engine
@@ -67,6 +70,7 @@ def engine_of(config: RunConfig, cohort: Sequence[int], work: LocalWork, parts: 
     return local_trainer(work, engine, cohort, threads_of(config.orchestration.threads))
 
 
+@doing("looking for a frozen part that need run only once")
 def cached_work(
     config: RunConfig, work: LocalWork, parts: Parts, *, rehearsal: bool
 ) -> tuple[LocalWork, TrunkPass] | None:
