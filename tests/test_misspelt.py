@@ -23,6 +23,15 @@ def read(folder: Path, base: dict[str, object] | None = None, **top: object) -> 
 @pytest.mark.parametrize(
     ("base", "said"),
     [
+        (
+            {"privacy": {"mechanism": "clip(1)", "noise_multiplier": 1}},
+            "base.privacy.noise_multiplier: there is no such field; noise_multiplier is an argument; state it there, "
+            r"such as mechanism: central_gaussian\(noise_multiplier=...\)$",
+        ),
+        (
+            {"compression": {"bits": 4}},
+            r"base.compression.bits: there is no such field; .* such as uplink: qsgd\(bits=...\)$",
+        ),
         ({"rouds": 30}, "base.rouds: there is no such field; did you mean 'base.rounds'?"),
         ({"learning_rate": 0.1}, "base.learning_rate: .*; did you mean 'base.local.learning_rate'?"),
         ({"local": {"lerning_rate": 1}}, "did you mean 'base.local.learning_rate'?"),

@@ -151,7 +151,8 @@ class Privacy(Frozen):
         stated = noise is not None or local is not None
         if takes and not stated and self.target_epsilon is None:
             raise ValueError(
-                f"{label}: state its noise_multiplier, or target_epsilon, from which that is found"
+                f"{label}: state its noise_multiplier, or target_epsilon, from which that is found: "
+                f"mechanism: {self.mechanism.name}(..., noise_multiplier=1)"
             )
         return self
 

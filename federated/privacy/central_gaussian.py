@@ -12,7 +12,7 @@ from torch import Tensor
 
 from federated.foundation.scales import check_scale
 from federated.participation import SamplingLaw
-from federated.privacy.clipping import clipped
+from federated.privacy.clipping import check_norm, clipped
 from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def central_gaussian(
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
     if not (noise == 0 and norm == math.inf and quantile is None):
-        check_scale("norm", norm)
+        check_norm(norm, without_noise="it may be infinite with noise_multiplier: 0 and without quantile")
     if noise_multiplier is not None and not (0 <= noise < math.inf):
         raise ValueError(f"noise_multiplier must be a finite number >= 0, got {noise_multiplier}")
     if quantile is not None and not 0 < quantile < 1:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from federated.foundation.scales import check_scale
-from federated.privacy.clipping import clipped
+from federated.privacy.clipping import check_norm, clipped
 from federated.privacy.privacy import Bounded, Memory, Privacy
 
 
@@ -18,7 +17,7 @@ def clip(norm: float) -> Privacy:
     McMahan et al. 2018, "Learning Differentially Private Recurrent Language Models", section 3.1 (flat
     clipping). It bounds each client's influence, which noise needs; alone it gives no differential privacy.
     """
-    check_scale("norm", norm)
+    check_norm(norm)
 
     def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:
         return Bounded(*clipped(updates, norm))

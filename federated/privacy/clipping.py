@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from federated.foundation.scales import check_scale
+
+
+def check_norm(norm: float, *, without_noise: str = "") -> None:
+    """Raise ValueError, naming the argument, for a norm that bounds nothing.
+
+    without_noise: when the mechanism takes an infinite one, in words, and then this is not the case; "" for never.
+    """
+    try:
+        check_scale("norm", norm)
+    except ValueError as error:
+        if norm != math.inf:
+            raise
+        may = without_noise or "central_gaussian and dp_sgd take an infinite one, with noise_multiplier: 0"
+        raise ValueError(f"{error}; {may}") from error
 
 
 def clipped(updates: Tensor, norm: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federated.foundation.scales import check_scale
+from federated.privacy.clipping import check_norm
 from federated.privacy.per_example import PerExample
 from federated.privacy.privacy import LocalSteps, Participated, Privacy
 
@@ -35,7 +35,7 @@ def dp_sgd(norm: float, noise_multiplier: float | None = None) -> Privacy:
     if noise_multiplier is not None and not 0 <= noise < math.inf:
         raise ValueError(f"noise_multiplier must be a finite number >= 0, got {noise_multiplier}")
     if not (noise == 0 and norm == math.inf):
-        check_scale("norm", norm)
+        check_norm(norm, without_noise="it may be infinite with noise_multiplier: 0")
 
     def guarantee(participated: Participated) -> tuple[DpEvent, ...]:
         assert participated.local_steps is not None

@@ -9,6 +9,7 @@ from federated.transports.transport import (
     Meeting,
     Protocol,
     Sending,
+    SumTooLarge,
     TooFewLeft,
     Transport,
 )
@@ -18,4 +19,13 @@ TRANSPORTS: dict[str, Callable[..., Transport]] = {
     "secure_aggregation": secure_aggregation,
 }
 
-__all__ = ["TRANSPORTS", "Exchanged", "Meeting", "Protocol", "Sending", "TooFewLeft", "Transport"]
+__all__ = [
+    "TRANSPORTS",
+    "Exchanged",
+    "Meeting",
+    "Protocol",
+    "Sending",
+    "SumTooLarge",
+    "TooFewLeft",
+    "Transport",
+]

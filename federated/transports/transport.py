@@ -46,6 +46,14 @@ class Meeting(NamedTuple):
         return len(self.clients) if self.weights is None else int(self.weights.sum())
 
 
+class SumTooLarge(ValueError):
+    """Raised where a sum needs more bits than there are. fit: the most bits a number with which it does not."""
+
+    def __init__(self, message: str, fit: int) -> None:
+        super().__init__(message)
+        self.fit = fit
+
+
 class TooFewLeft(ValueError):
     """Of the clients of a round too few are left for its sum to be opened."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from federated.choices.choice import Kind
 from federated.config.section import Frozen
 
 
@@ -21,9 +23,26 @@ def no_such_field(section: type[BaseModel]) -> Callable[[Sequence[str]], str]:
     def said(path: Sequence[str]) -> str:
         here = _section_at(section, path[:-1])
         own = [] if here is None else list(here.model_fields)
-        return suggestion(path[-1], own, _paths(section), path[:-1])
+        every, wrong = list(_paths(section)), path[-1]
+        is_field = any(known.rpartition(".")[2] == wrong for known in every)
+        if here is not None and not is_field and (argument := _as_argument(here, wrong)):
+            return argument
+        return suggestion(wrong, own, every, path[:-1])
 
     return said
+
+
+def _as_argument(section: type[BaseModel], name: str) -> str:
+    """`noise_multiplier is an argument: mechanism: central_gaussian(noise_multiplier=...)`, where it is one of a choice
+    in this section; "" elsewhere."""
+    for field, stated in section.model_fields.items():
+        for kind in stated.metadata:
+            factories = kind.factories if isinstance(kind, Kind) else {}
+            if taking := [
+                known for known, factory in factories.items() if name in signature(factory).parameters
+            ]:
+                return f"{name} is an argument; state it there, such as {field}: {taking[0]}({name}=...)"
+    return ""
 
 
 def suggestion(wrong: str, here: Iterable[str], everywhere: Iterable[str], above: Sequence[str] = ()) -> str:

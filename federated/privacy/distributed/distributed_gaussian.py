@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from federated.foundation.scales import check_scale
 from federated.participation import SamplingLaw
-from federated.privacy.clipping import clipped
+from federated.privacy.clipping import check_norm, clipped
 from federated.privacy.distributed.grid import LEAST_DEVIATION, Grid, divergence, grid_for
 from federated.privacy.distributed.rounding import on_grid
 from federated.privacy.privacy import Bounded, Gathered, InSum, Memory, Participated, Privacy, Summed
@@ -39,7 +38,7 @@ def distributed_gaussian(norm: float, noise_multiplier: float | None = None, bit
     without any, or with so many fewer as the threshold is higher. A rotation by random signs is one for the whole run.
     """
     noise = math.nan if noise_multiplier is None else noise_multiplier
-    check_scale("norm", norm)
+    check_norm(norm)
     if noise_multiplier is not None and not (0 <= noise < math.inf):
         raise ValueError(f"noise_multiplier must be a finite number >= 0, got {noise_multiplier}")
     if not _FEWEST_BITS <= bits <= _MOST_BITS:

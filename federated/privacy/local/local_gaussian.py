@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from federated.foundation.scales import check_scale
-from federated.privacy.clipping import clipped
+from federated.privacy.clipping import check_norm, clipped
 from federated.privacy.local.own_noise import noised, times
 from federated.privacy.privacy import Bounded, Memory, Participated, Privacy
 
@@ -40,7 +40,7 @@ def local_gaussian(
     of them are at most 2 `norm` apart. That a client takes part is not hidden. Over rounds it composes by as many as
     one client can take part in; nothing is amplified, as the server sees who sends.
     """
-    check_scale("norm", norm)
+    check_norm(norm)
     multiplier = _multiplier(noise_multiplier, epsilon, delta)
 
     def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from federated.foundation.scales import check_scale
+from federated.privacy.clipping import check_norm
 from federated.privacy.local.own_noise import noised, times
 from federated.privacy.privacy import Bounded, Memory, Participated, Privacy
 
@@ -31,7 +32,7 @@ def local_laplace(epsilon: float, norm: float) -> Privacy:
     The noise of P coordinates has an L2 norm of about 2 sqrt(2 P) `norm` / `epsilon`.
     """
     check_scale("epsilon", epsilon)
-    check_scale("norm", norm)
+    check_norm(norm)
     scale = 2 * norm / epsilon
 
     def bound(memory: Memory, updates: Tensor, numbers: Sequence[np.random.Generator]) -> Bounded:

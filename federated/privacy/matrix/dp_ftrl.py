@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from federated.foundation.scales import check_scale
-from federated.privacy.clipping import clipped
+from federated.privacy.clipping import check_norm, clipped
 from federated.privacy.matrix.toeplitz import noise_deviations, optimal_column, sensitivity
 from federated.privacy.privacy import Bounded, Gathered, Memory, Participated, Privacy
 
@@ -49,7 +49,7 @@ def dp_ftrl(
     noise = math.nan if noise_multiplier is None else noise_multiplier
     if noise_multiplier is not None:
         check_scale("noise_multiplier", noise_multiplier, zero=True)
-    check_scale("norm", norm)
+    check_norm(norm)
     wanted = bands if min_separation is None else min_separation
     for name, value in (("bands", bands), ("min_separation", wanted)):
         if value < 1:

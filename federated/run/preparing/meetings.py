@@ -10,7 +10,7 @@ from federated.foundation.errors import BadInput
 from federated.foundation.randomness import Purpose, generator
 from federated.participation import Cohort, SamplingLaw
 from federated.run.preparing.trainers import Trainers, population_among
-from federated.transports import Meeting, TooFewLeft
+from federated.transports import Meeting, SumTooLarge, TooFewLeft
 from federated.trials import Parts
 
 MOST_MEETINGS = 10_000
@@ -65,8 +65,17 @@ def why_lost(parts: Parts, meeting: Meeting) -> str:
 
 
 def lost_rounds(config: RunConfig, trainers: Trainers, parts: Parts) -> list[str]:
-    """Why each of the rounds that will be lost is, of those looked at beforehand. Raises ValueError as `why_lost`."""
-    return [why for meeting in meetings(config, trainers, parts) if (why := why_lost(parts, meeting))]
+    """Why each of the rounds that will be lost is, of those looked at beforehand. Raises ValueError as `why_lost`; of
+    several rounds whose sum is too large, of the one that leaves the fewest bits a number, which then fit all."""
+    lost, too_large = list[str](), list[SumTooLarge]()
+    for meeting in meetings(config, trainers, parts):
+        try:
+            lost.append(why_lost(parts, meeting))
+        except SumTooLarge as error:
+            too_large.append(error)
+    if too_large:
+        raise min(too_large, key=lambda error: error.fit)
+    return [why for why in lost if why]
 
 
 def check_meetings(config: RunConfig, trainers: Trainers, parts: Parts) -> None:

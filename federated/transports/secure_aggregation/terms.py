@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federated.transports.transport import TooFewLeft
+from federated.transports.transport import SumTooLarge, TooFewLeft
 
 LEAST_CLIENTS = 3
 """Of two clients each reads the other's update from the sum."""
@@ -65,14 +65,15 @@ class Terms(NamedTuple):
 def bits_for(updates: int, bound: int) -> int:
     """Bits of a modulus above the 2 n bound + 1 values of a sum of n integers within +-bound.
 
-    Raises ValueError where that does not fit into 32 bits.
+    Raises SumTooLarge where that does not fit into 32 bits.
     """
     bits = (2 * updates * bound).bit_length()
     if bits > _MOST_BITS:
         fit = (((1 << _MOST_BITS) - 1) // (2 * updates) + 1).bit_length()
-        raise ValueError(
+        raise SumTooLarge(
             f"the sum of {updates:,} updates (of clients, or of examples where clients count by these) needs {bits} "
-            f"bits, and {_MOST_BITS} are the most; state fewer bits a number, at most bits={fit}"
+            f"bits, and {_MOST_BITS} are the most; state fewer bits a number, at most bits={fit}",
+            fit,
         )
     return bits
 
