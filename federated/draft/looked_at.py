@@ -15,7 +15,7 @@ class LookedAt:
 
     target: what is predicted, in words. classes: how many; None for a regression. rarest: the rarest class's share.
     clients: how many the data have; None where they say nothing of them. dates: the column that orders the examples in
-    time; None where there is none.
+    time; None where there is none. words: of the texts, how many half of them have at most; None without texts.
     """
 
     kind: Literal["table", "text", "images"]
@@ -30,3 +30,4 @@ class LookedAt:
     comments: Mapping[str, str] = field(default_factory=dict)
     guesses: tuple[Guess, ...] = ()
     warnings: tuple[str, ...] = ()
+    words: int | None = None

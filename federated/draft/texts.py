@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,4 +32,5 @@ def look_at_texts(path: Path, file: TableFile, columns: Columns) -> LookedAt:
     examples = examples_of(lambda: text(path=path, **arguments))
     words = int(np.median([len(str(each).split()) for each in file.frame[columns.prose].head(1000)]))
     read = Guess("text", columns.prose, "likely", f"the longest texts, {words:,} words in the middle")
-    return looked_at({"name": "text", "path": path, **arguments}, file, columns, examples, read)
+    found = looked_at({"name": "text", "path": path, **arguments}, file, columns, examples, read)
+    return replace(found, words=words)
