@@ -57,7 +57,7 @@ class Answer:
 
     measure: its label, such as accuracy. arms: first-seen order; best: the best of them in this question, which may be
     another one in the other.
-    client: what a client is called, `site` or `client`.
+    client: what a client is called, `site` or `client`. robust: whether levels and differences are by ranks.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Answer:
     arms: list[ArmAnswer]
     best: str
     client: str
+    robust: bool = False
 
     def title(self, arm: ArmAnswer) -> str:
         """The question as a title of one arm's scores: where clients have their own models, none is for everybody."""
@@ -117,7 +118,7 @@ def answers(
     for name, metric, scored_on in asked:
         found = _arms(runs, metric, delta, looks, robust)
         leads = arm if metric == main else _best_of(found, metric)
-        made.append(Answer(name, metric, measure, scored_on, found, leads, word))
+        made.append(Answer(name, metric, measure, scored_on, found, leads, word, robust))
     return [answer for answer in made if answer.arms]
 
 

@@ -61,17 +61,21 @@ def _row(answer: Answer, arm: ArmAnswer, anchor: Anchor) -> list[str]:
 
 
 def _note(found: Sequence[Answer], several: bool, constant: bool) -> str:
+    robust = any(answer.robust for answer in found)
     titles = dict.fromkeys(
         f"{answer.title(arm)}: {answer.measure} on {answer.scored(arm)}"
         for answer in found
         for arm in answer.arms
     )
     scored = "; ".join(titles)
-    at_once = " Intervals hold for all comparisons of a question at once." if several else ""
+    of_scores = (
+        f" The interval of a score is over the seeds of that arm alone{', by ranks' if robust else ''}"
+    )
+    at_once = "; those of differences hold for all comparisons of a question at once." if several else "."
     of_constant = " A constant answer gives every example the same answer, chosen on training examples."
     return (
         f"{scored}. The arms and their anchors share seeds, data, partition and budget; verdicts are corrected for all "
-        f"comparisons of a question (Holm).{at_once}{of_constant if constant else ''}"
+        f"comparisons of a question (Holm).{of_scores}{at_once}{of_constant if constant else ''}"
     )
 
 

@@ -131,11 +131,22 @@ def _headline(
     if ends is not None:
         corrected = f", corrected for picking the best of {rivals} arms" if rivals > 1 else ""
         low, high = (number(end, decimals) for end in ends)
-        said += f" ({100 * LEVEL:.0f} % interval {low} to {high}{corrected})"
+        said += f" ({100 * LEVEL:.0f} % interval {low} to {high}{corrected}{_elsewhere(runs, metric, rivals, robust)})"
     unsure = [pair for pair in pairs if pair.arm == arm and pair.verdict != "better"]
     return (
         f"{said}; not shown to be better than the baseline, {unsure[0].baseline}." if unsure else f"{said}."
     )
+
+
+def _elsewhere(runs: Sequence[RunResult], metric: str, rivals: int, robust: bool) -> str:
+    """The other interval of the same arm, which tables and charts have, where it is another."""
+    mean, ends = interval_over_seeds(runs, metric)
+    if mean is None or ends is None or not (robust or rivals > 1):
+        return ""
+    decimals = decimals_of(metric, mean)
+    of_mean = f"the mean is {number(mean, decimals)}, " if robust else ""
+    low, high = (number(end, decimals) for end in ends)
+    return f"; in tables and charts, of this arm alone, {of_mean}{low} to {high}"
 
 
 def _about(verdict: Verdict, pairs: Sequence[Paired]) -> str:
