@@ -370,7 +370,11 @@ def test_a_file_is_scored_with_the_marks_of_the_study_s_own(
     logged(study, file, first=0.6)
     rows = tmp_path / "new.csv"
     rows.write_text("smokes;age;of nobody's use\nyes;20,0;1\nperhaps;;2\nno;80,0;3\n")
-    assert score_file("people", rows, tmp_path / "out" / "p.csv") == 3
+    said: list[str] = []
+    assert score_file("people", rows, tmp_path / "out" / "p.csv", said.append) == 3
+    assert said == [
+        "of 3 rows: 1 with a missing value (filled in as in training), 1 with a category that training did not have"
+    ]
     assert "extra inputs" not in caplog.text
     answers = pd.read_csv(tmp_path / "out" / "p.csv")
     assert list(answers) == ["row", "label", "probability", "probability of no", "probability of yes"]

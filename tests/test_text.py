@@ -17,7 +17,7 @@ from federated.choices.choice import Kind
 from federated.datasets import DATASETS, Examples
 from federated.foundation.errors import BadInput
 from federated.preprocessing.preprocessing import Fitted
-from federated.preprocessing.raw_rows import example_of, inputs_of
+from federated.preprocessing.raw_rows import example_of, inputs_of, odd_rows
 
 TABLE = pd.DataFrame(
     {
@@ -268,6 +268,35 @@ def test_texts_of_nothing_cannot_teach_a_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the 5 training texts hold not a single word"):
         examples.fitted(SEEN)
     assert "5 texts of 6 hold no unit, the first is row 1" in " ".join(examples.reading.warnings)
+
+
+@pytest.mark.parametrize("cut_by", ["word", "character", "vocabulary"])
+def test_texts_that_are_empty_or_cut_are_counted_at_training_and_at_scoring(
+    cut_by: str, tmp_path: Path
+) -> None:
+    """A tokeniser's marks of begin and end count as tokens, and are no text."""
+    reviews = ["good good good", "good good good good", " ", "good", "good " * 9, "good"]
+    by_vocabulary = cut_by == "vocabulary"
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good"]))
+    how = {"vocabulary": tmp_path / "vocab.txt"} if by_vocabulary else {"unit": cut_by}
+    length = {"word": 3, "character": 14, "vocabulary": 5}[cut_by]
+    path = written(tmp_path, "csv", TABLE.assign(review=reviews))
+    examples = bound(path, inputs="tokens", length=length, **how)()
+    said = " ".join(examples.reading.warnings)
+    assert "1 text of 6 hold no unit, the first is row 3" in said
+    assert f"2 texts of 6 are longer than length: {length}, and the rest of each is left out" in said
+    learnt = examples.fitted(SEEN).preprocessing
+    found = odd_rows(learnt.name, learnt.values, pd.DataFrame({"review": reviews}))
+    assert list(found.values()) == [1, 2]
+
+
+def test_words_that_a_model_never_saw_are_counted_at_scoring(tmp_path: Path) -> None:
+    learnt = bound(written(tmp_path, "csv"))().fitted(SEEN).preprocessing
+    rows = pd.DataFrame({"review": ["zzz", "", None, str(TABLE["review"].iloc[int(SEEN[0])])]})
+    assert odd_rows(learnt.name, learnt.values, rows) == {
+        "empty": 2,
+        "without a word that the model knows": 1,
+    }
 
 
 def test_a_target_of_numbers_is_a_regression_as_in_a_table(tmp_path: Path) -> None:

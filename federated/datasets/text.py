@@ -17,10 +17,11 @@ from federated.datasets.text_files.vocabulary import vocabulary_file
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
 from federated.examples.labelled import LabelColumns
-from federated.examples.texts.examples import examples_of_texts
+from federated.examples.texts.examples import Lengths, examples_of_texts
 from federated.examples.texts.fit import fitted_texts
 from federated.foundation.errors import BadInput
 from federated.metrics.tasks import TaskName, targets_of
+from federated.preprocessing.raw_texts import PIECES
 from federated.pretrained.folder import Pretrained, check_place
 
 ADDED_LATER: dict[str, Any] = {"weights": None, "tokenizer": None}
@@ -100,6 +101,8 @@ def text(
             raise
         except UNREADABLE as error:
             raise bad_data("text", f"{path} cannot be read: {error}") from error
+        units = np.diff(found.units.ends, prepend=0)
+        long = found.counted.cut if cut in PIECES else int((units > length).sum())
         examples = examples_of_texts(
             found.texts,
             found.others.frame,
@@ -107,7 +110,7 @@ def text(
             roles,
             targets_of(task),
             partial(fitted_texts, found.units, stated, size),
-            np.diff(found.units.ends, prepend=0),
+            Lengths(units - found.counted.marks, length, long if inputs == "tokens" else 0),
             str(path),
             found.others.notes,
             None if found.others.written is None else form.marks,

@@ -12,6 +12,8 @@ import pandas as pd
 from .number_marks import PLAIN, Marks, number_read
 
 _LOG = logging.getLogger(__name__)
+_UNKNOWN, _GAP = -1, -2
+"""In the place of a category's number."""
 
 
 def inputs_of_table(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
@@ -40,6 +42,24 @@ def inputs_of_table(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
         return np.hstack([standardised.astype(np.float32), gaps.astype(np.float32), *coded])
 
 
+def odd_rows_of_table(values: Mapping[str, Any], rows: Any) -> dict[str, int]:
+    """How many rows lack a value, or have a category that training did not have."""
+    frame, known = _with_known_names(rows, values)
+    marks, gaps_as = Marks(values["decimal"], values["thousands"]), tuple(values.get("missing_values", ()))
+    lacking, unknown = np.zeros(len(frame), bool), np.zeros(len(frame), bool)
+    for name in known:
+        if name not in values["categorical"]:
+            lacking |= np.isnan(_numbers(frame, name, marks, gaps_as))
+            continue
+        codes = _codes(frame, name, values["categorical"][name], gaps_as)
+        lacking |= codes == _GAP
+        unknown |= codes == _UNKNOWN
+    return {
+        "with a missing value (filled in as in training)": int(lacking.sum()),
+        "with a category that training did not have": int(unknown.sum()),
+    }
+
+
 def example_of_table(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """A row of medians and first categories, and the same once more."""
     numbers = dict(zip(values["numeric"], arrays["median"].tolist(), strict=True))
@@ -52,15 +72,20 @@ def example_of_table(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 
 def _frame(values: Mapping[str, Any], rows: Any) -> pd.DataFrame:
     """The rows as a DataFrame. Raises ValueError where no column of it is one that training had."""
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    known = [*values["numeric"], *values["categorical"]]
-    frame = frame.rename(columns=dict(_without_spaces(frame, known)))
+    frame, known = _with_known_names(rows, values)
     if not set(known) & set(frame.columns):
         raise ValueError(f"the rows have none of the columns that the model takes: {', '.join(known)}")
     if absent := [name for name in known if name not in frame.columns]:
         _LOG.warning("the rows lack columns, which count as missing in every row: %s", ", ".join(absent))
     return frame
+
+
+def _with_known_names(rows: Any, values: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """(the rows as a DataFrame, the columns that the model takes)."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    known = [*values["numeric"], *values["categorical"]]
+    return frame.rename(columns=dict(_without_spaces(frame, known))), known
 
 
 def _without_spaces(frame: pd.DataFrame, known: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -121,16 +146,22 @@ def _one_hot(
     frame: pd.DataFrame, name: str, known: Sequence[str | None], gaps_as: Sequence[str]
 ) -> np.ndarray:
     """Float32 [n, categories]."""
-    place = {text: at for at, text in enumerate(known)}
-    place |= dict.fromkeys(gaps_as, place.get(None, -1))
-    if name not in frame.columns:
-        codes = np.full(len(frame), place.get(None, -1))
-    else:
-        column = frame[name]
-        found = zip(column.to_numpy(object), column.isna().to_numpy(), strict=True)
-        codes = np.array([place.get(None, -1) if gap else _place(place, value) for value, gap in found], int)
+    codes = _codes(frame, name, known, gaps_as)
+    if None in known:
+        codes = np.where(codes == _GAP, list(known).index(None), codes)
     coded: np.ndarray = (codes[:, None] == np.arange(len(known))).astype(np.float32)
     return coded
+
+
+def _codes(frame: pd.DataFrame, name: str, known: Sequence[str | None], gaps_as: Sequence[str]) -> np.ndarray:
+    """The number of each row's category, int64 [n]; _GAP where it is missing, _UNKNOWN for another one."""
+    if name not in frame.columns:
+        return np.full(len(frame), _GAP)
+    place: dict[str | None, int] = {text: at for at, text in enumerate(known)}
+    place |= dict.fromkeys([None, *gaps_as], _GAP)
+    column = frame[name]
+    found = zip(column.to_numpy(object), column.isna().to_numpy(), strict=True)
+    return np.array([_GAP if gap else _place(place, value) for value, gap in found], np.int64)
 
 
 def _place(place: Mapping[str | None, int], value: Any) -> int:

@@ -26,6 +26,10 @@ PIECES: dict[str, Callable[[Mapping[str, Any]], Callable[[str], list[int]]]] = {
 """Tokenisers whose numbers are their vocabulary's: values -> text -> numbers."""
 
 
+CUT = {"words": "words or characters", "word_pieces": "tokens", "library": "tokens"}
+"""Inputs that take so many of each text and no more, and what of."""
+
+
 def inputs_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Any) -> np.ndarray:
     """Float32 [n, width] or int64 [n, length] of texts: a list, or a table with the columns that the model takes.
 
@@ -40,6 +44,29 @@ def inputs_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
     inputs = np.zeros((len(columns), width_of(values)), dtype_of(values))
     fill(inputs, lambda places: flat[places], ends, values, arrays)
     return inputs
+
+
+def odd_texts(values: Mapping[str, Any], rows: Any) -> dict[str, int]:
+    """How many texts are empty, hold no word of the vocabulary, or are longer than what the model takes of them."""
+    texts = texts_of(values["columns"], rows)
+    there = [text for text in texts if text.strip()]
+    found = {"empty": len(texts) - len(there)}
+    if values["inputs"] == "tfidf":
+        known = columns_by_rule(values)
+        found["without a word that the model knows"] = sum(max(known(text), default=-1) < 0 for text in there)
+    if values["inputs"] in CUT:
+        cut = cut_texts(values, int(values["length"]))
+        longer = f"longer than {values['length']} {CUT[values['inputs']]} (the rest is left out)"
+        found[longer] = sum(map(cut, there))
+    return found
+
+
+def cut_texts(values: Mapping[str, Any], length: int) -> Callable[[str], bool]:
+    """text -> whether it has more units or pieces than `length`, marks of begin and end included."""
+    if values["inputs"] in PIECES:
+        pieces = PIECES[values["inputs"]]({**values, "length": length + 1})
+        return lambda text: len(pieces(text)) > length
+    return lambda text: len(units_of(text, values)) > length
 
 
 def example_of_texts(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -32,8 +32,9 @@ def score(
     from tasks.tracking.server.access import require_store
 
     require_store()
-    count = score_file(model, rows, out)
-    console().print(f"{count:,} predictions: {out}", soft_wrap=True)
+    screen = console()
+    count = score_file(model, rows, out, lambda line: screen.print(line, style="yellow", soft_wrap=True))
+    screen.print(f"{count:,} predictions: {out}", soft_wrap=True)
 
 
 def export(

@@ -35,4 +35,4 @@ def score(model: str, rows: Path, out: Path = Path("predictions.csv")) -> int:
     mask_logs()
     with masked_errors():
         require_store()
-        return score_file(model, rows, out)
+        return score_file(model, rows, out, get_run_logger().warning)

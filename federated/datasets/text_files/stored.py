@@ -15,11 +15,12 @@ import pandas as pd
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.text_files.blocks import Others, Wanted, other_columns, text_blocks
 from federated.examples.tables.features import text_of
+from federated.foundation.doing import doing
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import growing, mapped
-from federated.preprocessing.raw_texts import PIECES, texts_of, units_of
+from federated.preprocessing.raw_texts import PIECES, cut_texts, texts_of, units_of
 
-_VERSION = 1
+_VERSION = 2
 """Of what is written and of how texts are cut; another number makes all of it anew."""
 
 
@@ -33,12 +34,20 @@ class Units(NamedTuple):
     names: list[str]
 
 
+class Counted(NamedTuple):
+    """marks: the units that every text has, an empty one too. cut: how many texts have more units than are kept."""
+
+    marks: int = 0
+    cut: int = 0
+
+
 class StoredTexts(NamedTuple):
     """texts: the columns of texts [N, columns], mapped. others: every other column."""
 
     texts: pd.DataFrame
     others: Others
     units: Units
+    counted: Counted
 
 
 def stored_texts(
@@ -62,7 +71,10 @@ def stored_texts(
 
     def make(folder: Path) -> None:
         _write_others(folder, other_columns(path, form, wanted, columns, as_text))
-        _write_texts(folder, text_blocks(path, form, wanted, columns), columns, rule)
+        with doing(
+            f"cutting the texts of {path.name} into {'tokens' if rule['inputs'] in PIECES else 'words'}"
+        ):
+            _write_texts(folder, text_blocks(path, form, wanted, columns), columns, rule)
 
     return kept("text", identity, make, _read)
 
@@ -75,7 +87,7 @@ def _write_texts(
     schema = pa.schema([(name, pa.large_string()) for name in columns])
     number_of: dict[str, int] = {}
     numbers_of = _numbering(rule, number_of)
-    end = 0
+    end, cut, is_cut = 0, 0, _cutting(rule)
     with ExitStack() as files:
         numbers = files.enter_context(growing(folder / "numbers.npy", np.int32))
         ends = files.enter_context(growing(folder / "ends.npy", np.int64))
@@ -83,12 +95,16 @@ def _write_texts(
         for frame in blocks:
             parts = [[_sound(text) for text in texts_of([name], frame)] for name in columns]
             texts.write_batch(pa.record_batch([pa.array(part, pa.large_string()) for part in parts], schema))
-            found = [numbers_of("\n".join(lines)) for lines in zip(*parts, strict=True)]
+            whole = ["\n".join(lines) for lines in zip(*parts, strict=True)]
+            found = [numbers_of(text) for text in whole]
+            cut += sum(is_cut(text, numbers) for text, numbers in zip(whole, found, strict=True))
             sizes = np.cumsum([len(each) for each in found], dtype=np.int64)
             numbers.add(np.fromiter((number for each in found for number in each), np.int32, int(sizes[-1])))
             ends.add(end + sizes)
             end += int(sizes[-1])
+    counted = Counted(len(numbers_of("")), cut)
     (folder / "names.json").write_text(json.dumps(list(number_of)), encoding="utf-8")
+    (folder / "counted.json").write_text(json.dumps(counted), encoding="utf-8")
 
 
 def _numbering(rule: Mapping[str, Any], number_of: dict[str, int]) -> Callable[[str], Sequence[int]]:
@@ -96,6 +112,15 @@ def _numbering(rule: Mapping[str, Any], number_of: dict[str, int]) -> Callable[[
     if rule["inputs"] in PIECES:
         return PIECES[rule["inputs"]](rule)
     return lambda text: [number_of.setdefault(unit, len(number_of)) for unit in units_of(text, rule)]
+
+
+def _cutting(rule: Mapping[str, Any]) -> Callable[[str, Sequence[int]], bool]:
+    """(text, its units) -> whether it has more; never where all are kept."""
+    if rule["inputs"] not in PIECES:
+        return lambda text, units: False
+    length = int(rule["length"])
+    longer = cut_texts(rule, length)
+    return lambda text, units: len(units) >= length and longer(text)
 
 
 def _sound(text: str) -> str:
@@ -138,7 +163,8 @@ def _read(folder: Path) -> StoredTexts:
     )
     if others.written is not None:
         others = others._replace(written=others.written.where(others.written.notna(), None))
-    names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-    return StoredTexts(
-        frame, others, Units(mapped(folder / "numbers.npy"), mapped(folder / "ends.npy"), names)
+    names, counted = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("names", "counted")
     )
+    units = Units(mapped(folder / "numbers.npy"), mapped(folder / "ends.npy"), names)
+    return StoredTexts(frame, others, units, Counted(*counted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,15 @@ from federated.preprocessing.preprocessing import Fitted
 _FEWEST_TEXTS = 20
 
 
+class Lengths(NamedTuple):
+    """units: how many each text has, the marks of a tokeniser not counted, int64 [N]. most: how many are kept of one,
+    marks included. cut: how many texts have more."""
+
+    units: np.ndarray
+    most: int = 0
+    cut: int = 0
+
+
 def examples_of_texts(
     texts: pd.DataFrame,
     others: pd.DataFrame,
@@ -25,19 +35,19 @@ def examples_of_texts(
     columns: LabelColumns,
     task: Targets | None,
     fit: Callable[[np.ndarray], Fitted],
-    units: np.ndarray,
+    lengths: Lengths,
     source: str,
     notes: Sequence[str] = (),
     marks: Marks | None = None,
 ) -> Examples:
     """Examples of texts [N, columns], with everything else that is known of them. Raises BadInput.
 
-    written, marks: as of `labels_of`. units: how many each text has, int64 [N]. notes: on how the file was read.
+    written, marks: as of `labels_of`. notes: on how the file was read.
     """
     bad = partial(bad_data, "text")
     labels = labels_of(others, written, columns, task, bad, marks)
-    read = [ColumnRead(str(name), "text", _in_words(units), 0.0, 0) for name in texts.columns]
-    suspicions = [*labels.suspicions, *_suspicions(texts, units)]
+    read = [ColumnRead(str(name), "text", _in_words(lengths.units), 0.0, 0) for name in texts.columns]
+    suspicions = [*labels.suspicions, *_suspicions(texts, lengths)]
     return Examples(
         "text",
         texts,
@@ -57,15 +67,22 @@ def _in_words(units: np.ndarray) -> str:
     return f"{len(units):,} texts of {units.mean():,.0f} units on average, the longest {units.max():,}"
 
 
-def _suspicions(texts: pd.DataFrame, units: np.ndarray) -> Iterator[Suspicion]:
-    """Warnings about texts of nothing, and about a column that holds categories."""
-    name = str(texts.columns[0])
-    if empty := np.flatnonzero(units == 0).tolist():
+def _suspicions(texts: pd.DataFrame, lengths: Lengths) -> Iterator[Suspicion]:
+    """Warnings about texts of nothing, texts that are cut, and a column that holds categories."""
+    name, count = str(texts.columns[0]), len(texts)
+    if empty := np.flatnonzero(lengths.units <= 0).tolist():
         yield Suspicion(
             "text: empty",
             name,
-            f"{named(name, 'text ')}: {counted(len(empty), 'text')} of {len(units):,} hold no unit, the first is row "
-            f"{empty[0] + 1}; all their inputs are 0",
+            f"{named(name, 'text ')}: {counted(len(empty), 'text')} of {count:,} hold no unit, the first is row "
+            f"{empty[0] + 1}; their inputs say nothing",
+        )
+    if lengths.cut:
+        yield Suspicion(
+            "text: cut",
+            name,
+            f"{named(name, 'text ')}: {counted(lengths.cut, 'text')} of {count:,} are longer than length: "
+            f"{lengths.most}, and the rest of each is left out",
         )
     distinct = len(texts.drop_duplicates()) if len(texts) >= _FEWEST_TEXTS else len(texts)
     if distinct < _FEWEST_TEXTS <= len(texts):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from federated.datasets.text_files.blocks import UNREADABLE
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
+from federated.preprocessing.raw_rows import KINDS, odd_rows
 from tasks.tracking.delivery.sending import address
 from tasks.tracking.models.registry import CHAMPION
 from tasks.tracking.models.rows_to_score import Rows, Trained, rows_of
@@ -27,12 +29,12 @@ from tasks.tracking.server.store import connect
 _RUN = re.compile(r"[0-9a-f]{32}")
 
 
-def score_file(model: str, rows: Path, out: Path) -> int:
+def score_file(model: str, rows: Path, out: Path, note: Callable[[str], object] = lambda line: None) -> int:
     """Write the predictions of a model for the rows of a file as CSV, in their order; the number of rows.
 
     model: a registered model (its champion), NAME@ALIAS, NAME/VERSION, the id of a run, or an address that MLflow
     knows. rows: a CSV file as the study's, Parquet, JSONL, an .npy or .npz file (its array `inputs`), or a folder of
-    images. Raises BadInput.
+    images. note: is told in a line of how many rows something was left out or filled in. Raises BadInput.
     """
     if not rows.exists():
         raise BadInput(f"rows: there is no file {rows}")
@@ -43,7 +45,8 @@ def score_file(model: str, rows: Path, out: Path) -> int:
             loaded = _loaded(model, uri, temporary)
             trained = Trained(_stated_rows(Path(temporary)), _dataset_of(loaded))
         found = _read(rows, trained)
-        answers = _predicted(loaded, found.blocks, rows)
+        odd = Counter[str]()
+        answers = _predicted(loaded, _counted(found.blocks, trained, odd), rows)
     if found.files is None:
         answers.insert(0, "row", range(1, len(answers) + 1))
     else:
@@ -51,7 +54,18 @@ def score_file(model: str, rows: Path, out: Path) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out) as file:
         answers.to_csv(file, index=False)
+    if said := [f"{count:,} {what}" for what, count in odd.items() if count]:
+        note(f"of {len(answers):,} rows: {', '.join(said)}")
     return len(answers)
+
+
+def _counted(blocks: Iterator[Any], trained: Trained, odd: Counter[str]) -> Iterator[Any]:
+    """The same blocks; once the model has answered for one, its odd rows are counted: an error in it is the model's."""
+    stated = trained.rows
+    for rows in blocks:
+        yield rows
+        if stated.get("name") in KINDS and len(rows):
+            odd.update(odd_rows(stated["name"], stated["values"], rows))
 
 
 def _read(path: Path, trained: Trained) -> Rows:
