@@ -69,10 +69,15 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
         if run.config.leakage is not None:  # first, as an interrupted run repeats all that is below
             log_leakage(run_id, Opaque((course.state, setup)))
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
-        seconds = time.perf_counter() - started
+        shared = 0.0 if setup.trunk is None else setup.trunk.seconds
+        seconds = time.perf_counter() - started - shared
         spent = seconds_by_stage(course.history[len(first.history) :])
         beside = seconds - sum(spent.values())
-        times = {"system/run_seconds": seconds, "system/overhead_seconds": max(beside, 0.0)}
+        times = {
+            "system/run_seconds": seconds,
+            "system/overhead_seconds": max(beside, 0.0),
+            "system/shared_seconds": shared,
+        }
         log_history(run_id, [(course.round, times)])
     checkpoints.drop_checkpoint(run.config, warn)
     get_run_logger().info("%.1f s in all: %s; ended by: %s", seconds, in_words(spent, seconds), ended_by)

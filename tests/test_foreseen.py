@@ -58,6 +58,23 @@ def test_runs_are_held_against_runs_and_what_is_around_them_against_that() -> No
     assert "see the terminal" not in made.table.note
 
 
+def test_what_the_first_run_does_for_all_is_held_against_its_own_forecast() -> None:
+    shared = "system/shared_seconds"
+    results = [
+        replace(run, history=(*run.history, (10, {shared: 12.0 if at == 0 else 0.0})))
+        for at, run in enumerate(of_all())
+    ]
+    rows = foreseen(replace(forecast(), trunk_seconds=10.0), results, TOOK).table.rows
+    assert rows[:2] == [
+        (RUNS, "40 s", "44 s", "1.10"),
+        ("of these, the frozen part of the model once on every example", "10 s", "12 s", "1.20"),
+    ]
+    finished_before = foreseen(
+        replace(forecast(), trunk_seconds=10.0), results, TOOK._replace(finished_before=3)
+    )
+    assert finished_before.table.rows[1][1:] == ("10 s", "–", "–")
+
+
 def test_a_forecast_its_range_and_the_fact_are_in_one_unit() -> None:
     assert estimate(66.0, 33.0, 1260.0) == "1.1 min (0.55 to 21 min)"
     assert estimate(9.97, 5.0, 20.0) == "10 s (5 to 20 s)"

@@ -20,8 +20,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def until(text: str, written: io.StringIO) -> None:
-    """Wait for a text; the test's own time limit ends what never comes."""
+    """Wait for a text that another thread writes."""
+    ends = time.monotonic() + 120
     while text not in written.getvalue():
+        assert time.monotonic() < ends, written.getvalue()[-500:]
         time.sleep(0.001)
 
 
@@ -73,7 +75,7 @@ def test_on_a_terminal_the_line_is_written_over_and_goes(
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     written = io.StringIO()
-    screen = Screen(file=written, force_terminal=True, width=80)
+    screen = Screen(file=written, force_terminal=True, width=80, highlight=False)
     with shown_while_waiting(screen, lines=lines), doing("checking a"):
         until("checking a (" if not lines else "checking a ...", written)
     said = written.getvalue()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
+from federated.foundation.doing import doing
 from federated.local_training.trunk.beginning import OTHER_SHAPES, NoTrunk
 from federated.local_training.trunk.identity import digest_of, identity_of
 from federated.local_training.trunk.passes import (
@@ -58,10 +60,13 @@ def features_of(
         stand_ins = some[torch.arange(len(inputs), device=some.device) % len(some)]
         return stand_ins, TrunkPass(digest, seconds / threads, num_bytes)
     make = partial(_write, found, inputs, shape, threads)
+    started = time.perf_counter()
     values = torch.from_numpy(kept("trunk", identity, make, lambda folder: mapped(folder / _FILE), FOLDER))
-    return values.to(inputs.device), TrunkPass(digest, 0.0, num_bytes)
+    seconds = 0.0 if there else time.perf_counter() - started
+    return values.to(inputs.device), TrunkPass(digest, seconds, num_bytes)
 
 
+@doing("running the frozen part of the model once on every example")
 def _write(found: Split, inputs: Tensor, shape: tuple[int, ...], threads: int, folder: Path) -> None:
     dtype = torch.empty(0, dtype=found.head.vector.dtype).numpy().dtype
     array = open_memmap(folder / _FILE, "w+", dtype, shape)

@@ -36,8 +36,8 @@ _SHARE_OF_GPU = 0.5
 class TrunkPass(NamedTuple):
     """The one pass of a trunk over all examples.
 
-    digest: equal for runs that share it. seconds: that it will take, 0 where its features are at hand. num_bytes: of
-    the features.
+    digest: equal for runs that share it. seconds: that it took, or in a rehearsal will take; 0 where its features were
+    at hand. num_bytes: of the features.
     """
 
     digest: str

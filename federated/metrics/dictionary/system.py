@@ -61,4 +61,13 @@ ROWS: tuple[Row, ...] = (
             "model, pictures and tables"
         ),
     ),
+    row(
+        lower("system/shared_seconds"),
+        unit="s",
+        when=END,
+        meaning=(
+            "wall time of the one pass of a model's frozen part over all examples, which later runs share, and which "
+            "is not in `system/run_seconds`; 0 where an earlier run had made it, or nothing runs only once"
+        ),
+    ),
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("", "forecast", "actual", "actual / forecast")
 _RUNS = "all runs, from the start of the first to the end of the last"
+_SHARED = "of these, the frozen part of the model once on every example"
 _AROUND = "before and after the runs: checks, probes, comparison, report"
 _WALL_TIME = "wall time, from the command to the report"
 
@@ -90,9 +91,19 @@ def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> 
         return [whole]
     return [
         _time_row(_RUNS, forecast.seconds - around, took.runs_seconds, results),
+        *_shared_row(forecast, results, took),
         _seconds_row(_AROUND, around, took.around_seconds),
         whole,
     ]
+
+
+def _shared_row(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[Row]:
+    """The time of what the first run does for all; none where that was done before the study."""
+    if not forecast.trunk_seconds:
+        return []
+    found = [seconds for run in results if (seconds := run.final("system/shared_seconds")) is not None]
+    known = took.runs_seconds is not None and bool(found)
+    return [_time_row(_SHARED, forecast.trunk_seconds, sum(found) if known else None, results)]
 
 
 def _note(forecast: Forecast, took: Took) -> str:
