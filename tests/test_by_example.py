@@ -56,10 +56,13 @@ def test_stacks_do_what_the_loop_does(local, engine, model, local_work):
     _assert_alike(_work(local_work, model, PerExample(0.2, 0.7), **options), engine=engine)
 
 
-@pytest.mark.parametrize("least_width", [1, 10_000], ids=["strips", "one product"])
-def test_convolutions_take_batches_of_any_size_in_pieces(least_width, local_work, monkeypatch):
+@pytest.mark.parametrize(
+    "cut", [(10_000, 32), (1, 32), (1, 1)], ids=["one product", "tiles", "rows of tiles"]
+)
+def test_convolutions_take_batches_of_any_size_in_pieces(cut, local_work, monkeypatch):
     """Poisson batches are larger than their mean, of which the buffers are; the masks of dropout are of whole ones."""
-    monkeypatch.setattr(unfolding, "_LEAST_WIDTH", least_width)
+    for name, value in zip(("_LEAST_WIDTH", "_LEAST_OUTPUTS"), cut, strict=True):
+        monkeypatch.setattr(unfolding, name, value)
     work = _work(local_work, "cnn", PerExample(0.2, 0.0), batch_size=3, epochs=3)
     largest = max(
         len(batch) for client in COHORT for batch in poisson_batches(work, 2, client, Length(3, None))

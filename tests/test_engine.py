@@ -394,6 +394,16 @@ def test_the_outcome_of_a_probe_is_kept_and_logged(tmp_path, monkeypatch, caplog
     assert "engine: vmap (as measured before)" in caplog.text
 
 
+def test_another_processor_is_probed_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(probe, "_best_time", lambda *_: asked.append(1) or 1.0)
+    for name in ("one", "one", "another"):
+        monkeypatch.setattr(probe, "processor", lambda name=name: name)
+        probe.faster(_work(_gelu()), {"loop": None, "vmap": None}, COHORT)
+    assert len(asked) == 4  # two candidates on each of two processors
+
+
 def test_a_close_race_is_left_to_the_loop_and_a_damaged_file_is_read_over(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path))
     (tmp_path / "engines.json").write_text("{")

@@ -116,6 +116,8 @@ def _assert_close(updates, expected, bound):
 def test_im2col_takes_the_steps_of_the_loop(network, options, monkeypatch):
     if options != "terms":  # batches are of few images, whose convolutions would be one product each
         monkeypatch.setattr(unfolding, "_LEAST_WIDTH", 1)
+    if options == "momentum and weight decay":
+        monkeypatch.setattr(unfolding, "_LEAST_OUTPUTS", 1)
     local, terms = OPTIONS[options]
     work = _work(*NETWORKS[network], **local)
     start = work.model.vector.clone()
@@ -164,8 +166,12 @@ def test_neither_threads_nor_order_nor_repeats_change_a_bit(threads):
     ids=str,
 )
 @pytest.mark.parametrize("pool", [[], [nn.MaxPool2d((2, 3))]], ids=["unpooled", "pooled"])
-@pytest.mark.parametrize("most", [4, 1000], ids=["few", "many"])
-def test_an_unfolded_convolution_is_torchs(convolution, pool, most):
+@pytest.mark.parametrize(
+    "cut", [(4, 32), (1000, 32), (1000, 1)], ids=["one product", "tiles", "rows of tiles"]
+)
+def test_an_unfolded_convolution_is_torchs(convolution, pool, cut, monkeypatch):
+    most, least_outputs = cut
+    monkeypatch.setattr(unfolding, "_LEAST_OUTPUTS", least_outputs)
     torch.manual_seed(1)
     module = nn.Conv2d(2, 3, **convolution).double()
     x = torch.randn(4, 2, 11, 12, dtype=torch.float64)
@@ -175,13 +181,16 @@ def test_an_unfolded_convolution_is_torchs(convolution, pool, most):
     spec = convolution_stack(work).convolutions[0]
     shuffled = torch.randperm(x[0].numel())
     table = unfolding.unfolding(spec, shuffled, work.model.vector.numel(), most)
-    assert len(table.columns) == (1 if most == 4 else spec.tiles[0])
+    high = spec.tile[0] if least_outputs == 1 else 1
+    assert len(table.columns) == (1 if most == 4 else spec.tiles[0] * high)
     rows = torch.zeros(x[0].numel() + 2, len(x), dtype=torch.float64)
     rows[shuffled], rows[-1] = x.flatten(1).T, 1
     parameters = F.pad(work.model.vector, (0, 1))
-    matrix = parameters[table.matrix].view(table.outputs, table.numbers)
+    matrix = parameters[table.matrix].view(-1, table.numbers)
     strips = rows[table.strips].view(-1, table.num_strips * len(x))
-    product = torch.cat([matrix @ strips[part] for part in table.columns], dim=1)
+    product = torch.empty(table.outputs, table.tiles * len(x), dtype=torch.float64)
+    for part, made in zip(table.columns, table.by_product(product), strict=True):
+        made.copy_(matrix @ strips[part])
     if module.bias is not None:
         product = product.view(-1, 3, product.shape[1]) + module.bias[:, None]
     if pool:  # corners of the windows: by column, then by row
@@ -200,7 +209,7 @@ def test_pooling_gives_ties_to_the_first_as_torch_does(window):
     (wanted,) = torch.autograd.grad(expected, x, upstream)
 
     def as_planes(images):
-        return images.view(5, 4, height, 3, width).permute(4, 2, 0, 1, 3).reshape(-1).clone()
+        return images.view(5, 4, height, 3, width).permute(2, 4, 0, 1, 3).reshape(-1).clone()
 
     planes, outputs = as_planes(x.detach()), torch.empty(60)
     pooling = WindowMaximum(window, planes, torch.empty(60 * height), outputs)

@@ -16,6 +16,7 @@ from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.updates import LocalTrainer
 from federated.local_training.steps.work import LocalWork
+from federated.machine.cores import processor
 from federated.machine.files import alone, whole
 from federated.machine.folders import home
 
@@ -84,6 +85,7 @@ def _key(work: LocalWork, cohort_size: int) -> str:
         sizes[len(sizes) // 2],
         device,
         torch.__version__,
+        processor(),
     ]
     return hashlib.sha256(json.dumps([*shape, *around]).encode()).hexdigest()[:16]
 

@@ -1,10 +1,13 @@
-"""The number of threads of a run."""
+"""The processor, and the number of threads of a run."""
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 
 _runs_at_a_time = 1
 
@@ -35,3 +38,15 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """What tells this kind of processor from others: its maker, family, model and caches where the system says them."""
+    told = Path("/proc/cpuinfo")
+    if not told.is_file():
+        return platform.processor() or platform.machine()
+    first = told.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    kept = ("vendor_id", "cpu family", "model", "model name", "cache size")
+    fields = (line.partition(":") for line in first)
+    return "; ".join(value.strip() for name, _, value in fields if name.strip() in kept)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class WindowMaximum:
-    """planes [width x height, n]: the corners of n windows, by column and then by row; outputs [n].
+    """planes [height x width, n]: the corners of n windows, by row and then by column; outputs [n].
 
     Works in place: forward leaves in the planes by how much each corner leads those before it, and backward
     the gradient. Of equal values the first in reading order gets the gradient, as in torch. narrow: room for
@@ -18,11 +18,11 @@ class WindowMaximum:
 
     def __init__(self, window: tuple[int, int], planes: Tensor, narrow: Tensor, outputs: Tensor) -> None:
         height, width = window
-        wide = planes.view(width, -1)
         between = planes.view(-1) if width == 1 else outputs if height == 1 else narrow
         self._steps: list[tuple[Sequence[Tensor], Tensor]] = []
         if width > 1:
-            self._steps.append((wide.unbind(), between))
+            of_rows = planes.view(height, width, -1)
+            self._steps.append((of_rows.unbind(1), between.view(height, -1)))
         if height > 1:
             self._steps.append((between.view(height, -1).unbind(), outputs))
 
@@ -32,7 +32,7 @@ class WindowMaximum:
 
     def backward(self, gradient: Tensor) -> None:
         """gradient [n] of the outputs; it is used up."""
-        gradients = [outputs for _, outputs in self._steps[:-1]] + [gradient]
+        gradients = [outputs for _, outputs in self._steps[:-1]] + [gradient.view_as(self._steps[-1][1])]
         for (planes, _), gradient in reversed(list(zip(self._steps, gradients, strict=True))):
             _backward(planes, gradient)
 
