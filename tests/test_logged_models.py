@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickletools
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from federated.choices.choice import Kind
@@ -25,6 +27,7 @@ from federated.losses import Readout
 from federated.models.flat_model import FlatModel
 from federated.preprocessing.raw_rows import model_inputs
 from tasks.tracking.models.folder import Saved, write_model
+from tasks.tracking.models.written_before import _WRITTEN
 from tests.test_datasets import CONTRACT
 
 TABLE = pd.DataFrame(
@@ -247,6 +250,35 @@ def test_models_of_one_kind_that_keep_different_numbers_are_not_mixed_up(tmp_pat
         np.testing.assert_allclose(
             answers.to_numpy(), module(torch.from_numpy(ready.inputs)).detach().numpy(), rtol=1e-5
         )
+
+
+def test_a_further_model_is_what_mlflow_writes_but_for_the_parts(tmp_path: Path) -> None:
+    ready = ready_examples(own_table(), np.arange(6), None)
+    others = ready_examples(own_table(), np.arange(3), None)  # of other medians
+    folders = [tmp_path / name for name in ("first", "again", "others")]
+    for folder, examples in zip(folders, (ready, ready, others), strict=True):
+        written(folder, examples, module_for(examples), f"again {examples.inputs.shape}")
+    kept = dict(_WRITTEN)
+    _WRITTEN.clear()
+    for folder, examples in zip(folders, (ready, ready, others), strict=True):
+        _WRITTEN.clear()
+        written(folder / "by mlflow", examples, module_for(examples), f"again {examples.inputs.shape}")
+    _WRITTEN.update(kept)
+    for folder in folders:
+        shutil.move(folder / "by mlflow", tmp_path / "expected")
+        ours, theirs = contents(folder), contents(tmp_path / "expected")
+        about, expected = (yaml.safe_load(each.pop("MLmodel")) for each in (ours, theirs))
+        assert {*ours} == {*theirs}
+        assert [name for name in ours if ours[name] != theirs[name]] == []
+        for name in ("model_uuid", "utc_time_created"):
+            assert about.pop(name) != expected.pop(name)
+        assert about == expected
+        shutil.rmtree(tmp_path / "expected")
+    assert contents(folders[0])["input_example.json"] != contents(folders[2])["input_example.json"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
 
 
 class Wilful(nn.Module):

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import cloudpickle
 import mlflow.pyfunc
 import torch
-from mlflow.models import Model
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -31,9 +30,11 @@ from federated.preprocessing import raw_rows
 from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
 from federated.trained.merged import merged
+from tasks.tracking.delivery.logged_model import read_about, write_about
 from tasks.tracking.models.own_code import own_code_within
 from tasks.tracking.models.program import Program, Weights, program_of, weights_of
 from tasks.tracking.models.signature import signature_of
+from tasks.tracking.models.written_before import digest_of_rows, remember_written, write_again, written_before
 
 _LOG = logging.getLogger(__name__)
 FROZEN = "frozen"
@@ -174,8 +175,18 @@ def answers_form(examples: Examples) -> dict[str, Any]:
 
 
 def _save(folder: Path, parts: Path, examples: Examples) -> None:
-    """Have MLflow write its own files about the model."""
-    learnt = examples.preprocessing or as_they_are(examples.inputs)
+    """Write the folder of a model with these parts: by MLflow the first time, and then as MLflow wrote it."""
+    learnt, form = examples.preprocessing or as_they_are(examples.inputs), answers_form(examples)
+    key = digest_of_rows(learnt, form)
+    if (known := written_before(key)) is not None:
+        write_again(folder, parts, known)
+        return
+    _save_by_mlflow(folder, parts, learnt, form)
+    _forget_paths(folder)
+    remember_written(key, folder, parts)
+
+
+def _save_by_mlflow(folder: Path, parts: Path, learnt: Preprocessing, form: dict[str, Any]) -> None:
     example = example_of(learnt.name, learnt.values, learnt.arrays)
     code = f"fedstudy_rows_{_code_digest()}"
     with TemporaryDirectory() as temporary:
@@ -187,11 +198,10 @@ def _save(folder: Path, parts: Path, examples: Examples) -> None:
             artifacts={"model": str(parts)},
             code_paths=[str(copy)],
             model_config={"code": code},
-            signature=signature_of(example, answers_form(examples)),
+            signature=signature_of(example, form),
             input_example=example,
             pip_requirements=_requirements(learnt),  # stated, as inferring them takes ten seconds
         )
-    _forget_paths(folder)
 
 
 def _requirements(learnt: Preprocessing) -> list[str]:
@@ -215,8 +225,8 @@ def _code_digest() -> str:
 
 def _forget_paths(folder: Path) -> None:
     """MLflow notes the paths on this machine from which it copied."""
-    model = Model.load(str(folder))
-    flavour = model.flavors["python_function"]
+    about = read_about(folder)
+    flavour = about["flavors"]["python_function"]
     flavour["model_code_path"] = _SERVED.name
     flavour["artifacts"]["model"]["uri"] = flavour["artifacts"]["model"]["path"]
-    model.save(str(folder / "MLmodel"))
+    write_about(folder, about)
