@@ -1,7 +1,8 @@
 """`python -m benchmarks.scale_out`: rounds by workers of Ray against the same rounds by one process.
 
-W2 (LeNet on Fashion-MNIST) and a logistic regression whose rounds take next to nothing, with one thread for each worker
-and as many for the one process; rounds take turns. Seconds by the clock are minima, as anything else may run beside;
+W2 (LeNet on Fashion-MNIST) and a logistic regression whose rounds take next to nothing, once with a shard for each
+worker and once for each of its twenty clients, from which follows what a shard costs. One thread for each worker, and
+as many for the one process; rounds take turns. Seconds by the clock are minima, as anything else may run beside;
 processor seconds are of all processes, Ray's own included. Needs the extra `make ray`.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -38,6 +40,10 @@ SMALL = Workload(
 )
 
 
+SMALL_SHARDS = replace(SMALL, title=f"{SMALL.title}, a shard each")
+MEASURED = {"W2": WORKLOADS["W2"], "small": SMALL, "shards": SMALL_SHARDS}
+
+
 class Taken(NamedTuple):
     """Of some rounds: the shortest and the median by the clock, and processor seconds of a round, all processes."""
 
@@ -51,6 +57,8 @@ def measured(workload: Workload, folder: Path, workers: int, rounds: int) -> dic
     alone = prepare(workload.config(folder, orchestration={"threads": workers}))
     engine = {"scale_out": "ray", "workers": workers}
     scaled = prepare(workload.config(folder, engine=engine, orchestration={"threads": 1}))
+    if workload is SMALL_SHARDS:
+        alone, scaled = replace(alone, shard_size=1), replace(scaled, shard_size=1)
     times: dict[str, list[tuple[float, float]]] = {"one process": [], f"{workers} workers": []}
     with scaled_out(scaled, print) as stages, torch_threads(1):
         assert stages is not None
@@ -98,13 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, nargs=2, default=[5, 100], help="of W2 and of the small model")
+    parser.add_argument("--workload", nargs="+", choices=[*MEASURED], default=[*MEASURED])
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     asked = parser.parse_args(arguments)
     table = Table("workload", "", "s a round, least", "median", "processor s")
     found: dict[str, Any] = {"machine": description(asked.workers)}
-    for name, workload, rounds in zip(("W2", "small"), (WORKLOADS["W2"], SMALL), asked.rounds, strict=True):
-        found[name] = {}
-        for way, taken in measured(workload, asked.data, asked.workers, rounds).items():
+    for name in asked.workload:
+        found[name], rounds = {}, asked.rounds[name != "W2"]
+        for way, taken in measured(MEASURED[name], asked.data, asked.workers, rounds).items():
             found[name][way] = taken._asdict()
             table.add_row(name, way, *(f"{each:.4f}" for each in taken))
     Console().print(table)

@@ -195,7 +195,7 @@ def test_an_error_of_own_code_is_the_same_line_as_in_one_process(crew: Crew, tmp
             lines.append(str(failed.value))
     assert lines[0] == lines[1]
     assert (
-        lines[0] == "algorithm: own:deadly: client.finish fails: KeyError: 'no such thing' (own.py, line 13)"
+        lines[0] == "algorithm: own:deadly: client.finish fails: KeyError: 'no such thing' (own.py, line 14)"
     )
 
 

@@ -69,9 +69,8 @@ class Crew:
             self._begin(trainer)
 
     def end(self) -> None:
-        """Let the trainers forget the run. What still goes on, after an error, is ended with its process."""
-        for trainer in (*self._beginning.values(), *(task.trainer for task in self._busy.values())):
-            self._ray.kill(trainer)
+        """Let the trainers forget the run, each after what it is at; nothing is, but where the run failed."""
+        self._idle += [*self._beginning.values(), *(task.trainer for task in self._busy.values())]
         self._beginning, self._busy, self._of_run = {}, {}, (None, None)
         for trainer in self._idle:
             trainer.end.remote()
