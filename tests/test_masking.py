@@ -16,7 +16,7 @@ import cloudpickle
 import pytest
 
 from federated.foundation.errors import BadInput, Diverged, bounded
-from federated.foundation.masking import kind_of, mask_logs, masked, masked_errors
+from federated.foundation.masking import kind_of, mask_logs, mask_output, masked, masked_errors
 from tasks.tracking.delivery.journal import Journal
 from tasks.tracking.delivery.ordered_delivery import deliver
 from tasks.tracking.delivery.set_aside import Record
@@ -188,6 +188,19 @@ thread.start(); thread.join()
 sys.stdout.reconfigure(errors="replace")
 raise ValueError(f"raised {word}") from KeyError(word)
 """
+
+
+def test_a_stream_that_is_put_back_can_still_be_written_to(tmp_path):
+    """The masked one is collected then, and must not close the file that both write to."""
+    with (tmp_path / "said").open("w") as before, pytest.MonkeyPatch.context() as patch:
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, before)
+        mask_output()
+        assert sys.stdout is not before
+        print("masked")
+        patch.undo()
+        print("as before", file=before)
+    assert (tmp_path / "said").read_text() == "masked\nas before\n"
 
 
 def test_nothing_that_a_process_writes_holds_one(secret):

@@ -79,6 +79,11 @@ class _MaskedText(io.TextIOWrapper):
         masking._other = stream  # which would close the file if it were collected
         return masking
 
+    def __del__(self) -> None:
+        """Leave the file open: the stream beside it goes on, as where a test or a notebook puts it back."""
+        if not self.closed:
+            self.detach()
+
     def write(self, text: str) -> int:
         """Write it masked; the length that was given."""
         super().write(masked(text))
