@@ -285,12 +285,14 @@ def test_the_trunk_runs_once_for_all_runs_and_seeds(model: str) -> None:
     assert sum(_pass(model)) < total
     _, setup = _trained(model)
     assert setup.trunk is not None
-    assert setup.trunk.seconds == 0
+    assert setup.trunk.seconds > 0  # that it took
     assert sum(_pass(model)) > total
     assert not torch.equal(rehearsed.inputs, setup.inputs)
     for changes in ({"seed": 3}, {"algorithm": "scaffold"}, {"partitioner": "iid"}):
         _, again = _trained(model, **changes)
         assert torch.equal(again.inputs, setup.inputs)
+        assert again.trunk is not None
+        assert again.trunk.seconds == 0
     assert sum(_pass(model)) < total
     _trained(model, partitioner="rotation")  # whose clients have other inputs
     assert sum(_pass(model)) > total
