@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from federated.foundation.doing import doing
 from flows.terminal.screen import console
+from flows.terminal.waiting import shown_while_waiting
 
 
 def score(
@@ -28,12 +30,13 @@ def score(
     ),
 ) -> None:
     """Write a model's predictions for the rows of a file."""
-    from tasks.tracking.models.scoring import score_file
-    from tasks.tracking.server.access import require_store
-
-    require_store()
     screen = console()
-    count = score_file(model, rows, out, lambda line: screen.print(line, style="yellow", soft_wrap=True))
+    with shown_while_waiting(screen), doing(f"scoring {rows.name}"):
+        from tasks.tracking.models.scoring import score_file
+        from tasks.tracking.server.access import require_store
+
+        require_store()
+        count = score_file(model, rows, out, lambda line: screen.print(line, style="yellow", soft_wrap=True))
     screen.print(f"{count:,} predictions: {out}", soft_wrap=True)
 
 
