@@ -25,6 +25,7 @@ from federated.foundation.addresses import host_and_port
 from federated.foundation.errors import BadInput
 from federated.run.clients.order import ShardOrder
 from federated.study.study import Run
+from tasks.scale_out.crew import reason_of
 from tasks.scale_out.queue import Queue
 from tasks.scale_out.stages import check_scale_out
 from tasks.scale_out.travel import packed, unpacked
@@ -139,6 +140,20 @@ def test_values_travel_to_the_bit_and_arrive_as_copies() -> None:
     assert bits(unpacked(sent, torch.device("cpu"))) == bits(value)
     half = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
     assert torch.equal(unpacked(packed(half), torch.device("cpu")), half)
+
+
+def test_of_what_ray_says_of_a_lost_process_its_reason_is_told() -> None:
+    """As Ray 2.60 says it."""
+    killed = (
+        "The actor died unexpectedly before finishing this task.\n\tclass_name: T\n\tpid: 1\n"
+        "The actor is dead because it was killed by `ray.kill`.\n"
+    )
+    assert reason_of(RuntimeError(killed)) == "The actor is dead because it was killed by `ray.kill`."
+    unmade = (
+        "The actor died because of an error raised in its creation task, \x1b[36mray::T.__init__()\x1b[39m (pid=1)\n"
+        "  File x\nModuleNotFoundError: No module named 'tasks'"
+    )
+    assert reason_of(RuntimeError(unmade)) == "ModuleNotFoundError: No module named 'tasks'"
 
 
 _KILLED = """

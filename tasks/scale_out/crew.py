@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ _SECONDS_TO_BEGIN = 300.0
 _AHEAD = 2
 """Orders for each trainer that are given out before the first of them is answered."""
 _CPU = torch.device("cpu")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class TrainersLost(RuntimeError):
@@ -149,7 +151,7 @@ class Crew:
         """Start another trainer in place of one that was lost. Raises TrainersLost where the work ends them all."""
         self.lost += 1
         self._losses[work] += 1
-        why = _reason(error)
+        why = reason_of(error)
         if self._losses[work] >= self._tries:
             each = "1 process" if self._tries == 1 else f"each of {self._tries} processes"
             raise TrainersLost(f"{each} of Ray ended {what}: {why}") from None
@@ -179,7 +181,7 @@ class _Common:
         return self._last[1]
 
 
-def _reason(error: Exception) -> str:
-    """Ray's own reason, of the many lines that it says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if line.startswith("The actor is dead because")), lines[0])
+def reason_of(error: Exception) -> str:
+    """Ray's own reason, of the many coloured lines that it says; where a trainer could not be made, the error."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("The actor is dead because")), lines[-1])
