@@ -42,7 +42,14 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: a worker takes whole files, and no worker should begin a long one last."""
+    """Tests that need a GPU are skipped where there is none.
+
+    Files with slow tests come first: a worker takes whole files, and no worker should begin a long one last.
+    """
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

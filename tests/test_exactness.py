@@ -182,7 +182,7 @@ def test_a_run_is_the_same_by_any_engine_and_shard():
         assert torch.allclose(_trained(**other), expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("options", OPTION_ROWS)
 @pytest.mark.parametrize("model", MODEL_ROWS)
 def test_engines_on_cuda_take_the_steps_of_the_loop_on_the_cpu(model, options, local_work):

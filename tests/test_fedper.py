@@ -163,7 +163,7 @@ def test_drift_and_distortion_are_of_what_travels() -> None:
     assert metrics["communication/downlink_nmse"] == pytest.approx(float(error), rel=1e-3)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("downlink", ["none", "difference(qsgd(4))"])
 def test_on_cuda_bodies_and_heads_are_those_of_the_cpu(downlink: str) -> None:
     ours, theirs = (setup_of(device=device, compression={"downlink": downlink}) for device in ("cuda", "cpu"))

@@ -38,13 +38,13 @@ def _kept(work: LocalWork, examples: Tensor) -> int:
     """Bytes of the tensors that a step on these examples keeps, each storage once."""
     model = work.model.twin()
     model.train()
-    known = {tensor.untyped_storage().data_ptr() for tensor in (*model.module.parameters(), model.vector)}
-    kept: dict[int, tuple[Tensor, int]] = {}  # with the tensors, so that no place is used twice
+    known = {tensor.untyped_storage()._cdata for tensor in (*model.module.parameters(), model.vector)}
+    kept: dict[int, tuple[Tensor, int]] = {}  # by storage; with the tensors, so that none is used twice
 
     def count(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = (tensor, storage.nbytes())
+        if storage._cdata not in known:
+            kept[storage._cdata] = (tensor, storage.nbytes())
         return tensor
 
     batch = batch_of(work, examples.numpy())

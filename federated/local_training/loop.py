@@ -21,6 +21,7 @@ from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
 from federated.local_training.steps.dropout import DropoutGenerators, Masks, torch_seeded_for
 from federated.local_training.steps.plan import lengths_of
+from federated.local_training.steps.seen import Seen, mean_losses
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
@@ -73,8 +74,10 @@ def loop_trainer(
         micro_batch,
     )
     part = part_of_loop if per_example is None else part_by_example
-    together = side_by_side(work, lambda: part(work, False), threads, 1, loop=True)
-    seeded = side_by_side(work, lambda: part(work, True), 1, 1, loop=True)
+    # Several threads deal single clients among them. A GPU has one, which so brings all losses back at once.
+    at_a_time = 1 if inputs.is_cpu else max(1, len(clients))
+    together = side_by_side(work, lambda: part(work, False), threads, at_a_time, loop=True)
+    seeded = side_by_side(work, lambda: part(work, True), 1, at_a_time, loop=True)
     draws = inputs.device.type != "cpu"
 
     def train(received: Tensor, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Updates:
@@ -99,6 +102,7 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
         factor = schedule(done, work.rounds)
         lengths = lengths_of(work, clients, done, terms)
         model.train()
+        seen: list[Seen] = []
         for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
             own = received if received.dim() == 1 else received[at]
             model.load(own)
@@ -111,13 +115,13 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
                 gradients = partial(_gradients, work, partial(objective, offset=offset, more=more))
                 if terms.own_steps is None:
                     among = None if rule.moves is None else model.holding(rule.moves[0])
-                    slots.losses[row] = _train_client(model, partial(gradients, among=among), rule, batches)
+                    seen.append(_train_client(model, partial(gradients, among=among), rule, batches))
                 else:
                     steps, rate = terms.own_steps.of(np.array([at])), work.local.learning_rate * factor
-                    slots.losses[row] = take_own_steps(
-                        work, model, gradients, steps, rate, batches, slots, row
-                    )
+                    seen.append(take_own_steps(work, model, gradients, steps, rate, batches, slots, row))
             torch.sub(model.vector, own, out=slots.deltas[row])
+        for row, loss in zip(slots.rows.tolist(), mean_losses(seen), strict=True):
+            slots.losses[row] = loss
 
     return train
 
@@ -179,8 +183,8 @@ def _contrast(
     return partial(contrasting, contrast)
 
 
-def _train_client(model: FlatModel, gradients: Gradients, rule: Rule, batches: Iterator[Batch]) -> float:
-    """Train the model in place on one client's batches; the mean loss over all examples trained on."""
+def _train_client(model: FlatModel, gradients: Gradients, rule: Rule, batches: Iterator[Batch]) -> Seen:
+    """Train the model in place on one client's batches; their losses."""
     step = _stepper(model, rule)
     losses: list[Tensor] = []
     sizes: list[int] = []
@@ -189,7 +193,7 @@ def _train_client(model: FlatModel, gradients: Gradients, rule: Rule, batches: I
         step(gradient)
         losses.append(loss)
         sizes.append(len(batch.targets))
-    return float(torch.stack(losses) @ torch.tensor(sizes).to(losses[0])) / sum(sizes)
+    return Seen(torch.stack(losses), sizes)
 
 
 def _batches(work: LocalWork, done: int, client: int, length: Length, stream: int) -> Iterator[Batch]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import torch
+
 from federated.config.run import Engine
+from federated.local_training.activations import activations
 from federated.local_training.dense.trainer import BLOCK_EXAMPLES
 from federated.local_training.steps.batches import longest
 from federated.local_training.steps.work import LocalWork
@@ -26,7 +29,7 @@ def shard_size(work: LocalWork, engine: Engine, cohort: int | None = None) -> in
     small models took 1.4 times as long where they were passed through memory all at once. Workers of Ray
     share a `cohort` of so many evenly.
     """
-    each, most = _bytes_per_client(work), _budget_bytes(engine)
+    each, most = _bytes_per_client(work), _budget_bytes(engine, work.inputs.device)
     if work.inputs.device.type == "cpu":
         most = min(most, max(_NEARBY_BYTES, _ENOUGH_CLIENTS * each))
     share = most // each if cohort is None else -(-cohort // (engine.workers or 1))
@@ -47,9 +50,12 @@ def stack_size(work: LocalWork) -> int:
     )
 
 
-def _budget_bytes(engine: Engine) -> int:
+def _budget_bytes(engine: Engine, device: torch.device) -> int:
+    """On a GPU an eighth of its memory: a cohort in one piece has it wait least."""
     if engine.memory_mb is not None:
         return engine.memory_mb * _MB
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // 8
     return min(_DEFAULT_MB * _MB, machine_bytes() // 8)
 
 
@@ -63,10 +69,13 @@ def _bytes_per_client(work: LocalWork) -> int:
     largest = max(map(len, work.clients), default=1) or 1
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
+    # On a GPU all clients of a shard go through the model together.
+    kept = 0 if work.inputs.is_cpu else activations(work).of(batch)
     rows = 3 + 2 + len(local.optimiser.build().remembers) + bool(local.momentum)
     return (
         number * (rows * work.model.vector.numel() + 2 * _block_numbers(work, BLOCK_EXAMPLES))
         + 8 * steps * batch
+        + kept
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from federated.algorithms.own_steps import OwnSteps, Walk
 from federated.local_training.steps.batches import Batch
+from federated.local_training.steps.seen import Seen
 from federated.local_training.steps.sgd import clip_norms
 from federated.local_training.steps.updates import Slots
 from federated.local_training.steps.work import LocalWork
@@ -27,12 +28,12 @@ def take_own_steps(
     batches: Iterator[Batch],
     slots: Slots,
     row: int,
-) -> float:
-    """Train the model in place and write what the client remembers; the mean loss over the examples of its batches.
+) -> Seen:
+    """Train the model in place and write what the client remembers; the losses of its batches.
 
     steps: of this one client. row: its place in the slots.
     """
-    seen, trainable = _Seen(), model.num_trainable
+    seen, trainable = _Losses(), model.num_trainable
     weights = model.vector[:trainable]
 
     def gradient(at: Tensor, batch: Batch) -> Tensor:
@@ -48,10 +49,10 @@ def take_own_steps(
     weights.copy_(trained)
     for name, value in kept.items():
         slots.kept[name][row] = value
-    return seen.mean()
+    return seen.stacked()
 
 
-class _Seen:
+class _Losses:
     """The loss of each batch where its first gradient is taken."""
 
     def __init__(self) -> None:
@@ -65,6 +66,5 @@ class _Seen:
             self._losses.append(loss.detach())
             self._sizes.append(len(batch.targets))
 
-    def mean(self) -> float:
-        losses = torch.stack(self._losses)
-        return float(losses @ torch.tensor(self._sizes).to(losses)) / sum(self._sizes)
+    def stacked(self) -> Seen:
+        return Seen(torch.stack(self._losses), self._sizes)

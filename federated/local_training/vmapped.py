@@ -13,6 +13,7 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.steps.autocast import in_precision
+from federated.local_training.steps.batches import placed
 from federated.local_training.steps.dropout import DropoutGenerators, Masks
 from federated.local_training.steps.plan import Plan, gathered, planned
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
@@ -65,9 +66,9 @@ def stacked_steps(work: LocalWork, batched: Batched) -> PartTrainer:
         draws = [DropoutGenerators(work.seed, done, clients[at], terms.stream) for at in plan.positions]
         offsets = None if own.offsets is None else own.offsets.to(weights)
         total = _steps(work, plan, batched, draws, rule, weights, offsets)
-        rows = slots.rows[torch.from_numpy(plan.positions).to(received.device)]
-        slots.deltas.index_copy_(0, rows, weights.sub_(received))
-        slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
+        rows = slots.rows[plan.positions]
+        slots.deltas.index_copy_(0, rows.to(received.device), weights.sub_(received))
+        slots.losses[rows] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
 
     return train
 
@@ -84,14 +85,13 @@ def _steps(
     """Train weights [c, P] in place; the summed losses of each client [c]."""
     memory = memory_of(rule, weights)
     total, gradient = weights.new_zeros(len(weights)), torch.empty_like(weights)
-    for step, active in enumerate(plan.active):
-        for rows, count in _of_one_size(plan.counts[:active, step]):
-            at = torch.from_numpy(plan.examples[rows, step, :count]).to(weights.device)
+    examples = placed(plan.examples, weights.device)
+    for step, (active, groups) in enumerate(zip(plan.active, _groups(plan, weights.device), strict=True)):
+        for rows, among, count in groups:
+            at = examples[among, step, :count]
             inputs = model_inputs(gathered(work.inputs, at))
             targets = gathered(work.targets, at)
             factors = None if work.weights is None else gathered(work.weights, at)
-            everyone = len(rows) == active
-            among = slice(0, active) if everyone else torch.from_numpy(rows).to(weights.device)
             masks = drawn_masks(batched, [draws[row] for row in rows], count)
             shifts = None if offsets is None else offsets[among]
             gradient[among], losses = batched.gradients(
@@ -102,6 +102,33 @@ def _steps(
         now = {name: rows[:active] for name, rows in memory.items()}
         rule.first(active).descend(weights[:active], now, gradient[:active], step + 1)
     return total
+
+
+class _Group(NamedTuple):
+    """Clients whose batches in a step have one size: their rows, int64 [k]; the same as an index; the size."""
+
+    rows: np.ndarray
+    among: slice | Tensor
+    count: int
+
+
+def _groups(plan: Plan, device: torch.device) -> list[list[_Group]]:
+    """The groups of each step. All indices go to the device at once, so that no step waits for a copy."""
+    steps = [list(_of_one_size(plan.counts[:active, step])) for step, active in enumerate(plan.active)]
+    some = [
+        rows
+        for active, groups in zip(plan.active, steps, strict=True)
+        for rows, _ in groups
+        if len(rows) < active
+    ]
+    parts = iter(placed(np.concatenate(some), device).split([len(rows) for rows in some]) if some else ())
+    return [
+        [
+            _Group(rows, slice(0, active) if len(rows) == active else next(parts), count)
+            for rows, count in groups
+        ]
+        for active, groups in zip(plan.active, steps, strict=True)
+    ]
 
 
 def _of_one_size(counts: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

@@ -15,7 +15,7 @@ from federated.local_training.dense.activations import activate, through
 from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
 from federated.local_training.dense.trainer import of_like_width
-from federated.local_training.steps.plan import gathered
+from federated.local_training.steps.plan import PlanThere, gathered
 from federated.local_training.steps.sgd import memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
 from federated.local_training.steps.work import LocalWork
@@ -62,9 +62,10 @@ def _train_alike(
     masks = StackedMasks(layers, keys)
     expected = torch.from_numpy(plan.expected).to(weights)[:, None]
     moves = None if rule.moves is None else rule.moves[0]
+    there = plan.on(weights.device)
     for step, active in enumerate(plan.active):
         offsets = None if own.offsets is None else own.offsets[:active].to(weights)
-        batch = _batch(work, layers, plan, step, active, masks, offsets)
+        batch = _batch(work, layers, plan, there, step, active, masks, offsets)
         gradient, losses, clipped = _clipped_sums(work, layers, weights[:active], batch, moves)
         for row, noise in zip(gradient, noises, strict=False):
             noise.add_to(row)
@@ -73,11 +74,11 @@ def _train_alike(
         total[:active] += losses
         longer[:active] += clipped
     at = rows[plan.positions]
-    slots.deltas.index_copy_(0, at, weights.sub_(received))
+    slots.deltas.index_copy_(0, at.to(weights.device), weights.sub_(received))
     if slots.bounded is not None:
         drawn = torch.from_numpy(plan.counts.sum(axis=1))
-        slots.bounded[at.cpu()] = torch.stack([longer.cpu(), drawn], dim=1)
-    slots.losses[at.cpu()] = (total.cpu() / torch.from_numpy(plan.expected * plan.steps)).float()
+        slots.bounded[at] = torch.stack([longer.cpu(), drawn], dim=1)
+    slots.losses[at] = (total.cpu() / torch.from_numpy(plan.expected * plan.steps)).float()
 
 
 class _Step(NamedTuple):
@@ -99,6 +100,7 @@ def _batch(
     work: LocalWork,
     layers: Sequence[Dense],
     plan: PoissonPlan,
+    there: PlanThere,
     step: int,
     active: int,
     masks: StackedMasks,
@@ -106,9 +108,9 @@ def _batch(
 ) -> _Step:
     counts = plan.counts[:active, step]
     width = max(1, int(counts.max()))
-    at = torch.from_numpy(plan.examples[:active, step, :width]).to(work.inputs.device)
+    at = there.examples[:active, step, :width]
     inputs = model_inputs(gathered(work.inputs, at)).flatten(2)
-    real = torch.arange(width) < torch.from_numpy(counts)[:, None]
+    real = torch.arange(width, device=at.device) < there.counts[:active, step, None]
     drawn = masks.draw(counts[:, None], width, inputs)
     factors = None if work.weights is None else gathered(work.weights, at)
     return _Step(inputs, gathered(work.targets, at), real.to(inputs), factors, drawn, offsets)

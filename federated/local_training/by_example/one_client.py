@@ -113,5 +113,6 @@ def _clipped_sum(
         kept = shares_kept(private, torch.linalg.vector_norm(moving, dim=1))
         total += kept.to(moving) @ without_lost(moving, kept)
         losses += loss.detach().sum()
-        bounded += torch.stack([(kept < 1).sum(), torch.tensor(len(kept)).to(bounded)])
+        bounded[0] += (kept < 1).sum()
+        bounded[1] += len(kept)
     return ClippedSum(total, losses, bounded)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from federated.algorithms.local_terms import LocalTerms
 from federated.foundation.randomness import Purpose, generator, key_of
 from federated.foundation.secure_numbers import secure_generator
-from federated.local_training.steps.batches import Length
-from federated.local_training.steps.plan import lengths_of
+from federated.local_training.steps.batches import Length, placed
+from federated.local_training.steps.plan import PlanThere, lengths_of
 from federated.local_training.steps.work import LocalWork
 
 
@@ -62,6 +63,10 @@ class PoissonPlan:
     active: list[int]
     steps: np.ndarray
     expected: np.ndarray
+
+    def on(self, device: torch.device) -> PlanThere:
+        """The examples and their counts on a device, all at once, so that no step waits for a copy."""
+        return PlanThere(placed(self.examples, device), placed(self.counts, device))
 
 
 def poisson_plan(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> PoissonPlan:

@@ -11,7 +11,7 @@ from torch import Tensor
 from federated.local_training.dense.layer import widen
 from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
-from federated.local_training.steps.plan import Plan, gathered
+from federated.local_training.steps.plan import Plan, PlanThere, gathered
 from federated.local_training.steps.scratch import Scratch
 from federated.local_training.steps.work import LocalWork
 from federated.losses import Criterion
@@ -35,23 +35,24 @@ class Block:
         criterion: Criterion,
         layers: Sequence[Dense],
         plan: Plan,
+        there: PlanThere,
         steps: range,
         masks: StackedMasks,
         scratch: Scratch,
         threads: int = 1,
         offsets: Tensor | None = None,
     ) -> None:
-        """threads: of torch, to gather the inputs. offsets: of the clients' outputs, [C, K]."""
+        """there: the plan on the device. threads: of torch, to gather the inputs. offsets: of outputs, [C, K]."""
         self.criterion, self.batch = criterion, plan.examples.shape[2]
         self.active = plan.active[steps.start : steps.stop]
         device = work.inputs.device
         chosen = slice(self.active[0]), slice(steps.start, steps.stop)
-        at = torch.from_numpy(plan.examples[chosen]).to(device)
+        at = there.examples[chosen]
         with team(threads, at.numel()):
             self.inputs = _inputs(work, at, layers[0], scratch)
         self.masks = self._masks(masks, plan.counts[chosen], layers[0].inputs)
         self.targets = gathered(work.targets, at.transpose(0, 1)).flatten(1, 2)
-        counts = torch.from_numpy(plan.counts[chosen].T).to(device)[..., None]
+        counts = there.counts[chosen].T[..., None]
         self.real = torch.arange(self.batch, device=device) < counts
         scale = criterion.scale(layers[-1].outputs)
         weights = self.real * (scale / counts.clamp(min=1).to(self.inputs.dtype))

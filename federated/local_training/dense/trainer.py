@@ -50,6 +50,7 @@ def stacked_trainer(
         for alike in of_like_width(work, clients):
             members, own = [clients[at] for at in alike], terms.of(alike)
             plan = planned(work, members, done, own)
+            there = plan.on(received.device)
             start = received_by(received_by(received, alike), plan.positions)
             rule = rule_of(local, factor, own.of(plan.positions), start)
             offsets = own.of(plan.positions).offsets
@@ -59,7 +60,7 @@ def stacked_trainer(
             )
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
-                block = Block(work, criterion, layers, plan, steps, masks, scratch, threads, offsets)
+                block = Block(work, criterion, layers, plan, there, steps, masks, scratch, threads, offsets)
                 total[: block.active[0]] += _train_block(stack, block, scratch, turn)
             _write(plan, stack, total, slots, slots.rows[alike])
 
@@ -82,9 +83,10 @@ def _write(plan: Plan, stack: Stack, total: Tensor, slots: Slots, rows: Tensor) 
     """Write the stack's results into `rows` of the slots; total: the summed losses [c]."""
     rows = rows[plan.positions]
     together = _as_slice(rows.tolist())
+    place = rows.to(slots.deltas.device) if together is None else together
     for layer in stack.layers:
-        layer.write_deltas(slots.deltas, rows if together is None else together)
-    slots.losses[rows.cpu()] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
+        layer.write_deltas(slots.deltas, place)
+    slots.losses[rows] = (total.cpu() / torch.from_numpy(plan.counts.sum(axis=1))).float()
 
 
 def _as_slice(rows: Sequence[int]) -> slice | None:

@@ -92,8 +92,17 @@ def epochs(work: LocalWork, done: int, client: int, length: Length, stream: int 
         yield batch_of(work, order)
 
 
+def placed(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on a device; on the CPU the tensor shares its memory.
+
+    For a GPU by way of page-locked memory: to copy from anywhere else would wait for all work that the GPU still has.
+    """
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def batch_of(work: LocalWork, examples: np.ndarray) -> Batch:
     """These examples [B], gathered."""
-    at = torch.from_numpy(examples).to(work.inputs.device)
+    at = placed(examples, work.inputs.device)
     weights = None if work.weights is None else work.weights.index_select(0, at)
     return Batch(work.inputs.index_select(0, at), work.targets.index_select(0, at), weights)

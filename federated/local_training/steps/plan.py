@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms, Phase
 from federated.foundation.randomness import Generators, Purpose
-from federated.local_training.steps.batches import Length, epoch_orders, length_of
+from federated.local_training.steps.batches import Length, epoch_orders, length_of, placed
 from federated.local_training.steps.work import LocalWork
 
 
@@ -31,10 +33,21 @@ class Plan:
     counts: np.ndarray
     active: list[int]
 
+    def on(self, device: torch.device) -> PlanThere:
+        """The examples and their counts on a device, all at once, so that no step waits for a copy."""
+        return PlanThere(placed(self.examples, device), placed(self.counts, device))
+
     def blocks(self, steps: int) -> list[range]:
         """The steps cut into runs of at most `steps`."""
         total = len(self.active)
         return [range(start, min(start + steps, total)) for start in range(0, total, steps)]
+
+
+class PlanThere(NamedTuple):
+    """Of a plan, on the device of the data: examples int64 [c, S, B], counts int64 [c, S]."""
+
+    examples: Tensor
+    counts: Tensor
 
 
 def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Plan:

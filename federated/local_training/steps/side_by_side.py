@@ -174,5 +174,4 @@ def _part(
 
 
 def _slots(updates: Updates, part: Sequence[int]) -> Slots:
-    rows = torch.tensor(part, device=updates.deltas.device)
-    return Slots(updates.deltas, updates.losses, rows, updates.kept or {}, updates.bounded)
+    return Slots(updates.deltas, updates.losses, torch.tensor(part), updates.kept or {}, updates.bounded)

@@ -62,6 +62,8 @@ def received_by(received: Tensor, positions: Sequence[int] | np.ndarray) -> Tens
 class Slots(NamedTuple):
     """The places for the results of some clients: the rows, int64 [c], of deltas [C, P], losses [C], kept [C, ...].
 
+    rows and losses: on the CPU, whatever the device of the others, so that to look at them waits for nothing.
+
     bounded: int64 [C, 2], as in `Updates`, where steps are private.
     """
 
