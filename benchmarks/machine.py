@@ -29,8 +29,18 @@ def description(threads: int, device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def wait_for(device: str) -> None:
+    """A GPU is only told what to do; the clock waits until it is done."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def _commit() -> str:
-    """The commit that is measured, "-dirty" where files differ from it; empty outside a checkout."""
+    """The commit that is measured, or what MEASURED_COMMIT says; "-dirty" where files differ; empty if not known."""
+    if known := os.environ.get("MEASURED_COMMIT"):
+        return known
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.machine import wait_for
 from benchmarks.statistics import Timing
 from benchmarks.work import Work
 
@@ -33,15 +34,9 @@ def train(work: Work, threads: int, device: str = "cpu") -> tuple[nn.Module, lis
     for done, cohort in enumerate(work.cohorts):
         started = time.perf_counter()
         module.load_state_dict(_round(module, work, done, cohort, inputs, targets, orders))
-        _wait_for(device)
+        wait_for(device)
         seconds.append(time.perf_counter() - started)
     return module, seconds
-
-
-def _wait_for(device: str) -> None:
-    """A GPU is only told what to do; the clock waits until it is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def _round(

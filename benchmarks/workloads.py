@@ -15,13 +15,14 @@ class Workload:
     """A federated training to be timed.
 
     rounds: the number by default; the first is warm-up and is not timed. training: examples in all.
-    settings: fields of the RunConfig.
+    settings: fields of the RunConfig. dataset: the function that loads it.
     """
 
     title: str
     rounds: int
     training: int
     settings: dict[str, Any]
+    dataset: str = "benchmarks.data:fashion_mnist"
 
     def config(self, folder: Path, rounds: int | None = None, **changes: Any) -> RunConfig:
         """The run on the data in `folder`, on the CPU; `changes` replace fields.
@@ -31,7 +32,7 @@ class Workload:
         if not is_allowed("benchmarks"):
             allow(["benchmarks"], Path())
         dataset = {
-            "name": "benchmarks.data:fashion_mnist",
+            "name": self.dataset,
             "folder": str(folder),
             "training": self.training,
         }

@@ -59,8 +59,27 @@ def _cnn() -> nn.Module:
     )
 
 
+def _two_convolutions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 14 * 14, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+
+
 def _logistic() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-_LAYERS = {"mlp": _mlp, "cnn": _cnn, "logistic": _logistic}
+_LAYERS = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "logistic": _logistic,
+    "benchmarks.cifar10:two_convolutions": _two_convolutions,
+}
