@@ -56,7 +56,7 @@ def _cuda() -> dict[str, Any]:
         "memory_gb": round(known.total_memory / 1e9, 1),
         "multiprocessors": known.multi_processor_count,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "tf32_of_products": torch.backends.cuda.matmul.allow_tf32,
         "tf32_of_convolutions": torch.backends.cudnn.allow_tf32,
     }

@@ -109,7 +109,7 @@ class _Group(NamedTuple):
 
     rows: np.ndarray
     among: slice | Tensor
-    count: int
+    size: int
 
 
 def _groups(plan: Plan, device: torch.device) -> list[list[_Group]]:
@@ -121,7 +121,8 @@ def _groups(plan: Plan, device: torch.device) -> list[list[_Group]]:
         for rows, _ in groups
         if len(rows) < active
     ]
-    parts = iter(placed(np.concatenate(some), device).split([len(rows) for rows in some]) if some else ())
+    sizes = [len(rows) for rows in some]
+    parts = iter(torch.split(placed(np.concatenate(some), device), sizes) if some else ())
     return [
         [
             _Group(rows, slice(0, active) if len(rows) == active else next(parts), count)

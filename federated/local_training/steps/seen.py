@@ -27,4 +27,4 @@ def mean_losses(clients: Sequence[Seen]) -> list[float]:
 def _on_cpu(parts: Sequence[Tensor]) -> Sequence[Tensor]:
     if all(part.is_cpu for part in parts):
         return parts
-    return torch.cat(list(parts)).cpu().split([len(part) for part in parts])
+    return torch.split(torch.cat(list(parts)).cpu(), [len(part) for part in parts])
