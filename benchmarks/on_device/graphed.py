@@ -24,7 +24,7 @@ class Steps:
     def __init__(self, work: Work, device: str, *, record: bool) -> None:
         self.module = copy.deepcopy(work.module).to(device).train()
         self._record, self._rate, self._momentum = record, work.learning_rate, work.momentum
-        self._parameters = list(self.module.parameters())
+        self._parameters: list[Tensor] = list(self.module.parameters())
         self._memory = [torch.zeros_like(each) for each in self._parameters]
         self._of_size: dict[int, tuple[Tensor, Tensor, Callable[[], None]]] = {}
 
@@ -65,7 +65,7 @@ class Steps:
     def _recorded(self, step: Callable[[], None]) -> Callable[[], None]:
         """The step as a graph; parameters and memory are afterwards what they were before."""
         kept = [each.detach().clone() for each in (*self._parameters, *self._memory)]
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(_WARM_UP):
