@@ -15,29 +15,8 @@ from federated.models.flat_model import FlatModel
 from federated.rounds import train_rounds
 from federated.run.setup import initial_state, prepare
 from tests.conftest import config_of
-from tests.pretend_device import DEVICE, PretendDevice, There
 from tests.test_exactness import COHORT, MODEL_ROWS, _case, _distance
-
-
-def test_the_device_computes_and_refuses_mixtures_and_counts_waits() -> None:
-    with PretendDevice() as device:
-        there = torch.arange(6.0).to(DEVICE).view(2, 3)
-        there[0] += 1
-        assert isinstance(there, There)
-        assert (there.device.type, there.is_cpu, there.tolist()) == (
-            DEVICE.type,
-            False,
-            [[1, 2, 3], [3, 4, 5]],
-        )
-        assert device.waits == {"copies to the device": 1, "copies from the device": 1}
-        with pytest.raises(RuntimeError, match="on the CPU and on the device"):
-            there + torch.ones(3)
-        with pytest.raises(TypeError, match="numpy"):
-            there.numpy()
-        device.forget()
-        assert float(there.sum() + torch.tensor(1.0)) == 19  # a single number of the CPU may join in
-        assert there[there > 3].tolist() == [4, 5]
-        assert device.waits == {"_local_scalar_dense": 1, "index": 1, "copies from the device": 1}
+from tests.test_pretend_device import DEVICE, PretendDevice
 
 
 def on_cuda(work: LocalWork) -> LocalWork:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
@@ -133,3 +134,24 @@ def _numbers_of(tensor: There) -> Tensor:
     return torch.empty(0, dtype=tensor.dtype).set_(
         numbers, tensor.storage_offset(), tensor.size(), tensor.stride()
     )
+
+
+def test_the_device_computes_and_refuses_mixtures_and_counts_waits() -> None:
+    with PretendDevice() as device:
+        there = torch.arange(6.0).to(DEVICE).view(2, 3)
+        there[0] += 1
+        assert isinstance(there, There)
+        assert (there.device.type, there.is_cpu, there.tolist()) == (
+            DEVICE.type,
+            False,
+            [[1, 2, 3], [3, 4, 5]],
+        )
+        assert device.waits == {"copies to the device": 1, "copies from the device": 1}
+        with pytest.raises(RuntimeError, match="on the CPU and on the device"):
+            there + torch.ones(3)
+        with pytest.raises(TypeError, match="numpy"):
+            there.numpy()
+        device.forget()
+        assert float(there.sum() + torch.tensor(1.0)) == 19  # a single number of the CPU may join in
+        assert there[there > 3].tolist() == [4, 5]
+        assert device.waits == {"_local_scalar_dense": 1, "index": 1, "copies from the device": 1}
