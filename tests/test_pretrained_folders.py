@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -232,6 +238,65 @@ def test_models_of_the_hub_come_from_its_cache_and_else_are_one_line(tmp_path, f
     assert "\n" not in str(found.value)
     with pytest.raises(ValueError, match="is neither a folder nor package:folder"):
         config_of(file, "a/b/c")
+
+
+FETCHED = "from federated.pretrained.folder import folder_of; print(folder_of('somebody/served'))"
+
+
+def test_what_is_fetched_from_the_hub_is_said_before_and_is_what_is_read_alone(tmp_path):
+    """A server with the four answers of the hub that its client asks for."""
+    folder = bert(tmp_path / "small")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    asked: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            listed = [
+                {"type": "file", "path": name, "size": len(each), "oid": "0"} for name, each in files.items()
+            ]
+            known = {
+                "id": "somebody/served",
+                "sha": "c" * 40,
+                "siblings": [{"rfilename": name} for name in files],
+            }
+            if self.path.startswith("/api/"):
+                content = json.dumps(listed if "/tree/" in self.path else known).encode()
+            else:
+                content = files[self.path.rpartition("/")[2]]
+            self.send_response(200)
+            self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "c" * 40)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        stated = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "home")}
+        found = subprocess.run(
+            [sys.executable, "-c", FETCHED],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, **stated, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        server.shutdown()
+    there = Path(found.stdout.strip())
+    read = {name: content for name, content in files.items() if not name.endswith(".bin")}
+    assert {file.name: file.read_bytes() for file in there.iterdir()} == read
+    size = sum(map(len, read.values())) / 1e6
+    assert found.stderr == f"fetching somebody/served from the Hugging Face hub, once: {size:.1f} MB\n"
+    assert not [each for each in asked if "somebody/served" not in each or each.endswith(".bin")]
 
 
 def test_a_local_model_opens_no_connection_and_says_nothing(tmp_path, file, monkeypatch, capfd):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from federated.foundation.texts import listed
 
 Pretrained = Annotated[str, FOLDER_OR_NAME]
 """A local folder, `package:folder`, or the name of a model on the hub, `owner/name` or `owner/name@revision`."""
+
+_LOG = logging.getLogger(__name__)
 
 EXTRA = "make finetune"
 """The command that installs what pretrained models need."""
@@ -162,17 +165,21 @@ def _on_hub(path: str) -> tuple[str, str | None]:
 def _fetched(name: str, revision: str | None) -> Path:
     """The files of a model on the hub that are read here, and no others; from its cache where they are there."""
     check_installed("huggingface_hub", "a model on the hub")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    # Else the client tells what it runs in, for which it fetches a list that no study names.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     stated = name if revision is None else f"{name}@{revision}"
     given: dict[str, Any] = {"revision": revision, "cache_dir": constants.HF_HUB_CACHE}
+    given |= {"allow_patterns": list(_FILES), "ignore_patterns": ["*/*"]}
     try:
         with _silent(), doing(f"fetching {stated} from the Hugging Face hub"):
-            return Path(
-                snapshot_download(name, allow_patterns=list(_FILES), ignore_patterns=["*/*"], **given)
-            )
+            with suppress(DryRunError):  # without a network; what is not in the cache is missed below
+                files = snapshot_download(name, dry_run=True, **given)
+                if size := sum(each.file_size for each in files if each.will_download):
+                    _LOG.warning("fetching %s from the Hugging Face hub, once: %.1f MB", stated, size / 1e6)
+            return Path(snapshot_download(name, **given))
     except LocalEntryNotFoundError as error:
         raise BadInput(
             f"model: there is no folder {stated} beside the study, and as the name of a model it is not in the cache "
