@@ -288,7 +288,8 @@ def test_what_is_kept_is_of_the_texts_lengths_and_serves_all_parts_of_the_same_b
         {"trained": {"name": "lora", "rank": 2, "targets": targets}},
         {"trained": {"name": "lora", "rank": 3, "targets": targets, "freeze": "A"}, "seed": 3},
     ):
-        assert _prepared(content, **changes).trunk == setup.trunk
+        again = _prepared(content, **changes).trunk
+        assert again == setup.trunk._replace(seconds=0.0)
     assert _kept() == before
 
 
