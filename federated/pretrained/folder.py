@@ -174,7 +174,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     given: dict[str, Any] = {"revision": revision, "cache_dir": constants.HF_HUB_CACHE}
     given |= {"allow_patterns": list(_FILES), "ignore_patterns": ["*/*"]}
     try:
-        with _silent(), doing(f"fetching {stated} from the Hugging Face hub"):
+        with _silent(), doing(f"waiting for the Hugging Face hub ({stated})"):
             with suppress(DryRunError):  # without a network; what is not in the cache is missed below
                 files = snapshot_download(name, dry_run=True, **given)
                 if size := sum(each.file_size for each in files if each.will_download):

@@ -55,7 +55,7 @@ def lora(
         not trained and does not travel.
     alpha: with it the product counts alpha / rank times, for all clients by the largest rank; null: twice that.
     targets: dense layers and convolutions by name, by the end of their name, such as [query, value], or by a pattern of
-        it, such as ["encoder.layer.1?.*.dense"]; null: the projections of queries and values where attention has such
+        it, such as ["*.layer.1?.*.dense"]; null: the projections of queries and values where attention has such
         layers, else every dense layer but the head. Where they are in the last blocks alone, the blocks below run once
         for each example, see `engine.cache_features`.
     freeze: A: only B is trained and sent, half as much; A is what was drawn. For its mean there is no error, see

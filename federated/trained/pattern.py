@@ -17,7 +17,7 @@ def pattern(names: list[str]) -> TrainedPart:
     """What has one of these names: layers with all that is in them, or single parameters.
 
     names: of layers or parameters as in `named_parameters()`, such as [head], or patterns of them, such as
-        ["encoder.layer.11.*", "*.bias"]; * stands for anything, dots included.
+        ["*.layer.11.*", "*.bias"]; * stands for anything, dots included.
     """
     if not names:
         raise ValueError("names must hold a name or a pattern, got []")
