@@ -118,8 +118,9 @@ ray: $(RAY) ## Install Ray, for `engine.scale_out`
 $(RAY): $(INSTALLED) requirements-ray.lock
 	@echo "Installing what requirements-ray.lock names into $(VENV): about 80 MB to download, 240 MB on disk."
 	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PY) -m pip install --disable-pip-version-check"; fi; \
+	else install="$(PIP_INSTALL)"; fi; \
 	$$install -r requirements-ray.lock $(CONSTRAINTS)
+	@$(BYTE_CODE)
 	@touch $@
 
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet

@@ -45,6 +45,10 @@ CONTENT: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 
         ({"scale_out": "ray"}, "scale_out: ray needs workers, the number of its processes, such as 2"),
         ({**RAY, "workers": 0}, "greater than 0"),
         ({**RAY, "gpus_per_worker": -1}, "greater than or equal to 0"),
+        (
+            {**RAY, "gpus_per_worker": 1.5},
+            "1.5 is neither a share of one GPU, such as 0.5, nor a whole number",
+        ),
         ({**RAY, "address": "head"}, "address 'head' is none of local, auto and the host:port of a Ray head"),
         ({**RAY, "address": "ray://head:10001"}, "is none of local, auto"),
         ({**RAY, "address": "head:65536"}, "is none of local, auto"),
@@ -91,11 +95,24 @@ def test_what_the_machine_cannot_do_is_refused_before_anything_runs() -> None:
     assert refused(engine={**RAY, "workers": 2 * few + 2, "gpus_per_worker": 0.5}).startswith(
         f"engine.gpus_per_worker: {2 * few + 2} workers with 0.5 each need {few + 1} GPUs, and there are {few}"
     )
+    assert refused(engine={**RAY, "workers": 2 * few + 2, "gpus_per_worker": 0.6}).startswith(
+        f"engine.gpus_per_worker: {2 * few + 2} workers with 0.6 each need {2 * few + 2} GPUs, and there are {few}"
+    )
     with socket.socket() as bound:  # which nobody listens at
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         said = refused(engine={**RAY, "address": address})
     assert said.startswith(f"engine.address: no Ray head answers at {address}: Connection refused; start one")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `make ray` is not installed")
+def test_two_clusters_in_one_study_are_refused() -> None:
+    engines = ({**RAY, "address": "local"}, {**RAY, "address": "10.0.0.7:6379"})
+    runs = [Run("run", RunConfig.model_validate({**CONTENT, "engine": engine})) for engine in engines]
+    with pytest.raises(
+        BadInput, match=r"a study uses one Ray cluster, and this one names 10\.0\.0\.7:6379, local"
+    ):
+        check_scale_out(runs)
 
 
 def orders(number: int, asked: list[int]) -> Iterator[ShardOrder]:

@@ -81,6 +81,10 @@ class Engine(Frozen):
             raise ValueError(
                 f"scale_out: {self.scale_out} needs workers, the number of its processes, such as 2"
             )
+        if (share := self.gpus_per_worker or 0.0) > 1 and share != int(share):
+            raise ValueError(
+                f"gpus_per_worker {share:g} is neither a share of one GPU, such as 0.5, nor a whole number of them"
+            )
         if self.address not in (None, "local", "auto") and host_and_port(str(self.address)) is None:
             raise ValueError(
                 f"address {self.address!r} is none of local, auto and the host:port of a Ray head, such as "

@@ -47,6 +47,8 @@ def processor() -> str:
     if not told.is_file():
         return platform.processor() or platform.machine()
     first = told.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    kept = ("vendor_id", "cpu family", "model", "model name", "cache size")
+    kept = {"vendor_id", "cpu family", "model", "model name", "cache size"}
+    kept |= {"CPU implementer", "CPU variant", "CPU part"}  # of ARM, which says none of those
     fields = (line.partition(":") for line in first)
-    return "; ".join(value.strip() for name, _, value in fields if name.strip() in kept)
+    said = "; ".join(value.strip() for name, _, value in fields if name.strip() in kept)
+    return said or platform.machine()

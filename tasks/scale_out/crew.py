@@ -39,6 +39,13 @@ class _Task(NamedTuple):
     order: ShardOrder
 
 
+class _Beginning(NamedTuple):
+    """A trainer that begins. lost: how many in whose place it is ended before they had begun."""
+
+    trainer: Any
+    lost: int
+
+
 class Crew:
     """So many trainers in processes of Ray.
 
@@ -50,9 +57,10 @@ class Crew:
         """resources: the num_cpus and num_gpus of each. tries: of the same work, until that ends the run."""
         self._ray, self._count, self._tries = ray, count, tries
         self._actor = ray.remote(Trainer).options(max_restarts=0, max_task_retries=0, **resources)
-        self._lost_by = (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError)
+        lost = ray.exceptions
+        self._lost_by = (lost.RayActorError, lost.ObjectLostError, lost.OutOfMemoryError, lost.NodeDiedError)
         self._idle: list[Any] = []
-        self._beginning: dict[Any, Any] = {}
+        self._beginning: dict[Any, _Beginning] = {}
         self._busy: dict[Any, _Task] = {}
         self._of_run: tuple[Any, Any] = (None, None)
         self._losses = Counter[tuple[int, int]]()
@@ -72,7 +80,10 @@ class Crew:
 
     def end(self) -> None:
         """Let the trainers forget the run, each after what it is at; nothing is, but where the run failed."""
-        self._idle += [*self._beginning.values(), *(task.trainer for task in self._busy.values())]
+        self._idle += [
+            *(each.trainer for each in self._beginning.values()),
+            *(task.trainer for task in self._busy.values()),
+        ]
         self._beginning, self._busy, self._of_run = {}, {}, (None, None)
         for trainer in self._idle:
             trainer.end.remote()
@@ -119,13 +130,14 @@ class Crew:
         else:
             self._has_answered(first, self._busy.pop(first), queue)
 
-    def _has_begun(self, answer: Any, trainer: Any) -> None:
+    def _has_begun(self, answer: Any, began: _Beginning) -> None:
         try:
             self._got(answer)
         except self._lost_by as error:
-            self._replace(trainer, (-1, -1), "as it began", error)
+            self._part_with(began.trainer, began.lost + 1, "as it began", error)
+            self._begin(self._actor.remote(), began.lost + 1)
         else:
-            self._idle.append(trainer)
+            self._idle.append(began.trainer)
 
     def _has_answered(self, answer: Any, task: _Task, queue: Queue) -> None:
         try:
@@ -134,7 +146,9 @@ class Crew:
             queue.give_back(task.at, task.order)
             clients = len(task.order.clients)
             what = f"in round {task.order.done + 1}, with {clients} client{'' if clients == 1 else 's'}"
-            self._replace(task.trainer, (task.order.done, task.at), what, error)
+            self._losses[task.order.done, task.at] += 1
+            self._part_with(task.trainer, self._losses[task.order.done, task.at], what, error)
+            self._begin(self._actor.remote())
         else:
             self._losses.pop((task.order.done, task.at), None)
             self._idle.append(task.trainer)
@@ -147,12 +161,11 @@ class Crew:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause or TrainersLost(str(error).strip().rpartition("\n")[2]) from None
 
-    def _replace(self, trainer: Any, work: tuple[int, int], what: str, error: Exception) -> None:
-        """Start another trainer in place of one that was lost. Raises TrainersLost where the work ends them all."""
+    def _part_with(self, trainer: Any, losses: int, what: str, error: Exception) -> None:
+        """Part with a trainer that was lost. losses: of the same work. Raises TrainersLost where it ends them all."""
         self.lost += 1
-        self._losses[work] += 1
         why = reason_of(error)
-        if self._losses[work] >= self._tries:
+        if losses >= self._tries:
             each = "1 process" if self._tries == 1 else f"each of {self._tries} processes"
             raise TrainersLost(f"{each} of Ray ended {what}: {why}") from None
         self._say(
@@ -160,11 +173,10 @@ class Crew:
         )
         with suppress(*self._lost_by):
             self._ray.kill(trainer)
-        self._begin(self._actor.remote())
 
-    def _begin(self, trainer: Any) -> None:
+    def _begin(self, trainer: Any, lost: int = 0) -> None:
         allowed = os.environ.get(VARIABLE, "")
-        self._beginning[trainer.begin.remote(*self._of_run, allowed)] = trainer
+        self._beginning[trainer.begin.remote(*self._of_run, allowed)] = _Beginning(trainer, lost)
 
 
 class _Common:
@@ -184,4 +196,5 @@ class _Common:
 def reason_of(error: Exception) -> str:
     """Ray's own reason, of the many coloured lines that it says; where a trainer could not be made, the error."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("The actor is dead because")), lines[-1])
+    last = lines[-1] if lines else type(error).__name__
+    return next((line for line in lines if line.startswith("The actor is dead because")), last)

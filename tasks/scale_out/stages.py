@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil, floor
 from typing import Any
 
 import torch
@@ -57,7 +58,13 @@ def stages_of(crew: Crew) -> Stages:
 
 def check_scale_out(runs: Sequence[Run]) -> None:
     """Raise BadInput where runs are to be scaled out that cannot be here."""
-    for config in {run.config.engine: run.config for run in runs if run.config.engine.scale_out}.values():
+    configs = {run.config.engine: run.config for run in runs if run.config.engine.scale_out}
+    if len(addresses := sorted({address_of(engine) for engine in configs})) > 1:
+        raise BadInput(
+            "engine.address: a study uses one Ray cluster, and this one names "
+            f"{', '.join(addresses)}; make a study of each"
+        )
+    for config in configs.values():
         require_ray()
         _check(config)
 
@@ -69,7 +76,7 @@ def _check(config: RunConfig) -> None:
             "orchestration.granularity: stage makes task runs of stages in this process, and engine.scale_out: "
             f"{engine.scale_out} has them elsewhere; leave one of them out"
         )
-    wanted = engine.workers * (engine.gpus_per_worker or 0.0) if engine.workers else 0.0
+    wanted = _gpus_of(engine.workers or 0, engine.gpus_per_worker or 0.0)
     if config.device == "cpu" and wanted:
         raise BadInput(
             f"engine.gpus_per_worker: {engine.gpus_per_worker:g} GPUs would be idle with device: cpu; leave one out"
@@ -87,9 +94,16 @@ def _check(config: RunConfig) -> None:
         return
     if wanted > there:
         raise BadInput(
-            f"engine.gpus_per_worker: {engine.workers} workers with {engine.gpus_per_worker:g} each need {wanted:g} "
+            f"engine.gpus_per_worker: {engine.workers} workers with {engine.gpus_per_worker:g} each need {wanted} "
             f"GPUs, and there are {there:g}; use fewer, or shares such as 0.5"
         )
+
+
+def _gpus_of(workers: int, share: float) -> int:
+    """The GPUs that so many workers need. share: of each; a share below 1 is of one GPU, never of two halves."""
+    if not 0 < share < 1:
+        return round(workers * share)
+    return ceil(workers / floor(1 / share + 1e-9))
 
 
 def address_of(engine: Engine) -> str:
