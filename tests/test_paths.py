@@ -208,7 +208,7 @@ SECRETS = (
         ("dataset", lambda path: {"base": {**BASE, "dataset": {**TABLE, "path": path}}}),
         ("partitioner", lambda path: {"base": {**BASE, "partitioner": {"name": "from_file", "path": path}}}),
         ("compression.dump", lambda path: {"base": {**BASE, "compression": {"dump": path}}}),
-        ("dataset.path", lambda path: {"axes": {"dataset.path": ["year1.csv", path]}}),
+        ("table.path", lambda path: {"axes": {"dataset.path": ["year1.csv", path]}}),
         ("dataset", lambda path: {"arms": [{"name": "a", "dataset": f"table('{path}', target=y)"}]}),
     ],
 )

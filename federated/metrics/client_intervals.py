@@ -20,6 +20,8 @@ RESAMPLES = 2000
 _LEVEL = 0.95
 _AT_A_TIME = 1_000_000  # numbers of a block of resamples
 _NO_SPREAD = 1e-12
+_NEARLY_ALL = 0.999
+"""Beyond this share of the examples with one client nothing is left to tell how clients spread, nor digits to do so."""
 
 
 class ClientSums(NamedTuple):
@@ -52,13 +54,13 @@ def interval_over_clients(groups: Sequence[Group], numbers: np.random.Generator)
     with examples; where one client holds nearly all; and where so many are alike that resamples have no spread.
     """
     groups = [_with_examples(group) for group in groups]
-    if any(_clients(group) < FEWEST_CLIENTS for group in groups):
+    if any(_clients(group) < FEWEST_CLIENTS or _weights(group).max() > _NEARLY_ALL for group in groups):
         return None
     found = [_estimates(group, np.ones((1, _clients(group)))) for group in groups]
     value, parts = sum(float(each.value[0]) for each in found), [float(each.variance[0]) for each in found]
     error = np.sqrt(sum(parts))
     freedom = _freedom_together(parts, [_freedom(_weights(group)) for group in groups])
-    if not error > _NO_SPREAD or freedom < 1:
+    if not error > _NO_SPREAD:
         return None
     studentised = _studentised(groups, numbers, value)
     if studentised is None:
@@ -123,7 +125,8 @@ def _weights(group: Group) -> np.ndarray:
 
 
 def _freedom(weights: np.ndarray) -> float:
-    """Satterthwaite's degrees of freedom of the variance above, for clients alike in spread: K - 1 if sizes are equal.
+    """Satterthwaite's degrees of freedom of the variance above, for clients alike in spread: K - 1 if sizes are equal,
+    and never below 1.
 
     The variance is y'Qy with Q = A - a w' - w a' + s w w', where w are the weights, A = diag(a) and s the sum of a.
     """
@@ -139,7 +142,7 @@ def _freedom(weights: np.ndarray) -> float:
         + (total * square) ** 2
         - 4 * total * mixed * square
     )
-    return float(trace**2 / of_square) if of_square > 0 else 0.0
+    return max(1.0, float(trace**2 / of_square)) if of_square > 0 else 1.0
 
 
 def _freedom_together(variances: Sequence[float], freedoms: Sequence[float]) -> float:

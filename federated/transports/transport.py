@@ -47,9 +47,12 @@ class Meeting(NamedTuple):
 
 
 class SumTooLarge(ValueError):
-    """Raised where a sum needs more bits than there are. fit: the most bits a number with which it does not."""
+    """Raised where a sum needs more bits than there are.
 
-    def __init__(self, message: str, fit: int) -> None:
+    fit: the most bits a number with which it does not; 0 where only the message was handed on.
+    """
+
+    def __init__(self, message: str, fit: int = 0) -> None:
         super().__init__(message)
         self.fit = fit
 

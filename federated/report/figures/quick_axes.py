@@ -70,6 +70,10 @@ class _QuickAxis(_Mixin):
         self.majorTicks: list[Any] = []
         self.minorTicks: list[Any] = []
 
+    def get_ticks_position(self) -> str:
+        """The side of the marks, which matplotlib reads off a tick."""
+        return self.marks
+
     def get_children(self) -> list[Artist]:
         """Those that there are: ticks are not made for it."""
         return [self.label, self.offsetText, *self.majorTicks, *self.minorTicks]

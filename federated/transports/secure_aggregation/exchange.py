@@ -23,7 +23,7 @@ from federated.transports.secure_aggregation.terms import (
     neighbours_of,
     terms_of,
 )
-from federated.transports.transport import Exchanged, Meeting
+from federated.transports.transport import Exchanged, Meeting, SumTooLarge
 
 _SILENT = 1  # a second key: the first, of the round alone, is the graph's
 GONE_AFTER = {"keys": Step.SHARE_KEYS, "sharing": Step.UPDATE}
@@ -82,6 +82,8 @@ def checked(options: Options, size: int, meeting: Meeting) -> None:
             attendance_of(options, size, meeting).check()
         else:
             _of_all(options, size, found, meeting.updates)  # which fails where the cohort itself is too small
+    except SumTooLarge as error:
+        raise SumTooLarge(f"round {meeting.done + 1}: {error}", error.fit) from error
     except ValueError as error:
         raise type(error)(f"round {meeting.done + 1}: {error}") from error
 
