@@ -70,7 +70,7 @@ class _QuickAxis(_Mixin):
         self.majorTicks: list[Any] = []
         self.minorTicks: list[Any] = []
 
-    def get_ticks_position(self) -> str:
+    def get_ticks_position(self) -> Any:
         """The side of the marks, which matplotlib reads off a tick."""
         return self.marks
 
