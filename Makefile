@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+KEPT := $(VENV)/.kept
 TEST_WORKERS ?= 2
 # A worker takes whole files, so that a file's fixtures are made once; tests/conftest.py puts files with slow tests first.
 PYTEST = $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
@@ -15,7 +16,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: study
-study: $(INSTALLED) ## Install, run studies/quickstart.yaml and print the comparison
+study: $(KEPT) ## Install, run studies/quickstart.yaml and print the comparison
 	$(PY) -m flows run studies/quickstart.yaml
 
 .PHONY: test
@@ -56,7 +57,7 @@ docs: $(INSTALLED) ## Write docs/reference from the code
 	$(PY) -m flows.reference
 
 .PHONY: install
-install: $(INSTALLED) ## Make .venv from the lock; does nothing where it is up to date
+install: $(KEPT) ## Make .venv from the lock; does nothing where it is up to date
 
 # What a person set for other work must not reach this environment.
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -89,6 +90,12 @@ $(INSTALLED): requirements.lock requirements-cuda.lock
 	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
 	@$(BYTE_CODE)
 	@rm $(BEGUN) && touch $@
+
+# What is the same for every home, so that a first study need not make it; nothing depends on it.
+$(KEPT): $(INSTALLED)
+	@echo "Making what every new home begins with (databases without a run, the script of charts): ten seconds."
+	@$(PY) -m flows.installation || echo "That did not work; a first study makes it then."
+	@touch $@
 
 # What pretrained models need besides; the pins of requirements.lock stay.
 FINETUNE := $(VENV)/.finetune

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +85,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the databases of MLflow and Prefect as the product makes them, without a run.
+    """A folder with the databases of MLflow and Prefect as an installation keeps them, with nothing in them.
 
     Made once for all processes of a test run: MLflow's and Prefect's migrations take ten seconds of a processor. How a
     home gets them is tested in test_first_use, test_damaged_stores and test_command_line.
@@ -97,18 +96,15 @@ def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with alone(shared / "new-databases.lock"):
         if not folder.exists():
             environment = {**os.environ, "FEDSTUDY_HOME": str(made), "PREFECT_HOME": str(made / "prefect")}
-            environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "300"  # on a busy machine
             for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
                 environment.pop(name, None)
-            subprocess.run([sys.executable, "-c", _MAKE_DATABASES], check=True, cwd=ROOT, env=environment)
+            command = [sys.executable, "-c", _MAKE_DATABASES, str(made)]
+            subprocess.run(command, check=True, cwd=ROOT, env=environment)
             partial = folder.with_suffix(".partial")
             partial.mkdir(exist_ok=True)
             for name in DATABASES:
-                with (
-                    closing(sqlite3.connect(made / name)) as old,
-                    closing(sqlite3.connect(partial / name)) as new,
-                ):
-                    old.backup(new)
+                (file,) = made.glob(f"share/fedstudy/{Path(name).stem}-*-tables.db")
+                shutil.copyfile(file, partial / name)
             partial.rename(folder)
     return folder
 
@@ -116,13 +112,11 @@ def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ROOT = Path(__file__).parents[1]
 DATABASES = ("mlflow.db", "prefect.db")
 _MAKE_DATABASES = """
-from flows.prefect_runtime.runtime import configure, prefect_api
-from tasks.tracking.server.store import connect
+import sys
+sys.prefix = sys.argv[1]  # where an installation keeps them
+from flows.installation import keep_tables
 
-configure()
-connect().search_experiments(max_results=1)
-with prefect_api() as prefect:
-    prefect.wait()
+keep_tables()
 """
 
 

@@ -67,6 +67,7 @@ HOUSES = {
         "notebook",
         "draft",
         "command_line",
+        "installation",
         "__main__",
     ),
 }
@@ -82,6 +83,7 @@ LOOSE = {
         "study_comparison",
         "draft",
         "command_line",
+        "installation",
         "__main__",
     },
 }

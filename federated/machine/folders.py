@@ -1,8 +1,10 @@
-"""The folder of all files that a study leaves behind."""
+"""The folder of all files that a study leaves behind, and that of files which come with the installation."""
 
 from __future__ import annotations
 
 import os
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import quote
@@ -18,6 +20,14 @@ def home() -> Path:
         raise BadInput(f"FEDSTUDY_HOME: {os.environ.get('FEDSTUDY_HOME')}: {error}") from error
     except FileNotFoundError as error:
         raise BadInput("the working folder is not there any more; change to one that is") from error
+
+
+def of_installation(package: str, name: str) -> Path:
+    """The file of this name that this version of a package makes, the same for every home; it may not be there.
+
+    `make install` makes them all, see `flows.installation`.
+    """
+    return Path(sys.prefix, "share", "fedstudy", f"{package}-{version(package)}-{name}")
 
 
 def database_url(name: str, driver: str = "sqlite") -> str:

@@ -23,6 +23,7 @@ from prefect.settings import get_current_settings
 
 from federated.foundation.errors import BadInput
 from federated.machine.folders import home
+from flows.prefect_runtime.kept_tables import provide_tables
 from flows.terminal.progress import notify
 
 _SECONDS_BETWEEN_QUESTIONS = 0.05
@@ -178,12 +179,14 @@ def _start_apart(descriptor: int, secret: str, said: IO[bytes]) -> "subprocess.P
     home().mkdir(parents=True, exist_ok=True)
     # -P: this folder holds no libraries.
     command = [sys.executable, "-P", str(_PROGRAM), str(descriptor), str(home() / "prefect.db.lock")]
+    stated = get_current_settings().to_environment_variables(exclude_unset=True)
+    provide_tables(stated.get("PREFECT_SERVER_DATABASE_CONNECTION_URL", ""))
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
-        **get_current_settings().to_environment_variables(exclude_unset=True),
+        **stated,
         "PREFECT_SERVER_API_AUTH_STRING": secret,  # not on the command line, which everybody may read
         "PREFECT_API_AUTH_STRING": secret,
     }

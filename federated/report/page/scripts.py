@@ -10,12 +10,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from federated.machine.files import whole
+from federated.machine.folders import of_installation
+
 _GLUE = Path(__file__).with_name("page.js")
 
 
 @cache
 def vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script (900 kB); takes two seconds, once a process."""
+    """Vega, Vega-Lite and Vega-Embed in one script (900 kB); made anew, it takes two seconds, once a process."""
+    kept = _kept_vega()
+    return kept.read_text(encoding="utf-8") if kept.exists() else _made_vega()
+
+
+def keep_vega() -> None:
+    """Keep the script for all homes, see `of_installation`."""
+    with whole(_kept_vega()) as file:
+        file.write_text(_made_vega(), encoding="utf-8")
+
+
+def _kept_vega() -> Path:
+    return of_installation("vl-convert-python", "vega.js")
+
+
+def _made_vega() -> str:
     import vl_convert
 
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

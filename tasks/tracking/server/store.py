@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -19,7 +21,7 @@ from sqlalchemy.engine import make_url
 from federated.foundation.addresses import without_secrets
 from federated.foundation.texts import file_name
 from federated.machine.files import alone, whole
-from federated.machine.folders import database_url, home
+from federated.machine.folders import database_url, home, of_installation
 from federated.machine.loopback import ask_loopback_directly
 from tasks.tracking.server.failures import tried_again
 from tasks.tracking.server.limits import name_of
@@ -57,9 +59,7 @@ def connect() -> MlflowClient:
     os.environ["MLFLOW_ENABLE_ASYNC_LOGGING"] = "false"  # a run is ended when all of it has been written
     for name, value in _QUIET_AND_QUICK.items():
         os.environ.setdefault(name, value)
-    for name in _QUIET:
-        _quieten(name, logging.ERROR)
-    _quieten("mlflow.store.db.utils", logging.CRITICAL)  # it logs the traceback of what it raises
+    _quieten_mlflow()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     if is_sqlite(uri):
@@ -70,6 +70,12 @@ def connect() -> MlflowClient:
 def is_sqlite(uri: str) -> bool:
     """Whether a tracking URI is of an SQLite database, with or without the name of its driver."""
     return uri.startswith(("sqlite:", "sqlite+"))
+
+
+def _quieten_mlflow() -> None:
+    for name in _QUIET:
+        _quieten(name, logging.ERROR)
+    _quieten("mlflow.store.db.utils", logging.CRITICAL)  # it logs the traceback of what it raises
 
 
 def _quieten(name: str, level: int) -> None:
@@ -90,12 +96,35 @@ def _make_tables(uri: str) -> None:
     with alone(Path(f"{file}.lock")):
         if not _is_made(file):
             with whole(file) as partial:
-                made = partial.absolute().with_name("made.db")
-                MlflowClient(tracking_uri=database_url(str(made))).search_experiments(max_results=1)
-                shutil.copyfile(made, partial)  # MLflow keeps the one it made open
+                kept = _kept_tables()
+                shutil.copyfile(kept if kept.exists() else _made_tables(partial), partial)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         if uri == embedded_uri():
             follow(file, artifact_root())
+
+
+def keep_tables() -> None:
+    """Keep a database with MLflow's tables and nothing in them for all homes, see `of_installation`.
+
+    Without the experiment that MLflow makes for runs of none, which says where this database lies: MLflow makes it in
+    each database that has no experiment.
+    """
+    _quieten_mlflow()
+    with whole(_kept_tables()) as partial:
+        shutil.copyfile(_made_tables(partial), partial)
+        with closing(sqlite3.connect(partial)) as database, database:
+            database.execute("DELETE FROM experiments")
+
+
+def _kept_tables() -> Path:
+    return of_installation("mlflow", "tables.db")
+
+
+def _made_tables(beside: Path) -> Path:
+    """A database made by MLflow, which keeps it open, in the folder of this file."""
+    made = beside.absolute().with_name("made.db")
+    MlflowClient(tracking_uri=database_url(str(made))).search_experiments(max_results=1)
+    return made
 
 
 def _is_made(file: Path) -> bool:
