@@ -20,12 +20,16 @@ study: $(KEPT) ## Install, run studies/quickstart.yaml and print the comparison
 	$(PY) -m flows run studies/quickstart.yaml
 
 .PHONY: test
-test: $(INSTALLED) ## Run the whole test suite, slow tests included
-	$(PYTEST)
+test: $(INSTALLED) ## Run the test suite, slow tests included
+	$(PYTEST) -m "not nightly"
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that take less than a few seconds
 	$(PYTEST) -m "not slow"
+
+.PHONY: test-nightly
+test-nightly: $(INSTALLED) ## Run the tests that take minutes each: whole studies that are killed, cut off or looked at in a browser
+	$(PYTEST) -m nightly
 
 .PHONY: check
 check: lint types test ## The whole gate: format, lint, types, layer rule, tests

@@ -79,7 +79,9 @@ def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, var):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "sent"), [(2, signal.SIGINT), (1, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("workers", "sent"), [pytest.param(2, signal.SIGINT, marks=pytest.mark.nightly), (1, signal.SIGTERM)]
+)
 def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sent):
     path = study({"seeds": [0, 1]}, rounds=100_000)
     environment = {**os.environ, "FEDSTUDY_HOME": str(var)}
@@ -160,6 +162,7 @@ def make(input_shape, num_outputs, arm):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_process_that_is_killed_is_followed_by_another_and_takes_only_its_own_run_with_it(
     study, tmp_path, var
 ):

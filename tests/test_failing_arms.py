@@ -49,7 +49,8 @@ HOW = {
 
 
 @pytest.mark.parametrize(
-    ("workers", "granularity", "ways"), [(1, "segment", list(HOW)), (2, "stage", ["exit", "stop"])]
+    ("workers", "granularity", "ways"),
+    [(1, "segment", list(HOW)), pytest.param(2, "stage", ["exit", "stop"], marks=pytest.mark.nightly)],
 )
 def test_the_arms_of_code_that_fails_are_marked_and_the_others_run(own, workers, granularity, ways):
     module = own(SOURCE)

@@ -90,6 +90,7 @@ def test_proxies_that_httpx_ends_at_are_forgotten_and_no_others():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_study_runs_where_every_proxy_is_dead(tmp_path, new_databases):
     """Prefect's server, its websockets, pool processes: all are on this machine."""
     study = tmp_path / "study.yaml"

@@ -67,6 +67,7 @@ def _kill_in_the_second_run(home, study, log):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_study_whose_code_was_changed_is_resumed_with_runs_of_that_code_alone(tmp_path, used_home):
     """One run had finished, one was in the middle: both are run anew, said in a line each, in runs of their own."""
     home = used_home

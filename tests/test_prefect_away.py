@@ -49,6 +49,7 @@ def _away(config: object, workers: int, resume: bool) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_study_goes_on_where_its_prefect_does_not(used_home, new_databases, tmp_path, workers):
     """A gateway before a real server answers 503 from the end of the first run on."""

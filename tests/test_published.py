@@ -14,7 +14,7 @@ from federated.study.study import Run, read_study
 STUDIES = Path(__file__).parent.parent / "studies"
 ACCURACY = "generalisation/test_accuracy"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def runs_of(name: str, data: Path, *settings: str) -> list[Run]:

@@ -162,6 +162,7 @@ def _call_on(ray: Any, trainer: Any) -> None:
         ray.get(trainer.end.remote())
 
 
+@pytest.mark.nightly
 def test_trainers_that_are_lost_are_replaced_and_nothing_is_lost_with_them(
     crew: Crew, tmp_path: Path
 ) -> None:

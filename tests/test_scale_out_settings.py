@@ -195,6 +195,7 @@ def below(folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `make ray` is not installed")
 def test_a_killed_study_leaves_no_process_of_ray_and_its_files_go_with_the_next() -> None:
     """The folder has a short name, as the path of a socket has at most 107 characters."""

@@ -109,6 +109,7 @@ HOSTILE = {
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_study_runs_in_surroundings_where_everything_is_against_it(tmp_path):
     """Locale, optimiser, warnings, umask, shadowed modules, a long TMPDIR, no HOME to write in, a home of odd name."""
     study = tmp_path / "étude #1? 100%.yaml"
@@ -192,6 +193,7 @@ def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_nor_does_it_in_the_processes_that_are_started(tmp_path, new_databases):
     folder = shadowed(tmp_path)
     with_databases(folder / "home", new_databases)
@@ -227,14 +229,8 @@ def test_a_closed_stream_changes_nothing_else(closed, what, code):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"PREFECT_LOGGING_LEVEL": "LOUD"}, "PREFECT_LOGGING_LEVEL: input should be 'DEBUG', 'INFO'"),
-        (
-            {"PREFECT_API_REQUEST_TIMEOUT": "soon"},
-            "PREFECT_API_REQUEST_TIMEOUT: input should be a valid number",
-        ),
         ({"PREFECT_CLIENT_MAX_RETRIES": "-1"}, "PREFECT_CLIENT_MAX_RETRIES: input should be greater than"),
         ({"PREFECT_HOME": "broken"}, "Prefect cannot read its settings (profiles.toml in PREFECT_HOME"),
-        ({"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "many"}, "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE: MLflow cannot use"),
         ({"MLFLOW_HTTP_REQUEST_TIMEOUT": "soon"}, "MLFLOW_HTTP_REQUEST_TIMEOUT: MLflow cannot use its value"),
     ],
     ids=str,

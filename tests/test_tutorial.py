@@ -83,6 +83,7 @@ def _free_port():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_study_answers_for_every_hospital(folder):
     here, (_, _, study, look, _, _) = folder
     assert "Report:" in study
@@ -94,6 +95,7 @@ def test_the_study_answers_for_every_hospital(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_served_is_what_was_trained(folder):
     """Over HTTP comes a probability near that of scikit-learn's logistic regression on all patients."""
     here, (*_, predicted, served) = folder
