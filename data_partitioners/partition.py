@@ -61,6 +61,17 @@ class Slices(Sequence[np.ndarray]):
         if len(flat) != self.offsets[-1]:
             raise ValueError(f"sizes add up to {self.offsets[-1]}, but {len(flat)} examples are handed out")
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of examples of each client, int64 [K]."""
+        return np.diff(self.offsets)
+
+    def of(self, clients: np.ndarray) -> Slices:
+        """The same of some clients, int64 [k], in this order."""
+        if len(clients) == len(self) and np.array_equal(clients, np.arange(len(self))):
+            return self
+        return sliced([self[client] for client in clients.tolist()])
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -72,6 +83,25 @@ class Slices(Sequence[np.ndarray]):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.flat[start:end] for start, end in pairwise(self.offsets.tolist()))
+
+
+def sliced(held: Sequence[np.ndarray]) -> Slices:
+    """One index array per client as slices of one; as they are where they are."""
+    return held if isinstance(held, Slices) else Slices(flat_of(held), sizes_of(held))
+
+
+def sizes_of(held: Sequence[np.ndarray]) -> np.ndarray:
+    """Number of examples of each client, int64 [K]."""
+    if isinstance(held, Slices):
+        return held.sizes
+    return np.array([len(each) for each in held], np.int64)
+
+
+def flat_of(held: Sequence[np.ndarray]) -> np.ndarray:
+    """The examples of all clients, one client after another, int64; of slices not a copy."""
+    if isinstance(held, Slices):
+        return held.flat
+    return np.concatenate(held) if len(held) else np.empty(0, np.int64)
 
 
 class Partition(NamedTuple):
@@ -97,25 +127,28 @@ class Partition(NamedTuple):
     @property
     def sizes(self) -> np.ndarray:
         """Number of examples of each client, int64 [K]."""
-        if isinstance(self.indices, Slices):
-            return np.diff(self.indices.offsets)
-        return np.array([len(held) for held in self.indices], np.int64)
+        return sizes_of(self.indices)
 
     @property
     def flat(self) -> np.ndarray:
         """The examples of all clients, one client after another, int64."""
-        if isinstance(self.indices, Slices):
-            return self.indices.flat
-        return np.concatenate(self.indices)
+        return flat_of(self.indices)
 
     def digest(self) -> str:
         """A short content address: equal exactly when every client holds the same examples, in the same order, and
         the same happens to them."""
-        hashed = hashlib.sha256(self.sizes.tobytes())
-        hashed.update(self.flat.astype("<i8", copy=False).tobytes())
+        hashed = hash_of([self.indices])
         for transform in self.transforms:
             hashed.update(transform.content())
         return hashed.hexdigest()[:16]
+
+
+def hash_of(parts: Sequence[Sequence[np.ndarray]]) -> hashlib._Hash:
+    """A hash of index arrays, several lists of them as one list: of the size of each, then of the examples."""
+    hashed = hashlib.sha256(np.concatenate([sizes_of(part) for part in parts]).tobytes())
+    for part in parts:
+        hashed.update(np.ascontiguousarray(flat_of(part), "<i8").data)
+    return hashed
 
 
 @runtime_checkable

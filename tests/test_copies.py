@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from federated.config.run import RunConfig
 from federated.examples.duplicates import copies_among, first_copies, own_copies_together
 from federated.examples.examples import Examples
+from federated.examples.hashing import hashes_of
 from federated.federation.federation import Federation, check_apart, partition_clients
 from federated.federation.fingerprint import heterogeneity_metrics
 from federated.forecast import cautions
@@ -231,3 +232,10 @@ def test_real_sets(real_data: Path) -> None:
     features = adult.iloc[:, :-1].rename(columns=str)
     contents = examples_of(features).contents
     assert len(features) - len(np.unique(contents)) == int(features.duplicated().sum())
+
+
+def test_rows_that_differ_in_a_bit_or_in_the_order_of_words_have_hashes_of_their_own() -> None:
+    one_bit = np.packbits(np.eye(104, dtype=bool), axis=1)  # 13 bytes a row, not whole words
+    pairs = np.stack(np.meshgrid(np.arange(200), np.arange(200)), axis=-1).reshape(-1, 2)
+    for rows in (one_bit, pairs, pairs.astype(np.float32), np.repeat(pairs, 5, axis=1)):
+        assert len(np.unique(hashes_of(rows))) == len(rows), (rows.dtype, rows.shape)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_partitioners.partition import sizes_of
 from federated.attacks import lira
 from federated.attacks.observed import Suspects, one_cohort, under_model, under_updates
 from federated.attacks.scores import Roc, by_client, figures, rank_correlation, roc
@@ -227,7 +228,7 @@ def _found(
 def _with_examples_in_every_shadow(setup: Setup) -> np.ndarray:
     """The eligible clients that hold an example or more in each of two halves of theirs."""
     federation, eligible = setup.federation, setup.trainers.eligible
-    held = np.array([len(own) for own in federation.own_held_out]) + federation.sizes
+    held = sizes_of(federation.own_held_out) + federation.sizes
     able: np.ndarray = eligible[held[eligible] >= _FEWEST_FOR_HALVES]
     return able
 

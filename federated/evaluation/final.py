@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,7 @@ def _positives(
 
 
 def divergences(
-    held: tuple[np.ndarray, ...],
+    held: Sequence[np.ndarray],
     pool: np.ndarray,
     labels_of: Callable[[np.ndarray], np.ndarray],
     num_classes: int,

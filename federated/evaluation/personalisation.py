@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from data_partitioners.partition import flat_of, sizes_of
 from federated.algorithms import Tuning
 from federated.evaluation.outputs import Outputs
 from federated.evaluation.predicted import chosen_thresholds
@@ -55,8 +56,7 @@ def personalised(state: RunState, setup: Setup) -> Personalised:
     outputs are not finite.
     """
     federation, scoring = setup.federation, setup.scoring
-    sizes = np.array([len(own) for own in federation.own_held_out], np.int64)
-    indices = np.concatenate(federation.own_held_out)
+    sizes, indices = sizes_of(federation.own_held_out), flat_of(federation.own_held_out)
     targets = setup.targets[torch.from_numpy(indices).to(setup.targets.device)].cpu()
     options = setup.config.evaluation.personalisation
     assert options is not None

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from data_partitioners.partition import flat_of, sizes_of
 from federated.config.evaluation import UnseenFit
 from federated.federation.federation import Federation
 from federated.foundation.randomness import Purpose, generator
@@ -37,7 +38,7 @@ def evaluated_sets(
     }
     for name, parts in parts_of.items():
         if name in sets:
-            sets[name] = sets[name]._replace(sizes=np.array([len(part) for part in parts], np.int64))
+            sets[name] = sets[name]._replace(sizes=sizes_of(parts))
     if fit is not None and "unseen" in sets:
         sets["unseen"] = _judging(federation, fit, seed)
     return {**sets, "training": _training_sample(federation, training_examples, seed)}
@@ -59,15 +60,15 @@ def _judging(federation: Federation, fit: UnseenFit, seed: int) -> EvaluatedSet:
     """All other examples of the unseen clients, by which every arm is judged alike."""
     fitted = fitting_examples(federation, fit, seed)
     rest = [held[~np.isin(held, taken)] for held, taken in zip(federation.unseen, fitted, strict=True)]
-    return EvaluatedSet(np.concatenate(rest), np.array([len(part) for part in rest], np.int64))
+    return EvaluatedSet(np.concatenate(rest), sizes_of(rest))
 
 
 def fitted_profile(federation: Federation, fit: UnseenFit | None, seed: int) -> dict[str, int]:
     """The examples of unseen clients that judge, and those that are fitted on; empty where there are none of these."""
-    if fit is None or not federation.unseen:
+    if fit is None or not len(federation.unseen):
         return {}
     fitted = sum(map(len, fitting_examples(federation, fit, seed)))
-    whole = sum(map(len, federation.unseen))
+    whole = len(flat_of(federation.unseen))
     return {"unseen_examples": whole - fitted, "unseen_fitting_examples": fitted}
 
 

@@ -10,12 +10,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_AT_A_TIME = 2**20
+
 
 def copies_among(contents: np.ndarray, held_out: np.ndarray, training: np.ndarray) -> int:
-    """The number of held-out examples with a copy in training. contents: int [N]; the others: indices."""
-    seen = np.zeros(int(contents.max(initial=0)) + 1, bool)
-    seen[contents[training]] = True
-    return int(seen[contents[held_out]].sum())
+    """The number of held-out examples with a copy in training. contents: whole numbers [N]; the others: indices.
+
+    Only those held out are sorted as a whole: of a large data set, what this needs beside it is a small part.
+    """
+    mine = contents[held_out]
+    distinct = np.unique(mine)
+    seen = np.zeros(len(distinct), bool)
+    for start in range(0, len(training) if len(mine) else 0, _AT_A_TIME):
+        trained = np.sort(contents[training[start : start + _AT_A_TIME]])
+        at = np.minimum(np.searchsorted(distinct, trained), len(distinct) - 1)
+        seen[at[distinct[at] == trained]] = True
+    return int(np.count_nonzero(seen[np.searchsorted(distinct, mine)]))
 
 
 def first_copies(contents: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,12 +23,34 @@ def hashes_of(inputs: Any) -> np.ndarray:
     if not isinstance(inputs, np.ndarray) or inputs.dtype == object:
         return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(inputs), index=False))
     rows = inputs.reshape(len(inputs), -1)
-    hashed = bytearray()
+    hashed = np.empty(len(rows), np.uint64)
     for some in blocks_of(rows):
         block = np.ascontiguousarray(rows[some])
         block = block + 0.0 if block.dtype.kind == "f" else block  # minus zero is zero
-        hashed += b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in block)
-    return np.frombuffer(bytes(hashed), np.uint64)
+        hashed[some] = _mixed(block.view(np.uint8))
+    return hashed
+
+
+_ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
+_SHIFTS = (np.uint64(32), np.uint64(29))
+
+
+def _mixed(rows: np.ndarray) -> np.ndarray:
+    """A 64-bit hash of each row of bytes, uint8 [n, width], one word of all rows after another.
+
+    Words are multiplied and shifted, by the constants of splitmix64. It holds off no adversary, as blake2b would, and
+    takes a tenth of its time for short rows, where a million calls cost more than what they hash.
+    """
+    words = np.zeros((len(rows), -(-rows.shape[1] // 8) * 8), np.uint8)
+    words[:, : rows.shape[1]] = rows
+    hashed = np.full(len(rows), rows.shape[1], np.uint64)
+    for word in np.ascontiguousarray(words.view(np.uint64).T):
+        word *= _ODD[0]
+        word ^= word >> _SHIFTS[0]
+        hashed ^= word
+        hashed *= _ODD[1]
+        hashed ^= hashed >> _SHIFTS[1]
+    return hashed
 
 
 def bytes_of(part: Any) -> Iterator[bytes]:

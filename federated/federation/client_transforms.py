@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_partitioners import Transform
+from data_partitioners.partition import flat_of, sizes_of
 from federated.datasets import Examples
 from federated.foundation.errors import BadInput
 
@@ -83,7 +84,7 @@ def changes_of(
     if not transforms:
         return None
     owners = np.full(num_examples, -1, np.int32)
-    owners[np.concatenate(held)] = np.repeat(np.arange(len(held)), [len(indices) for indices in held])
+    owners[flat_of(held)] = np.repeat(np.arange(len(held)), sizes_of(held))
     test_owners = np.full(num_examples, -1, np.int32)
     test_owners[test] = generator.permutation(np.arange(len(test)) % len(held))
     return Changes(transforms, owners, test_owners)

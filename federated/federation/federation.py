@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -12,23 +12,22 @@ from torch import Tensor
 
 from data_partitioners import Partition
 from data_partitioners.heterogeneity import label_counts
-from data_partitioners.partition import Slices
+from data_partitioners.partition import Slices, flat_of, hash_of, sizes_of, sliced
 from federated.choices.choice import Choice
 from federated.config.clients import Holdout
 from federated.config.run import RunConfig
 from federated.datasets import Examples
-from federated.examples.duplicates import copies_among, own_copies_together
+from federated.examples.duplicates import copies_among
 from federated.federation.client_transforms import Changes, changes_of, ready_examples
 from federated.federation.count_columns import check_label_table
 from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
     HeldOutBy,
-    own_share,
+    own_shares,
     rule_of,
     split_off_test,
     unseen_among,
-    validation_share,
 )
 from federated.federation.loading import Stamp, load_examples, stamp
 from federated.foundation.randomness import Purpose, generator
@@ -37,6 +36,8 @@ from federated.foundation.randomness import Purpose, generator
 @dataclass(frozen=True, eq=False)
 class Federation:
     """The examples with their partition among clients. Every array of indices is int64, into `examples`.
+
+    Nothing here is a copy of an example, and what a million clients hold is a few arrays (`Slices`).
 
     clients: the training examples of each participating client; some may hold none.
     names: one name a participating client.
@@ -56,11 +57,11 @@ class Federation:
     """
 
     examples: Examples
-    clients: tuple[np.ndarray, ...]
+    clients: Sequence[np.ndarray]
     names: tuple[str, ...]
-    own_held_out: tuple[np.ndarray, ...]
-    own_validation: tuple[np.ndarray, ...]
-    unseen: tuple[np.ndarray, ...]
+    own_held_out: Sequence[np.ndarray]
+    own_validation: Sequence[np.ndarray]
+    unseen: Sequence[np.ndarray]
     unseen_names: tuple[str, ...]
     test: np.ndarray
     data_digest: str
@@ -73,7 +74,7 @@ class Federation:
     @cached_property
     def sizes(self) -> np.ndarray:
         """Number of training examples of each participating client, int64 [K]; for reading only."""
-        sizes = np.array([len(held) for held in self.clients], np.int64)
+        sizes = sizes_of(self.clients)
         sizes.flags.writeable = False
         return sizes
 
@@ -81,23 +82,23 @@ class Federation:
     def partition_digest(self) -> str:
         """The content address of who holds what: training examples, held-out shares, unseen clients, test set, and
         of what clients do to it. Validation counts where there is any, so that older addresses stay."""
-        validation = self.own_validation if any(map(len, self.own_validation)) else ()
-        parts = (*self.clients, *self.own_held_out, *self.unseen, self.test, *validation)
-        digest = Partition(parts, ()).digest()
+        validation = self.own_validation if sizes_of(self.own_validation).any() else ()
+        parts = (self.clients, self.own_held_out, self.unseen, (self.test,), validation)
+        digest = hash_of(parts).hexdigest()[:16]
         return digest if self.changes is None else self.changes.digest(digest)
 
     @property
     def training(self) -> np.ndarray:
-        """All training examples."""
-        return np.concatenate(self.clients)
+        """All training examples, one client after another; for reading only."""
+        return flat_of(self.clients)
 
     def held_out_sets(self) -> dict[str, np.ndarray]:
         """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen, validation."""
         pooled = {
             "test": self.test,
-            "client": _joined(self.own_held_out),
-            "unseen": _joined(self.unseen),
-            "validation": _joined(self.own_validation),
+            "client": flat_of(self.own_held_out),
+            "unseen": flat_of(self.unseen),
+            "validation": flat_of(self.own_validation),
         }
         return {name: indices for name, indices in pooled.items() if len(indices)}
 
@@ -149,20 +150,19 @@ def _partition_clients(
     partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_unseen, seed)
     check_label_table(len(partition.indices), len(examples.class_names or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
-    held = list(whole.indices)
+    held = sliced(whole.indices)
     is_unseen = unseen_among(partition.names, holdout.unseen_clients, seed)
-    taking_part = np.flatnonzero(~is_unseen)
-    kept = _own_shares([held[k] for k in taking_part], taking_part, rule, own_share, holdout.client, seed)
-    left = [training for training, _ in kept]
-    chosen = _own_shares(left, taking_part, rule, validation_share, holdout.validation, seed)
+    taking_part, set_aside = np.flatnonzero(~is_unseen), np.flatnonzero(is_unseen)
+    left, own = own_shares(held.of(taking_part), taking_part, rule, "client", holdout.client, seed)
+    training, validation = own_shares(left, taking_part, rule, "validation", holdout.validation, seed)
     federation = Federation(
         examples=examples,
-        clients=tuple(training for training, _ in chosen),
-        names=tuple(partition.names[k] for k in taking_part),
-        own_held_out=tuple(own for _, own in kept),
-        own_validation=tuple(validation for _, validation in chosen),
-        unseen=tuple(held[k] for k in np.flatnonzero(is_unseen)),
-        unseen_names=tuple(partition.names[k] for k in np.flatnonzero(is_unseen)),
+        clients=training,
+        names=partition.names if not len(set_aside) else tuple(partition.names[k] for k in taking_part),
+        own_held_out=own,
+        own_validation=validation,
+        unseen=held.of(set_aside),
+        unseen_names=tuple(partition.names[k] for k in set_aside),
         test=test,
         data_digest=examples.digest,
         whole=whole,
@@ -177,7 +177,7 @@ def _partition_clients(
     )
     check_apart(federation)
     copies = {
-        name: copies_among(examples.contents, indices, federation.training)
+        name: copies_among(examples.hashes, indices, federation.training)
         for name, indices in federation.held_out_sets().items()
     }
     return replace(federation, copies=copies, linked=_linked(federation, rule))
@@ -190,40 +190,23 @@ def _ready(federation: Federation) -> Federation:
     return replace(federation, examples=examples)
 
 
-def _own_shares(
-    held: Sequence[np.ndarray],
-    clients: np.ndarray,
-    rule: HeldOutBy,
-    split: Callable[[np.ndarray, HeldOutBy, float, int, int], tuple[np.ndarray, np.ndarray]],
-    share: float,
-    seed: int,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What each client trains on and what it holds out, with copies on one side where they are to be."""
-    kept = [split(mine, rule, share, seed, int(k)) for mine, k in zip(held, clients, strict=True)]
-    if rule.copies is None:
-        return kept
-    return own_copies_together(kept, rule.copies, any_held=not rule.is_random)
-
-
 def _linked(federation: Federation, rule: HeldOutBy) -> int:
     if rule.fitted.units is None or not federation.unseen:
         return 0
-    shares = (*federation.own_held_out, *federation.own_validation)
-    return copies_among(
-        rule.fitted.units, _joined(federation.unseen), _joined((*federation.clients, *shares))
-    )
+    own = [flat_of(part) for part in (federation.clients, federation.own_held_out, federation.own_validation)]
+    return copies_among(rule.fitted.units, flat_of(federation.unseen), np.concatenate(own))
 
 
 def check_apart(federation: Federation) -> None:
     """Raise RuntimeError where an example is in two of the parts, which no partition may come to."""
-    shares = (*federation.own_held_out, *federation.own_validation)
-    parts = (*federation.clients, *shares, *federation.unseen, federation.test)
-    counts = np.bincount(np.concatenate(parts), minlength=len(federation.examples.targets))
-    if counts.max() > 1:
-        raise RuntimeError(
-            f"example {int(counts.argmax())} is in {counts.max()} parts of the federation, not in one"
-        )
-
-
-def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+    by_client = (federation.clients, federation.own_held_out, federation.own_validation, federation.unseen)
+    parts = [*map(flat_of, by_client), federation.test]
+    taken = np.zeros(len(federation.examples.targets), bool)
+    for part in parts:
+        taken[part] = True
+    if np.count_nonzero(taken) == sum(map(len, parts)):
+        return
+    counts = np.bincount(np.concatenate(parts))
+    raise RuntimeError(
+        f"example {int(counts.argmax())} is in {counts.max()} parts of the federation, not in one"
+    )

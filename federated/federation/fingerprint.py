@@ -18,6 +18,7 @@ from data_partitioners.heterogeneity import (
     shift_fingerprint,
     size_fingerprint,
 )
+from data_partitioners.partition import Slices, sizes_of
 from federated.federation.count_columns import count_columns
 from federated.federation.federation import Federation
 from federated.federation.per_partition_cache import once_per_partition
@@ -46,8 +47,8 @@ def label_table(federation: Federation) -> LabelTable:
         return LabelTable(counts, examples.class_names)
     targets = examples.targets.reshape(len(examples.targets), -1)[federation.training, 0]
     bins, names = binned_targets(targets)
-    dealt = np.split(np.arange(len(bins)), federation.sizes.cumsum()[:-1])
-    return LabelTable(label_counts(bins, Partition(tuple(dealt), federation.names), len(names)), names)
+    dealt = Slices(np.arange(len(bins)), federation.sizes)
+    return LabelTable(label_counts(bins, Partition(dealt, federation.names), len(names)), names)
 
 
 @once_per_partition
@@ -88,12 +89,12 @@ def client_table(federation: Federation) -> dict[str, list[Any]]:
     label = "target" if federation.examples.class_names is None else "class"
     measures = fingerprint_of(federation).by_client
     holds, labels = counts.nonzero()
-    validation = [len(own) for own in federation.own_validation]
+    validation = sizes_of(federation.own_validation)
     return {
         "client": list(federation.names),
         "training_examples": federation.sizes.tolist(),
-        "held_out_examples": [len(own) for own in federation.own_held_out],
-        **({"validation_examples": validation} if any(validation) else {}),
+        "held_out_examples": sizes_of(federation.own_held_out).tolist(),
+        **({"validation_examples": validation.tolist()} if validation.any() else {}),
         **{name: [None if np.isnan(v) else float(v) for v in values] for name, values in measures.items()},
         **count_columns(label, holds, labels, counts[holds, labels], len(counts), names),
     }

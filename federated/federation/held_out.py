@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from data_partitioners.partition import Slices, sliced
 from federated.choices.choice import Choice
 from federated.datasets import Examples
-from federated.examples.duplicates import with_copies
+from federated.examples.duplicates import own_copies_together, with_copies
 from federated.foundation.errors import BadInput, OwnCodeFailed
-from federated.foundation.randomness import Purpose, generator
+from federated.foundation.randomness import Generators, Purpose, generator
 from federated.foundation.texts import listed
 from federated.holdouts import FittedRule, SetName
 from federated.user_code.containment import is_own
@@ -124,24 +125,32 @@ def no_such_client(name: str, names: Sequence[str]) -> str:
     return f"there is no client {name!r}; {hint}the {len(names):,} clients are: {listed(names)}"
 
 
-def own_share(
-    held: np.ndarray, rule: HeldOutBy, share: float, seed: int, client: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(training, own held-out) examples of one client. A share leaves at least one to train on."""
-    return _split(held, rule, "client", share, generator(seed, Purpose.HELD_OUT, _OWN, client))
+def own_shares(
+    held: Slices,
+    clients: np.ndarray,
+    rule: HeldOutBy,
+    which: Literal["client", "validation"],
+    share: float,
+    seed: int,
+) -> tuple[Slices, Slices]:
+    """(what each client trains on, what it holds out of this). A share leaves at least one example to train on.
 
-
-def validation_share(
-    training: np.ndarray, rule: HeldOutBy, share: float, seed: int, client: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(training, validation) examples of one client, of those that its own share left; a share leaves at least one."""
-    return _split(training, rule, "validation", share, generator(seed, Purpose.HELD_OUT, _VALIDATION, client))
+    clients: the number of each, int64 [K]. Copies are on one side where they are to be.
+    """
+    if not (share or which in rule.stated):
+        return held, Slices(held.flat[:0], np.zeros(len(held), np.int64))
+    stream = {"client": _OWN, "validation": _VALIDATION}[which]
+    numbers = Generators(seed, Purpose.HELD_OUT, stream, clients.tolist())
+    kept = [_split(mine, rule, which, share, own) for mine, own in zip(held, numbers, strict=True)]
+    if rule.copies is not None:
+        kept = own_copies_together(kept, rule.copies, any_held=not rule.is_random)
+    return sliced([training for training, _ in kept]), sliced([own for _, own in kept])
 
 
 def _split(
     held: np.ndarray, rule: HeldOutBy, which: SetName, share: float, numbers: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    if not len(held) or not (share or which in rule.stated):
-        return held, held[:0]
+    if not len(held):
+        return held, held
     mask = rule.fitted.split(held, share, which, numbers)
     return held[~mask], held[mask]

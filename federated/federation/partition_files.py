@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_partitioners.partition import flat_of
 from data_partitioners.partition_csv import write_csv
 from data_partitioners.partition_file import SUFFIXES, write_npz
 from federated.federation.federation import Federation
@@ -43,12 +44,11 @@ def partition_npz(federation: Federation) -> bytes:
     participants' own) and `unseen_example`, int [.], `unseen_names`, and `partition_digest`, so that the file holds all
     that the digest stands for.
     """
-    none = federation.test[:0]
     more = {
         "test": federation.test,
-        "held_out": np.concatenate([none, *federation.own_held_out]),
-        "validation": np.concatenate([none, *federation.own_validation]),
-        "unseen_example": np.concatenate([none, *federation.unseen]),
+        "held_out": flat_of(federation.own_held_out),
+        "validation": flat_of(federation.own_validation),
+        "unseen_example": flat_of(federation.unseen),
         "unseen_names": np.array(federation.unseen_names, np.str_),
         "partition_digest": federation.partition_digest,
         **({} if federation.whole.groups is None else {"groups": federation.whole.groups}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.partition import flat_of
 from federated.federation.federation import Federation
 
 OF_TRAINING_CLIENTS = "test_examples_of_training_clients"
@@ -32,6 +33,6 @@ def _overlap(federation: Federation) -> dict[str, int]:
     owners = ids[federation.test]
     held = {OF_TRAINING_CLIENTS: federation.clients, OF_UNSEEN_CLIENTS: federation.unseen}
     return {
-        name: int(np.isin(owners, ids[np.concatenate(parts)]).sum()) if parts else 0
+        name: int(np.isin(owners, ids[flat_of(parts)]).sum()) if len(parts) else 0
         for name, parts in held.items()
     }

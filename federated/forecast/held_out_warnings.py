@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from data_partitioners.partition import sizes_of
 from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
@@ -70,7 +71,7 @@ def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
     """Clients that cannot be judged by their own held-out examples."""
     if not config.holdout.client:
         return
-    own = np.array([len(held) for held in federation.own_held_out])
+    own = sizes_of(federation.own_held_out)
     without = int(((own == 0) & (federation.sizes > 0)).sum())
     if without:
         yield (

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_partitioners.partition import sizes_of
 from federated.choices.choice import Choice
 from federated.config.run import RunConfig, Stop
 from federated.evaluation.outputs import Outputs
@@ -90,7 +91,7 @@ def promise_sentences(promises: Mapping[str, Promise], configs: Mapping[str, Run
 
 def _of_own_models(setup: Setup) -> str:
     """Models of the clients' own, where no client keeps examples of its own: they are scored on everybody's alone."""
-    if not setup.own_models or any(map(len, setup.federation.own_held_out)):
+    if not setup.own_models or sizes_of(setup.federation.own_held_out).any():
         return ""
     if not setup.config.kind.own_models:
         return (
@@ -122,7 +123,7 @@ def _of_shadows(setup: Setup) -> str:
     if asked is None or asked.membership is None or not asked.membership.shadows:
         return ""
     training = int(federation.sizes.sum())
-    share = training / (training + sum(map(len, federation.own_held_out)))
+    share = training / (training + int(sizes_of(federation.own_held_out).sum()))
     if abs(share - 0.5) <= _UNLIKE:
         return ""
     return (

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from data_partitioners.partition import sizes_of
 from federated.algorithms.local_terms import Phase
 from federated.config.run import LocalTraining
 from federated.evaluation.predicted import sets_of
@@ -92,5 +93,5 @@ def personalisation_batches(setup: Setup) -> float:
     if options is None or options.steps == 0:
         return 0.0
     local = setup.config.local.model_copy(update={"epochs": options.epochs, "steps": options.steps})
-    held_out = np.array([len(own) > 0 for own in setup.federation.own_held_out])
+    held_out = sizes_of(setup.federation.own_held_out) > 0
     return float(batches_of(local, setup.federation.sizes[held_out]).sum())

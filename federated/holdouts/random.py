@@ -46,11 +46,13 @@ def _stratified(
         )
     try:
         _, test = train_test_split(
-            candidates,
+            np.arange(len(candidates)),
             test_size=share,
             stratify=None if classes is None else examples.targets[candidates],
             random_state=int(numbers.integers(2**32)),
         )
     except ValueError as error:
         raise ValueError(f"holdout.test: {share} of {len(candidates)} examples: {error}") from error
-    return np.isin(candidates, test, assume_unique=True)
+    held_out = np.zeros(len(candidates), bool)
+    held_out[test] = True
+    return held_out

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data_partitioners.partition import sizes_of
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.updates import LocalTrainer
@@ -70,7 +71,7 @@ def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> 
 def _key(work: LocalWork, cohort_size: int) -> str:
     """A short hash of everything on which the speed depends."""
     local, device = work.local, work.inputs.device.type
-    sizes = sorted(len(held) for held in work.clients)
+    sizes = np.sort(sizes_of(work.clients)).tolist()
     shape = [
         str(work.model.module),
         list(work.inputs.shape[1:]),

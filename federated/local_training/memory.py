@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import torch
 
+from data_partitioners.partition import sizes_of
 from federated.config.run import Engine
 from federated.local_training.activations import activations
 from federated.local_training.dense.trainer import BLOCK_EXAMPLES
@@ -43,7 +45,7 @@ def stack_size(work: LocalWork) -> int:
     their time in Python, and threads inside of their products have less to share. A GPU takes whatever it gets.
     """
     if work.inputs.device.type != "cpu":
-        return sum(map(bool, map(len, work.clients)))
+        return int(np.count_nonzero(sizes_of(work.clients)))
     number = work.model.vector.element_size()
     return max(
         1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work, _STACK_EXAMPLES)))
@@ -66,7 +68,7 @@ def machine_bytes() -> int:
 
 def _bytes_per_client(work: LocalWork) -> int:
     local, number = work.local, work.model.vector.element_size()
-    largest = max(map(len, work.clients), default=1) or 1
+    largest = int(sizes_of(work.clients).max(initial=1))
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
     # On a GPU all clients of a shard go through the model together.
@@ -82,7 +84,7 @@ def _bytes_per_client(work: LocalWork) -> int:
 def _block_numbers(work: LocalWork, most: int) -> int:
     """The size, in numbers, of the inputs of a block of this many examples, for the largest client."""
     local = work.local
-    largest = max(map(len, work.clients), default=1) or 1
+    largest = int(sizes_of(work.clients).max(initial=1))
     batch = min(local.batch_size or largest, largest)
     steps = longest(local).num_steps(largest, local.batch_size)
     examples = max(batch, min(most, steps * batch))

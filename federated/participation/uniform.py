@@ -22,7 +22,8 @@ def uniform() -> Participation:
 
     def draw(memory: Memory, done: int, population: Population, numbers: Numbers) -> tuple[Memory, Cohort]:
         order = numbers(done).permutation(population.num_clients)
-        holds = population.holds_examples
-        return memory, all_heard(order[holds[order]][: population.size])
+        if len(population.eligible) < population.num_clients:
+            order = order[population.holds_examples[order]]
+        return memory, all_heard(order[: population.size])
 
     return Participation(draw, SamplingLaw.FIXED_SIZE, lambda population: float(population.size))

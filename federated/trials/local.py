@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,8 @@ def try_loss(name: str, work: LocalWork) -> None:
     what, model = f"loss: {name}", work.model.twin()
     module = model.module.eval()
     forward = in_precision(work._replace(model=model), module)
-    held = torch.cat([torch.from_numpy(each[:_EXAMPLES]) for each in work.clients])[:_EXAMPLES]
+    some = islice((each[:_EXAMPLES] for each in work.clients if len(each)), _EXAMPLES)
+    held = torch.cat([torch.from_numpy(each) for each in some])[:_EXAMPLES]
     for size in dict.fromkeys((len(held), 1)):
         at = held[:size].to(work.inputs.device)
         inputs, targets = model_inputs(work.inputs[at]), work.targets[at]

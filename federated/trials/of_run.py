@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from data_partitioners.partition import sizes_of
 from federated.choices.choice import Choice
 from federated.compressors import Compressor
 from federated.config.run import RunConfig
@@ -163,7 +164,7 @@ def _tried(config: RunConfig, work: LocalWork, outputs: tuple[int, ...], sizes: 
 
 def _sizes(work: LocalWork, evaluated: int) -> Sizes:
     """The largest and the smallest batches that the clients have, two examples, and one: the largest first."""
-    held, batch = [len(each) for each in work.clients if len(each)], work.local.batch_size
+    held, batch = set(sizes_of(work.clients).tolist()) - {0}, work.local.batch_size
     full = {min(batch or size, size) for size in held}
     last = {size % batch for size in held} if batch else set()
     most = min(_MOST_EXAMPLES, len(work.inputs))

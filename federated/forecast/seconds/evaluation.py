@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from data_partitioners.partition import Slices, flat_of, sizes_of
 from federated.evaluation.evaluate import evaluate
 from federated.forecast.workload import num_evaluated
 from federated.machine.queueing import Stopwatch
@@ -52,16 +56,24 @@ def _timed_evaluation(setup: Setup, state: RunState) -> float:
 def _part_of(setup: Setup, most: int) -> Setup:
     """The same with at most so many test examples, as many of the training sample, and about as many of the others."""
     federation, evaluation = setup.federation, setup.config.evaluation
-    shares = (*federation.own_held_out, *federation.own_validation, *federation.unseen)
-    others = sum(map(len, shares))
+    others = sum(
+        len(flat_of(part)) for part in (federation.own_held_out, federation.own_validation, federation.unseen)
+    )
     keep = min(1.0, most / max(others, 1))
     few = evaluation.model_copy(update={"training_examples": min(most, evaluation.training_examples)})
     part = replace(
         federation,
         test=federation.test[:most],
-        own_held_out=tuple(own[: round(keep * len(own))] for own in federation.own_held_out),
-        own_validation=tuple(own[: round(keep * len(own))] for own in federation.own_validation),
-        unseen=tuple(held[: round(keep * len(held))] for held in federation.unseen),
+        own_held_out=_first(federation.own_held_out, keep),
+        own_validation=_first(federation.own_validation, keep),
+        unseen=_first(federation.unseen, keep),
     )
     config = setup.config.model_copy(update={"evaluation": few})
     return replace(setup, federation=part).with_config(config)
+
+
+def _first(held: Sequence[np.ndarray], share: float) -> Slices:
+    """The first examples of each client, so large a share of them."""
+    sizes, left = sizes_of(held), np.rint(share * sizes_of(held)).astype(np.int64)
+    place = np.arange(int(sizes.sum())) - np.repeat(sizes.cumsum() - sizes, sizes)
+    return Slices(flat_of(held)[place < np.repeat(left, sizes)], left)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_partitioners.partition import sizes_of
 from federated.local_training.convolution.layers import (
     DenseRows,
     Layer,
@@ -37,7 +38,7 @@ class ConvolutionalNetwork:
         self._weighted = work.weights is not None
         self._scale = self.criterion.scale(self.num_outputs)
         self._rates = [c.dropout for c in stack.convolutions] + [d.dropout for d in stack.dense]
-        largest = max(map(len, work.clients), default=1) or 1
+        largest = int(sizes_of(work.clients).max(initial=1))
         self.most = most = min(work.local.batch_size or largest, largest, _MOST_EXAMPLES)
         num_features = math.prod(stack.convolutions[0].inputs)
         self._images = Rows(num_features, most, work.model.vector)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from data_partitioners.partition import sizes_of
 from federated.foundation.randomness import torch_watched
 from federated.local_training.activations import activations
 from federated.local_training.folding.layers import Own, replace_trained
@@ -39,7 +40,7 @@ def clients_in_a_pass(work: LocalWork) -> int:
 
     On a CPU no more than take an eighth of the machine's memory.
     """
-    largest = max(map(len, work.clients), default=1) or 1
+    largest = int(sizes_of(work.clients).max(initial=1))
     batch = min(work.local.batch_size or largest, largest)
     if work.inputs.device.type != "cpu":
         return max(1, _ROWS_OF_GPU // batch)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator
 
+from data_partitioners.partition import flat_of
 from federated.foundation.scales import LARGEST_FLOAT
 from federated.losses.loss import Weigh
 
@@ -77,7 +78,7 @@ def _balanced(
     targets: np.ndarray, holders: Sequence[np.ndarray], classes: tuple[str, ...] | None
 ) -> np.ndarray:
     """As scikit-learn's class_weight="balanced", of the training examples of all; those of no one have a weight too."""
-    factors: np.ndarray = _weights(targets[np.concatenate(holders)], len(classes or ()))[targets]
+    factors: np.ndarray = _weights(targets[flat_of(holders)], len(classes or ()))[targets]
     return factors
 
 

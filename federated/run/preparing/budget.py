@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_partitioners.partition import sizes_of
 from federated.algorithms.local_terms import LocalTerms
 from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
@@ -32,7 +33,8 @@ def centralised_training(config: RunConfig, clients: Sequence[np.ndarray], cohor
     which is `local.batch_size` where all clients hold that many. Everything else is as in `local`. A federation of
     one client gives that client's own local training.
     """
-    sizes = np.array([len(held) for held in clients if len(held)])
+    every = sizes_of(clients)
+    sizes = every[every > 0]
     visit, total = _visit(config.local, sizes), int(sizes.sum())
     batch = max(1, round(float(visit.steps @ visit.batch / visit.steps.sum())))
     examples = round(cohort_size / len(sizes) * float(visit.examples.sum()))
@@ -46,7 +48,7 @@ def terms_in_turn(
     config: RunConfig, clients: Sequence[np.ndarray], cohort_size: int, turn: Sequence[int]
 ) -> LocalTerms:
     """The training of these clients when it is their turn: `local`, or a share of it where there are too few turns."""
-    share = config.rounds * cohort_size / sum(len(held) > 0 for held in clients)
+    share = config.rounds * cohort_size / np.count_nonzero(sizes_of(clients))
     if share >= 1:
         return LocalTerms()
     visit = _visit(config.local, np.array([len(clients[client]) for client in turn]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from data_partitioners.heterogeneity import label_counts
 from federated.algorithms import Algorithm, Holdings
 from federated.algorithms.travelling import Travelling, travelling
 from federated.choices.choice import Choice
@@ -96,8 +96,7 @@ def _algorithm(
         return algorithm
     counts = None
     if examples.task.targets == "classification":
-        held = [examples.targets[indices] for indices in trainers.holders.indices]
-        counts = np.stack([np.bincount(each, minlength=examples.num_outputs) for each in held])
+        counts = label_counts(examples.targets, trainers.holders, examples.num_outputs)
 
     def another(number: int) -> Tensor:
         few = torch.from_numpy(examples.inputs[:2])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_partitioners import Partition
+from data_partitioners.partition import sizes_of
 from federated.algorithms import Need
 from federated.config.evaluation import MAIN
 from federated.config.local import LocalTraining
@@ -154,7 +155,7 @@ def _check_stop(
 
 def _check_personalisation(config: RunConfig, federation: Federation) -> None:
     """Raise BadInput where fine-tuned models have nothing to be evaluated on."""
-    if config.evaluation.personalisation is not None and not any(map(len, federation.own_held_out)):
+    if config.evaluation.personalisation is not None and not sizes_of(federation.own_held_out).any():
         raise BadInput(
             "evaluation.personalisation is evaluated on each client's own held-out examples, and there are none; "
             f"state holdout.client (now {config.holdout.client}), such as 0.2"

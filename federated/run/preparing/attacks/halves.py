@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from data_partitioners.partition import Slices, sliced
 from federated.federation.federation import Federation
 from federated.foundation.randomness import Purpose, generator
 
@@ -25,8 +26,8 @@ def half_of(federation: Federation, seed: int, number: int) -> Federation:
     ]
     numbers = [generator(seed, Purpose.LEAKAGE, _HALVES, number // 2, at) for at in range(len(held))]
     halves = [_half(mine, number % 2 == 1, own) for mine, own in zip(held, numbers, strict=True)]
-    nothing = tuple(np.empty(0, np.int64) for _ in held)
-    return replace(federation, clients=tuple(halves), own_held_out=nothing, own_validation=nothing)
+    nothing = Slices(np.empty(0, np.int64), np.zeros(len(held), np.int64))
+    return replace(federation, clients=sliced(halves), own_held_out=nothing, own_validation=nothing)
 
 
 def _half(held: np.ndarray, other: bool, numbers: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_partitioners.partition import sizes_of
 from federated.config.measuring.leakage import Inversion, Leakage, MembershipInference
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
@@ -50,10 +51,7 @@ def _check_one_model(config: RunConfig, asked: Leakage, parts: Parts) -> None:
 
 
 def _check_membership(config: RunConfig, federation: Federation, asked: MembershipInference) -> None:
-    if not any(
-        len(training) and len(own)
-        for training, own in zip(federation.clients, federation.own_held_out, strict=True)
-    ):
+    if not ((federation.sizes > 0) & (sizes_of(federation.own_held_out) > 0)).any():
         raise BadInput(
             "leakage.membership compares training examples with held-out examples of the same clients, and there are "
             f"none; state holdout.client (now {config.holdout.client}), such as 0.5"

@@ -39,7 +39,7 @@ def fitted_loss(config: RunConfig, examples: Examples, holders: Partition) -> Fi
             f"loss: {_label(config)} is not for {examples.task.name}; use {' or '.join(_suitable(examples))}"
         )
     try:
-        trained = examples.targets[np.concatenate(holders.indices)]
+        trained = examples.targets[holders.flat]
         loss = loss if loss.learn is None else loss.learn(trained)
         loss.check(trained)
         if loss.num_outputs not in (None, examples.num_outputs):
@@ -69,7 +69,7 @@ def _with_those_of_examples(
     """The factors times the weights of examples, of which training examples have a mean of one. Raises BadInput."""
     if examples.weights is None:
         return factors
-    mean = float(examples.weights[np.concatenate(holders.indices)].mean())
+    mean = float(examples.weights[holders.flat].mean())
     if not mean > 0:
         raise BadInput(f"dataset: {examples.name}: the weights of all training examples are zero")
     scaled = examples.weights / mean
@@ -86,7 +86,7 @@ def _readout(config: RunConfig, examples: Examples, loss: Loss, holders: Partiti
         raise BadInput(
             f"target.standardise: loss {_label(config)} is of targets as they are; leave one of the two out"
         )
-    trained = examples.targets[np.concatenate(holders.indices)].astype(np.float64)
+    trained = examples.targets[holders.flat].astype(np.float64)
     trained = trained.reshape(len(trained), -1)
     deviations = trained.std(axis=0)
     scale = np.where(deviations > 0, deviations, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from data_partitioners.partition import sizes_of
 from federated.config.run import RunConfig
 from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
@@ -42,7 +43,7 @@ def needed(config: RunConfig, work: LocalWork, whole: FlatModel) -> Needed:
     work: of the engine, whose model is that of the steps. whole: the model with all that is frozen.
     """
     local, vector = work.local, work.model.vector
-    largest = max(map(len, work.clients), default=1) or 1
+    largest = int(sizes_of(work.clients).max(initial=1))
     batch = min(local.batch_size or largest, work.micro_batch or largest, largest)
     threads = threads_of(config.orchestration.threads) if work.inputs.is_cpu else 1
     remembered = len(local.optimiser.build().remembers) + bool(local.momentum)
