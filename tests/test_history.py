@@ -8,6 +8,7 @@ import time
 import pytest
 from mlflow.entities import Metric
 
+from tasks.tracking.delivery import logged_model
 from tasks.tracking.delivery import metrics as tables
 from tasks.tracking.delivery.metrics import Measured, log_metrics
 from tasks.tracking.runs import history as histories
@@ -49,6 +50,30 @@ def test_rows_are_those_that_mlflow_itself_writes(home, run_id):
         client.log_batch(other, metrics=[Metric(*measured) for measured in batch])
     for table in ("metrics", "latest_metrics"):
         assert _rows(home, run_id, table) == _rows(home, other, table) != []
+
+
+def test_a_model_is_finished_as_mlflow_itself_does_it(home, tmp_path, monkeypatch):
+    client = connect()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("flavors: {}", encoding="utf-8")
+    found = []
+    for by_mlflow in (False, True):
+        run_id = client.create_run(experiment_id(client, "study")).info.run_id
+        client.log_param(run_id, "rounds", 3)
+        rows = [Measured("a", 0.5, 10, 3), Measured("b", -math.inf, 11, 3), Measured("c", 1.0, 9, 2)]
+        log_metrics(run_id, rows)
+        if by_mlflow:
+            monkeypatch.setattr(logged_model, "is_sqlite", lambda uri: False)
+        logged_model.deliver_model(client, run_id, tmp_path / "model", 3)
+        (output,) = client.get_run(run_id).outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        measured = sorted((one.key, one.value, one.timestamp, one.step) for one in model.metrics)
+        assert {one.run_id for one in model.metrics} == {run_id}
+        assert model.last_updated_timestamp >= model.creation_timestamp
+        found.append((output.step, str(model.status), model.params, measured))
+    assert found[0] == found[1]
+    assert found[0][:3] == (3, "READY", {"rounds": "3"})
+    assert [row[0] for row in found[0][3]] == ["a", "b"]
 
 
 def test_a_write_is_whole_or_not_at_all(home, run_id):

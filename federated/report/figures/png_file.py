@@ -31,7 +31,7 @@ def png_file(pixels: np.ndarray, dots_per_inch: float) -> bytes:
     parts = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0),
         b"pHYs": struct.pack(">IIB", a_metre, a_metre, 1),
-        b"IDAT": zlib.compress(filtered, _LEVEL),
+        b"IDAT": zlib.compress(filtered.data, _LEVEL),
         b"IEND": b"",
     }
     return _SIGNATURE + b"".join(_chunk(name, content) for name, content in parts.items())

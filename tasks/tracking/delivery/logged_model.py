@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,9 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.entities import Run as MlflowRun
+
+from tasks.tracking.delivery.embedded import finish_model
+from tasks.tracking.server.store import is_sqlite
 
 _NAME = "model"
 _ABOUT = "MLmodel"
@@ -33,13 +37,21 @@ def deliver_model(client: MlflowClient, run_id: str, files: Path, step: int) -> 
         copy = _named(files, Path(folder), made)
         _say_where_frozen(copy, run)
         client.log_model_artifacts(made.model_id, str(copy))
-    client.finalize_logged_model(made.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step)])
     metrics = [
         Metric(one.key, one.value, one.timestamp, one.step, made.model_id, run_id=run_id)
         for one in run.data.to_proto().metrics
         if one.step == step
     ]
+    _finish(client, run_id, made, step, metrics)
+
+
+def _finish(client: MlflowClient, run_id: str, made: LoggedModel, step: int, metrics: list[Metric]) -> None:
+    """The model is ready, an output of the run, and has these metrics."""
+    if is_sqlite(client.tracking_uri):
+        finish_model(client.tracking_uri, run_id, made, step, metrics, time.time_ns() // 1_000_000)
+        return
+    client.finalize_logged_model(made.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step)])
     client.log_batch(run_id, metrics=metrics)
 
 

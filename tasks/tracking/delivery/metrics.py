@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import sqlalchemy
@@ -18,10 +17,10 @@ from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 from sqlalchemy.dialects.sqlite import insert
 
+from tasks.tracking.delivery.embedded import engine
 from tasks.tracking.server.store import connect, is_sqlite, tracking_uri
 
 _BATCH = 1000  # what MLflow takes in one call
-_SECONDS_FOR_A_LOCK = 60  # other processes of the study write too
 _LARGEST = 1.7976931348623157e308  # how MLflow stores infinity
 
 _BEFORE: dict[str, set[tuple[str, int]]] = {}
@@ -41,7 +40,7 @@ def log_metrics(run_id: str, metrics: Sequence[Measured]) -> None:
     """Log them all, in their order. One that MLflow has already, time and all, is not logged again."""
     uri = tracking_uri()
     if is_sqlite(uri):
-        _insert(_engine(uri), run_id, metrics)
+        _insert(engine(uri), run_id, metrics)
         return
     client = connect()
     for start in range(0, len(metrics), _BATCH):
@@ -99,8 +98,3 @@ def _row(run_id: str, measured: Measured) -> dict[str, object]:
 
 def _age(row: dict[str, object]) -> tuple[object, object, object]:
     return row["step"], row["timestamp"], row["value"]
-
-
-@cache
-def _engine(uri: str) -> sqlalchemy.Engine:
-    return sqlalchemy.create_engine(uri, connect_args={"timeout": _SECONDS_FOR_A_LOCK})

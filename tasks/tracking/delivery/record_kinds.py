@@ -11,13 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
 from tasks.tracking.delivery import run_ids
+from tasks.tracking.delivery.embedded import read_tag
 from tasks.tracking.delivery.logged_model import deliver_model
 from tasks.tracking.delivery.metrics import Measured, log_metrics, unless_known
 from tasks.tracking.delivery.run_creation import NewRun, create_once, drop_duplicates
 from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.server.access import answers_now
 from tasks.tracking.server.failures import tried_again
-from tasks.tracking.server.store import connect, experiment_id
+from tasks.tracking.server.store import connect, experiment_id, is_sqlite
 
 _PARAMETER_BATCH = 100  # what MLflow takes in one call
 _TABLES = "mlflow.loggedArtifacts"
@@ -90,12 +91,22 @@ def _files(client: MlflowClient, run_id: str, content: Content, files: Path | No
 
 
 def _tables(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    """As `log_table`, which would append to a table that is there already."""
+    """As `log_table`, which would append to a table that is there already. tags: others, to be set with those."""
     client.log_artifacts(run_id, str(files))
     tables = [{"path": name, "type": "table"} for name in content["names"]]
-    listed = json.loads(client.get_run(run_id).data.tags.get(_TABLES, "[]"))
+    listed = json.loads(_tag(client, run_id, _TABLES) or "[]")
+    tags = dict(content.get("tags", {}))
     if new := [table for table in tables if table not in listed]:
-        client.set_tag(run_id, _TABLES, json.dumps([*listed, *new]))
+        tags[_TABLES] = json.dumps([*listed, *new])
+    if tags:
+        _tags(client, run_id, {"tags": tags}, None)
+
+
+def _tag(client: MlflowClient, run_id: str, name: str) -> str | None:
+    if is_sqlite(client.tracking_uri):
+        return read_tag(client.tracking_uri, run_id, name)
+    found: str | None = client.get_run(run_id).data.tags.get(name)
+    return found
 
 
 def _table(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:

@@ -66,8 +66,9 @@ def _log_outcome(
             "generalisation.json": found.clients,
             "classes.json": found.classes_table(),
         },
+        ended_by=ended_by,
+        model_format=saved_as,
     )
-    runs.set_tags(run_id, {"ended_by": ended_by, "model_format": saved_as})
 
 
 def _pictures(run: Run, course: Course, setup: Setup, found: Generalisation) -> dict[str, bytes]:

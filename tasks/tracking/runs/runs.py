@@ -204,18 +204,18 @@ def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:
         send("files", run_id, Path(folder))
 
 
-def log_tables(run_id: str, tables: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
-    """Tables by file name, each column by column, as JSON artifacts that MLflow shows as tables; in one call.
+def log_tables(run_id: str, tables: Mapping[str, Mapping[str, Sequence[Any]]], **tags: str) -> None:
+    """Tables by file name, each column by column, as JSON artifacts that MLflow shows as tables; and tags; in one call.
 
-    One without columns is left out.
+    A table without columns is left out.
     """
     names = [name for name, table in tables.items() if table]
     with TemporaryDirectory() as folder:
         for name in names:
             frame = DataFrame(dict(tables[name]))
             frame.to_json(Path(folder, name), orient="split", index=False, date_format="iso")
-        if names:
-            send("tables", run_id, Path(folder), names=names)
+        if names or tags:
+            send("tables", run_id, Path(folder), names=names, tags=tags_of(tags))
 
 
 def as_yaml(config: BaseModel) -> str:
