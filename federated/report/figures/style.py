@@ -11,7 +11,6 @@ import numpy as np
 from federated.foundation.texts import in_a_line, shortened
 from federated.metrics.names import metric_label
 from federated.report.figures.glyphs import choose_fonts, drawable
-from federated.report.figures.png_file import png_file
 from federated.report.findings.strokes import GREY
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_COMPRESSION = 3
+"""Of a PNG, from 0 to 9: a fifth less time a picture than with the usual 6, and a tenth to a quarter more bytes."""
 _MOST_STEPS = 5
 """Between the numbers of an axis of a run's picture."""
 _MOST_FIFTHS = 100.0
@@ -166,10 +167,8 @@ def say(panel: Axes, message: str) -> None:
 
 
 def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
-    """The figure as a PNG file; its background is opaque."""
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     choose_fonts(figure)
-    figure.savefig(buffer, format="rgba", dpi=dots_per_inch)
-    width = int(figure.get_figwidth() * dots_per_inch)  # as Agg rounds it
-    pixels = np.frombuffer(buffer.getbuffer(), np.uint8).reshape(-1, width, 4)
-    return png_file(np.ascontiguousarray(pixels[..., :3]), dots_per_inch)
+    figure.savefig(buffer, format="png", dpi=dots_per_inch, pil_kwargs={"compress_level": _COMPRESSION})
+    return buffer.getvalue()
