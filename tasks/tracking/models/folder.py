@@ -29,10 +29,11 @@ from federated.models.objective import padding_of
 from federated.preprocessing import raw_rows
 from federated.preprocessing.preprocessing import Preprocessing, as_they_are
 from federated.preprocessing.raw_rows import example_of
+from federated.trained.architecture import architecture_of
 from federated.trained.merged import merged
 from tasks.tracking.delivery.logged_model import read_about, write_about
 from tasks.tracking.models.own_code import own_code_within
-from tasks.tracking.models.program import Program, Weights, program_of, weights_of
+from tasks.tracking.models.program import Exported, Program, Weights, kept_program, program_of, weights_of
 from tasks.tracking.models.signature import signature_of
 from tasks.tracking.models.written_before import digest_of_rows, remember_written, write_again, written_before
 
@@ -47,6 +48,8 @@ _ROOM = Path(raw_rows.__file__).parent
 Kind = tuple[object, ...]
 _PROGRAMS: dict[Kind, Program | None] = {}
 """The exported program by kind of model, None where it cannot be exported: a study logs many models of one kind."""
+_KEPT: dict[str, Exported | None] = {}
+"""The same by architecture, where that is known."""
 
 
 class Saved(NamedTuple):
@@ -58,19 +61,25 @@ class Saved(NamedTuple):
 
 
 def write_model(
-    folder: Path, kind: Kind, model: FlatModel, parameters: Tensor, examples: Examples, readout: Readout
+    folder: Path,
+    kind: Kind,
+    model: FlatModel,
+    parameters: Tensor,
+    examples: Examples,
+    readout: Readout,
+    keep: bool = False,
 ) -> Saved:
     """Write the model to `folder`, but large frozen parts to a file beside it.
 
     kind: equal for models of the same module, inputs and outputs. model: of the run. parameters: [P]. examples: with
-    their inputs as models see them. readout: of the run.
+    their inputs as models see them. readout: of the run. keep: take its program from home, or keep it there.
     """
     module = model.independent_module(parameters)
     sample = raw_rows.model_inputs(torch.from_numpy(examples.inputs[:2]))
     with TemporaryDirectory() as temporary:
         parts = Path(temporary, "model")
         parts.mkdir()
-        saved = _write_module(parts, folder.parent, kind, module, model, sample)
+        saved = _write_module(parts, folder.parent, kind, module, model, sample, keep)
         if saved.how == "none":
             return saved
         _write_rows(parts, examples, readout)
@@ -79,11 +88,11 @@ def write_model(
 
 
 def _write_module(
-    parts: Path, beside: Path, kind: Kind, module: nn.Module, model: FlatModel, sample: Tensor
+    parts: Path, beside: Path, kind: Kind, module: nn.Module, model: FlatModel, sample: Tensor, keep: bool
 ) -> Saved:
     module, changed = merged(module)
     weights = weights_of(module, model, changed)
-    exported = _program(kind, module, weights, sample)
+    exported = _program(kind, module, weights, sample, keep)
     if exported is None:
         return Saved(_write_pickle(parts, module))
     parts.joinpath("program.pt2").write_bytes(exported.content)
@@ -101,7 +110,20 @@ def _write_module(
     return Saved("pt2", beside / path)
 
 
-def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
+def _program(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor, keep: bool) -> Exported | None:
+    """The program of this architecture, or else of this kind, as long as it gives the module's outputs."""
+    if not keep or (architecture := architecture_of(module, sample)) is None:
+        return _written(_program_of_kind(kind, module, weights, sample))
+    if architecture not in _KEPT:
+        _KEPT[architecture] = kept_program(architecture, lambda: _written(_exported(module, weights, sample)))
+    return _KEPT[architecture]
+
+
+def _written(program: Program | None) -> Exported | None:
+    return None if program is None else Exported(program.content, program.padding)
+
+
+def _program_of_kind(kind: Kind, module: nn.Module, weights: Weights, sample: Tensor) -> Program | None:
     """The program of this kind; exported anew where a module keeps something else than weights, such as a number drawn
     at its initialisation, which is part of the program."""
     shapes = tuple((name, str(value.dtype), *value.shape) for name, value in module.state_dict().items())

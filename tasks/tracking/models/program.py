@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from federated.foundation.errors import BadInput
+from federated.machine.kept import kept
 from federated.models.flat_model import FlatModel
 
 Named = dict[str, Tensor]
+PROGRAMS = Path("programs")
+"""Where at home programs are kept by architecture. Most of an export is the import of torch's tracer, two seconds."""
 
 
 _COUNTS = (1, 2, 3, 5)
@@ -139,3 +145,39 @@ def _named(module: nn.Module) -> Named:
 def _within(tensor: Tensor, vector: Tensor) -> bool:
     """Whether a tensor is a view of the vector."""
     return tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
+
+
+class Exported(NamedTuple):
+    """content: in torch.export's format. padding: the number that fills up texts, where they may be of any length."""
+
+    content: bytes
+    padding: int | None
+
+
+class _NotExported(Exception):
+    """There is nothing to keep."""
+
+
+def kept_program(architecture: str, export: Callable[[], Exported | None]) -> Exported | None:
+    """The program of an architecture, exported now or at an earlier time; None where it cannot be exported."""
+    made: list[Exported] = []
+
+    def make(folder: Path) -> None:
+        exported = export()
+        if exported is None:
+            raise _NotExported
+        made.append(exported)
+        folder.joinpath("program.pt2").write_bytes(exported.content)
+        folder.joinpath("padding.json").write_text(json.dumps(exported.padding), encoding="utf-8")
+
+    try:
+        return kept("program", architecture, make, _read, PROGRAMS)
+    except _NotExported:
+        return None
+    except (OSError, BadInput):  # such as a full disk, which is no reason to lose a model
+        return made[0] if made else export()
+
+
+def _read(folder: Path) -> Exported:
+    padding = json.loads(folder.joinpath("padding.json").read_text(encoding="utf-8"))
+    return Exported(folder.joinpath("program.pt2").read_bytes(), padding)

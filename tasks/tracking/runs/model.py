@@ -31,7 +31,9 @@ def log_model(run_id: str, state: RunState, setup: Setup, parent_run_id: str | N
     with TemporaryDirectory() as temporary:
         folder = Path(temporary, "logged", "model")
         folder.parent.mkdir()
-        saved = write_model(folder, kind, setup.whole_model, state.parameters, examples, setup.readout)
+        saved = write_model(
+            folder, kind, setup.whole_model, state.parameters, examples, setup.readout, keep=True
+        )
         if saved.frozen is not None:
             _send_once(parent_run_id or run_id, saved.frozen, folder.parent)
         if saved.how != "none":
