@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Heard
+from federated.machine.queueing import own_seconds
 from federated.metrics import Metrics
 from federated.participation import Cohort
 from federated.run.clients.canaries import is_of_canaries, with_release, with_traces
@@ -102,7 +102,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     of_canaries = shards_among(len(clients), len(cohort), setup.shard_size)
     orders = [order_of(told, model, cohort[shard], weights[shard], cohort) for shard in shards + of_canaries]
     every_report, memory = remembering(setup.store, stages.run_shards(setup.worker, orders))
-    started = time.perf_counter()
+    started = own_seconds()
     met = meet(setup, meeting, model, (every_report[: len(shards)], parcels), lost=lost)
     reports, parcels = met.reports, met.parcels
     every_report[: len(shards)] = reports
@@ -130,7 +130,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         clipped_clients=sum(report.clipped_clients for report in reports),
         training_seconds=sum(report.training_seconds for report in reports),
         compression_seconds=sum(report.compression_seconds for report in reports),
-        aggregation_seconds=time.perf_counter() - started,
+        aggregation_seconds=own_seconds() - started,
         canaries=canary_metrics(every_report[len(shards) :]) if setup.config.privacy.canaries else {},
         zeroed_clients=zeroed_clients(setup.worker, reports),
         bounded=bounded_gradients(reports),
@@ -149,7 +149,7 @@ def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]
 
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
     """A round without a server. Nothing is sent, so no bytes are counted."""
-    started = time.perf_counter()
+    started = own_seconds()
     after, turn = train_alone(state, setup, stages.train_shards)
     sizes = setup.trainers.holders.sizes[turn.holders]
     return after, RoundReport(
@@ -161,7 +161,7 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
         drift={},
         communication={"communication/uplink_bytes": 0, "communication/downlink_bytes": 0},
         clipped_clients=0,
-        training_seconds=time.perf_counter() - started,
+        training_seconds=own_seconds() - started,
         compression_seconds=0.0,
         aggregation_seconds=0.0,
     )

@@ -1,6 +1,5 @@
 """One federated training, from data to model, tracked in MLflow. The subflow of every study."""
 
-import time
 from functools import partial
 from itertools import islice
 
@@ -10,6 +9,7 @@ from prefect.logging import get_run_logger
 from federated.config.run import RunConfig
 from federated.foundation.masking import masked_errors
 from federated.machine.garbage import look_at_new_objects_alone
+from federated.machine.queueing import own_seconds
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.names import main_metric
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
@@ -17,6 +17,7 @@ from federated.rounds import Stages
 from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.segments import Observers, ending, segment_ends
+from federated.segments.gathering import with_others
 from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
@@ -47,14 +48,14 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
 
 
 def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool) -> str:
-    started = time.perf_counter()
+    started = own_seconds()
     show_with(notify)
     begin = go_on_with_run if resume else tracking.open_run
     run_id = begin(run, study, parent_run_id)
     warn = partial(_warn, run)
     with tracking.closing(run_id):
         tell(Progress(run.name, "started", 0, run.config.rounds))
-        setup = rounds.prepare(Opaque(run.config)).value
+        setup = with_others(rounds.prepare(Opaque(run.config)).value)
         tracking.log_data(run_id, setup)
         log_promise(run_id, setup)
         with recording(run_id, run.config) as record, checkpoints.keeping(setup, warn) as keep:
@@ -70,7 +71,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             log_leakage(run_id, Opaque((course.state, setup)))
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         shared = 0.0 if setup.trunk is None else setup.trunk.seconds
-        seconds = time.perf_counter() - started - shared
+        seconds = own_seconds() - started - shared
         spent = seconds_by_stage(course.history[len(first.history) :])
         beside = seconds - sum(spent.values())
         times = {
@@ -94,9 +95,9 @@ def _train(
     a_task_run = 1
     while not (reason := ended(course)):
         ends = list(islice(segment_ends(config, course.round, setup.last_round), a_task_run))
-        started, done = time.perf_counter(), course.round
+        started, done = own_seconds(), course.round
         course = rounds.advance(course, setup, ends, observers, ended, stages)
-        seconds = (time.perf_counter() - started) / (course.round - done)
+        seconds = (own_seconds() - started) / (course.round - done)
         a_task_run = rounds.segments_a_task_run(config, seconds)
     return course, reason
 

@@ -27,6 +27,7 @@ from federated.run.checks import check_runs
 from federated.run.preparing.sites import with_sites
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
+from flows.batches import in_turn
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.prefect_runtime.prefect_away import PrefectAway, let_refusals_be_sent, raise_where_prefect_is_away
@@ -143,9 +144,14 @@ def _run_all(
 def _run_each(
     runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
 ) -> dict[str, str]:
-    """Run one after another in this process, for a single worker."""
-    states = ((run, federated_run(run, study, parent_run_id, resume, return_state=True)) for run in runs)
-    return {run.name: why for run, state in states if (why := _why_failed(run, state)) is not None}
+    """Run one after another in this process, for a single worker; where it pays, several in one stack."""
+
+    def start(run: Run) -> State[str]:
+        return federated_run(run, study, parent_run_id, resume, return_state=True)
+
+    return {
+        run.name: why for run, state in in_turn(runs, start) if (why := _why_failed(run, state)) is not None
+    }
 
 
 def _run_several(

@@ -61,6 +61,7 @@ HOUSES = {
         "models",
         "failed_runs",
         "federated_run",
+        "batches",
         "federated_study",
         "study_run",
         "study_comparison",
@@ -78,6 +79,7 @@ LOOSE = {
     "flows": {
         "failed_runs",
         "federated_run",
+        "batches",
         "federated_study",
         "study_run",
         "study_comparison",

@@ -31,7 +31,7 @@ STEPS = (
     Step("W1", "training:workload", 70, "W1"),
     Step("tests", "tests:cuda_tests", 110),
     Step("cifar10", "training:cifar10", 120),
-    Step("study", "training:study", 60),
+    Step("study", "small_runs:study", 60),
     Step("W4", "training:workload", 60, "W4"),
     Step("W2", "training:workload", 90, "W2"),
 )

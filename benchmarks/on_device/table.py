@@ -71,7 +71,9 @@ def _others(results: Mapping[str, Any]) -> Iterator[str]:
     study = _found(results, "study")
     if "times_one_run" in study:
         yield ""
-        yield f"{study['title']}, {study['way']}: {study['seconds']:.2f} s, {study['times_one_run']:.1f} times one run."
+        alone = f"{study['way']}: {study['seconds']:.2f} s, {study['times_one_run']:.1f} times one run"
+        batch = f"in one batch: {study['batch_seconds']:.2f} s, {study['batch_times_one_run']:.1f} times"
+        yield f"{study['title']}, {alone}; {batch}."
     tests = _found(results, "tests")
     if "counts" in tests:
         yield ""

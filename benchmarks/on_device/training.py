@@ -1,4 +1,4 @@
-"""Training: fedstudy against the plain loops and pfl-research on the same work, and a study of small runs."""
+"""Training: fedstudy against the plain loops and pfl-research on the same work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from benchmarks.cifar10 import CIFAR10
 from benchmarks.cifar10 import is_real as is_cifar10
 from benchmarks.data import default_folder
 from benchmarks.data import is_real as is_fashion_mnist
-from benchmarks.machine import wait_for
 from benchmarks.on_device.given import Answer, Given, Skipped
 from benchmarks.on_device.graphed import measure_graphed
 from benchmarks.ours import train
@@ -27,15 +26,12 @@ from benchmarks.plain import measure_plain
 from benchmarks.statistics import Timing
 from benchmarks.work import Work, save, work_of
 from benchmarks.workloads import WORKLOADS, Workload
-from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
 from federated.machine.cores import threads_of
-from federated.rounds import train_rounds
-from federated.run.setup import Setup, initial_state, prepare
-from federated.run.state import RunState
+from federated.run.setup import Setup, prepare
 
 FEDSTUDY, PLAIN, GRAPHED, PFL = "fedstudy", "plain", "plain, CUDA graphs", "pfl-research"
-_PASSES, _RUNS = 3, 20
+_PASSES = 3
 _TOLD = 2000
 _ROOT = Path(__file__).parents[2]
 _QUICK = {"clients": 12, "cohort": {"size": 4}}
@@ -205,46 +201,3 @@ def _pfl(given: Given, setup: Setup, work: Work) -> Pass:
         return Timing(tuple(found["round_seconds"]), found["accuracy"])
 
     return once
-
-
-SMALL: Mapping[str, Any] = {
-    "dataset": "digits",
-    "model": "mlp(hidden=[64])",
-    "clients": 20,
-    "cohort": {"size": 10},
-    "partitioner": "dirichlet(alpha=0.1)",
-    "local": {"epochs": 2, "batch_size": 16, "learning_rate": 0.1},
-    "rounds": 20,
-}
-"""A run of the quickstart study."""
-
-
-def study(given: Given) -> Iterator[Answer]:
-    """20 runs of the quickstart, seed by seed in one process, against one of them; without Prefect and MLflow."""
-    rounds = 2 if given.quick else 20
-    runs = 4 if given.quick else _RUNS
-    answer: Answer = {
-        "title": f"{runs} runs of the quickstart (2NN of 64 on digits, {rounds} rounds, evaluated once)",
-        "way": "one after another in one process: runs are not trained as one batch",
-        "run_seconds": [],
-        "warm_up_seconds": _run(given, rounds, seed=100),
-    }
-    yield answer
-    for seed in range(runs):
-        answer["run_seconds"].append(_run(given, rounds, seed=seed))
-        seconds = answer["run_seconds"]
-        answer |= {"seconds": sum(seconds), "one_run_seconds": median(seconds)}
-        answer["times_one_run"] = sum(seconds) / median(seconds)
-        yield answer
-
-
-def _run(given: Given, rounds: int, seed: int) -> float:
-    """Seconds from the config to the metrics of the last round."""
-    started = time.perf_counter()
-    setup = prepare(
-        RunConfig.model_validate({**SMALL, "rounds": rounds, "seed": seed, "device": given.device})
-    )
-    state: RunState = train_rounds(initial_state(setup), setup, rounds)
-    evaluate(state, setup)
-    wait_for(given.device)
-    return time.perf_counter() - started

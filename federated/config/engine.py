@@ -51,6 +51,13 @@ class Engine(Frozen):
         "that cannot be, and why. false: run it in every step",
     )
 
+    batch_runs: Literal["auto"] | bool = Field(
+        "auto",
+        description="Train runs of a study that share model, data set and local steps together, their clients as "
+        "further rows of one stack: the same numbers to rounding. auto: where a trial shows that it is faster (small "
+        "models); true: wherever it can be; false: one run after another. Runs in processes of their own "
+        "(`--workers`) are apart",
+    )
     scale_out: Literal["ray"] | None = Field(
         None,
         description="ray: the clients of a round are trained by several processes of Ray, on this machine or on "
@@ -89,6 +96,16 @@ class Engine(Frozen):
             raise ValueError(
                 f"address {self.address!r} is none of local, auto and the host:port of a Ray head, such as "
                 "10.0.0.7:6379"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stacks_are_of_one_process(self) -> Engine:
+        if self.batch_runs is True and (self.name == "loop" or self.scale_out is not None):
+            other = "name: loop" if self.name == "loop" else f"scale_out: {self.scale_out}"
+            raise ValueError(
+                f"batch_runs true trains clients of several runs in one stack, and {other} has no stack: use auto or "
+                "false"
             )
         return self
 

@@ -30,22 +30,29 @@ _LARGE, _LONG = 1_000_000, 5.0
 _MARGIN = 0.85
 
 
-def faster(work: LocalWork, candidates: Mapping[str, LocalTrainer], cohort: Sequence[int]) -> str:
+def faster(
+    work: LocalWork,
+    candidates: Mapping[str, LocalTrainer],
+    cohort: Sequence[int],
+    most: int = _CLIENTS,
+    about: Sequence[int] = (),
+) -> str:
     """The name of the fastest candidate for work of this shape; the first if no other is clearly faster.
 
     Each trains some of the cohort up to three times, for a few steps, and its best time counts. One that fails, other
     than the first, is none of them. Kept under the home folder.
+    most: the most clients that are trained. about: further numbers that the outcome depends on.
     """
-    key, file = _key(work, len(cohort)), home() / "engines.json"
+    key, file = _key(work, len(cohort), about), home() / "engines.json"
     known = _read(file)
     if known.get(key) in candidates:
         logger.info("engine: %s (as measured before)", known[key])
         return known[key]
     first, *rivals = candidates
-    seconds = {first: _best_time(work, candidates[first], cohort[:_CLIENTS])}
+    seconds = {first: _best_time(work, candidates[first], cohort[:most])}
     for name in rivals:
         try:
-            seconds[name] = _best_time(work, candidates[name], cohort[:_CLIENTS])
+            seconds[name] = _best_time(work, candidates[name], cohort[:most])
         except Exception as error:  # noqa: BLE001 - the model may be anybody's, and the first candidate trains it
             logger.info("engine: not %s, which fails: %s", name, str(error).partition("\n")[0])
     best = min(seconds, key=lambda name: seconds[name])
@@ -68,7 +75,7 @@ def _best_time(work: LocalWork, train: LocalTrainer, clients: Sequence[int]) -> 
     return min(times)
 
 
-def _key(work: LocalWork, cohort_size: int) -> str:
+def _key(work: LocalWork, cohort_size: int, about: Sequence[int]) -> str:
     """A short hash of everything on which the speed depends."""
     local, device = work.local, work.inputs.device.type
     sizes = np.sort(sizes_of(work.clients)).tolist()
@@ -81,6 +88,8 @@ def _key(work: LocalWork, cohort_size: int) -> str:
     ]
     if local.optimiser.label() != "sgd":
         shape.append(local.optimiser.label())
+    if about:
+        shape.append(list(about))
     around = [
         min(cohort_size, _CLIENTS),
         sizes[len(sizes) // 2],

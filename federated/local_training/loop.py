@@ -19,13 +19,13 @@ from federated.local_training.contrasting import Contrasting
 from federated.local_training.own_steps import Gradients, take_own_steps
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import Batch, Length, epochs
-from federated.local_training.steps.dropout import DropoutGenerators, Masks, torch_seeded_for
+from federated.local_training.steps.dropout import DropoutGenerators, Masks, dropout_key, torch_seeded_for
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.seen import Seen, mean_losses
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.side_by_side import side_by_side
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates
-from federated.local_training.steps.work import LocalWork, Precision
+from federated.local_training.steps.work import LocalWork, Origin, Precision
 from federated.losses import Loss
 from federated.models.flat_model import FlatModel
 from federated.models.objective import model_inputs
@@ -48,6 +48,7 @@ def loop_trainer(
     weights: Tensor | None = None,
     per_example: PerExample | None = None,
     micro_batch: int | None = None,
+    origins: Sequence[Origin] | None = None,
     threads: int = 1,
 ) -> LocalTrainer:
     """The engine that every other one is held against, for any model.
@@ -72,6 +73,7 @@ def loop_trainer(
         weights,
         per_example,
         micro_batch,
+        origins,
     )
     part = part_of_loop if per_example is None else part_by_example
     # Several threads deal single clients among them. A GPU has one, which so brings all losses back at once.
@@ -106,9 +108,11 @@ def part_of_loop(work: LocalWork, seeded: bool) -> PartTrainer:
         for at, (row, client) in enumerate(zip(slots.rows.tolist(), clients, strict=True)):
             own = received if received.dim() == 1 else received[at]
             model.load(own)
-            masks.draw_from(DropoutGenerators(work.seed, done, client, terms.stream))
+            masks.draw_from(DropoutGenerators(*dropout_key(work, client, done, terms.stream)))
             rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
-            with torch_seeded_for(work.seed, done, client, terms.stream) if seeded else nullcontext():
+            with (
+                torch_seeded_for(*dropout_key(work, client, done, terms.stream)) if seeded else nullcontext()
+            ):
                 batches = _batches(work, done, client, lengths[at], terms.stream)
                 offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
                 more = _contrast(contrasting, terms.contrast, at, own)

@@ -14,7 +14,7 @@ from torch import Tensor
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training.steps.autocast import in_precision
 from federated.local_training.steps.batches import placed
-from federated.local_training.steps.dropout import DropoutGenerators, Masks
+from federated.local_training.steps.dropout import DropoutGenerators, Masks, dropout_key
 from federated.local_training.steps.plan import Plan, gathered, planned
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
@@ -63,7 +63,9 @@ def stacked_steps(work: LocalWork, batched: Batched) -> PartTrainer:
         own = terms.of(plan.positions)
         rule = rule_of(work.local, schedule(done, work.rounds), own, received)
         weights = received.repeat(len(clients), 1) if received.dim() == 1 else received.clone()
-        draws = [DropoutGenerators(work.seed, done, clients[at], terms.stream) for at in plan.positions]
+        draws = [
+            DropoutGenerators(*dropout_key(work, clients[at], done, terms.stream)) for at in plan.positions
+        ]
         offsets = None if own.offsets is None else own.offsets.to(weights)
         total = _steps(work, plan, batched, draws, rule, weights, offsets)
         rows = slots.rows[plan.positions]

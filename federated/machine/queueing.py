@@ -1,4 +1,4 @@
-"""Wall time, and what of it was spent in the queue for a core, behind other programs."""
+"""Wall time, and what of it was spent in the queue for a core, behind other programs, or waiting for other runs."""
 
 from __future__ import annotations
 
@@ -73,3 +73,16 @@ def delay(before: dict[int, Thread], after: dict[int, Thread], caller: int, seco
         elif now.ran - then.ran >= _WORKS * seconds:
             others.append(now.queued - then.queued)
     return own + max(others)
+
+
+_waits = threading.local()
+
+
+def own_seconds() -> float:
+    """Seconds on the clock of `time.perf_counter`, without those that this thread has waited for other runs."""
+    return time.perf_counter() - getattr(_waits, "seconds", 0.0)
+
+
+def has_waited(seconds: float) -> None:
+    """Take these seconds, which have passed, off the clock of this thread."""
+    _waits.seconds = getattr(_waits, "seconds", 0.0) + seconds

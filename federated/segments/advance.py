@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from federated import rounds
 from federated.evaluation import evaluate as evaluation
 from federated.federation.fingerprint import heterogeneity_metrics
 from federated.foundation.errors import Diverged
+from federated.machine.queueing import own_seconds
 from federated.metrics import Metrics
 from federated.rounds import Stages
 from federated.run.course import Course
@@ -93,9 +93,9 @@ def _segment(course: Course, setup: Setup, last: int, observers: Observers, step
 
 def _evaluated(course: Course, setup: Setup, steps: Steps, more: Metrics | None = None) -> Course:
     """The course with an evaluation, along with the seconds it took and the metrics `more`."""
-    started = time.perf_counter()
+    started = own_seconds()
     metrics = steps.evaluate(course, setup)
-    timed = {**metrics, "system/evaluation_seconds": time.perf_counter() - started, **(more or {})}
+    timed = {**metrics, "system/evaluation_seconds": own_seconds() - started, **(more or {})}
     if setup.promise is not None:
         timed |= setup.promise.metrics(course.round)
     return course.then(course.state, timed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 from federated.aggregators import weighted_sum
 from federated.algorithms.local_terms import LocalTerms
 from federated.local_training import Updates
+from federated.machine.queueing import own_seconds
 from federated.run.clients.canaries import is_of_canaries, updates_of_canaries
 from federated.run.clients.client_half import own_rows, received, second_of, start_of, terms_of
 from federated.run.clients.clusters import clusters_of
@@ -91,9 +91,9 @@ def run_shard(
     worker: Worker, order: ShardOrder, train: Train = train, compress: Compress = compress
 ) -> ShardReport:
     """A shard from its order to its report; canaries do not train. Raises Diverged as `train` does."""
-    started, traced = time.perf_counter(), is_of_canaries(worker, order.clients)
+    started, traced = own_seconds(), is_of_canaries(worker, order.clients)
     updates = updates_of_canaries(worker, order) if traced else train(worker, order)
-    trained = time.perf_counter()
+    trained = own_seconds()
     heard = compress(worker, order, updates)
     weights, losses = order.weights, updates.losses.double().numpy()
     lost = ~np.isfinite(losses) if counts_as_zeros(worker) else np.zeros(len(losses), bool)
@@ -110,7 +110,7 @@ def run_shard(
         drift=_drift(worker, updates),
         memory=heard.memory,
         training_seconds=trained - started,
-        compression_seconds=time.perf_counter() - trained,
+        compression_seconds=own_seconds() - trained,
         travelled=heard.travelled,
         clusters=updates.clusters,
         zeroed_clients=heard.zeroed_clients,

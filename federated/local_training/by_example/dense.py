@@ -15,6 +15,7 @@ from federated.local_training.dense.activations import activate, through
 from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
 from federated.local_training.dense.trainer import of_like_width
+from federated.local_training.steps.dropout import dropout_key
 from federated.local_training.steps.plan import PlanThere, gathered
 from federated.local_training.steps.sgd import memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
@@ -58,7 +59,7 @@ def _train_alike(
     memory, total = memory_of(rule, weights), weights.new_zeros(len(weights))
     longer = torch.zeros(len(weights), dtype=torch.int64, device=weights.device)
     noises = [Noise(work, done, clients[at], terms.stream) for at in plan.positions]
-    keys = [(work.seed, done, clients[at], terms.stream) for at in plan.positions]
+    keys = [dropout_key(work, clients[at], done, terms.stream) for at in plan.positions]
     masks = StackedMasks(layers, keys)
     expected = torch.from_numpy(plan.expected).to(weights)[:, None]
     moves = None if rule.moves is None else rule.moves[0]

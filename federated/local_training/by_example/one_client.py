@@ -15,7 +15,7 @@ from federated.local_training.by_example.gradients import ExampleGradients, exam
 from federated.local_training.by_example.noise import Noise, shares_kept, without_lost
 from federated.local_training.by_example.poisson import expected_batch, poisson_batches
 from federated.local_training.steps.batches import Batch, batch_of
-from federated.local_training.steps.dropout import DropoutGenerators, torch_seeded_for
+from federated.local_training.steps.dropout import DropoutGenerators, dropout_key, torch_seeded_for
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots
@@ -49,11 +49,13 @@ def part_by_example(work: LocalWork, seeded: bool) -> PartTrainer:
             model.load(own)
             rule = rule_of(work.local, factor, terms.of([at]), own[: model.num_trainable])
             offset = None if terms.offsets is None else terms.offsets[at].to(model.vector)
-            draws = DropoutGenerators(work.seed, done, client, terms.stream)
+            draws = DropoutGenerators(*dropout_key(work, client, done, terms.stream))
             batches = poisson_batches(work, done, client, lengths[at], terms.stream)
             noise = Noise(work, done, client, terms.stream)
             expected = expected_batch(len(work.clients[client]), work.local.batch_size)
-            with torch_seeded_for(work.seed, done, client, terms.stream) if seeded else nullcontext():
+            with (
+                torch_seeded_for(*dropout_key(work, client, done, terms.stream)) if seeded else nullcontext()
+            ):
                 found = (
                     _clipped_sum(private, rule, model, gradients, batch_of(work, batch), offset, draws)
                     for batch in batches

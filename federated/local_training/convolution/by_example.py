@@ -15,7 +15,7 @@ from federated.local_training.convolution.network import ConvolutionalNetwork
 from federated.local_training.convolution.of_examples import OfExamples
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.steps.batches import Batch, batch_of
-from federated.local_training.steps.dropout import DropoutGenerators
+from federated.local_training.steps.dropout import DropoutGenerators, dropout_key
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.sgd import rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots
@@ -37,7 +37,7 @@ def im2col_by_example(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
                 rule = rule_of(work.local, factor, terms.of([at]), own)
                 moves = None if rule.moves is None else rule.moves[0]
                 offset = None if terms.offsets is None else terms.offsets[at, :, None].to(weights)
-                draws = DropoutGenerators(work.seed, done, client, terms.stream)
+                draws = DropoutGenerators(*dropout_key(work, client, done, terms.stream))
                 batches = poisson_batches(work, done, client, lengths[at], terms.stream)
                 noise = Noise(work, done, client, terms.stream)
                 expected = expected_batch(len(work.clients[client]), work.local.batch_size)

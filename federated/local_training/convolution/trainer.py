@@ -13,7 +13,7 @@ from federated.local_training.convolution.network import ConvolutionalNetwork
 from federated.local_training.convolution.recognise import ConvolutionStack
 from federated.local_training.convolution.recording import as_recorded
 from federated.local_training.steps.batches import Batch, epochs
-from federated.local_training.steps.dropout import DropoutGenerators
+from federated.local_training.steps.dropout import DropoutGenerators, dropout_key
 from federated.local_training.steps.plan import lengths_of
 from federated.local_training.steps.sgd import Rule, memory_of, rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots
@@ -34,7 +34,7 @@ def im2col_trainer(work: LocalWork, stack: ConvolutionStack) -> PartTrainer:
                 weights.copy_(own)
                 rule = rule_of(work.local, factor, terms.of([at]), own)
                 offset = None if terms.offsets is None else terms.offsets[at, :, None].to(weights)
-                generators = DropoutGenerators(work.seed, done, client, terms.stream)
+                generators = DropoutGenerators(*dropout_key(work, client, done, terms.stream))
                 examples = epochs(work, done, client, lengths[at], terms.stream)
                 slots.losses[row] = _train_client(work, network, rule, examples, generators, offset)
                 torch.sub(weights, own, out=slots.deltas[row])

@@ -18,6 +18,9 @@ from federated.losses import Criterion
 from federated.machine.torch_threads import team
 from federated.models.objective import input_scale
 
+_LANES = 64
+"""A multiple of the numbers that any processor's vectors hold."""
+
 
 class Block:
     """A few steps S of all clients that take part in the first of them.
@@ -59,8 +62,10 @@ class Block:
         self.factors = None if work.weights is None else gathered(work.weights, at.transpose(0, 1))
         weights = (weights if self.factors is None else weights * self.factors).flatten(1)
         aims = criterion.aims(self.targets, -weights, layers[-1].outputs)
-        self.outputs = scratch("outputs", self.inputs, *aims.shape)
-        if self.active[-1] < self.active[0]:
+        # Kernels round their last few numbers otherwise: with several runs these are none of anybody's.
+        self._whole = 1 if work.origins is None else _LANES
+        self.outputs = scratch("outputs", self.inputs, *aims.shape[:2], self._rounded(aims.shape[2]))
+        if self.active[-1] < self.active[0] or self._whole > 1:
             self.outputs.zero_()
         self._offsets = None
         if offsets is not None:
@@ -70,19 +75,36 @@ class Block:
     def errors(self, step: int, outputs: Tensor) -> Tensor:
         """The gradient of the loss with respect to a step's outputs [c, B, K], which are kept for `losses`."""
         columns = len(outputs) * self.batch
-        aims, weights, kept = (_first_columns(values, columns) for values in self._of_step[step])
+        aims, weights, wide = self._of_step[step]
+        aims, weights, wide = (
+            _first_columns(aims, columns),
+            _first_columns(weights, columns),
+            _first_columns(wide, self._rounded(columns)),
+        )
+        kept = _first_columns(wide, columns)
         kept.copy_(outputs.reshape(columns, -1).t())
         if self._offsets is not None:
             kept.add_(_first_columns(self._offsets, columns))
-        errors = torch.addcmul(aims, self.criterion.predict(kept), weights).t().view(outputs.shape)
+        predicted = _first_columns(self.criterion.predict(wide), columns)
+        errors = torch.addcmul(aims, predicted, weights).t().view(outputs.shape)
         # MKL cuts a product of single columns within a matrix, and then rounds by the number of threads.
         return errors.contiguous() if self.batch == 1 else errors
 
     def losses(self) -> Tensor:
         """The summed losses of each client's examples [c]."""
-        losses = self.criterion.losses(self.outputs, self.targets).view(self.real.shape)
+        columns, targets = self.targets.shape[1], self.targets
+        if more := self.outputs.shape[2] - columns:
+            targets = torch.cat([targets, targets[:, :1].expand(-1, more, *targets.shape[2:])], dim=1)
+        losses = self.criterion.losses(self.outputs, targets)[:, :columns].reshape(self.real.shape)
         losses = losses if self.factors is None else losses * self.factors
-        return (losses * self.real).sum(dim=(0, 2))
+        if self._whole == 1:
+            return (losses * self.real).sum(dim=(0, 2))
+        return (
+            (losses * self.real).sum(dim=2).cumsum(dim=0)[-1]
+        )  # whatever number of steps without a loss follows
+
+    def _rounded(self, columns: int) -> int:
+        return -(-columns // self._whole) * self._whole
 
     def _masks(
         self, masks: StackedMasks, counts: np.ndarray, num_inputs: int

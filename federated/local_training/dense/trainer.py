@@ -15,7 +15,8 @@ from federated.local_training.dense.first_layer import Direct, Dual, FirstLayer
 from federated.local_training.dense.layers import Stack
 from federated.local_training.dense.masks import StackedMasks
 from federated.local_training.dense.recognise import Dense
-from federated.local_training.steps.plan import Plan, planned
+from federated.local_training.steps.dropout import dropout_key
+from federated.local_training.steps.plan import Extent, Plan, lengths_of, planned
 from federated.local_training.steps.scratch import Scratch
 from federated.local_training.steps.sgd import rule_of
 from federated.local_training.steps.updates import PartTrainer, Slots, received_by
@@ -47,19 +48,21 @@ def stacked_trainer(
 
     def train(received: Tensor, clients: Sequence[int], done: int, terms: LocalTerms, slots: Slots) -> None:
         factor = schedule(done, work.rounds)
-        for alike in of_like_width(work, clients):
+        for alike, extent in stacks_of(work, clients, done, terms, layers):
             members, own = [clients[at] for at in alike], terms.of(alike)
-            plan = planned(work, members, done, own)
+            plan = planned(work, members, done, own, extent)
             there = plan.on(received.device)
             start = received_by(received_by(received, alike), plan.positions)
             rule = rule_of(local, factor, own.of(plan.positions), start)
             offsets = own.of(plan.positions).offsets
             stack = Stack(layers, start, len(alike), plan.examples.shape[2], rule, scratch, threads, scale)
             masks = StackedMasks(
-                layers, [(work.seed, done, members[at], terms.stream) for at in plan.positions]
+                layers, [dropout_key(work, members[at], done, terms.stream) for at in plan.positions]
             )
             total = torch.zeros(len(alike), dtype=received.dtype, device=received.device)
             for steps in plan.blocks(max(1, block_examples // plan.examples.shape[2])):
+                if not plan.active[steps.start]:
+                    break
                 block = Block(work, criterion, layers, plan, there, steps, masks, scratch, threads, offsets)
                 total[: block.active[0]] += _train_block(stack, block, scratch, turn)
             _write(plan, stack, total, slots, slots.rows[alike])
@@ -77,6 +80,43 @@ def of_like_width(work: LocalWork, clients: Sequence[int]) -> list[list[int]]:
             groups.append([])
         groups[-1].append(at)
     return groups
+
+
+def stacks_of(
+    work: LocalWork, clients: Sequence[int], done: int, terms: LocalTerms, layers: Sequence[Dense]
+) -> list[tuple[list[int], Extent]]:
+    """Positions of the clients of each stack, and the least size of its plan.
+
+    With clients of several runs the size does not depend on who they are, so that each has the same bits whoever trains
+    beside it: when a study goes on, the runs that had finished do not. In blocks, the dual form, rounding depends on
+    the number of steps as well. One client is in each stack twice, as a product of one matrix is another kernel's.
+    """
+    if work.origins is None:
+        return [(alike, Extent(0, 0)) for alike in of_like_width(work, clients)]
+    in_blocks, batch = layers[0].outputs >= _DUAL_OUTPUTS, work.local.batch_size
+    lengths = lengths_of(work, clients, done, terms)
+    sizes = [len(work.clients[client]) for client in clients]
+    steps = [length.num_steps(size, batch) for length, size in zip(lengths, sizes, strict=True)]
+    stacks: dict[Extent, list[int]] = {}
+    for at, size in enumerate(sizes):
+        width = _power_of_two(size) if batch is None else _halved(batch, min(batch, size))
+        extent = Extent(_power_of_two(steps[at]) if in_blocks else 0, width)
+        stacks.setdefault(extent, []).append(at)
+    return [
+        ([*alike, max(alike, key=lambda at: (steps[at], sizes[at]))], extent)
+        for extent, alike in stacks.items()
+    ]
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
+
+
+def _halved(number: int, least: int) -> int:
+    """The number halved as often as it stays as large as this."""
+    while number > 1 and (half := -(-number // 2)) >= least:
+        number = half
+    return number
 
 
 def _write(plan: Plan, stack: Stack, total: Tensor, slots: Slots, rows: Tensor) -> None:
@@ -111,7 +151,7 @@ def _train_block(
     stack.keep(block.active[0])
     first = _first_layer(stack, block, scratch)
     with turn if isinstance(first, Dual) else _NO_TURNS:
-        for step, now in enumerate(block.active):
+        for step, now in enumerate(filter(None, block.active)):
             _step(stack, block, first, step, now)
         losses = block.losses()
     first.finish()

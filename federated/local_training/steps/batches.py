@@ -87,7 +87,8 @@ class Batch(NamedTuple):
 def epochs(work: LocalWork, done: int, client: int, length: Length, stream: int = 0) -> Iterator[Batch]:
     """The examples of each of the client's epochs in a round, in order, gathered in one call each; stream: `key_of`."""
     held = work.clients[client]
-    numbers = generator(work.seed, Purpose.BATCHES, *key_of(done, stream), client)
+    seed, number = work.origin(client)
+    numbers = generator(seed, Purpose.BATCHES, *key_of(done, stream), number)
     for order in epoch_orders(numbers, held, work.local.batch_size, *length):
         yield batch_of(work, order)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from federated.foundation.randomness import Purpose, generator, key_of, torch_seeded
 from federated.models.plain_modules import is_plain
+
+if TYPE_CHECKING:
+    from federated.local_training.steps.work import LocalWork
 
 Draw = Callable[[int, Tensor], Tensor]
 """(number of the layer, its inputs) -> mask of the inputs' shape, type and device."""
@@ -31,6 +35,12 @@ class DropoutGenerators:
         if layer not in self._made:
             self._made[layer] = generator(self._seed, Purpose.DROPOUT, *self._key, layer)
         return self._made[layer]
+
+
+def dropout_key(work: LocalWork, client: int, done: int, stream: int = 0) -> tuple[int, int, int, int]:
+    """What the numbers of a client's dropout layers in a round are made from, as `DropoutGenerators` takes it."""
+    seed, number = work.origin(client)
+    return seed, done, number, stream
 
 
 def is_keyed(module: nn.Module) -> bool:

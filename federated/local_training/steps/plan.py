@@ -50,17 +50,31 @@ class PlanThere(NamedTuple):
     counts: Tensor
 
 
-def planned(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms = NO_TERMS) -> Plan:
-    """The plan of a round; the same whatever the order of the cohort."""
+class Extent(NamedTuple):
+    """The size of a plan: local steps S, and examples B in a batch."""
+
+    steps: int
+    width: int
+
+
+def planned(
+    work: LocalWork,
+    cohort: Sequence[int],
+    done: int,
+    terms: LocalTerms = NO_TERMS,
+    extent: Extent = Extent(0, 0),  # noqa: B008 - a value
+) -> Plan:
+    """The plan of a round; the same whatever the order of the cohort. extent: the least that it is to have."""
     local = work.local
     lengths = lengths_of(work, cohort, done, terms)
     sizes = [len(work.clients[client]) for client in cohort]
     steps = [length.num_steps(size, local.batch_size) for length, size in zip(lengths, sizes, strict=True)]
     positions = sorted(range(len(cohort)), key=lambda at: (-steps[at], -sizes[at], cohort[at]))
-    width = min(local.batch_size or max(sizes), max(sizes))
-    examples = np.empty((len(cohort), max(steps), width), np.int64)
+    needed = Extent(max(steps), min(local.batch_size or max(sizes), max(sizes)))
+    most, width = map(max, needed, extent)
+    examples = np.empty((len(cohort), most, width), np.int64)
     clients = [cohort[at] for at in positions]
-    numbers = Generators(work.seed, Purpose.BATCHES, done, clients, terms.stream)
+    numbers = _generators(work, clients, done, terms.stream)
     rows = zip(examples.reshape(len(cohort), -1), clients, numbers, positions, strict=True)
     for row, client, generator, at in rows:
         held = work.clients[client]
@@ -80,9 +94,27 @@ def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTe
     if terms.steps is None and (length := length_of_phase(terms.phase)) is not None:
         return [length] * len(cohort)
     steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
+    origins = [work.origin(client) for client in cohort]
     return [
-        length_of(work.local, work.seed, done, client, own) for client, own in zip(cohort, steps, strict=True)
+        length_of(work.local, seed, done, client, own)
+        for (seed, client), own in zip(origins, steps, strict=True)
     ]
+
+
+def _generators(
+    work: LocalWork, clients: Sequence[int], done: int, stream: int
+) -> Iterable[np.random.Generator]:
+    """The generators of the clients' batches; those of one run are seeded all at once."""
+    if work.origins is None:
+        return Generators(work.seed, Purpose.BATCHES, done, clients, stream)
+    rows: dict[int, list[int]] = {}
+    for row, client in enumerate(clients):
+        rows.setdefault(work.origins[client].seed, []).append(row)
+    made: dict[int, np.random.Generator] = {}
+    for seed, own in rows.items():
+        numbers = [work.origins[clients[row]].client for row in own]
+        made |= zip(own, Generators(seed, Purpose.BATCHES, done, numbers, stream), strict=True)
+    return [made[row] for row in range(len(clients))]
 
 
 def length_of_phase(phase: Phase | None) -> Length | None:

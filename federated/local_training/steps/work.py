@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16"]
 
 
+class Origin(NamedTuple):
+    """The seed of a client's run, and the client's number in it."""
+
+    seed: int
+    client: int
+
+
 class LocalWork(NamedTuple):
     """The arguments of every engine, fixed for a run.
 
@@ -27,6 +34,7 @@ class LocalWork(NamedTuple):
     weights: what the loss of each example is multiplied by, [N]; None: nothing.
     per_example: differentially private steps; None: plain ones.
     micro_batch: the most examples of a batch that go through the model at once; None: all of them.
+    origins: whose each client is, where clients of several runs are trained together; None: all are of this one.
     """
 
     model: FlatModel
@@ -41,3 +49,8 @@ class LocalWork(NamedTuple):
     weights: Tensor | None = None
     per_example: PerExample | None = None
     micro_batch: int | None = None
+    origins: Sequence[Origin] | None = None
+
+    def origin(self, client: int) -> Origin:
+        """The key of a client's random numbers: the seed of its run, and its number there."""
+        return Origin(self.seed, client) if self.origins is None else self.origins[client]
