@@ -81,7 +81,7 @@ IGNORED: dict[str, Any] = {
     "engine.client_memory_mb": 1,
     "engine.micro_batch": 8,
     "engine.cache_features": False,
-    "engine.batch_runs": False,
+    "engine.batch_runs": "auto",
     "engine.scale_out": "ray",
     "engine.address": "10.0.0.7:6379",
     "engine.workers": 2,

@@ -52,7 +52,7 @@ class Engine(Frozen):
     )
 
     batch_runs: Literal["auto"] | bool = Field(
-        "auto",
+        False,
         description="Train runs of a study that share model, data set and local steps together, their clients as "
         "further rows of one stack: the same numbers to rounding. auto: where a trial shows that it is faster (small "
         "models); true: wherever it can be; false: one run after another. Runs in processes of their own "
