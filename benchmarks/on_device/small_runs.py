@@ -39,14 +39,14 @@ def study(given: Given) -> Iterator[Answer]:
         "title": f"{runs} runs of the quickstart (2NN of 64 on digits, {rounds} rounds, evaluated once)",
         "way": "one after another in one process",
         "run_seconds": [],
-        "warm_up_seconds": _run(given, rounds, seed=100),
+        "warm_up_seconds": one(given, rounds, seed=100),
     }
     yield answer
     for _ in range(2):  # the first warms up
-        answer |= _batch(given, rounds, runs)
+        answer |= batch(given, rounds, runs)
         yield answer
     for seed in range(runs):
-        answer["run_seconds"].append(_run(given, rounds, seed=seed))
+        answer["run_seconds"].append(one(given, rounds, seed=seed))
         seconds = answer["run_seconds"]
         answer |= {"seconds": sum(seconds), "one_run_seconds": median(seconds)}
         answer["times_one_run"] = sum(seconds) / median(seconds)
@@ -54,29 +54,34 @@ def study(given: Given) -> Iterator[Answer]:
         yield answer
 
 
-def _run(given: Given, rounds: int, seed: int) -> float:
+def one(given: Given, rounds: int, seed: int, model: str | None = None) -> float:
     """Seconds from the config to the metrics of the last round."""
     started = time.perf_counter()
-    _whole(given, rounds, seed)
+    _whole(given, rounds, seed, model)
     return time.perf_counter() - started
 
 
-def _whole(given: Given, rounds: int, seed: int) -> None:
-    setup = with_others(
-        prepare(RunConfig.model_validate({**SMALL, "rounds": rounds, "seed": seed, "device": given.device}))
-    )
+def _whole(given: Given, rounds: int, seed: int, model: str | None) -> None:
+    stated = {
+        **SMALL,
+        "rounds": rounds,
+        "seed": seed,
+        "device": given.device,
+        "model": model or SMALL["model"],
+    }
+    setup = with_others(prepare(RunConfig.model_validate(stated)))
     state: RunState = train_rounds(initial_state(setup), setup, rounds)
     evaluate(state, setup)
     wait_for(given.device)
 
 
-def _batch(given: Given, rounds: int, runs: int) -> Answer:
+def batch(given: Given, rounds: int, runs: int, model: str | None = None) -> Answer:
     """The same for so many runs whose clients share a stack: seconds by the clock and of the processor."""
     started, cpu, gathering = time.perf_counter(), time.process_time(), Gathering()
 
     def member(number: int) -> None:
         with gathering.taking_part(number):
-            _whole(given, rounds, number)
+            _whole(given, rounds, number, model)
 
     threads = [Thread(target=member, args=(number,), daemon=True) for number in range(runs)]
     for number, thread in enumerate(threads):
