@@ -73,6 +73,11 @@ def peak_rss_mb() -> float:
     return _figure_mb(Path("/proc/self/status"), "VmHWM:")
 
 
+def rss_mb() -> float:
+    """The memory that this process holds now; zero where the system does not tell."""
+    return _figure_mb(Path("/proc/self/status"), "VmRSS:")
+
+
 def _watch(pid: int, stop: threading.Event, peaks: list[float]) -> None:
     while not stop.is_set():
         peaks.append(sum(_figure_mb(Path(f"/proc/{one}/smaps_rollup"), "Pss:") for one in family(pid)))

@@ -223,7 +223,7 @@ def test_contradicting_options_are_refused_before_loading(
 
 def test_options_of_csv_are_refused_for_parquet(tmp_path: Path) -> None:
     (tmp_path / "p.parquet").touch()
-    with pytest.raises(ValueError, match=r"decimal is of CSV files, but path p\.parquet is a Parquet file"):
+    with pytest.raises(ValueError, match=r"decimal is of CSV files, but path p\.parquet is Parquet"):
         DATASETS["table"](tmp_path / "p.parquet", "y", decimal=",")
 
 

@@ -84,3 +84,90 @@ def test_columns_that_are_no_values_are_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(large_arrays, "machine_mb", lambda: 0.001)
     with pytest.raises(BadInput, match=r"the column 'lists' holds list<.*> values; leave it out of the file"):
         examples_of(tmp_path / "t.parquet", client=None)
+
+
+def folder_of(folder: Path) -> Path:
+    """The table in a folder for each site, as Spark and Hive write them, with what they leave beside it."""
+    for site, part in TABLE.groupby("site"):
+        for at, rows in enumerate((part[:9], part[9:])):
+            (folder / f"site={site}").mkdir(parents=True, exist_ok=True)
+            rows.drop(columns="site").to_parquet(folder / f"site={site}" / f"part-{at}.parquet")
+    (folder / "_SUCCESS").touch()
+    (folder / "_metadata.parquet").write_bytes(b"not a part of the table")
+    return folder
+
+
+@pytest.mark.parametrize("megabytes", [1e6, 0.02], ids=["in memory", "on disk"])
+def test_a_folder_of_files_is_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megabytes: float
+) -> None:
+    sites = TABLE.sort_values("site", kind="stable")
+    sites[[*sites.columns.drop("site"), "site"]].to_parquet(tmp_path / "one.parquet")
+    one = examples_of(tmp_path / "one.parquet")
+    monkeypatch.setattr(large_arrays, "machine_mb", lambda: megabytes)
+    found = examples_of(folder_of(tmp_path / "table"))
+    assert found.client_ids is not None
+    assert set(found.client_ids) == {"01", "1", "north"}
+    training = np.arange(0, N, 3)
+    np.testing.assert_allclose(
+        found.fitted(training).inputs, one.fitted(training).inputs, rtol=1e-6, atol=1e-6
+    )
+    np.testing.assert_array_equal(found.targets, one.targets)
+    assert found.client_ids.tolist() == one.client_ids.tolist()  # type: ignore[union-attr]
+
+
+def test_whole_numbers_beside_floats_and_columns_of_gaps_are_one_column(tmp_path: Path) -> None:
+    parts = ({"x": [1, 2], "ill": ["a", "b"]}, {"x": [0.5], "ill": ["b"]}, {"ill": ["a"], "x": [None]})
+    for at, part in enumerate(parts):
+        pd.DataFrame(part).to_parquet(tmp_path / f"{at}.parquet")
+    found = examples_of(tmp_path, client=None)
+    assert found.inputs["x"].tolist()[:3] == [1, 2, 0.5]
+    assert np.isnan(found.inputs["x"][3])
+    assert found.targets.tolist() == [0, 1, 1, 0]
+
+
+CHANGED_PARTS: dict[str, tuple[Any, str]] = {
+    "a column less": (lambda part: part.drop(columns="age"), r"site=1/part-1.parquet has no column 'age'"),
+    "a column more": (lambda part: part.assign(new=1), r"site=01/part-0.parquet has no column 'new'"),
+    "another type": (
+        lambda part: part.assign(age="old"),
+        r"the column 'age' holds double values in site=01/part-0.parquet and (large_)?string in site=1/part-1.parquet",
+    ),
+    "lists": (lambda part: part.assign(age=[[1]] * len(part)), r"the column 'age' holds double values in "),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_PARTS)
+def test_a_file_that_is_unlike_the_others_is_named(tmp_path: Path, case: str) -> None:
+    change, message = CHANGED_PARTS[case]
+    part = folder_of(tmp_path / "table") / "site=1" / "part-1.parquet"
+    change(pd.read_parquet(part, partitioning=None)).to_parquet(part)
+    with pytest.raises(BadInput, match=message):
+        examples_of(tmp_path / "table")
+
+
+def test_a_file_that_is_cut_off_or_in_another_place_is_named(tmp_path: Path) -> None:
+    part = folder_of(tmp_path / "table") / "site=1" / "part-1.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        BadInput, match=r"site=1/part-1.parquet is not a Parquet file, or is damaged or cut off"
+    ):
+        examples_of(tmp_path / "table")
+    part.write_bytes(b"")
+    with pytest.raises(BadInput, match=r"site=1/part-1.parquet is not a Parquet file"):
+        examples_of(tmp_path / "table")
+    part.write_bytes(whole[:4] + bytes(1200) + whole[1204:])
+    with pytest.raises(BadInput, match=r"site=1/part-1.parquet: the column 'age' cannot be read"):
+        examples_of(tmp_path / "table")
+    part.unlink()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "table" / "more.parquet").write_bytes(whole)
+    with pytest.raises(BadInput, match=r"not in folders of the same columns, such as site=north"):
+        examples_of(tmp_path / "table")
+    with pytest.raises(ValueError, match=r"decimal is of CSV files, but path table is Parquet"):
+        examples_of(tmp_path / "table", decimal=",")
+    with pytest.raises(
+        ValueError, match=r"is a folder; a CSV or Parquet file, or a folder of Parquet files, is needed"
+    ):
+        examples_of(tmp_path / "empty")

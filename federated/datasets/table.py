@@ -12,7 +12,8 @@ import pandas as pd
 
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
-from federated.datasets.parquet_columns import parquet_table
+from federated.datasets.parquet.columns import parquet_table
+from federated.datasets.parquet.files import SUFFIXES, files_in
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
 from federated.examples.tables.features import is_large
@@ -53,7 +54,8 @@ def table(
 ) -> Callable[[], Examples]:
     """One example a row, one feature a column; preprocessing is fitted on the training examples alone.
 
-    path: a CSV file (.gz and the like are unpacked), or a .parquet file. What pandas reads as missing is missing: an
+    path: a CSV file (.gz and the like are unpacked), a .parquet file, or a folder of these, which are one table; of a
+        folder's name such as site=north in it the column is site. What pandas reads as missing is missing: an
         empty field, NA, NaN, null, None, ...; in the client column only an empty field is.
     target: the column to predict, or several at once: of numbers, or for `task: multilabel` of 0 and 1. Messages count
         rows from 1, without the header.
@@ -79,12 +81,14 @@ def table(
     header: the number of the line with the names of the columns, from 1; 0: there is none.
     names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
-    check_file(path, "a CSV or Parquet file is needed")
+    is_folder = path.is_dir() and len(files_in(path)) > 0
+    if not is_folder:
+        check_file(path, "a CSV or Parquet file, or a folder of Parquet files, is needed")
     roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing, weights)
     form = CsvFormat(separator, tuple(map(str, missing_values)), decimal, thousands, encoding, header, names)
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    is_parquet = is_folder or path.suffix.lower() in SUFFIXES
     if is_parquet and (stated := form.stated()):
-        raise ValueError(f"{stated[0]} is of CSV files, but path {path.name} is a Parquet file; leave it out")
+        raise ValueError(f"{stated[0]} is of CSV files, but path {path.name} is Parquet; leave it out")
 
     def load() -> Examples:
         if is_parquet:

@@ -1,64 +1,62 @@
-"""Parquet files as tables: in memory, or column by column on disk where they are larger than half of it."""
+"""Parquet tables in memory, or column by column on disk where they are larger than half of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from federated.datasets.parquet.files import ParquetFiles, parquet_files
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import check_disk, growing, mapped, too_large
 
 _VERSION = 1
 _BYTES_A_CELL = 8
-_ROWS = 2**17
 _SPELT = {"true": "True", "false": "False"}
 
 
 def parquet_table(path: Path, wanted: Collection[str]) -> pd.DataFrame:
-    """The table of a Parquet file. wanted: columns that are needed, though they may be its index.
+    """The table of a Parquet file or a folder. wanted: columns that are needed, though they may be its index.
 
     One that is larger than half of the memory is written to columns under `$FEDSTUDY_HOME/datasets/read`, once, and
     mapped: texts are categories then, numbers as they are. Raises ValueError or OSError for a file that is none.
     """
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
-    index = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
-    names = [name for name in file.schema_arrow.names if name in wanted or name not in index]
-    cells = file.metadata.num_rows * len(names)
+    file = parquet_files(path)
+    names = [name for name in file.schema.names if name in wanted or name not in file.index]
+    cells = file.num_rows * len(names)
     if not too_large(_BYTES_A_CELL * cells):
-        return pd.read_parquet(path)
+        return file.frame(names) if path.is_dir() else pd.read_parquet(path)
 
     def make(folder: Path) -> None:
         check_disk(folder, _BYTES_A_CELL * cells)
         columns = [_write(folder / str(at), file, name) for at, name in enumerate(names)]
         (folder / "columns.json").write_text(json.dumps(columns), encoding="utf-8")
 
+    files = {str(each): each.stat() for each in file.paths}
     return kept(
         "parquet",
-        {"version": _VERSION, "file": stamps_of({str(path): path.stat()}), "names": names},
+        {"version": _VERSION, "file": stamps_of(files), "names": names},
         make,
         _read,
     )
 
 
-def _write(path: Path, file: Any, name: str) -> dict[str, Any]:
+def _write(path: Path, file: ParquetFiles, name: str) -> dict[str, Any]:
     """Write one column as an .npy file. Returns its name, and of texts their categories."""
     import pyarrow.types as kinds
 
-    kind = file.schema_arrow.field(name).type
+    kind = file.schema.field(name).type
     plain = (
         kinds.is_integer(kind)
         or kinds.is_floating(kind)
         or kinds.is_boolean(kind)
         or kinds.is_timestamp(kind)
     )
-    gaps = any(batch.null_count for batch in _batches(file, name))
+    gaps = any(batch.null_count for batch in file.batches(name))
     if kinds.is_decimal(kind) or (kinds.is_integer(kind) and gaps):
         return _write_numbers(path, file, name, np.dtype(np.float64))
     if plain and not (kinds.is_boolean(kind) and gaps):
@@ -66,14 +64,9 @@ def _write(path: Path, file: Any, name: str) -> dict[str, Any]:
     return _write_categories(path, file, name, kind)
 
 
-def _batches(file: Any, name: str) -> Iterator[Any]:
-    for batch in file.iter_batches(_ROWS, columns=[name]):
-        yield batch.column(0)
-
-
-def _write_numbers(path: Path, file: Any, name: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _write_numbers(path: Path, file: ParquetFiles, name: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     with growing(path.with_suffix(".npy"), dtype) as array:
-        for batch in _batches(file, name):
+        for batch in file.batches(name):
             values = batch.to_pandas()
             array.add(
                 values.to_numpy(dtype, na_value=np.nan) if dtype.kind == "f" else values.to_numpy(dtype)
@@ -81,7 +74,7 @@ def _write_numbers(path: Path, file: Any, name: str, dtype: np.dtype[Any]) -> di
     return {"name": name, "categories": None}
 
 
-def _write_categories(path: Path, file: Any, name: str, kind: Any) -> dict[str, Any]:
+def _write_categories(path: Path, file: ParquetFiles, name: str, kind: Any) -> dict[str, Any]:
     """Codes int32, -1 where a text is missing."""
     import pyarrow as pa
 
@@ -91,7 +84,7 @@ def _write_categories(path: Path, file: Any, name: str, kind: Any) -> dict[str, 
         )
     number_of: dict[str, int] = {}
     with growing(path.with_suffix(".npy"), np.int32) as codes:
-        for batch in _batches(file, name):
+        for batch in file.batches(name):
             texts = batch.cast(pa.string()).dictionary_encode()
             known = texts.dictionary.to_pylist()
             known = [_SPELT.get(each, each) for each in known] if pa.types.is_boolean(kind) else known
