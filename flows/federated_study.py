@@ -23,7 +23,8 @@ from federated.machine.memory import peak_mb
 from federated.machine.queueing import Stopwatch
 from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took
-from federated.run.checks import check_runs
+from federated.report.expected.figures import in_short, missed
+from federated.run.checks import check_study
 from federated.run.preparing.sites import with_sites
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
@@ -51,7 +52,7 @@ _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFai
 
 
 class StudyFailed(RuntimeError):
-    """Some runs of the study failed; `outcome` covers the others, if MLflow answers."""
+    """Some runs failed, or a figure is outside its band; `outcome` has what there is, if MLflow answers."""
 
     def __init__(self, message: str, outcome: StudyOutcome | None) -> None:
         super().__init__(message)
@@ -64,7 +65,8 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
 
     study: the study itself, or the path of its YAML file. workers: number of runs at a time, each in its own process;
     the results do not depend on it. resume: continue in the same MLflow run, from the checkpoints of unfinished runs.
-    Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where runs failed.
+    Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where
+    runs failed, or where a figure is outside the band that the study states.
     """
     contain_exits()
     mask_logs()
@@ -77,7 +79,7 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     study = with_sites(study)
     runs = study.runs()
     check_scale_out(runs)
-    faults = check_runs(runs)
+    faults = check_study(study)
     so_far = time.perf_counter() - began
     forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
     known = so_far + forecast.probe_seconds
@@ -111,9 +113,22 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
             share = whole.alone / max(whole.seconds, 1e-9)
             around = took.around_seconds or 0.0
             _remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
-        if failures:
-            raise StudyFailed(summary(failures, len(runs)), outcome)
+        if problems := [
+            *([summary(failures, len(runs))] if failures else []),
+            *_bands_missed(study, outcome),
+        ]:
+            raise StudyFailed("; ".join(problems), outcome)
     return outcome
+
+
+def _bands_missed(study: StudyConfig, outcome: StudyOutcome | None) -> list[str]:
+    """Log each figure that is outside the band that the study states. Returns the sentence that sums them up."""
+    if outcome is None and study.expect:
+        return ["its figures are not judged by their bands, as MLflow is away; `./fedstudy sync` judges them"]
+    figures = [] if outcome is None else outcome.found.figures
+    for sentence in missed(figures):
+        get_run_logger().error(sentence)
+    return [in_short(figures)] if missed(figures) else []
 
 
 def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str, study: str) -> list[Run]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from federated.run.checks import check_runs
+from federated.run.checks import check_study
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
 from flows.prefect_runtime.prefect_away import Api, despite_prefect
@@ -35,7 +35,7 @@ def run_study(
     runs = study.runs()
     check_scale_out(runs)
     with shown_while_waiting(screen):
-        check_runs(runs)
+        check_study(study)
     _say(screen, "the data are read and the runs checked; opening MLflow")
     require_store()
     _say(screen, "waiting for Prefect")

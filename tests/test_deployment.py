@@ -42,7 +42,7 @@ def test_the_form_of_the_flow_describes_a_study():
     study = schema["definitions"]["StudyConfig"]
     file, stated = study["anyOf"]
     assert file["type"] == "string"
-    compared = {"base", "axes", "arms", "seeds", "anchors", "leave_one_out", "comparison"}
+    compared = {"base", "axes", "arms", "seeds", "anchors", "leave_one_out", "comparison", "expect"}
     assert set(stated["properties"]) == {"name", "description"} | compared
     run = schema["definitions"]["RunConfig"]["properties"]
     assert all(field.get("description") for field in run.values())

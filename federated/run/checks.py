@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 from federated.examples.examples import BadData
 from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.texts import listed
+from federated.metrics.by_client import CLIENTS
+from federated.metrics.dictionary.stated import stated
+from federated.metrics.names import metric_names
 from federated.run.setup import Setup, prepare
 from federated.study.names import faults_of_arms
-from federated.study.study import Run
+from federated.study.study import Run, StudyConfig
+
+_OF_CLIENTS = ("client", "unseen", "validation")
+_POOLED = ("test", "training", *_OF_CLIENTS)
+"""The sets whose measures are known before the first round."""
 
 
 def check_runs(runs: Iterable[Run], look: Callable[[Run, Setup], None] | None = None) -> dict[str, str]:
@@ -42,6 +50,32 @@ def check_runs(runs: Iterable[Run], look: Callable[[Run, Setup], None] | None = 
     if faults and all(tried.values()):
         raise OwnCodeFailed("\n".join(dict.fromkeys(faults.values())))
     return faults
+
+
+def check_study(study: StudyConfig, look: Callable[[Run, Setup], None] | None = None) -> dict[str, str]:
+    """The same for all runs of a study. Raises BadInput too where it states a band of what is not measured."""
+
+    def look_at(run: Run, setup: Setup) -> None:
+        _check_measured(run.arm, study.expect.get(run.arm, ()), setup)
+        if look is not None:
+            look(run, setup)
+
+    return check_runs(study.runs(), look_at)
+
+
+def _check_measured(arm: str, metrics: Iterable[str], setup: Setup) -> None:
+    sizes = {name: len(indices) for name, indices in setup.federation.held_out_sets().items()}
+    allowed = metric_names(setup.scoring, sizes)
+    for metric in metrics:
+        known = stated(metric)
+        spread = known is not None and known.statistic not in ("", CLIENTS)
+        decided = known is not None and known.held_out in (_OF_CLIENTS if spread else _POOLED)
+        if decided and metric not in allowed:
+            close = get_close_matches(metric, allowed, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise BadInput(
+                f"expect: {arm}: {metric!r} is not measured here; {hint}allowed: {', '.join(allowed)}"
+            )
 
 
 def cannot_run(runs: Sequence[Run], faults: Mapping[str, str]) -> str:

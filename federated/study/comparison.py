@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from federated.config.section import Frozen
+from federated.foundation.texts import listed
 from federated.study.looks import FEWEST_SEEDS
 
 
@@ -53,6 +55,19 @@ class Comparison(Frozen):
     def default_delta(self) -> float | None:
         """`delta` where it is the default; None where the study states it."""
         return None if "delta" in self.model_fields_set else self.delta
+
+    def check_baseline(self, arms: Iterable[str]) -> None:
+        """Raise ValueError where the baseline is none of these arms."""
+        known = list(dict.fromkeys(arms))
+        if self.baseline not in (None, "best", *known):
+            raise ValueError(
+                f"comparison.baseline: {self.baseline!r} is not an arm; allowed: best, {listed(known)}"
+            )
+
+    def among(self, arms: Sequence[str]) -> Comparison:
+        """The same for a study of these arms alone: a baseline that is none of them is no longer one."""
+        known = self.baseline in (None, "best", *arms)
+        return self if known else self.model_copy(update={"baseline": None})
 
     @field_validator("looks")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -30,6 +31,19 @@ def _is_seed(value: Any) -> bool:
 
 Seeds = Annotated[list[int], BeforeValidator(_listed)]
 """At least one, each a whole number from 0 on."""
+
+
+def check_seeds(seeds: Sequence[int], of_base: int, arms: Iterable[Collection[str]]) -> None:
+    """Raise ValueError where a seed is repeated, or stated elsewhere. arms: the dotted paths that each arm changes."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: {quoted(seeds)} repeats a seed")
+    if any("seed" in paths for paths in arms):
+        raise ValueError("seed: an arm has no seed of its own; list them in seeds")
+    if of_base and list(seeds) != [of_base]:
+        raise ValueError(
+            f"base.seed: {of_base} has no effect, as a study runs with its seeds; leave it out, or write "
+            f"seeds: [{of_base}]"
+        )
 
 
 def seeds_in(text: str) -> list[int]:

@@ -26,16 +26,17 @@ from federated.config.fields.field_names import no_such_field
 from federated.config.run import RunConfig
 from federated.config.section import Frozen
 from federated.foundation.errors import BadInput, readable
-from federated.foundation.texts import listed, quoted
+from federated.foundation.texts import listed
 from federated.study.absolute_paths import Place, anchored
 from federated.study.arm_labels import Arm, LabelledArm, Overrides, as_stated, labelled, named_apart, tails_of
 from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
 from federated.study.further.anchors import anchors_of
+from federated.study.further.bands import ExpectedBands, among, check_arms, of_other_runs
 from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name, faults_of_arms
-from federated.study.seeds import Seeds
+from federated.study.seeds import Seeds, check_seeds
 from federated.study.study_file import apply_setting, content_of
 from federated.user_code.source import Roots, roots_of
 
@@ -87,7 +88,14 @@ class StudyConfig(Frozen):
         "report sums up what a site has of a model that it did not take part in",
     )
     comparison: Comparison = Field(default_factory=Comparison, description="How arms are compared")
+    expect: ExpectedBands = Field(
+        default_factory=dict,
+        description="Arm -> metric -> [low, high], the band in which the figure is expected, ends included; a study "
+        "with a figure outside fails. The figure is the mean over the seeds of the metric's final value (of an epsilon "
+        "the largest). main: the metric by which arms are compared; rounds: the number of rounds done",
+    )
     _roots: Roots = PrivateAttr(default=())
+    _unjudged: str = PrivateAttr(default="")
     _is_checked: bool = PrivateAttr(default=False)
 
     @model_validator(mode="wrap")
@@ -127,15 +135,7 @@ class StudyConfig(Frozen):
         if empty := [path for path, values in self.axes.items() if not values]:
             raise ValueError(f"axes.{empty[0]}: at least one value is needed")
         check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {quoted(self.seeds)} repeats a seed")
-        if any("seed" in overrides for overrides in self.arm_overrides()):
-            raise ValueError("seed: an arm has no seed of its own; list them in seeds")
-        if self.base.seed and self.seeds != [self.base.seed]:
-            raise ValueError(
-                f"base.seed: {self.base.seed} has no effect, as a study runs with its seeds; leave it out, or write "
-                f"seeds: [{self.base.seed}]"
-            )
+        check_seeds(self.seeds, self.base.seed, self.arm_overrides())
         self.check()
         check_size(self.model_dump_json())
         self._is_checked = True
@@ -146,11 +146,9 @@ class StudyConfig(Frozen):
         check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
         left_out = [(site,) for site in self.sites]
         rivals = [run for run in self.runs() if run.config.holdout.unseen_clients not in left_out]
-        arms = list(dict.fromkeys(run.arm for run in rivals if run.config.kind.has_server))
-        if self.leave_one_out is not True and self.comparison.baseline not in (None, "best", *arms):
-            raise ValueError(
-                f"comparison.baseline: {self.comparison.baseline!r} is not an arm; allowed: best, {listed(arms)}"
-            )
+        if self.leave_one_out is not True:  # else not all arms are known yet
+            self.comparison.check_baseline(run.arm for run in rivals if run.config.kind.has_server)
+            check_arms(self.expect, dict.fromkeys(run.arm for run in self.runs()))
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -164,15 +162,20 @@ class StudyConfig(Frozen):
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
-        baseline = self.comparison.baseline
-        judged = (
-            self.comparison
-            if baseline in (None, "best", *arms)
-            else self.comparison.model_copy(update={"baseline": None})
-        )
-        return self.model_copy(
-            update={"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False, "comparison": judged}
-        )
+        rest = {"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False}
+        judged = {"comparison": self.comparison.among(arms), "expect": among(self.expect, arms)}
+        return self.model_copy(update={**rest, **judged})
+
+    def without_bands(self, why: str) -> StudyConfig:
+        """The same study, its figures not judged. why: what makes other runs than its bands are of."""
+        study = self.model_copy(update={"expect": {}})
+        study._unjudged = f"its bands are not judged, as {why} makes other runs" if self.expect else ""
+        return study
+
+    @property
+    def unjudged(self) -> str:
+        """Why the bands of the study file are not judged, in words; empty where they are."""
+        return self._unjudged
 
     def runs(self) -> list[Run]:
         """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
@@ -240,15 +243,18 @@ def read_study(path: Path, settings: Sequence[str] = (), seeds: Sequence[int] | 
 
     settings: `dotted.path=value` each, applied to the base run; value is YAML, and a path in it is relative to the
     working folder, as everywhere on a command line. seeds: instead of the file's.
-    Modules of the person's own are looked for beside the file and in the working folder; none is run.
+    Where these make other runs than the file's, its bands are not judged (`unjudged`). Modules of the person's own are
+    looked for beside the file and in the working folder; none is run.
     """
     try:
         content = content_of(path)
+        unjudged = of_other_runs(settings, seeds, content.get("seeds", [0]))
         if seeds is not None:
             content["seeds"] = list(seeds)
         for setting in settings:
             apply_setting(content, setting, StudyConfig.model_fields.keys() - RunConfig.model_fields.keys())
         place = Place.of_file(path)
-        return StudyConfig.model_validate(anchored(content, place), context=place.roots)
+        study = StudyConfig.model_validate(anchored(content, place), context=place.roots)
+        return study.without_bands(unjudged) if unjudged else study
     except ValidationError as error:
         raise BadInput(f"{path}:\n{readable(error, no_such=no_such_field(StudyConfig))}") from error

@@ -141,6 +141,8 @@ class Display:
 def say_start(study: "StudyConfig", screen: Screen) -> None:
     """Say what comes before the first news of a study, which takes seconds."""
     screen.print(f"{study.name}: checking {len(study.runs())} runs, starting Prefect", style="dim")
+    if study.unjudged:
+        screen.print(study.unjudged, style="yellow")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import duration, estimate
 from federated.report.costs.forecast_against_fact import megabytes_text
 from federated.report.text.table import Table
-from federated.run.checks import cannot_run, check_runs
+from federated.run.checks import cannot_run, check_study
 from federated.study.study import StudyConfig
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
@@ -24,7 +24,7 @@ def show_forecast(study: StudyConfig, workers: int, screen: Screen, began: float
     runs = study.runs()
     check_scale_out(runs)
     with shown_while_waiting(screen):
-        faults = check_runs(runs)
+        faults = check_study(study)
         so_far = time.perf_counter() - began
         forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
     show(forecast, screen, whole=True)

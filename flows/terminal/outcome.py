@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from federated.report import text_table
+from federated.report.expected.figures import in_short, missed
 from federated.report.findings.results import arms_of
 from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.leakage import leakage_sentences, not_measured
@@ -37,6 +38,10 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         screen.print(asked.rich("Both questions"))
         screen.print(asked.note, style="dim")
     screen.print()
+    for sentence in missed(report.figures):
+        screen.print(sentence, style="bold red", soft_wrap=True)
+    if report.figures and not missed(report.figures):
+        screen.print(f"{in_short(report.figures)}.")
     for sentence in report.verdict:
         screen.print(sentence)
     screen.print()

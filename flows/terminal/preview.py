@@ -18,7 +18,7 @@ from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.report.text.table import Table
-from federated.run.checks import cannot_run, check_runs
+from federated.run.checks import cannot_run, check_study
 from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
 from flows.terminal.arms import Arm, arm_of, arms_table, promises, trained_sentences, warnings_of
@@ -52,7 +52,7 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
             arms[run.arm] = arm_of(run, setup, delta)
 
     check_scale_out(runs)
-    faults = check_runs(runs, look)
+    faults = check_study(study, look)
     number = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
     screen.print(styled((study.name, "bold"), f": {number} = {len(runs)} runs"))
     if study.description:

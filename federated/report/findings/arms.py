@@ -106,7 +106,7 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
         uplink_mb=spread(_megabytes(run, UPLINK) for run in finished),
         downlink_mb=spread(_megabytes(run, DOWNLINK) for run in finished),
         rounds=spread(run.rounds_done for run in finished),
-        secondary={name: _over_seeds(finished, name) for name in secondary},
+        secondary={name: over_seeds(finished, name) for name in secondary},
         uplink_ratio=spread(run.uplink_ratio for run in finished),
         anchor=runs[0].anchor,
         running=sum(run.running for run in runs),
@@ -114,8 +114,8 @@ def _summary(runs: list[RunResult]) -> ArmSummary:
     )
 
 
-def _over_seeds(runs: Sequence[RunResult], name: str) -> Spread:
-    """Of an epsilon the largest, which the promises of all seeds keep."""
+def over_seeds(runs: Sequence[RunResult], name: str) -> Spread:
+    """The final values of a metric over seeds; of an epsilon the largest, which the promises of all seeds keep."""
     if name.startswith(EPSILON):
         return Spread(largest_promise(runs, name), None, len(runs))
     return spread(run.final(name) for run in runs)

@@ -10,6 +10,7 @@ from itertools import islice
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
 from federated.report.costs.front import BEHIND, Place, pareto, problems_of, units_of
+from federated.report.expected.figures import Figure, figures_of
 from federated.report.findings.arms import ArmSummary, compare
 from federated.report.findings.left_out import LeftOut, left_out
 from federated.report.findings.ranking import Ranked, ranked
@@ -21,6 +22,7 @@ from federated.report.questions.answers import Answer, answers
 from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
+from federated.study.further.bands import Bands
 from federated.study.looks import Looks
 
 MOST_ARMS_DRAWN = 40
@@ -36,7 +38,7 @@ class Report:
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. reconstructions:
     whose update a picture of images drawn again is of -> PNG. foreseen: the forecast against what the study took, where
-    there was one.
+    there was one. expect: the bands that the study states for figures of its arms.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Report:
     partitions_note: str = ""
     reconstructions: Mapping[str, bytes] = field(default_factory=dict)
     foreseen: Foreseen | None = None
+    expect: Bands = field(default_factory=dict)
 
     @property
     def studies(self) -> list[str]:
@@ -70,6 +73,11 @@ class Report:
     def arms(self) -> list[ArmSummary]:
         """One summary an arm, in first-seen order."""
         return compare(self.results, self.delta)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """The figures with a band, each within it or not."""
+        return figures_of(self.results, self.expect)
 
     @cached_property
     def pairs(self) -> list[Paired]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from federated.report.expected.figures import missed
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import ranking_table
 from federated.report.findings.rerun import arm_commands
@@ -51,6 +52,7 @@ def _study_note(report: Report, kept: int) -> str:
     parts = [
         _text(report.description),
         _text(report.scored_on),
+        "\n".join(f"- **{_text(sentence)}**" for sentence in missed(report.figures)),
         "\n".join(f"- {_text(sentence)}" for sentence in report.verdict),
         ranking_table(report.ranking[:kept]).markdown(_text) if kept else "",
         f"{counted(left_out, 'more arm')} {'is' if left_out == 1 else 'are'} in the report."

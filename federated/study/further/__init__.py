@@ -1,1 +1,1 @@
-"""Arms that a study has beside those that it states: anchors, and one for each site that is left out."""
+"""What a study has beside the arms that it states: anchors, an arm for each site left out, bands of its figures."""

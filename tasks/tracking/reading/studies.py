@@ -17,6 +17,7 @@ from federated.foundation.texts import listed
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
 from federated.report.findings.results import within
+from federated.study.further.bands import Bands
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.search import newest_study, results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri
@@ -42,6 +43,11 @@ class Parent:
     def axes(self) -> list[str]:
         """The paths of its axes, in their order."""
         return list(self.stated.get("axes") or {})
+
+    @property
+    def bands(self) -> Bands:
+        """The bands that it states for figures of its arms."""
+        return self.stated.get("expect") or {}
 
     @property
     def description(self) -> str:

@@ -18,6 +18,7 @@ from federated.machine.folders import home
 from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from federated.report.expected.figures import bands_numbers, missed
 from federated.report.findings.paired_table import paired_table
 from federated.report.findings.results import within
 from federated.report.findings.verdicts import BEST
@@ -96,6 +97,7 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.numbers}
     tables["paired.json"] = paired_table(report.pairs, robust=report.robust) if report.pairs else {}
     tables["questions.json"] = questions_numbers(report.answers)
+    tables["bands.json"] = bands_numbers(report.figures)
     tables["sites.json"] = sites_numbers(report.results)
     runs.log_tables(run_id, tables)
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
@@ -107,7 +109,7 @@ def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     """Describe the study in MLflow: notes, tags, and the saved view of its arms."""
     report, run_id = outcome.found, outcome.parent_run_id
     note = study_note(report, LONGEST_TAG)
-    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict)})
+    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict), **_bands_tags(report)})
     for child_id, run_note in run_notes(report).items():
         runs.set_tags(child_id, {_NOTE: run_note})
     for result in report.results:
@@ -116,6 +118,14 @@ def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     send("experiment tag", run_id, name=_NOTE, value=note)
     if report.results:
         save_view(run_id, report.results[0].main_metric, parent.run.info.start_time)
+
+
+def _bands_tags(report: Report) -> dict[str, str]:
+    """Whether the figures that the study expects are in their bands; {} where it expects none."""
+    if not report.figures:
+        return {}
+    outside = missed(report.figures)
+    return {"bands": "missed" if outside else "held", "bands.missed": "\n".join(outside)}
 
 
 def compare_again(
@@ -219,6 +229,11 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         partitions_note=pictures.note,
         reconstructions=reconstruction_pictures(results),
         foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
+        expect={
+            arm if alone else within(parent.label, arm): bands
+            for parent in parents
+            for arm, bands in parent.bands.items()
+        },
         stated_commands={parent.label: parent.command for parent in parents},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federated.report.expected.figures import missed
 from federated.study.comparison import Comparison
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery import run_ids
@@ -37,3 +38,5 @@ def conclude_later(run_id: str, content: dict[str, Any]) -> None:
     judged = Comparison.model_validate(content["judged"])
     outcome = conclude_from(run_id, content["question"], judged)
     show(f"{content['name']} is compared: {outcome.report}")
+    for sentence in missed(outcome.found.figures):
+        show(f"{content['name']}: {sentence}")

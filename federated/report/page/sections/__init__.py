@@ -7,6 +7,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 
 from federated.report.figures.arms.charts import BY_EPSILON
 from federated.report.page.sections.arms_alone import arms_alone
+from federated.report.page.sections.bands import bands
 from federated.report.page.sections.costs import forecast_and_fact, target
 from federated.report.page.sections.data import data
 from federated.report.page.sections.details import (
@@ -28,6 +29,7 @@ from federated.report.page.sections.sites import clusters, left_out_sites, sites
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
 SECTIONS = (
+    Section("Expected figures", "table.html", bands),
     Section("Both questions", "table.html", questions),
     Section("Failed runs", "failed.html", failed),
     Section("Unfinished runs", "running.html", running),

@@ -1,0 +1,1 @@
+"""Figures of a study against the bands in which they are expected."""
