@@ -111,11 +111,8 @@ class StudyConfig(Frozen):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         stated = handler(schema)
-        file = {
-            "type": "string",
-            "title": "study file",
-            "description": "Path of a YAML file, where the flow runs",
-        }
+        described = "Path of a YAML file, where the flow runs"
+        file = {"type": "string", "title": "study file", "description": described}
         return {"anyOf": [file, stated], "title": "Study"}
 
     @field_validator("comparison")
@@ -162,10 +159,12 @@ class StudyConfig(Frozen):
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
-        rest = {"comparison": self.comparison.among(arms), "expect": among(self.expect, arms)}
-        return self.model_copy(
-            update={"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False} | rest
-        )
+        kept_of = {
+            "arms": kept,
+            "comparison": self.comparison.among(arms),
+            "expect": among(self.expect, arms),
+        }
+        return self.model_copy(update={"axes": {}, "anchors": (), "leave_one_out": False, **kept_of})
 
     def without_bands(self, why: str) -> StudyConfig:
         """The same study, its figures not judged. why: what makes other runs than its bands are of."""
