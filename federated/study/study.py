@@ -159,12 +159,9 @@ class StudyConfig(Frozen):
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
-        kept_of = {
-            "arms": kept,
-            "comparison": self.comparison.among(arms),
-            "expect": among(self.expect, arms),
-        }
-        return self.model_copy(update={"axes": {}, "anchors": (), "leave_one_out": False, **kept_of})
+        rest = {"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False}
+        judged = {"comparison": self.comparison.among(arms), "expect": among(self.expect, arms)}
+        return self.model_copy(update={**rest, **judged})
 
     def without_bands(self, why: str) -> StudyConfig:
         """The same study, its figures not judged. why: what makes other runs than its bands are of."""
