@@ -1,1 +1,1 @@
-"""What a study has beside the arms that it states: anchors, an arm for each site left out, bands of its figures."""
+"""Parts of a study beside its arms: anchors, a site left out, bands for figures."""
