@@ -7,7 +7,6 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 
 from federated.report.figures.arms.charts import BY_EPSILON
 from federated.report.page.sections.arms_alone import arms_alone
-from federated.report.page.sections.bands import bands
 from federated.report.page.sections.costs import forecast_and_fact, target
 from federated.report.page.sections.data import data
 from federated.report.page.sections.details import (
@@ -18,7 +17,7 @@ from federated.report.page.sections.details import (
     study_file,
 )
 from federated.report.page.sections.epsilons import epsilons
-from federated.report.page.sections.failed import failed, running
+from federated.report.page.sections.failed import bands, failed, running
 from federated.report.page.sections.leakage import leakage
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
