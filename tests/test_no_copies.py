@@ -21,6 +21,7 @@ CLIENTS = 5_000
 """With ten examples each, which would be 13 MB; they are windows of 50 kB."""
 
 
+@pytest.mark.slow
 def test_from_preparing_a_run_to_its_evaluation_no_example_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_arrays, "_BLOCK_BYTES", 2**18)
     small = prepare(config_of(200, 1))  # so that what is only made once is not counted

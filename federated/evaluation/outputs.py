@@ -53,10 +53,12 @@ class Outputs:
         order = _by_length(inputs, torch.from_numpy(indices).to(inputs.device), self._scratch.module)
         room = _Room(len(indices))
 
-        @torch.inference_mode()  # of the thread that calls
+        @torch.no_grad()  # of the thread that calls, as inference mode is
         def outputs(start: int) -> None:
             batch = order.examples[start : start + size]
-            room.write(start, self._forward(model_inputs(inputs.index_select(0, batch))))
+            with torch.inference_mode():
+                found = self._forward(model_inputs(inputs.index_select(0, batch)))
+            room.write(start, found)
 
         each_in_threads(outputs, range(0, max(len(indices), 1), size), self._threads)
         found = room.found
@@ -82,9 +84,8 @@ class _Room:
         """Keep the outputs [b, ...] of a batch, from any thread."""
         with self._lock:
             if not self._found:
-                with torch.inference_mode(False):
-                    shape = (self._count, *outputs.shape[1:])
-                    self._found.append(torch.empty(shape, dtype=outputs.dtype, device=outputs.device))
+                shape = (self._count, *outputs.shape[1:])
+                self._found.append(torch.empty(shape, dtype=outputs.dtype, device=outputs.device))
         self.found[start : start + len(outputs)] = outputs
 
 
