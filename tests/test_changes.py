@@ -46,7 +46,7 @@ def held_by(federation: Federation, client: int) -> np.ndarray:
 def test_arms_that_differ_in_noise_alone_share_who_holds_what() -> None:
     clean = made(partitioner="dirichlet(0.3)", holdout=HOLDOUT)
     noisy = made(partitioner=["dirichlet(0.3)", "noise(0.5)"], holdout=HOLDOUT)
-    for left, right in zip(clean.clients + clean.unseen, noisy.clients + noisy.unseen, strict=True):
+    for left, right in zip([*clean.clients, *clean.unseen], [*noisy.clients, *noisy.unseen], strict=True):
         assert np.array_equal(left, right)
     assert np.array_equal(clean.test, noisy.test)
     assert clean.partition_digest != noisy.partition_digest

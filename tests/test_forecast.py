@@ -15,7 +15,6 @@ import torch
 import federated.forecast.forecast as forecasting
 import federated.forecast.probe as probing
 import federated.forecast.seconds.evaluation as evaluating
-from federated import rounds
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig
 from federated.evaluation.predicted import evaluated
@@ -31,7 +30,6 @@ from federated.machine import queueing
 from federated.rounds import train_rounds
 from federated.run.setup import Setup, initial_state, prepare
 from federated.run.state import RunState
-from federated.shards import shard
 from federated.study.study import Run
 from tests.conftest import NORMALISED, config_of
 
@@ -205,7 +203,7 @@ class Clock:
 
     def set(self, patch: pytest.MonkeyPatch) -> None:
         """Let the probe read this clock, and this process's one thread stand in the queue as it says."""
-        for module in (queueing, rounds, shard, probing):
+        for module in (queueing, probing):
             patch.setattr(module, "time", self)
         patch.setattr(queueing, "threads", lambda: {get_native_id(): queueing.Thread(self.now, self.queued)})
 

@@ -199,10 +199,12 @@ def test_braces_around_what_they_do_not_part(text: str) -> None:
 
 def test_a_file_of_data_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "patients.csv").write_text("x,y\n1,0\n2,1\n")
+    (tmp_path / "photos").mkdir()
     own = "a folder of images is read by `images`"
+    needed = "a CSV or Parquet file, or a folder of Parquet files, is needed"
     for path, said in {
-        "patient.csv": "patient.csv is not a file; did you mean 'patients.csv'\\? a CSV or Parquet file is needed",
-        "../": f"is a folder; a CSV or Parquet file is needed; {own}",
+        "patient.csv": f"patient.csv is not a file; did you mean 'patients.csv'\\? {needed}",
+        "photos": f"is a folder; {needed}; {own}",
         "https://example.org/patients.csv": "is an address; download it and state the path of the file",
         "data\\patients.csv": "is not a file; write / between folders",
     }.items():

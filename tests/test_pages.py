@@ -63,6 +63,11 @@ def clinic(tmp_path):
     for name in ("reviews.csv", "clinics.csv", "adult.csv", "reviews.jsonl", "activity.csv", "rare.csv"):
         (tmp_path / name).touch()
     (tmp_path / "photos").mkdir()
+    (tmp_path / "visits").mkdir()
+    (tmp_path / "visits" / "part-0.parquet").touch()
+    (tmp_path / "recordings").mkdir()
+    for name in ("inputs.npy", "targets.npy"):
+        (tmp_path / "recordings" / name).touch()
     return tmp_path
 
 
@@ -82,8 +87,14 @@ def test_every_study_and_every_part_of_one_is_read(page, text, clinic):
         base = {k: v for k, v in stated.items() if k not in study}
         if "parts.noise" in part:  # as the text before that block says
             base["partitioner"] = ["dirichlet(0.1)", "noise(0.1)"]
+        if "expect" in stated:  # whose arms are those of studies/quickstart.yaml
+            study["axes"] = {
+                "partitioner": ["iid", "dirichlet(alpha=0.1)"],
+                "compression.uplink": ["none", "qsgd(4)"],
+            }
         (clinic / "study.yaml").write_text(
-            yaml.safe_dump({"name": "s", "base": {**BASE, **base}, **study}), encoding="utf-8"
+            yaml.safe_dump({"name": "s", "base": {**BASE, **base}, **study}, sort_keys=False),
+            encoding="utf-8",
         )
         assert read_study(clinic / "study.yaml", [], None).runs()
 
