@@ -20,15 +20,15 @@ study: $(KEPT) ## Install, run studies/quickstart.yaml and print the comparison
 	$(PY) -m flows run studies/quickstart.yaml
 
 .PHONY: test
-test: $(INSTALLED) ## Run the test suite, slow tests included
+test: $(KEPT) ## Run the test suite, slow tests included
 	$(PYTEST) -m "not nightly"
 
 .PHONY: test-quick
-test-quick: $(INSTALLED) ## Run the tests that take less than a few seconds
-	$(PYTEST) -m "not slow"
+test-quick: $(KEPT) ## Run the tests that take less than a few seconds
+	$(PYTEST) -m "not slow and not nightly"
 
 .PHONY: test-nightly
-test-nightly: $(INSTALLED) ## Run the tests that take minutes each: whole studies that are killed, cut off or looked at in a browser
+test-nightly: $(KEPT) ## Run the tests that take minutes each: whole studies that are killed, cut off or looked at in a browser
 	$(PYTEST) -m nightly
 
 .PHONY: check

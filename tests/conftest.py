@@ -29,6 +29,7 @@ from federated.extension_points.kinds import COMPRESSOR
 from federated.local_training.steps.work import LocalWork, Precision
 from federated.losses import Loss, usual_loss
 from federated.machine.files import alone
+from federated.machine.folders import of_installation
 from federated.metrics.tasks import TASKS
 from federated.models import MODELS
 from federated.models.flat_model import FlatModel
@@ -72,10 +73,13 @@ def real_data() -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Prefect API of its own for the flows of a whole test process, set up as the command line does it."""
-    folder = tmp_path_factory.mktemp("prefect")
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, new_databases: Path) -> Iterator[None]:
+    """A Prefect API for the flows of a module, set up as the command line does it.
+
+    Not of a whole test process: a later test would ask it where it means to start a server, or to have none.
+    """
+    folder = with_databases(tmp_path_factory.mktemp("prefect"), new_databases)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDSTUDY_HOME", str(folder))
         patch.delenv("PREFECT_API_URL", raising=False)
@@ -94,26 +98,34 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the databases of MLflow and Prefect as an installation keeps them, with nothing in them.
 
-    Made once for all processes of a test run: MLflow's and Prefect's migrations take ten seconds of a processor. How a
-    home gets them is tested in test_first_use, test_damaged_stores and test_command_line.
+    Those of `make install`; made once for all processes of a test run where it kept none, as MLflow's and Prefect's
+    migrations take ten seconds of a processor. How a home gets them is tested in test_first_use, test_damaged_stores
+    and test_command_line.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, made = shared / "new-databases", shared / "new-databases-home"
     with alone(shared / "new-databases.lock"):
         if not folder.exists():
-            environment = {**os.environ, "FEDSTUDY_HOME": str(made), "PREFECT_HOME": str(made / "prefect")}
-            for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
-                environment.pop(name, None)
-            command = [sys.executable, "-c", _MAKE_DATABASES, str(made)]
-            subprocess.run(command, check=True, cwd=ROOT, env=environment)
+            kept = [of_installation(Path(name).stem, "tables.db") for name in DATABASES]
+            if not all(file.is_file() for file in kept):
+                kept = _made_databases(made)
             partial = folder.with_suffix(".partial")
             partial.mkdir(exist_ok=True)
-            for name in DATABASES:
-                (file,) = made.glob(f"share/fedstudy/{Path(name).stem}-*-tables.db")
+            for name, file in zip(DATABASES, kept, strict=True):
                 shutil.copyfile(file, partial / name)
             partial.rename(folder)
     return folder
+
+
+def _made_databases(home: Path) -> list[Path]:
+    """The same made by another process, which pretends that the home is its installation."""
+    environment = {**os.environ, "FEDSTUDY_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", _MAKE_DATABASES, str(home)]
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    return [next(home.glob(f"share/fedstudy/{Path(name).stem}-*-tables.db")) for name in DATABASES]
 
 
 ROOT = Path(__file__).parents[1]

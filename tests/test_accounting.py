@@ -130,6 +130,7 @@ BEYOND_FIFTY = [(18, 25.811710), (19, 26.814738), (25, 32.645058)]
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_epsilon_has_no_cliff_where_arrays_become_long() -> None:
     for rounds, expected in BEYOND_FIFTY:
         given = participated(SamplingLaw.POISSON, rounds, share=0.25)
@@ -171,6 +172,7 @@ def test_hardly_any_noise_over_a_thousand_rounds_takes_little_memory(noise: floa
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_noise_for_a_large_epsilon_is_found_to_a_thousandth_of_it() -> None:
     def event_of(noise: float) -> dp.DpEvent:
         return dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(0.25, dp.GaussianDpEvent(noise)), 60)

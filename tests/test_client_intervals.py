@@ -85,7 +85,9 @@ def test_clients_that_are_alike_or_one_that_holds_all_have_no_interval() -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", ["equal", "unequal"])
 @pytest.mark.parametrize("law", ["normal", "accuracies (beta)", "skewed (exponential)"])
-@pytest.mark.parametrize("clients", [5, 10, 20])
+@pytest.mark.parametrize(
+    "clients", [5, *(pytest.param(clients, marks=pytest.mark.nightly) for clients in (10, 20))]
+)
 def test_intervals_hold_the_truth_at_about_their_rate(clients: int, law: str, sizes: str) -> None:
     """The percentile interval holds it in 84 % of cases with five clients and in 89 % with ten."""
     studies = 150

@@ -44,16 +44,16 @@ def test_run_and_compare_from_the_shell(study, tmp_path, command, monkeypatch):
     assert done.stdout.rstrip().endswith("report.html")
     assert "INFO" not in done.stdout + done.stderr  # Prefect's own log does not drown it
     assert "Traceback" not in done.stderr
-    again = _shell(tmp_path / "var", "compare", "small")
-    assert again.returncode == 0, again.stderr
+    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "var"))
+    code, again, _ = command("compare", "small")
+    assert code == 0
     table = done.stdout[done.stdout.index("small: mean") :]
-    before, found, after = again.stdout.partition("small: mean")
+    before, found, after = again.partition("small: mean")
     (registered,) = [line for line in table.splitlines(keepends=True) if line.startswith("Model ")]
     assert "small, version 1 in MLflow's model registry" in registered
     assert found + after == table.replace(registered, "")  # to compare again registers nothing
     assert "reading the runs of small from MLflow" in before
     assert "Inconclusive against the baseline, iid" in table
-    monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "var"))
     code, printed, _ = command("compare", "small", "--baseline", "dirichlet(alpha=0.1)")
     assert code == 0
     assert "Inconclusive against the baseline, dirichlet(alpha=0.1)" in printed
@@ -67,15 +67,16 @@ def test_run_and_compare_from_the_shell(study, tmp_path, command, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, var):
+@pytest.mark.usefixtures("prefect_server")
+def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, command, used_home):
     path = study({"axes": {"local.learning_rate": [1e30, 0.1]}}, model="mlp(hidden=[8])")
-    done = _shell(var, "run", path)
-    assert done.returncode == 1
-    assert "failed 1/2 learning_rate=1e+30 · seed 0" in done.stdout
-    assert "done 2/2 learning_rate=0.1 · seed 0" in done.stdout
-    assert "error: 1 of 2 runs failed" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    assert list((var / "reports").glob("small-*/report.html"))
+    code, printed, errors = command("run", path)
+    assert code == 1
+    assert "failed 1/2 learning_rate=1e+30 · seed 0" in printed
+    assert "done 2/2 learning_rate=0.1 · seed 0" in printed
+    assert "error: 1 of 2 runs failed" in errors
+    assert "Traceback" not in printed + errors
+    assert list((used_home / "reports").glob("small-*/report.html"))
 
 
 @pytest.mark.slow

@@ -256,7 +256,7 @@ def test_only_a_compressor_that_keeps_every_coordinate_may_carry_a_whole_model(r
 @pytest.mark.parametrize("row", [row for row in CONTRACT if row.unbiased], ids=lambda row: row.text)
 def test_unbiased_compressors_are_unbiased(row: Row) -> None:
     """The mean of many draws lies within 5 standard errors of the input, coordinate by coordinate."""
-    draws = 3000
+    draws = 1000
     update = deltas(1, 30, seed=3)
     many = sent(row.make(30), update.expand(draws, -1).contiguous(), seed=8).double()
     error = many.std(dim=0) / math.sqrt(draws)
@@ -281,7 +281,9 @@ OUTLIERS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [33, 100, 1000, 5000])
+@pytest.mark.parametrize(
+    "size", [33, 1000, *(pytest.param(size, marks=pytest.mark.nightly) for size in (100, 5000))]
+)
 @pytest.mark.parametrize("row", [row for row in CONTRACT if row.unbiased], ids=lambda row: row.text)
 def test_next_to_nothing_of_what_unbiased_compressors_lose_is_bias(row: Row, size: int) -> None:
     """The squared bias is the mean product of the errors of two draws, whatever the update: by 60 draws of one."""

@@ -158,7 +158,9 @@ def test_a_port_that_another_program_has_is_said_before_the_ui_starts(home):
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        ("garbage", r"\(sqlite3.DatabaseError\) file is not a database"),
+        pytest.param(
+            "garbage", r"\(sqlite3.DatabaseError\) file is not a database", marks=pytest.mark.nightly
+        ),
         ("newer", "Can't locate revision identified by '0123456789ab'"),
     ],
 )
@@ -195,12 +197,14 @@ import os, sqlalchemy
 def die(connection, cursor, statement, *_):
     if "CREATE TABLE secrets" in statement:
         os._exit(9)
+import sys
+sys.prefix = "an installation that kept no tables"
 from tasks.tracking.server.store import connect
 connect()
 """
 
 
-@pytest.mark.parametrize("place", ["home", "relative"])
+@pytest.mark.parametrize("place", ["home", pytest.param("relative", marks=pytest.mark.nightly)])
 def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tmp_path, monkeypatch, place):
     home.mkdir(exist_ok=True)
     if place == "relative":

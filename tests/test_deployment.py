@@ -14,6 +14,8 @@ from socket import socket
 import pytest
 import yaml
 
+from tests.conftest import with_databases
+
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 
@@ -78,7 +80,10 @@ def _wait_for(address, seconds=120):
 
 
 @pytest.mark.slow
-def test_a_deployment_runs_through_server_pool_and_worker(tmp_path):
+@pytest.mark.parametrize(
+    "which", [("--name", "quickstart"), pytest.param(("--all",), marks=pytest.mark.nightly)], ids=" ".join
+)
+def test_a_deployment_runs_through_server_pool_and_worker(which, tmp_path, new_databases):
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -91,6 +96,7 @@ def test_a_deployment_runs_through_server_pool_and_worker(tmp_path):
     }
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
         environment.pop(name, None)
+    with_databases(tmp_path / "prefect", new_databases)
     prefect = [sys.executable, "-m", "prefect"]
 
     def run(*arguments):
@@ -116,7 +122,7 @@ def test_a_deployment_runs_through_server_pool_and_worker(tmp_path):
         stack.enter_context(_process(*prefect, *server, environment=environment, log=tmp_path / "server.log"))
         _wait_for(f"http://127.0.0.1:{port}/api/health")
         run("work-pool", "create", "fedstudy", "--type", "process")
-        run("--no-prompt", "deploy", "--all")
+        run("--no-prompt", "deploy", *which)
         worker = ("worker", "start", "--pool", "fedstudy")
         stack.enter_context(_process(*prefect, *worker, environment=environment, log=tmp_path / "worker.log"))
         said = run(

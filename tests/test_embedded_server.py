@@ -256,6 +256,7 @@ def test_no_two_servers_have_one_secret(monkeypatch, said):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_that_is_killed_is_replaced_and_who_asks_meanwhile_gets_an_answer(monkeypatch):
     told = []
     monkeypatch.setattr(embedded_server, "notify", told.append)

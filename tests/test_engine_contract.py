@@ -306,18 +306,22 @@ def _rows():
     return [*of_options, *of_terms, *frozen, *((kind, "clipped", "all") for kind in KINDS)]
 
 
-TRACED = {("vmap", "adapted"), ("vmap", "cnn"), ("vmap", "normalised")}
+TRACED = {("vmap", "adapted"), ("vmap", "cnn"), ("vmap", "normalised"), ("vmap", "tied")}
 """What takes seconds to trace the model, in every kind of training."""
 
 
-def _takes_seconds(engine, name, kind):
-    return name in TAKES[engine] and ((engine, name) in TRACED or kind != "federated")
+def _marks(engine, name, kind):
+    """Of kinds of training that an engine is given as rows or as some of the clients, those take long every night."""
+    if kind not in ("federated", "local") and (engine, name) in TRACED:
+        return pytest.mark.nightly
+    takes_seconds = name in TAKES[engine] and ((engine, name) in TRACED or kind != "federated")
+    return pytest.mark.slow if takes_seconds else ()
 
 
 @pytest.mark.parametrize(
     ("engine", "name", "kind"),
     [
-        pytest.param(engine, name, kind, marks=pytest.mark.slow if _takes_seconds(engine, name, kind) else ())
+        pytest.param(engine, name, kind, marks=_marks(engine, name, kind))
         for name in MODELS
         for engine in TAKES
         if engine != "loop"

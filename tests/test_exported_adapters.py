@@ -117,14 +117,11 @@ def test_the_adapter_of_a_study_comes_back_by_the_command_line(
     file, base = texts(tmp_path / "texts.csv"), bert(tmp_path / "pretrained")
     stated = content_of(file, base) | {"clients": 2, "trained": "lora(rank=2)"}
     study = tmp_path / "study.yaml"
-    study.write_text(
-        yaml.safe_dump({"name": "words", "base": stated, "axes": {"trained": ["head", stated["trained"]]}})
-    )
+    study.write_text(yaml.safe_dump({"name": "words", "base": stated}))
     assert command("run", study)[0] == 0
-    logged = mlflow.search_runs(experiment_names=["words"], filter_string="tags.`fedstudy.kind` = 'run'")
-    of_head, of_lora = (
-        next(logged["run_id"][at] for at, arm in enumerate(logged["tags.arm"]) if named in arm)
-        for named in ("head", "lora")
+    logged = mlflow.search_runs(experiment_names=["words"])
+    (of_lora,), (of_study,) = (
+        logged["run_id"][logged["tags.fedstudy.kind"] == kind] for kind in ("run", "study")
     )
     code, said, _ = command("export", of_lora, "--out", tmp_path / "there" / "adapter")
     assert (code, "its README.md says how to load it" in said) == (0, True)
@@ -138,7 +135,7 @@ def test_the_adapter_of_a_study_comes_back_by_the_command_line(
     )
 
     refused = {
-        (of_head, "--out", tmp_path / "none"): "has no adapter to export: it was trained as 'head'",
+        (of_study, "--out", tmp_path / "none"): "so it is not one federated run; a study has several",
         (of_lora, "--out", tmp_path / "there"): f"out: {tmp_path / 'there'} is there already",
         ("nowhere", "--out", tmp_path / "none"): "model: 'nowhere' is not in MLflow at",
         ("0" * 32, "--out", tmp_path / "none"): f"model: '{'0' * 32}' is not in MLflow at",

@@ -87,6 +87,7 @@ def test_what_another_process_is_writing_is_left_to_it(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_entries_that_several_processes_add_are_all_kept(tmp_path):
     file = tmp_path / "engines.json"
     file.write_text('{"before": "vmap"}')

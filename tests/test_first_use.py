@@ -68,6 +68,7 @@ def test_processes_that_are_first_at_once_share_one_database_experiment_and_data
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_experiment_in_the_bin_is_brought_back_by_whoever_is_first(meet, home):
     client = store.connect()
     made = store.experiment_id(client, "same")

@@ -194,6 +194,7 @@ def test_metrics_are_those_of_the_bare_loop_and_the_logged_model_is_the_trained_
     assert connect().get_run(result.run_id).data.tags["model_format"] == "pt2"
 
 
+@pytest.mark.nightly
 def test_the_same_study_again_and_two_at_a_time_give_identical_metrics(skews):
     first = skews[1]
     again = federated_study(_study(axes=SKEWS, seeds=[1]))
@@ -226,7 +227,9 @@ def test_a_diverging_run_is_marked_failed_and_the_study_goes_on():
     assert "not finite" in caught.value.outcome.report.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("uplink", ["error_feedback(top_k(0.1))", "qsgd(4)"])
+@pytest.mark.parametrize(
+    "uplink", ["error_feedback(top_k(0.1))", pytest.param("qsgd(4)", marks=pytest.mark.nightly)]
+)
 def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(monkeypatch, uplink):
     stated = {"seeds": [0], "rounds": 6, "compression": {"uplink": uplink}}
     whole = federated_study(_study(name=f"whole-{uplink[:4]}", **stated))
@@ -266,7 +269,7 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
     assert beside > 0
 
 
-@pytest.mark.parametrize("granularity", ["segment", "stage"])
+@pytest.mark.parametrize("granularity", ["segment", pytest.param("stage", marks=pytest.mark.nightly)])
 def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_they_should(
     monkeypatch, granularity
 ):

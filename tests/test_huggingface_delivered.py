@@ -73,6 +73,7 @@ def test_the_logged_model_has_the_outputs_of_evaluation_for_texts_of_any_length(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_training_goes_on_and_its_model_answers_texts_over_http(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / "var"))
     file, pretrained = texts(tmp_path / "texts.csv"), bert(tmp_path / "pretrained")

@@ -66,7 +66,9 @@ def followed(differences: np.ndarray, delta: float, least: int, comparisons: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    "law", ["skewed", *(pytest.param(law, marks=pytest.mark.nightly) for law in LAWS if law != "skewed")]
+)
 @pytest.mark.parametrize("effect", [0.0, DELTA], ids=["no difference", "a difference of delta"])
 def test_who_follows_the_advice_to_the_end_is_misled_in_5_percent_of_studies_at_most(
     law: str, effect: float
@@ -81,6 +83,7 @@ def test_who_follows_the_advice_to_the_end_is_misled_in_5_percent_of_studies_at_
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_one_seed_at_a_time_misleads_no_more_often() -> None:
     differences = np.random.default_rng(4).standard_normal((STUDIES, 20))
     looks = Looks()
@@ -99,6 +102,7 @@ def test_one_seed_at_a_time_misleads_no_more_often() -> None:
 @pytest.mark.parametrize("comparisons", [1, 8])
 @pytest.mark.parametrize(("effect", "deviation"), [(0.0, 0.01), (0.005, 0.01), (0.02, 0.02), (0.03, 0.02)])
 @pytest.mark.parametrize("least", [3, 5])
+@pytest.mark.nightly
 def test_the_advice_decides_in_at_least_half_of_the_cases(
     comparisons: int, effect: float, deviation: float, least: int
 ) -> None:
@@ -120,6 +124,7 @@ def test_the_advice_decides_in_at_least_half_of_the_cases(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_advice_of_arms_that_share_no_seeds_decides_in_at_least_half_of_the_cases() -> None:
     numbers, looks, decided = np.random.default_rng(7), Looks(), []
     for _ in range(80):
@@ -163,6 +168,7 @@ def test_where_all_seeds_agree_the_seeds_needed_are_those_of_the_exact_tests() -
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_counting_seeds_after_each_of_them_keeps_the_rate() -> None:
     """Differences that are one of two values with even odds, the null at which the sign test is exact."""
     numbers, looks = np.random.default_rng(9), Looks()

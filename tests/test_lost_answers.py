@@ -203,7 +203,9 @@ def test_a_connection_that_breaks_on_one_artifact_is_of_that_artifact(server, ga
     assert _of("breaks", server) == WHOLE
 
 
-@pytest.mark.parametrize("way", ["at once", "not answered", "too many for an answer"])
+@pytest.mark.parametrize(
+    "way", ["at once", "not answered", pytest.param("too many for an answer", marks=pytest.mark.nightly)]
+)
 def test_curves_of_many_runs_are_those_of_each_run_asked_for_alone(gateway, monkeypatch, way):
     """With a password a server takes long over each request: 280 of them for forty runs."""
     asked = []

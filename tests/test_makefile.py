@@ -64,6 +64,7 @@ def test_a_python_without_its_venv_module_leaves_no_half_environment(make):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_installation_that_was_cut_off_begins_anew_and_no_setting_of_a_person_reaches_it(make, tmp_path):
     uv = _script(
         make.tools / "uv",

@@ -95,7 +95,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("used_home")
 @pytest.mark.slow
-@pytest.mark.parametrize("allowed", [False, True], ids=["beside the study", "allowed by name"])
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        pytest.param(False, id="beside the study"),
+        pytest.param(True, id="allowed by name", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_logged_model_needs_nothing_of_the_persons_folder(
     folder: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:

@@ -87,7 +87,7 @@ def test_every_registered_compressor_is_fuzzed() -> None:
 
 
 @every_codec
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_an_honest_payload_with_bytes_changed(text: str, data: st.DataObject) -> None:
     payload = bytearray(HONEST[text][1])
@@ -98,7 +98,7 @@ def test_an_honest_payload_with_bytes_changed(text: str, data: st.DataObject) ->
 
 
 @every_codec
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(content=st.binary(max_size=600))
 def test_anything_behind_an_honest_header(text: str, content: bytes) -> None:
     decoded_or_refused(text, HONEST[text][1][:HEADER_BYTES] + content)

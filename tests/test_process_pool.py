@@ -35,7 +35,7 @@ def _nothing() -> None:
     pass
 
 
-@pytest.mark.parametrize("done_all_the_same", [True, False])
+@pytest.mark.parametrize("done_all_the_same", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done_all_the_same):
     asked, ended = [], []
 

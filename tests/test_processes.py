@@ -70,6 +70,7 @@ def test_runs_of_a_study_whose_process_was_killed_are_ended(opened):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_left_running_below_a_study_that_ended_is_ended(opened):
     process, (parent, child) = opened("same")
     connect().set_terminated(parent, "KILLED")
@@ -83,6 +84,7 @@ def test_what_is_left_running_below_a_study_that_ended_is_ended(opened):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
     process, (parent, _) = opened("same")
     process.kill()
@@ -99,6 +101,7 @@ def test_where_nobody_knows_of_the_process_its_runs_are_left(opened):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_what_another_process_may_need_is_not_cleaned(opened, home):
     process, _ = opened("same")
     kept = sending.the_journal().folder / "ids" / "local-name"
@@ -140,7 +143,7 @@ def test_a_run_below_a_study_needs_no_process_of_its_own(home):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("resume", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_a_study_that_goes_on_ends_what_was_left_of_it(opened, resume):
     process, ids = opened("same")
     process.kill()

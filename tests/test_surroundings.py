@@ -184,7 +184,7 @@ def shadowed(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [f":{ROOT}", f"{ROOT}:."])
+@pytest.mark.parametrize("path", [f":{ROOT}", pytest.param(f"{ROOT}:.", marks=pytest.mark.nightly)])
 def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
     folder = shadowed(tmp_path)
     done = flows_in(folder, "preview", "study.yaml", PYTHONPATH=path)
@@ -214,7 +214,10 @@ def test_the_search_path_keeps_what_is_not_the_working_folder(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    ["<&- >&- 2>&-", *(pytest.param(each, marks=pytest.mark.nightly) for each in (">&-", "2>&-", "<&-"))],
+)
 @pytest.mark.parametrize(("what", "code"), [("model", 0), ("nothing-of-this-name", 2)])
 def test_a_closed_stream_changes_nothing_else(closed, what, code):
     command = f"exec {shlex.quote(sys.executable)} -m flows list {what} {closed}"
@@ -231,7 +234,11 @@ def test_a_closed_stream_changes_nothing_else(closed, what, code):
     [
         ({"PREFECT_CLIENT_MAX_RETRIES": "-1"}, "PREFECT_CLIENT_MAX_RETRIES: input should be greater than"),
         ({"PREFECT_HOME": "broken"}, "Prefect cannot read its settings (profiles.toml in PREFECT_HOME"),
-        ({"MLFLOW_HTTP_REQUEST_TIMEOUT": "soon"}, "MLFLOW_HTTP_REQUEST_TIMEOUT: MLflow cannot use its value"),
+        pytest.param(
+            {"MLFLOW_HTTP_REQUEST_TIMEOUT": "soon"},
+            "MLFLOW_HTTP_REQUEST_TIMEOUT: MLflow cannot use its value",
+            marks=pytest.mark.nightly,
+        ),
     ],
     ids=str,
 )
