@@ -61,6 +61,7 @@ def test_a_model_is_finished_as_mlflow_itself_does_it(home, tmp_path, monkeypatc
         run_id = client.create_run(experiment_id(client, "study")).info.run_id
         client.log_param(run_id, "rounds", 3)
         rows = [Measured("a", 0.5, 10, 3), Measured("b", -math.inf, 11, 3), Measured("c", 1.0, 9, 2)]
+        rows.append(Measured("diverged", math.nan, 12, 3))
         log_metrics(run_id, rows)
         if by_mlflow:
             monkeypatch.setattr(logged_model, "is_sqlite", lambda uri: False)
@@ -74,6 +75,7 @@ def test_a_model_is_finished_as_mlflow_itself_does_it(home, tmp_path, monkeypatc
     assert found[0] == found[1]
     assert found[0][:3] == (3, "READY", {"rounds": "3"})
     assert [row[0] for row in found[0][3]] == ["a", "b"]
+    model.to_proto()  # as every answer of a server has it
 
 
 def test_a_write_is_whole_or_not_at_all(home, run_id):

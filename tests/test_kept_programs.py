@@ -1,5 +1,10 @@
 """Exported programs that are kept: by everything that they depend on, and never for code that may change."""
 
+import io
+import sys
+import zipfile
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +12,7 @@ from torch import nn
 from federated.machine.folders import home as home_folder
 from federated.models import MODELS
 from federated.trained.architecture import architecture_of
-from tasks.tracking.models.program import PROGRAMS, Exported, kept_program
+from tasks.tracking.models.program import PROGRAMS, Exported, kept_program, program_of
 
 SAMPLE = torch.zeros(2, 4)
 
@@ -75,6 +80,40 @@ def test_a_program_is_exported_once_and_what_cannot_be_is_not_kept(home):
     assert kept_program("b", export(None)) is None
     assert asked == [program, None]
     assert len([each for each in (home_folder() / PROGRAMS).iterdir() if each.is_dir()]) == 1
+
+
+def _cut(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("name", ["program.pt2", "about.json"])
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, _cut, lambda file: file.write_bytes(b"")], ids=["gone", "cut", "empty"]
+)
+def test_a_program_that_is_not_whole_is_exported_again_and_then_kept(home, name, damage):
+    program = Exported(b"program", 7)
+    kept_program("a", lambda: program)
+    (folder,) = [each for each in (home_folder() / PROGRAMS).iterdir() if each.is_dir()]
+    damage(folder / name)
+    assert kept_program("a", lambda: program) == program
+    assert kept_program("a", lambda: None) == program
+
+
+def test_a_program_says_nothing_of_the_machine_that_exported_it():
+    """Torch notes the lines of source of every operation, with their files."""
+    module = MODELS["cnn"]()((1, 16, 16), 3).eval()
+    content = program_of(module, torch.zeros(2, 1, 16, 16)).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        every = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"torch.ops.aten" in every
+    for folder in {sys.prefix, str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[1])}:
+        assert folder.encode() not in every
+    program = torch.export.load(io.BytesIO(content)).module()
+    inputs, weights = (
+        torch.randn(3, 1, 16, 16),
+        {**dict(module.named_parameters()), **dict(module.named_buffers())},
+    )
+    torch.testing.assert_close(program(weights, inputs), module(inputs))
 
 
 def test_a_home_that_cannot_keep_it_loses_no_model(home):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -28,6 +30,24 @@ def of_installation(package: str, name: str) -> Path:
     `make install` makes them all, see `flows.installation`.
     """
     return Path(sys.prefix, "share", "fedstudy", f"{package}-{version(package)}-{name}")
+
+
+def has_tables(file: Path) -> bool:
+    """Whether this is a whole database with the tables of a known version, as Alembic notes it, and not a damaged one.
+
+    Beside one that keeps a write-ahead log this makes the log's files: ask it of a copy.
+    """
+    if not file.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            checked = database.execute("PRAGMA quick_check(1)").fetchone()
+            return (
+                checked == ("ok",)
+                and database.execute("SELECT 1 FROM alembic_version").fetchone() is not None
+            )
+    except sqlite3.DatabaseError:
+        return False
 
 
 def database_url(name: str, driver: str = "sqlite") -> str:

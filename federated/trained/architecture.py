@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from federated import models
+import federated
 
 _KNOWN = ("federated", "torch", "builtins", "collections", "functools", "math", "numpy")
 """Packages whose code the digest covers, by their version or by their files."""
@@ -64,8 +64,8 @@ class _WithoutWeights(pickle.Pickler):
 
 @cache
 def _code_digest() -> str:
-    """Of the code of our models."""
+    """Of our code, as layers of ours are not in `federated.models` alone."""
     hashed = hashlib.sha256()
-    for file in sorted(Path(models.__path__[0]).rglob("*.py")):
+    for file in sorted(Path(federated.__path__[0]).rglob("*.py")):
         hashed.update(file.read_bytes())
     return hashed.hexdigest()

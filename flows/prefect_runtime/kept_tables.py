@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from federated.machine.files import whole
-from federated.machine.folders import of_installation
+from federated.machine.folders import has_tables, of_installation
 
 _PACKAGE, _NAME = "prefect", "tables.db"
 _SQLITE = "sqlite+aiosqlite:///"
@@ -21,13 +21,17 @@ def provide_tables(url: str) -> None:
     url: of the database, as Prefect has it. A database that is there, whoever is making it, stays as it is.
     """
     path, kept = url.removeprefix(_SQLITE), of_installation(_PACKAGE, _NAME)
-    if path == url or "?" in path or Path(path).exists() or not kept.exists():
+    if path in (url, ":memory:") or "?" in path or not kept.exists():
+        return
+    # What is left beside a database that was moved away would be replayed into this one; Prefect's own start drops it.
+    if any(Path(f"{path}{end}").exists() for end in ("", "-wal", "-journal")):
         return
     copy = Path(f"{path}.{os.getpid()}.new")
     with suppress(OSError):  # the disk may be full, the file system without links, another process faster
         try:
             shutil.copyfile(kept, copy)
-            os.link(copy, path)
+            if has_tables(copy):
+                os.link(copy, path)
         finally:
             copy.unlink(missing_ok=True)
 

@@ -29,9 +29,12 @@ class Figure(NamedTuple):
 
     @property
     def held(self) -> bool:
-        """Whether it is known and within its band, ends included."""
+        """Whether it is known and within its band, ends included; a mean's own rounding puts it on neither side."""
         mean = self.found.mean
-        return mean is not None and math.isfinite(mean) and self.low <= mean <= self.high
+        if mean is None or not math.isfinite(mean):
+            return False
+        on_an_end = any(math.isclose(mean, end, rel_tol=1e-9, abs_tol=1e-12) for end in (self.low, self.high))
+        return on_an_end or self.low <= mean <= self.high
 
     @property
     def label(self) -> str:
@@ -53,7 +56,7 @@ class Figure(NamedTuple):
     def sentence(self) -> str:
         """`fedavg: test accuracy 0.41 (2 seeds) is outside its band, 0.52 to 0.65`."""
         if self.found.mean is None:
-            return f"{self.arm}: no finished run has the figure {self.label}, expected from {self.band}"
+            return f"{self.arm}: {self.label} is not known, as not every seed has it; expected {self.band}"
         where = "within" if self.held else "outside"
         return f"{self.arm}: {self.label} {self.value} is {where} its band, {self.band}"
 
@@ -67,7 +70,7 @@ def figures_of(results: Sequence[RunResult], expect: Bands) -> list[Figure]:
 def _figure(arm: str, metric: str, band: tuple[float, float], runs: Sequence[RunResult]) -> Figure:
     finished = [run for run in runs if run.finished]
     if metric == MAIN and runs:
-        metric = runs[0].main_metric
+        metric = (finished or runs)[0].main_metric
     return Figure(arm, metric, *band, _found(finished, metric))
 
 
@@ -76,6 +79,8 @@ def _found(finished: Sequence[RunResult], metric: str) -> Spread:
         return NONE
     if metric == ROUNDS:
         return spread(run.rounds_done for run in finished)
+    if any(run.final(metric) is None for run in finished):
+        return NONE  # the others' would be a figure of another study
     return over_seeds(finished, metric)
 
 

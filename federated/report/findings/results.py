@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,7 +158,8 @@ class RunResult:
 
 def largest_promise(runs: Sequence[RunResult], metric: str = EPSILON) -> float | None:
     """The largest epsilon that these runs promise, which all of them keep; None where none promises any."""
-    return max((value for run in runs if (value := run.final(metric)) is not None), default=None)
+    found = [value for run in runs if (value := run.final(metric)) is not None]
+    return math.nan if any(map(math.isnan, found)) else max(found, default=None)
 
 
 def same_partition(*results: RunResult) -> bool:

@@ -20,7 +20,7 @@ _GLUE = Path(__file__).with_name("page.js")
 def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script (900 kB); made anew, it takes two seconds, once a process."""
     kept = _kept_vega()
-    return kept.read_text(encoding="utf-8") if kept.exists() else _made_vega()
+    return kept.read_text(encoding="utf-8") if kept.exists() and kept.stat().st_size else _made_vega()
 
 
 def keep_vega() -> None:

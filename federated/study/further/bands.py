@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -24,6 +24,8 @@ _EXAMPLE = "such as {iid: {generalisation/test_accuracy: [0.85, 0.9]}}"
 _OF_A_STUDY = {name for row in OF_A_STUDY for names in row.names for name in names.names}
 _SAME_FIGURES = ("dataset.path", "dataset.download", "engine", "orchestration", "device")
 """Fields that say where data are and how a run is computed, and not what it computes."""
+_OTHER_FIGURES = ("engine.precision", "engine.micro_batch")
+"""Fields below those that round otherwise or draw other dropout."""
 
 
 def _bands(value: Any) -> Any:
@@ -90,11 +92,23 @@ def of_other_runs(settings: Sequence[str], seeds: Sequence[int] | None, stated: 
     """
     changes = [setting for setting in settings if not _same_figures(setting.partition("=")[0])]
     said = [f"--set {setting}" for setting in changes]
-    if seeds is not None and list(seeds) != stated:
+    if seeds is not None and sorted(seeds) != _sorted(stated):
         said.append("--seeds")
     return listed(said)
 
 
 def _same_figures(path: str) -> bool:
     parts = long_path(path.strip().removeprefix("base."))
-    return any(f"{parts}.".startswith(f"{field}.") for field in map(long_path, _SAME_FIGURES))
+
+    def is_below(fields: Iterable[str]) -> bool:
+        return any(f"{parts}.".startswith(f"{field}.") for field in map(long_path, fields))
+
+    return is_below(_SAME_FIGURES) and not is_below(_OTHER_FIGURES)
+
+
+def _sorted(stated: Any) -> Any:
+    """The seeds of a study file in order; as they are where they are none."""
+    try:
+        return sorted(int(seed) for seed in stated)
+    except (TypeError, ValueError):
+        return stated

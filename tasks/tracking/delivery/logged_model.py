@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -41,6 +42,7 @@ def deliver_model(client: MlflowClient, run_id: str, files: Path, step: int) -> 
         Metric(one.key, one.value, one.timestamp, one.step, made.model_id, run_id=run_id)
         for one in run.data.to_proto().metrics
         if one.step == step
+        and not math.isnan(one.value)  # for which a model would have 0, the best of all losses
     ]
     _finish(client, run_id, made, step, metrics)
 
@@ -51,8 +53,10 @@ def _finish(client: MlflowClient, run_id: str, made: LoggedModel, step: int, met
         finish_model(client.tracking_uri, run_id, made, step, metrics, time.time_ns() // 1_000_000)
         return
     client.finalize_logged_model(made.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step)])
     client.log_batch(run_id, metrics=metrics)
+    client.log_outputs(
+        run_id, [LoggedModelOutput(made.model_id, step)]
+    )  # last: with it the model counts as delivered
 
 
 def _begun(client: MlflowClient, run: MlflowRun) -> LoggedModel | None:

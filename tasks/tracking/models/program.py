@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Collection
@@ -15,12 +16,15 @@ from torch.export import Dim
 
 from federated.foundation.errors import BadInput
 from federated.machine.kept import kept
+from federated.machine.large_arrays import Damaged
 from federated.models.flat_model import FlatModel
 
 Named = dict[str, Tensor]
 PROGRAMS = Path("programs")
 """Where at home programs are kept by architecture. Most of an export is the import of torch's tracer, two seconds."""
 
+_FORM = 2
+"""Counts up where this module makes other programs of the same architecture, so that older ones are not used."""
 
 _COUNTS = (1, 2, 3, 5)
 """Numbers of rows with which a program is tried: torch's tracer may fix the number that it saw without a word."""
@@ -103,9 +107,18 @@ def program_of(module: nn.Module, example: Tensor, padding: int | None = None) -
     shapes = (dict.fromkeys(weights), dict.fromkeys((0,) if padding is None else (0, 1), Dim.AUTO))
     program = torch.export.export(_WithoutWeights(module), (weights, example), dynamic_shapes=shapes)
     program.example_inputs = None  # else they are saved with it, weights and all
+    _forget_where(program.graph_module)
     file = io.BytesIO()
     torch.export.save(program, file)
     return Program(file.getvalue(), program.module(), padding)
+
+
+def _forget_where(graph: torch.fx.GraphModule) -> None:
+    """Drop the lines of source of each operation, with the paths of this machine's files, in parts of it too."""
+    for part in graph.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            for node in part.graph.nodes:
+                node.meta.pop("stack_trace", None)
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:
@@ -167,11 +180,12 @@ def kept_program(architecture: str, export: Callable[[], Exported | None]) -> Ex
         if exported is None:
             raise _NotExported
         made.append(exported)
+        about = {"padding": exported.padding, "sha256": hashlib.sha256(exported.content).hexdigest()}
         folder.joinpath("program.pt2").write_bytes(exported.content)
-        folder.joinpath("padding.json").write_text(json.dumps(exported.padding), encoding="utf-8")
+        folder.joinpath("about.json").write_text(json.dumps(about), encoding="utf-8")
 
     try:
-        return kept("program", architecture, make, _read, PROGRAMS)
+        return kept("program", [_FORM, architecture], make, _read, PROGRAMS)
     except _NotExported:
         return None
     except (OSError, BadInput):  # such as a full disk, which is no reason to lose a model
@@ -179,5 +193,13 @@ def kept_program(architecture: str, export: Callable[[], Exported | None]) -> Ex
 
 
 def _read(folder: Path) -> Exported:
-    padding = json.loads(folder.joinpath("padding.json").read_text(encoding="utf-8"))
-    return Exported(folder.joinpath("program.pt2").read_bytes(), padding)
+    """What was kept. Raises Damaged where it is not whole, as after a loss of power."""
+    try:
+        about = json.loads(folder.joinpath("about.json").read_text(encoding="utf-8"))
+        exported = Exported(folder.joinpath("program.pt2").read_bytes(), about["padding"])
+        digest = about["sha256"]
+    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+        raise Damaged(f"{folder} is not whole") from error
+    if hashlib.sha256(exported.content).hexdigest() != digest:
+        raise Damaged(f"{folder} is not whole")
+    return exported

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from federated.foundation.addresses import without_secrets
 from federated.foundation.texts import file_name
 from federated.machine.files import alone, whole
-from federated.machine.folders import database_url, home, of_installation
+from federated.machine.folders import database_url, has_tables, home, of_installation
 from federated.machine.loopback import ask_loopback_directly
 from tasks.tracking.server.failures import tried_again
 from tasks.tracking.server.limits import name_of
@@ -95,9 +95,17 @@ def _make_tables(uri: str) -> None:
     file = _database_file(uri)
     with alone(Path(f"{file}.lock")):
         if not _is_made(file):
+            for end in (
+                "-journal",
+                "-wal",
+                "-shm",
+            ):  # of a database that was moved away; SQLite would replay it
+                Path(f"{file}{end}").unlink(missing_ok=True)
             with whole(file) as partial:
-                kept = _kept_tables()
-                shutil.copyfile(kept if kept.exists() else _made_tables(partial), partial)
+                if (kept := _kept_tables()).exists():
+                    shutil.copyfile(kept, partial)
+                if not has_tables(partial):
+                    shutil.copyfile(_made_tables(partial), partial)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         if uri == embedded_uri():
             follow(file, artifact_root())

@@ -109,7 +109,8 @@ def _describe(outcome: StudyOutcome, parent: Parent) -> None:
     """Describe the study in MLflow: notes, tags, and the saved view of its arms."""
     report, run_id = outcome.found, outcome.parent_run_id
     note = study_note(report, LONGEST_TAG)
-    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict), **_bands_tags(report)})
+    bands = _bands_tags(report, judged_before="bands" in parent.run.data.tags)
+    runs.set_tags(run_id, {_NOTE: note, "verdict": "\n".join(report.verdict), **bands})
     for child_id, run_note in run_notes(report).items():
         runs.set_tags(child_id, {_NOTE: run_note})
     for result in report.results:
@@ -120,10 +121,13 @@ def _describe(outcome: StudyOutcome, parent: Parent) -> None:
         save_view(run_id, report.results[0].main_metric, parent.run.info.start_time)
 
 
-def _bands_tags(report: Report) -> dict[str, str]:
-    """Whether the figures that the study expects are in their bands; {} where it expects none."""
+def _bands_tags(report: Report, *, judged_before: bool) -> dict[str, str]:
+    """Whether the figures that the study expects are in their bands.
+
+    Where it expects none {}, or, if it once did (it goes on with more seeds), that they are not judged any more.
+    """
     if not report.figures:
-        return {}
+        return {"bands": "not judged", "bands.missed": ""} if judged_before else {}
     outside = missed(report.figures)
     return {"bands": "missed" if outside else "held", "bands.missed": "\n".join(outside)}
 
