@@ -4,7 +4,7 @@ Every run is the same flow either way, with its own MLflow run, checkpoint, prog
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -26,7 +26,7 @@ Ended = tuple[Run, State[str]]
 _ALIKE = {"dataset", "model", "trained", "loss", "target", "local", "training", "rounds", "device", "engine"}
 
 
-def in_turn(runs: Sequence[Run], start: Start) -> Iterator[Ended]:
+def in_turn(runs: Sequence[Run], start: Start) -> Generator[Ended]:
     """Run every run in this process, and yield each as it ends."""
     left, alone = deque(runs), set[str]()
     while left:
@@ -39,7 +39,7 @@ def in_turn(runs: Sequence[Run], start: Start) -> Iterator[Ended]:
         batch = Batch(start)
         with batch.ending_together(), torch_threads(1):  # theirs is restored by whichever ends last
             taken = batch.gather(run, mates)
-            if not taken:
+            if batch.is_refused:
                 alone.add(str(kind))
             left = deque(one for one in left if one not in taken)
             yield from batch.ended()
@@ -62,6 +62,8 @@ class Batch:
 
     def __init__(self, start: Start) -> None:
         self._start, self._gathering = start, Gathering()
+        self.is_refused = False
+        """Whether no runs of this kind are to train together, whichever is asked."""
         self._threads: list[Thread] = []
         self._ends: SimpleQueue[tuple[Run, State[str] | BaseException]] = SimpleQueue()
 
@@ -93,7 +95,8 @@ class Batch:
         try:
             yield
         except BaseException as error:
-            self._gathering.end(error)
+            # Whoever asked for the runs has failed or was interrupted, where it closes them before they have ended.
+            self._gathering.end(KeyboardInterrupt() if isinstance(error, GeneratorExit) else error)
             for thread in self._threads:
                 thread.join()
             raise
@@ -121,8 +124,10 @@ class Batch:
             logger.info(
                 "runs train one after another: %s", ask.member.apart or "of what its algorithm asks for"
             )
+            self.is_refused = bool(ask.member.apart)
             return False
         if config.engine.batch_runs is True or self._gathering.pays(ask, runs):
             return True
         logger.info("runs train one after another: one stack of them would not be faster")
+        self.is_refused = True
         return False

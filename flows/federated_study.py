@@ -7,6 +7,7 @@ study: without PREFECT_API_URL and MLFLOW_TRACKING_URI everything stays under va
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -164,9 +165,8 @@ def _run_each(
     def start(run: Run) -> State[str]:
         return federated_run(run, study, parent_run_id, resume, return_state=True)
 
-    return {
-        run.name: why for run, state in in_turn(runs, start) if (why := _why_failed(run, state)) is not None
-    }
+    with closing(in_turn(runs, start)) as ended:
+        return {run.name: why for run, state in ended if (why := _why_failed(run, state)) is not None}
 
 
 def _run_several(

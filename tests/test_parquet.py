@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +127,62 @@ def test_whole_numbers_beside_floats_and_columns_of_gaps_are_one_column(tmp_path
     assert found.inputs["x"].tolist()[:3] == [1, 2, 0.5]
     assert np.isnan(found.inputs["x"][3])
     assert found.targets.tolist() == [0, 1, 1, 0]
+
+
+def parts_in(folder: Path, names: Sequence[str]) -> Path:
+    """A row in each folder of a name."""
+    for at, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        pd.DataFrame({"x": [at], "ill": ["yes" if at % 2 else "no"]}).to_parquet(folder / name / "a.parquet")
+    return folder
+
+
+def test_more_files_than_a_process_may_have_open_are_one_table(tmp_path: Path) -> None:
+    folder = parts_in(tmp_path / "many", [f"site={at}" for at in range(120)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
+    try:
+        assert len(examples_of(folder).targets) == 120
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_names_of_folders_are_read_as_hive_writes_them(tmp_path: Path) -> None:
+    folder = parts_in(tmp_path / "table", ["site=New%20York", "site=a%2Fb"])
+    found = examples_of(folder)
+    assert found.client_ids is not None
+    assert found.client_ids.tolist() == ["New York", "a/b"]
+    gaps = parts_in(tmp_path / "gaps", ["ward=1", "ward=2", "ward=__HIVE_DEFAULT_PARTITION__"])
+    ward = examples_of(gaps, client=None).inputs["ward"]
+    assert ward.tolist()[:2] == [1, 2]
+    assert np.isnan(ward.tolist()[2])
+
+
+def test_linked_folders_and_columns_that_begin_with_an_underscore_are_part_of_the_table(
+    tmp_path: Path,
+) -> None:
+    parts_in(tmp_path / "elsewhere", ["_site=1", "_site=2"])
+    folder = parts_in(tmp_path / "table", ["_site=1"])
+    (folder / "_site=2").symlink_to(tmp_path / "elsewhere" / "_site=2")
+    parts_in(folder, ["_temporary", ".hidden"])
+    assert len(examples_of(folder, client="_site").targets) == 2
+
+
+def test_numbers_of_rows_that_pandas_writes_into_some_files_are_no_column(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"x": [1.0, 2, 3], "ill": ["a", "b", "a"]})
+    rows.iloc[:2].to_parquet(tmp_path / "0.parquet")
+    rows[rows["x"] != 2].to_parquet(tmp_path / "1.parquet")
+    assert list(examples_of(tmp_path, client=None).inputs.columns) == ["x"]
+
+
+@pytest.mark.parametrize("kind", ["Delta", "Hudi", "Iceberg"])
+def test_a_table_that_keeps_deleted_rows_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = parts_in(tmp_path / "table", ["data"])
+    (folder / {"Delta": "_delta_log", "Hudi": ".hoodie", "Iceberg": "metadata"}[kind]).mkdir()
+    if kind == "Iceberg":
+        (folder / "metadata" / "v1.metadata.json").touch()
+    with pytest.raises(BadInput, match=f"table is a table of {kind}, whose files hold deleted rows too"):
+        examples_of(folder, client=None)
 
 
 CHANGED_PARTS: dict[str, tuple[Any, str]] = {

@@ -13,12 +13,13 @@ from federated.algorithms.local_terms import NO_TERMS
 from federated.config.run import Engine
 from federated.foundation.errors import Diverged
 from federated.local_training.engine import ENGINES, local_trainer
-from federated.local_training.together import Ask, Engines, member_of, train_together
+from federated.local_training.together import Ask, Engines, member_of, pays, train_together
 from federated.local_training.together.joint import joint_work
 from federated.machine.queueing import has_waited, own_seconds
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import Observers, advance, begun, ending, segment_ends
+from federated.segments import gathering as gathering_module
 from federated.segments.gathering import Gathering, with_others
 from tests.conftest import config_of
 from tests.test_engine_contract import COHORT, MODELS, TAKES, TERMS
@@ -225,7 +226,11 @@ def test_a_run_has_the_same_bits_whoever_trains_beside_it(model, local):
         member = member_of(setup.worker.work, setup.config.engine, setup.worker.train)
         cohort = setup.trainers.eligible[seed : seed + 5].tolist()
         asks.append(Ask(member, setup.initial_parameters, cohort, 2, NO_TERMS))
-    whole = train_together(asks, Engines())
+    engines = Engines()
+    whole = train_together(asks, engines)
+    for at, ask in enumerate(asks):  # the last that is left, too
+        (left,) = train_together([ask], engines)
+        assert torch.equal(left.deltas, whole[at].deltas)
     for some in ([0, 1], [3, 2], [1, 2, 3]):
         for at, updates in zip(some, train_together([asks[at] for at in some], Engines()), strict=True):
             assert torch.equal(updates.deltas, whole[at].deltas)
@@ -239,6 +244,26 @@ def test_a_run_that_was_behind_catches_up_and_all_have_the_same_bits_again():
     resumed = _gathered(configs, first=[Course(c.state, c.history) for c in half])
     for course, again in zip(whole, resumed, strict=True):
         assert torch.equal(course.state.parameters, again.state.parameters)
+
+
+def test_a_trial_that_fails_is_no_faster(local_work, home):
+    def fails(*arguments):
+        raise RuntimeError("out of memory")
+
+    work = local_work(MODELS["mlp"][0](), shape=MODELS["mlp"][1], **LOCAL)
+    member = member_of(work, Engine(), fails)
+    assert not pays(Ask(member, work.model.vector, [0, 1], 0, NO_TERMS), 3)
+
+
+@pytest.mark.parametrize(("own_data", "room"), [(False, True), (True, False)])
+def test_data_of_the_runs_own_take_room_for_a_copy_of_each(own_data, room, local_work, monkeypatch):
+    work = local_work(MODELS["mlp"][0](), shape=MODELS["mlp"][1], **LOCAL)
+    rows = 2 * 3 * 2 * work.model.vector.nbytes  # of two clients, and of two of the next run
+    monkeypatch.setattr(gathering_module, "_MOST_BYTES", rows + 2 * work.inputs.nbytes)
+    gathering = Gathering()
+    member = member_of(work, Engine(), lambda *arguments: None, own_data=own_data)
+    gathering._asks[0] = Ask(member, work.model.vector, [0, 1], 0, NO_TERMS)
+    assert gathering.has_room() == room
 
 
 def test_the_clock_of_a_run_stands_still_while_it_waits_for_others():

@@ -76,7 +76,8 @@ class Gathering:
         with self._turn:
             asks = list(self._asks.values())
         inputs = {ask.member.work.inputs.data_ptr(): ask.member.work.inputs.nbytes for ask in asks}
-        copies = 2 if len(inputs) > 1 else 0  # each run's own, and all in a row
+        is_own = len(inputs) > 1 or any(ask.member.own_data for ask in asks)
+        copies = 2 if is_own else 0  # each run's own, and all in a row
         rows = sum(3 * len(ask.cohort) * ask.received.shape[-1] * ask.received.element_size() for ask in asks)
         share = 1 + 1 / max(len(asks), 1)
         return len(asks) < _MOST_RUNS and share * (rows + copies * sum(inputs.values())) <= _MOST_BYTES
@@ -89,8 +90,8 @@ class Gathering:
 
     def end(self, error: BaseException) -> None:
         """Raise this in every run, where it next trains."""
+        self._end = error  # seen by whoever has the turn when it next trains
         with self._turn:
-            self._end = error
             self._answered.notify_all()
 
     def train(
@@ -159,4 +160,5 @@ def _member(setup: Setup) -> Member:
         [choice.model_dump_json() for choice in made_of],
         own_model=is_own(config.model),
         learns=stated_loss(config, setup.federation.examples).learn is not None,
+        own_data=setup.federation.examples.fit is not None or setup.federation.changes is not None,
     )

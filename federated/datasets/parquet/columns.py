@@ -14,7 +14,7 @@ from federated.datasets.parquet.files import ParquetFiles, parquet_files
 from federated.machine.kept import kept, stamps_of
 from federated.machine.large_arrays import check_disk, growing, mapped, too_large
 
-_VERSION = 1
+_VERSION = 2
 _BYTES_A_CELL = 8
 _SPELT = {"true": "True", "false": "False"}
 

@@ -19,7 +19,7 @@ class Member(NamedTuple):
 
     train: the run's own trainer. threads: of one run.
     sort: equal for runs whose clients can be rows of one stack: model, loss, local steps, and the form of the data.
-    apart: why no other run's clients can; "" where they can.
+    apart: why no other run's clients can; "" where they can. own_data: whether its inputs are made for this run alone.
     """
 
     work: LocalWork
@@ -28,6 +28,7 @@ class Member(NamedTuple):
     threads: int
     sort: Hashable
     apart: str
+    own_data: bool = False
 
 
 def member_of(
@@ -39,6 +40,7 @@ def member_of(
     *,
     own_model: bool = False,
     learns: bool = False,
+    own_data: bool = False,
 ) -> Member:
     """choices: in words, what else makes the model and its loss. learns: whether the loss is learnt from the data."""
     layers = linear_stack(work)
@@ -47,7 +49,8 @@ def member_of(
     steps = (work.local.model_dump_json(), work.rounds, work.precision)
     module = (str(work.model.module), str(layers))
     sort = (*choices, module, engine, str(work.inputs.device), data, steps, threads)
-    return Member(work, engine, train, threads, sort, _apart(work, engine, own_model and not layers, learns))
+    apart = _apart(work, engine, own_model and not layers, learns)
+    return Member(work, engine, train, threads, sort, apart, own_data)
 
 
 def _apart(work: LocalWork, engine: Engine, is_unknown: bool, learns: bool) -> str:

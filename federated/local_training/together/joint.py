@@ -89,6 +89,11 @@ class Engines:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def has(self, ask: Ask) -> bool:
+        """Whether the run that asks has trained in one of these, so that its steps are rounded as its former ones."""
+        known = None if ask.sort is None else self._kept.get(ask.member.sort)
+        return known is not None and any(ask.member is member for member in known.members)
+
     def of(self, asks: Sequence[Ask]) -> Joint:
         """The engine of these asks' members, and of all that were among those of the sort before."""
         sort, known = asks[0].member.sort, self._kept.get(asks[0].member.sort)
@@ -116,7 +121,7 @@ def train_together(asks: Sequence[Ask], engines: Engines) -> list[Updates | Base
 
 def _tried(asks: Sequence[Ask], engines: Engines) -> Sequence[Updates | BaseException]:
     """The updates of asks that one call can take. Where it fails, each by itself, so that only those fail that must."""
-    if len(asks) > 1:
+    if len(asks) > 1 or engines.has(asks[0]):
         try:
             return _trained(asks, engines.of(asks))
         except BaseException as error:
