@@ -19,6 +19,7 @@ from flows.startup.imports_kept import imports_kept
 from flows.terminal.display import say_start
 from flows.terminal.screen import console
 from flows.terminal.waiting import shown_while_waiting
+from flows.work_pool.workers import workers_in
 
 if TYPE_CHECKING:
     from federated.study.study import StudyConfig
@@ -57,7 +58,10 @@ def run(
     arm: Annotated[
         list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own")] = 1,
+    workers: Annotated[
+        str,
+        typer.Option(help="Runs at a time, each in a process of its own; or pool:NAME, a Prefect work pool"),
+    ] = "1",
     resume: Annotated[
         bool,
         typer.Option(help="Go on: unfinished runs from their checkpoints; finished ones are not run again"),
@@ -77,7 +81,7 @@ def run(
             from flows.terminal.forecast import show_forecast
 
             config = _study(study, settings, seeds, arm)
-        _end_with(show_forecast(config, workers, screen, take_beginning()))
+        _end_with(show_forecast(config, workers_in(workers), screen, take_beginning()))
     require_home()
     with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
         with imports_kept(), shown_while_waiting(screen), doing("reading the study"):

@@ -9,17 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.utilities.annotations import quote
 
 from federated.forecast import forecast_study
 from federated.forecast.overheads import remember
-from federated.foundation.masking import mask_logs, mask_output, masked, masked_errors
-from federated.machine.cores import share_cores
+from federated.foundation.masking import mask_logs, masked, masked_errors
 from federated.machine.memory import peak_mb
 from federated.machine.queueing import Stopwatch
 from federated.report import RunResult
@@ -32,17 +28,16 @@ from federated.user_code.containment import contain_exits
 from flows.batches import in_turn
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
-from flows.prefect_runtime.prefect_away import PrefectAway, let_refusals_be_sent, raise_where_prefect_is_away
-from flows.prefect_runtime.process_pool import Processes, end_with_parent
-from flows.prefect_runtime.runtime import write_nothing_about_lost_logs
+from flows.in_processes import run_in_processes
 from flows.startup.beginning import study_is_open, take_beginning
 from flows.terminal.progress import Progress, notify, tell
-from flows.terminal.progress_channel import Address, progress_channel, report_to
+from flows.work_pool.pool import require_pool
+from flows.work_pool.runs import run_on_workers
+from flows.work_pool.workers import Workers, pool_named, workers_in
 from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.delivery.sending import begin
 from tasks.tracking.runs import runs as tracking
-from tasks.tracking.server.failures import found
 from tasks.tracking.studies.comparison import StudyOutcome
 from tasks.tracking.studies.concluding import conclude_when_possible
 from tasks.tracking.studies.forecasts import log_fact, log_finished_before, log_forecast
@@ -61,11 +56,12 @@ class StudyFailed(RuntimeError):
 
 
 @flow(name="federated-study", flow_run_name="{study.name}")
-def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) -> StudyOutcome | None:
+def federated_study(study: StudyConfig, workers: Workers = 1, resume: bool = False) -> StudyOutcome | None:
     """Run a study and compare its arms; None where MLflow is away at the end, which postpones the comparison.
 
-    study: the study itself, or the path of its YAML file. workers: number of runs at a time, each in its own process;
-    the results do not depend on it. resume: continue in the same MLflow run, from the checkpoints of unfinished runs.
+    study: the study itself, or the path of its YAML file. workers: number of runs at a time, each in its own process,
+    or `pool:NAME`, a Prefect work pool whose workers take the runs; the results do not depend on it. resume: continue
+    in the same MLflow run, from the checkpoints of unfinished runs.
     Raises BadInput before anything runs where the study cannot work, and StudyFailed at the end where
     runs failed, or where a figure is outside the band that the study states.
     """
@@ -75,14 +71,16 @@ def federated_study(study: StudyConfig, workers: int = 1, resume: bool = False) 
         return _federated_study(study, workers, resume)
 
 
-def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOutcome | None:
+def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> StudyOutcome | None:
     began, stopwatch = take_beginning(), Stopwatch()
+    pool = pool_named(workers := workers_in(workers))
+    at_a_time = require_pool(pool) if pool else int(workers)
     study = with_sites(study)
     runs = study.runs()
     check_scale_out(runs)
     faults = check_study(study)
     so_far = time.perf_counter() - began
-    forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
+    forecast = forecast_study(runs, at_a_time, faults, study.comparison.default_delta, so_far)
     known = so_far + forecast.probe_seconds
     before = peak_mb()
     tell(forecast)
@@ -93,13 +91,13 @@ def _federated_study(study: StudyConfig, workers: int, resume: bool) -> StudyOut
     study_is_open()
     with tracking.closing(parent_run_id):
         log_forecast(parent_run_id, forecast)
-        get_run_logger().info("%d runs, %d at a time", len(runs), workers)
+        get_run_logger().info("%d runs, %d at a time", len(runs), at_a_time)
         started = time.perf_counter()
         left = _unfinished(runs, faults, parent_run_id, study.name) if resume else runs
         if resume:
             log_finished_before(parent_run_id, len(runs) - len(left))
         failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
-        memory, before_it = peak_mb(children=workers > 1), len(runs) - len(left)
+        memory, before_it = peak_mb(children=at_a_time > 1), len(runs) - len(left)
         took = Took(None, time.perf_counter() - started, memory, before_it)
         log_fact(parent_run_id, took)
         outcome = conclude_when_possible(parent_run_id, study)
@@ -145,7 +143,12 @@ def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: s
 
 
 def _run_all(
-    runs: Sequence[Run], faults: Mapping[str, str], study: str, parent_run_id: str, workers: int, resume: bool
+    runs: Sequence[Run],
+    faults: Mapping[str, str],
+    study: str,
+    parent_run_id: str,
+    workers: Workers,
+    resume: bool,
 ) -> dict[str, str]:
     """Run every run without a fault, even when some fail. Returns the names of failed runs with the reasons."""
     mark_failed(runs, faults, study, parent_run_id, resume)
@@ -153,13 +156,20 @@ def _run_all(
         if run.name in faults:
             _tell_failed(run, faults[run.name])
     sound = [run for run in runs if run.name not in faults]
-    failed = _run_each if workers == 1 or not sound else _run_several
-    return {**faults, **failed(sound, study, parent_run_id, workers, resume)}
+    if workers == 1 or not sound:
+        return {**faults, **_run_each(sound, study, parent_run_id, resume)}
+    if pool := pool_named(workers):
+        states = run_on_workers(pool, sound, study, parent_run_id, resume=resume)
+    else:
+        states = run_in_processes(sound, study, parent_run_id, int(workers), resume=resume)
+    each = zip(sound, states, strict=True)
+    return {
+        **faults,
+        **{run.name: why for run, state in each if (why := _why_failed(run, state)) is not None},
+    }
 
 
-def _run_each(
-    runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
-) -> dict[str, str]:
+def _run_each(runs: Sequence[Run], study: str, parent_run_id: str, resume: bool) -> dict[str, str]:
     """Run one after another in this process, for a single worker; where it pays, several in one stack."""
 
     def start(run: Run) -> State[str]:
@@ -167,52 +177,6 @@ def _run_each(
 
     with closing(in_turn(runs, start)) as ended:
         return {run.name: why for run, state in ended if (why := _why_failed(run, state)) is not None}
-
-
-def _run_several(
-    runs: Sequence[Run], study: str, parent_run_id: str, workers: int, resume: bool
-) -> dict[str, str]:
-    """Run several at a time, each in its own process; a run whose process dies is tried once more."""
-    arguments = [
-        {"run": quote(run), "study": study, "parent_run_id": parent_run_id, "resume": resume} for run in runs
-    ]
-
-    def died(at: int) -> bool:
-        tracking.end_lost_runs(parent_run_id, "FAILED", "its process died", runs[at].order)
-        return bool(found(lambda: finished_before(parent_run_id, [runs[at]])))
-
-    try:
-        with (
-            progress_channel() as address,
-            Processes(workers, _begin, (address, workers), died, raise_where_prefect_is_away) as processes,
-        ):
-            states = processes.run(_run_in_process, arguments, again={"resume": True})
-    except (KeyboardInterrupt, TerminationSignal):
-        tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
-        raise
-    except PrefectAway as error:
-        tracking.end_lost_runs(parent_run_id, "KILLED", masked(str(error)))
-        raise
-    each = zip(runs, states, strict=True)
-    return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}
-
-
-def _begin(news_address: Address, workers: int) -> None:
-    """Initialise a process of a run."""
-    contain_exits()
-    write_nothing_about_lost_logs()
-    mask_logs()
-    mask_output()
-    end_with_parent()
-    let_refusals_be_sent()
-    share_cores(workers)
-    report_to(news_address)
-
-
-@task(name="run in a process", cache_policy=NO_CACHE)
-def _run_in_process(run: Run, study: str, parent_run_id: str, resume: bool) -> str:
-    """Run the subflow in a process of the pool."""
-    return federated_run(run, study, parent_run_id, resume)
 
 
 def _why_failed(run: Run, state: State[str] | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from federated.foundation.errors import BadInput
 from federated.run.checks import check_study
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
@@ -9,6 +10,8 @@ from flows.prefect_runtime.prefect_away import Api, despite_prefect
 from flows.terminal.display import shown
 from flows.terminal.screen import Screen
 from flows.terminal.waiting import shown_while_waiting
+from flows.work_pool.pool import require_pool
+from flows.work_pool.workers import Workers, pool_named, workers_in
 from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.server.access import require_store
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -26,13 +29,18 @@ class Ended(NamedTuple):
 
 
 def run_study(
-    study: StudyConfig, prefect: Api, workers: int, resume: bool, screen: Screen, go_on: str
+    study: StudyConfig, prefect: Api, workers: Workers, resume: bool, screen: Screen, go_on: str
 ) -> Ended:
     """Run a study and show its progress. Raises BadInput before anything runs.
 
     go_on: how the user goes on with a study, for the note that a KeyboardInterrupt gets.
     """
     runs = study.runs()
+    pool = pool_named(workers := workers_in(workers))
+    if pool is not None and prefect.is_embedded:
+        raise BadInput(
+            "workers: pool:NAME needs a Prefect server that workers know: set PREFECT_API_URL to its address"
+        )
     check_scale_out(runs)
     with shown_while_waiting(screen):
         check_study(study)
@@ -40,6 +48,8 @@ def run_study(
     require_store()
     _say(screen, "waiting for Prefect")
     prefect.wait()
+    if pool is not None:
+        require_pool(pool)
     _say(screen, "Prefect runs; trying some rounds for the forecast")
     try:
         with shown(study.name, runs, screen):

@@ -96,12 +96,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, new_databases: Path
 
 @pytest.fixture(scope="session")
 def new_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the databases of MLflow and Prefect as an installation keeps them, with nothing in them.
-
-    Those of `make install`; made once for all processes of a test run where it kept none, as MLflow's and Prefect's
-    migrations take ten seconds of a processor. How a home gets them is tested in test_first_use, test_damaged_stores
-    and test_command_line.
-    """
+    """A folder with the empty databases that `make install` keeps; made once for all tests where it kept none."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, made = shared / "new-databases", shared / "new-databases-home"
@@ -130,13 +125,10 @@ def _made_databases(home: Path) -> list[Path]:
 
 ROOT = Path(__file__).parents[1]
 DATABASES = ("mlflow.db", "prefect.db")
-_MAKE_DATABASES = """
-import sys
-sys.prefix = sys.argv[1]  # where an installation keeps them
-from flows.installation import keep_tables
-
-keep_tables()
-"""
+# sys.prefix: where an installation keeps them.
+_MAKE_DATABASES = (
+    "import sys; sys.prefix = sys.argv[1]; from flows.installation import keep_tables; keep_tables()"
+)
 
 
 def with_databases(folder: Path, new_databases: Path) -> Path:

@@ -373,3 +373,12 @@ def test_an_arm_that_the_study_does_not_have_is_refused_before_anything_runs(com
     code, _, err = command("run", str(study({"axes": {"partitioner": ["iid"]}})), "--arm", "skewed")
     assert code == 2
     assert "--arm 'skewed' is not an arm of the study; allowed: iid" in err
+
+
+def test_without_a_server_of_ones_own_a_pool_is_refused(study, command, used_home, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    code, _, errors = command("run", study(), "--workers", "pool:north")
+    assert code == 2
+    assert "error: workers: pool:NAME needs a Prefect server that workers know: set PREFECT_API_URL" in errors
+    code, _, errors = command("run", study(), "--workers", "0")
+    assert (code, "error: workers: '0' must be a number of runs at a time" in errors) == (2, True)

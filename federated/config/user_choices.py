@@ -10,11 +10,17 @@ from federated.choices.choice import Choice
 from federated.config.run import RunConfig
 from federated.extension_points.compatibility import check_together
 from federated.foundation.errors import OwnCodeFailed
+from federated.user_code.source import Roots
 
 
 def own_code(config: RunConfig) -> dict[str, str]:
     """The person's own code that a run uses: name -> digest of its source; empty for most runs."""
     return {name: digest for _, choice in _choices(config) for name, digest in choice.own_code().items()}
+
+
+def roots_in(config: RunConfig) -> Roots:
+    """The folders in which a run's own modules were found; () where it has none."""
+    return next((choice._roots for _, choice in _choices(config) if choice.own_code()), ())
 
 
 def check_own_code(config: RunConfig) -> None:

@@ -30,11 +30,15 @@ _LAST_PATIENCE = 5
 
 
 class Api(NamedTuple):
-    """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else ""."""
+    """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else "".
+
+    is_embedded: whether it ends with this process.
+    """
 
     url: str
     wait: Callable[[], None]
     last_error: Callable[[], str]
+    is_embedded: bool = False
 
 
 class PrefectAway(RuntimeError):
@@ -88,14 +92,15 @@ def raise_where_prefect_is_away(state: "State[str]") -> None:
 
 
 def despite_prefect(
-    study: Callable[["StudyConfig", int, bool], T],
+    study: Callable[["StudyConfig", "int | str", bool], T],
     api: Api,
     config: "StudyConfig",
-    workers: int,
+    workers: "int | str",
     resume: bool,
 ) -> T:
     """The result of the study, which goes on with a server of its own where this Prefect goes away.
 
+    Workers of a work pool know this server alone: a study on them ends with PrefectAway, and goes on with --resume.
     It goes on in its own MLflow run. Where it has none yet, it begins one, and does not continue an older study of the
     same runs.
     """
@@ -104,6 +109,8 @@ def despite_prefect(
             return study(config, workers, resume)
     except PrefectAway as error:
         _forget_unsent()
+        if isinstance(workers, str):
+            raise
         notify(f"{error.what}; the study goes on with a Prefect server of its own, which ends with it")
         with _another_server(error):
             return study(config, workers, resume or has_open_study())

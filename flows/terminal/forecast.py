@@ -16,9 +16,10 @@ from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
 
 
-def show_forecast(study: StudyConfig, workers: int, screen: Screen, began: float) -> str:
+def show_forecast(study: StudyConfig, workers: int | str, screen: Screen, began: float) -> str:
     """Predict a study and stop; nothing is logged. Returns which arms cannot run; empty where all can.
 
+    workers: runs at a time; those of a work pool are not asked, so that its runs are foreseen one after another.
     began: the command's start on the clock of `time.perf_counter`.
     """
     runs = study.runs()
@@ -26,7 +27,8 @@ def show_forecast(study: StudyConfig, workers: int, screen: Screen, began: float
     with shown_while_waiting(screen):
         faults = check_study(study)
         so_far = time.perf_counter() - began
-        forecast = forecast_study(runs, workers, faults, study.comparison.default_delta, so_far)
+        at_a_time = workers if isinstance(workers, int) else 1
+        forecast = forecast_study(runs, at_a_time, faults, study.comparison.default_delta, so_far)
     show(forecast, screen, whole=True)
     return cannot_run(runs, faults)
 

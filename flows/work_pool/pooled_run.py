@@ -1,0 +1,57 @@
+"""One run of a study as a flow of its own, which a worker of a Prefect work pool starts from what it is sent."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from federated.config.run import RunConfig
+from federated.config.user_choices import own_code, roots_in
+from federated.foundation.errors import BadInput
+from federated.foundation.masking import mask_logs, masked_errors
+from federated.study.study import Run
+from federated.user_code.containment import contain_exits
+from flows.federated_run import federated_run
+from tasks.tracking.delivery.sending import address
+
+Sent = dict[str, Any]
+"""A run as JSON; what it is sent with says which code and which MLflow it belongs to."""
+
+
+def sent(run: Run) -> Sent:
+    """What a worker needs to begin a run."""
+    return {
+        "arm": run.arm,
+        "order": run.order,
+        "overrides": dict(run.overrides),
+        "config": run.config.model_dump(mode="json"),
+        "own_code": own_code(run.config),
+        "roots": [str(root) for root in roots_in(run.config)],
+        "mlflow": address(),
+    }
+
+
+def received(run: Sent) -> Run:
+    """The run that was sent. Raises BadInput where this machine has another MLflow, or other code of the person's."""
+    if run["mlflow"] != address():
+        raise BadInput(
+            f"MLFLOW_TRACKING_URI: this worker records at {address()}, and the study at {run['mlflow']}; start the "
+            "worker with the same MLFLOW_TRACKING_URI and FEDSTUDY_HOME"
+        )
+    config = RunConfig.model_validate(run["config"], context=tuple(map(Path, run["roots"])))
+    if changed := sorted(name for name, _ in own_code(config).items() ^ run["own_code"].items()):
+        raise BadInput(f"{changed[0]} is another code on this worker than where the study was started")
+    return Run(run["arm"], config, run["order"], run["overrides"])
+
+
+@flow(name="pooled-run", flow_run_name="{name}", validate_parameters=False)
+def pooled_run(name: str, run: Sent, study: str, parent_run_id: str, resume: bool = False) -> str:
+    """Train one run of a study here, as `federated_run` does. Returns the id of its MLflow run.
+
+    name: of the run, for Prefect. study: its name. parent_run_id: the study's MLflow run.
+    """
+    contain_exits()
+    mask_logs()
+    with masked_errors():
+        found: str = federated_run.fn(received(run), study, parent_run_id, resume)
+    return found
