@@ -51,7 +51,7 @@ OTHERS = [
     (0.05, 1.0, 100, 1000**-1.1, 2.4024),
     (0.05, 2.0, 100, 1e-5, 1.10),
 ]
-POISSON = [*QUICK, *(pytest.param(*row, marks=pytest.mark.slow) for row in OTHERS)]
+POISSON = [*QUICK, *(pytest.param(*row, marks=pytest.mark.nightly) for row in OTHERS)]
 
 
 @pytest.mark.parametrize(("q", "z", "rounds", "delta", "expected"), POISSON)

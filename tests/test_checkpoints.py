@@ -267,6 +267,7 @@ while True:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_kill_at_any_moment_of_saving_loses_one_state_at_most(setup):
     for after in (1, 12):
         process = subprocess.Popen(

@@ -80,9 +80,8 @@ def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, command, used_ho
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("workers", "sent"), [pytest.param(2, signal.SIGINT, marks=pytest.mark.nightly), (1, signal.SIGTERM)]
-)
+@pytest.mark.parametrize(("workers", "sent"), [(2, signal.SIGINT), (1, signal.SIGTERM)])
+@pytest.mark.nightly
 def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sent):
     path = study({"seeds": [0, 1]}, rounds=100_000)
     environment = {**os.environ, "FEDSTUDY_HOME": str(var)}

@@ -161,7 +161,9 @@ def test_a_port_that_another_program_has_is_said_before_the_ui_starts(home):
         pytest.param(
             "garbage", r"\(sqlite3.DatabaseError\) file is not a database", marks=pytest.mark.nightly
         ),
-        ("newer", "Can't locate revision identified by '0123456789ab'"),
+        pytest.param(
+            "newer", "Can't locate revision identified by '0123456789ab'", marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_a_database_that_the_embedded_server_cannot_use_is_said_in_one_line(

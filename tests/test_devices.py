@@ -74,8 +74,16 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("engine", ["loop", "stacked", "vmap"])
-@pytest.mark.parametrize("options", WORK)
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        pytest.param(
+            engine, options, marks=pytest.mark.nightly if engine == "vmap" and options != "plain" else ()
+        )
+        for engine in ("loop", "stacked", "vmap")
+        for options in WORK
+    ],
+)
 def test_no_local_step_waits_for_the_device(engine, options, local_work):
     local, weighted = WORK[options]
     of_length = {}

@@ -311,8 +311,8 @@ TRACED = {("vmap", "adapted"), ("vmap", "cnn"), ("vmap", "normalised"), ("vmap",
 
 
 def _marks(engine, name, kind):
-    """Of kinds of training that an engine is given as rows or as some of the clients, those take long every night."""
-    if kind not in ("federated", "local") and (engine, name) in TRACED:
+    """What takes seconds to trace is tried in federated training, and every night in the other kinds."""
+    if kind != "federated" and (engine, name) in TRACED:
         return pytest.mark.nightly
     takes_seconds = name in TAKES[engine] and ((engine, name) in TRACED or kind != "federated")
     return pytest.mark.slow if takes_seconds else ()

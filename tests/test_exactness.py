@@ -143,9 +143,8 @@ def test_float32_is_bit_identical_from_run_to_run(engine, local_work):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", ["clipped with momentum", pytest.param("momentum and weight decay", marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("options", ["clipped with momentum", "momentum and weight decay"])
 def test_long_runs_in_float32_stay_as_close_to_float64_as_the_loop(options, local_work):
     """Hundreds of steps with momentum amplify rounding: to a thousandth or more, whoever takes them."""
     local = {**OPTION_ROWS[options][0], "steps": 900, "batch_size": 4, "learning_rate": 0.02}

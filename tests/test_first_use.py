@@ -58,6 +58,7 @@ def meet(home, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_processes_that_are_first_at_once_share_one_database_experiment_and_data_set(meet, home):
     (experiment,) = set(meet("all"))
     client = store.connect()

@@ -48,7 +48,9 @@ def written(real_data, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    "name", [name if name == "adult" else pytest.param(name, marks=pytest.mark.nightly) for name in STUDIES]
+)
 def test_each_is_read_whole_and_scored_as_scikit_learn_does(written, home, name):
     runs = read_study(written / f"{name}.yaml", ["rounds=2"]).runs()
     assert len(runs) == 9  # an arm and two anchors, three seeds

@@ -204,6 +204,7 @@ def test_the_same_study_again_and_two_at_a_time_give_identical_metrics(skews):
     assert [result.arm for result in first.results] == [result.arm for result in parallel.results]
 
 
+@pytest.mark.nightly
 def test_stages_as_tasks_of_their_own_give_identical_metrics(skews):
     stages = federated_study(_study(axes=SKEWS, seeds=[0], orchestration={"granularity": "stage"}))
     whole = [result for result in skews[1].results if result.seed == 0]

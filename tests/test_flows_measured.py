@@ -72,6 +72,7 @@ def test_what_mlflow_counts_is_what_lies_on_disk(tmp_path):
         assert total.value == sum(found.values()) > 0
 
 
+@pytest.mark.nightly
 def test_a_study_that_compares_networks_is_not_timed_on_another():
     arms = [{"network": "3g"}, {"network": "4g"}]
     outcome = federated_study(_study(name="networks", seeds=[0], arms=arms))

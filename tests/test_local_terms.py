@@ -145,7 +145,7 @@ def test_fedprox_minimises_the_loss_and_the_distance_to_what_was_received(engine
 
 
 @pytest.mark.parametrize(
-    "engine", [pytest.param(name, marks=pytest.mark.slow if name == "vmap" else ()) for name in ENGINES]
+    "engine", [pytest.param(name, marks=pytest.mark.nightly if name == "vmap" else ()) for name in ENGINES]
 )
 def test_a_strong_proximal_term_holds_clients_near_what_they_received(engine, local_work):
     work = local_work(_mlp(), steps=200, batch_size=None, learning_rate=0.05)

@@ -47,6 +47,7 @@ def _renamed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return new
 
 
+@pytest.mark.nightly
 def test_what_was_kept_and_what_waits_is_found_in_a_renamed_home(home, said, monkeypatch):
     parent, child = _open()
     for each in (parent, child):

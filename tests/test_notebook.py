@@ -110,6 +110,7 @@ ARMS = ("iid", "dirichlet(alpha=0.3)")
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_first_call_gives_the_numbers_of_the_bare_loop(called):
     frame = pd.read_pickle(called / "runs.pkl").set_index("arm")
     assert list(frame.index) == list(ARMS)
@@ -121,6 +122,7 @@ def test_the_first_call_gives_the_numbers_of_the_bare_loop(called):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_clients_curves_and_verdicts_are_those_of_the_runs(called):
     clients, drawn = (pd.read_pickle(called / f"{name}.pkl") for name in ("clients", "drawn"))
     runs = pd.read_pickle(called / "runs.pkl").set_index("arm")["generalisation/test_accuracy"]
@@ -143,6 +145,7 @@ def test_clients_curves_and_verdicts_are_those_of_the_runs(called):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_reports_pictures_are_pictures(called, told):
     assert Path(told["report"]).is_relative_to(called / "home" / "reports")
     found = sorted(path.stem for path in called.glob("*.png"))

@@ -103,7 +103,11 @@ def covered(trials: int, seed: int, clients: int, size: int, classes: int) -> di
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("clients", "size", "classes"),
-    [(40, 400, 10), (5, 500, 3), pytest.param(450, 3000, 10, marks=pytest.mark.nightly)],
+    [
+        pytest.param(40, 400, 10, marks=pytest.mark.nightly),
+        (5, 500, 3),
+        pytest.param(450, 3000, 10, marks=pytest.mark.nightly),
+    ],
 )
 def test_an_iid_partition_lies_in_the_band_in_95_percent_of_draws(
     clients: int, size: int, classes: int

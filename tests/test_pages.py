@@ -257,6 +257,7 @@ def first(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_check_by_hand_of_the_first_algorithm_passes(first):
     command = [
         sys.executable,

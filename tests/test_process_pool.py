@@ -57,6 +57,7 @@ def test_work_whose_process_died_is_done_again_unless_it_was_done(tmp_path, done
     assert ended == [states[1]]
 
 
+@pytest.mark.nightly
 def test_a_process_that_dies_between_two_runs_costs_no_try(tmp_path):
     folders = [tmp_path / "before", tmp_path / "dies once"]
     for folder in folders:

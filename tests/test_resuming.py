@@ -124,6 +124,7 @@ def test_a_study_of_other_runs_begins_anew_and_says_so(trained, news):
     assert federated_study(described, resume=True).parent_run_id == after.parent_run_id
 
 
+@pytest.mark.nightly
 def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
     done, until = trained
     until["fails"] = None

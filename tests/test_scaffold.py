@@ -83,6 +83,7 @@ def test_with_momentum_the_divisor_is_how_far_the_steps_reach(quadratics: Callab
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_weighted_by_examples_its_limit_is_the_weighted_optimum(quadratics: Callable[..., Setup]) -> None:
     """Weights 1/5 and 4/5: the optimum of the weighted sum is (4/5 x 2 x 3) / (1/5 x 1 + 4/5 x 2) = 8/3."""
     setup = quadratics(cohort={"weighting": "examples"}, rounds=600)
@@ -91,7 +92,9 @@ def test_weighted_by_examples_its_limit_is_the_weighted_optimum(quadratics: Call
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("weighting", "optimum"), [("examples", 2.0), ("uniform", 1.25)])
+@pytest.mark.parametrize(
+    ("weighting", "optimum"), [("examples", 2.0), pytest.param("uniform", 1.25, marks=pytest.mark.nightly)]
+)
 def test_whoever_is_drawn_its_limit_is_the_optimum_of_the_weights(
     quadratics: Callable[..., Setup], weighting: str, optimum: float
 ) -> None:

@@ -248,6 +248,7 @@ def test_a_file_of_before_memory_had_owners_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_history_longer_than_a_header_takes_is_saved_and_read(tmp_path: Path) -> None:
     """safetensors refuses a header of more than 100 MB, which 100,000 rounds have."""
     text = "x" * 60

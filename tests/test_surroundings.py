@@ -218,7 +218,9 @@ def test_the_search_path_keeps_what_is_not_the_working_folder(tmp_path, monkeypa
     "closed",
     ["<&- >&- 2>&-", *(pytest.param(each, marks=pytest.mark.nightly) for each in (">&-", "2>&-", "<&-"))],
 )
-@pytest.mark.parametrize(("what", "code"), [("model", 0), ("nothing-of-this-name", 2)])
+@pytest.mark.parametrize(
+    ("what", "code"), [("model", 0), pytest.param("nothing-of-this-name", 2, marks=pytest.mark.nightly)]
+)
 def test_a_closed_stream_changes_nothing_else(closed, what, code):
     command = f"exec {shlex.quote(sys.executable)} -m flows list {what} {closed}"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, check=False, text=True)
