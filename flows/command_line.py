@@ -1,4 +1,4 @@
-"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, ui, sync."""
+"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, automations, ui, sync."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.machine.folders import require_home
 from federated.user_code.containment import contain_exits
+from flows.deployments.commands import automations
 from flows.models.commands import export, promote, score
 from flows.prefect_runtime.prefect_away import PrefectAway
 from flows.prefect_runtime.runtime import configure, prefect_api
@@ -190,6 +191,7 @@ def compare(
 app.command()(score)
 app.command()(export)
 app.command()(promote)
+app.command()(automations)
 
 
 @app.command()

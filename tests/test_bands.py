@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,39 @@ def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded() -> Non
     assert "bands.json" in [each.path for each in client.list_artifacts(outcome.parent_run_id)]
     again = compare_again(["nightly"]).found
     assert missed(again.figures) == missed(outcome.found.figures)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "home")
+def test_automations_applied_twice_are_there_once_and_tell_the_block_of_the_last_time(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.client.orchestration import get_client
+    from prefect.events.schemas.automations import AutomationCore
+
+    code, said, _ = command("automations")
+    assert (code, said.count(": made")) == (0, 4)
+    code, _, error = command("automations", "--notify", "custom-webhook/team")
+    assert code == 2
+    assert "--notify custom-webhook/team: no such block" in error
+    CustomWebhookNotificationBlock(name="team", url="http://127.0.0.1:9").save("team")
+    with get_client(sync_client=True) as client:
+        badly, *_ = client.read_automations()
+        client.create_automation(
+            AutomationCore(**badly.model_dump(exclude={"id"}))
+        )  # by two who applied at once
+        client.pause_automation(badly.id)
+    code, said, error = command("automations", "--notify", "custom-webhook/team")
+    assert (code, error, said.count(": brought up to date")) == (0, "", 4)
+    with get_client(sync_client=True) as client:
+        there = client.read_automations()
+    assert len({each.name for each in there}) == len(there) == 4
+    assert sorted(each.actions[0].type for each in there) == [
+        "change-flow-run-state",
+        *["send-notification"] * 3,
+    ]
+    assert sum(each.enabled for each in there) == 3  # what a person switched off stays off
+    code, _, error = command("automations", "--notify", "slack-webhook/team")
+    assert code == 2
+    assert "there are: custom-webhook/team" in error

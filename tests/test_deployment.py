@@ -69,6 +69,34 @@ def _process(*command, environment, log):
                 started.wait()
 
 
+def with_server_of(folder):
+    """The environment of a home, and of a Prefect server on a free port, in this folder."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "FEDSTUDY_HOME": str(folder / "var"),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    return environment
+
+
+@contextmanager
+def prefect_server_process(folder, environment):
+    """Prefect's own server at the address in the environment."""
+    port = environment["PREFECT_API_URL"].split(":")[2].partition("/")[0]
+    server = ("server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")
+    command = (sys.executable, "-m", "prefect", *server)
+    with _process(*command, environment=environment, log=folder / "server.log"):
+        _wait_for(f"http://127.0.0.1:{port}/api/health")
+        yield
+
+
 def _wait_for(address, seconds=120):
     for _ in range(seconds * 2):
         try:
@@ -84,18 +112,7 @@ def _wait_for(address, seconds=120):
     "which", [("--name", "quickstart"), pytest.param(("--all",), marks=pytest.mark.nightly)], ids=" ".join
 )
 def test_a_deployment_runs_through_server_pool_and_worker(which, tmp_path, new_databases):
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "FEDSTUDY_HOME": str(tmp_path / "var"),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
-        environment.pop(name, None)
+    environment = with_server_of(tmp_path)
     with_databases(tmp_path / "prefect", new_databases)
     prefect = [sys.executable, "-m", "prefect"]
 
@@ -118,9 +135,7 @@ def test_a_deployment_runs_through_server_pool_and_worker(which, tmp_path, new_d
         "seeds": [0, 1],
     }
     with ExitStack() as stack:
-        server = ("server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
-        stack.enter_context(_process(*prefect, *server, environment=environment, log=tmp_path / "server.log"))
-        _wait_for(f"http://127.0.0.1:{port}/api/health")
+        stack.enter_context(prefect_server_process(tmp_path, environment))
         run("work-pool", "create", "fedstudy", "--type", "process")
         run("--no-prompt", "deploy", *which)
         worker = ("worker", "start", "--pool", "fedstudy")

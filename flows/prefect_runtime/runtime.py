@@ -20,6 +20,7 @@ from flows.prefect_runtime.prefect_settings import require_settings
 
 if TYPE_CHECKING:
     from httpx import Response
+    from prefect.client.orchestration import SyncPrefectClient
 
 _EMBEDDED = {
     # The server writes every task run in a transaction of its own unless told to gather them: a quarter of
@@ -96,7 +97,6 @@ def prefect_api() -> Iterator[Api]:
     """
     require_settings()
     from prefect.settings import (
-        PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         temporary_settings,
@@ -109,13 +109,8 @@ def prefect_api() -> Iterator[Api]:
     ):
         forget_unusual_proxies()
     if PREFECT_API_URL.value():
-        # Prefect takes a password in an address for its requests, but not for the websockets that record task runs.
-        url, login = without_login(PREFECT_API_URL.value())
-        known = {} if login is None else {PREFECT_API_AUTH_STRING: login}
-        with temporary_settings({**quick, PREFECT_API_URL: url, **known}):
-            _require_api(url)
-            with said_where_away(url, _unknown):
-                yield Api(url, lambda: None, _unknown)
+        with temporary_settings(quick), _named_api() as url, said_where_away(url, _unknown):
+            yield Api(url, lambda: None, _unknown)
         return
     from flows.prefect_runtime.embedded_server import embedded_server
 
@@ -126,6 +121,41 @@ def prefect_api() -> Iterator[Api]:
         said_where_away(server.api_url, server.last_error),
     ):
         yield Api(server.api_url, server.wait, server.last_error, is_embedded=True)
+
+
+@contextmanager
+def client_of_named_api(what: str) -> Iterator["SyncPrefectClient"]:
+    """A client of the API of PREFECT_API_URL or the active profile; BadInput where there is none, or it fails.
+
+    what: what is to be kept there, for the error.
+    """
+    require_settings()
+    from httpx import HTTPError, HTTPStatusError
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise BadInput(f"PREFECT_API_URL is not set; {what} are kept by a Prefect server that stays")
+    with _named_api() as url, get_client(sync_client=True) as client:
+        try:
+            yield client
+        except HTTPStatusError as error:
+            raise BadInput(unusable(PREFECT, url, error.response.status_code, error.response.text)) from error
+        except HTTPError as error:
+            raise BadInput(unreachable(PREFECT, url, error)) from error
+
+
+@contextmanager
+def _named_api() -> Iterator[str]:
+    """The address of the API that is named, which is asked with the login in it. Raises BadInput."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    # Prefect takes a password in an address for its requests, but not for the websockets that record task runs.
+    url, login = without_login(PREFECT_API_URL.value())
+    known = {} if login is None else {PREFECT_API_AUTH_STRING: login}
+    with temporary_settings({PREFECT_API_URL: url, **known}):
+        _require_api(url)
+        yield url
 
 
 def _unknown() -> str:

@@ -1,0 +1,1 @@
+"""What a Prefect server that stays is told about studies."""

@@ -1,0 +1,47 @@
+"""The Prefect flow run of a study, where people look at it: on a server that stays when the study ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
+from prefect.utilities.urls import url_for
+
+from federated.foundation.addresses import without_secrets
+from flows.prefect_runtime.prefect_away import ends_with_study
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+class ShownFlowRun(NamedTuple):
+    """A flow run on a server that stays.
+
+    page: its address in Prefect's UI, "" where that is not known. tried_before: whether Prefect tries it again.
+    """
+
+    id: UUID
+    page: str
+    tried_before: bool
+    client: SyncPrefectClient
+
+    def tags(self) -> dict[str, str]:
+        """What MLflow says of it."""
+        return {"prefect.flow_run": str(self.id), **({"prefect.page": self.page} if self.page else {})}
+
+    def try_no_more(self) -> None:
+        """Have the server not try it again: another try could only end as this one."""
+        policy = self.client.read_flow_run(self.id).empirical_policy
+        if policy.retries:
+            self.client.update_flow_run(self.id, empirical_policy=policy.model_copy(update={"retries": 0}))
+
+
+def shown_flow_run() -> ShownFlowRun | None:
+    """The flow run of now; None on a server that ends with the study, whose UI nobody opens."""
+    context, server = FlowRunContext.get(), PREFECT_API_URL.value()
+    if context is None or context.flow_run is None or not server or ends_with_study(server):
+        return None
+    run, page = context.flow_run, url_for("flow-run", context.flow_run.id)
+    return ShownFlowRun(run.id, without_secrets(page or ""), run.run_count > 1, context.client)
