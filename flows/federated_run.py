@@ -33,7 +33,13 @@ from tasks.tracking.runs.privacy import log_promise
 from tasks.tracking.studies.resuming import go_on_with_run
 
 
-@flow(name="federated-run", flow_run_name="{run.name}", validate_parameters=False)
+@flow(
+    name="federated-run",
+    flow_run_name="{run.name}",
+    validate_parameters=False,
+    retries=0,
+    persist_result=False,
+)
 def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume: bool = False) -> str:
     """Train one model under one config. Returns the id of its MLflow run.
 

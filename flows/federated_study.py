@@ -14,11 +14,9 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from federated.forecast import forecast_study
-from federated.forecast.overheads import remember
 from federated.foundation.masking import mask_logs, masked, masked_errors
 from federated.machine.memory import peak_mb
 from federated.machine.queueing import Stopwatch
-from federated.report import RunResult
 from federated.report.costs.forecast_against_fact import Took
 from federated.report.expected.figures import in_short, missed
 from federated.run.checks import check_study
@@ -26,9 +24,12 @@ from federated.run.preparing.sites import with_sites
 from federated.study.study import Run, StudyConfig
 from federated.user_code.containment import contain_exits
 from flows.batches import in_turn
+from flows.deployments.artifacts import StudyArtifacts, progress_shown
+from flows.deployments.flow_run import ShownFlowRun, shown_flow_run
 from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.in_processes import run_in_processes
+from flows.overheads import remember_overheads
 from flows.startup.beginning import study_is_open, take_beginning
 from flows.terminal.progress import Progress, notify, tell
 from flows.work_pool.pool import require_pool
@@ -41,7 +42,7 @@ from tasks.tracking.runs import runs as tracking
 from tasks.tracking.studies.comparison import StudyOutcome
 from tasks.tracking.studies.concluding import conclude_when_possible
 from tasks.tracking.studies.forecasts import log_fact, log_finished_before, log_forecast
-from tasks.tracking.studies.resuming import finished_before, go_on_with_study
+from tasks.tracking.studies.resuming import begun_by, finished_before, go_on_with_study
 from tasks.tracking.studies.taking import take_finished
 
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
@@ -87,8 +88,10 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     show_with(notify)
     begin()
     tracking.end_dead_studies()
-    parent_run_id = go_on_with_study(study) if resume else tracking.open_study(study)
+    flow_run = shown_flow_run()
+    parent_run_id, resume = _open(study, resume, flow_run)
     study_is_open()
+    artifacts = None if flow_run is None else StudyArtifacts(flow_run, study.name, parent_run_id)
     with tracking.closing(parent_run_id):
         log_forecast(parent_run_id, forecast)
         get_run_logger().info("%d runs, %d at a time", len(runs), at_a_time)
@@ -96,7 +99,8 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
         left = _unfinished(runs, faults, parent_run_id, study.name) if resume else runs
         if resume:
             log_finished_before(parent_run_id, len(runs) - len(left))
-        failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
+        with progress_shown(artifacts, runs):
+            failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
         memory, before_it = peak_mb(children=at_a_time > 1), len(runs) - len(left)
         took = Took(None, time.perf_counter() - started, memory, before_it)
         log_fact(parent_run_id, took)
@@ -111,13 +115,28 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
             whole = stopwatch.taken()
             share = whole.alone / max(whole.seconds, 1e-9)
             around = took.around_seconds or 0.0
-            _remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
-        if problems := [
+            remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
+        problems = [
             *([summary(failures, len(runs))] if failures else []),
             *_bands_missed(study, outcome),
-        ]:
+        ]
+        if artifacts is not None:
+            artifacts.show_end(outcome, problems)
+        if problems:
+            if flow_run is not None and outcome is not None and not failures:
+                flow_run.try_no_more()  # the same figures would be outside the same bands
             raise StudyFailed("; ".join(problems), outcome)
     return outcome
+
+
+def _open(study: StudyConfig, resume: bool, flow_run: ShownFlowRun | None) -> tuple[str, bool]:
+    """(The study's run in MLflow, whether it goes on), which it does too where Prefect tries its flow run again."""
+    before = begun_by(study, str(flow_run.id)) if flow_run is not None and flow_run.tried_before else None
+    resume = resume or before is not None
+    run_id = go_on_with_study(study, before) if resume else tracking.open_study(study)
+    if flow_run is not None:
+        tracking.set_tags(run_id, flow_run.tags())
+    return run_id, resume
 
 
 def _bands_missed(study: StudyConfig, outcome: StudyOutcome | None) -> list[str]:
@@ -191,26 +210,3 @@ def _why_failed(run: Run, state: State[str] | None) -> str | None:
 def _tell_failed(run: Run, why: str) -> None:
     get_run_logger().error("%s failed: %s", run.name, why)
     tell(Progress(run.name, "failed", 0, run.config.rounds, message=why))
-
-
-def _remember_overheads(
-    results: Sequence[RunResult],
-    growth_mb: float,
-    around: tuple[float, float],
-    ratio: float,
-    share: float = 1.0,
-) -> None:
-    """Remember the overheads of these runs outside their rounds, for the next forecast.
-
-    around: seconds before and after the runs, and of these the part that came after the forecast.
-    """
-    known = [
-        (beside, len(run.curve(run.main_metric)[0]) - 1)
-        for run in results
-        if run.finished and (beside := run.final("system/overhead_seconds")) is not None
-    ]
-    try:
-        seconds, segments = [beside for beside, _ in known], [each for _, each in known]
-        remember(seconds, segments, growth_mb, around[0], ratio, share, max(around[1], 0.0))
-    except OSError as error:  # the study has its results
-        notify(f"what this study took is not kept for the next forecast: {error}")

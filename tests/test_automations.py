@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from tasks.tracking.studies.place import place_in_mlflow
 from tests.conftest import Answer, Request, serving, with_databases
 from tests.test_deployment import prefect_server_process, with_server_of
 
@@ -114,6 +115,30 @@ def test_a_message_names_deployment_run_state_and_figure() -> None:
     assert {"subject": rendered(sent.subject), "body": rendered(sent.body)} == told
     called = CallWebhook(**Block(BLOCK, "webhook/own").telling(ENDED_BADLY).model_dump())
     assert json.loads(rendered(called.payload)) == told
+
+
+def test_artifacts_that_prefect_does_not_take_cost_no_study(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from flows.deployments.artifacts import StudyArtifacts
+    from flows.deployments.flow_run import ShownFlowRun
+
+    with SyncPrefectClient("http://127.0.0.1:9/api") as away:
+        shown = StudyArtifacts(ShownFlowRun(RUN, "", False, away), "Some study", "abc")
+        shown.show_end(None, ["1 of 2 runs failed"])
+    assert caplog.text.count("Prefect did not take an artifact") == 2
+
+
+def test_the_place_of_a_study_is_a_link_where_mlflow_has_an_address(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place_in_mlflow("some", "abc").startswith(f"Run `abc` in `sqlite:///{home}/mlflow.db`")
+    known = json.dumps({"experiment": {"experiment_id": "7", "name": "some"}}).encode()
+    with serving(lambda request: Answer(200, known, {"Content-Type": "application/json"})) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert place_in_mlflow("some", "abc") == f"[The study in MLflow]({address}/#/experiments/7/runs/abc)"
 
 
 def test_without_a_server_that_stays_the_command_says_which_variable(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -17,7 +18,9 @@ from federated.report.expected.figures import bands_numbers, figures_of, in_shor
 from federated.report.page.notes import study_note
 from federated.run.checks import check_study
 from federated.study.study import StudyConfig, read_study
+from flows.deployments import artifacts
 from flows.federated_study import StudyFailed, federated_study
+from flows.prefect_runtime import prefect_away
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import compare_again
 
@@ -167,12 +170,19 @@ def test_bands_are_of_the_runs_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "used_home")
-def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded() -> None:
+def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And Prefect, where its server stays, shows it and does not try again what can only end as before."""
+    from prefect.client.orchestration import get_client
+
+    monkeypatch.setattr(prefect_away, "_ours", set())
+    monkeypatch.setattr(artifacts, "SECONDS_BETWEEN", 0.0)
     expect = {ARM: {"rounds": [1, 1], "main": [0.99, 1]}}
     with pytest.raises(
         StudyFailed, match=r"1 of 2 figures is outside its band: learning_rate=0.1: test acc"
     ) as caught:
-        federated_study(study(expect))
+        federated_study.with_options(retries=2, retry_delay_seconds=0)(study(expect))
     outcome = caught.value.outcome
     assert outcome is not None
     assert outcome.report.is_file()
@@ -183,6 +193,17 @@ def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded() -> Non
     assert parent.data.tags["bands.missed"] in parent.data.tags["failure"]
     assert all(result.finished for result in outcome.results)
     assert "bands.json" in [each.path for each in client.list_artifacts(outcome.parent_run_id)]
+    with get_client(sync_client=True) as prefect:
+        flow_run = prefect.read_flow_run(UUID(parent.data.tags["prefect.flow_run"]))
+        shown = {
+            each.key: each.data for each in prefect.read_artifacts() if each.key
+        }  # others are of Prefect
+    assert (flow_run.state_name, flow_run.run_count) == ("Failed", 1)
+    assert set(shown) == {"nightly-mlflow", "nightly-progress", "nightly-verdict"}
+    assert shown["nightly-progress"] == 100
+    assert outcome.parent_run_id in shown["nightly-mlflow"]
+    assert "**1 of 2 figures is outside its band: learning_rate=0.1" in shown["nightly-verdict"]
+    assert "| arm |" in shown["nightly-verdict"]
     again = compare_again(["nightly"]).found
     assert missed(again.figures) == missed(outcome.found.figures)
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, t
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
 from federated.study.study import StudyConfig
-from flows import federated_study as flows_of_study
+from flows import overheads
 from flows.prefect_runtime import embedded_server
 from tasks.tracking.delivery import messages
 from tasks.tracking.reading.search import study_names
@@ -225,9 +225,9 @@ def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tm
 def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch):
     (home / "overheads.json").mkdir(parents=True)
     lines = []
-    monkeypatch.setattr(flows_of_study, "notify", lines.append)
+    monkeypatch.setattr(overheads, "notify", lines.append)
     history = ((0, {"accuracy": 0.5}), (1, {"accuracy": 0.6, "system/overhead_seconds": 1.0}))
     result = RunResult("study", "arm", 0, "FINISHED", {}, history, "accuracy")
-    flows_of_study._remember_overheads([result], 10.0, (5.0, 2.0), 1.0)
+    overheads.remember_overheads([result], 10.0, (5.0, 2.0), 1.0)
     assert len(lines) == 1
     assert "is not kept for the next forecast" in lines[0]

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.conftest import with_databases
+from tests.test_shipped_studies import SHIPPED, WRITTEN
 
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -25,9 +26,29 @@ def test_entrypoint_is_a_flow_and_takes_the_parameters(deployment):
     from prefect.flows import load_flow_from_entrypoint
 
     flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
-    parameters = flow.validate_parameters(deployment["parameters"])
-    assert set(deployment["parameters"]) <= set(parameters)
+    stated = dict(deployment["parameters"])
+    if deployment["name"] == "ad-hoc":
+        assert "study" not in stated  # whoever starts it states one
+        stated["study"] = "studies/quickstart.yaml"
+    if Path(stated.get("study", "")).stem in WRITTEN:
+        with pytest.raises(ValueError, match=r"dataset\.path"):
+            flow.validate_parameters(stated)
+        return
+    parameters = flow.validate_parameters(stated)
+    assert set(stated) <= set(parameters)
     assert "study" not in parameters or parameters["study"].runs()
+
+
+def test_each_shipped_study_has_a_deployment_that_runs_once_at_a_time_and_is_tried_again():
+    of_studies = {each["parameters"]["study"]: each for each in DEPLOYMENTS if "study" in each["parameters"]}
+    assert set(of_studies) == {f"studies/{path.name}" for path in SHIPPED}
+    for each in of_studies.values():
+        assert each["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+        settings = each["work_pool"]["job_variables"]["env"]
+        assert int(settings["PREFECT_FLOWS_DEFAULT_RETRIES"]) > 0
+        assert ("nightly" in each["tags"]) == ("schedules" in each)
+    assert all(each["description"] and each["tags"] for each in DEPLOYMENTS)
+    assert len({each["name"] for each in DEPLOYMENTS}) == len(DEPLOYMENTS)
 
 
 def test_champions_are_decided_again_after_a_study_in_which_a_run_failed_too():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.urls import url_for
 
 from federated.foundation.addresses import without_secrets
 from flows.prefect_runtime.prefect_away import ends_with_study
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
 
 
 class ShownFlowRun(NamedTuple):
@@ -43,5 +41,8 @@ def shown_flow_run() -> ShownFlowRun | None:
     context, server = FlowRunContext.get(), PREFECT_API_URL.value()
     if context is None or context.flow_run is None or not server or ends_with_study(server):
         return None
-    run, page = context.flow_run, url_for("flow-run", context.flow_run.id)
-    return ShownFlowRun(run.id, without_secrets(page or ""), run.run_count > 1, context.client)
+    run, client = context.flow_run, context.client
+    if not isinstance(client, SyncPrefectClient):  # of a flow that is not ours
+        return None
+    page = without_secrets(url_for("flow-run", run.id) or "")
+    return ShownFlowRun(run.id, page, run.run_count > 1, client)

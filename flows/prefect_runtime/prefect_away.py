@@ -127,11 +127,21 @@ def _forget_unsent() -> None:
         service._stop()
 
 
+_ours: set[str] = set()
+"""Addresses of servers that this process started."""
+
+
+def ends_with_study(url: str) -> bool:
+    """Whether the server at this address is one of ours, which ends with its study."""
+    return url in _ours
+
+
 @contextmanager
 def asking(server: "EmbeddedServer") -> Iterator[None]:
     """Let flows in the block ask this server; their last logs are sent before it ends."""
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+    _ours.add(server.api_url)
     with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_API_AUTH_STRING: server.secret}):
         try:
             yield

@@ -1,7 +1,8 @@
 """Progress messages of a run, and the listener that receives them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -56,6 +57,22 @@ def listen_with(listener: Listener | None) -> None:
     """Set the listener for every run in this process; None: no listener."""
     global _listener
     _listener = listener or _log_notices
+
+
+@contextmanager
+def told_too(listener: Listener) -> Iterator[None]:
+    """Tell another listener as well during the block."""
+    first = _listener
+
+    def both(news: News) -> None:
+        first(news)
+        listener(news)
+
+    listen_with(both)
+    try:
+        yield
+    finally:
+        listen_with(first)
 
 
 def notify(line: str) -> None:

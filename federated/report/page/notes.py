@@ -19,13 +19,16 @@ _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 """A backslash before these stays visible in MLflow's UI, and a tag a tag."""
 
 
-def study_note(report: Report, longest: int) -> str:
-    """Question, verdict, ranked table and where the report is, in at most `longest` characters.
+IN_MLFLOW = "The whole report: `report.html` under Artifacts."
+
+
+def study_note(report: Report, longest: int, whole: str = IN_MLFLOW) -> str:
+    """Question, verdict, ranked table and where the whole report is, in at most `longest` characters.
 
     Arms that do not fit are left out, worst first, and counted.
     """
     for kept in range(len(report.ranking), -1, -1):
-        note = _study_note(report, kept)
+        note = _study_note(report, kept, whole)
         if len(note) <= longest:
             return note
     return note[:longest]
@@ -47,7 +50,7 @@ def run_notes(report: Report) -> dict[str, str]:
     }
 
 
-def _study_note(report: Report, kept: int) -> str:
+def _study_note(report: Report, kept: int, whole: str) -> str:
     left_out = len(report.ranking) - kept
     parts = [
         _text(report.description),
@@ -58,7 +61,7 @@ def _study_note(report: Report, kept: int) -> str:
         f"{counted(left_out, 'more arm')} {'is' if left_out == 1 else 'are'} in the report."
         if left_out
         else "",
-        "The whole report: `report.html` under Artifacts.",
+        whole,
     ]
     return "\n\n".join(part for part in parts if part)
 

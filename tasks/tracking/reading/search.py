@@ -57,9 +57,10 @@ def left_below_ended_studies() -> list[tuple[MlflowRun, MlflowRun]]:
     return [(run, parent) for run, parent in every if parent is not None]
 
 
-def study_of(key: str) -> MlflowRun | None:
-    """The newest parent run with this `study_key`; None where there is none."""
-    return next(_studies(f" and tags.study_key = '{key}'"), None)
+def study_of(key: str, flow_run: str = "") -> MlflowRun | None:
+    """The newest parent run with this `study_key`, begun by this flow run of Prefect if stated; None: there is none."""
+    begun = f" and tags.`prefect.flow_run` = '{flow_run}'" if flow_run else ""
+    return next(_studies(f" and tags.study_key = '{key}'{begun}"), None)
 
 
 def studies_with_arms(key: str) -> Iterator[MlflowRun]:

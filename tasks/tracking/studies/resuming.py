@@ -25,12 +25,18 @@ from tasks.tracking.server.processes import this_process
 from tasks.tracking.studies.same_training import goes_on
 
 
-def go_on_with_study(study: StudyConfig) -> str:
+def begun_by(study: StudyConfig, flow_run: str) -> MlflowRun | None:
+    """The parent run that an earlier try of a flow run began, whatever its status; None where MLflow is away, too."""
+    return next(iter(found(lambda: [study_of(runs.study_key(study), flow_run)])), None)
+
+
+def go_on_with_study(study: StudyConfig, before: MlflowRun | None = None) -> str:
     """Continue the newest ended parent run of a study with these runs, or with fewer seeds; else begin one.
 
-    Returns its id. Raises BadInput where MLflow is away, which alone knows the earlier runs.
+    Returns its id. Raises BadInput where MLflow is away, which alone knows the earlier runs. before: the parent run to
+    continue, where it is known.
     """
-    before = _ended_before(study)
+    before = before or _ended_before(study)
     if before is None:
         return runs.open_study(study)
     run_id = str(before.info.run_id)
