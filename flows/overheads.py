@@ -1,4 +1,4 @@
-"""What a study cost beside its runs' rounds, remembered for the forecast of the next one."""
+"""The cost of a study beside its runs' rounds, remembered for the forecast of the next one."""
 
 from collections.abc import Sequence
 

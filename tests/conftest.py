@@ -379,16 +379,9 @@ def adapted_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def config_of(**changes: object) -> RunConfig:
     """A small run of digits, with these changes."""
-    base = {
-        "dataset": "digits",
-        "model": "mlp(hidden=[8])",
-        "clients": 6,
-        "cohort": {"size": 3},
-        "local": {"batch_size": 16, "learning_rate": 0.1},
-        "rounds": 4,
-        "engine": {"name": "loop"},
-    }
-    return RunConfig.model_validate({**base, **changes})
+    base = {"dataset": "digits", "model": "mlp(hidden=[8])", "clients": 6, "cohort": {"size": 3}, "rounds": 4}
+    steps = {"local": {"batch_size": 16, "learning_rate": 0.1}, "engine": {"name": "loop"}}
+    return RunConfig.model_validate({**base, **steps, **changes})
 
 
 class Request(NamedTuple):

@@ -1,1 +1,1 @@
-"""What a Prefect server that stays is told about studies."""
+"""Studies on a Prefect server that stays: artifacts, automations, the tags of flow runs."""

@@ -1,4 +1,4 @@
-"""Where a study is in MLflow, as other programs show it."""
+"""The place of a study in MLflow, as other programs show it."""
 
 from __future__ import annotations
 
