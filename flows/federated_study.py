@@ -116,12 +116,10 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
             share = whole.alone / max(whole.seconds, 1e-9)
             around = took.around_seconds or 0.0
             remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
-        problems = [
-            *([summary(failures, len(runs))] if failures else []),
-            *_bands_missed(study, outcome),
-        ]
+        failed = [summary(failures, len(runs))] if failures else []
+        problems = [*failed, *_bands_missed(study, outcome)]
         if artifacts is not None:
-            artifacts.show_end(outcome, problems)
+            artifacts.show_end(outcome, failed)
         if problems:
             if flow_run is not None and outcome is not None and not failures:
                 flow_run.try_no_more()  # the same figures would be outside the same bands

@@ -202,7 +202,7 @@ def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded(
     assert set(shown) == {"nightly-mlflow", "nightly-progress", "nightly-verdict"}
     assert shown["nightly-progress"] == 100
     assert outcome.parent_run_id in shown["nightly-mlflow"]
-    assert "**1 of 2 figures is outside its band: learning_rate=0.1" in shown["nightly-verdict"]
+    assert f"- **{missed(outcome.found.figures)[0]}**" in shown["nightly-verdict"]
     assert "| arm |" in shown["nightly-verdict"]
     again = compare_again(["nightly"]).found
     assert missed(again.figures) == missed(outcome.found.figures)

@@ -43,18 +43,13 @@ class StudyArtifacts:
         self._place = place_in_mlflow(name, parent_run_id)
         self.create("mlflow", "markdown", self._place, "The study in MLflow")
 
-    def show_end(self, outcome: StudyOutcome | None, problems: Sequence[str]) -> None:
+    def show_end(self, outcome: StudyOutcome | None, failed: Sequence[str]) -> None:
         """What failed, and the verdict with the comparison, where there is one."""
-        failed = "\n".join(f"- **{problem}**" for problem in problems)
-        found = (
-            ""
-            if outcome is None
-            else study_note(outcome.found, _LONGEST_NOTE, f"The report: `{outcome.report}`")
-        )
-        parts = [failed, found or "The comparison waits for MLflow.", self._place]
-        self.create(
-            "verdict", "markdown", "\n\n".join(part for part in parts if part), "What the study found"
-        )
+        found = "The comparison waits for MLflow."
+        if outcome is not None:
+            found = study_note(outcome.found, _LONGEST_NOTE, f"The report: `{outcome.report}`")
+        parts = [*(f"- **{each}**" for each in failed), found, self._place]
+        self.create("verdict", "markdown", "\n\n".join(parts), "What the study found")
 
     def create(self, what: str, kind: str, data: str | float, description: str) -> UUID | None:
         """Make an artifact. Returns its id, None where Prefect did not take it."""
