@@ -129,7 +129,10 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
 
 def _open(study: StudyConfig, resume: bool, flow_run: ShownFlowRun | None) -> tuple[str, bool]:
     """(The study's run in MLflow, whether it goes on), which it does too where Prefect tries its flow run again."""
-    before = begun_by(study, str(flow_run.id)) if flow_run is not None and flow_run.tried_before else None
+    before = None
+    if flow_run is not None and flow_run.tried_before:
+        flow_run.let_any_worker_retry()
+        before = begun_by(study, str(flow_run.id))
     resume = resume or before is not None
     run_id = go_on_with_study(study, before) if resume else tracking.open_study(study)
     if flow_run is not None:

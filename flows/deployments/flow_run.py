@@ -31,9 +31,16 @@ class ShownFlowRun(NamedTuple):
 
     def try_no_more(self) -> None:
         """Have the server not try it again: another try could only end as this one."""
+        if self.client.read_flow_run(self.id).empirical_policy.retries:
+            self._change(retries=0)
+
+    def let_any_worker_retry(self) -> None:
+        """Let a worker take it, should this process die; Prefect keeps such a second try for its process for good."""
+        self._change(retry_type=None)
+
+    def _change(self, **changes: int | None) -> None:
         policy = self.client.read_flow_run(self.id).empirical_policy
-        if policy.retries:
-            self.client.update_flow_run(self.id, empirical_policy=policy.model_copy(update={"retries": 0}))
+        self.client.update_flow_run(self.id, empirical_policy=policy.model_copy(update=changes))
 
 
 def shown_flow_run() -> ShownFlowRun | None:
