@@ -6,7 +6,7 @@ from federated.foundation.errors import BadInput
 from federated.run.checks import check_study
 from federated.study.study import StudyConfig
 from flows.federated_study import StudyFailed, federated_study
-from flows.prefect_runtime.prefect_away import Api, despite_prefect
+from flows.prefect_runtime.prefect_away import Api, despite_prefect, ends_with_study
 from flows.terminal.display import shown
 from flows.terminal.screen import Screen
 from flows.terminal.waiting import shown_while_waiting
@@ -37,7 +37,7 @@ def run_study(
     """
     runs = study.runs()
     pool = pool_named(workers := workers_in(workers))
-    if pool is not None and prefect.is_embedded:
+    if pool is not None and ends_with_study(prefect.url):
         raise BadInput(
             "workers: pool:NAME needs a Prefect server that workers know: set PREFECT_API_URL to its address"
         )

@@ -30,15 +30,11 @@ _LAST_PATIENCE = 5
 
 
 class Api(NamedTuple):
-    """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else "".
-
-    is_embedded: whether it ends with this process.
-    """
+    """A Prefect API. wait: until it answers; before the first flow. last_error: of its server, if known, else ""."""
 
     url: str
     wait: Callable[[], None]
     last_error: Callable[[], str]
-    is_embedded: bool = False
 
 
 class PrefectAway(RuntimeError):

@@ -120,7 +120,7 @@ def prefect_api() -> Iterator[Api]:
         asking(server),
         said_where_away(server.api_url, server.last_error),
     ):
-        yield Api(server.api_url, server.wait, server.last_error, is_embedded=True)
+        yield Api(server.api_url, server.wait, server.last_error)
 
 
 @contextmanager
