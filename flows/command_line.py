@@ -166,7 +166,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="STUDY-NAME...",
-            help="Names of studies that were run; NAME@RUN is another run than the newest, by the start of its id",
+            help="Names of studies that were run, the newest of each; NAME@WHICH is an earlier one, by the start of "
+            "its commit or id, or by its date. Of one name at two commits, each arm is compared with itself",
         ),
     ],
     network: Annotated[
@@ -180,7 +181,7 @@ def compare(
     ] = None,
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
 ) -> None:
-    """Compare the arms of a study's newest run again, or those of several studies, from what MLflow holds."""
+    """Compare the arms of the newest study of a name again, or those of several studies, from what MLflow holds."""
     from flows.study_comparison import compare_studies
     from flows.terminal.outcome import show_outcome
 

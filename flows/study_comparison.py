@@ -20,7 +20,7 @@ def compare_studies(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> StudyOutcome:
-    """Compare the newest runs of these studies again, see `compare_again`. network: as a study file has it."""
+    """Compare these studies again, see `compare_again`. network: as a study file has it."""
     show_with(screen.print)
     require_store()
     return compare_again(

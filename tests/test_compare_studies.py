@@ -1,6 +1,7 @@
 """Studies compared with each other, from what MLflow holds of them; no training, so that it takes seconds."""
 
 import html
+import json
 import sys
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from federated.foundation.errors import BadInput
 from federated.metrics import Metrics
 from federated.report import Report, RunResult, page_html
+from federated.report.versions.version import when
 from federated.study.study import StudyConfig
 from flows.command_line import main
+from tasks.tracking.reading.naming import started
 from tasks.tracking.reading.partitions import partition_pictures
-from tasks.tracking.reading.search import results_of_study, study_names
+from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.store import connect
@@ -98,6 +101,37 @@ def test_an_older_run_of_a_study_is_named_by_its_id() -> None:
     assert outcome.found.pairs[0].arm.startswith(f"{asked}: ")
 
 
+def test_a_study_is_named_by_its_commit_or_its_day_and_compared_with_itself() -> None:
+    commits = ["a" * 40, "ab" + "c" * 38, "ab" + "c" * 38]
+    old, middle, new = (
+        tracked("daily", {"0.1": [0.80, 0.81, 0.79]}, partitions=commit).parent_run_id for commit in commits
+    )
+    for run_id, commit in zip((old, middle, new), commits, strict=True):
+        runs.set_tags(run_id, {COMMIT: commit})
+    for run_id, changed in ((old, "False"), (middle, "True")):
+        environment = json.dumps({"git_uncommitted_changes": changed})
+        runs.log_files(run_id, {"environment.json": environment})
+    outcome = compare_again(["daily@aa", "daily@ABC"])
+    assert outcome.parent_run_ids == (old, new)  # the newest of that commit
+    assert [(pair.verdict, pair.unpaired) for pair in outcome.found.pairs] == [("no effect", False)]
+    assert outcome.found.verdict[0].startswith("Nothing changed from daily@aa to daily@ABC.")
+    day = f"daily@{when(started(connect().get_run(new)))[:10]}"
+    assert compare_again([day]).parent_run_id == new
+    dirty = compare_again(["daily@aa", f"daily@{middle[:12]}"]).found
+    assert [version.dirty for version in dirty.versions] == [False, True]
+    assert "with uncommitted changes" in dirty.verdict[1]
+    asked = compare_again(["daily@aa", "daily@abc"], baseline="daily@aa: fedprox(mu=0.1)").found
+    assert not asked.versions  # who states a baseline is answered as for any studies
+    for name, message in {
+        "daily@a": r"daily@a may be any of: .*\(commit abccccccc, id .*write more of the commit or id",
+        "daily@": r"no study 'daily' of '', .*there are: 20.*commit abccccccc, id .*commit aaaaaaaaa, id",
+        "daily@2001-01-01": "no study 'daily' of '2001-01-01', which must be the beginning of a commit or of an id",
+        "none@abc": "there is no study 'none@abc' in MLflow at .*; known: daily",
+    }.items():
+        with pytest.raises(BadInput, match=message):
+            compare_again(["daily", name])
+
+
 def test_the_first_study_says_how_arms_are_judged_unless_the_command_does() -> None:
     stated = {"comparison": {"baseline": "fedprox(mu=0.2)", "delta": 0.03}}
     tracked("first", {"0.1": [0.80, 0.81, 0.79], "0.2": [0.85, 0.86, 0.84]}, **stated)
@@ -122,7 +156,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(BadInput, match="'first' is named twice"):
         compare_again(["first", "first"])
     again = f"first@{compare_again(['first']).parent_run_id[:6]}"
-    with pytest.raises(BadInput, match=f"'first' and '{again}' are the same run of a study"):
+    with pytest.raises(BadInput, match=f"'first' and '{again}' are the same study in MLflow"):
         compare_again(["first", again])
     with pytest.raises(
         BadInput, match="first by test accuracy; regression by test R²; compare them one at a"
@@ -145,7 +179,7 @@ def test_a_study_whose_file_was_deleted_in_mlflow_ends_the_command_with_one_line
     assert line.startswith(
         f"error: the run {damaged} of the study 'daily' has no study.yaml among its artifacts"
     )
-    assert line.endswith("or name another run of the study as daily@RUN")
+    assert line.endswith("or name another study as daily@COMMIT, @ID or @DATE")
     assert compare_again([f"daily@{kept[:8]}"]).parent_run_id == kept
 
 

@@ -108,11 +108,11 @@ def compare(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> Outcome:
-    """The outcome of a study's newest run, or of several studies side by side, from what MLflow holds.
+    """The outcome of the newest study of a name, or of several studies side by side, from what MLflow holds.
 
-    studies: names of studies that were run; NAME@RUN is another run than the newest, by the start of its id. network:
-    time the rounds on it, such as "3g". target: score whose price is compared. baseline: an arm, or "best". delta: the
-    smallest difference that matters. Raises BadInput.
+    studies: names of studies that were run; NAME@WHICH is an earlier one, by the start of its commit or id, or by its
+    date. network: time the rounds on it, such as "3g". target: score whose price is compared. baseline: an arm, or
+    "best". delta: the smallest difference that matters. Raises BadInput.
     """
     _settle()
     from flows.study_comparison import compare_studies

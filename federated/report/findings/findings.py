@@ -22,6 +22,9 @@ from federated.report.questions.answers import Answer, answers
 from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
+from federated.report.versions.arm_by_arm import compare_versions
+from federated.report.versions.differences import version_sentences
+from federated.report.versions.version import Version
 from federated.study.further.bands import Bands
 from federated.study.looks import Looks
 
@@ -38,7 +41,8 @@ class Report:
     environment: versions and machine. stated_commands: study -> what ran it, where that is known.
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. reconstructions:
     whose update a picture of images drawn again is of -> PNG. foreseen: the forecast against what the study took, where
-    there was one. expect: the bands that the study states for figures of its arms.
+    there was one. expect: the bands that the study states for figures of its arms. versions: the studies
+    in their order, where all are of one name: each arm is compared with that of the first.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Report:
     reconstructions: Mapping[str, bytes] = field(default_factory=dict)
     foreseen: Foreseen | None = None
     expect: Bands = field(default_factory=dict)
+    versions: Sequence[Version] = ()
 
     @property
     def studies(self) -> list[str]:
@@ -81,7 +86,13 @@ class Report:
 
     @cached_property
     def pairs(self) -> list[Paired]:
-        """Every other arm against the baseline; raises BadInput as `compare_paired` does."""
+        """Every other arm against the baseline, or against the same arm of the first version; raises BadInput as
+        `compare_paired` does.
+        """
+        if self.versions:
+            return compare_versions(
+                self.results, self.versions, self.delta, self.looks_taken, robust=self.robust
+            )
         return compare_paired(self.results, self.baseline, self.delta, self.looks_taken, robust=self.robust)
 
     @cached_property
@@ -92,6 +103,8 @@ class Report:
     @cached_property
     def verdict(self) -> list[str]:
         """The answer in words: first for a person without the field's terms, then every comparison."""
+        if self.versions:
+            return version_sentences(self.results, self.pairs, self.versions, robust=self.robust)
         plain = plain_words(self.results, self.answers, robust=self.robust)
         answered = any(answer.of_best is not None for answer in self.answers)
         return [
@@ -146,6 +159,8 @@ class Report:
         best_first = [row.arm for row in self.ranking]
         front = [arm for arm in best_first if arm in self.places and self.places[arm] not in BEHIND]
         baseline = [pair.baseline for pair in self.pairs[:1]]
+        if self.versions:
+            baseline = [arm for pair in self.pairs for arm in (pair.baseline, pair.arm)]
         kept = set(islice(dict.fromkeys([*baseline, *anchors, *front, *best_first]), MOST_ARMS_DRAWN))
         return replace(self, results=tuple(run for run in rivals if run.arm in kept))
 

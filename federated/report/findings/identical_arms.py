@@ -55,7 +55,7 @@ def identical_arms(results: Sequence[RunResult]) -> list[Identical]:
                 break
         else:
             groups.append([arm])
-    found = [(tuple(group), _differing(results, group)) for group in groups if len(group) > 1]
+    found = [(tuple(group), differing(results, group)) for group in groups if len(group) > 1]
     return [
         Identical(arms, of_training)
         for arms, all_of_them in found
@@ -67,7 +67,7 @@ def _of_training(settings: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, .
     return {path: values for path, values in settings.items() if path.split(".")[0] not in _TRAIN_NOTHING}
 
 
-def _differing(results: Sequence[RunResult], arms: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def differing(results: Sequence[RunResult], arms: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The settings that the arms do not share; of a choice whose name differs, the name alone."""
     of_arm = [next(run.parameters for run in results if run.arm == arm) for arm in arms]
     paths = sorted({path for parameters in of_arm for path in parameters} - {"seed"})

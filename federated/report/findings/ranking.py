@@ -156,7 +156,7 @@ def _levels(runs: Sequence[RunResult], main: str) -> dict[str, str]:
 
 
 def _is_baseline(summary: ArmSummary, pairs: Sequence[Paired]) -> bool:
-    return bool(pairs) and pairs[0].baseline == summary.arm
+    return any(pair.baseline == summary.arm for pair in pairs)
 
 
 def _with_interval(runs: Sequence[RunResult], metric: str) -> str:

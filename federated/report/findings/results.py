@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -20,6 +20,8 @@ SIMULATED_SECONDS = "system/simulated_seconds_total"
 TRAINING_LOSS = "train/loss"
 EPSILON, DELTA = "privacy/epsilon", "privacy/delta"
 TRAINED, FROZEN = "train/trained_parameters", "train/frozen_parameters"
+AT = "@"
+"""In the label of a study, between its name and which of that name it is."""
 OWN_MODELS = "privacy.own_models"
 OWN_MODELS_MARK = "not covered by epsilon"
 """The parameter that says so of clients' own models, and its value."""
@@ -47,6 +49,8 @@ class RunResult:
     noise_source: whether the noise of its privacy mechanism is reproducible or secure; empty without a mechanism.
     leakage_failed: why an attack that it asked for measured nothing; empty where none failed.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
+    commit: of fedstudy when it was trained; empty where it is not known. own_code: the functions and classes of
+    somebody's own that it used, each with a digest of its source; empty without one.
     """
 
     study: str
@@ -73,6 +77,8 @@ class RunResult:
     guarantee: str = ""
     noise_source: str = ""
     leakage_failed: str = ""
+    commit: str = ""
+    own_code: str = ""
 
     @property
     def finished(self) -> bool:
@@ -179,6 +185,11 @@ def shared_partitions(results: Sequence[RunResult]) -> str:
         return "Arms with the same seed have the same partition of the data among the clients."
     most = max(len({run.partition for run in runs}) for runs in by_seed.values())
     return f"Arms with the same seed have up to {most} different partitions of the data among the clients."
+
+
+def of_one_study(runs: Iterable[RunResult]) -> bool:
+    """Whether they are of one study, at whatever times or commits it ran: runs of a seed then belong together."""
+    return len({run.study.partition(AT)[0] for run in runs}) == 1
 
 
 def candidates(results: Sequence[RunResult]) -> list[RunResult]:

@@ -12,7 +12,7 @@ import numpy as np
 from federated.foundation.errors import BadInput
 from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.by_seed import BySeed, outcomes_of
-from federated.report.findings.results import RunResult, arms_of, candidates, same_partition
+from federated.report.findings.results import RunResult, arms_of, candidates, of_one_study, same_partition
 from federated.report.statistics.by_ranks import RankedScores, RankedUnpairedScores, centre, outlying
 from federated.report.statistics.paired import LEVEL, RATE, ROUNDING, Interval, at_once, holm, within
 from federated.report.statistics.two_arms import (
@@ -186,9 +186,10 @@ def _tested(
 
 
 def _contrast(mine: BySeed, theirs: BySeed, seeds: Sequence[int], robust: bool) -> Contrast:
-    """Paired within a study, whose arms share what a seed draws; between studies only on the same partitions."""
-    runs = [*mine.runs.values(), *theirs.runs.values()]
-    one_study = len({run.study for run in runs}) == 1
+    """Paired within a study, at two commits too, as arms share what a seed draws; other studies only on the same
+    partitions.
+    """
+    one_study = of_one_study([*mine.runs.values(), *theirs.runs.values()])
     same_draws = seeds and all(same_partition(mine.runs[seed], theirs.runs[seed]) for seed in seeds)
     if one_study or same_draws:
         made = RankedScores if robust else PairedScores

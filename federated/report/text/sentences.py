@@ -53,7 +53,7 @@ def sentences(
     if not pairs:
         why = "it has no finished run, or no other arm has its main metric"
         return [*said, *between, f"No arm is compared with the baseline: {why}.", *_left_out(results)]
-    return [*said, *_comparisons(results, pairs), *between, *_reservations(results, pairs, robust)]
+    return [*said, *_comparisons(results, pairs), *between, *reservations(results, pairs, robust=robust)]
 
 
 def _only(results: Sequence[RunResult], arm: str, mean: float, metric: str) -> str:
@@ -67,7 +67,7 @@ def _only(results: Sequence[RunResult], arm: str, mean: float, metric: str) -> s
 def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[str]:
     """A sentence a verdict, and the arms that are identical or have the same scores."""
     shared = [pair for pair in pairs if pair.estimate is not None]
-    equal = [pair for pair in shared if _is_equal(pair)]  # said once, by their seeds
+    equal = [pair for pair in shared if is_equal(pair)]  # said once, by their seeds
     by_verdict = {
         verdict: [pair for pair in shared if pair.verdict == verdict and pair not in equal]
         for verdict in get_args(Verdict)
@@ -85,12 +85,12 @@ def _comparisons(results: Sequence[RunResult], pairs: Sequence[Paired]) -> list[
     return said
 
 
-def _is_equal(pair: Paired) -> bool:
+def is_equal(pair: Paired) -> bool:
     """Whether an arm has the baseline's score with every seed, and models that are not identical."""
     return pair.steady and pair.verdict != "no effect" and abs(pair.estimate or 0.0) <= ROUNDING
 
 
-def _reservations(results: Sequence[RunResult], pairs: Sequence[Paired], robust: bool) -> list[str]:
+def reservations(results: Sequence[RunResult], pairs: Sequence[Paired], *, robust: bool = False) -> list[str]:
     """The limits of the comparisons: missing seeds, outliers, failures, few seeds, other data."""
     said = []
     shared = [pair for pair in pairs if pair.estimate is not None]

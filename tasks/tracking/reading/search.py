@@ -23,16 +23,20 @@ from tasks.tracking.reading.overrides import overrides_of
 from tasks.tracking.reading.places import in_its_place, is_taken, since, taken_by
 from tasks.tracking.server.store import connect
 
+COMMIT = "mlflow.source.git.commit"
+"""The tag of a run with the commit of fedstudy, which MLflow shows as its source."""
+
+
+def studies_named(name: str) -> Iterator[MlflowRun]:
+    """The parent runs of the studies of a name, newest first."""
+    study = study_name(name)
+    if is_study_name(study):  # nothing is called otherwise, and a query could not say it
+        yield from _studies(f" and tags.study = '{study}'")
+
 
 def newest_study(name: str) -> MlflowRun | None:
-    """The newest parent run of a study; of `NAME@RUN`, the one whose id starts with RUN. None where there is none."""
-    study, _, start = study_name(name).partition("@")
-    if not is_study_name(study):  # nothing is called that, and a query could not say it
-        return None
-    for run in _studies(f" and tags.study = '{study}'"):
-        if run.info.run_id.startswith(start):
-            return run
-    return None
+    """The newest parent run of a study; None where there is none."""
+    return next(studies_named(name), None)
 
 
 def running_on_their_own() -> list[MlflowRun]:
@@ -175,6 +179,8 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         guarantee=run.data.tags.get("privacy.guarantee", ""),
         noise_source=run.data.tags.get("privacy.numbers", ""),
         leakage_failed=run.data.tags.get("leakage.failed", ""),
+        commit=run.data.tags.get(COMMIT, ""),
+        own_code=run.data.tags.get("own_code", ""),
     )
 
 

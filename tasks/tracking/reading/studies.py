@@ -16,10 +16,12 @@ from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
-from federated.report.findings.results import within
+from federated.report.findings.results import AT, within
+from federated.report.versions.version import Version
 from federated.study.further.bands import Bands
 from tasks.tracking.reading.artifacts import text_of
-from tasks.tracking.reading.search import newest_study, results_of_study, study_names
+from tasks.tracking.reading.naming import started, study_called
+from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri
 
 _STUDY_FILE = "study.yaml"
@@ -27,7 +29,7 @@ _STUDY_FILE = "study.yaml"
 
 @dataclass(frozen=True)
 class Parent:
-    """One run of a study. label: as it was asked for, `NAME` or `NAME@RUN`. question: its study file, resolved."""
+    """A study in MLflow. label: as it was asked for, `NAME` or `NAME@WHICH`. question: its study file, resolved."""
 
     label: str
     run: MlflowRun
@@ -62,6 +64,17 @@ class Parent:
             return {}
         return {str(name): str(value) for name, value in json.loads(noted).items()}
 
+    @cached_property
+    def version(self) -> Version:
+        """Its time and its code."""
+        return Version(
+            self.label,
+            started(self.run),
+            str(self.run.data.tags.get(COMMIT, "")),
+            self.environment.get("git_uncommitted_changes") == "True",
+            self.environment,
+        )
+
     @property
     def command(self) -> str:
         """The command that ran it."""
@@ -81,10 +94,11 @@ def parent_of_run(run_id: str) -> Parent:
 
 
 def find_parents(names: Sequence[str]) -> list[Parent]:
-    """The newest run of each study. Raises BadInput for those that MLflow does not know, or whose file is gone."""
+    """The study that each name means. Raises BadInput for those that MLflow does not know, or whose file is gone."""
     if repeated := [name for at, name in enumerate(names) if name in names[:at]]:
-        raise BadInput(f"{repeated[0]!r} is named twice; {repeated[0]}@RUN is another run of it")
-    found = {name: newest_study(name) for name in names}
+        other = f"{repeated[0].partition(AT)[0]}@COMMIT, @ID or @DATE"
+        raise BadInput(f"{repeated[0]!r} is named twice; {other} is another study of that name")
+    found = {name: study_called(name) for name in names}
     if unknown := [name for name, run in found.items() if run is None]:
         known = listed(study_names()) or "none yet"
         which = " or ".join(repr(name) for name in unknown)
@@ -95,7 +109,7 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
         by_run.setdefault(parent.run.info.run_id, []).append(parent.label)
     if same := [labels for labels in by_run.values() if len(labels) > 1]:
         raise BadInput(
-            f"{' and '.join(map(repr, same[0]))} are the same run of a study; name two different ones"
+            f"{' and '.join(map(repr, same[0]))} are the same study in MLflow; name two different ones"
         )
     return parents
 
@@ -110,7 +124,7 @@ def results_below(
     more = CLOCK_INPUTS if network else ()
     results = results_of_study(parent.run.info.run_id, more, parent.axes)
     if not results:
-        raise BadInput(f"the newest run of the study {parent.label!r} has no runs yet")
+        raise BadInput(f"the study {parent.label!r} has no runs yet")
     results = on_network(results, network) if network else results
     if not among_others:
         return results
@@ -132,7 +146,7 @@ def _question(label: str, run: MlflowRun) -> str:
     if question is None:
         raise BadInput(
             f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
-            f"{tracking_uri()}, so its question is unknown; put the file back, or name another run of the study as "
-            f"{label.partition('@')[0]}@RUN"
+            f"{tracking_uri()}, so its question is unknown; put the file back, or name another study as "
+            f"{label.partition(AT)[0]}@COMMIT, @ID or @DATE"
         )
     return question

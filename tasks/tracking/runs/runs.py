@@ -30,7 +30,7 @@ from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.overrides import overrides_tag
-from tasks.tracking.reading.search import left_below_ended_studies, running_on_their_own
+from tasks.tracking.reading.search import COMMIT, left_below_ended_studies, running_on_their_own
 from tasks.tracking.runs.digests import digest_tags
 from tasks.tracking.runs.environment import environment
 from tasks.tracking.server.failures import found
@@ -247,7 +247,7 @@ def _source_tags() -> dict[str, str]:
     return {
         "mlflow.source.name": _command(),
         "mlflow.source.type": "LOCAL",
-        **({"mlflow.source.git.commit": commit} if commit else {}),
+        **({COMMIT: commit} if commit else {}),
     }
 
 

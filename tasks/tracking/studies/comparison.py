@@ -20,7 +20,7 @@ from federated.report import Report, RunResult, as_files, drawn, table, write_pa
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.report.expected.figures import bands_numbers, missed
 from federated.report.findings.paired_table import paired_table
-from federated.report.findings.results import within
+from federated.report.findings.results import of_one_study, within
 from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
 from federated.report.questions.sites_tables import sites_numbers
@@ -139,12 +139,13 @@ def compare_again(
     baseline: str | None = None,
     delta: float | None = None,
 ) -> StudyOutcome:
-    """The newest run of each study compared, from MLflow alone. Raises BadInput where that is not possible.
+    """The newest study of each name compared, from MLflow alone. Raises BadInput where that is not possible.
 
-    names: of studies, `NAME@RUN` for another run than the newest. network: time the finished rounds on it, instead of
-    what the runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first
-    study's. Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's
-    own under a name that says what.
+    names: of studies, `NAME@WHICH` for another than the newest, see `study_called`. Where all are of one name, each arm
+    is compared with itself, unless there is a baseline. network: time the finished rounds on it, instead of what the
+    runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first study's.
+    Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's own
+    under a name that says what.
     """
     several = len(names) > 1
     with answered(address()):
@@ -154,6 +155,8 @@ def compare_again(
         results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
         _require_one_metric(results)
         report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
+        if several and baseline is None and of_one_study(results):
+            report = replace(report, versions=[each.version for each in parents], baseline=None)
     asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
     return _written(replace(report, target=target), parents, report_name(asked))
 
@@ -200,14 +203,14 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
     """The report of one study, or of several side by side."""
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
-    alone = len(parents) == 1
-    results = with_clients(results)
+    alone, results = len(parents) == 1, with_clients(results)
+    said = list(dict.fromkeys(parent.description for parent in parents))
     pictures = partition_pictures(results)
     return Report(
         name=" and ".join(parent.label for parent in parents),
         results=tuple(results),
         description="\n".join(
-            parent.description if alone else f"{parent.label}: {parent.description}" for parent in parents
+            said if len(said) == 1 else [f"{each.label}: {each.description}" for each in parents]
         ),
         question="---\n".join(parent.question for parent in parents),
         baseline=judged.baseline,

@@ -33,10 +33,19 @@ def difference_picture(results: Sequence[RunResult], pairs: Sequence[Paired]) ->
     panel, delta = panels[0, 0], pairs[0].delta
     panel.axvspan(-delta, delta, color="#efefef", lw=0, zorder=0)
     _draw(panel, rows, arm_strokes(results))
-    name = f"{metric_label(pairs[0].metric)} minus that of the baseline, {plain(pairs[0].baseline)}"
+    name = f"{metric_label(pairs[0].metric)} minus that of {_baseline(results, pairs)}"
     of_which = " for all pairs of arms at once" if pairs[0].picked else ""
     panel.set_xlabel(f"{name}\n(line: 95 % interval over seeds{of_which}; grey: less than {delta:g})")
     return figure
+
+
+def _baseline(results: Sequence[RunResult], pairs: Sequence[Paired]) -> str:
+    """The baseline in words: one arm, or the arm of the same name in the study that others are compared with."""
+    baselines = {pair.baseline for pair in pairs}
+    if len(baselines) == 1:
+        return f"the baseline, {plain(pairs[0].baseline)}"
+    studies = dict.fromkeys(run.study for run in results if run.arm in baselines)
+    return f"the same arm of {plain(' and '.join(studies))}"
 
 
 def gap_picture(results: Sequence[RunResult]) -> Figure | None:

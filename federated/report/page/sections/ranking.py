@@ -20,6 +20,7 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "left_out": left_out,
         "looks": report.looks,
         "compared": bool(report.pairs),
+        "reference": f"the same arm of {report.versions[0].label}" if report.versions else "the baseline",
         "levels": any(gap in rows[0].cells for gap in GAP_TITLES) if rows else False,
         "delta": report.delta,
         "family": "pairs of arms" if report.baseline == BEST else "arms",
