@@ -17,6 +17,7 @@ from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins, take_beginning
 from flows.startup.exit import Commands, end, end_if_disk_is_full, end_interrupted, end_on_sigterm
 from flows.startup.imports_kept import imports_kept
+from flows.startup.store_commands import sync, ui
 from flows.terminal.display import say_start
 from flows.terminal.screen import console
 from flows.terminal.waiting import shown_while_waiting
@@ -180,41 +181,29 @@ def compare(
         str | None, typer.Option(metavar="ARM", help="Compare all others with this arm, or with the best")
     ] = None,
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show every study of one name: each arm's main metric by date")
+    ] = False,
 ) -> None:
     """Compare the arms of the newest study of a name again, or those of several studies, from what MLflow holds."""
-    from flows.study_comparison import compare_studies
+    from flows.study_comparison import compare_studies, history_of_study
+    from flows.terminal.history import show_history
     from flows.terminal.outcome import show_outcome
 
     screen = console()
-    show_outcome(compare_studies(studies, screen, network, target, baseline, delta), screen)
+    if history:
+        asked = {"network": network, "target": target, "baseline": baseline, "delta": delta}
+        show_history(*history_of_study(studies, screen, asked), screen)
+    else:
+        show_outcome(compare_studies(studies, screen, network, target, baseline, delta), screen)
 
 
 app.command()(score)
 app.command()(export)
 app.command()(promote)
 app.command()(automations)
-
-
-@app.command()
-def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
-    """Serve the MLflow UI of the embedded store (or of a database in MLFLOW_TRACKING_URI) until interrupted."""
-    from tasks.tracking.server.ui import serve_ui
-
-    sys.exit(serve_ui(port))
-
-
-@app.command()
-def sync() -> None:
-    """Deliver pending records to MLflow and retry those set aside. Running it twice duplicates nothing.
-
-    Exit code 0: everything is delivered, or nothing waited. 1: something still waits or is set aside, and is said.
-    """
-    from tasks.tracking.delivery.messages import show_with
-    from tasks.tracking.studies.syncing import deliver_pending
-
-    screen = console()
-    show_with(lambda line: screen.print(line, soft_wrap=True))
-    sys.exit(0 if deliver_pending() else 1)
+app.command()(ui)
+app.command()(sync)
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 import html
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +15,17 @@ from federated.report import Report, RunResult, page_html
 from federated.report.versions.version import when
 from federated.study.study import StudyConfig
 from flows.command_line import main
+from flows.study_comparison import history_of_study
+from flows.terminal.screen import console
 from tasks.tracking.reading.naming import started
 from tasks.tracking.reading.partitions import partition_pictures
+from tasks.tracking.reading.places import place_tag
 from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import StudyOutcome, compare_again, conclude
+from tasks.tracking.studies.history import study_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("used_home")]
 ACCURACY, R2 = "generalisation/test_accuracy", "generalisation/test_r2"
@@ -130,6 +136,41 @@ def test_a_study_is_named_by_its_commit_or_its_day_and_compared_with_itself() ->
     }.items():
         with pytest.raises(BadInput, match=message):
             compare_again(["daily", name])
+
+
+def test_the_history_has_every_study_of_the_name_with_the_runs_that_it_took(home: Path) -> None:
+    bands: dict[str, Any] = {"expect": {"fedprox(mu=0.1)": {"main": [0.85, 0.95]}}}
+    scores = {"0.1": [0.80, 0.82]}
+    first = tracked("daily", scores)
+    tracked("daily", {"0.1": [0.90, 0.92]}, **bands)
+    tracked("other", scores)
+    study = StudyConfig.model_validate(
+        {"name": "daily", "base": {"dataset": "digits", "model": "linear", "rounds": 2}, "seeds": [0, 1]}
+    )
+    parent = runs.open_study(study)
+    with runs.closing(parent):
+        for run, taken in zip(study.runs(), first.results, strict=True):
+            runs.set_tags(taken.run_id, place_tag(parent, replace(run, arm="fedprox(mu=0.1)"), 0))
+    history, page = study_history("daily")
+    (trend,) = history.trends
+    assert [point.mean for point in trend.points] == pytest.approx([0.81, 0.91, 0.81])
+    assert [point.band for point in trend.points] == [None, (0.85, 0.95), None]
+    assert [study.bands for study in history.studies] == ["", "held", ""]
+    assert history.studies[2].run_id == parent
+    assert page == home / "reports" / "daily-history.html"
+    with pytest.raises(BadInput, match=r"there is no study 'none' in MLflow at .*; known: daily, other"):
+        study_history("none")
+
+
+def test_a_history_takes_one_name_and_nothing_else() -> None:
+    for names, asked, message in (
+        (["a", "b"], {}, "--history: takes the name of one study, such as quickstart; got a b"),
+        (["a@1"], {}, "--history: takes the name of one study, such as quickstart; got a@1"),
+        (["a"], {"delta": 0.1, "target": None}, "--history: has no use for --delta; it shows every study as it was"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput) as refused:
+            history_of_study(names, console(), asked)
+        assert str(refused.value) == message
 
 
 def test_the_first_study_says_how_arms_are_judged_unless_the_command_does() -> None:

@@ -28,9 +28,14 @@ def those_and_few(words: Mapping[str, str], always: Collection[str], most: int =
     return first_few([*kept, *(words[arm] for arm in others[len(shown) :])], len(kept))
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 seed`, `1,000 seeds`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 seed`, `1,000 seeds`. plural: where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def every(number: int, noun: str) -> str:
+    """`both arms`, `all 3 arms`; of one `its one arm`."""
+    return {1: f"its one {noun}", 2: f"both {noun}s"}.get(number, f"all {number:,} {noun}s")
 
 
 def capitalised(text: str) -> str:

@@ -9,7 +9,14 @@ from federated.foundation.texts import shortened
 from federated.report.findings.identical_arms import differing
 from federated.report.findings.results import RunResult
 from federated.report.findings.verdicts import Paired, Verdict
-from federated.report.text.phrases import counted, difference_text, first_few, seeds_needed
+from federated.report.text.phrases import (
+    capitalised,
+    counted,
+    difference_text,
+    every,
+    first_few,
+    seeds_needed,
+)
 from federated.report.text.sentences import is_equal, reservations
 from federated.report.versions.arm_by_arm import own_name, same_arms, without_partner
 from federated.report.versions.version import Version, short
@@ -55,7 +62,7 @@ def _changes(pairs: Sequence[Paired], first: str, later: str) -> list[str]:
         return [f"No arm of {later} can be compared with {first}."]
     counts = Counter(pair.verdict for pair in pairs)
     if counts["no effect"] == len(pairs):
-        arms = "Its one arm is" if len(pairs) == 1 else f"All {len(pairs)} arms are"
+        arms = f"{capitalised(every(len(pairs), 'arm'))} {'is' if len(pairs) == 1 else 'are'}"
         return [
             f"Nothing changed from {first} to {later}. {arms} identical, with every seed and to the last bit."
         ]

@@ -28,6 +28,11 @@ def taken_by(parent_run_id: str) -> str:
     return f"tags.`{_name(parent_run_id)}` != ''"
 
 
+def takers(run: MlflowRun) -> list[str]:
+    """The parent runs of the studies that took a run."""
+    return [tag.removeprefix(_name("")) for tag in run.data.tags if tag.startswith(_name(""))]
+
+
 def is_taken(run: MlflowRun) -> bool:
     """Whether a run, as `in_its_place` returns it, was trained in another study."""
     return _TAKEN_AT in run.data.tags

@@ -84,12 +84,24 @@ def runs_below(parent_run_id: str) -> list[MlflowRun]:
     """The runs of a study, in the study's order. Where one was begun again, the later one; of twins that a lost answer
     left, the one that finished.
     """
-    children = all_below(parent_run_id)
+    return standing_runs(all_below(parent_run_id))
+
+
+def standing_runs(children: Sequence[MlflowRun]) -> list[MlflowRun]:
+    """Of all runs below a study those that stand, see `runs_below`."""
     by_order = {
         int(run.data.tags["order"]): run
         for run in sorted(children, key=lambda run: (since(run), *standing(run)))
     }
     return [run for _, run in sorted(by_order.items())]
+
+
+def runs_named(name: str) -> Iterator[MlflowRun]:
+    """The runs of all studies of a name."""
+    client = connect()
+    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
+    query = f"tags.`fedstudy.kind` = 'run' and tags.study = '{name}'"
+    yield from _pages(client.search_runs, experiments, query)
 
 
 def all_below(parent_run_id: str) -> list[MlflowRun]:
@@ -152,6 +164,11 @@ def results_of_study(
     runs = runs_below(parent_run_id)
     curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
     return [_result(run, _history(run, curves[run.info.run_id]), axes) for run in runs]
+
+
+def last_values(runs: Sequence[MlflowRun]) -> list[RunResult]:
+    """Runs with the last value of every metric, and without curves, which are a request each."""
+    return [_result(run, _history(run, {}), ()) for run in runs]
 
 
 def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequence[str]) -> RunResult:

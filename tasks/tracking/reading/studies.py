@@ -24,7 +24,7 @@ from tasks.tracking.reading.naming import started, study_called
 from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri
 
-_STUDY_FILE = "study.yaml"
+STUDY_FILE = "study.yaml"
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ def results_below(
 def _question(label: str, run: MlflowRun) -> str:
     """The study file of a run; raises BadInput where somebody deleted it from MLflow."""
     run_id = run.info.run_id
-    question = text_of(run_id, _STUDY_FILE)
+    question = text_of(run_id, STUDY_FILE)
     if question is None:
         raise BadInput(
-            f"the run {run_id} of the study {label!r} has no {_STUDY_FILE} among its artifacts in MLflow at "
+            f"the run {run_id} of the study {label!r} has no {STUDY_FILE} among its artifacts in MLflow at "
             f"{tracking_uri()}, so its question is unknown; put the file back, or name another study as "
             f"{label.partition(AT)[0]}@COMMIT, @ID or @DATE"
         )
