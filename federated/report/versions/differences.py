@@ -110,10 +110,11 @@ def _besides(results: Sequence[RunResult], versions: Sequence[Version]) -> list[
             ),
         ]
         between = f"{first.label} and {later.label}"
+        other_code = first.commit and later.commit and first.commit != later.commit
         if found:
-            said.append(f"Beside their commits, {between} differ in {first_few(found, 6)}.")
+            besides = "Beside their commits, " if other_code else ""
+            said.append(f"{besides}{between} differ in {first_few(found, 6)}.")
         else:
-            other_code = first.commit and later.commit and first.commit != later.commit
             code = ", so that their code alone differs" if other_code else ""
             said.append(f"{between} have the same settings, data, partitions, packages and machine{code}.")
     return said
