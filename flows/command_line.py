@@ -1,4 +1,4 @@
-"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, automations, ui, sync."""
+"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, automations, ui, sync, clean."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from flows.prefect_runtime.runtime import configure, prefect_api
 from flows.startup.beginning import command_begins, take_beginning
 from flows.startup.exit import Commands, end, end_if_disk_is_full, end_interrupted, end_on_sigterm
 from flows.startup.imports_kept import imports_kept
-from flows.startup.store_commands import sync, ui
+from flows.startup.store_commands import clean, sync, ui
 from flows.terminal.display import say_start
 from flows.terminal.screen import console
 from flows.terminal.waiting import shown_while_waiting
@@ -94,7 +94,7 @@ def run(
 
         outcome, failure = run_study(config, prefect, workers, resume, screen, "`run ... --resume`")
     if outcome is not None:
-        show_outcome(outcome, screen)
+        show_outcome(outcome, screen, disk=True)
     if failure:
         end(failure, 1)
 
@@ -204,6 +204,7 @@ app.command()(promote)
 app.command()(automations)
 app.command()(ui)
 app.command()(sync)
+app.command()(clean)
 
 
 def main() -> None:

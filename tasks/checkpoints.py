@@ -8,6 +8,7 @@ from pathlib import Path
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
+from federated.machine.files import changed_at
 from federated.machine.folders import home
 from federated.run import checkpoint
 from federated.run.course import Course
@@ -132,6 +133,12 @@ def drop_checkpoint(config: RunConfig, say: Say) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             say(f"the checkpoint {path} of the finished run cannot be removed: {error.strerror}")
+
+
+def old_checkpoints(since: float) -> list[Path]:
+    """The checkpoints of unfinished runs that were last written before that time (seconds since 1970)."""
+    files = (home() / "checkpoints").glob("*.safetensors")
+    return sorted(file for file in files if changed_at(file) < since)
 
 
 def _of_statistics(setup: Setup) -> dict[str, str]:

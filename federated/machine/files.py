@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -76,6 +77,14 @@ def _opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def changed_at(path: Path) -> float:
+    """When a file or the entries of a folder last changed, in seconds since 1970; infinity where it has gone."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def files_below(folder: Path) -> dict[str, os.stat_result]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -96,17 +97,32 @@ def _forget_oldest(cache: Path, used: Path) -> None:
 
     What another process has mapped stays readable there until it ends.
     """
-    folders = [each for each in cache.iterdir() if each.is_dir() and each.suffix != ".partial"]
-    sizes = {folder: _bytes_of(folder) for folder in sorted(folders, key=_last_use)}
+    sizes = {folder: _bytes_of(folder) for folder in sorted(_folders(cache), key=_last_use)}
     total = sum(sizes.values())
     for folder, size in sizes.items():
         if total <= LARGEST_CACHE:
             return
         if folder != used:
-            with _locked(folder), suppress(FileNotFoundError):  # which another process may have removed
-                gone = folder.rename(folder.with_name(f"{folder.name}.{os.getpid()}.partial"))
-                shutil.rmtree(gone, ignore_errors=True)
+            forget(folder)
             total -= size
+
+
+def forget(folder: Path, unused_since: float = math.inf) -> None:
+    """Remove a folder of what is kept, unless it was used after that time. Who has its files mapped keeps them."""
+    with _locked(folder), suppress(FileNotFoundError):  # which another process may have removed
+        if _last_use(folder) < unused_since:
+            gone = folder.rename(folder.with_name(f"{folder.name}.{os.getpid()}.partial"))
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+def unused(below: Path, since: float) -> list[Path]:
+    """The folders of this place at home that nobody used since that time (seconds since 1970)."""
+    cache = home() / below
+    return sorted(each for each in _folders(cache) if _last_use(each) < since) if cache.is_dir() else []
+
+
+def _folders(cache: Path) -> list[Path]:
+    return [each for each in cache.iterdir() if each.is_dir() and each.suffix != ".partial"]
 
 
 def _last_use(folder: Path) -> float:

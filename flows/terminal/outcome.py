@@ -1,7 +1,8 @@
-"""The terminal output at the end of a study: the comparison, the verdict, and links to details."""
+"""The terminal output at the end of a study: the comparison, the verdict, links to details, and the disk use."""
 
 from dataclasses import replace
 
+from federated.machine.folders import home_in_words
 from federated.report import text_table
 from federated.report.expected.figures import in_short, missed
 from federated.report.findings.results import arms_of
@@ -17,8 +18,8 @@ _LONGEST_LINK = 200
 """Characters of an address that a terminal shows; longer links are in the report."""
 
 
-def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
-    """Print the comparison, the verdict and, on the last line, the path of the report."""
+def show_outcome(outcome: StudyOutcome, screen: Screen, *, disk: bool = False) -> None:
+    """Print the comparison, the verdict and, on the last line, the path of the report. disk: what the home takes."""
     report = outcome.found
     shown = set(arms_of(report.drawn.results))
     arms = text_table([arm for arm in report.arms if arm.arm in shown], full=False)
@@ -54,6 +55,8 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         screen.print(sentence)
     if outcome.registered:
         screen.print(f"Model    {outcome.registered}", soft_wrap=True)
+    if disk:
+        screen.print(f"Disk     {home_in_words()}; `./fedstudy clean` lists what can go", soft_wrap=True)
     screen.print(f"MLflow   {ui_address()}")
     for text, address in report.links.items():
         if len(address) <= _LONGEST_LINK:
