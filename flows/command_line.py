@@ -90,11 +90,12 @@ def run(
             config = _study(study, settings, seeds, arm)
             say_start(config, screen)
             from flows.study_run import run_study
-            from flows.terminal.outcome import show_outcome
+            from flows.terminal.outcome import show_disk, show_outcome
 
         outcome, failure = run_study(config, prefect, workers, resume, screen, "`run ... --resume`")
+    show_disk(screen)
     if outcome is not None:
-        show_outcome(outcome, screen, disk=True)
+        show_outcome(outcome, screen)
     if failure:
         end(failure, 1)
 

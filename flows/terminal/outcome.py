@@ -18,8 +18,15 @@ _LONGEST_LINK = 200
 """Characters of an address that a terminal shows; longer links are in the report."""
 
 
-def show_outcome(outcome: StudyOutcome, screen: Screen, *, disk: bool = False) -> None:
-    """Print the comparison, the verdict and, on the last line, the path of the report. disk: what the home takes."""
+def show_disk(screen: Screen) -> None:
+    """Print what the home takes, and how to make room."""
+    screen.print(
+        f"disk: {home_in_words()}; `./fedstudy clean` lists what can go", style="dim", soft_wrap=True
+    )
+
+
+def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
+    """Print the comparison, the verdict and, on the last line, the path of the report."""
     report = outcome.found
     shown = set(arms_of(report.drawn.results))
     arms = text_table([arm for arm in report.arms if arm.arm in shown], full=False)
@@ -55,8 +62,6 @@ def show_outcome(outcome: StudyOutcome, screen: Screen, *, disk: bool = False) -
         screen.print(sentence)
     if outcome.registered:
         screen.print(f"Model    {outcome.registered}", soft_wrap=True)
-    if disk:
-        screen.print(f"Disk     {home_in_words()}; `./fedstudy clean` lists what can go", soft_wrap=True)
     screen.print(f"MLflow   {ui_address()}")
     for text, address in report.links.items():
         if len(address) <= _LONGEST_LINK:

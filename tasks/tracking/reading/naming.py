@@ -28,10 +28,10 @@ def study_called(name: str) -> MlflowRun | None:
     machine. Raises BadInput where no study of that name is meant by it, or several commits or ids are.
     """
     plain, at, which = study_name(name).partition(AT)
+    if not at:
+        return next(studies_named(plain), None)
     studies = list(studies_named(plain))
-    if not at or not studies:
-        return next(iter(studies), None)
-    return _chosen(plain, which.strip(), studies)
+    return _chosen(plain, which.strip(), studies) if studies else None
 
 
 def started(run: MlflowRun) -> datetime:
