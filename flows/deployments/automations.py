@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import BlockDocument
 
-_WITHOUT_HEARTBEAT = timedelta(minutes=5)
-"""A flow run sends a heartbeat every 30 seconds."""
+_WITHOUT_HEARTBEAT = timedelta(minutes=10)
+"""A flow run sends a heartbeat every three minutes, and a server that starts again may miss one."""
 
 _WITHOUT_START = timedelta(hours=1)
 _ENDS = ("Completed", "Failed", "Crashed", "TimedOut", "Cancelling", "Cancelled", "AwaitingRetry")
@@ -161,7 +161,7 @@ def _lost(tag: str) -> AutomationCore:
     """A machine that stops cannot say so; the run is then Crashed, which is told as any other."""
     return AutomationCore(
         name=f"fedstudy: a {tag} flow run has no heartbeat",
-        description=f"A flow run of a deployment tagged {tag} is Crashed after five minutes without a heartbeat.",
+        description=f"A flow run of a deployment tagged {tag} is Crashed after ten minutes without a heartbeat.",
         trigger=_trigger(
             tag,
             after={"prefect.flow-run.heartbeat"},
@@ -169,7 +169,7 @@ def _lost(tag: str) -> AutomationCore:
             posture=Posture.Proactive,
             within=_WITHOUT_HEARTBEAT,
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for five minutes")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat for ten minutes")],
     )
 
 
