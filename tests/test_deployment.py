@@ -96,15 +96,16 @@ def with_server_of(folder):
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # Not what other tests set up for a server that ends with its study, such as one without triggers.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_SERVER_")}
     environment = {
-        **os.environ,
+        **others,
         "FEDSTUDY_HOME": str(folder / "var"),
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
-        environment.pop(name, None)
+    environment.pop("MLFLOW_TRACKING_URI", None)
     return environment
 
 
