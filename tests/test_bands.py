@@ -170,6 +170,7 @@ def test_bands_are_of_the_runs_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "used_home")
+@pytest.mark.nightly
 def test_a_figure_outside_its_band_fails_the_study_once_all_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

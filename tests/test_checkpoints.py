@@ -216,6 +216,7 @@ def test_a_full_disk_stops_no_training_is_said_once_and_leaves_what_was_there(se
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_really_full_disk_is_an_error_of_the_system(setup):
     """Nothing is patched: the system lets no file grow beyond half a kilobyte."""
     path = checkpoints.checkpoint_path(setup.config)

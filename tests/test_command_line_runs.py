@@ -67,19 +67,6 @@ def test_run_and_compare_from_the_shell(study, tmp_path, command, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, command, used_home):
-    path = study({"axes": {"local.learning_rate": [1e30, 0.1]}}, model="mlp(hidden=[8])")
-    code, printed, errors = command("run", path)
-    assert code == 1
-    assert "failed 1/2 learning_rate=1e+30 · seed 0" in printed
-    assert "done 2/2 learning_rate=0.1 · seed 0" in printed
-    assert "error: 1 of 2 runs failed" in errors
-    assert "Traceback" not in printed + errors
-    assert list((used_home / "reports").glob("small-*/report.html"))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "sent"), [(2, signal.SIGINT), (1, signal.SIGTERM)])
 @pytest.mark.nightly
 def test_a_signal_ends_it_soon_and_it_says_how_to_go_on(study, var, workers, sent):

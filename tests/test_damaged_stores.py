@@ -207,6 +207,7 @@ connect()
 
 
 @pytest.mark.parametrize("place", ["home", pytest.param("relative", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tmp_path, monkeypatch, place):
     home.mkdir(exist_ok=True)
     if place == "relative":

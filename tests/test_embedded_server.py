@@ -81,6 +81,7 @@ def test_the_port_is_ours_from_the_first_moment():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_server_has_the_socket_where_the_port_was_chosen():
     """While the server starts, its port cannot be taken; once it is stopped, it can."""
     with patient(), embedded_server.embedded_server() as server:

@@ -438,6 +438,7 @@ def test_the_engine_is_not_in_the_key_of_a_run():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_long_runs_with_momentum_stay_close_in_float32():
     work = _work(
         STACKS["wide"][0](), dtype=torch.float32, steps=900, batch_size=4, learning_rate=0.02, momentum=0.9

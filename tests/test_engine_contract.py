@@ -312,7 +312,7 @@ TRACED = {("vmap", "adapted"), ("vmap", "cnn"), ("vmap", "normalised"), ("vmap",
 
 def _marks(engine, name, kind):
     """What takes seconds to trace is tried in federated training, and every night in the other kinds."""
-    if kind != "federated" and (engine, name) in TRACED:
+    if kind != "federated" and ((engine, name) in TRACED or engine == "folded"):
         return pytest.mark.nightly
     takes_seconds = name in TAKES[engine] and ((engine, name) in TRACED or kind != "federated")
     return pytest.mark.slow if takes_seconds else ()

@@ -111,6 +111,7 @@ def test_where_there_is_no_adapter_the_reason_is_said(case: str, tmp_path: Path)
     assert said.startswith(reason)
 
 
+@pytest.mark.nightly
 def test_the_adapter_of_a_study_comes_back_by_the_command_line(
     command: Any, tmp_path: Path, home: Path
 ) -> None:

@@ -52,6 +52,7 @@ HOW = {
     ("workers", "granularity", "ways"),
     [(1, "segment", list(HOW)), pytest.param(2, "stage", ["exit", "stop"], marks=pytest.mark.nightly)],
 )
+@pytest.mark.nightly
 def test_the_arms_of_code_that_fails_are_marked_and_the_others_run(own, workers, granularity, ways):
     module = own(SOURCE)
     models = ["logistic", f"{module}:Flat", *({"name": f"{module}:Late", "how": how} for how in ways)]

@@ -106,6 +106,7 @@ def test_without_an_environment_of_its_own_it_takes_a_python_that_has_the_librar
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_study_beside_files_named_like_libraries_is_read_from_another_folder(tmp_path):
     """The working folder has a `yaml.py` and a `random.py`; neither takes the place of the library."""
     if not (ROOT / ".venv" / "bin" / "python").exists():

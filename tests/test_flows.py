@@ -144,6 +144,7 @@ def test_study_leaves_everything_in_mlflow(in_skews):
     assert not checkpoints.checkpoint_path(config).exists()
 
 
+@pytest.mark.nightly
 def test_a_study_is_foreseen_and_the_report_says_what_it_took():
     outcome = federated_study(_study(name="foreseen", axes={"compression.uplink": ["none", "top_k(0.1)"]}))
     parent = connect().get_run(outcome.parent_run_id)
@@ -271,6 +272,7 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_with_the_same_numbers(mo
 
 
 @pytest.mark.parametrize("granularity", ["segment", pytest.param("stage", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_they_should(
     monkeypatch, granularity
 ):
@@ -297,6 +299,7 @@ def test_short_segments_share_a_task_run_with_the_same_numbers_and_stop_where_th
         )
 
 
+@pytest.mark.nightly
 def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monkeypatch):
     from mlflow.exceptions import MlflowException
 
@@ -323,6 +326,7 @@ def test_what_mlflow_refuses_in_the_middle_fails_the_run_and_loses_no_round(monk
     assert resumed.results[0].rounds_done == 200
 
 
+@pytest.mark.nightly
 def test_anchors_are_runs_of_the_study_and_the_arms_are_read_between_them(monkeypatch):
     study = _study(
         name="anchored",
@@ -408,3 +412,14 @@ def test_environment_of_a_run_names_versions(in_skews):
     assert environment["torch"] == torch.__version__
     assert environment["mlflow"] == mlflow.__version__
     assert environment["numpy"] == version("numpy")
+
+
+def test_a_study_with_a_failed_run_ends_with_exit_code_1(study, command, used_home):
+    path = study({"axes": {"local.learning_rate": [1e30, 0.1]}}, model="mlp(hidden=[8])")
+    code, printed, errors = command("run", path)
+    assert code == 1
+    assert "failed 1/2 learning_rate=1e+30 · seed 0" in printed
+    assert "done 2/2 learning_rate=0.1 · seed 0" in printed
+    assert "error: 1 of 2 runs failed" in errors
+    assert "Traceback" not in printed + errors
+    assert list((used_home / "reports").glob("small-*/report.html"))

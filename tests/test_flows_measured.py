@@ -31,6 +31,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.nightly
 def test_finished_runs_are_timed_on_another_network_as_if_they_had_run_on_it():
     """Live and after the fact, from MLflow's numbers, to the bit; and MLflow keeps what the runs said."""
     seconds = "system/simulated_seconds_total"
@@ -122,6 +123,7 @@ def test_own_data_and_own_model_from_a_folder_outside_the_project(tmp_path):
     assert set(model.predict(np.ones((2, 3), np.float32))["label"]) <= {"0", "1"}
 
 
+@pytest.mark.nightly
 def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
     pytest.importorskip(
         "peft", reason="rules for adapters have metrics of their own; make finetune installs it"

@@ -227,7 +227,7 @@ class Clock:
         return replace(setup, worker=replace(setup.worker, train=train))
 
 
-@pytest.mark.parametrize("budget", [0.05, pytest.param(500.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("budget", [0.05, pytest.param(500.0, marks=pytest.mark.nightly)])
 def test_the_time_of_rounds_is_foreseen_from_whole_rounds_and_from_a_few_steps(
     budget: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ save_file(models, sys.argv[1])
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_payloads_on_disk_weigh_what_the_ledger_says_and_make_the_same_models_in_another_process(
     tmp_path: Path,
 ) -> None:

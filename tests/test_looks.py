@@ -70,6 +70,7 @@ def followed(differences: np.ndarray, delta: float, least: int, comparisons: int
     "law", ["skewed", *(pytest.param(law, marks=pytest.mark.nightly) for law in LAWS if law != "skewed")]
 )
 @pytest.mark.parametrize("effect", [0.0, DELTA], ids=["no difference", "a difference of delta"])
+@pytest.mark.nightly
 def test_who_follows_the_advice_to_the_end_is_misled_in_5_percent_of_studies_at_most(
     law: str, effect: float
 ) -> None:

@@ -157,6 +157,7 @@ def test_the_reports_pictures_are_pictures(called, told):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.nightly
 def test_an_interrupt_ends_the_study_as_in_the_shell_and_says_how_to_go_on(home, tmp_path, monkeypatch):
     from flows import federated_run
     from flows.prefect_runtime.prefect_away import Api

@@ -102,6 +102,7 @@ def folder(tmp_path: Path) -> Path:
         pytest.param(True, id="allowed by name", marks=pytest.mark.nightly),
     ],
 )
+@pytest.mark.nightly
 def test_a_logged_model_needs_nothing_of_the_persons_folder(
     folder: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
 ) -> None:

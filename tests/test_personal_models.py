@@ -66,6 +66,7 @@ def test_two_quadratics_by_hand(quadratics: Callable[..., Setup]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_many_steps_end_at_the_minimiser(quadratics: Callable[..., Setup]) -> None:
     """(a b + lam w) / (a + lam) with the global model at 2.565469293, FedAvg's fixed point."""
     setup = quadratics(algorithm="ditto(lam=1, steps=60)", rounds=60)

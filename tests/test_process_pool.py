@@ -18,6 +18,7 @@ from flows.prefect_runtime.process_pool import Processes
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.usefixtures("prefect_server", "home"),
 ]
 

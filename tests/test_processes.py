@@ -144,6 +144,7 @@ def test_a_run_below_a_study_needs_no_process_of_its_own(home):
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("resume", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 def test_a_study_that_goes_on_ends_what_was_left_of_it(opened, resume):
     process, ids = opened("same")
     process.kill()

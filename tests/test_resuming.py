@@ -112,6 +112,7 @@ def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(trained, news):
     assert len(_all_runs("goes-on")) == 3
 
 
+@pytest.mark.nightly
 def test_a_flow_run_that_prefect_tries_again_goes_on_in_its_own_runs(trained, monkeypatch):
     done, until = trained
     study = _study("tried-again")
@@ -134,6 +135,7 @@ def test_a_flow_run_that_prefect_tries_again_goes_on_in_its_own_runs(trained, mo
     assert "failed" not in second[1]
 
 
+@pytest.mark.nightly
 def test_a_study_of_other_runs_begins_anew_and_says_so(trained, news):
     done, until = trained
     with pytest.raises(StudyFailed) as caught:
@@ -201,6 +203,7 @@ def test_seeds_that_are_added_go_on_in_the_same_study(trained, news):
     assert {run.info.run_id for run in shown} == {run.run_id for run in wide.results}
 
 
+@pytest.mark.nightly
 def test_a_study_finishes_while_mlflow_is_away_and_sync_delivers_it(monkeypatch, news):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(concluding, "_SECONDS_OF_PATIENCE", 0.0)

@@ -95,6 +95,7 @@ def test_weighted_by_examples_its_limit_is_the_weighted_optimum(quadratics: Call
 @pytest.mark.parametrize(
     ("weighting", "optimum"), [("examples", 2.0), pytest.param("uniform", 1.25, marks=pytest.mark.nightly)]
 )
+@pytest.mark.nightly
 def test_whoever_is_drawn_its_limit_is_the_optimum_of_the_weights(
     quadratics: Callable[..., Setup], weighting: str, optimum: float
 ) -> None:

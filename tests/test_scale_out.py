@@ -27,7 +27,7 @@ from tasks.scale_out.crew import Crew, TrainersLost
 from tasks.scale_out.stages import stages_of
 from tasks.scale_out.trainer import that_travels
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 SCALED = {"engine": {"name": "loop", "scale_out": "ray", "workers": 2}}
 MORE: dict[str, dict[str, Any]] = {

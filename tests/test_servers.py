@@ -205,6 +205,7 @@ def test_a_home_that_cannot_be_written_is_said_before_anything_starts(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGHUP, marks=pytest.mark.nightly), signal.SIGKILL])
+@pytest.mark.nightly
 def test_the_ui_ends_with_its_command_and_shows_no_password(tmp_path, new_databases, how):
     with socket() as free:
         free.bind(("127.0.0.1", 0))

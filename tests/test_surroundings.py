@@ -185,6 +185,7 @@ def shadowed(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [f":{ROOT}", pytest.param(f"{ROOT}:.", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 def test_a_file_of_the_working_folder_takes_no_librarys_place(tmp_path, path):
     folder = shadowed(tmp_path)
     done = flows_in(folder, "preview", "study.yaml", PYTHONPATH=path)
