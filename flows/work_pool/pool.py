@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -140,10 +141,11 @@ class Pool:
         try:
             yield
         except BaseException:
-            for flow_run in _read(client, list(self._at)):
-                if flow_run.state is not None and not flow_run.state.is_final():
-                    waits = flow_run.state.type in (StateType.SCHEDULED, StateType.PENDING)
-                    client.set_flow_run_state(flow_run.id, Cancelled() if waits else Cancelling())
+            with suppress(HTTPError):  # where Prefect is away, which is what is raised, nobody can cancel
+                for flow_run in _read(client, list(self._at)):
+                    if flow_run.state is not None and not flow_run.state.is_final():
+                        waits = flow_run.state.type in (StateType.SCHEDULED, StateType.PENDING)
+                        client.set_flow_run_state(flow_run.id, Cancelled() if waits else Cancelling())
             raise
 
 
