@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from federated.algorithms import Heard
+from federated.machine.meters import Meter
 from federated.machine.queueing import own_seconds
 from federated.metrics import Metrics
 from federated.participation import Cohort
@@ -35,12 +36,13 @@ from federated.run.memory import (
     with_server,
 )
 from federated.run.preparing.meetings import gives_up, meeting_of, why_lost
-from federated.run.round_report import RoundReport
+from federated.run.round_report import RoundReport, used_metrics
 from federated.run.setup import Setup
 from federated.run.state import RunState
 from federated.run.without_server import train_alone
 from federated.shards import ShardReport, ShardRunner, ShardTrainer, in_this_process, trained_in_this_process
 from federated.shards.adapters import adapter_metrics, with_adapters
+from federated.shards.by_client import with_cohort
 from federated.shards.by_cluster import mean_of, of_clients, of_clusters
 from federated.shards.meeting import meet
 from federated.shards.of_canaries import bounded_gradients, canary_metrics, mean_loss, zeroed_clients
@@ -78,9 +80,12 @@ def train_rounds(
     measured: called after each round with the new state and the metrics of that round.
     """
     while state.round < until:
+        meter = Meter()
         with own_code_named(setup.config):
             state, report = run_round(state, setup, stages or STAGES)
-        measured(state, report.metrics(state))
+        measured(
+            state, {**report.metrics(state), **used_metrics(setup.config, setup.inputs.device, meter.used())}
+        )
     return state
 
 
@@ -117,7 +122,13 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
         clients=with_clients(state.clients, memory),
         uplink_bytes=after.uplink_bytes + total_bytes(met.wasted),
         downlink_bytes=state.downlink_bytes + total_bytes(downlink),
-        server=with_server(with_server(after.server, DOWNLINK, remembered), HELD, held),
+        server=with_cohort(
+            setup,
+            state,
+            with_server(with_server(after.server, DOWNLINK, remembered), HELD, held),
+            drawn.clients,
+            (reports, met.wasted, downlink),
+        ),
     )
     return after, RoundReport(
         round=after.round,
@@ -151,6 +162,7 @@ def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunStat
     """A round without a server. Nothing is sent, so no bytes are counted."""
     started = own_seconds()
     after, turn = train_alone(state, setup, stages.train_shards)
+    after = replace(after, server=with_cohort(setup, state, after.server, turn.holders))
     sizes = setup.trainers.holders.sizes[turn.holders]
     return after, RoundReport(
         round=after.round,

@@ -1,4 +1,4 @@
-"""Bytes and hashes that identify what arrays and tables hold."""
+"""Bytes and hashes that identify what arrays and tables hold, and how many bytes these are."""
 
 from __future__ import annotations
 
@@ -59,3 +59,24 @@ def bytes_of(part: Any) -> Iterator[bytes]:
         yield from (part[rows].tobytes() for rows in blocks_of(part))
     else:
         yield np.asarray(pd.util.hash_pandas_object(pd.DataFrame(part), index=False)).tobytes()
+
+
+def row_sizes(part: Any) -> np.ndarray:
+    """The bytes that each row takes without any compression, int64 [N].
+
+    Numbers in the width of their type, dates in 8 bytes, text in UTF-8 with a byte after it; what is missing in a
+    column of text takes that byte alone.
+    """
+    if isinstance(part, np.ndarray) and part.dtype != object:
+        return np.full(len(part), part.itemsize * int(np.prod(part.shape[1:], dtype=np.int64)), np.int64)
+    frame = pd.DataFrame(part)
+    sizes = np.zeros(len(frame), np.int64)
+    for at in range(frame.shape[1]):
+        column = frame.iloc[:, at]
+        if isinstance(column.dtype, np.dtype) and column.dtype != object:
+            sizes += column.dtype.itemsize
+        else:
+            codes, values = pd.factorize(column)  # each distinct value is written once
+            widths = np.array([len(str(value).encode()) for value in values] + [0], np.int64)
+            sizes += widths[codes] + 1
+    return sizes

@@ -9,8 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from federated.choices.choice import Choice
 from federated.datasets import Examples, as_examples
+from federated.examples.hashing import row_sizes
 from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.machine.files import files_below
@@ -31,6 +34,14 @@ def load_examples(dataset: Choice) -> Examples:
     """The examples of a data set; the last two stay in memory. Raises BadInput where they cannot be loaded."""
     with doing(f"reading the data set {dataset.name}"):
         return _load(dataset, stamp(dataset))
+
+
+def stored_sizes(dataset: Choice) -> np.ndarray:
+    """The bytes of each example of a data set before any preprocessing, inputs and targets, int64 [N].
+
+    See `row_sizes`; of files that are compressed, such as pictures, it is the numbers within that count.
+    """
+    return _sizes(dataset, stamp(dataset))
 
 
 def stamp(choice: Choice) -> Stamp:
@@ -55,6 +66,13 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list | tuple):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(each)
+
+
+@lru_cache(maxsize=2)
+def _sizes(dataset: Choice, stamped: Stamp) -> np.ndarray:
+    examples = _load(dataset, stamped)
+    sizes: np.ndarray = row_sizes(examples.inputs) + row_sizes(examples.targets)
+    return sizes
 
 
 @lru_cache(maxsize=2)

@@ -18,6 +18,11 @@ def share_cores(runs: int) -> None:
     _runs_at_a_time = runs
 
 
+def runs_at_a_time() -> int:
+    """How many processes train at the same time, this one among them."""
+    return _runs_at_a_time
+
+
 @contextmanager
 def cores_shared_by(runs: int) -> Iterator[None]:
     """Within this context, this process is one of so many that train at the same time."""

@@ -80,9 +80,28 @@ _waits = threading.local()
 
 def own_seconds() -> float:
     """Seconds on the clock of `time.perf_counter`, without those that this thread has waited for other runs."""
-    return time.perf_counter() - getattr(_waits, "seconds", 0.0)
+    return time.perf_counter() - waited().seconds
 
 
-def has_waited(seconds: float) -> None:
-    """Take these seconds, which have passed, off the clock of this thread."""
-    _waits.seconds = getattr(_waits, "seconds", 0.0) + seconds
+def own_processor_seconds() -> float:
+    """Seconds of all cores on the clock of `time.process_time`, without those of other runs meanwhile."""
+    return time.process_time() - waited().processor_seconds
+
+
+class Waited(NamedTuple):
+    """What has passed while this thread waited for other runs: wall time, and processor time of the process."""
+
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+
+
+def waited() -> Waited:
+    """All of it so far."""
+    found: Waited = getattr(_waits, "all", Waited())
+    return found
+
+
+def has_waited(seconds: float, processor_seconds: float = 0.0) -> None:
+    """Take these seconds, which have passed, off the clocks of this thread."""
+    before = waited()
+    _waits.all = Waited(before.seconds + seconds, before.processor_seconds + processor_seconds)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from federated.metrics import Metrics
 
 _BEFORE, _AFTER = "system/", "_seconds"
+_NO_STAGES = frozenset({"system/processor_seconds", "system/gpu_seconds", "system/energy_joules"})
+"""What is counted of whole rounds."""
 
 
 def seconds_by_stage(entries: Iterable[tuple[int, Metrics]]) -> dict[str, float]:
@@ -15,7 +17,7 @@ def seconds_by_stage(entries: Iterable[tuple[int, Metrics]]) -> dict[str, float]
     spent: dict[str, float] = defaultdict(float)
     for _, metrics in entries:
         for name, value in metrics.items():
-            if name.startswith(_BEFORE):
+            if name.startswith(_BEFORE) and name not in _NO_STAGES:
                 spent[name.removeprefix(_BEFORE).removesuffix(_AFTER)] += value
     return spent
 

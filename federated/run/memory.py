@@ -16,6 +16,8 @@ from federated.algorithms.algorithm import Rows, Tensors
 from federated.machine.tensors.spilling import Spilling
 
 ALGORITHM, UPLINK, DOWNLINK = "algorithm", "uplink", "downlink"
+LEDGER = "ledger"
+"""At the server: what each client has sent and received so far."""
 ADAPTERS, HELD = "adapters", "held"
 """At the server: the residuals of low-rank adapters that are still worth sending, and which of them each client has."""
 

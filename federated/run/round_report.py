@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
+
+from federated.config.run import RunConfig
+from federated.machine.meters import Used
 from federated.metrics import Metrics
 from federated.run.memory import PRIVACY
 from federated.run.state import RunState
@@ -73,3 +77,14 @@ def _adaptive_norm(state: RunState) -> Metrics:
     """The norm that a privacy mechanism clips to from the next round on, where it remembers one."""
     norm = state.server.get(PRIVACY, {}).get("norm")
     return {} if norm is None or norm.numel() != 1 else {"privacy/norm": float(norm)}
+
+
+def used_metrics(config: RunConfig, device: torch.device, used: Used) -> Metrics:
+    """What a round has used of this machine, for the bill; {} where processes of Ray train, which it does not see."""
+    if config.engine.scale_out is not None:
+        return {}
+    return {
+        "system/processor_seconds": used.processor_seconds,
+        **({"system/gpu_seconds": used.seconds} if device.type == "cuda" else {}),
+        **({} if used.joules is None else {"system/energy_joules": used.joules}),
+    }

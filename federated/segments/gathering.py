@@ -21,7 +21,7 @@ from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training import Updates
 from federated.local_training.together import Ask, Engines, Member, member_of, pays, train_together
 from federated.machine.cores import threads_of
-from federated.machine.queueing import has_waited
+from federated.machine.queueing import Waited, has_waited
 from federated.run.preparing.training.losses import stated_loss
 from federated.run.setup import Setup
 from federated.user_code.containment import is_own
@@ -38,7 +38,7 @@ class Gathering:
         self._answered, self._arrived = threading.Condition(self._turn), threading.Condition(self._turn)
         self._here: set[int] = set()
         self._asks: dict[int, Ask] = {}
-        self._answers: dict[int, tuple[Updates | BaseException, float]] = {}
+        self._answers: dict[int, tuple[Updates | BaseException, Waited]] = {}
         self._engines, self._open = Engines(), True
         self._end: BaseException | None = None
 
@@ -104,7 +104,7 @@ class Gathering:
         terms: LocalTerms = NO_TERMS,
     ) -> Updates:
         """The training of some clients of a run, a `LocalTrainer` once `number` and `member` are given."""
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         self._asks[number] = Ask(member, received, cohort, done, terms)
         self._arrived.notify_all()
         while number not in self._answers:
@@ -115,7 +115,10 @@ class Gathering:
             else:
                 self._train()
         answer, share = self._answers.pop(number)
-        has_waited(time.perf_counter() - started - share)
+        has_waited(
+            time.perf_counter() - started - share.seconds,
+            time.process_time() - processor - share.processor_seconds,
+        )
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -125,15 +128,17 @@ class Gathering:
         lowest = min(ask.done for ask in self._asks.values())
         numbers = [number for number, ask in self._asks.items() if ask.done == lowest]
         asks = [self._asks.pop(number) for number in numbers]
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         answers: Sequence[Updates | BaseException]
         try:
             answers = train_together(asks, self._engines)
         except BaseException as error:  # noqa: BLE001 - each run raises it, as none may wait for ever
             answers = [error] * len(asks)
-        seconds, clients = time.perf_counter() - started, sum(len(ask.cohort) for ask in asks)
+        seconds, processor_seconds = time.perf_counter() - started, time.process_time() - processor
+        clients = max(sum(len(ask.cohort) for ask in asks), 1)
         for number, ask, answer in zip(numbers, asks, answers, strict=True):
-            self._answers[number] = answer, seconds * len(ask.cohort) / max(clients, 1)
+            share = len(ask.cohort) / clients
+            self._answers[number] = answer, Waited(share * seconds, share * processor_seconds)
         self._answered.notify_all()
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the clock: real seconds, and those of a simulated network."""
+"""Metrics of the clock, real and of a simulated network, and of what a run used: the quantities of its bill."""
 
 from __future__ import annotations
 
@@ -68,6 +68,63 @@ ROWS: tuple[Row, ...] = (
         meaning=(
             "wall time of the one pass of a model's frozen part over all examples, which later runs share, and which "
             "is not in `system/run_seconds`; 0 where an earlier run had made it, or nothing runs only once"
+        ),
+    ),
+    row(
+        lower("system/processor_seconds"),
+        unit="core seconds",
+        when=EACH_ROUND,
+        meaning=(
+            "processor time of the round, of all cores together and of all clients, the server and tracking; not where "
+            "processes of Ray train"
+        ),
+    ),
+    row(
+        lower("system/gpu_seconds"),
+        unit="GPU seconds",
+        when=EACH_ROUND,
+        meaning="wall time of the round, while which it has a GPU; on a GPU alone",
+    ),
+    row(
+        lower("system/energy_joules"),
+        unit="J",
+        when=EACH_ROUND,
+        meaning=(
+            "energy of the machine's processors and memory during the round, whatever runs on them, by their own "
+            "counters (RAPL); where these can be read and no other run shares the machine"
+        ),
+    ),
+    row(
+        lower("bill/rounds"),
+        unit="rounds",
+        when=END,
+        meaning="rounds that were run",
+    ),
+    row(
+        lower("bill/core_seconds"),
+        unit="core seconds",
+        when=END,
+        meaning="`system/processor_seconds` of all rounds; not where a round has none",
+    ),
+    row(
+        lower("bill/gpu_seconds"),
+        unit="GPU seconds",
+        when=END,
+        meaning="`system/gpu_seconds` of all rounds; not where a round has none",
+    ),
+    row(
+        lower("bill/energy_joules"),
+        unit="J",
+        when=END,
+        meaning="`system/energy_joules` of all rounds; not where a round has none",
+    ),
+    row(
+        lower("bill/data_bytes"),
+        unit="bytes",
+        when=END,
+        meaning=(
+            "the participating clients' training examples as they are before any preprocessing, inputs and targets: "
+            "what would travel to have them in one place ([docs/bill.md](../docs/bill.md))"
         ),
     ),
 )

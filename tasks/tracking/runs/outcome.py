@@ -17,6 +17,7 @@ from federated.run.clients.promised import promise_table
 from federated.run.course import Course
 from federated.run.setup import Setup
 from federated.run.state import RunState
+from federated.segments.used import bill_by_client, bill_metrics
 from federated.study.study import Run
 from federated.user_code.containment import own_code_named
 from tasks.rounds import Opaque
@@ -51,7 +52,7 @@ def _log_outcome(
         saved_as = log_model(run_id, state, setup, parent_run_id)
         log_adapter(run_id, state, setup)
     found = generalisation(state, setup)
-    log_history(run_id, [(state.round, found.metrics)])
+    log_history(run_id, [(state.round, {**found.metrics, **bill_metrics(course, setup)})])
     files: dict[str, str | bytes] = {
         **_pictures(run, course, setup, found),
         **_partition(setup),
@@ -65,6 +66,7 @@ def _log_outcome(
             "promised.json": promise_table(setup, state.round),
             "generalisation.json": found.clients,
             "classes.json": found.classes_table(),
+            "bill.json": bill_by_client(course, setup),
         },
         ended_by=ended_by,
         model_format=saved_as,

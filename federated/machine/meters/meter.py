@@ -1,0 +1,37 @@
+"""A meter of what this thread's work takes: wall time, processor time and, where the machine counts it, energy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from federated.machine.cores import runs_at_a_time
+from federated.machine.meters.energy import Energy
+from federated.machine.queueing import own_processor_seconds, own_seconds, waited
+
+
+class Used(NamedTuple):
+    """seconds: of wall time. processor_seconds: of all cores together. joules: None where the machine does not say, or
+    other runs share it."""
+
+    seconds: float
+    processor_seconds: float
+    joules: float | None = None
+
+
+class Meter:
+    """Runs from when it is made. Its times are without those in which this thread waited for other runs.
+
+    Processor time is that of the whole process, of its threads for tracking too.
+    """
+
+    def __init__(self) -> None:
+        self._energy = Energy() if runs_at_a_time() == 1 else None
+        self._waited = waited()
+        self._processor, self._started = own_processor_seconds(), own_seconds()
+
+    def used(self) -> Used:
+        """What has been used until now."""
+        seconds, processor = own_seconds() - self._started, own_processor_seconds() - self._processor
+        if self._energy is None or waited() != self._waited:
+            return Used(seconds, processor)
+        return Used(seconds, processor, self._energy.joules())
