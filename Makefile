@@ -134,6 +134,20 @@ $(RAY): $(INSTALLED) requirements-ray.lock
 	@$(BYTE_CODE)
 	@touch $@
 
+# What the servers of a team need besides (docs/servers.md); the pins of requirements.lock stay.
+SERVER := $(VENV)/.server
+
+.PHONY: server
+server: $(SERVER) ## Install what MLflow needs for PostgreSQL and for users with passwords
+
+$(SERVER): $(INSTALLED) requirements-server.lock
+	@echo "Installing what requirements-server.lock names into $(VENV): about 5 MB to download, 12 MB on disk."
+	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
+	else install="$(PIP_INSTALL)"; fi; \
+	$$install -r requirements-server.lock $(CONSTRAINTS)
+	@$(BYTE_CODE)
+	@touch $@
+
 UV_COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 CUDA := ^(nvidia-|cuda-|triton)
 
@@ -160,6 +174,14 @@ lock-ray: ## Resolve requirements-ray.in anew, within what requirements.lock pin
 	$(UV_COMPILE) requirements-ray.in -c $(VENV)/all.lock -o $(VENV)/ray.lock
 	{ echo "# Made by \`make lock-ray\` from requirements-ray.in, within what requirements.lock pins."; \
 	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/ray.lock; } > requirements-ray.lock
+
+.PHONY: lock-server
+lock-server: ## Resolve requirements-server.in anew, within what requirements.lock pins
+	$(PY) -m pip install --quiet uv
+	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
+	$(UV_COMPILE) requirements-server.in -c $(VENV)/all.lock -o $(VENV)/server.lock
+	{ echo "# Made by \`make lock-server\` from requirements-server.in, within what requirements.lock pins."; \
+	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/server.lock; } > requirements-server.lock
 
 .PHONY: clean
 clean: ## Remove what studies left behind (var/)

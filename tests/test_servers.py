@@ -30,6 +30,11 @@ PAGE = "<!doctype html><html><body>hello</body></html>"
 ANSWERS = {
     "401": (401, LOGIN, r"401 Unauthorized.*it wants credentials; set .*{credential}"),
     "403": (403, '{"message": "not yours"}', r"403 Forbidden \(not yours\): .*{credential}"),
+    "403 of a name": (
+        403,
+        "Invalid Host header - possible",
+        r"--allowed-hosts of the server lacks.*{address}$",
+    ),
     "404": (404, "", r"404 Not Found: something else .* check {address}$"),
     "405 of a page": (405, PAGE, r"405 Method Not Allowed with a web page: .*{address}$"),
     "500": (500, "Internal Server Error", r"500 Internal Server Error.*its own log says why$"),

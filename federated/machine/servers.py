@@ -13,6 +13,8 @@ SECONDS_TO_ANSWER = 10.0
 """For the first request to a server; a slower server would hold up every run."""
 
 _LONGEST_QUOTE = 200
+_ANOTHER_NAME = "Invalid Host header"
+"""What MLflow says to whom asks it under a name that it does not know."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ def unusable(server: Server, url: str, status: int, body: str) -> str:
     says = f"{server.name} at {url} answers {_status(status)}{_quoted(body)}"
     if status == 401:
         return f"{says}: {_credentials(server)}"
+    if status == 403 and _ANOTHER_NAME in body:
+        return (
+            f"{says}: --allowed-hosts of the server lacks this name; add it there, or change {server.address}"
+        )
     if status == 403:
         return f"{says}: {_credentials(server)}; or they do not allow this"
     if status == 407:

@@ -35,6 +35,7 @@ _QUIET = (
     "mlflow.models.model",
     "mlflow.models.utils",
     "mlflow.pyfunc",
+    "mlflow.store.model_registry",  # it says that it waits for a version that is there
 )
 
 # A server that is down should fail a call in seconds; MLflow's own defaults retry for four minutes.
