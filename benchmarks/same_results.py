@@ -30,7 +30,7 @@ STUDIES: Mapping[str, tuple[str, ...]] = {
 }
 """Study -> what shortens it. Not `generalisation_people`: its data set is fetched from the network."""
 
-_MEASURED_HERE = re.compile(r"system/(?!simulated).*(seconds|memory)")
+_MEASURED_HERE = re.compile(r"(system/(?!simulated)|bill/).*(seconds|memory|joules|kwh|co2_kg|cost)")
 _TAGS = (
     "run_key",
     "arm_key",

@@ -182,6 +182,13 @@ def compare(
         str | None, typer.Option(metavar="ARM", help="Compare all others with this arm, or with the best")
     ] = None,
     delta: Annotated[float | None, typer.Option(help="The smallest difference that matters")] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Prices of the bill, or a study file that has them, instead of the study's",
+        ),
+    ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="Show every study of one name: each arm's main metric by date")
     ] = False,
@@ -193,10 +200,10 @@ def compare(
 
     screen = console()
     if history:
-        asked = {"network": network, "target": target, "baseline": baseline, "delta": delta}
+        asked = {"network": network, "target": target, "baseline": baseline, "delta": delta, "prices": prices}
         show_history(*history_of_study(studies, screen, asked), screen)
     else:
-        show_outcome(compare_studies(studies, screen, network, target, baseline, delta), screen)
+        show_outcome(compare_studies(studies, screen, network, target, baseline, delta, prices), screen)
 
 
 app.command()(score)

@@ -23,12 +23,13 @@ def compare_studies(
     target: float | None = None,
     baseline: str | None = None,
     delta: float | None = None,
+    prices: Path | None = None,
 ) -> StudyOutcome:
     """Compare these studies again, see `compare_again`. network: as a study file has it."""
     show_with(screen.print)
     require_store()
     return compare_again(
-        names, None if network is None else _network(network), _finite(target), baseline, delta
+        names, None if network is None else _network(network), _finite(target), baseline, delta, prices
     )
 
 

@@ -60,7 +60,10 @@ def _measured(results):
     """All metrics but the times, by run."""
     return {
         (result.arm, result.seed): [
-            (at, {name: value for name, value in metrics.items() if not name.startswith("system/")})
+            (
+                at,
+                {name: value for name, value in metrics.items() if not name.startswith(("system/", "bill/"))},
+            )
             for at, metrics in result.history
         ]
         for result in results

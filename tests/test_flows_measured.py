@@ -19,6 +19,7 @@ from federated.metrics.dictionary.of_measures import ASKED
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import Observers, advance, begun
+from federated.study.further.prices import Prices
 from flows.federated_study import federated_study
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import compare_again
@@ -139,7 +140,10 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         "evaluation": {"every": 2, "personalisation": True},
         "seeds": [0],
     }
-    digits = federated_study(_study(name="dictionary", network="4g", **held_out))
+    prices = Prices(core_hour=1.0, co2_per_kwh=0.3, watts_per_core=10.0)
+    digits = federated_study(
+        _study(name="dictionary", network="4g", **held_out).model_copy(update={"prices": prices})
+    )
     line = federated_study(
         _study(name="dictionary-line", dataset="linear(size=100)", model="linear", **held_out)
     )

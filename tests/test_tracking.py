@@ -3,9 +3,9 @@
 import pytest
 
 from federated.foundation.errors import BadInput
+from federated.report.page.page import report_name
 from tasks.tracking.server import store
 from tasks.tracking.server.access import require_store
-from tasks.tracking.studies.comparison import report_name
 
 
 @pytest.mark.slow

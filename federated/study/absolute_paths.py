@@ -62,6 +62,8 @@ def anchored(content: Mapping[str, Any], place: Place) -> dict[str, Any]:
         }
     if isinstance(arms := content.get("arms"), list):
         made["arms"] = [_arm(arm, base, place) if isinstance(arm, Mapping) else arm for arm in arms]
+    if isinstance(prices := content.get("prices"), str):
+        made["prices"] = str(place.folder / Path(prices).expanduser())
     return made
 
 

@@ -16,25 +16,25 @@ _INTEGER = "tag:yaml.org,2002:int"
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def text_of(path: Path) -> str:
-    """The text of a study file. Raises BadInput where it is none, such as a folder or a device, or too large."""
+def text_of(path: Path, kind: str = "study file") -> str:
+    """The text of a study file, or of another kind of YAML. Raises BadInput for a folder, a device or too much."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             what = "folder" if path.is_dir() else "device or pipe"
-            raise BadInput(f"the study file {path} is a {what}; a file of YAML is wanted")
+            raise BadInput(f"the {kind} {path} is a {what}; a file of YAML is wanted")
         with path.open("rb") as file:  # no more than that, as it may be growing
             read = file.read(LARGEST_STUDY_FILE + 1)
         if len(read) > LARGEST_STUDY_FILE:
             raise BadInput(
-                f"the study file {path} has {path.stat().st_size:,} bytes; at most {LARGEST_STUDY_FILE:,} are read"
+                f"the {kind} {path} has {path.stat().st_size:,} bytes; at most {LARGEST_STUDY_FILE:,} are read"
             )
         return read.decode("utf-8-sig")
     except OSError as error:
-        raise BadInput(f"cannot read the study file {path}: {error.strerror}") from error
+        raise BadInput(f"cannot read the {kind} {path}: {error.strerror}") from error
     except ValueError as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"the study file {path} is not text in UTF-8, as YAML is: {error}") from error
+        raise BadInput(f"the {kind} {path} is not text in UTF-8, as YAML is: {error}") from error
 
 
 def check_extent(node: yaml.Node | None) -> None:

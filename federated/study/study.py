@@ -34,6 +34,7 @@ from federated.study.extent import check_number_of_runs, check_size
 from federated.study.further.anchors import anchors_of
 from federated.study.further.bands import ExpectedBands, among, check_arms, of_other_runs
 from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
+from federated.study.further.prices import StatedPrices
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name, faults_of_arms
 from federated.study.seeds import Seeds, check_seeds
@@ -88,6 +89,7 @@ class StudyConfig(Frozen):
         "report sums up what a site has of a model that it did not take part in",
     )
     comparison: Comparison = Field(default_factory=Comparison, description="How arms are compared")
+    prices: StatedPrices = Field(None, description="Prices of the bill, or the path of a YAML file of them")
     expect: ExpectedBands = Field(
         default_factory=dict,
         description="Arm -> metric -> [low, high], the band in which the figure is expected, ends included; a study "

@@ -16,16 +16,16 @@ from federated.study.file_size import text_of
 from federated.study.yaml_values import fault_in_words, values_of
 
 
-def content_of(path: Path) -> dict[str, Any]:
-    """The YAML of a study file, before any check."""
-    text = text_of(path)
+def content_of(path: Path, kind: str = "study file", holds: str = "name and base") -> dict[str, Any]:
+    """The YAML of a study file, before any check; or of a file of another kind, which is a mapping too."""
+    text = text_of(path, kind)
     try:
         content = values_of(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"the study file {path} is not valid YAML: {fault_in_words(error)}") from error
+        raise BadInput(f"the {kind} {path} is not valid YAML: {fault_in_words(error)}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"
-        raise BadInput(f"the study file {path} must be a mapping with name and base, got {found}")
+        raise BadInput(f"the {kind} {path} must be a mapping with {holds}, got {found}")
     return content
 
 

@@ -107,18 +107,20 @@ def compare(
     target: float | None = None,
     baseline: str | None = None,
     delta: float | None = None,
+    prices: str | Path | None = None,
 ) -> Outcome:
     """The outcome of the newest study of a name, or of several studies side by side, from what MLflow holds.
 
     studies: names of studies that were run; NAME@WHICH is an earlier one, by the start of its commit or id, or by its
     date. network: time the rounds on it, such as "3g". target: score whose price is compared. baseline: an arm, or
-    "best". delta: the smallest difference that matters. Raises BadInput.
+    "best". delta: the smallest difference that matters. prices: a YAML file, instead of the study's. Raises BadInput.
     """
     _settle()
     from flows.study_comparison import compare_studies
 
     with masked_errors():
-        return Outcome(compare_studies(studies, console(), network, target, baseline, delta))
+        file = None if prices is None else Path(prices)
+        return Outcome(compare_studies(studies, console(), network, target, baseline, delta, file))
 
 
 def _settle() -> None:

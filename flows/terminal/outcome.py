@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from federated.machine.folders import home_in_words
 from federated.report import text_table
+from federated.report.bill import bill_of_all, bill_table
 from federated.report.expected.figures import in_short, missed
 from federated.report.findings.results import arms_of
 from federated.report.questions.epsilons import epsilon_sentences
@@ -39,6 +40,11 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     on_the_way = replace(costs, rows=[row for row in costs.rows if row[0] in shown])
     screen.print(on_the_way.rich("Cost to reach a target"))
     screen.print(costs.note, style="dim")
+    if report.bills:
+        whole = bill_of_all(report.results, report.prices)
+        bill = bill_table([each for each in report.bills if each.of in shown], whole, report.prices)
+        screen.print(bill.rich("Bill"))
+        screen.print(bill.note, style="dim")
     if outcome.foreseen is not None:
         screen.print(outcome.foreseen.table.rich("Forecast and actual cost"))
     if report.answers:

@@ -46,4 +46,19 @@ ROWS: tuple[Row, ...] = (
         when=AFTER,
         meaning="most memory that the process that trains (with `--workers`: the largest of them) ever held",
     ),
+    row(
+        lower("bill/study_core_seconds"),
+        unit="core seconds",
+        when=AFTER,
+        meaning="`bill/core_seconds` of all finished runs",
+    ),
+    row(
+        lower("bill/study_{kwh,co2_kg,cost}"),
+        unit="kWh, kg, money",
+        when=AFTER,
+        meaning=(
+            "energy, CO2 and money of all finished runs, by the prices that the study states ([docs/bill.md]"
+            "(../docs/bill.md)); not where it states none, or no watts"
+        ),
+    ),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 
+from federated.report.bill.bill import Bill, bills
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
 from federated.report.costs.front import BEHIND, Place, pareto, problems_of, units_of
@@ -26,6 +27,7 @@ from federated.report.versions.arm_by_arm import compare_versions
 from federated.report.versions.differences import version_sentences
 from federated.report.versions.version import Version
 from federated.study.further.bands import Bands
+from federated.study.further.prices import Prices
 from federated.study.looks import Looks
 
 MOST_ARMS_DRAWN = 40
@@ -42,7 +44,7 @@ class Report:
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. reconstructions:
     whose update a picture of images drawn again is of -> PNG. foreseen: the forecast against what the study took, where
     there was one. expect: the bands that the study states for figures of its arms. versions: the studies
-    in their order, where all are of one name: each arm is compared with that of the first.
+    in their order, where all are of one name: each arm is compared with that of the first. prices: of the bill.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Report:
     foreseen: Foreseen | None = None
     expect: Bands = field(default_factory=dict)
     versions: Sequence[Version] = ()
+    prices: Prices | None = None
 
     @property
     def studies(self) -> list[str]:
@@ -140,6 +143,11 @@ class Report:
     def costs(self) -> Costs:
         """The cost of each arm until the target."""
         return costs(self.results, self.target)
+
+    @cached_property
+    def bills(self) -> list[Bill]:
+        """The bill of one training of each arm with a finished run, priced where there are prices."""
+        return bills(self.results, self.prices)
 
     @cached_property
     def looks(self) -> dict[str, Stroke]:

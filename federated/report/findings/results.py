@@ -51,6 +51,8 @@ class RunResult:
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     commit: of fedstudy when it was trained; empty where it is not known. own_code: the functions and classes of
     somebody's own that it used, each with a digest of its source; empty without one.
+    by_client: what each client sent, received and trained on, column -> a value a client, see `bill_by_client`; empty
+    where not read.
     """
 
     study: str
@@ -79,6 +81,7 @@ class RunResult:
     leakage_failed: str = ""
     commit: str = ""
     own_code: str = ""
+    by_client: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from federated.foundation.texts import file_name
 from federated.report.figures.arms.charts import charts
 from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
@@ -25,6 +27,16 @@ def write_page(path: Path, report: Report, pictures: Pictures) -> None:
     """Write the page to `path`; its folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page_html(report, pictures), encoding="utf-8")
+
+
+def report_name(asked: Mapping[str, object]) -> str:
+    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
+
+    What a file name cannot hold becomes a dash; what makes it too long, a digest.
+    """
+    told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
+    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
+    return f"report-{file_name(plain)}.html" if plain else "report.html"
 
 
 def page_html(report: Report, pictures: Pictures) -> str:

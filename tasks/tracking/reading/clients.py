@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from federated.report import RunResult
+from federated.report.questions.answers import client_word
 from tasks.tracking.reading.artifacts import text_of
 
-CLIENTS_FILE = "generalisation.json"
+CLIENTS_FILE, BILL_FILE = "generalisation.json", "bill.json"
 _MOST_RUNS = 500
 """Finished runs whose tables are read, a few milliseconds each; larger studies are compared by their metrics alone."""
 _OWN = "generalisation/client_"
@@ -22,12 +23,23 @@ def with_clients(results: Sequence[RunResult]) -> list[RunResult]:
     if len(wanted) > _MOST_RUNS:
         return list(results)
     ids = {run.run_id for run in wanted}
-    return [replace(run, clients=_table(run.run_id)) if run.run_id in ids else run for run in results]
+    return [
+        replace(run, clients=_table(run.run_id, CLIENTS_FILE)) if run.run_id in ids else run
+        for run in results
+    ]
 
 
-def _table(run_id: str) -> dict[str, list[Any]]:
+def with_bills(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs with what each of their clients sent and received, where clients are the data's own and runs are few."""
+    finished = sum(run.finished for run in results)
+    if client_word(results) != "site" or finished > _MOST_RUNS:
+        return list(results)
+    return [replace(run, by_client=_table(run.run_id, BILL_FILE)) if run.finished else run for run in results]
+
+
+def _table(run_id: str, file: str) -> dict[str, list[Any]]:
     """Column -> values, of a table as MLflow writes it; {} where the run logged none."""
-    text = text_of(run_id, CLIENTS_FILE)
+    text = text_of(run_id, file)
     if text is None:
         return {}
     content = json.loads(text)

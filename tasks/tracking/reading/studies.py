@@ -19,6 +19,7 @@ from federated.report import RunResult, on_network
 from federated.report.findings.results import AT, within
 from federated.report.versions.version import Version
 from federated.study.further.bands import Bands
+from federated.study.further.prices import Prices
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.naming import started, study_called
 from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
@@ -50,6 +51,12 @@ class Parent:
     def bands(self) -> Bands:
         """The bands that it states for figures of its arms."""
         return self.stated.get("expect") or {}
+
+    @property
+    def prices(self) -> Prices | None:
+        """The prices that it states."""
+        stated = self.stated.get("prices")
+        return None if stated is None else Prices.model_validate(stated)
 
     @property
     def description(self) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,25 +16,29 @@ from federated.foundation.texts import file_name
 from federated.machine.folders import home
 from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, table, write_page
+from federated.report.bill import bill_numbers, site_bills, sites_bill_numbers, study_metrics
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.report.expected.figures import bands_numbers, missed
 from federated.report.findings.paired_table import paired_table
 from federated.report.findings.results import of_one_study, within
 from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
+from federated.report.page.page import report_name
 from federated.report.questions.sites_tables import sites_numbers
 from federated.report.questions.tables import questions_numbers
 from federated.study.comparison import Comparison
+from federated.study.further.prices import prices_in
 from federated.study.looks import Looks
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, send
-from tasks.tracking.reading.clients import with_clients
+from tasks.tracking.reading.clients import with_bills, with_clients
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.reconstructions import reconstruction_pictures
 from tasks.tracking.reading.search import results_of_study
 from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
 from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.limits import LONGEST_TAG
 from tasks.tracking.server.store import comparison_url, run_url
@@ -99,7 +102,10 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     tables["questions.json"] = questions_numbers(report.answers)
     tables["bands.json"] = bands_numbers(report.figures)
     tables["sites.json"] = sites_numbers(report.results)
+    tables["bill.json"] = bill_numbers(report.bills)
+    tables["bill_sites.json"] = sites_bill_numbers(site_bills(report.results, report.prices))
     runs.log_tables(run_id, tables)
+    log_history(run_id, [(0, study_metrics(report.results, report.prices))])
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
     return replace(outcome, registered=register_best(parent, judged, report.results))
@@ -138,16 +144,19 @@ def compare_again(
     target: float | None = None,
     baseline: str | None = None,
     delta: float | None = None,
+    prices: Path | None = None,
 ) -> StudyOutcome:
     """The newest study of each name compared, from MLflow alone. Raises BadInput where that is not possible.
 
     names: of studies, `NAME@WHICH` for another than the newest, see `study_called`. Where all are of one name, each arm
     is compared with itself, unless there is a baseline. network: time the finished rounds on it, instead of what the
     runs stated. target: of the main metric, instead of the studies' own. baseline, delta: instead of the first study's.
+    prices: a file whose prices the bill has, instead of those of the first study that states any.
     Nothing in MLflow changes; the report is written anew, and where anything was asked for, beside the study's own
     under a name that says what.
     """
     several = len(names) > 1
+    priced = None if prices is None else prices_in(prices)
     with answered(address()):
         show(f"looking for {' and '.join(names)} in MLflow at {address()}")
         parents = find_parents(names)
@@ -157,7 +166,9 @@ def compare_again(
         report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
         if several and baseline is None and of_one_study(results):
             report = replace(report, versions=[each.version for each in parents], baseline=None)
-    asked = {"network": network and network.label(), "target": target, "baseline": baseline, "delta": delta}
+    asked: dict[str, object] = {"network": network and network.label(), "target": target}
+    asked |= {"baseline": baseline, "delta": delta, "prices": prices and prices.stem}
+    report = report if priced is None else replace(report, prices=priced)
     return _written(replace(report, target=target), parents, report_name(asked))
 
 
@@ -189,21 +200,11 @@ def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_o
         raise BadInput(readable(error)) from error
 
 
-def report_name(asked: Mapping[str, object]) -> str:
-    """The name of a report that answers a question: `report-network-4g-target-0.8.html`; nothing asked: `report.html`.
-
-    What a file name cannot hold becomes a dash; what makes it too long, a digest.
-    """
-    told = "-".join(f"{option}-{value}" for option, value in asked.items() if value is not None)
-    plain = re.sub(r"[^\w.=]+", "-", told).strip("-")
-    return f"report-{file_name(plain)}.html" if plain else "report.html"
-
-
 def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
     """The report of one study, or of several side by side."""
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
-    alone, results = len(parents) == 1, with_clients(results)
+    alone, results = len(parents) == 1, with_bills(with_clients(results))
     said = list(dict.fromkeys(parent.description for parent in parents))
     pictures = partition_pictures(results)
     return Report(
@@ -242,6 +243,7 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
             for arm, bands in parent.bands.items()
         },
         stated_commands={parent.label: parent.command for parent in parents},
+        prices=next((parent.prices for parent in parents if parent.prices is not None), None),
     )
 
 

@@ -7,7 +7,7 @@ name beside it, and a line in `SECTIONS`. A section that is one figure is `pictu
 
 from federated.report.figures.arms.charts import BY_EPSILON
 from federated.report.page.sections.arms_alone import arms_alone
-from federated.report.page.sections.costs import forecast_and_fact, target
+from federated.report.page.sections.costs import bill, forecast_and_fact, target
 from federated.report.page.sections.data import data
 from federated.report.page.sections.details import (
     all_metrics,
@@ -49,6 +49,7 @@ SECTIONS = (
     Section("Privacy, promised and measured", "epsilons.html", epsilons),
     Section("Leakage", "leakage.html", leakage),
     picture("Every run"),
+    Section("Bill", "bill.html", bill),
     Section("Cost to reach a target", "table.html", target),
     picture("Bytes and time"),
     picture("Rate and distortion"),

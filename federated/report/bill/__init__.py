@@ -1,0 +1,17 @@
+"""The bill of each arm and site: logged quantities, what they are priced by, and what they come to."""
+
+from federated.report.bill.bill import Bill, bill_of_all, bills, study_metrics
+from federated.report.bill.sites import site_bills, sites_bill_numbers, sites_bill_table
+from federated.report.bill.tables import bill_numbers, bill_table
+
+__all__ = [
+    "Bill",
+    "bill_numbers",
+    "bill_of_all",
+    "bill_table",
+    "bills",
+    "site_bills",
+    "sites_bill_numbers",
+    "sites_bill_table",
+    "study_metrics",
+]

@@ -1,0 +1,232 @@
+"""Bills: quantities times prices, worked out by hand, and nothing where there is no price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federated.foundation.errors import BadInput
+from federated.report import Report, RunResult, page_html
+from federated.report.bill import (
+    bill_numbers,
+    bill_of_all,
+    bill_table,
+    bills,
+    site_bills,
+    sites_bill_numbers,
+    sites_bill_table,
+    study_metrics,
+)
+from federated.report.bill.tables import lines_table
+from federated.study.further.prices import Prices, prices_in
+from federated.study.study import StudyConfig, read_study
+
+ACCURACY = "generalisation/test_accuracy"
+PRICES = Prices(
+    currency="EUR",
+    gb_up=10.0,
+    gb_down=2.0,
+    core_hour=0.5,
+    kwh=0.4,
+    co2_per_kwh=0.25,
+    watts_per_core=20.0,
+)
+USED: dict[str, float] = {
+    "communication/uplink_bytes_total": 3e8,
+    "communication/downlink_bytes_total": 5e8,
+    "bill/rounds": 7,
+    "bill/core_seconds": 1800.0,
+    "bill/data_bytes": 2e9,
+    "system/run_seconds": 30.0,
+}
+
+
+def run(arm: str = "a", seed: int = 0, **changes: Any) -> RunResult:
+    used = {**USED, **changes.pop("used", {})}
+    fields: dict[str, Any] = {"status": "FINISHED", "parameters": {}, "main_metric": ACCURACY}
+    return RunResult("s", arm, seed, **{**fields, "history": ((7, {ACCURACY: 0.5, **used}),), **changes})
+
+
+def test_a_bill_is_quantities_times_prices() -> None:
+    (bill,) = bills([run()], PRICES)
+    by_line = {item.what: item for item in bill.items}
+    assert by_line["sent by clients"].amount == pytest.approx(0.3 * 10)
+    assert by_line["received by clients"].amount == pytest.approx(0.5 * 2)
+    assert by_line["processor"].amount == pytest.approx(0.5 * 0.5)
+    assert bill.kwh == pytest.approx(0.5 * 20 / 1000)
+    assert bill.co2 == pytest.approx(0.01 * 0.25)
+    assert bill.money == pytest.approx(3 + 1 + 0.25 + 0.01 * 0.4)
+    assert "raw data, moved to one place" not in by_line
+
+
+def test_energy_that_was_measured_is_not_computed() -> None:
+    (bill,) = bills([run(used={"bill/energy_joules": 7.2e6, "bill/gpu_seconds": 3600.0})], PRICES)
+    assert bill.kwh == pytest.approx(2.0)  # a GPU without stated watts has none
+    (with_gpu,) = bills(
+        [run(used={"bill/energy_joules": 7.2e6, "bill/gpu_seconds": 3600.0})],
+        PRICES.model_copy(update={"watts_per_gpu": 300.0}),
+    )
+    assert with_gpu.kwh == pytest.approx(2.3)
+    assert with_gpu.co2 == pytest.approx(2.3 * 0.25)
+
+
+def test_the_centralised_anchor_pays_for_the_raw_data_and_for_nothing_else_that_travels() -> None:
+    nothing = {"communication/uplink_bytes_total": 0.0, "communication/downlink_bytes_total": 0.0}
+    found = bills([run(), run("centralised", anchor="centralised", used=nothing)], PRICES)
+    assert found[1].money == pytest.approx(2 * 10 + 0.25 + 0.004)
+    table = bill_table(found, None, PRICES)
+    at = table.columns.index("MB up")
+    assert [row[at] for row in table.rows] == ["300", "2,000"]
+    assert "raw training data" in table.note
+
+
+def test_without_prices_there_is_no_money_no_energy_and_no_carbon_dioxide() -> None:
+    found = bills([run()])
+    assert (found[0].money, found[0].kwh, found[0].co2) == (None, None, None)
+    table = bill_table(found, None, None)
+    assert table.columns == ["one training", "rounds", "MB up", "MB down", "core-hours"]
+    assert "no money is shown" in table.note
+    only_up = bills([run()], Prices(gb_up=1.0))[0]
+    assert only_up.money == pytest.approx(0.3)
+
+
+def test_the_bill_of_an_arm_is_the_mean_and_that_of_all_runs_the_sum() -> None:
+    runs = [run(seed=0), run(seed=1, used={"bill/core_seconds": 5400.0}), run(seed=2, status="FAILED")]
+    (bill,) = bills(runs, PRICES)
+    assert bill.runs == 2
+    assert bill.quantity("processor") == pytest.approx(1.0)
+    whole = bill_of_all(runs, PRICES)
+    assert whole is not None
+    assert whole.money == pytest.approx(2 * (bill.money or 0))
+    assert whole.quantity("rounds") is None
+    assert bill_table([bill], whole, PRICES).rows[-1][0] == "all 2 runs"
+    assert bill_of_all([run(status="FAILED")]) is None
+
+
+def test_an_epsilon_is_the_largest_of_the_seeds_and_is_never_added_up() -> None:
+    runs = [run(seed=seed, used={"privacy/epsilon": epsilon}) for seed, epsilon in enumerate((1.0, 3.0))]
+    assert bills(runs)[0].quantity("epsilon") == 3.0
+    whole = bill_of_all(runs)
+    assert whole is not None
+    assert whole.quantity("epsilon") is None
+
+
+def test_every_line_names_its_metric_and_its_price() -> None:
+    found = bills([run()], PRICES)
+    rows = {row[1]: row for row in lines_table(found, PRICES).rows}
+    assert rows["sent by clients"][3:] == [
+        "communication/uplink_bytes_total",
+        "counted",
+        "gb_up 10",
+        "3.00",
+    ]
+    assert rows["processor"][3:6] == ["bill/core_seconds", "measured here", "core_hour 0.5"]
+    assert rows["energy, processor"][4] == "computed: times watts_per_core 20"
+    assert rows["time on this machine"][5:] == ["–", "–"]
+    numbers = bill_numbers(found)
+    assert len(numbers["arm"]) == len(rows)
+    known = {name for metrics in (USED, {ACCURACY: 0}) for name in metrics}
+    assert set(numbers["metric"]) <= known
+
+
+def test_the_page_has_the_bill_and_where_it_comes_from() -> None:
+    page = page_html(Report("s", [run(), run(seed=1)], prices=PRICES), {})
+    assert "cost, EUR" in page
+    assert "communication/uplink_bytes_total" in page
+    assert "computed: times watts_per_core 20" in page
+
+
+BY_CLIENT = {
+    "client": ["north", "south"],
+    "rounds": [7, 3],
+    "uplink_bytes": [2e8, 1e8],
+    "downlink_bytes": [3e8, 2e8],
+    "examples_trained_on": [300.0, 100.0],
+    "data_bytes": [15e8, 5e8],
+}
+
+
+def test_a_site_pays_for_its_own_bytes_and_its_share_of_the_work() -> None:
+    natural = {"parameters": {"partitioner": "by_client"}, "by_client": BY_CLIENT}
+    north, south = site_bills([run(**natural), run(seed=1, **natural)], PRICES)
+    assert (north.site, south.site) == ("north", "south")
+    assert north.bill.quantity("processor") == pytest.approx(0.75 * 0.5)
+    assert north.bill.money == pytest.approx(0.2 * 10 + 0.3 * 2 + 0.375 * 0.5 + 0.375 * 0.02 * 0.4)
+    (whole,) = bills([run()], PRICES)
+    assert (north.bill.money or 0) + (south.bill.money or 0) == pytest.approx(whole.money)
+    table = sites_bill_table([north, south], PRICES)
+    assert [row[0] for row in table.rows] == ["north", "south"]
+    assert table.columns[-2:] == ["cost, EUR", "raw data, MB"]
+    assert "cost, EUR" not in sites_bill_table(site_bills([run(**natural)], None), None).columns
+    assert set(sites_bill_numbers([north])["client"]) == {"north"}
+    assert "Site by site" in page_html(Report("s", [run(**natural)], prices=PRICES), {})
+
+
+def test_clients_that_a_study_makes_up_have_no_bill_by_name() -> None:
+    assert site_bills([run(by_client=BY_CLIENT, parameters={"partitioner": "iid"})], PRICES) == []
+
+
+def test_the_bill_of_a_study_is_in_mlflow() -> None:
+    found = study_metrics([run(), run(seed=1)], PRICES)
+    assert found["bill/study_core_seconds"] == pytest.approx(3600)
+    assert found["bill/study_cost"] == pytest.approx(2 * 4.254)
+    assert set(study_metrics([run()], None)) == {"bill/study_core_seconds"}
+    assert study_metrics([], PRICES) == {}
+
+
+def test_a_run_that_went_on_has_no_half_of_its_time() -> None:
+    (bill,) = bills([run(resumed_from=3)])
+    assert bill.quantity("time on this machine") is None
+
+
+BASE = "name: s\nbase: {dataset: digits, model: logistic, clients: 8, rounds: 3}\n"
+
+
+def test_prices_stand_in_the_study_or_in_a_file_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("gb_up: 0.02\ncurrency: EUR\n", encoding="utf-8")
+    named, stated = tmp_path / "named.yaml", tmp_path / "stated.yaml"
+    named.write_text(f"{BASE}prices: prices.yaml\n", encoding="utf-8")
+    stated.write_text(f"{BASE}prices: {{gb_up: 0.02, currency: EUR}}\n", encoding="utf-8")
+    assert read_study(named).prices == read_study(stated).prices == Prices(gb_up=0.02, currency="EUR")
+    assert prices_in(named) == prices_in(stated) == prices_in(tmp_path / "prices.yaml")
+    dumped = read_study(named).model_dump(mode="json")
+    assert StudyConfig.model_validate(dumped).prices == read_study(named).prices
+
+
+def test_prices_change_no_run() -> None:
+    base = {"dataset": "digits", "model": "logistic", "clients": 8, "rounds": 3}
+    cheap, dear = (
+        StudyConfig.model_validate({"name": "s", "base": base, **more})
+        for more in ({}, {"prices": {"gb_up": 9}})
+    )
+    assert [run.config.run_key() for run in cheap.runs()] == [run.config.run_key() for run in dear.runs()]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gb_up: -1", "gb_up: .*greater than or equal to 0"),
+        ("gb_upp: 1", "gb_upp"),
+        ("gb_up: cheap", "gb_up"),
+        ("- 1", "must be a mapping with prices"),
+        ("gb_up: [", "not valid YAML"),
+    ],
+)
+def test_what_is_no_price_is_said(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=message):
+        prices_in(file)
+    study = tmp_path / "study.yaml"
+    study.write_text(f"{BASE}prices: prices.yaml\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="prices"):
+        read_study(study)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(f"{BASE}prices: gone.yaml\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"cannot read the file of prices .*gone\.yaml: No such file"):
+        read_study(study)
