@@ -16,7 +16,7 @@ from federated.metrics.stage_seconds import in_words, seconds_by_stage
 from federated.rounds import Stages
 from federated.run.course import Course
 from federated.run.setup import Setup
-from federated.segments import Observers, ending, segment_ends
+from federated.segments import Observers, concluded, ending, segment_ends
 from federated.segments.gathering import with_others
 from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
@@ -73,8 +73,9 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             observers = Observers(lambda course: tell(news(course, "running")), record, kept)
             with scaled_out(setup, warn) as stages:
                 course, ended_by = _train(run.config, setup, first, observers, stages)
+            course = concluded(course, record)
         if run.config.leakage is not None:  # first, as an interrupted run repeats all that is below
-            log_leakage(run_id, Opaque((course.state, setup)))
+            log_leakage(run_id, Opaque((course.kept, setup)))
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         shared = 0.0 if setup.trunk is None else setup.trunk.seconds
         seconds = own_seconds() - started - shared

@@ -30,6 +30,8 @@ def parts(federation: Federation) -> dict[str, np.ndarray]:
         **{f"client {k}": held for k, held in enumerate(federation.clients)},
         **{f"own {k}": held for k, held in enumerate(federation.own_held_out)},
         **{f"validation {k}": held for k, held in enumerate(federation.own_validation)},
+        **{f"tuning {k}": held for k, held in enumerate(federation.own_tuning)},
+        **{f"tuning client {k}": held for k, held in enumerate(federation.tuning_clients)},
         **{f"unseen {k}": held for k, held in enumerate(federation.unseen)},
     }
 
@@ -42,6 +44,7 @@ HOLDOUTS: tuple[dict[str, Any], ...] = (
     {"unseen_clients": 2},
     {"test": 0.1, "client": 0.5, "unseen_clients": 5},
     {"client": 0.3, "unseen_clients": ["3", "0"], "validation": 0.4},
+    {"client": 0.3, "unseen_clients": 2, "tuning": 0.4, "tuning_clients": 1},
 )
 
 

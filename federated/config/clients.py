@@ -79,6 +79,20 @@ class Holdout(Frozen):
         description="Whole clients that never take part in training: their number, drawn at random, or a list of "
         "their names",
     )
+    tuning: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of each client's training examples that everything that chooses looks at, and nothing else: "
+        "`tuning` of a study, `stop`, `evaluation.best_by`, thresholds. It never judges: the set `tuning`. With it the "
+        "central test set is the same for all seeds, so that no seed's choice has seen what judges another",
+    )
+    tuning_clients: Unseen = Field(
+        0,
+        description="Whole clients that neither train nor judge, and are there to choose by what clients have that "
+        "never take part: their number, drawn at random among those that are not unseen, or their names: the set "
+        "`tuning_clients`",
+    )
     duplicates: Literal["ignore", "together"] = Field(
         "ignore",
         description="Examples with the same inputs: dealt like all others, or all copies with the first of them, in "
@@ -91,21 +105,54 @@ class Holdout(Frozen):
         if self.by.own_code():
             return self
         shares = {"test": self.test, "client": self.client, "validation": self.validation}
-        if twice := [name for name in self.by.build().states if shares[name]]:
+        stated = self.by.build().states
+        if twice := [name for name in stated if shares[name]]:
             raise ValueError(
                 f"{twice[0]}: {shares[twice[0]]:g} has no effect, as by: {self.by.name} names the examples itself; "
                 "leave one of them out"
             )
+        if "validation" in stated and self.has_tuning:
+            raise ValueError(
+                f"tuning: by: {self.by.name} names validation examples to choose by, and tuning states others; leave "
+                "one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_part_chooses(self) -> Holdout:
+        if self.validation and self.has_tuning:
+            raise ValueError(
+                f"validation: {self.validation:g} is an earlier name of the share that chooses, and tuning states it "
+                "too; leave validation out"
+            )
+        named = (
+            each if isinstance(each, tuple) else () for each in (self.unseen_clients, self.tuning_clients)
+        )
+        if both := sorted(set.intersection(*map(set, named))):
+            raise ValueError(
+                f"tuning_clients: {both[0]!r} is one of unseen_clients, which judge; name it in one of them"
+            )
         return self
 
     @property
+    def has_tuning(self) -> bool:
+        """Whether a part is set aside for all that chooses, and for nothing else."""
+        return bool(self.tuning or self.tuning_clients)
+
+    @property
+    def num_set_aside(self) -> int:
+        """The number of clients that never train, whether they judge or choose."""
+        choosing = self.tuning_clients
+        return self.num_unseen + (choosing if isinstance(choosing, int) else len(choosing))
+
+    @property
     def num_unseen(self) -> int:
-        """The number of clients that never take part."""
+        """The number of clients that never take part, and judge."""
         return self.unseen_clients if isinstance(self.unseen_clients, int) else len(self.unseen_clients)
 
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default; older run keys do not have them."""
-        later = {"duplicates": "ignore", "validation": 0.0}
+        later = {"duplicates": "ignore", "validation": 0.0, "tuning": 0.0, "tuning_clients": 0}
         kept = {name for name, default in later.items() if getattr(self, name) == default}
         return kept | {"by"} if self.by.label() == "random" else kept
 

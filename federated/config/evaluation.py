@@ -71,8 +71,8 @@ class Stop(Frozen):
 
     metric: str = Field(
         "train/loss",
-        description="Metric to watch, by its name in MLflow; main: the main measure, on the validation examples where "
-        "`holdout.validation` sets some aside, else on the central test set",
+        description="Metric to watch, by its name in MLflow; main: the main measure, on the tuning part or "
+        "the validation examples where `holdout` sets some aside, else on the central test set",
     )
     patience: PositiveInt | None = Field(
         None, description="End after this many evaluations without improvement; null: never for that reason"
@@ -126,7 +126,14 @@ class Evaluation(Frozen):
         " those clients have no model where others keep a part of it",
     )
 
+    best_by: str | None = Field(
+        None,
+        description="The metric, as `stop.metric` takes it, by which the best of the evaluated rounds is chosen: its "
+        "model is the one that is kept, logged and judged, and the final figures of the run are that round's; main: "
+        "the main measure on the tuning part; null: the last round",
+    )
+
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default, by their names."""
-        later = ("metric", "personalisation", "unseen_fit")
+        later = ("metric", "personalisation", "unseen_fit", "best_by")
         return {name for name in later if getattr(self, name) is None}

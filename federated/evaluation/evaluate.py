@@ -14,7 +14,7 @@ from federated.evaluation.personalisation import (
     personalisation_metrics,
     personalised,
 )
-from federated.evaluation.predicted import evaluated
+from federated.evaluation.predicted import by_own_models, evaluated
 from federated.evaluation.sets import resampling
 from federated.metrics import Metrics
 from federated.metrics.by_client import CLIENTS, distribution
@@ -39,7 +39,7 @@ def evaluate(state: RunState, setup: Setup) -> Metrics:
     levels: dict[str, float] = {}
     for name, part, found in evaluated(state, setup):
         metrics |= _of_thresholds(found) if name == "test" else {}
-        own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
+        own_models = by_own_models(name, setup)
         models = part.sizes if own_models else None
         metrics |= {f"{name}_{measure}": value for measure, value in scoring.measured(found, models).items()}
         if name == "test" and setup.global_beside_own:

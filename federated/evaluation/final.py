@@ -18,7 +18,7 @@ from federated.evaluation.personalisation import (
     personalisation_metrics,
     personalised,
 )
-from federated.evaluation.predicted import evaluated
+from federated.evaluation.predicted import by_own_models, evaluated
 from federated.evaluation.sets import EvaluatedSet, resampling
 from federated.federation.count_columns import count_columns
 from federated.metrics import Metrics
@@ -86,7 +86,7 @@ def generalisation(state: RunState, setup: Setup) -> Generalisation:
         if name == "test" and federation.examples.class_names is not None:
             counts, table = confusion(found.answers, found.targets), reliability(found.answers, found.targets)
         if part.sizes is not None:
-            own_models = setup.own_models and (name != "unseen" or setup.unseen_fit is not None)
+            own_models = by_own_models(name, setup)
             sums[name] = client_sums(scoring.headline, found, part.sizes, own_models=own_models)
             if name == "client" and setup.global_beside_own:
                 before = by_global(state, setup, part, found)

@@ -13,8 +13,10 @@ from federated.evaluation.tuning import own_outputs
 from federated.evaluation.unseen import fitted_outputs
 from federated.foundation.errors import Diverged
 from federated.metrics.by_client import are_finite
+from federated.metrics.dictionary.stated import NEVER_TRAINED
 from federated.metrics.measures import Predictions
 from federated.metrics.measures.predictions import NO_THRESHOLDS
+from federated.run.preparing.judging.chosen_by import without_a_model
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ def evaluated(state: RunState, setup: Setup) -> Iterator[tuple[str, EvaluatedSet
     for name, part in sets.items():
         # of thousands of classes there is room for the outputs of one set: nothing here keeps them
         yield name, part, _predicted(name, part, state, setup, models, thresholds)
+
+
+def by_own_models(name: str, setup: Setup) -> bool:
+    """Whether the examples of a set are answered by models of the clients' own."""
+    fitted = name == "unseen" and setup.unseen_fit is not None
+    return setup.own_models and (name not in NEVER_TRAINED or fitted)
 
 
 def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
@@ -50,7 +58,7 @@ def sets_of(setup: Setup) -> dict[str, EvaluatedSet]:
     given = setup.federation, options.training_examples, setup.config.seed, options.unseen_fit
     if not setup.own_models:
         return evaluated_sets(*given)
-    return evaluated_alone(*given, unseen=setup.global_beside_own or setup.unseen_fit is not None)
+    return evaluated_alone(*given, without=without_a_model(setup.config, setup.trainers, setup.parts))
 
 
 def _predicted(
@@ -63,7 +71,7 @@ def _predicted(
 ) -> Predictions:
     if name == "unseen" and setup.unseen_fit is not None:
         outputs = fitted_outputs(state, setup, setup.unseen_fit, part)
-    elif setup.own_models and part.sizes is not None and name != "unseen":
+    elif setup.own_models and part.sizes is not None and name not in NEVER_TRAINED:
         outputs = own_outputs(state, setup, models, part.indices, part.sizes)
     else:
         outputs = models.of(state.parameters, part.indices)

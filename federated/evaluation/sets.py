@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from data_partitioners.partition import flat_of, sizes_of
 from federated.config.evaluation import UnseenFit
 from federated.federation.federation import Federation
 from federated.foundation.randomness import Purpose, generator
+from federated.metrics.dictionary.stated import CHOOSING, NEVER_TRAINED
 
 _TRAINING_SAMPLE, _RESAMPLES, _TEST_DEALT, _FIT = range(4)  # keys of Purpose.EVALUATION
 
@@ -24,9 +26,10 @@ class EvaluatedSet(NamedTuple):
 def evaluated_sets(
     federation: Federation, training_examples: int, seed: int, fit: UnseenFit | None = None
 ) -> dict[str, EvaluatedSet]:
-    """The non-empty sets among test, client (participants' own shares), unseen (clients), validation and training.
+    """The non-empty sets among test, client (participants' own shares), unseen (clients), what chooses, and training.
 
-    validation: participants' shares for choosing. It never judges, and no other set ever chooses.
+    validation, tuning, tuning_clients: participants' shares for choosing, and clients for it. They never judge, and no
+    other set ever chooses.
     training: at most `training_examples`, drawn without replacement from all that participating clients train
     on, the same at every evaluation. fit: what unseen clients fit on, by which nothing is judged.
     """
@@ -35,6 +38,8 @@ def evaluated_sets(
         "client": federation.own_held_out,
         "unseen": federation.unseen,
         "validation": federation.own_validation,
+        "tuning": federation.own_tuning,
+        "tuning_clients": federation.tuning_clients,
     }
     for name, parts in parts_of.items():
         if name in sets:
@@ -72,9 +77,9 @@ def fitted_profile(federation: Federation, fit: UnseenFit | None, seed: int) -> 
     return {"unseen_examples": whole - fitted, "unseen_fitting_examples": fitted}
 
 
-def choosing_set(federation: Federation) -> Literal["validation", "training"]:
-    """The set on which thresholds are chosen: validation examples where there are any, else the training sample."""
-    return "validation" if "validation" in federation.held_out_sets() else "training"
+def choosing_set(federation: Federation) -> str:
+    """The set on which thresholds are chosen: the first of `CHOOSING` that there is, else the training sample."""
+    return next((name for name in CHOOSING if name in federation.held_out_sets()), "training")
 
 
 _LEAST_TESTED = 100
@@ -87,17 +92,16 @@ def evaluated_alone(
     seed: int,
     fit: UnseenFit | None = None,
     *,
-    unseen: bool = False,
+    without: Collection[str] = NEVER_TRAINED,
 ) -> dict[str, EvaluatedSet]:
     """The same sets for clients with their own models, each of which is evaluated on its part of every set.
 
     The central test set is divided: every client that trains is evaluated on a part of it, at random and of equal
-    sizes, of at least 100 examples and such that all of the set is used. Unseen clients are left out where they have no
-    model; unseen: they have one.
+    sizes, of at least 100 examples and such that all of the set is used. without: the
+    sets of clients that never train and have no model.
     """
     sets = evaluated_sets(federation, training_examples, seed, fit)
-    if not unseen:
-        sets.pop("unseen", None)
+    sets = {name: part for name, part in sets.items() if name not in without}
     clients, test = federation.sizes > 0, federation.test
     each = min(len(test), max(-(-len(test) // int(clients.sum())), _LEAST_TESTED))
     order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)

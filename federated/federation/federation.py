@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from federated.federation.held_out import (
     own_shares,
     rule_of,
     split_off_test,
+    tuning_among,
     unseen_among,
 )
 from federated.federation.loading import Stamp, load_examples, stamp
@@ -53,7 +54,10 @@ class Federation:
     copies: for each held-out set that is not empty, how many of its examples have the same inputs, as they were loaded,
         as an example that is trained on.
     groups: the true group of each participating client, int64 [K]; None where the partitioner knows of none.
-    linked: how many examples of unseen clients are of a group (`holdout.by`) that participating clients have as well.
+    linked: how many examples of unseen or tuning clients are of a group (`holdout.by`) that other clients have as well.
+    own_tuning: the examples each participating client sets aside for all that chooses (`holdout.tuning`).
+    tuning_clients: the examples of each client that neither trains nor judges, and is there to choose by.
+    tuning_names: one name for each of these.
     """
 
     examples: Examples
@@ -70,6 +74,9 @@ class Federation:
     copies: Mapping[str, int] = field(default_factory=dict)
     linked: int = 0
     groups: np.ndarray | None = None
+    own_tuning: Sequence[np.ndarray] = ()
+    tuning_clients: Sequence[np.ndarray] = ()
+    tuning_names: tuple[str, ...] = ()
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -81,9 +88,11 @@ class Federation:
     @cached_property
     def partition_digest(self) -> str:
         """The content address of who holds what: training examples, held-out shares, unseen clients, test set, and
-        of what clients do to it. Validation counts where there is any, so that older addresses stay."""
-        validation = self.own_validation if sizes_of(self.own_validation).any() else ()
-        parts = (self.clients, self.own_held_out, self.unseen, (self.test,), validation)
+        of what clients do to it. What chooses counts where there is any, so that older addresses stay."""
+        choosing = (self.own_validation, self.own_tuning, self.tuning_clients)
+        validation, *more = (each if sizes_of(each).any() else () for each in choosing)
+        parts = [self.clients, self.own_held_out, self.unseen, (self.test,), validation]
+        parts += more if any(map(len, more)) else []
         digest = hash_of(parts).hexdigest()[:16]
         return digest if self.changes is None else self.changes.digest(digest)
 
@@ -93,12 +102,15 @@ class Federation:
         return flat_of(self.clients)
 
     def held_out_sets(self) -> dict[str, np.ndarray]:
-        """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen, validation."""
+        """The held-out sets that are not empty: test, client (participants' own shares, pooled), unseen, which judge;
+        validation, tuning (participants' shares too) and tuning_clients, which choose."""
         pooled = {
             "test": self.test,
             "client": flat_of(self.own_held_out),
             "unseen": flat_of(self.unseen),
             "validation": flat_of(self.own_validation),
+            "tuning": flat_of(self.own_tuning),
+            "tuning_clients": flat_of(self.tuning_clients),
         }
         return {name: indices for name, indices in pooled.items() if len(indices)}
 
@@ -125,9 +137,10 @@ def partition_clients(config: RunConfig) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
 
     Held-out first: the central test set is drawn before the partitioner sees anything, whole unseen clients
-    next, then each participating client's own share and its validation share; preprocessing is fitted on what is
-    left. Every draw
-    depends on the seed, so arms that share it share the central test set.
+    next, then each participating client's own share and the share that chooses; preprocessing is fitted on what is
+    left. Every draw depends on the seed, so arms that share it share the central test set. With a tuning part, what is
+    held out is drawn once for all seeds, as far as who holds what allows: a choice that was made with one seed is
+    judged with another, and is to have seen nothing that judges there.
     """
     dataset = config.dataset_as_read
     files = stamp(dataset) + stamp(config.partitioner) + stamp(config.holdout.by)
@@ -145,24 +158,29 @@ def _partition_clients(
 ) -> Federation:
     examples = load_examples(dataset)
     rule = rule_of(examples, holdout.by, copies_together=holdout.duplicates == "together")
-    test, pool = split_off_test(examples, rule, holdout.test, seed)
+    drawn, of_all = (0, len(examples.targets)) if holdout.has_tuning else (seed, None)
+    test, pool = split_off_test(examples, rule, holdout.test, drawn)
     law = (dataset, files, partitioner, num_clients, holdout, seed)
-    partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_unseen, seed)
+    partition = dealt(law, examples, pool, partitioner, num_clients, holdout.num_set_aside, seed)
     check_label_table(len(partition.indices), len(examples.class_names or ()))
     whole = partition._replace(indices=Slices(pool[partition.flat], partition.sizes))
     held = sliced(whole.indices)
-    is_unseen = unseen_among(partition.names, holdout.unseen_clients, seed)
-    taking_part, set_aside = np.flatnonzero(~is_unseen), np.flatnonzero(is_unseen)
-    left, own = own_shares(held.of(taking_part), taking_part, rule, "client", holdout.client, seed)
-    training, validation = own_shares(left, taking_part, rule, "validation", holdout.validation, seed)
+    is_unseen = unseen_among(partition.names, holdout.unseen_clients, drawn)
+    is_tuning = tuning_among(partition.names, holdout.tuning_clients, is_unseen, drawn)
+    taking_part = np.flatnonzero(~(is_unseen | is_tuning))
+    set_aside, choosing = np.flatnonzero(is_unseen), np.flatnonzero(is_tuning)
+    shares = partial(own_shares, clients=taking_part, rule=rule, seed=drawn, of_all=of_all)
+    left, own = shares(held.of(taking_part), which="client", share=holdout.client)
+    left, validation = shares(left, which="validation", share=holdout.validation)
+    training, tuning = shares(left, which="tuning", share=holdout.tuning)
     federation = Federation(
         examples=examples,
         clients=training,
-        names=partition.names if not len(set_aside) else tuple(partition.names[k] for k in taking_part),
+        names=_named(partition.names, taking_part),
         own_held_out=own,
         own_validation=validation,
         unseen=held.of(set_aside),
-        unseen_names=tuple(partition.names[k] for k in set_aside),
+        unseen_names=_named(partition.names, set_aside),
         test=test,
         data_digest=examples.digest,
         whole=whole,
@@ -174,6 +192,9 @@ def _partition_clients(
             generator(seed, Purpose.HELD_OUT, TEST_OWNERS),
         ),
         groups=None if partition.groups is None else partition.groups[taking_part],
+        own_tuning=tuning,
+        tuning_clients=held.of(choosing),
+        tuning_names=_named(partition.names, choosing),
     )
     check_apart(federation)
     copies = {
@@ -191,15 +212,27 @@ def _ready(federation: Federation) -> Federation:
 
 
 def _linked(federation: Federation, rule: HeldOutBy) -> int:
-    if rule.fitted.units is None or not federation.unseen:
+    whole = [flat_of(part) for part in (federation.unseen, federation.tuning_clients)]
+    if rule.fitted.units is None or not any(map(len, whole)):
         return 0
-    own = [flat_of(part) for part in (federation.clients, federation.own_held_out, federation.own_validation)]
-    return copies_among(rule.fitted.units, flat_of(federation.unseen), np.concatenate(own))
+    own = np.concatenate([flat_of(part) for part in _parts_of_participants(federation)])
+    unseen, choosing = whole
+    linked = copies_among(rule.fitted.units, unseen, np.concatenate([own, choosing]))
+    return linked + copies_among(rule.fitted.units, choosing, own)
+
+
+def _parts_of_participants(federation: Federation) -> list[Sequence[np.ndarray]]:
+    shares = (federation.own_held_out, federation.own_validation, federation.own_tuning)
+    return [federation.clients, *shares]
+
+
+def _named(names: tuple[str, ...], which: np.ndarray) -> tuple[str, ...]:
+    return names if len(which) == len(names) else tuple(names[k] for k in which)
 
 
 def check_apart(federation: Federation) -> None:
     """Raise RuntimeError where an example is in two of the parts, which no partition may come to."""
-    by_client = (federation.clients, federation.own_held_out, federation.own_validation, federation.unseen)
+    by_client = (*_parts_of_participants(federation), federation.unseen, federation.tuning_clients)
     parts = [*map(flat_of, by_client), federation.test]
     taken = np.zeros(len(federation.examples.targets), bool)
     for part in parts:

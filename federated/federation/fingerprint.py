@@ -89,12 +89,13 @@ def client_table(federation: Federation) -> dict[str, list[Any]]:
     label = "target" if federation.examples.class_names is None else "class"
     measures = fingerprint_of(federation).by_client
     holds, labels = counts.nonzero()
-    validation = sizes_of(federation.own_validation)
+    validation, tuning = sizes_of(federation.own_validation), sizes_of(federation.own_tuning)
     return {
         "client": list(federation.names),
         "training_examples": federation.sizes.tolist(),
         "held_out_examples": sizes_of(federation.own_held_out).tolist(),
         **({"validation_examples": validation.tolist()} if validation.any() else {}),
+        **({"tuning_examples": tuning.tolist()} if tuning.any() else {}),
         **{name: [None if np.isnan(v) else float(v) for v in values] for name, values in measures.items()},
         **count_columns(label, holds, labels, counts[holds, labels], len(counts), names),
     }

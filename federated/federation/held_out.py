@@ -1,4 +1,4 @@
-"""The held-out sets: the central test set, whole unseen clients, and two shares of each client's examples."""
+"""The held-out sets: the central test set, whole clients that never train, and shares of each client's examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from federated.foundation.texts import listed
 from federated.holdouts import FittedRule, SetName
 from federated.user_code.containment import is_own
 
-_CENTRAL, _UNSEEN, _OWN, TEST_OWNERS, _VALIDATION = range(5)  # keys of Purpose.HELD_OUT
+_CENTRAL, _UNSEEN, _OWN, TEST_OWNERS, _VALIDATION, _TUNING, _TUNING_CLIENTS = range(
+    7
+)  # keys of Purpose.HELD_OUT
 
 
 class HeldOutBy(NamedTuple):
@@ -94,28 +96,55 @@ def _check_all_classes(examples: Examples, rule: HeldOutBy, in_pool: np.ndarray)
 
 
 def unseen_among(names: Sequence[str], unseen: int | tuple[str, ...], seed: int) -> np.ndarray:
-    """A mask of the clients that never take part in training, bool [K]: those that are named, or so many at random.
+    """A mask of the clients that never take part in training and judge, bool [K]: those named, or so many at random.
 
     names: of all clients. Raises BadInput where one of `unseen` is not among them, or none would be left to train.
     """
-    count = unseen if isinstance(unseen, int) else len(unseen)
-    is_unseen = np.zeros(len(names), bool)
-    if not isinstance(unseen, int):
-        _check_names(names, unseen)
-        is_unseen = np.isin(np.array(names, object), np.array(unseen, object))
-    if count >= len(names):
-        raise BadInput(f"holdout.unseen_clients: {count} of {len(names)} clients leaves none to train")
-    if isinstance(unseen, int):
-        numbers = generator(seed, Purpose.HELD_OUT, _UNSEEN)
-        is_unseen[numbers.choice(len(names), count, replace=False)] = True
-    return is_unseen
+    return _whole_clients("unseen_clients", names, unseen, generator(seed, Purpose.HELD_OUT, _UNSEEN))
 
 
-def _check_names(names: Sequence[str], unseen: Sequence[str]) -> None:
+def tuning_among(
+    names: Sequence[str], tuning: int | tuple[str, ...], is_unseen: np.ndarray, seed: int
+) -> np.ndarray:
+    """A mask of the clients that never take part in training and choose, bool [K]; none of them is unseen.
+
+    Raises BadInput where one of `tuning` is not there or is unseen, or none would be left to train.
+    """
+    numbers = generator(seed, Purpose.HELD_OUT, _TUNING_CLIENTS)
+    return _whole_clients("tuning_clients", names, tuning, numbers, is_unseen)
+
+
+def _whole_clients(
+    field: str,
+    names: Sequence[str],
+    wanted: int | tuple[str, ...],
+    numbers: np.random.Generator,
+    taken: np.ndarray | None = None,
+) -> np.ndarray:
+    """A mask of the clients that are wanted, bool [K], none of which is taken."""
+    free = np.arange(len(names)) if taken is None else np.flatnonzero(~taken)
+    count = wanted if isinstance(wanted, int) else len(wanted)
+    found = np.zeros(len(names), bool)
+    if not isinstance(wanted, int):
+        _check_names(field, names, wanted)
+        found = np.isin(np.array(names, object), np.array(wanted, object))
+        if taken is not None and (both := np.flatnonzero(found & taken)).size:
+            raise BadInput(
+                f"holdout.{field}: {names[both[0]]!r} was drawn as one of the unseen clients, which judge; name those "
+                "in holdout.unseen_clients too"
+            )
+    if count >= len(free):
+        raise BadInput(f"holdout.{field}: {count} of {len(free)} clients leaves none to train")
+    if isinstance(wanted, int):
+        found[free[numbers.choice(len(free), count, replace=False)]] = True
+    return found
+
+
+def _check_names(field: str, names: Sequence[str], wanted: Sequence[str]) -> None:
     """Raise BadInput where a client is not there, with the name that was probably meant."""
     known = set(names)
-    if unknown := [name for name in unseen if name not in known]:
-        raise BadInput(f"holdout.unseen_clients: {no_such_client(unknown[0], names)}")
+    if unknown := [name for name in wanted if name not in known]:
+        raise BadInput(f"holdout.{field}: {no_such_client(unknown[0], names)}")
 
 
 def no_such_client(name: str, names: Sequence[str]) -> str:
@@ -129,19 +158,28 @@ def own_shares(
     held: Slices,
     clients: np.ndarray,
     rule: HeldOutBy,
-    which: Literal["client", "validation"],
+    which: Literal["client", "validation", "tuning"],
     share: float,
     seed: int,
+    *,
+    of_all: int | None = None,
 ) -> tuple[Slices, Slices]:
     """(what each client trains on, what it holds out of this). A share leaves at least one example to train on.
 
-    clients: the number of each, int64 [K]. Copies are on one side where they are to be.
+    clients: the number of each, int64 [K]. Copies are on one side where they are to be. A rule knows one set that
+    chooses, which is why `tuning` is drawn as `validation` is. of_all: the number of all examples; at
+    random, shares are then drawn by one order of them, so that mostly the same are held out, whoever holds them.
     """
     if not (share or which in rule.stated):
         return held, Slices(held.flat[:0], np.zeros(len(held), np.int64))
-    stream = {"client": _OWN, "validation": _VALIDATION}[which]
+    stream = {"client": _OWN, "validation": _VALIDATION, "tuning": _TUNING}[which]
     numbers = Generators(seed, Purpose.HELD_OUT, stream, clients.tolist())
-    kept = [_split(mine, rule, which, share, own) for mine, own in zip(held, numbers, strict=True)]
+    as_named: SetName = "client" if which == "client" else "validation"
+    if of_all is not None and rule.is_random:
+        order = generator(seed, Purpose.HELD_OUT, stream).permutation(of_all)
+        kept = [_first_in(order, mine, share) for mine in held]
+    else:
+        kept = [_split(mine, rule, as_named, share, own) for mine, own in zip(held, numbers, strict=True)]
     if rule.copies is not None:
         kept = own_copies_together(kept, rule.copies, any_held=not rule.is_random)
     return sliced([training for training, _ in kept]), sliced([own for _, own in kept])
@@ -154,3 +192,11 @@ def _split(
         return held, held
     mask = rule.fitted.split(held, share, which, numbers)
     return held[~mask], held[mask]
+
+
+def _first_in(order: np.ndarray, held: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same by the places of all examples in an order, int64 [N]: the first of those that a client holds."""
+    count = min(round(share * len(held)), max(len(held) - 1, 0))
+    first = np.zeros(len(held), bool)
+    first[np.argsort(order[held])[:count]] = True
+    return held[~first], held[first]

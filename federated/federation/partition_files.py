@@ -40,8 +40,9 @@ def partition_npz(federation: Federation) -> bytes:
     """The same as the bytes of an NPZ file.
 
     Besides what `from_file` needs: `groups`, the true group of each client where the partitioner knows it, which
-    `from_file` does not read, as it does not turn images or rename classes; `test`, `held_out` and `validation` (the
-    participants' own) and `unseen_example`, int [.], `unseen_names`, and `partition_digest`, so that the file holds all
+    `from_file` does not read, as it does not turn images or rename classes; `test`, `held_out`, `validation` and, where
+    there are any, `tuning` (the participants' own), `unseen_example` and `tuning_clients_example`, int [.],
+    `unseen_names` and `tuning_names`, and `partition_digest`, so that the file holds all
     that the digest stands for.
     """
     more = {
@@ -52,7 +53,19 @@ def partition_npz(federation: Federation) -> bytes:
         "unseen_names": np.array(federation.unseen_names, np.str_),
         "partition_digest": federation.partition_digest,
         **({} if federation.whole.groups is None else {"groups": federation.whole.groups}),
+        **_choosing(federation),
     }
     buffer = io.BytesIO()
     write_npz(buffer, federation.whole, federation.data_digest, more)
     return buffer.getvalue()
+
+
+def _choosing(federation: Federation) -> dict[str, np.ndarray]:
+    """What is set aside by `holdout.tuning` and `holdout.tuning_clients`."""
+    found = {}
+    if len(own := flat_of(federation.own_tuning)):
+        found["tuning"] = own
+    if federation.tuning_names:
+        found["tuning_clients_example"] = flat_of(federation.tuning_clients)
+        found["tuning_names"] = np.array(federation.tuning_names, np.str_)
+    return found

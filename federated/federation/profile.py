@@ -20,6 +20,7 @@ def data_profile(federation: Federation) -> dict[str, int | float | str]:
         "training_examples": int(federation.sizes.sum()),
         "clients": len(federation.clients),
         "unseen_clients": len(federation.unseen),
+        **({"tuning_clients": len(federation.tuning_names)} if federation.tuning_names else {}),
         **{f"{name}_examples": len(indices) for name, indices in federation.held_out_sets().items()},
         **_overlap(federation),
         "partition_digest": federation.partition_digest,

@@ -12,8 +12,7 @@ from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.holdouts.time_series import sign_of_time
 from federated.metrics.client_intervals import FEWEST_CLIENTS
-
-_JUDGES = ("test_", "client_", "unseen_")
+from federated.metrics.dictionary.stated import NEVER_TRAINED, judges
 
 
 def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
@@ -21,7 +20,7 @@ def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
     return [
         _of_time(config, federation),
         *_of_columns(config, federation),
-        _of_stop_metric(config),
+        *_of_choices(config),
         *_of_own_shares(config, federation),
         _of_unseen(federation),
         _of_unseen_fit(config, federation),
@@ -33,7 +32,13 @@ def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
 def _of_time(config: RunConfig, federation: Federation) -> str:
     """A time series whose neighbours are on both sides of a random split."""
     holdout, examples = config.holdout, federation.examples
-    drawn = examples.test is None or holdout.test is not None or holdout.client or holdout.validation
+    drawn = (
+        examples.test is None
+        or holdout.test is not None
+        or holdout.client
+        or holdout.validation
+        or holdout.tuning
+    )
     if holdout.by.name != "random" or not drawn or (sign := sign_of_time(examples)) is None:
         return ""
     return (
@@ -55,16 +60,23 @@ def _of_columns(config: RunConfig, federation: Federation) -> Iterable[str]:
         )
 
 
-def _of_stop_metric(config: RunConfig) -> str:
-    """A stop rule that chooses on data that judge."""
-    metric = "" if config.stop is None else config.stop.metric.removeprefix("generalisation/")
-    if not metric.startswith(_JUDGES) and (metric != MAIN or config.holdout.validation):
-        return ""
-    measure = metric.partition("_")[2] or "..."
-    return (
-        f"stop.metric: {config.stop.metric if config.stop else ''} ends the run by the data that judge it; "
-        f"holdout.validation, such as 0.1, sets others aside to choose by: generalisation/validation_{measure}"
-    )
+def _of_choices(config: RunConfig) -> Iterable[str]:
+    """A stop rule, or a choice of the best round, on data that judge; with a tuning part, it is refused."""
+    stop = None if config.stop is None else config.stop.metric
+    watched = {
+        "stop.metric": (stop, "ends the run"),
+        "evaluation.best_by": (config.evaluation.best_by, "chooses the round"),
+    }
+    instead = "validation" if config.holdout.validation else "tuning"
+    for field, (metric, does) in watched.items():
+        by_main = metric == MAIN and not (config.holdout.validation or config.holdout.has_tuning)
+        if metric is None or not (by_main or judges(metric)):
+            continue
+        measure = metric.partition("_")[2] or "..."
+        yield (
+            f"{field}: {metric} {does} by the data that judge it; holdout.{instead}, such as 0.1, sets others aside "
+            f"to choose by: generalisation/{instead}_{measure}"
+        )
 
 
 def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
@@ -120,9 +132,10 @@ def _of_groups(config: RunConfig, federation: Federation) -> str:
     """Groups that are at an unseen client, which stays whole, and at one that trains."""
     if not federation.linked:
         return ""
+    whose = "unseen or tuning clients" if federation.tuning_names else "unseen clients"
     return (
-        f"holdout.by: {config.holdout.by.label()}: {federation.linked:,} examples of unseen clients are of groups that "
-        "clients which train have as well"
+        f"holdout.by: {config.holdout.by.label()}: {federation.linked:,} examples of {whose} are of groups that other "
+        "clients have as well"
     )
 
 
@@ -131,7 +144,9 @@ def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
     held_out = federation.held_out_sets()
     for name, count in federation.copies.items():
         if count:
-            curable = name != "unseen" and config.holdout.duplicates == "ignore"  # unseen clients stay whole
+            curable = (
+                name not in NEVER_TRAINED and config.holdout.duplicates == "ignore"
+            )  # unseen clients stay whole
             cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
             yield (
                 f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from federated.metrics.dictionary import metric_of
-from federated.metrics.dictionary.stated import stated
+from federated.metrics.dictionary.stated import CHOOSING, stated
 from federated.metrics.ranges import Ends
 from federated.metrics.scoring import Scoring
 
@@ -36,7 +36,7 @@ def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[st
     ]
     measured += [
         f"{name}_{measure.name}_{statistic}"
-        for name in ("client", "unseen", "validation")
+        for name in ("client", "unseen", *CHOOSING)
         if name in held_out_sizes
         for measure in scoring.spread
         for statistic in measure.statistics

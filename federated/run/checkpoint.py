@@ -14,7 +14,7 @@ from torch import Tensor
 from federated.foundation.errors import BadInput
 from federated.machine.files import whole
 from federated.machine.tensors.tensor_file import bytes_of, in_turn, opened, write
-from federated.run.course import Course
+from federated.run.course import Best, Course
 from federated.run.history import History
 from federated.run.memory import ALGORITHM, DOWNLINK, OWN_MODEL, UPLINK, ClientMemory, ServerMemory
 from federated.run.state import RunState
@@ -23,6 +23,8 @@ _LONGEST_HEADER = 10_000_000
 """Bytes of JSON; safetensors takes 100 MB, in which it has escaped every quotation mark."""
 _TEXT = "state"
 _OF_CLIENTS = "clients/"
+_BEST = "best/"
+"""Before the names of the tensors of the best round, where one is chosen."""
 _FORMAT = 3  # the first with memory by owner; 2 was the first with a digest
 
 
@@ -33,26 +35,39 @@ def save(course: Course, path: Path, identity: dict[str, str]) -> None:
     (100,000 rounds have 100 MB of history; a header has room for less), and a digest of both. `identity` (run key,
     digests) is what `load` compares. No copy of the tensors is made. Raises OSError where the file cannot be written.
     """
-    state = course.state
+    tensors = _tensors(course.state)
+    rest = {
+        "format": _FORMAT,
+        "identity": identity,
+        **_counts(course.state),
+        "history": list(course.history),
+    }
+    if (best := course.best) is not None:
+        tensors |= {f"{_BEST}{name}": value for name, value in _tensors(best.state).items()}
+        rest["best"] = {"value": best.value, **_counts(best.state)}
+    text = json.dumps(rest)
+    if len(text) > _LONGEST_HEADER:
+        tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
+    with whole(path) as partial:
+        write(partial, tensors, {"state": text, "digest": _digest(tensors, text)})
+
+
+def _tensors(state: RunState) -> dict[str, Tensor]:
     tensors = {"parameters": state.parameters}
     for owner, kept in state.server.items():
         tensors |= {f"server/{owner}/{name}": value for name, value in kept.items()}
     for owner, rows in state.clients.items():
         for client, kept in rows.items():
             tensors |= {f"clients/{owner}/{client}/{name}": value for name, value in kept.items()}
-    rest = {
-        "format": _FORMAT,
-        "identity": identity,
+    return tensors
+
+
+def _counts(state: RunState) -> dict[str, int]:
+    return {
         "round": state.round,
         "uplink_bytes": state.uplink_bytes,
         "downlink_bytes": state.downlink_bytes,
-        "history": list(course.history),
     }
-    text = json.dumps(rest)
-    if len(text) > _LONGEST_HEADER:
-        tensors[_TEXT], text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8), ""
-    with whole(path) as partial:
-        write(partial, tensors, {"state": text, "digest": _digest(tensors, text)})
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -99,7 +114,8 @@ def load(
             for name in file.names:
                 value = file.read(name)
                 digest.add(name, value, bytes_of(value))
-                tensors[name] = kept(value) if name.startswith(_OF_CLIENTS) else value.to(device)
+                of_clients = name.removeprefix(_BEST).startswith(_OF_CLIENTS)
+                tensors[name] = kept(value) if of_clients else value.to(device)
             rest: dict[str, Any] = json.loads(metadata["state"] or bytes(tensors[_TEXT].cpu().numpy()))
             found = rest["identity"]
     except (FileNotFoundError, BadInput):
@@ -114,16 +130,22 @@ def load(
         raise ValueError(f"the checkpoint {path} is of {was}, not of {now}")
     if rest.get("format", 1) < _FORMAT:
         tensors = {_of_today(name): value for name, value in tensors.items()}
+    of_best = {name.removeprefix(_BEST): value for name, value in tensors.items() if name.startswith(_BEST)}
+    best = Best(rest["best"]["value"], _state(of_best, rest["best"])) if of_best else None
+    history = History((at, metrics) for at, metrics in rest["history"])
+    return Course(_state(tensors, rest), history, best)
+
+
+def _state(tensors: Mapping[str, Tensor], counts: Mapping[str, Any]) -> RunState:
     server, clients = _memories(tensors)
-    state = RunState(
-        round=rest["round"],
+    return RunState(
+        round=counts["round"],
         parameters=tensors["parameters"],
         server=server,
         clients=clients,
-        uplink_bytes=rest["uplink_bytes"],
-        downlink_bytes=rest["downlink_bytes"],
+        uplink_bytes=counts["uplink_bytes"],
+        downlink_bytes=counts["downlink_bytes"],
     )
-    return Course(state, History((at, metrics) for at, metrics in rest["history"]))
 
 
 def _memories(tensors: Mapping[str, Tensor]) -> tuple[ServerMemory, ClientMemory]:

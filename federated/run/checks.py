@@ -16,7 +16,7 @@ from federated.run.setup import Setup, prepare
 from federated.study.names import faults_of_arms
 from federated.study.study import Run, StudyConfig
 
-_OF_CLIENTS = ("client", "unseen", "validation")
+_OF_CLIENTS = ("client", "unseen", "validation", "tuning", "tuning clients")
 _POOLED = ("test", "training", *_OF_CLIENTS)
 """The sets whose measures are known before the first round."""
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from federated.config.evaluation import MAIN, UnseenFit
+from federated.config.evaluation import UnseenFit
 from federated.config.run import RunConfig, Stop
 from federated.config.user_choices import check_own_code
 from federated.federation.federation import Federation, partition_clients
@@ -25,11 +25,12 @@ from federated.run.memory import ALGORITHM, PRIVACY, with_server
 from federated.run.preparing.attacks.halves import half_of
 from federated.run.preparing.attacks.shadow_config import check_shadows, shadow_config
 from federated.run.preparing.client_memory import BOUND, bound_bytes
+from federated.run.preparing.judging.chosen_by import named, without_a_model
+from federated.run.preparing.judging.scoring import run_scoring
 from federated.run.preparing.own_weights import own_weights
 from federated.run.preparing.parts import parts_of
 from federated.run.preparing.promise import Promise
 from federated.run.preparing.refusals import check_run
-from federated.run.preparing.scoring import run_scoring
 from federated.run.preparing.trainers import Trainers, population_among, who_trains
 from federated.run.preparing.training.losses import fitted_loss
 from federated.run.preparing.training.memory import check_fits
@@ -47,8 +48,7 @@ class Setup:
     readout: what turns the model's outputs into predictions, in whose unit measures are.
     shard_size: the number of holders that train at a time. scoring: what the model is measured by.
     store: the place of what clients remember, the one thing here that grows during a run.
-    notes: remarks for the user about their model and what the algorithm makes of it, in sentences.
-    promise: what is guaranteed to clients; None where nothing is.
+    notes: remarks for the user about their model and the algorithm. promise: what clients are guaranteed, if anything.
     of_inputs: the work of the whole model on the inputs, where that of the worker is of its head on features.
     trunk: the pass that gives these features; None where there is none.
     """
@@ -121,12 +121,16 @@ class Setup:
     @property
     def stop(self) -> Stop | None:
         """The stop rule with its metric by name, where it watches the main measure."""
-        stop = self.config.stop
-        if stop is None or stop.metric != MAIN:
-            return stop
-        chooses = "validation" if "validation" in self.federation.held_out_sets() else "test"
-        metric = f"generalisation/{chooses}_{self.scoring.main.name}"
-        return stop.model_copy(update={"metric": metric})
+        return (stop := self.config.stop) and stop.model_copy(update={"metric": self._named(stop.metric)})
+
+    @property
+    def best_by(self) -> str | None:
+        """The metric by which the round is chosen whose model is kept; None: it is the last."""
+        return self.config.evaluation.best_by and self._named(self.config.evaluation.best_by)
+
+    def _named(self, metric: str) -> str:
+        without = without_a_model(self.config, self.trainers, self.parts)
+        return named(metric, self.scoring, self.federation, without)
 
     @property
     def last_round(self) -> int:

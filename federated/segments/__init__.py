@@ -1,6 +1,6 @@
 """Segments: the rounds of a run between two evaluations. They are trained, evaluated, and ended by a rule."""
 
-from federated.segments.advance import Observers, OnCourse, Steps, advance, begun, evaluate, train
+from federated.segments.advance import Observers, OnCourse, Steps, advance, begun, concluded, evaluate, train
 from federated.segments.ends import num_segments, segment_ends
 from federated.segments.stopping import Ended, ending
 
@@ -11,6 +11,7 @@ __all__ = [
     "Steps",
     "advance",
     "begun",
+    "concluded",
     "ending",
     "evaluate",
     "num_segments",

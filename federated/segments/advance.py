@@ -70,6 +70,19 @@ def begun(course: Course, setup: Setup, observers: Observers, steps: Steps | Non
     return course
 
 
+def concluded(course: Course, record: Callable[[Sequence[Entry]], None]) -> Course:
+    """The course at its end: where the best round was chosen, its last entry is what was measured of that round.
+
+    So the final figures of a run are those of the model that is kept, and the last point of a curve too.
+    """
+    if course.best is None:
+        return course
+    chosen = {"generalisation/best_round": float(course.kept.round)}
+    course = course.then(course.state, {**course.at_best(), **chosen})
+    record(course.history)
+    return course
+
+
 def _parameters(setup: Setup) -> Metrics:
     """The numbers of parameters, where a part of the model is frozen."""
     trained, frozen = setup.model.num_trainable, setup.whole_model.num_frozen
@@ -98,7 +111,7 @@ def _evaluated(course: Course, setup: Setup, steps: Steps, more: Metrics | None 
     timed = {**metrics, "system/evaluation_seconds": own_seconds() - started, **(more or {})}
     if setup.promise is not None:
         timed |= setup.promise.metrics(course.round)
-    return course.then(course.state, timed)
+    return course.then(course.state, timed).with_best(setup.best_by)
 
 
 def train(

@@ -16,6 +16,7 @@ from federated.forecast import of_faults
 from federated.foundation.doing import doing
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
+from federated.metrics.dictionary.stated import CHOOSING, TUNING_CLIENTS
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_study
@@ -110,7 +111,8 @@ def _digests(federation: Federation) -> tuple[str, str]:
 def _partitions(configs: Iterable[RunConfig], seed: int) -> RichTable:
     federations = [(config, partition_clients(config)) for config in configs]
     sets = ["test", "client", "unseen"]
-    sets += ["validation"] if any("validation" in each.held_out_sets() for _, each in federations) else []
+    there = {name for _, each in federations for name in each.held_out_sets()}
+    sets += [name for name in CHOOSING if name in there]
     columns = (
         *("data set", "partitioner", "clients", "empty", "examples: least / median / most"),
         *(f"held out: {' / '.join(sets)}", "what the partitioner did"),
@@ -125,8 +127,9 @@ def _partitions(configs: Iterable[RunConfig], seed: int) -> RichTable:
 def _figures(federation: Federation, sets: Sequence[str]) -> list[str]:
     sizes, held_out = federation.sizes, federation.held_out_sets()
     counts = {name: str(len(held_out.get(name, ()))) for name in sets}
-    if names := federation.unseen_names:
-        counts["unseen"] += f" ({listed(names, _MOST_UNSEEN)})"
+    for name, clients in (("unseen", federation.unseen_names), (TUNING_CLIENTS, federation.tuning_names)):
+        if clients:
+            counts[name] += f" ({listed(clients, _MOST_UNSEEN)})"
     return [
         str(len(sizes)),
         str(int((sizes == 0).sum())),

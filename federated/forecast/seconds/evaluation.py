@@ -56,9 +56,7 @@ def _timed_evaluation(setup: Setup, state: RunState) -> float:
 def _part_of(setup: Setup, most: int) -> Setup:
     """The same with at most so many test examples, as many of the training sample, and about as many of the others."""
     federation, evaluation = setup.federation, setup.config.evaluation
-    others = sum(
-        len(flat_of(part)) for part in (federation.own_held_out, federation.own_validation, federation.unseen)
-    )
+    others = sum(len(indices) for name, indices in federation.held_out_sets().items() if name != "test")
     keep = min(1.0, most / max(others, 1))
     few = evaluation.model_copy(update={"training_examples": min(most, evaluation.training_examples)})
     part = replace(
@@ -67,6 +65,8 @@ def _part_of(setup: Setup, most: int) -> Setup:
         own_held_out=_first(federation.own_held_out, keep),
         own_validation=_first(federation.own_validation, keep),
         unseen=_first(federation.unseen, keep),
+        own_tuning=_first(federation.own_tuning, keep),
+        tuning_clients=_first(federation.tuning_clients, keep),
     )
     config = setup.config.model_copy(update={"evaluation": few})
     return replace(setup, federation=part).with_config(config)

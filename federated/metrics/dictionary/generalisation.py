@@ -12,7 +12,7 @@ from federated.metrics.dictionary.of_measures import (
     pooled,
 )
 from federated.metrics.dictionary.personalisation import ROWS as PERSONALISATION
-from federated.metrics.ranges import ANY, SHARE
+from federated.metrics.ranges import ANY, COUNT, SHARE
 
 ROWS: tuple[Row, ...] = (
     *(
@@ -48,7 +48,7 @@ ROWS: tuple[Row, ...] = (
         when=EACH_EVALUATION,
         meaning=(
             "the probability from which an example counts as positive for `sensitivity` and `specificity`, chosen on "
-            "the validation examples, else on the sample of training examples (tag `thresholds_chosen_on`)"
+            "the tuning examples, else on the sample of training examples (tag `thresholds_chosen_on`)"
         ),
     ),
     row(
@@ -71,6 +71,22 @@ ROWS: tuple[Row, ...] = (
             "the same on the examples that participating clients set aside for choosing, pooled (where "
             "`holdout.validation` > 0): for thresholds and `stop.metric`, never for comparing arms"
         ),
+    ),
+    row(
+        *pooled("tuning"),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning=(
+            "the same on the examples that participating clients set aside for all that chooses, pooled (where "
+            "`holdout.tuning` > 0): for `tuning`, `stop.metric`, `evaluation.best_by` and thresholds, never for "
+            "comparing arms"
+        ),
+    ),
+    row(
+        *pooled("tuning_clients"),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning="the same on clients that neither train nor judge, pooled (where `holdout.tuning_clients` > 0)",
     ),
     row(
         *pooled("training"),
@@ -117,6 +133,22 @@ ROWS: tuple[Row, ...] = (
         unit="as above",
         when=EACH_EVALUATION,
         meaning="the same over the participating clients, on their examples for choosing",
+    ),
+    row(
+        *over_clients("tuning"),
+        *over_clients("tuning_clients"),
+        unit="as above",
+        when=EACH_EVALUATION,
+        meaning="the same over the participating clients, on their tuning examples, and over tuning clients",
+    ),
+    row(
+        neither("generalisation/best_round", COUNT),
+        unit="rounds",
+        when=END,
+        meaning=(
+            "the round whose model is kept, where `evaluation.best_by` chooses one; the last value of the metrics "
+            "above is then that model's, and counts of bytes and seconds are of all rounds that were done"
+        ),
     ),
     row(
         lower("generalisation/out_of_sample_gap", ANY, difference=True),

@@ -116,7 +116,7 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     row(
-        neither("heterogeneity/{test,client,unseen,validation}_duplicates"),
+        neither("heterogeneity/{test,client,unseen,validation,tuning,tuning_clients}_duplicates"),
         unit="examples",
         when=START,
         meaning=(

@@ -7,16 +7,38 @@ anybody's code: `generalisation/SET_MEASURE`, or `generalisation/SET_MEASURE_STA
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, NewType
 
+from federated.foundation.errors import BadInput
 from federated.metrics.by_client import CLIENTS, STATISTICS
 from federated.metrics.dictionary.metric import Better, Names, lower, neither
 from federated.metrics.measures import CROSS_ENTROPY, MEASURES, Measure
 from federated.metrics.ranges import ANY, COUNT, SHARE, Ends
 
-SETS = ("test", "client", "unseen", "validation", "training", "personalised", "global")
+SETS = (
+    "test",
+    "client",
+    "unseen",
+    "validation",
+    "tuning",
+    "tuning_clients",
+    "training",
+    "personalised",
+    "global",
+)
+TUNING_CLIENTS = "tuning_clients"
+CHOOSING = ("tuning", TUNING_CLIENTS, "validation")
+"""The sets that are there to choose by, the first of which that there is has the say. None of them judges."""
+NEVER_TRAINED = ("unseen", TUNING_CLIENTS)
+"""The sets of whole clients that never take part."""
+
+_JUDGING = ("test", "client", "unseen", "personalised", "global")
+_GAPS = ("generalisation/out_of_sample_gap", "generalisation/participation_gap")
+
+ChoosingMetric = NewType("ChoosingMetric", str)
+"""The name of a metric by which something may be chosen. Only `choosing_metric` makes one."""
 CONSTANT = "constant_"
 """Before a measure: what a constant answer gets."""
 THRESHOLD = "generalisation/threshold_"
@@ -50,9 +72,10 @@ _NAMED = {measure.name: measure for measure in (CROSS_ENTROPY, *EXAMPLES.values(
 def stated(metric: str) -> Stated | None:
     """The metric of a measure on an evaluated set; None for any other name."""
     family, _, name = metric.rpartition("/")
-    held_out, _, rest = name.partition("_")
-    if family != "generalisation" or held_out not in SETS:
+    held_out = max((each for each in SETS if name.startswith(f"{each}_")), key=len, default="")
+    if family != "generalisation" or not held_out:
         return None
+    held_out, rest = held_out.replace("_", " "), name.removeprefix(f"{held_out}_")
     if rest.startswith(CONSTANT):
         held_out, rest = f"{held_out} constant", rest.removeprefix(CONSTANT)
     for statistic in ("", *STATISTICS, CLIENTS):
@@ -114,3 +137,31 @@ def names_of(metric: str) -> Names | None:
         return neither(metric, SHARE)
     found = stated(metric)
     return None if found is None else Names(metric, found.better, found.ends)
+
+
+def judges(metric: str) -> bool:
+    """Whether a metric is measured on data that judge."""
+    found = stated(metric)
+    return metric in _GAPS or (found is not None and found.held_out.replace(" ", "_") in _JUDGING)
+
+
+def choosing_metric(metric: str, field: str) -> ChoosingMetric:
+    """The metric, as one by which something may be chosen. Raises BadInput, naming the field, where it judges."""
+    if judges(metric):
+        raise BadInput(
+            f"{field}: {metric} is of the data that judge, and holdout.tuning sets others aside for all that chooses; "
+            f"state {_of_tuning(metric)}, or main"
+        )
+    return ChoosingMetric(metric)
+
+
+def main_choosing(main: str, held_out: Collection[str]) -> str:
+    """The main measure, by its name, on the set that chooses; where there is none, on the central test set."""
+    name = next((each for each in CHOOSING if each in held_out), "test")
+    return f"generalisation/{name}_{main}"
+
+
+def _of_tuning(metric: str) -> str:
+    family, _, name = metric.partition("/")
+    held_out, _, measure = name.partition("_")
+    return f"{family}/tuning_{measure if held_out in _JUDGING else '...'}"

@@ -53,6 +53,7 @@ class RunResult:
     somebody's own that it used, each with a digest of its source; empty without one.
     by_client: what each client sent, received and trained on, column -> a value a client, see `bill_by_client`; empty
     where not read.
+    best_by: the metric by which its best round was chosen, whose model is kept; empty where the last is.
     """
 
     study: str
@@ -82,6 +83,7 @@ class RunResult:
     commit: str = ""
     own_code: str = ""
     by_client: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    best_by: str = ""
 
     @property
     def finished(self) -> bool:

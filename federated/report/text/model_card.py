@@ -64,7 +64,14 @@ def _chosen(runs: Sequence[RunResult], run: RunResult) -> list[str]:
         f"Seed {run.seed}, {'the only seed' if len(runs) == 1 else f'the first of the {len(runs)} seeds'} of this arm "
         "that finished: no score chose it",
         f"MLflow run {run.run_id}, last round {run.rounds_done}",
+        *_best_round(run),
     ]
+
+
+def _best_round(run: RunResult) -> Iterator[str]:
+    at = run.final("generalisation/best_round")
+    if run.best_by and at is not None:
+        yield f"The model is of round {at:.0f}, the best of those evaluated by {metric_label(run.best_by)}"
 
 
 def _data(run: RunResult) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.by_client import CLIENTS
+from federated.metrics.dictionary.stated import TUNING_CLIENTS, judges
 from federated.metrics.names import metric_label
 from federated.report.findings.results import RunResult, compared, site_left_out
 from federated.report.text.phrases import capitalised
@@ -43,6 +44,8 @@ def _of_metric(metric: str, runs: Sequence[RunResult], *, in_turn: bool) -> str:
 
 _CHOSEN_ON = {
     "validation": "the validation examples of participating clients",
+    "tuning": "the tuning examples of participating clients",
+    TUNING_CLIENTS: "clients that are set aside for tuning",
     "training": "a sample of training examples",
 }
 
@@ -54,6 +57,13 @@ def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
     if sets := dict.fromkeys(run.thresholds_chosen_on for run in runs if run.thresholds_chosen_on):
         where = " or ".join(_CHOSEN_ON.get(name, name) for name in sets)
         yield f"Thresholds are chosen on {where}, which do not judge."
+    for chosen_by in dict.fromkeys(run.best_by for run in runs if run.best_by):
+        yield f"The model of a run is that of its best round by {metric_label(chosen_by)}{_if_it_judges(chosen_by)}."
+    stops = dict.fromkeys(
+        str(run.parameters["stop.metric"]) for run in runs if "stop.metric" in run.parameters
+    )
+    for watched in stops:
+        yield f"Runs may end early by {_watched(watched, runs)}{_if_it_judges(watched)}."
     for held_out, clients in (("client", "clients"), ("unseen", "unseen_clients")):
         of_clients = metric.replace("/test_", f"/{held_out}_")
         counts = [(run.final(f"{of_clients}_{CLIENTS}"), run.data.get(clients)) for run in runs]
@@ -63,6 +73,16 @@ def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
                 f"{capitalised(metric_label(of_clients))} is defined for {count:.0f} of {of:.0f} clients; statistics "
                 "over clients leave out the others, whose held-out examples lack what it needs."
             )
+
+
+def _if_it_judges(metric: str) -> str:
+    """A word on a choice by the data that judge."""
+    return ", which also judges it, so its score is too good" if judges(metric) else ""
+
+
+def _watched(metric: str, runs: Sequence[RunResult]) -> str:
+    """The metric of a stop rule in words; the main one by the set that chooses."""
+    return "the main measure on the data that choose" if metric == "main" else metric_label(metric)
 
 
 def _whose(runs: Sequence[RunResult]) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import numpy as np
 from numpy.typing import NDArray
 
 from data_partitioners import Partition
 from data_partitioners.partition import sizes_of
 from federated.algorithms import Need
-from federated.config.evaluation import MAIN
 from federated.config.local import LocalTraining
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.local_training.memory import machine_bytes
-from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.models.flat_model import FlatModel
 from federated.privacy import Privacy
@@ -24,6 +20,7 @@ from federated.run.preparing.attacks.halves import half_of
 from federated.run.preparing.attacks.refusals import check_leakage
 from federated.run.preparing.canaries import check_canaries
 from federated.run.preparing.client_memory import check_memory
+from federated.run.preparing.judging.chosen_by import check_chosen_by, without_a_model
 from federated.run.preparing.meetings import check_meetings
 from federated.run.preparing.trainers import Trainers
 from federated.trials import Parts
@@ -53,12 +50,7 @@ def check_run(
     if not takes_one:
         for holders in (trainers.holders, *_of_shadows(config, federation)):
             _check_no_batch_of_one(config, trainers.local, holders)
-    _check_stop(
-        config,
-        federation,
-        scoring,
-        unseen_have_none=_unseen_have_none(config, trainers, parts),
-    )
+    check_chosen_by(config, federation, scoring, without_a_model(config, trainers, parts))
     if parts.transport.reveals == "sum" and parts.travelling.num_statistics:
         raise BadInput(
             f"transport: {config.transport.label()} lets the server read a sum alone, and the running statistics of "
@@ -109,16 +101,6 @@ def _not_extrapolated(privacy: Privacy) -> str:
     return "has no noise on the sum that could be scaled"
 
 
-def _unseen_have_none(config: RunConfig, trainers: Trainers, parts: Parts) -> bool:
-    """Whether clients that never take part have no model: each has its own or its cluster's, and there is no other."""
-    personal = parts.algorithm.client.personal
-    if parts.algorithm.clusters is not None:
-        return True
-    if personal is not None:
-        return not personal.beside_global
-    return trainers.kind.own_models or (parts.travelling.keeps and config.evaluation.unseen_fit is None)
-
-
 def _check_cohort(config: RunConfig, federation: Federation) -> None:
     """Raise BadInput where a cohort would be larger than the federation."""
     size, available = config.cohort.size, len(federation.clients)
@@ -133,23 +115,6 @@ def _check_all_take_part(config: RunConfig, trainers: Trainers, parts: Parts) ->
         raise BadInput(
             f"algorithm: {config.algorithm.label()} compares the updates of all {every:,} clients in every round, and "
             f"{size:,} take part; leave cohort.size and cohort.fraction out"
-        )
-
-
-def _check_stop(
-    config: RunConfig, federation: Federation, scoring: Scoring, *, unseen_have_none: bool
-) -> None:
-    """Raise BadInput where the rule watches a metric that is not measured."""
-    sets = federation.held_out_sets()
-    sizes = {
-        name: len(indices) for name, indices in sets.items() if not (unseen_have_none and name == "unseen")
-    }
-    allowed = metric_names(scoring, sizes)
-    if config.stop is not None and config.stop.metric not in (MAIN, *allowed):
-        close = get_close_matches(config.stop.metric, allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise BadInput(
-            f"stop.metric: {config.stop.metric!r} is not measured here; {hint}allowed: {', '.join([MAIN, *allowed])}"
         )
 
 

@@ -198,6 +198,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         leakage_failed=run.data.tags.get("leakage.failed", ""),
         commit=run.data.tags.get(COMMIT, ""),
         own_code=run.data.tags.get("own_code", ""),
+        best_by=run.data.tags.get("best_by", ""),
     )
 
 

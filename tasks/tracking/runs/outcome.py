@@ -45,14 +45,14 @@ def log_outcome(
 def _log_outcome(
     run_id: str, run: Run, course: Course, setup: Setup, ended_by: str, parent_run_id: str | None
 ) -> None:
-    state = course.state
+    state = course.kept
     # Where clients have models of their own there is no one model that stands for the run.
     saved_as = "none"
     if not setup.own_models:
         saved_as = log_model(run_id, state, setup, parent_run_id)
         log_adapter(run_id, state, setup)
     found = generalisation(state, setup)
-    log_history(run_id, [(state.round, {**found.metrics, **bill_metrics(course, setup)})])
+    log_history(run_id, [(course.round, {**found.metrics, **bill_metrics(course, setup)})])
     files: dict[str, str | bytes] = {
         **_pictures(run, course, setup, found),
         **_partition(setup),
@@ -63,13 +63,14 @@ def _log_outcome(
         run_id,
         {
             "clients.json": client_table(setup.federation),
-            "promised.json": promise_table(setup, state.round),
+            "promised.json": promise_table(setup, course.round),
             "generalisation.json": found.clients,
             "classes.json": found.classes_table(),
             "bill.json": bill_by_client(course, setup),
         },
         ended_by=ended_by,
         model_format=saved_as,
+        **({} if setup.best_by is None else {"best_by": setup.best_by}),
     )
 
 

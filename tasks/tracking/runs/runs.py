@@ -23,7 +23,7 @@ from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.foundation.texts import listed
-from federated.run.preparing.scoring import run_scoring
+from federated.run.preparing.judging.scoring import run_scoring
 from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
@@ -181,17 +181,13 @@ def log_data(run_id: str, setup: Setup) -> None:
         "classes": examples.class_names,
     }
     profile = data_profile(federation) | fitted_profile(federation, config.evaluation.unseen_fit, config.seed)
-    data = dataset_of(
-        config.dataset.label(),
-        federation.data_digest,
-        examples.source,
-        schema=schema,
-        profile=profile,
-    )
+    digest = federation.data_digest
+    data = dataset_of(config.dataset.label(), digest, examples.source, schema=schema, profile=profile)
     send("inputs", run_id, dataset=dict(data))
-    unseen = {"unseen_clients": listed(federation.unseen_names)} if federation.unseen else {}
+    names = {"unseen_clients": federation.unseen_names, "tuning_clients": federation.tuning_names}
+    clients = {tag: listed(each) for tag, each in names.items() if each}
     measures = measure_tags(run_scoring(config, examples), federation)
-    set_tags(run_id, {**digest_tags(setup), **unseen, **measures, "data": json.dumps(profile)})
+    set_tags(run_id, {**digest_tags(setup), **clients, **measures, "data": json.dumps(profile)})
 
 
 def log_files(run_id: str, files: Mapping[str, str | bytes]) -> None:

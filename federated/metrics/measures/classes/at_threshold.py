@@ -22,7 +22,7 @@ def sensitivity(
     """Share of the positive examples that are found (recall) at a threshold on the probability.
 
     Unless stated, the threshold is the one with the largest sensitivity plus specificity (Youden 1950). It is chosen at
-    each evaluation on the validation examples (`holdout.validation`), else on the sample of training examples, never on
+    each evaluation on the tuning examples (`holdout.tuning`), else on the sample of training examples, never on
     examples that judge. Undefined without positive examples.
 
     positive: the positive class; null: of two the rarer one in the whole data.

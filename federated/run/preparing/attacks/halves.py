@@ -27,7 +27,9 @@ def half_of(federation: Federation, seed: int, number: int) -> Federation:
     numbers = [generator(seed, Purpose.LEAKAGE, _HALVES, number // 2, at) for at in range(len(held))]
     halves = [_half(mine, number % 2 == 1, own) for mine, own in zip(held, numbers, strict=True)]
     nothing = Slices(np.empty(0, np.int64), np.zeros(len(held), np.int64))
-    return replace(federation, clients=sliced(halves), own_held_out=nothing, own_validation=nothing)
+    return replace(
+        federation, clients=sliced(halves), own_held_out=nothing, own_validation=nothing, own_tuning=nothing
+    )
 
 
 def _half(held: np.ndarray, other: bool, numbers: np.random.Generator) -> np.ndarray:

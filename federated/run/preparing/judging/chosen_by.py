@@ -1,0 +1,64 @@
+"""The metrics by which a run stops and by which its best round is chosen, and the sets that these may be of."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from federated.config.evaluation import MAIN
+from federated.config.run import RunConfig
+from federated.federation.federation import Federation
+from federated.foundation.errors import BadInput
+from federated.metrics.dictionary.stated import TUNING_CLIENTS, choosing_metric, main_choosing
+from federated.metrics.names import metric_names
+from federated.metrics.scoring import Scoring
+from federated.run.preparing.trainers import Trainers
+from federated.trials import Parts
+
+
+def without_a_model(config: RunConfig, trainers: Trainers, parts: Parts) -> frozenset[str]:
+    """The sets of clients that never take part and have no model: each client has its own or its cluster's, and there
+    is no other. Those that choose have none either where those that judge fit a part of it.
+    """
+    personal, keeps = parts.algorithm.client.personal, parts.travelling.keeps
+    fits = config.evaluation.unseen_fit is not None
+    if parts.algorithm.clusters is not None:
+        none = True
+    elif personal is not None:
+        none = not personal.beside_global
+    else:
+        none = trainers.kind.own_models or (keeps and not fits)
+    if none:
+        return frozenset({"unseen", TUNING_CLIENTS})
+    return frozenset({TUNING_CLIENTS} if fits and (keeps or personal is not None) else ())
+
+
+def named(metric: str, scoring: Scoring, federation: Federation, without: frozenset[str]) -> str:
+    """The metric, by its name where it is the main one. without: the sets that have no model, see `without_a_model`."""
+    if metric != MAIN:
+        return metric
+    return main_choosing(scoring.main.name, federation.held_out_sets().keys() - without)
+
+
+def check_chosen_by(
+    config: RunConfig, federation: Federation, scoring: Scoring, without: frozenset[str]
+) -> None:
+    """Raise BadInput where a rule watches what is not measured, or what judges where there are data to choose by."""
+    sizes = {
+        name: len(indices) for name, indices in federation.held_out_sets().items() if name not in without
+    }
+    allowed = metric_names(scoring, sizes)
+    watched = {
+        "stop.metric": None if config.stop is None else config.stop.metric,
+        "evaluation.best_by": config.evaluation.best_by,
+    }
+    for field, metric in watched.items():
+        if metric is None:
+            continue
+        if metric not in (MAIN, *allowed):
+            close = get_close_matches(metric, allowed, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise BadInput(
+                f"{field}: {metric!r} is not measured here; {hint}allowed: {', '.join([MAIN, *allowed])}"
+            )
+        if config.holdout.has_tuning:
+            choosing_metric(named(metric, scoring, federation, without), field)
