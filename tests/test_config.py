@@ -47,6 +47,7 @@ CHANGES: dict[str, Any] = {
     "cohort.fraction": 0.5,
     "cohort.weighting": "uniform",
     "cohort.sampling": "poisson",
+    "cohort.without": ["1"],
     "compression.uplink": "float16",
     "compression.downlink": "float16",
     "privacy.mechanism": "clip(1.0)",
@@ -246,10 +247,7 @@ def test_a_cohort_of_a_fraction_is_rounded_to_at_least_one() -> None:
             {"partitioner": "dirichlet(alpha=inf)"},
             "partitioner: dirichlet: alpha must be a finite number > 0, got inf",
         ),
-        (
-            {"partitioner": "dirichlet(alpha=nan)"},
-            "partitioner: dirichlet: alpha must be a finite number > 0, got nan",
-        ),
+        ({"partitioner": "dirichlet(alpha=nan)"}, "dirichlet: alpha must be a finite number > 0, got nan"),
         (
             {"partitioner": "dirichlet(1, min_size=-1)"},
             "partitioner: dirichlet: min_size must be >= 0, got -1",

@@ -157,6 +157,16 @@ class Holdout(Frozen):
         return kept | {"by"} if self.by.label() == "random" else kept
 
 
+def _names(value: Any) -> Any:
+    if value is None or not isinstance(value, list | tuple):
+        return value
+    return names_of_clients(value) if value else None
+
+
+Withdrawn = Annotated[tuple[str, ...] | None, BeforeValidator(_names)]
+"""The names of clients that have left."""
+
+
 class Cohort(Frozen):
     """The clients that take part in a round, and their weights. Drawn anew in every round."""
 
@@ -174,12 +184,22 @@ class Cohort(Frozen):
         "examples",
         description="Weight of a client's update in the mean: its number of training examples, or the same for all",
     )
+    without: Withdrawn = Field(
+        None,
+        description="Names of clients that have withdrawn: they train nothing and are evaluated on their own held-out "
+        "examples as if they were there, and whatever else is held out stays the same; null: none",
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Cohort:
         if self.size is not None and self.fraction is not None:
             raise ValueError(f"state size or fraction, not both (size {self.size}, fraction {self.fraction})")
         return self
+
+    def at_default(self) -> set[str]:
+        """The fields that came later and are at their default; older run keys do not have them."""
+        later = {"sampling": self.sampling.label() == "uniform", "without": self.without is None}
+        return {name for name, is_default in later.items() if is_default}
 
     def share_among(self, num_clients: int, num_eligible: int) -> float:
         """The share of the eligible clients that are wanted in a round: `fraction`, or their size over all."""

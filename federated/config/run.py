@@ -192,8 +192,8 @@ class RunConfig(Frozen):
             exclude |= {"evaluation": {*exclude["evaluation"], *self.evaluation.at_default()}}
         if at_default := self.holdout.at_default():
             exclude |= {"holdout": at_default}
-        if self.cohort.sampling.label() == "uniform":
-            exclude |= {"cohort": {*exclude.get("cohort", ()), "sampling"}}
+        if at_default := self.cohort.at_default():
+            exclude |= {"cohort": {*exclude.get("cohort", ()), *at_default}}
         content = self._stated(exclude)
         if "compression" in content:
             beside = self.compression.beside_in_keys(self.algorithm) if self.kind.has_server else {}

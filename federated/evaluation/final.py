@@ -30,6 +30,7 @@ from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.metrics.measures import Measure, Predictions
 from federated.metrics.names import BY_GLOBAL, sides_of_gaps
 from federated.metrics.scoring import Scoring, of_clients
+from federated.run.preparing.sites import copied_from
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
     labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
     held_out_positions: of sequences, those that count. held_out_positives: examples (of sequences, positions) of the
     positive class, where there is one.
-    Measures: None without held-out examples.
+    Measures: None without held-out examples. copy_of, copied_share: where clients have withdrawn, see `copied_from`.
     """
     assert part.sizes is not None
     federation, takes_part = setup.federation, name == "client"
@@ -148,6 +149,7 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
         **_positives(part, found, examples.class_names, setup.scoring.main),
         "label_divergence_bits": [_number(value) for value in divergence],
         **{measure: [_number(value) for value in values] for measure, values in measured.items()},
+        **(copied_from(federation) if takes_part and setup.config.cohort.without is not None else {}),
     }
 
 

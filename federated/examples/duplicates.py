@@ -28,6 +28,19 @@ def copies_among(contents: np.ndarray, held_out: np.ndarray, training: np.ndarra
     return int(np.count_nonzero(seen[np.searchsorted(distinct, mine)]))
 
 
+def shares_copied(contents: np.ndarray, held: Sequence[np.ndarray]) -> np.ndarray:
+    """The share of each holder's examples that another holds too, float64 [K, K]; 0 of those that hold nothing.
+
+    contents: whole numbers [N]. held: the indices of each holder's examples.
+    """
+    own, shares = [np.sort(contents[each]) for each in held], np.zeros((len(held), len(held)))
+    for at, mine in enumerate(own):
+        for other, theirs in enumerate(own):
+            if at != other and len(mine) and len(theirs):
+                shares[at, other] = np.isin(mine, theirs).mean()
+    return shares
+
+
 def first_copies(contents: np.ndarray) -> np.ndarray:
     """For each example the first one, in the order of the data set, with the same inputs, int64 [N]."""
     _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)

@@ -24,6 +24,7 @@ from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
     HeldOutBy,
+    held_without,
     own_shares,
     rule_of,
     split_off_test,
@@ -147,9 +148,25 @@ def partition_clients(config: RunConfig) -> Federation:
     federation = _partition_clients(
         dataset, files, config.partitioner, config.clients, config.holdout, config.seed
     )
+    if config.cohort.without is not None:
+        federation = _without(federation, config.cohort.without)
     return (
         federation if federation.examples.fit is None and federation.changes is None else _ready(federation)
     )
+
+
+@lru_cache(maxsize=16)
+def _without(federation: Federation, names: tuple[str, ...]) -> Federation:
+    """The federation that these clients have left. Raises BadInput."""
+    left = replace(federation, clients=held_without(federation.clients, federation.names, names))
+    return replace(left, copies=_copies(left))
+
+
+def _copies(federation: Federation) -> dict[str, int]:
+    hashes, training = federation.examples.hashes, federation.training
+    return {
+        name: copies_among(hashes, indices, training) for name, indices in federation.held_out_sets().items()
+    }
 
 
 @lru_cache(maxsize=16)
@@ -197,11 +214,7 @@ def _partition_clients(
         tuning_names=_named(partition.names, choosing),
     )
     check_apart(federation)
-    copies = {
-        name: copies_among(examples.hashes, indices, federation.training)
-        for name, indices in federation.held_out_sets().items()
-    }
-    return replace(federation, copies=copies, linked=_linked(federation, rule))
+    return replace(federation, copies=_copies(federation), linked=_linked(federation, rule))
 
 
 @lru_cache(maxsize=2)  # each holds a copy of all inputs

@@ -154,6 +154,20 @@ def no_such_client(name: str, names: Sequence[str]) -> str:
     return f"there is no client {name!r}; {hint}the {len(names):,} clients are: {listed(names)}"
 
 
+def held_without(held: Sequence[np.ndarray], names: Sequence[str], without: Sequence[str]) -> Slices:
+    """What clients train on once some have withdrawn, who hold nothing then.
+
+    Raises BadInput where one of these is not among the clients, or nobody is left to train.
+    """
+    for name in without:
+        if name not in names:
+            raise BadInput(f"cohort.without: {no_such_client(name, names)}")
+    before, stay = sliced(held), ~np.isin(np.array(names, object), np.array(without, object))
+    if not before.sizes[stay].any():
+        raise BadInput(f"cohort.without: without {listed(without)} nobody is left to train")
+    return Slices(before.flat[np.repeat(stay, before.sizes)], np.where(stay, before.sizes, 0))
+
+
 def own_shares(
     held: Slices,
     clients: np.ndarray,

@@ -96,7 +96,7 @@ def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
     strange = sum(
         len(np.setdiff1d(targets[held], targets[trained])) > 0
         for held, trained in zip(federation.own_held_out, federation.clients, strict=True)
-        if len(held)
+        if len(held) and len(trained)
     )
     if strange:
         yield (

@@ -234,7 +234,8 @@ def _of_cohort(config: RunConfig, federation: Federation) -> str:
     alone = config.cohort.sampling.name == "uniform" and min(wanted, holding) == 1
     if config.cohort.weighting == "uniform" and alone:
         return "cohort.weighting: uniform has no effect: each round has one client"
-    if wanted <= holding or config.cohort.sampling.name != "uniform":
+    withdrawn = len(config.cohort.without or ())  # which the study says already
+    if wanted <= holding + withdrawn or config.cohort.sampling.name != "uniform":
         return ""
     return (
         f"cohort: {wanted} clients a round are wanted, but only {holding} of {len(federation.clients)} hold training "

@@ -12,6 +12,9 @@ their square: ten seconds for a thousand, a quarter of an hour for ten thousand.
 MOST_SITES_LEFT_OUT = 100
 """Sites that `leave_one_out: true` leaves out in turn. Each is an arm more for every arm; more are stated by name."""
 
+MOST_SITES_JUDGED = 30
+"""Sites that `sites` judges. Each is an arm more for every arm, and one of the verdicts that share an error rate."""
+
 MOST_RUNS = 10_000
 """Arms, anchors aside, times seeds. Counted before the first run is built."""
 

@@ -1,8 +1,9 @@
-"""The label of an axis value in the name of an arm."""
+"""Arms and their runs, with the label of each axis value in the name of an arm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from federated.choices.choice import Choice
@@ -17,6 +18,9 @@ from federated.study.names import arm_name
 
 UNSEEN, WITHOUT = "holdout.unseen_clients", "without "
 """The field of clients that never take part; before their names in the name of an arm."""
+
+WITHDRAWN = "cohort.without"
+"""The field of clients that have left."""
 
 AXIS_SEPARATOR = " · "
 """Between the axes in an arm's name."""
@@ -49,6 +53,25 @@ class LabelledArm(NamedTuple):
     config: RunConfig
     labels: Mapping[str, str]
     name: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    arm: the readable name of what is compared, without the seed. order: its place in the study. overrides: what the
+    arm changes in the base run, dotted path -> label, and `name` where the arm states its own.
+    """
+
+    arm: str
+    config: RunConfig
+    order: int = 0
+    overrides: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        """Readable and unique within the study."""
+        return f"{self.arm} · seed {self.config.seed}"
 
 
 def labelled(overrides: Overrides, config: RunConfig, shown: Tails, study: str) -> LabelledArm:
@@ -95,6 +118,8 @@ def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) ->
     value, of_paths = value_at(config, path), shown.get(path)
     if path == UNSEEN and isinstance(value, tuple):
         return f"{WITHOUT}{', '.join(value)}"
+    if path == WITHDRAWN:
+        return f"{', '.join(value)} withdrawn" if value else "all take part"
     if isinstance(value, Choice | Compression | Privacy):
         value = value.label(of_paths)
     elif of_paths:

@@ -10,18 +10,22 @@ from federated.foundation.limits import LARGEST_STUDY, MOST_ARMS, MOST_RUNS
 
 
 def check_number_of_runs(
-    axes: Mapping[str, Sequence[Any]], arms: Sequence[Any], seeds: int, left_out: int = 0
+    axes: Mapping[str, Sequence[Any]], arms: Sequence[Any], seeds: int, left_out: int = 0, withdrawn: int = 0
 ) -> None:
     """Raise ValueError where a study of these axes, or these arms, has too many runs.
 
-    left_out: sites without each of which every arm runs once more.
+    left_out: sites without each of which every arm runs once more; withdrawn: sites and groups of sites that withdraw
+    from every arm in turn.
     """
     made = len(arms) or math.prod(len(values) for values in axes.values())
     how = " x ".join(f"{len(values):,}" for values in axes.values())
     stated = f"{_counted(made, 'arm')}{f' ({how} values)' if len(axes) > 1 else ''}"
     if left_out:
         stated = f"{stated} x {1 + left_out} (as they are, and without each of {_counted(left_out, 'site')})"
-        made *= 1 + left_out
+    if withdrawn:
+        leaving = f"{_counted(withdrawn, 'site')} or groups withdrawn in turn"
+        stated += f" x {1 + withdrawn} (as they are, and with {leaving})"
+    made *= 1 + left_out + withdrawn
     if made > MOST_ARMS:
         raise ValueError(f"{stated}; at most {MOST_ARMS:,} are allowed in a study")
     if made * seeds > MOST_RUNS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +29,19 @@ from federated.foundation.errors import BadInput, readable
 from federated.foundation.texts import listed
 from federated.study.absolute_paths import Place, anchored
 from federated.study.arm_labels import Arm, LabelledArm, Overrides, as_stated, labelled, named_apart, tails_of
+from federated.study.arm_labels import Run as Run
 from federated.study.comparison import Comparison
 from federated.study.extent import check_number_of_runs, check_size
 from federated.study.further.anchors import anchors_of
 from federated.study.further.bands import ExpectedBands, among, check_arms, of_other_runs
 from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
 from federated.study.further.prices import StatedPrices
+from federated.study.further.sites import SitesSection, is_rival, with_alone, withdrawn, withdrawn_in_turn
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name, faults_of_arms
 from federated.study.seeds import Seeds, check_seeds
 from federated.study.study_file import apply_setting, content_of
 from federated.user_code.source import Roots, roots_of
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a study.
-
-    arm: the readable name of what is compared, without the seed. order: its place in the study. overrides: what the
-    arm changes in the base run, dotted path -> label, and `name` where the arm states its own.
-    """
-
-    arm: str
-    config: RunConfig
-    order: int = 0
-    overrides: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def name(self) -> str:
-        """Readable and unique within the study."""
-        return f"{self.arm} · seed {self.config.seed}"
 
 
 class StudyConfig(Frozen):
@@ -88,6 +71,7 @@ class StudyConfig(Frozen):
         description="Also run each arm once for each site, which then never trains: true, or a list of names; the "
         "report sums up what a site has of a model that it did not take part in",
     )
+    sites: SitesSection = Field(None, description="Whether each site should join: each arm without it too")
     comparison: Comparison = Field(default_factory=Comparison, description="How arms are compared")
     prices: StatedPrices = Field(None, description="Prices of the bill, or the path of a YAML file of them")
     expect: ExpectedBands = Field(
@@ -133,7 +117,7 @@ class StudyConfig(Frozen):
             raise ValueError("state axes or arms, not both")
         if empty := [path for path, values in self.axes.items() if not values]:
             raise ValueError(f"axes.{empty[0]}: at least one value is needed")
-        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
+        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.left_out), withdrawn(self.sites))
         check_seeds(self.seeds, self.base.seed, self.arm_overrides())
         self.check()
         check_size(self.model_dump_json())
@@ -142,15 +126,14 @@ class StudyConfig(Frozen):
 
     def check(self) -> None:
         """Raise ValueError where there are too many runs, or an arm, of left-out sites included, does not stand."""
-        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.sites))
-        left_out = [(site,) for site in self.sites]
-        rivals = [run for run in self.runs() if run.config.holdout.unseen_clients not in left_out]
+        check_number_of_runs(self.axes, self.arms, len(self.seeds), len(self.left_out), withdrawn(self.sites))
         if self.leave_one_out is not True:  # else not all arms are known yet
-            self.comparison.check_baseline(run.arm for run in rivals if run.config.kind.has_server)
+            rivals = [run.arm for run in self.runs() if is_rival(run.config, self.left_out, self.sites)]
+            self.comparison.check_baseline(rivals)
             check_arms(self.expect, dict.fromkeys(run.arm for run in self.runs()))
 
     @property
-    def sites(self) -> tuple[str, ...]:
+    def left_out(self) -> tuple[str, ...]:
         """The sites that are left out in turn, as far as they are known by name."""
         return self.leave_one_out if isinstance(self.leave_one_out, tuple) else ()
 
@@ -161,7 +144,7 @@ class StudyConfig(Frozen):
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
-        rest = {"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False}
+        rest = {"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False, "sites": None}
         judged = {"comparison": self.comparison.among(arms), "expect": among(self.expect, arms)}
         return self.model_copy(update={**rest, **judged})
 
@@ -196,9 +179,10 @@ class StudyConfig(Frozen):
     def _named(self) -> dict[str, LabelledArm]:
         """Every arm by its name, anchors last. Raises ValueError, naming all that are not valid or are the same."""
         arms = self._stated_arms()
-        tails = tails_of(arms)
-        arms += left_out_in_turn(arms, self.sites, self._further_config, tails, self.name)
-        arms += anchors_of(arms, self.anchors, self._further_config, tails, self.name)
+        tails, config_of = tails_of(arms), self._further_config
+        without = withdrawn_in_turn(arms, self.sites, config_of, tails, self.name)
+        arms += left_out_in_turn(arms, self.left_out, config_of, tails, self.name)
+        arms += without + anchors_of(arms, with_alone(self.anchors, self.sites), config_of, tails, self.name)
         return named_apart(labelled(overrides, config, tails, self.name) for overrides, config in arms)
 
     def _stated_arms(self) -> list[Arm]:

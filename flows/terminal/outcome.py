@@ -7,6 +7,7 @@ from federated.report import text_table
 from federated.report.bill import bill_of_all, bill_table
 from federated.report.expected.figures import in_short, missed
 from federated.report.findings.results import arms_of
+from federated.report.joining.in_words import joining_sentences, joining_table
 from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.leakage import leakage_sentences, not_measured
 from federated.report.questions.tables import of_best_arms, questions_table
@@ -51,6 +52,9 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         asked = questions_table(of_best_arms(report.answers))
         screen.print(asked.rich("Both questions"))
         screen.print(asked.note, style="dim")
+    if report.joining:
+        screen.print(joining_table(report.joining).rich("Join or not", texts=1))
+        screen.print(joining_table(report.joining).note, style="dim")
     screen.print()
     for sentence in missed(report.figures):
         screen.print(sentence, style="bold red", soft_wrap=True)
@@ -64,6 +68,7 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         *leakage_sentences(report.results),
         *not_measured(report.results),
         *left_out_sentences(report.left_out),
+        *joining_sentences(report.joining),
     ]:
         screen.print(sentence)
     if outcome.registered:

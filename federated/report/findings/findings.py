@@ -19,6 +19,8 @@ from federated.report.findings.rerun import study_command
 from federated.report.findings.results import RunResult, arms_of, compared
 from federated.report.findings.strokes import NOT_DRAWN, Stroke, arm_strokes
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_paired
+from federated.report.joining.found import Joining
+from federated.report.joining.joining import joining_of
 from federated.report.questions.answers import Answer, answers
 from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
@@ -119,6 +121,11 @@ class Report:
     def left_out(self) -> list[LeftOut]:
         """The scores of sites that were left out in turn, an entry for each arm; empty where none were."""
         return left_out(self.results)
+
+    @cached_property
+    def joining(self) -> list[Joining]:
+        """What joining does for each site and each site for the others, an entry for each arm that was judged so."""
+        return joining_of(self.results, self.delta, self.looks_taken, robust=self.robust)
 
     @property
     def scored_on(self) -> str:

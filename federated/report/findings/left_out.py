@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.metrics.names import higher_is_better
-from federated.report.findings.results import RunResult, site_left_out
+from federated.report.findings.results import RunResult, has_withdrawn, site_left_out
 from federated.study.arm_labels import UNSEEN
 
 _OF_A_SITE = (UNSEEN, "clients", "name")
@@ -38,6 +38,8 @@ def left_out(results: Sequence[RunResult]) -> list[LeftOut]:
     """One entry for each arm of which at least two sites were left out and evaluated."""
     families: dict[tuple[object, ...], list[RunResult]] = {}
     for run in results:
+        if has_withdrawn(run):
+            continue
         families.setdefault(_family(run), []).append(run)
     found = [_of_family(runs) for runs in families.values()]
     return [each for each in found if len(each.scores) > 1]

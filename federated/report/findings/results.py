@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from federated.study.arm_labels import UNSEEN, WITHOUT
+from federated.study.arm_labels import UNSEEN, WITHDRAWN, WITHOUT
 
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"
@@ -203,8 +203,8 @@ def candidates(results: Sequence[RunResult]) -> list[RunResult]:
 
 
 def compared(results: Sequence[RunResult]) -> list[RunResult]:
-    """All but the arms that leave a site out in turn, which estimate something else; all where every arm does."""
-    whole = [result for result in results if not site_left_out(result)]
+    """All but the arms that a site has left or is left out of, which are no rivals; all where every arm is one."""
+    whole = [result for result in results if not site_left_out(result) and not has_withdrawn(result)]
     return whole if any(not result.anchor for result in whole) else list(results)
 
 
@@ -212,6 +212,11 @@ def site_left_out(run: RunResult) -> str:
     """The site that an arm leaves out in turn; empty for other arms."""
     label = run.overrides.get(UNSEEN, "").removeprefix(within(run.study, ""))
     return label.removeprefix(WITHOUT) if label.startswith(WITHOUT) else ""
+
+
+def has_withdrawn(run: RunResult) -> bool:
+    """Whether sites have withdrawn from this arm."""
+    return WITHDRAWN in run.overrides
 
 
 def within(study: str, arm: str) -> str:

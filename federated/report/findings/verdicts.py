@@ -207,7 +207,7 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
     unpaired = isinstance(contrast, UnpairedScores)
     identical = bool(seeds) and not unpaired and all(mine[seed] == theirs[seed] for seed in seeds)
     gain = seen.estimate if seen.estimate is None or higher_is_better(metric) else -seen.estimate
-    verdict = "no effect" if identical else _verdict(gain, p, same_p)
+    verdict = "no effect" if identical else verdict_of(gain, p, same_p)
     return Paired(
         arm=arm,
         baseline=baseline,
@@ -241,7 +241,7 @@ def _outlying(contrast: Contrast, seeds: Sequence[int], delta: float) -> tuple[i
     return tuple(seeds[at] for at in outlying(contrast.differences, delta))
 
 
-def _verdict(gain: float | None, p: float, same_p: float) -> Verdict:
+def verdict_of(gain: float | None, p: float, same_p: float) -> Verdict:
     """gain: how much better the arm is, by the estimate of the seeds that were judged."""
     if gain is None:
         return "inconclusive"

@@ -9,6 +9,7 @@ from federated.report.expected.figures import missed
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import ranking_table
 from federated.report.findings.rerun import arm_commands
+from federated.report.joining.in_words import joining_sentences
 from federated.report.text.phrases import counted
 from federated.report.text.table import Table
 
@@ -56,7 +57,9 @@ def _study_note(report: Report, kept: int, whole: str) -> str:
         _text(report.description),
         _text(report.scored_on),
         "\n".join(f"- **{_text(sentence)}**" for sentence in missed(report.figures)),
-        "\n".join(f"- {_text(sentence)}" for sentence in report.verdict),
+        "\n".join(
+            f"- {_text(sentence)}" for sentence in [*report.verdict, *joining_sentences(report.joining)]
+        ),
         ranking_table(report.ranking[:kept]).markdown(_text) if kept else "",
         f"{counted(left_out, 'more arm')} {'is' if left_out == 1 else 'are'} in the report."
         if left_out

@@ -21,16 +21,20 @@ def level_text(value: float | None, metric: str) -> str:
     return number(value, decimals_of(metric, value))
 
 
-def gain_text(value: float, ends: Interval | None, metric: str, level: float | None = None) -> str:
+def gain_text(
+    value: float, ends: Interval | None, metric: str, level: float | None = None, *, signed: bool = True
+) -> str:
     """`+1.2 points [+0.3, +2.1]` where the measure lies between 0 and 1, else `−0.40 [−0.52, −0.28]`.
 
-    level: the value that sets the decimals; the difference itself unless stated.
+    level: the value that sets the decimals; the difference itself unless stated. signed: whether a plus is written.
     """
     if range_of(metric) == SHARE:
-        points = f"{number(_HUNDRED * value, 1, signed=True)} points"
-        return points if ends is None else f"{points} {_ends(Interval(*(_HUNDRED * end for end in ends)), 1)}"
+        points = f"{number(_HUNDRED * value, 1, signed=signed)} points"
+        scaled = None if ends is None else Interval(*(_HUNDRED * end for end in ends))
+        return points if scaled is None else f"{points} {_ends(scaled, 1, signed=signed)}"
     places = decimals_of(metric, value if level is None else level)
-    return f"{number(value, places, signed=True)} {_ends(ends, places) if ends is not None else ''}".rstrip()
+    after = "" if ends is None else _ends(ends, places, signed=signed)
+    return f"{number(value, places, signed=signed)} {after}".rstrip()
 
 
 def difference_text(pair: Paired) -> str:
@@ -38,5 +42,5 @@ def difference_text(pair: Paired) -> str:
     return "–" if pair.estimate is None else gain_text(pair.estimate, pair.interval, pair.metric)
 
 
-def _ends(ends: Interval, places: int) -> str:
-    return f"[{', '.join(number(end, places, signed=True) for end in ends)}]"
+def _ends(ends: Interval, places: int, *, signed: bool = True) -> str:
+    return f"[{', '.join(number(end, places, signed=signed) for end in ends)}]"

@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from federated.foundation.limits import MOST_RUNS
 from federated.report import RunResult
+from federated.report.findings.results import has_withdrawn
 from federated.report.questions.answers import client_word
 from tasks.tracking.reading.artifacts import text_of
 
 CLIENTS_FILE, BILL_FILE = "generalisation.json", "bill.json"
 _MOST_RUNS = 500
-"""Finished runs whose tables are read, a few milliseconds each; larger studies are compared by their metrics alone."""
+"""Finished runs whose tables are read, a few milliseconds each; larger studies are compared by their metrics alone.
+
+Where sites have withdrawn all are read, as the verdicts on sites are of these tables.
+"""
 _OWN = "generalisation/client_"
 
 
 def with_clients(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs with their tables of clients, where clients kept examples of their own and the runs are few enough."""
     wanted = [run for run in results if run.finished and any(n.startswith(_OWN) for n in run.metric_names)]
-    if len(wanted) > _MOST_RUNS:
+    most = MOST_RUNS if any(map(has_withdrawn, results)) else _MOST_RUNS
+    if len(wanted) > most:
         return list(results)
     ids = {run.run_id for run in wanted}
     return [

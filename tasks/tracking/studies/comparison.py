@@ -15,17 +15,15 @@ from federated.foundation.errors import BadInput, readable
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
 from federated.metrics.names import metric_label
-from federated.report import Report, RunResult, as_files, drawn, table, write_page
-from federated.report.bill import bill_numbers, site_bills, sites_bill_numbers, study_metrics
+from federated.report import Report, RunResult, as_files, drawn, write_page
+from federated.report.bill import study_metrics
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
-from federated.report.expected.figures import bands_numbers, missed
-from federated.report.findings.paired_table import paired_table
+from federated.report.expected.figures import missed
 from federated.report.findings.results import of_one_study, within
 from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
 from federated.report.page.page import report_name
-from federated.report.questions.sites_tables import sites_numbers
-from federated.report.questions.tables import questions_numbers
+from federated.report.page.tables import tables_of
 from federated.study.comparison import Comparison
 from federated.study.further.prices import prices_in
 from federated.study.looks import Looks
@@ -97,14 +95,7 @@ def conclude_from(parent_run_id: str, question: str, judged: Comparison) -> Stud
 def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> StudyOutcome:
     outcome = _written(_report([parent], results, judged), [parent])
     report, run_id = outcome.found, outcome.parent_run_id
-    tables = {"comparison.json": table(report.arms), "to_target.json": report.costs.numbers}
-    tables["paired.json"] = paired_table(report.pairs, robust=report.robust) if report.pairs else {}
-    tables["questions.json"] = questions_numbers(report.answers)
-    tables["bands.json"] = bands_numbers(report.figures)
-    tables["sites.json"] = sites_numbers(report.results)
-    tables["bill.json"] = bill_numbers(report.bills)
-    tables["bill_sites.json"] = sites_bill_numbers(site_bills(report.results, report.prices))
-    runs.log_tables(run_id, tables)
+    runs.log_tables(run_id, tables_of(report))
     log_history(run_id, [(0, study_metrics(report.results, report.prices))])
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)

@@ -23,7 +23,7 @@ from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
 from federated.report.page.sections.ranking import ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
-from federated.report.page.sections.sites import clusters, left_out_sites, sites
+from federated.report.page.sections.sites import clusters, joining, left_out_sites, sites
 
 __all__ = ["DETAILS", "SECTIONS", "Drawings", "Pictures", "Section"]
 
@@ -33,6 +33,7 @@ SECTIONS = (
     Section("Failed runs", "failed.html", failed),
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
+    Section("Join or not", "joining.html", joining),
     Section("Sites", "table.html", sites),
     Section("Clusters of clients", "table.html", clusters),
     Section("Sites that never trained", "table.html", left_out_sites),

@@ -1,0 +1,83 @@
+"""The findings on the sites of an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from federated.report.joining.differences import Difference
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What joining does for one site: with all others minus alone.
+
+    alone, together: the means over the seeds that both have. gain: the sites of an arm are one family of tests.
+    megabytes: up and down, a site's share of what its arm sent; None where it sends nothing.
+    """
+
+    site: str
+    alone: float | None
+    together: float | None
+    gain: Difference
+    megabytes: float | None
+
+
+@dataclass(frozen=True)
+class Left:
+    """What it costs that some sites leave, which are one or a group.
+
+    others: what the remaining sites lose, on the mean of their own held-out examples. itself: what those that leave
+    lose where they use the model of the others. Both are with all minus without, and each a family over all that leave.
+    rounds, megabytes, seconds: of training again without them, the mean over the seeds that finished.
+    """
+
+    sites: tuple[str, ...]
+    others: Difference
+    itself: Difference
+    rounds: float
+    megabytes: float
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A site of which this share of the examples is another's too."""
+
+    site: str
+    other: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A site on whose examples the model that the others trained does far worse than on those of every other site.
+
+    score: on its examples, of the model that was trained without it. usual: the mean of the other sites' such scores.
+    """
+
+    site: str
+    score: float
+    usual: float
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The sites of one arm. metric: by which sites are scored, on their own held-out examples."""
+
+    arm: str
+    metric: str
+    delta: float
+    joined: Sequence[Joined]
+    left: Sequence[Left]
+    copies: Sequence[Copy]
+    apart: Sequence[Apart] = ()
+
+    def left_by(self, site: str) -> Left | None:
+        """What it costs that this site alone leaves."""
+        return next((each for each in self.left if each.sites == (site,)), None)
+
+    @property
+    def groups(self) -> list[Left]:
+        """Those that leave together."""
+        return [each for each in self.left if len(each.sites) > 1]

@@ -1,0 +1,221 @@
+"""Verdicts on sites in words, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from federated.report.joining.differences import Difference
+from federated.report.joining.found import Copy, Joined, Joining, Left
+from federated.report.questions.amounts import gain_text, level_text, measure_label
+from federated.report.statistics.paired import Interval
+from federated.report.text.numbers_as_text import NOTHING, number
+from federated.report.text.phrases import counted
+from federated.report.text.table import Table
+
+
+def joining_sentences(found: Sequence[Joining]) -> list[str]:
+    """A sentence for each site of each arm, then those that hurt, the copies, and the groups that leave together."""
+    return [sentence for each in found for sentence in _sentences(each, several=len(found) > 1)]
+
+
+def joining_table(found: Sequence[Joining]) -> Table:
+    """A row for each arm and site."""
+    several = len(found) > 1
+    rows = [
+        [
+            *([each.arm] if several else []),
+            joined.site,
+            level_text(joined.alone, each.metric),
+            level_text(joined.together, each.metric),
+            verdict_text(joined, each.metric),
+            *_leaving_cells(each, each.left_by(joined.site)),
+        ]
+        for each in found
+        for joined in each.joined
+    ]
+    columns = [
+        "site",
+        "alone",
+        "with all",
+        "verdict",
+        "value to the others",
+        "if it left and used their model",
+    ]
+    note = _note(found[0]) if found else ""
+    return Table([*(["arm"] if several else []), *columns], rows, note)
+
+
+def leaving_table(found: Sequence[Joining]) -> Table:
+    """A row for each arm and those that leave: what the others lose, and what it takes to train again."""
+    several = len(found) > 1
+    rows = [
+        [
+            *([each.arm] if several else []),
+            " and ".join(left.sites),
+            _lost_text(left.others, each.metric),
+            number(left.rounds, 0),
+            number(left.megabytes),
+            number(left.seconds),
+        ]
+        for each in found
+        for left in each.left
+    ]
+    columns = ["withdrawn", "the others would lose", "rounds", "MB", "seconds"]
+    note = (
+        "Rounds, MB up and down and seconds of wall time are those of the runs that trained again, from the beginning, "
+        "without the sites; the mean over seeds."
+    )
+    return Table([*(["arm"] if several else []), *columns], rows, note)
+
+
+def verdict_text(joined: Joined, metric: str) -> str:
+    """`joins: gains 3.1 points [1.9, 4.3] for 40 MB`, `should not: loses ...`, `makes no difference: ...`."""
+    gain = joined.gain
+    if gain.verdict == "better":
+        cost = f" for {number(joined.megabytes)} MB" if joined.megabytes else ""
+        return f"joins: gains {_size(gain, metric)}{cost}"
+    if gain.verdict == "worse":
+        return f"should not: loses {_size(gain, metric)}"
+    if gain.verdict == "inconclusive":
+        return f"undecided: {_signed(gain, metric)}{_outlook(gain)}"
+    return f"makes no difference: {_signed(gain, metric)}"
+
+
+def value_text(others: Difference, metric: str) -> str:
+    """`helps: +1.2 points [+0.3, +2.1]`, `hurts: ...`, of a site to the others."""
+    word = {"better": "helps", "worse": "hurts", "inconclusive": "undecided"}.get(
+        others.verdict, "makes no difference"
+    )
+    return f"{word}: {_signed(others, metric)}"
+
+
+def joining_numbers(found: Sequence[Joining]) -> dict[str, list[Any]]:
+    """The same as columns of numbers, a row for each arm and site; {} where no site was judged."""
+    rows = [_numbers(each, joined) for each in found for joined in each.joined]
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def leaving_numbers(found: Sequence[Joining]) -> dict[str, list[Any]]:
+    """The same of those that leave."""
+    rows = [
+        {
+            "arm": each.arm,
+            "withdrawn": ", ".join(left.sites),
+            **_columns("the others lose", left.others),
+            **_columns("they lose themselves", left.itself),
+            "rounds": left.rounds,
+            "MB": left.megabytes,
+            "seconds": left.seconds,
+        }
+        for each in found
+        for left in each.left
+    ]
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _numbers(found: Joining, joined: Joined) -> dict[str, Any]:
+    left = found.left_by(joined.site)
+    copy = next((copy for copy in found.copies if copy.site == joined.site), None)
+    return {
+        "arm": found.arm,
+        "site": joined.site,
+        "metric": found.metric,
+        "alone": joined.alone,
+        "with all": joined.together,
+        **_columns("gain", joined.gain),
+        "MB": joined.megabytes,
+        **_columns("value to the others", None if left is None else left.others),
+        "copy of": copy and copy.other,
+        "copied share": copy and copy.share,
+        "stands apart": any(apart.site == joined.site for apart in found.apart),
+    }
+
+
+def _columns(name: str, found: Difference | None) -> dict[str, Any]:
+    return {
+        name: found and found.estimate,
+        f"{name} low": found and found.interval and found.interval.low,
+        f"{name} high": found and found.interval and found.interval.high,
+        f"{name}, seeds": found and found.seeds,
+        f"{name}, p (Holm)": found and found.p,
+        f"{name}, p (equivalence, Holm)": found and found.same_p,
+        f"{name}, verdict": found and found.verdict,
+    }
+
+
+def _sentences(found: Joining, *, several: bool) -> list[str]:
+    of = f" ({found.arm})" if several else ""
+    said = [f"{joined.site}{of} {verdict_text(joined, found.metric)}." for joined in found.joined]
+    for left in found.left:
+        if len(left.sites) == 1 and left.others.verdict == "worse":
+            gained = _size(left.others, found.metric)
+            said.append(
+                f"{left.sites[0]}{of} hurts the others: without it they gain {gained}. Look at its labels and at what "
+                "measures its inputs."
+            )
+    for apart in found.apart:
+        label, score, usual = (
+            measure_label(found.metric),
+            level_text(apart.score, found.metric),
+            level_text(apart.usual, found.metric),
+        )
+        said.append(
+            f"{apart.site}{of} stands apart: a model that was trained without it has {label} {score} on its examples; "
+            f"for the other sites the same is {usual} on average. Wrong labels, a broken sensor or cases of another "
+            "kind would show so."
+        )
+    said += [_copy_sentence(copy, of) for copy in found.copies]
+    said += [_group_sentence(left, found.metric, of) for left in found.groups]
+    return said
+
+
+def _copy_sentence(copy: Copy, of: str) -> str:
+    return f"{copy.site}{of} is a copy of {copy.other}: {100 * copy.share:.0f} % of its examples are the other's too."
+
+
+def _group_sentence(left: Left, metric: str, of: str) -> str:
+    return f"If {' and '.join(left.sites)}{of} left together, the others would lose {_lost_text(left.others, metric)}."
+
+
+def _leaving_cells(found: Joining, left: Left | None) -> list[str]:
+    if left is None:
+        return [NOTHING, NOTHING]
+    return [value_text(left.others, found.metric), _lost_text(left.itself, found.metric, verb="loses ")]
+
+
+def _lost_text(found: Difference, metric: str, verb: str = "") -> str:
+    """What is lost, with all minus without; in words where it is nothing."""
+    if found.verdict in ("no difference", "no effect"):
+        return f"nothing that matters: {_signed(found, metric)}"
+    return f"{verb}{_signed(found, metric)}{' (undecided)' if found.verdict == 'inconclusive' else ''}"
+
+
+def _signed(found: Difference, metric: str) -> str:
+    return NOTHING if found.estimate is None else gain_text(found.estimate, found.interval, metric)
+
+
+def _size(found: Difference, metric: str) -> str:
+    """The size of a difference whose direction is said in words."""
+    assert found.estimate is not None
+    ends = found.interval
+    if found.estimate < 0 and ends is not None:
+        ends = Interval(-ends.high, -ends.low)
+    return gain_text(abs(found.estimate), ends, metric, signed=False)
+
+
+def _outlook(found: Difference) -> str:
+    if found.more_seeds is None:
+        return ""
+    return f"; {counted(found.more_seeds, 'more seed')} would probably decide"
+
+
+def _note(found: Joining) -> str:
+    return (
+        f"Of each site the {measure_label(found.metric)} on its own held-out examples, which are the same in every "
+        "column: alone, each site trains by itself; with all, all sites train; the value to the others is what the "
+        "other sites would lose, on the mean of their own held-out examples, were it to leave. Differences are paired "
+        "by seed, with 95 % intervals of that site alone; verdicts are corrected by Holm's rule over the sites of an "
+        f"arm, and no difference is one smaller than {found.delta:g}. MB: up and down, a site's share of what the arm "
+        "sent."
+    )
