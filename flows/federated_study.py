@@ -81,7 +81,8 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     check_scale_out(runs)
     faults = check_study(study)
     so_far = time.perf_counter() - began
-    forecast = forecast_study(runs, at_a_time, faults, study.comparison.default_delta, so_far)
+    delta, prices = study.comparison.default_delta, study.prices
+    forecast = forecast_study(runs, at_a_time, faults, delta, so_far, prices)
     known = so_far + forecast.probe_seconds
     before = peak_mb()
     tell(forecast)

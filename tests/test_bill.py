@@ -7,19 +7,25 @@ from typing import Any
 
 import pytest
 
+from federated.forecast import Amount, ArmForecast, Forecast, forecast_of_json
 from federated.foundation.errors import BadInput
 from federated.report import Report, RunResult, page_html
 from federated.report.bill import (
+    bill_in_all,
     bill_numbers,
     bill_of_all,
     bill_table,
     bills,
+    foreseen_bills,
     site_bills,
     sites_bill_numbers,
     sites_bill_table,
+    stated_prices,
     study_metrics,
 )
 from federated.report.bill.tables import lines_table
+from federated.report.costs.forecast_against_fact import Took, foreseen
+from federated.report.figures.arms.charts import charts
 from federated.study.further.prices import Prices, prices_in
 from federated.study.study import StudyConfig, read_study
 
@@ -179,6 +185,58 @@ def test_the_bill_of_a_study_is_in_mlflow() -> None:
 def test_a_run_that_went_on_has_no_half_of_its_time() -> None:
     (bill,) = bills([run(resumed_from=3)])
     assert bill.quantity("time on this machine") is None
+
+
+def forecast(prices: Prices | None = PRICES) -> Forecast:
+    """Of two runs each of an arm as `run()` has them, and of the centralised anchor with 2 GB of data."""
+    used = {"bill/rounds": 7.0, "bill/data_bytes": 2e9, "bill/core_seconds": 1800.0}
+    up, down = Amount(5e8, 6e8, 7e8), Amount(1e9, 1e9, 1e9)
+    arms = (
+        ArmForecast("a", 2, 7, False, 60.0, up, down, used=used),
+        ArmForecast(
+            "centralised", 2, 7, False, 60.0, *[Amount(0, 0, 0)] * 2, used=used, anchor="centralised"
+        ),
+    )
+    stated = None if prices is None else prices.model_dump()
+    return Forecast(arms, 1, 1, 120.0, 1.0, 500.0, 8000.0, False, "", (), around_seconds=0.0, prices=stated)
+
+
+def test_the_bill_that_is_foreseen_has_the_lines_of_the_one_that_comes() -> None:
+    nothing = {"communication/uplink_bytes_total": 0.0, "communication/downlink_bytes_total": 0.0}
+    runs = [run(seed=seed) for seed in (0, 1)]
+    runs += [run("centralised", seed, anchor="centralised", used=nothing) for seed in (0, 1)]
+    before, after = foreseen_bills(forecast(), PRICES), bills(runs, PRICES)
+    for expected, found in zip(before, after, strict=True):
+        assert expected.money == pytest.approx(found.money)
+        lines = {item.what: item.quantity for item in found.items if item.what != "time on this machine"}
+        assert {item.what: item.quantity for item in expected.items} == pytest.approx(lines)
+    whole, all_found = bill_in_all(before), bill_of_all(runs, PRICES)
+    assert whole is not None
+    assert all_found is not None
+    assert whole.money == pytest.approx(all_found.money)
+    table = foreseen(forecast(), runs, Took(), PRICES).table
+    assert {row[0]: row[3] for row in table.rows if "core" in row[0] or "cost" in row[0]} == {
+        "core-hours of the rounds": "1.00",
+        "cost, EUR": "1.00",
+    }
+    assert "cost" not in " ".join(row[0] for row in foreseen(forecast(), runs[:3], Took(), PRICES).table.rows)
+
+
+def test_a_forecast_keeps_its_prices_and_older_ones_have_no_bill() -> None:
+    assert stated_prices(forecast_of_json(forecast().as_json())) == PRICES
+    assert stated_prices(forecast(None)) is None
+    assert bill_in_all([]) is None
+
+
+def test_the_chart_has_the_money_of_each_arm_anchors_included() -> None:
+    runs = [run("a"), run("b", used={"communication/uplink_bytes_total": 9e8})]
+    runs.append(run("centralised", anchor="centralised"))
+    chart = charts(Report("s", runs, prices=PRICES))["by-cost"]
+    costs = {row["arm"]: row["cost"] for row in chart["data"]["values"]}
+    assert costs == pytest.approx({"a": 4.254, "b": 10.254, "centralised": 24.254})
+    assert "EUR" in chart["encoding"]["x"]["title"]
+    assert "by-cost" not in charts(Report("s", runs))
+    assert "by-cost" not in charts(Report("s", runs[:1], prices=PRICES))
 
 
 BASE = "name: s\nbase: {dataset: digits, model: logistic, clients: 8, rounds: 3}\n"

@@ -12,13 +12,16 @@ import pytest
 
 from federated.examples.hashing import row_sizes
 from federated.federation.loading import load_examples
+from federated.forecast import forecast_study
 from federated.machine.meters import Energy, Meter
-from federated.machine.queueing import has_waited
+from federated.machine.queueing import has_waited, own_processor_seconds, working_beside
+from federated.networks import SECONDS_TOTAL, timed
 from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state, prepare
 from federated.segments import Observers, advance, begun
 from federated.segments.used import bill_by_client, bill_metrics
+from federated.study.study import Run
 from tests.conftest import config_of
 
 ROUNDS = 3
@@ -148,3 +151,26 @@ def test_a_meter_counts_the_processor_time_of_this_run_alone() -> None:
     assert meter.used().processor_seconds < -30
     assert meter.used().joules is None  # another run had the machine meanwhile
     has_waited(-50.0, -40.0)
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_run_will_use_is_foreseen_to_the_byte_and_the_simulated_second() -> None:
+    network = {"name": "4g", "spread": 0.5, "compute": 0.25}
+    course, setup = trained(network=network, compression={"uplink": "qsgd(4)"})
+    (arm,) = forecast_study([Run("a", setup.config)]).arms
+    found = bill_metrics(course, setup)
+    assert arm.used["bill/rounds"] == found["bill/rounds"]
+    assert arm.used["bill/data_bytes"] == found["bill/data_bytes"]
+    assert arm.used["bill/core_seconds"] > 0
+    assert arm.uplink.expected == course.state.uplink_bytes
+    clock = timed(tuple(course.history), setup.config.network.build(), setup.config.seed)
+    assert arm.used[SECONDS_TOTAL] == pytest.approx(clock[-2][1][SECONDS_TOTAL])
+
+
+def test_the_processor_time_of_tracking_is_no_run_s() -> None:
+    before = own_processor_seconds()
+    with working_beside():
+        began = time.thread_time()
+        sum(range(300_000))
+        beside = time.thread_time() - began
+    assert own_processor_seconds() - before < beside

@@ -201,6 +201,9 @@ class Clock:
         self.now += 0.001
         return self.now
 
+    def process_time(self) -> float:
+        return self.now - self.queued
+
     def set(self, patch: pytest.MonkeyPatch) -> None:
         """Let the probe read this clock, and this process's one thread stand in the queue as it says."""
         for module in (queueing, probing):
@@ -268,6 +271,7 @@ def test_a_busy_machine_makes_no_step_seem_longer(monkeypatch: pytest.MonkeyPatc
     probed = probe(setup, 0.05)
     assert probed.batch_seconds == pytest.approx(0.01, rel=0.05)
     assert probed.taken.seconds / probed.taken.alone == pytest.approx(4, rel=0.2)
+    assert probed.cores == pytest.approx(1, rel=0.02)
 
 
 def test_the_range_says_what_other_programs_cost_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,20 +16,22 @@ from federated.forecast.payloads import downlink_bytes, uplink_bytes
 from federated.forecast.probe import Probe, probe
 from federated.forecast.seconds.canaries import canary_seconds
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
+from federated.forecast.seconds.network import network_seconds
 from federated.forecast.seconds.protocol import protocol_seconds
 from federated.forecast.summary import ArmForecast, Forecast, nothing_foretold
 from federated.forecast.traffic.amounts import total
+from federated.forecast.used import used_by
 from federated.forecast.warnings import cautions, of_faults, promise_sentences, with_arms
 from federated.forecast.workload import evaluation_mb, personalisation_batches, round_batches, trained_clients
 from federated.foundation.doing import doing
 from federated.local_training.trunk.passes import TrunkPass
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
-from federated.networks import round_seconds
 from federated.run.preparing.client_memory import bound_bytes, most_bytes, split
 from federated.run.preparing.promise import Promise
 from federated.run.setup import Setup, initial_state, prepare
 from federated.segments.ends import num_segments
+from federated.study.further.prices import Prices
 from federated.study.looks import FEWEST_SEEDS
 from federated.study.study import Run
 from federated.user_code.permission import explained, is_fault
@@ -47,11 +49,12 @@ def forecast_study(
     faults: Mapping[str, str] = _NO_FAULTS,
     default_delta: float | None = None,
     before: float | None = None,
+    prices: Prices | None = None,
 ) -> Forecast:
     """Probe every distinct setting of a study for some seconds in all. What fails is a caution, never an error.
 
     faults: what `check_runs` found, which are cautions too; these runs are not foreseen. default_delta: see `of_delta`.
-    before: seconds that the study has taken so far; None where that is not known.
+    before: seconds that the study has taken so far; None where that is not known. prices: of its bill.
     """
     sound = [run for run in runs if run.name not in faults]
     try:
@@ -60,7 +63,8 @@ def forecast_study(
         if not is_fault(error):
             raise
         made = nothing_foretold(workers, len(sound), f"forecast: none, because it failed: {explained(error)}")
-    return replace(made, cautions=(*of_faults(faults, runs), *made.cautions))
+    priced = None if prices is None else prices.model_dump()
+    return replace(made, cautions=(*of_faults(faults, runs), *made.cautions), prices=priced)
 
 
 def _foreseen(
@@ -175,8 +179,12 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
     exchange = protocol_seconds(setup) + canary_seconds(setup, probed.client_seconds)
+    seconds, on_network = (
+        probed.seconds_of_round(trained_clients(setup), batches),
+        network_seconds(setup, probed),
+    )
     run = (
-        rounds * (probed.seconds_of_round(trained_clients(setup), batches) + exchange)
+        rounds * (seconds + exchange)
         + (segments + 2) * probed.evaluation_seconds  # the initial model, and the last one in detail
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + probed.inversion_seconds
@@ -197,27 +205,12 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         seconds=run * runs,
         uplink=uplink.times(sent),
         downlink=downlink.times(sent),
-        network_seconds=_network_seconds(setup, probed, batches),
+        network_seconds=on_network,
         client_memory_mb=inside / _MB,
         client_file_mb=on_disk / _MB,
+        used=used_by(setup, probed, rounds * (seconds + exchange), on_network),
+        anchor="" if sent else config.training,
     )
-
-
-def _network_seconds(setup: Setup, probed: Probe, batches: float) -> float | None:
-    """The simulated seconds of a round on the stated network."""
-    config, clients = setup.config, max(1, round(trained_clients(setup)))
-    if config.network is None:
-        return None
-    uplink = probed.uplink.expected * clients
-    if setup.parts.transport.protocol is not None:
-        uplink = uplink_bytes(setup, probed.uplink).expected / setup.last_round
-    metrics = {
-        "communication/uplink_bytes": uplink,
-        "communication/downlink_bytes": downlink_bytes(setup, probed.downlink).expected / setup.last_round,
-        "train/cohort_clients": float(clients),
-        "system/training_seconds": batches * probed.batch_seconds,
-    }
-    return round_seconds(config.network.build(), metrics, config.seed, 1)
 
 
 def _guarantees(configs: Mapping[str, RunConfig], guaranteed: Mapping[str, Promise]) -> str:

@@ -12,7 +12,7 @@ _FEWEST_SECONDS = 0.5
 
 def slowdown_of(probes: Sequence[Taken]) -> float:
     """How many times as long as alone the rounds of the probes took; 1 where they are too short to tell."""
-    seconds, alone = map(sum, zip(*probes or [NOTHING], strict=True))
+    seconds, alone = (sum(each[at] for each in probes or [NOTHING]) for at in (0, 1))
     return max(seconds / alone, 1.0) if seconds >= _FEWEST_SECONDS else 1.0
 
 

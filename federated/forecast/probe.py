@@ -42,7 +42,7 @@ class Probe:
     cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
     evaluation. uplink, downlink: bytes of a client's update, and of the payload that the server encodes in a round.
     diverged: why the training left the finite numbers, if it did. inversion_seconds: of gradient inversion at its end.
-    taken: by the rounds of the probe, all together.
+    taken: by the rounds of the probe, all together. cores: that a round keeps busy, on average.
     """
 
     batch_seconds: float
@@ -54,6 +54,7 @@ class Probe:
     diverged: str = ""
     inversion_seconds: float = 0.0
     taken: Taken = NOTHING
+    cores: float = 1.0
 
     def seconds_of_round(self, clients: float, batches: float) -> float:
         """A round with so many clients, who train on so many batches together."""
@@ -69,18 +70,19 @@ def probe(setup: Setup, seconds: float) -> Probe:
     """
     setup = _with_cohorts_of_one_size(setup.with_config(_clients_alone(setup.config)))
     state, watch = initial_state(setup), _Watch()
-    costs, diverged = (0.0, 0.0, 0.0), ""
+    costs, cores, diverged = (0.0, 0.0, 0.0), 1.0, ""
     try:
         few = _warmed_up(setup, state, watch, seconds)
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
         whole += single.rest / single.clients * setup.trainers.cohort_size
-        watch = _Watch(watch.taken)
+        watch = _Watch(before := watch.taken)
         costs = (
             _whole_rounds(setup, watch, seconds)
             if whole <= seconds
             else _few_steps(setup, watch, single, few, seconds)
         )
+        cores = (watch.taken.processor - before.processor) / max(watch.taken.alone - before.alone, 1e-9)
     except Diverged as error:
         diverged = str(error)
     return Probe(
@@ -90,6 +92,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
         downlink=downlink_payload(setup, watch.models(setup), watch.margin),
         diverged=diverged,
         taken=watch.taken,
+        cores=cores,
     )
 
 

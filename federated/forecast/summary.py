@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from federated.federation.data_table import DataRead
 from federated.forecast.traffic.amounts import Amount, total
@@ -13,7 +15,8 @@ from federated.forecast.traffic.amounts import Amount, total
 class ArmForecast:
     """One arm: its runs, wall time of them one after another, bytes of them together. Rounds are at most so many
     where there is a stop rule. network_seconds: of a round on the stated network; None without one. client_memory_mb,
-    client_file_mb: what clients of one run remember at most between rounds, in memory and beyond its bound on disk."""
+    client_file_mb: what clients of one run remember at most between rounds, in memory and beyond its bound on disk.
+    used: what a run uses, by the metrics of its bill. anchor: which one it is, if it is one."""
 
     arm: str
     runs: int
@@ -25,6 +28,8 @@ class ArmForecast:
     network_seconds: float | None = None
     client_memory_mb: float = 0.0
     client_file_mb: float = 0.0
+    used: Mapping[str, float] = field(default_factory=dict)
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Forecast:
     arms. cautions: what cannot work or is likely a mistake, in sentences.
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
     evaluation_mb: of the memory, the outputs of the largest evaluation. trunk_seconds, trunk_mb: of the time of the
-    runs, the one pass of frozen parts over all examples, and the features that it leaves on disk."""
+    runs, the one pass of frozen parts over all examples, and the features that it leaves on disk. prices: of the bill,
+    as the study states them."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -57,6 +63,7 @@ class Forecast:
     guarantees: tuple[str, ...] = ()
     trunk_seconds: float = 0.0
     trunk_mb: float = 0.0
+    prices: Mapping[str, Any] | None = None
 
     @property
     def runs(self) -> int:

@@ -1,9 +1,11 @@
-"""Wall time, and what of it was spent in the queue for a core, behind other programs, or waiting for other runs."""
+"""Wall and processor time, and what of it was spent in the queue for a core, or on other runs and work beside."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +24,12 @@ class Thread(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """seconds: of wall time. alone: what they would have been without the queue for a core."""
+    """seconds: of wall time. alone: what they would have been without the queue for a core. processor: of all cores of
+    this process together."""
 
     seconds: float
     alone: float
+    processor: float = 0.0
 
 
 NOTHING = Taken(0.0, 0.0)
@@ -36,13 +40,13 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._before = threads()
-        self._started = time.perf_counter()
+        self._started, self._processor = time.perf_counter(), time.process_time()
 
     def taken(self) -> Taken:
         """The time until now."""
-        seconds = time.perf_counter() - self._started
+        seconds, processor = time.perf_counter() - self._started, time.process_time() - self._processor
         queued = delay(self._before, threads(), threading.get_native_id(), seconds)
-        return Taken(seconds, max(seconds - queued, _LEAST_ALONE * seconds))
+        return Taken(seconds, max(seconds - queued, _LEAST_ALONE * seconds), processor)
 
 
 def threads() -> dict[int, Thread]:
@@ -84,8 +88,23 @@ def own_seconds() -> float:
 
 
 def own_processor_seconds() -> float:
-    """Seconds of all cores on the clock of `time.process_time`, without those of other runs meanwhile."""
-    return time.process_time() - waited().processor_seconds
+    """Seconds of all cores on the clock of `time.process_time`, without those of other runs and of work beside."""
+    return time.process_time() - waited().processor_seconds - _beside
+
+
+_beside, _one_beside = 0.0, threading.Lock()
+
+
+@contextmanager
+def working_beside() -> Iterator[None]:
+    """Within this context, this thread works for no run: its processor time is off the clock of all."""
+    global _beside
+    started = time.thread_time()
+    try:
+        yield
+    finally:
+        with _one_beside:
+            _beside += time.thread_time() - started
 
 
 class Waited(NamedTuple):

@@ -6,7 +6,9 @@ from rich.table import Table as RichTable
 
 from federated.forecast import LONG_SECONDS, Forecast, forecast_study
 from federated.metrics.durations import duration, estimate
+from federated.report.bill import bill_in_all, bill_table, foreseen_bills, stated_prices
 from federated.report.costs.forecast_against_fact import megabytes_text
+from federated.report.text.numbers_as_text import number
 from federated.report.text.table import Table
 from federated.run.checks import cannot_run, check_study
 from federated.study.study import StudyConfig
@@ -14,6 +16,11 @@ from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
 from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
+
+_OF_BILL = (
+    "One training each, by the probes: bytes are exact where payloads have one size; "
+    "processor time is of this machine, and less sure. A rule that ends runs early makes it less."
+)
 
 
 def show_forecast(study: StudyConfig, workers: int | str, screen: Screen, began: float) -> str:
@@ -28,7 +35,8 @@ def show_forecast(study: StudyConfig, workers: int | str, screen: Screen, began:
         faults = check_study(study)
         so_far = time.perf_counter() - began
         at_a_time = workers if isinstance(workers, int) else 1
-        forecast = forecast_study(runs, at_a_time, faults, study.comparison.default_delta, so_far)
+        delta, prices = study.comparison.default_delta, study.prices
+        forecast = forecast_study(runs, at_a_time, faults, delta, so_far, prices)
     show(forecast, screen, whole=True)
     return cannot_run(runs, faults)
 
@@ -40,6 +48,7 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
         screen.print(_arms(forecast))
     if forecast.arms:
         screen.print(_in_a_line(forecast), soft_wrap=True)
+    show_bill(forecast, screen, whole=bool(whole))
     if whole:
         for line in _details(forecast):
             screen.print(line, style="dim", soft_wrap=True)
@@ -47,6 +56,23 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
         screen.print(guarantee, soft_wrap=True)
     for caution in forecast.cautions:
         screen.print(f"warning: {caution}", style="yellow", soft_wrap=True)
+
+
+def show_bill(forecast: Forecast, screen: Screen, *, whole: bool) -> None:
+    """Print the bill as it is foreseen: of each arm and of all runs, or in a line where there are prices."""
+    prices = stated_prices(forecast)
+    found = foreseen_bills(forecast, prices)
+    in_all = bill_in_all(found)
+    if in_all is None:
+        return
+    if whole:
+        shown, caption = few(found, "arms")
+        table = bill_table(shown, in_all, prices, _OF_BILL)
+        screen.print(table.rich("Bill, as foreseen", caption=caption))
+        screen.print(table.note, style="dim")
+    elif prices is not None and in_all.money is not None:
+        energy = "" if in_all.co2 is None else f", {number(1000 * in_all.co2)} g CO2"
+        screen.print(f"bill of all runs: about {number(in_all.money)} {prices.currency}".rstrip() + energy)
 
 
 def _in_a_line(forecast: Forecast) -> str:

@@ -12,7 +12,7 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import of_faults
+from federated.forecast import forecast_study, of_faults
 from federated.foundation.doing import doing
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
@@ -24,6 +24,7 @@ from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
 from flows.terminal.arms import Arm, arm_of, arms_table, promises, trained_sentences, warnings_of
 from flows.terminal.data_read import show_data
+from flows.terminal.forecast import show_bill
 from flows.terminal.screen import Screen, styled
 from flows.terminal.waiting import shown_while_waiting
 from tasks.scale_out.stages import check_scale_out
@@ -76,6 +77,8 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
+    if study.prices is not None:
+        _bill(study, runs, screen)
     promised = promises(arms)
     for sentence in promised:
         screen.print(sentence, soft_wrap=True)
@@ -91,6 +94,12 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
         save_partition(path, partition_clients(config))
         screen.print(f"partition    {path}  {config.partitioner.label()}", soft_wrap=True)
     return cannot_run(study.runs(), faults)
+
+
+def _bill(study: StudyConfig, runs: Sequence[Run], screen: Screen) -> None:
+    """The bill as it is foreseen, for which some rounds are tried."""
+    forecast = forecast_study(runs, default_delta=study.comparison.default_delta, prices=study.prices)
+    show_bill(forecast, screen, whole=True)
 
 
 def _data_read(config: RunConfig) -> DataRead:

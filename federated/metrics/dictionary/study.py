@@ -47,6 +47,18 @@ ROWS: tuple[Row, ...] = (
         meaning="most memory that the process that trains (with `--workers`: the largest of them) ever held",
     ),
     row(
+        neither("bill/forecast_core_seconds"),
+        unit="core seconds",
+        when=BEFORE,
+        meaning="`bill/core_seconds` of all runs, as foreseen; not where processes of Ray train",
+    ),
+    row(
+        neither("bill/forecast_cost"),
+        unit="money",
+        when=BEFORE,
+        meaning="`bill/study_cost`, as foreseen with the prices of then; where the study states any",
+    ),
+    row(
         lower("bill/study_core_seconds"),
         unit="core seconds",
         when=AFTER,

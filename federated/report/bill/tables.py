@@ -34,9 +34,11 @@ _COLUMNS: dict[str, Callable[[Bill], float | None]] = {
 _WITHOUT_PRICES = "No prices are stated (`prices` beside `seeds`), so no money is shown."
 
 
-def bill_table(found: Sequence[Bill], whole: Bill | None, prices: Prices | None) -> Table:
+def bill_table(
+    found: Sequence[Bill], whole: Bill | None, prices: Prices | None, note: str | None = None
+) -> Table:
     """One row an arm, of one training; of several runs a last row for all together. Columns without numbers are left
-    out."""
+    out. note: instead of the one on what was measured."""
     rows = [*found, *([whole] if whole is not None and whole.runs > 1 else [])]
     cells = {title: [of(bill) for bill in rows] for title, of in _COLUMNS.items()}
     known = {title: values for title, values in cells.items() if any(value is not None for value in values)}
@@ -46,7 +48,7 @@ def bill_table(found: Sequence[Bill], whole: Bill | None, prices: Prices | None)
         [_name(bill), *(_cell(title, values[at]) for title, values in shown.items())]
         for at, bill in enumerate(rows)
     ]
-    return Table(["one training", *columns], lines, bill_note(found, prices))
+    return Table(["one training", *columns], lines, bill_note(found, prices) if note is None else note)
 
 
 def in_unit(title: str, values: Sequence[float | None]) -> tuple[str, list[float | None]]:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from federated.federation.data_table import DataRead
 from federated.metrics.durations import duration, estimate
+from federated.report.bill.bill import bill_of_all
+from federated.report.bill.foreseen import bill_in_all, foreseen_bills
+from federated.report.bill.lines import CORES, GPUS
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.phrases import capitalised, counted
 from federated.report.text.table import Row, Table
+from federated.study.further.prices import Prices
 
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
@@ -55,8 +59,10 @@ class Foreseen:
     data: tuple[DataRead, ...] = ()
 
 
-def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Foreseen:
-    """The study as a whole, then each arm.
+def foreseen(
+    forecast: Forecast, results: Sequence[RunResult], took: Took, prices: Prices | None = None
+) -> Foreseen:
+    """The study as a whole, then each arm. prices: with which both bills are priced.
 
     Only complete amounts are compared with a forecast of the same: an arm with a failed run has no actual cost, and
     then the study has no actual bytes. Nor has a study of which some arms could not be forecast. A report cannot say
@@ -70,6 +76,7 @@ def foreseen(forecast: Forecast, results: Sequence[RunResult], took: Took) -> Fo
         _row("peak memory, MB", memory[0], memory[1], forecast.memory_mb, took.memory_mb),
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
+        *_bill_rows(forecast, results, prices),
     ]
     by_arm = [
         row
@@ -94,6 +101,24 @@ def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> 
         *_shared_row(forecast, results, took),
         _seconds_row(_AROUND, around, took.around_seconds),
         whole,
+    ]
+
+
+def _bill_rows(forecast: Forecast, results: Sequence[RunResult], prices: Prices | None) -> list[Row]:
+    """Processor and GPU time and money of all runs; none of older forecasts, or where a run is not finished."""
+    expected, found = bill_in_all(foreseen_bills(forecast, prices)), bill_of_all(results, prices)
+    if expected is None or found is None or not expected.runs == found.runs == len(results):
+        return []
+    money = f"cost, {prices.currency}" if prices is not None and prices.currency else "cost"
+    pairs = {
+        "core-hours of the rounds": (expected.quantity(CORES), found.quantity(CORES)),
+        "GPU-hours of the rounds": (expected.quantity(GPUS), found.quantity(GPUS)),
+        money: (expected.money, found.money),
+    }
+    return [
+        _row(what, number(before), number(after), before, after)
+        for what, (before, after) in pairs.items()
+        if before is not None and after is not None
     ]
 
 

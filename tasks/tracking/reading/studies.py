@@ -14,6 +14,7 @@ from mlflow.entities import Run as MlflowRun
 from federated.choices.choice import Choice
 from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
+from federated.metrics.names import metric_label
 from federated.networks import CLOCK_INPUTS
 from federated.report import RunResult, on_network
 from federated.report.findings.results import AT, within
@@ -144,6 +145,19 @@ def results_below(
         )
         for run in results
     ]
+
+
+def require_one_metric(results: Sequence[RunResult]) -> None:
+    """Studies are laid side by side by their main metric; each alone may have several. Raises BadInput."""
+    by_study: dict[str, set[str]] = {}
+    for run in results:
+        by_study.setdefault(run.study, set()).add(run.main_metric)
+    if len({frozenset(metrics) for metrics in by_study.values()}) > 1:
+        said = "; ".join(
+            f"{study} by {' and '.join(sorted(metric_label(name) for name in metrics))}"
+            for study, metrics in by_study.items()
+        )
+        raise BadInput(f"these studies are not judged by the same metric: {said}; compare them one at a time")
 
 
 def _question(label: str, run: MlflowRun) -> str:

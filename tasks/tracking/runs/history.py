@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from federated.config.run import RunConfig
+from federated.machine.queueing import working_beside
 from federated.networks import SECONDS_TOTAL, timed
 from federated.run.history import Entry
 from tasks.tracking.delivery.metrics import Measured
@@ -76,8 +77,9 @@ class HistoryWriter:
 
     def _write(self, history: Sequence[Entry]) -> None:
         """Write the pending entries. Changes nothing on failure."""
-        fresh, elapsed = self._on_the_clock(history[self._written :])
-        log_history(self._run_id, fresh, self._times[self._written : len(history)])
+        with working_beside():
+            fresh, elapsed = self._on_the_clock(history[self._written :])
+            log_history(self._run_id, fresh, self._times[self._written : len(history)])
         self._written, self._elapsed = len(history), elapsed
 
     def _on_the_clock(self, fresh: Sequence[Entry]) -> tuple[Sequence[Entry], float]:

@@ -14,7 +14,6 @@ from federated.forecast import Forecast
 from federated.foundation.errors import BadInput, readable
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
-from federated.metrics.names import metric_label
 from federated.report import Report, RunResult, as_files, drawn, write_page
 from federated.report.bill import study_metrics
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
@@ -25,7 +24,7 @@ from federated.report.page.notes import run_notes, study_note
 from federated.report.page.page import report_name
 from federated.report.page.tables import tables_of
 from federated.study.comparison import Comparison
-from federated.study.further.prices import prices_in
+from federated.study.further.prices import Prices, prices_in
 from federated.study.looks import Looks
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery.messages import show
@@ -34,7 +33,13 @@ from tasks.tracking.reading.clients import with_bills, with_clients
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.reconstructions import reconstruction_pictures
 from tasks.tracking.reading.search import results_of_study
-from tasks.tracking.reading.studies import Parent, find_parents, parent_of, results_below
+from tasks.tracking.reading.studies import (
+    Parent,
+    find_parents,
+    parent_of,
+    require_one_metric,
+    results_below,
+)
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.failures import answered
@@ -68,7 +73,7 @@ class StudyOutcome:
 
     def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
         """The outcome with the time that making the report took, which the report itself cannot say."""
-        return replace(self, foreseen=foreseen(forecast, self.results, took))
+        return replace(self, foreseen=foreseen(forecast, self.results, took, self.found.prices))
 
     @property
     def parent_run_id(self) -> str:
@@ -153,27 +158,13 @@ def compare_again(
         parents = find_parents(names)
         show(f"reading the runs of {' and '.join(parent.label for parent in parents)} from MLflow")
         results = [run for parent in parents for run in results_below(parent, network, among_others=several)]
-        _require_one_metric(results)
-        report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several))
+        require_one_metric(results)
+        report = _report(parents, results, _judged(parents[0], baseline, delta, among_others=several), priced)
         if several and baseline is None and of_one_study(results):
             report = replace(report, versions=[each.version for each in parents], baseline=None)
     asked: dict[str, object] = {"network": network and network.label(), "target": target}
     asked |= {"baseline": baseline, "delta": delta, "prices": prices and prices.stem}
-    report = report if priced is None else replace(report, prices=priced)
     return _written(replace(report, target=target), parents, report_name(asked))
-
-
-def _require_one_metric(results: Sequence[RunResult]) -> None:
-    """Studies are laid side by side by their main metric; each alone may have several."""
-    by_study: dict[str, set[str]] = {}
-    for run in results:
-        by_study.setdefault(run.study, set()).add(run.main_metric)
-    if len({frozenset(metrics) for metrics in by_study.values()}) > 1:
-        said = "; ".join(
-            f"{study} by {' and '.join(sorted(metric_label(name) for name in metrics))}"
-            for study, metrics in by_study.items()
-        )
-        raise BadInput(f"these studies are not judged by the same metric: {said}; compare them one at a time")
 
 
 def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_others: bool) -> Comparison:
@@ -191,8 +182,11 @@ def _judged(first: Parent, baseline: str | None, delta: float | None, *, among_o
         raise BadInput(readable(error)) from error
 
 
-def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison) -> Report:
-    """The report of one study, or of several side by side."""
+def _report(
+    parents: Sequence[Parent], results: Sequence[RunResult], judged: Comparison, prices: Prices | None = None
+) -> Report:
+    """The report of one study, or of several side by side. prices: instead of the first that a study states."""
+    prices = prices or next((parent.prices for parent in parents if parent.prices is not None), None)
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
     alone, results = len(parents) == 1, with_bills(with_clients(results))
@@ -227,14 +221,14 @@ def _report(parents: Sequence[Parent], results: Sequence[RunResult], judged: Com
         partitions=pictures.shown,
         partitions_note=pictures.note,
         reconstructions=reconstruction_pictures(results),
-        foreseen=forecast_and_fact(parents[0].run.info.run_id, results) if alone else None,
+        foreseen=forecast_and_fact(parents[0].run.info.run_id, results, prices) if alone else None,
         expect={
             arm if alone else within(parent.label, arm): bands
             for parent in parents
             for arm, bands in parent.bands.items()
         },
         stated_commands={parent.label: parent.command for parent in parents},
-        prices=next((parent.prices for parent in parents if parent.prices is not None), None),
+        prices=prices,
     )
 
 

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
+from federated.report.bill import bill_in_all, foreseen_bills, stated_prices
+from federated.report.bill.lines import CORES, SECONDS_AN_HOUR
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
+from federated.study.further.prices import Prices
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
@@ -27,6 +30,12 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
         "system/forecast_uplink_bytes": forecast.uplink.expected,
         "system/forecast_downlink_bytes": forecast.downlink.expected,
     }
+    prices = stated_prices(forecast)
+    bill = bill_in_all(foreseen_bills(forecast, prices))
+    if bill is not None and (hours := bill.quantity(CORES)) is not None:
+        sums["bill/forecast_core_seconds"] = hours * SECONDS_AN_HOUR
+    if bill is not None and bill.money is not None:
+        sums["bill/forecast_cost"] = bill.money
     log_history(parent_run_id, [(0, sums)])
 
 
@@ -42,8 +51,10 @@ def log_finished_before(parent_run_id: str, runs_before: int) -> None:
     runs.set_tags(parent_run_id, {_BEFORE: str(runs_before)})
 
 
-def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Foreseen | None:
-    """The one against the other, from what MLflow holds; None for a study that had no forecast."""
+def forecast_and_fact(
+    parent_run_id: str, results: Sequence[RunResult], prices: Prices | None = None
+) -> Foreseen | None:
+    """The one against the other, from what MLflow holds; None for a study without a forecast. prices: of the bills."""
     run = connect().get_run(parent_run_id)
     if "system/forecast_seconds" not in run.data.metrics:
         return None
@@ -55,4 +66,4 @@ def forecast_and_fact(parent_run_id: str, results: Sequence[RunResult]) -> Fores
         return None
     before = int(run.data.tags.get(_BEFORE, 0))
     seconds, runs_seconds, memory_mb = (run.data.metrics.get(name) for name in _FACTS)
-    return foreseen(forecast, results, Took(seconds, runs_seconds, memory_mb, before))
+    return foreseen(forecast, results, Took(seconds, runs_seconds, memory_mb, before), prices)

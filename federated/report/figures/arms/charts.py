@@ -11,6 +11,7 @@ from typing import Any
 
 from federated.metrics.names import metric_label
 from federated.report.costs.front import BEHIND, problems_of, total_megabytes
+from federated.report.figures.arms.cost_chart import by_cost
 from federated.report.figures.arms.curve_charts import LOG_FROM, by_round, by_seconds, by_uplink
 from federated.report.figures.arms.epsilon_chart import MOST_UNITS, by_epsilon
 from federated.report.figures.stills import still
@@ -64,6 +65,11 @@ def front_still(report: Report) -> Spec | None:
         (_front,),
         "grey line: the Pareto front; ring: its knee; grey mark: dominated; upright: 95 % interval over seeds",
     )
+
+
+def cost_still(report: Report) -> Spec | None:
+    """The chart of scores against money as a still picture, a row a main metric."""
+    return _still(report, (by_cost,), "by the bill of one training; upright: 95 % interval over seeds")
 
 
 def epsilon_still(report: Report) -> Spec | None:
@@ -168,5 +174,6 @@ CHARTS: dict[str, Maker] = {
     "by-uplink": by_uplink,
     "by-seconds": by_seconds,
     "front": _front,
+    "by-cost": by_cost,
     **dict(zip(BY_EPSILON, _OF_UNITS, strict=True)),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from federated.report.figures.arms.charts import curves_still, epsilon_still, front_still
+from federated.report.figures.arms.charts import cost_still, curves_still, epsilon_still, front_still
 from federated.report.figures.arms.costs import bytes_and_time, rate_and_distortion
 from federated.report.figures.arms.intervals import difference_picture, gap_picture
 from federated.report.figures.arms.outcomes import arm_outcomes
@@ -23,6 +23,7 @@ FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
         report.drawn.results, report.drawn_pairs
     ),
     "Score against bytes": lambda report: front_still(report.drawn),
+    "Score against cost": lambda report: cost_still(report.drawn),
     "Score against epsilon": lambda report: epsilon_still(report.drawn),
     "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
     "Every run": lambda report: arm_outcomes(report.drawn.results),

@@ -40,6 +40,7 @@ SECTIONS = (
     picture("Difference from the baseline"),
     picture("Learning curves", charts=["by-round", "by-uplink", "by-seconds"]),
     picture("Score against bytes", charts=["front"]),
+    picture("Score against cost", charts=["by-cost"]),
     picture(
         "Score against epsilon",
         "Guarantees of different units, such as examples and clients, are not compared: each has its own chart.",
