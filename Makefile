@@ -78,6 +78,17 @@ PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-compile
 BYTE_CODE := PATH="$$PATH:$(VENV)/bin"; command -v uv >/dev/null || \
 	$(PY) -m compileall -q -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib >/dev/null || true
 
+# One pip works on one core, so two of them take half of the lock each. Neither asks for what its packages need, as the lock has it
+# all; where something is missing afterwards (what a CUDA build of torch asks for, what one of the two did not get), a third pip
+# goes over everything.
+define BY_HALVES
+for half in 0 1; do \
+  $(PIP_INSTALL) --progress-bar off --no-deps -r <(grep -v '^#' requirements.lock | awk "NR % 2 == $$half") & halves="$$halves $$!"; \
+done; \
+got=true; for each in $$halves; do wait $$each || got=false; done; \
+$$got && $(PY) -m pip check
+endef
+
 # The environment is made again only when the lock changed. requirements-cuda.lock only pins what a CUDA build of
 # torch asks for; a CPU build asks for none of it. One whose installation was cut off is made anew: half a package can
 # look like a whole one, and what was downloaded is in the cache of pip or uv.
@@ -90,7 +101,7 @@ $(INSTALLED): requirements.lock requirements-cuda.lock
 	@echo "Without it (make TORCH=cpu, or a Mac): about 0.6 GB and 2.2 GB. It takes minutes; cut off, it goes on at the next make."
 	@if ! command -v uv >/dev/null && test -n "$(TORCH)"; then $(PY) -m pip install --quiet --disable-pip-version-check uv; fi
 	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PIP_INSTALL)"; fi; \
+	else install="$(PIP_INSTALL)"; $(call BY_HALVES) && exit; fi; \
 	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
 	@$(BYTE_CODE)
 	@rm $(BEGUN) && touch $@
