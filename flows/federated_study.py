@@ -30,9 +30,9 @@ from flows.failed_runs import mark_failed, summary
 from flows.federated_run import federated_run
 from flows.in_processes import run_in_processes
 from flows.overheads import remember_overheads
-from flows.startup.beginning import study_is_open, take_beginning
+from flows.startup.beginning import goes_on_unasked, study_is_open, take_beginning
 from flows.terminal.progress import Progress, notify, tell
-from flows.work_pool.pool import require_pool
+from flows.work_pool.pool import refuse_own_pool, require_pool
 from flows.work_pool.runs import run_on_workers
 from flows.work_pool.workers import Workers, pool_named, workers_in
 from tasks.scale_out.stages import check_scale_out
@@ -75,7 +75,7 @@ def federated_study(study: StudyConfig, workers: Workers = 1, resume: bool = Fal
 def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> StudyOutcome | None:
     began, stopwatch = take_beginning(), Stopwatch()
     pool = pool_named(workers := workers_in(workers))
-    at_a_time = require_pool(pool) if pool else int(workers)
+    at_a_time = _workers_of(pool) if pool else int(workers)
     study = with_sites(study)
     runs = study.runs()
     check_scale_out(runs)
@@ -90,17 +90,18 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     begin()
     tracking.end_dead_studies()
     flow_run = shown_flow_run()
+    takes = resume and not goes_on_unasked()
     parent_run_id, resume = _open(study, resume, flow_run)
-    study_is_open()
-    artifacts = None if flow_run is None else StudyArtifacts(flow_run, study.name, parent_run_id)
     with tracking.closing(parent_run_id):
+        study_is_open()
+        artifacts = _shown(study, flow_run, parent_run_id)
         log_forecast(parent_run_id, forecast)
         get_run_logger().info("%d runs, %d at a time", len(runs), at_a_time)
         started = time.perf_counter()
-        left = _unfinished(runs, faults, parent_run_id, study.name) if resume else runs
+        left = _unfinished(runs, faults, parent_run_id, study.name, takes) if resume else runs
         if resume:
             log_finished_before(parent_run_id, len(runs) - len(left))
-        with progress_shown(artifacts, runs):
+        with progress_shown(artifacts, runs, left):
             failures = _run_all(left, faults, study.name, parent_run_id, workers, resume)
         memory, before_it = peak_mb(children=at_a_time > 1), len(runs) - len(left)
         took = Took(None, time.perf_counter() - started, memory, before_it)
@@ -128,6 +129,12 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     return outcome
 
 
+def _workers_of(pool: str) -> int:
+    """The number of its workers. Raises BadInput where it is none that can take the runs."""
+    refuse_own_pool(pool)
+    return require_pool(pool)
+
+
 def _open(study: StudyConfig, resume: bool, flow_run: ShownFlowRun | None) -> tuple[str, bool]:
     """(The study's run in MLflow, whether it goes on), which it does too where Prefect tries its flow run again."""
     before = None
@@ -135,10 +142,15 @@ def _open(study: StudyConfig, resume: bool, flow_run: ShownFlowRun | None) -> tu
         flow_run.let_any_worker_retry()
         before = begun_by(study, str(flow_run.id))
     resume = resume or before is not None
-    run_id = go_on_with_study(study, before) if resume else tracking.open_study(study)
-    if flow_run is not None:
-        tracking.set_tags(run_id, flow_run.tags())
-    return run_id, resume
+    return go_on_with_study(study, before) if resume else tracking.open_study(study), resume
+
+
+def _shown(study: StudyConfig, flow_run: ShownFlowRun | None, parent_run_id: str) -> StudyArtifacts | None:
+    """Tell MLflow and Prefect of each other; nothing where the flow run's server ends with the study."""
+    if flow_run is None:
+        return None
+    tracking.set_tags(parent_run_id, flow_run.tags())
+    return StudyArtifacts(flow_run, study.name, parent_run_id)
 
 
 def _bands_missed(study: StudyConfig, outcome: StudyOutcome | None) -> list[str]:
@@ -151,12 +163,19 @@ def _bands_missed(study: StudyConfig, outcome: StudyOutcome | None) -> list[str]
     return [in_short(figures)] if missed(figures) else []
 
 
-def _unfinished(runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str, study: str) -> list[Run]:
-    """The runs that did not finish before, in this study or an earlier one; the others are reported as done."""
+def _unfinished(
+    runs: Sequence[Run], faults: Mapping[str, str], parent_run_id: str, study: str, takes: bool
+) -> list[Run]:
+    """The runs that did not finish before; the others are reported as done.
+
+    takes: count what an earlier study has finished too, as a person who resumes means. A study that goes on unasked
+    trains it: what it is run for may be a change of this tool, which the settings of a run do not show.
+    """
     get_run_logger().info("the forecast is of the whole study; runs that have a checkpoint take less")
     sound = [run for run in runs if run.name not in faults]
     finished = finished_before(parent_run_id, sound)
-    finished += take_finished(parent_run_id, study, [run for run in sound if run not in finished])
+    if takes:
+        finished += take_finished(parent_run_id, study, [run for run in sound if run not in finished])
     for run in finished:
         rounds = run.config.rounds
         tell(Progress(run.name, "finished", rounds, rounds, message="finished before, not run again"))
@@ -179,6 +198,7 @@ def _run_all(
     sound = [run for run in runs if run.name not in faults]
     if workers == 1 or not sound:
         return {**faults, **_run_each(sound, study, parent_run_id, resume)}
+    states: Sequence[State[str] | None]
     if pool := pool_named(workers):
         states = run_on_workers(pool, sound, study, parent_run_id, resume=resume)
     else:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from flows.deployments import artifacts
+from flows.terminal.progress import Progress
 from tasks.tracking.studies.place import place_in_mlflow
 from tests.conftest import Answer, Request, serving, with_databases
 from tests.test_deployment import prefect_server_process, with_server_of
@@ -129,6 +132,20 @@ def test_artifacts_that_prefect_does_not_take_cost_no_study(
         shown = StudyArtifacts(ShownFlowRun(RUN, "", False, away), "Some study", "abc")
         shown.show_end(None, ["1 of 2 runs failed"])
     assert caplog.text.count("Prefect did not take an artifact") == 2
+
+
+def test_rounds_of_runs_that_finished_before_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "SECONDS_BETWEEN", 0.0)
+    shown: list[float] = []
+    told: Any = SimpleNamespace(
+        create=lambda key, kind, data, words: shown.append(data) or UUID(int=1),
+        update=lambda artifact, data: shown.append(data),
+    )
+    done = artifacts.RoundsDone(told, {"a": 6, "b": 2}, left={"b"})
+    done(Progress("b", "running", 1, 2))
+    done(Progress("b", "finished", 2, 2))
+    done.end()
+    assert shown == [87.5, 100.0, 100.0]
 
 
 def test_the_place_of_a_study_is_a_link_where_mlflow_has_an_address(

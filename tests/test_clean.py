@@ -81,6 +81,13 @@ def test_deleted_runs_go_with_their_files_and_others_stay(home: Path, command: C
     assert {kept.parent_run_id, gone.results[0].run_id} <= left
 
 
+@pytest.mark.parametrize("days", ["inf", "nan", "1e12", "-1"])
+def test_days_that_no_calendar_has_are_refused(home: Path, command: Command, days: str) -> None:
+    code, _, error = command("clean", f"--unused-for={days}")
+    assert code == 2
+    assert "must be from 0 to 100,000 days" in error
+
+
 def test_nothing_is_removed_while_another_process_uses_the_home(home: Path, command: Command) -> None:
     program = old(home / "programs" / "program-1a" / "program.pt2")
     (home / "processes").mkdir()

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from federated.config.run import RunConfig
+from federated.datasets.table import table
 from federated.federation.loading import load_examples
 from federated.foundation.errors import BadInput
 from federated.machine import kept as room_of_kept
@@ -194,6 +196,28 @@ def test_files_in_folders_and_in_linked_ones_are_found_once(tmp_path: Path) -> N
         "link/x": 3,
     }
     assert list(found) == sorted(found)
+
+
+def test_a_hidden_folder_that_may_not_be_read_is_passed_over_and_another_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("site=a", "_temporary", ".snapshot"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "site=a" / "rows.parquet").touch()
+    opened, closed = os.scandir, {"_temporary", ".snapshot"}
+
+    def scandir(place: str) -> Any:
+        if Path(place).name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return opened(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert list(files_below(tmp_path)) == ["site=a/rows.parquet"]
+    closed.add("site=a")
+    with pytest.raises(PermissionError):
+        files_below(tmp_path)
+    with pytest.raises(ValueError, match="site=a cannot be read: Permission denied"):
+        table(tmp_path, target="y")
 
 
 def test_a_file_with_the_bytes_and_the_time_of_the_former_one_is_read_again(tmp_path: Path) -> None:

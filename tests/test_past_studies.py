@@ -81,12 +81,30 @@ def test_other_settings_and_unfinished_runs_do_not_count() -> None:
         found.trends[0].points[0],
     )  # by the seed that both finished
     said = history_sentences(found)
+    assert said[0].endswith("is within what the earlier one gave in its one arm.")
     assert "1 study had other settings in some arm: they are drawn hollow and not counted." in said
     assert said[-1] == (
         "Runs failed in 1 study, and are left out of every number: 2026-11-03 03:00 (1 of 2)."
     )
     table = history_table(found)
     assert [row[-1] for row in table.rows] == ["1 of 2 runs failed", "other settings: a", "–"]
+
+
+def test_seeds_that_were_added_move_no_mean_out_of_what_was_before() -> None:
+    """0.85 over three seeds is below 0.91 over two, of which neither changed; a third that did is told by its seeds."""
+    before = night(0, "a", {"a": [0.90, 0.92]})
+    said = history_sentences(history(before, night(1, "a", {"a": [0.90, 0.92, 0.73]})))
+    assert said[0].endswith("is within what the earlier one gave in its one arm.")
+    said = history_sentences(history(before, night(1, "a", {"a": [0.80, 0.82, 0.73]})))
+    assert said[0].endswith("test accuracy 0.783, earlier 0.883.")
+
+
+@pytest.mark.parametrize("band", [(0.7, 0.8), (0.6, 0.7)])
+def test_a_mean_on_an_end_of_its_band_is_within_it_whatever_its_rounding(band: tuple[float, float]) -> None:
+    expect = {"a": {"main": band}}
+    for seeds in (3, 6):
+        found = history(night(0, "a", {"a": [0.7] * seeds}, expect=expect, bands="held"))
+        assert history_table(found).rows[0][-1] == "–"
 
 
 def test_bands_are_marked_in_the_table_and_on_the_page() -> None:

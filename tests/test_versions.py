@@ -123,6 +123,19 @@ def test_arms_of_one_version_alone_are_named() -> None:
     strangers = [*arm(OLD, "a", SCORES), *arm(NEW, "b", SCORES)]
     assert report(strangers).verdict[0] == "No arm of nightly@def can be compared with nightly@abc."
     assert report(strangers).pairs == []
+    assert not any("have the same" in sentence for sentence in report(strangers).verdict)
+
+
+def test_what_was_not_compared_is_not_said_to_be_the_same_or_to_have_changed() -> None:
+    before, after = arm(OLD, "a", SCORES[:3]), arm(NEW, "a", SCORES)[3:]
+    verdict = report([*before, *after]).verdict
+    assert verdict[0] == "No arm of nightly@def can be compared with nightly@abc."
+    assert not any("have the same" in sentence for sentence in verdict)
+    both = [*arm(OLD, "a", SCORES), *arm(NEW, "a", SCORES)]
+    said = report(both, OLD, NEW._replace(environment={})).verdict
+    assert said[2] == (
+        "nightly@abc and nightly@def have the same settings, data, partitions; not recorded: packages and machine."
+    )
 
 
 def test_a_failed_run_leaves_its_seed_out() -> None:

@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from socket import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from federated.foundation.errors import BadInput, OwnCodeFailed
-from federated.study.study import Run, read_study
+from federated.study.study import Run, StudyConfig, read_study
 from flows.work_pool import pool as pools
-from flows.work_pool.pool import Order, Pool, require_pool
+from flows.work_pool.pool import Order, Pool, refuse_own_pool, require_pool
 from flows.work_pool.pooled_run import received, sent
 from flows.work_pool.workers import pool_named, workers_in
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.studies.resuming import is_wanted
 from tests.conftest import config_of, with_databases
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +67,48 @@ def test_code_of_a_persons_own_is_the_same_at_the_worker_or_refused(home: Path, 
         received(order)
 
 
+def test_a_worker_with_another_code_of_this_tool_refuses(home: Path) -> None:
+    order = sent(Run("arm", config_of()))
+    with pytest.raises(
+        BadInput, match=r"the code of fedstudy in .* on this worker is not that with which the study"
+    ):
+        received({**order, "code": "of another commit"})
+
+
+def test_a_worker_needs_a_permission_of_its_own_for_code_by_name(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDSTUDY_OWN_CODE", "statsmodels")
+    base = {"dataset": "linear", "model": "statsmodels.api:OLS", "clients": 3, "rounds": 1}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"name": "own", "base": base}))
+    (run,) = read_study(tmp_path / "study.yaml").runs()
+    order = sent(run)
+    monkeypatch.delenv("FEDSTUDY_OWN_CODE")
+    with pytest.raises(BadInput, match="FEDSTUDY_OWN_CODE of its own"):
+        received(order)
+
+
+def test_a_study_on_a_worker_does_not_send_its_runs_to_the_same_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow_run = SimpleNamespace(work_pool_name="north")
+    monkeypatch.setattr(pools.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=flow_run))
+    refuse_own_pool("south")
+    with pytest.raises(BadInput, match="a worker of the work pool 'north' runs this study"):
+        refuse_own_pool("north")
+
+
+@pytest.mark.slow
+def test_an_old_order_is_not_run_any_more(used_home: Path) -> None:
+    study = StudyConfig.model_validate({"name": "old", "base": config_of().model_dump(), "seeds": [0, 1]})
+    parent = tracking.open_study(study)
+    first, second = study.runs()
+    run_id = tracking.open_run(first, "old", parent)
+    assert is_wanted(first, parent)
+    tracking.end_run(run_id, "FINISHED")
+    assert [is_wanted(run, parent) for run in (first, second)] == [False, True]
+    tracking.end_run(parent, "KILLED")
+    assert not is_wanted(second, parent)
+
+
 @pytest.fixture
 def client(prefect_server: None) -> Iterator[Any]:
     from prefect.client.orchestration import get_client
@@ -80,10 +125,16 @@ ORDERS = [Order(name, {"arm": name}) for name in ("one", "two", "three")]
 
 
 class Worker(threading.Thread):
-    """Gives flow runs of the pool the states of a script, as a worker does. script: name -> states of each try."""
+    """Gives flow runs of the pool the states of a script, as a worker does. script: name -> states of each try.
 
-    def __init__(self, client: Any, script: dict[str, list[list[Any]]]) -> None:
+    began: what the pool says has begun; a run stays in its first state until it is there.
+    """
+
+    def __init__(
+        self, client: Any, script: dict[str, list[list[Any]]], began: list[int] | None = None
+    ) -> None:
         super().__init__(daemon=True)
+        self.began, self.all = began, 0
         self.client, self.script, self.taken = client, script, list[tuple[str, bool]]()
         self.over = False
 
@@ -98,7 +149,9 @@ class Worker(threading.Thread):
                     self.taken.append((flow_run.name, flow_run.parameters["resume"]))
                     for state in tries.pop(0):
                         self.client.set_flow_run_state(flow_run.id, state, force=True)
-                        time.sleep(0.1)
+                        self.all += state.is_running()
+                        while self.began is not None and len(self.began) < self.all and not self.over:
+                            time.sleep(0.05)
             time.sleep(0.05)
 
 
@@ -114,16 +167,23 @@ def test_runs_whose_process_died_are_sent_once_more_and_resumed(
         "two": [[Running(), Crashed()], [Running(), Failed(message="diverged")]],
         "three": [[Running(), Crashed()], [Running(), Crashed()]],
     }
-    worker = Worker(client, script)
-    worker.start()
     began, ended, died = list[int](), list[int](), list[int]()
-    pool = Pool("north", began.append, lambda at, state: ended.append(at), lambda at: bool(died.append(at)))
+    worker = Worker(client, script, began)
+    worker.start()
+    pool = Pool(
+        "north",
+        began.append,
+        lambda at, state: ended.append(at),
+        lambda at, why: bool(died.append(at)),
+        pytest.fail,
+    )
     states = pool.run(ORDERS, "study", "0" * 32, resume=False)
     worker.over = True
     worker.join()
-    assert [None if state is None else state.name for state in states] == ["Completed", "Failed", None]
-    assert (sorted(died), sorted(set(ended))) == ([1, 2, 2], [0, 1])
-    assert set(began) <= {0, 1, 2}
+    assert [state.name for state in states] == ["Completed", "Failed", "Crashed"]
+    assert states[2].message == "its process died; the log of its flow run in Prefect may say more"
+    assert (sorted(died), sorted(began)) == ([1, 2, 2], [0, 1, 1, 2, 2])
+    assert set(ended) == {0, 1, 2}
     assert sorted(worker.taken) == [
         ("one", False),
         ("three", False),
@@ -146,13 +206,30 @@ def test_an_interrupt_cancels_what_is_under_way_and_what_waits(
     def interrupt(at: int) -> None:
         raise KeyboardInterrupt
 
-    pool = Pool("north", interrupt, lambda at, state: None, lambda at: False)
+    pool = Pool("north", interrupt, lambda at, state: None, lambda at, why: False, pytest.fail)
     with pytest.raises(KeyboardInterrupt):
         pool.run(ORDERS, "study", "0" * 32, resume=False)
     worker.over = True
     worker.join()
     names = {client.read_flow_run(each).state.name for each in pool._at}
     assert names == {"Cancelling", "Cancelled"}
+
+    # Nobody works there any more, so the next start ends what this one left; one of its own runs is then deleted.
+    monkeypatch.setattr(pools, "_SECONDS_TO_CANCEL", 0.0)
+    left, why, earlier = list[list[str]](), list[str](), list(pool._at)
+    again = Pool(
+        "north", interrupt, lambda at, state: None, lambda at, said: bool(why.append(said)), left.append
+    )
+    deleting = threading.Timer(0.5, lambda: [client.delete_flow_run(each) for each in list(again._at)])
+    deleting.start()
+    (state,) = again.run(ORDERS[1:2], "study", "0" * 32, resume=True)
+    assert {client.read_flow_run(each).state.name for each in earlier} == {"Cancelled"}
+    assert left == [["one"]]
+    assert (state.name, state.message, why) == (
+        "Cancelled",
+        "its flow run was deleted in Prefect",
+        [state.message],
+    )
 
 
 @pytest.mark.slow

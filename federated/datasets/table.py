@@ -81,7 +81,10 @@ def table(
     header: the number of the line with the names of the columns, from 1; 0: there is none.
     names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
-    is_folder = path.is_dir() and len(files_in(path)) > 0
+    try:
+        is_folder = path.is_dir() and len(files_in(path)) > 0
+    except OSError as error:  # of a folder below it that may not be read
+        raise ValueError(f"path {path}: {error.filename} cannot be read: {error.strerror}") from error
     if not is_folder:
         check_file(path, "a CSV or Parquet file, or a folder of Parquet files, is needed")
     roles = Roles(target, client, targets_of(task), numeric, categorical, drop, missing, weights)

@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -90,7 +90,8 @@ def changed_at(path: Path) -> float:
 def files_below(folder: Path) -> dict[str, os.stat_result]:
     """The files in a folder and those within it, by their path below it, in the order of the paths.
 
-    Folders that are links are entered, each folder once. A file that goes away meanwhile is left out.
+    Folders that are links are entered, each folder once. A file that goes away meanwhile is left out, and so is a
+    hidden folder that may not be read, such as `_temporary` of another person's program. Raises OSError.
     """
     found: dict[str, os.stat_result] = {}
     seen: set[tuple[int, int]] = set()
@@ -101,7 +102,13 @@ def files_below(folder: Path) -> dict[str, os.stat_result]:
         if (here.st_dev, here.st_ino) in seen:
             continue
         seen.add((here.st_dev, here.st_ino))
-        with os.scandir(place) as entries:
+        with ExitStack() as opened:
+            try:
+                entries = opened.enter_context(os.scandir(place))
+            except PermissionError:
+                if not os.path.basename(place).startswith((".", "_")) or not below:
+                    raise
+                continue
             for entry in entries:
                 if entry.is_dir():
                     waiting.append((entry.path, f"{below}{entry.name}/"))

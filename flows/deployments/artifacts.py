@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
@@ -78,23 +78,25 @@ class StudyArtifacts:
 
 
 @contextmanager
-def progress_shown(artifacts: StudyArtifacts | None, runs: Sequence[Run]) -> Iterator[None]:
-    """Show how many rounds of these runs are done, once they have taken a while."""
+def progress_shown(
+    artifacts: StudyArtifacts | None, runs: Sequence[Run], left: Sequence[Run]
+) -> Iterator[None]:
+    """Show how many rounds of these runs are done, once they have taken a while. left: those not done before."""
     if artifacts is None:
         yield
         return
-    done = RoundsDone(artifacts, {run.name: run.config.rounds for run in runs})
+    done = RoundsDone(artifacts, {run.name: run.config.rounds for run in runs}, {run.name for run in left})
     with told_too(done):
         yield
     done.end()
 
 
 class RoundsDone:
-    """A listener that keeps a progress artifact. rounds: name of a run -> its rounds."""
+    """A listener that keeps a progress artifact. rounds: name of a run -> its rounds. left: those not done before."""
 
-    def __init__(self, artifacts: StudyArtifacts, rounds: dict[str, int]) -> None:
+    def __init__(self, artifacts: StudyArtifacts, rounds: dict[str, int], left: Collection[str]) -> None:
         self._artifacts, self._rounds = artifacts, rounds
-        self._done = dict.fromkeys(rounds, 0)
+        self._done = {name: 0 if name in left else count for name, count in rounds.items()}
         self._made: UUID | None = None
         self._next = time.monotonic() + SECONDS_BETWEEN
         self._lock = Lock()

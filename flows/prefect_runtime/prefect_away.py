@@ -3,14 +3,14 @@
 import copyreg
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from queue import Empty
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from federated.foundation.errors import BadInput
 from federated.foundation.masking import kind_of
-from flows.startup.beginning import has_open_study
+from flows.startup.beginning import going_on_unasked, has_open_study
 from flows.terminal.progress import notify
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def despite_prefect(
     """The result of the study, which goes on with a server of its own where this Prefect goes away.
 
     Workers of a work pool know this server alone: a study on them ends with PrefectAway, and goes on with --resume.
-    It goes on in its own MLflow run. Where it has none yet, it begins one, and does not continue an older study of the
-    same runs.
+    It goes on in its own MLflow run. Where it has none yet, it begins one, and neither continues an older study of the
+    same runs nor takes what that has finished, unless it was asked to resume.
     """
     try:
         with said_where_away(api.url, api.last_error):
@@ -108,7 +108,7 @@ def despite_prefect(
         if isinstance(workers, str):
             raise
         notify(f"{error.what}; the study goes on with a Prefect server of its own, which ends with it")
-        with _another_server(error):
+        with _another_server(error), nullcontext() if resume else going_on_unasked():
             return study(config, workers, resume or has_open_study())
 
 

@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from pydantic import ValidationError
 
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code, roots_in
-from federated.foundation.errors import BadInput
+from federated.foundation.errors import BadInput, readable
 from federated.foundation.masking import mask_logs, masked_errors
 from federated.study.study import Run
 from federated.user_code.containment import contain_exits
 from flows.federated_run import federated_run
+from flows.work_pool.code import ROOT, code_digest
 from tasks.tracking.delivery.sending import address
+from tasks.tracking.studies.resuming import is_wanted
 
 Sent = dict[str, Any]
 """A run as JSON; what it is sent with says which code and which MLflow it belongs to."""
@@ -28,17 +31,33 @@ def sent(run: Run) -> Sent:
         "own_code": own_code(run.config),
         "roots": [str(root) for root in roots_in(run.config)],
         "mlflow": address(),
+        "code": code_digest(),
     }
 
 
 def received(run: Sent) -> Run:
-    """The run that was sent. Raises BadInput where this machine has another MLflow, or other code of the person's."""
+    """The run that was sent.
+
+    Raises BadInput where this machine has another MLflow, another code of this tool or of the person's, or may not run
+    the latter.
+    """
     if run["mlflow"] != address():
         raise BadInput(
             f"MLFLOW_TRACKING_URI: this worker records at {address()}, and the study at {run['mlflow']}; start the "
             "worker with the same MLFLOW_TRACKING_URI and FEDSTUDY_HOME"
         )
-    config = RunConfig.model_validate(run["config"], context=tuple(map(Path, run["roots"])))
+    if run["code"] != code_digest():
+        raise BadInput(
+            f"the code of fedstudy in {ROOT} on this worker is not that with which the study was started; bring both "
+            "to the same commit, and start the study again"
+        )
+    try:
+        config = RunConfig.model_validate(run["config"], context=tuple(map(Path, run["roots"])))
+    except ValidationError as error:
+        raise BadInput(
+            f"{readable(error)} (on this worker, to which permissions do not travel: it is started with a "
+            "FEDSTUDY_OWN_CODE of its own)"
+        ) from error
     if changed := sorted(name for name, _ in own_code(config).items() ^ run["own_code"].items()):
         raise BadInput(f"{changed[0]} is another code on this worker than where the study was started")
     return Run(run["arm"], config, run["order"], run["overrides"])
@@ -53,5 +72,10 @@ def pooled_run(name: str, run: Sent, study: str, parent_run_id: str, resume: boo
     contain_exits()
     mask_logs()
     with masked_errors():
-        found: str = federated_run.fn(received(run), study, parent_run_id, resume)
+        order = received(run)
+        if not is_wanted(order, parent_run_id):
+            raise BadInput(
+                f"{name} of {study} is finished, or its study has ended: an old order is not run any more"
+            )
+        found: str = federated_run.fn(order, study, parent_run_id, resume)
     return found

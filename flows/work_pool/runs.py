@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 
+from federated.report.text.phrases import first_few
 from federated.study.study import Run
 from flows.terminal.progress import Progress, notify, tell
 from flows.work_pool.pool import Order, Pool, workers_there
@@ -16,8 +17,8 @@ from tasks.tracking.studies.resuming import finished_before
 
 def run_on_workers(
     pool: str, runs: Sequence[Run], study: str, parent_run_id: str, *, resume: bool
-) -> list[State[str] | None]:
-    """The final state of each run; None for one whose process died twice.
+) -> list[State[str]]:
+    """The final state of each run; crashed for one whose process died twice.
 
     Workers record in MLflow themselves. An interrupt cancels what they have begun and what waits.
     """
@@ -30,9 +31,15 @@ def run_on_workers(
             rounds = runs[at].config.rounds
             tell(Progress(runs[at].name, "finished", rounds, rounds, message=f"on a worker of {pool}"))
 
-    def died(at: int) -> bool:
-        tracking.end_lost_runs(parent_run_id, "FAILED", "its process died", runs[at].order)
+    def died(at: int, why: str) -> bool:
+        tracking.end_lost_runs(parent_run_id, "FAILED", why, runs[at].order)
         return bool(found(lambda: finished_before(parent_run_id, [runs[at]])))
+
+    def left(names: list[str]) -> None:
+        notify(
+            f"work pool {pool}: flow runs of an earlier start of {study} were cancelled, and no worker has ended them "
+            f"({first_few(names)}); a worker that is cut off may still train there"
+        )
 
     if not workers_there(pool):
         notify(
@@ -40,7 +47,7 @@ def run_on_workers(
         )
     try:
         orders = [Order(run.name, sent(run)) for run in runs]
-        return Pool(pool, began, ended, died).run(orders, study, parent_run_id, resume=resume)
+        return Pool(pool, began, ended, died, left).run(orders, study, parent_run_id, resume=resume)
     except (KeyboardInterrupt, TerminationSignal):
         tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from federated.report.findings.results import RunResult
 from federated.report.text.numbers_as_text import NONE, NOTHING, Spread
 from federated.report.text.phrases import counted, first_few
 from federated.report.text.table import Table
-from federated.study.further.bands import MAIN, ROUNDS, Bands
+from federated.study.further.bands import MAIN, ROUNDS, Bands, is_in_band
 
 
 class Figure(NamedTuple):
@@ -29,12 +28,8 @@ class Figure(NamedTuple):
 
     @property
     def held(self) -> bool:
-        """Whether it is known and within its band, ends included; a mean's own rounding puts it on neither side."""
-        mean = self.found.mean
-        if mean is None or not math.isfinite(mean):
-            return False
-        on_an_end = any(math.isclose(mean, end, rel_tol=1e-9, abs_tol=1e-12) for end in (self.low, self.high))
-        return on_an_end or self.low <= mean <= self.high
+        """Whether it is known and within its band."""
+        return self.found.mean is not None and is_in_band(self.found.mean, self.low, self.high)
 
     @property
     def label(self) -> str:

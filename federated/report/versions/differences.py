@@ -57,7 +57,11 @@ def version_sentences(
 
 
 def _changes(pairs: Sequence[Paired], first: str, later: str) -> list[str]:
-    """The number of arms by verdict; of identical ones alone, that nothing changed."""
+    """The number of arms by verdict; of identical ones alone, that nothing changed.
+
+    An arm without a seed that finished in both is none of them: `reservations` names it.
+    """
+    pairs = [pair for pair in pairs if pair.estimate is not None]
     if not pairs:
         return [f"No arm of {later} can be compared with {first}."]
     counts = Counter(pair.verdict for pair in pairs)
@@ -96,13 +100,19 @@ def _title(verdict: Verdict, pairs: Sequence[Paired]) -> str:
 
 
 def _besides(results: Sequence[RunResult], versions: Sequence[Version]) -> list[str]:
-    """The recorded differences of arms that are compared: settings, data, partitions, own code, packages."""
+    """The recorded differences of arms that are compared: settings, data, partitions, own code, packages.
+
+    Of versions without a run of one arm and seed in both nothing is said.
+    """
     first, *others = versions
     said = []
     for later in others:
+        pairs = list(_pairs_of_runs(results, versions, later.label))
+        if not pairs:
+            continue
         found = [
             *_settings(results, versions, later.label),
-            *_of_runs(results, versions, later.label),
+            *_of_runs(pairs),
             *(
                 f"{name} ({first.environment[name]}; {value})"
                 for name, value in later.environment.items()
@@ -115,9 +125,30 @@ def _besides(results: Sequence[RunResult], versions: Sequence[Version]) -> list[
             besides = "Beside their commits, " if other_code else ""
             said.append(f"{besides}{between} differ in {first_few(found, 6)}.")
         else:
-            code = ", so that their code alone differs" if other_code else ""
-            said.append(f"{between} have the same settings, data, partitions, packages and machine{code}.")
+            same, unknown = _known(pairs, first, later)
+            code = ", so that their code alone differs" if other_code and not unknown else ""
+            not_known = f"; not recorded: {', '.join(unknown)}" if unknown else ""
+            said.append(f"{between} have the same {', '.join(same)}{code}{not_known}.")
     return said
+
+
+def _known(
+    pairs: Sequence[tuple[RunResult, RunResult]], first: Version, later: Version
+) -> tuple[list[str], list[str]]:
+    """What is recorded of both versions, so that it could be compared, and what is not."""
+    recorded = {
+        "settings": True,
+        "data": _both_know([(mine.data_digest, other.data_digest) for mine, other in pairs]),
+        "partitions": _both_know([(mine.partition, other.partition) for mine, other in pairs]),
+        "packages and machine": bool(first.environment and later.environment),
+    }
+    known = [name for name, both in recorded.items() if both]
+    return known, [name for name in recorded if name not in known]
+
+
+def _both_know(digests: Sequence[tuple[str, str]]) -> bool:
+    """Whether it is recorded, and of no run in one version alone; anchors have no partition."""
+    return any(map(all, digests)) and all(bool(mine) == bool(other) for mine, other in digests)
 
 
 def _pairs_of_runs(
@@ -142,9 +173,8 @@ def _settings(results: Sequence[RunResult], versions: Sequence[Version], later: 
     return [f"{path} ({values})" for path, values in found.items()]
 
 
-def _of_runs(results: Sequence[RunResult], versions: Sequence[Version], later: str) -> list[str]:
+def _of_runs(pairs: Sequence[tuple[RunResult, RunResult]]) -> list[str]:
     """What the runs of some seed differ in that no setting says."""
-    pairs = list(_pairs_of_runs(results, versions, later))
     data = any(_differ(mine.data_digest, other.data_digest) for mine, other in pairs)
     hands = any(_differ(mine.partition, other.partition) for mine, other in pairs)
     own = dict.fromkeys(

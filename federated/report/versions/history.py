@@ -84,12 +84,21 @@ class Trend:
         return next((point for point in self.counted if point.at == at), None)
 
     def earlier(self, at: int) -> list[Point]:
-        """The points that count before that place."""
-        return [point for point in self.counted if point.at < at]
+        """The points that count before that place, and have a seed in common with it."""
+        newest = self.newest(at)
+        seeds = set() if newest is None else newest.scores.keys()
+        return [point for point in self.counted if point.at < at and point.scores.keys() & seeds]
 
     def range_before(self, at: int) -> Interval | None:
-        """The lowest and the highest of the earlier means; None without one."""
-        means = [point.mean for point in self.earlier(at) if point.mean is not None]
+        """The lowest and the highest mean that the seeds of this place had before; None without one.
+
+        Of a point without some of these seeds it is the mean here plus the mean difference in the seeds of both, as a
+        seed that failed or was added moves a mean and is no change.
+        """
+        newest = self.newest(at)
+        if newest is None or newest.mean is None:
+            return None
+        means = [newest.mean + _difference(point.scores, newest.scores) for point in self.earlier(at)]
         return Interval(min(means), max(means)) if means else None
 
     def is_within(self, at: int) -> bool | None:
@@ -102,8 +111,7 @@ class Trend:
     def last_change(self, at: int) -> tuple[Point | None, Point] | None:
         """(the last point with another score for a seed, the first point since with those of this place).
 
-        The former is None where all were the same. Points without a seed in common are passed over. None without a
-        mean in this place.
+        The former is None where all were the same. None without a mean in this place.
         """
         newest = self.newest(at)
         if newest is None:
@@ -111,10 +119,15 @@ class Trend:
         since = newest
         for point in reversed(self.earlier(at)):
             shared = point.scores.keys() & newest.scores.keys()
-            if shared and any(abs(point.scores[seed] - newest.scores[seed]) > ROUNDING for seed in shared):
+            if any(abs(point.scores[seed] - newest.scores[seed]) > ROUNDING for seed in shared):
                 return point, since
-            since = point if shared else since
+            since = point
         return None, since
+
+
+def _difference(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """The mean of one minus that of the other in the seeds of both."""
+    return float(np.mean([one[seed] - other[seed] for seed in one.keys() & other.keys()]))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from federated.metrics.names import metric_label
 from federated.report.text.numbers_as_text import NOTHING, decimals_of, with_interval
 from federated.report.text.table import Table
 from federated.report.versions.history import History, PastStudy, Point, Trend
+from federated.study.further.bands import is_in_band
 
 _BEFORE = ("date", "commit")
 
@@ -46,9 +47,7 @@ def remarks(history: History, at: int) -> list[str]:
 
 def is_outside(point: Point) -> bool:
     """Whether the mean is outside the band that the study states for it."""
-    return (
-        point.band is not None and point.mean is not None and not point.band[0] <= point.mean <= point.band[1]
-    )
+    return point.band is not None and point.mean is not None and not is_in_band(point.mean, *point.band)
 
 
 def _end(study: PastStudy) -> list[str]:

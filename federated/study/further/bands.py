@@ -70,6 +70,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_in_band(mean: float, low: float, high: float) -> bool:
+    """Whether a mean is within a band, ends included; its own rounding puts it on neither side of an end."""
+    on_an_end = any(math.isclose(mean, end, rel_tol=1e-9, abs_tol=1e-12) for end in (low, high))
+    return math.isfinite(mean) and (on_an_end or low <= mean <= high)
+
+
 ExpectedBands = Annotated[dict[str, dict[str, tuple[float, float]]], BeforeValidator(_bands)]
 """The field of a study; `null` is none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
 from federated.study.study import Run, StudyConfig
 from tasks.tracking.delivery.messages import show
@@ -19,9 +20,10 @@ from tasks.tracking.reading.search import (
     study_of,
 )
 from tasks.tracking.runs import runs
-from tasks.tracking.server.failures import answered, found
+from tasks.tracking.server.failures import answered, found, is_gone
 from tasks.tracking.server.limits import tag_of, tags_of
 from tasks.tracking.server.processes import this_process
+from tasks.tracking.server.store import connect
 from tasks.tracking.studies.same_training import goes_on
 
 
@@ -106,6 +108,25 @@ def finished_before(parent_run_id: str, wanted: Sequence[Run]) -> list[Run]:
         and before.info.status == "FINISHED"
         and goes_on(before, run)
     ]
+
+
+def is_wanted(run: Run, parent_run_id: str) -> bool:
+    """Whether the study still runs and has not finished this run; also where MLflow, which alone knows, cannot say."""
+
+    def against_it() -> list[MlflowRun]:
+        study = connect().get_run(parent_run_id)
+        in_its_place = [
+            each for each in runs_below(parent_run_id) if each.data.tags["order"] == str(run.order)
+        ]
+        finished = [each for each in in_its_place if each.info.status == "FINISHED" and goes_on(each, run)]
+        return [*finished, *([study] if study.info.status != "RUNNING" else [])]
+
+    try:
+        return not found(against_it)
+    except MlflowException as error:
+        if not is_gone(error):  # what was begun while MLflow was away is in the journal alone
+            raise
+        return True
 
 
 def go_on_with_run(run: Run, study: str, parent_run_id: str | None) -> str:
