@@ -220,7 +220,13 @@ def test_an_interrupt_cancels_what_is_under_way_and_what_waits(
     again = Pool(
         "north", interrupt, lambda at, state: None, lambda at, said: bool(why.append(said)), left.append
     )
-    deleting = threading.Timer(0.5, lambda: [client.delete_flow_run(each) for each in list(again._at)])
+
+    def delete() -> None:
+        while not again._at:
+            time.sleep(0.05)
+        client.delete_flow_run(next(iter(again._at)))
+
+    deleting = threading.Thread(target=delete, daemon=True)
     deleting.start()
     (state,) = again.run(ORDERS[1:2], "study", "0" * 32, resume=True)
     assert {client.read_flow_run(each).state.name for each in earlier} == {"Cancelled"}
