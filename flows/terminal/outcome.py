@@ -12,6 +12,7 @@ from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.leakage import leakage_sentences, not_measured
 from federated.report.questions.tables import of_best_arms, questions_table
 from federated.report.text.left_out import left_out_sentences
+from federated.report.text.phrases import chances_table
 from flows.terminal.screen import Screen
 from tasks.tracking.server.store import ui_address
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -62,6 +63,12 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         screen.print(f"{in_short(report.figures)}.")
     for sentence in report.verdict:
         screen.print(sentence)
+    if (beside := chances_table([pair for pair in report.pairs if pair.arm in shown])) is not None:
+        screen.print()
+        screen.print(beside.rich("Probabilities beside the verdicts"))
+        screen.print(beside.note, style="dim")
+    for sentence in report.across.sentences if report.across is not None else ():
+        screen.print(sentence, soft_wrap=True)
     screen.print()
     for sentence in [
         *epsilon_sentences(report.results),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 
+from federated.report.across.methods import Across, across
 from federated.report.bill.bill import Bill, bills
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
@@ -99,6 +100,11 @@ class Report:
                 self.results, self.versions, self.delta, self.looks_taken, robust=self.robust
             )
         return compare_paired(self.results, self.baseline, self.delta, self.looks_taken, robust=self.robust)
+
+    @cached_property
+    def across(self) -> Across | None:
+        """The arms over several data sets; None where there is one, or where studies of one name are versions."""
+        return None if self.versions else across(self.results)
 
     @cached_property
     def answers(self) -> list[Answer]:

@@ -16,7 +16,7 @@ from federated.report.findings.verdicts import DELTA, Paired
 from federated.report.questions.epsilons import promise_text
 from federated.report.questions.sites import site_metric
 from federated.report.text.numbers_as_text import NOTHING, Spread, decimals_of, number, with_interval
-from federated.report.text.phrases import difference_text, share_text, verdict_text
+from federated.report.text.phrases import chances_text, difference_text, share_text, verdict_text
 from federated.report.text.table import Table
 
 OUT_OF_SAMPLE_GAP = "generalisation/out_of_sample_gap"
@@ -29,6 +29,7 @@ _LEVEL_STARTS = tuple(f"{held_out} " for held_out in _LEVELS.values())
 _GAPS = {OUT_OF_SAMPLE_GAP: "out-of-sample gap", PARTICIPATION_GAP: "participation gap"}
 GAP_TITLES = tuple(_GAPS.values())
 
+CHANCES_TITLE = "better / equivalent / worse"
 _PRICES = ("MB up", "MB down", "seconds", "seeds")
 
 
@@ -82,7 +83,16 @@ def _columns(summaries: Sequence[ArmSummary], levels: Iterable[str]) -> list[str
     """A column for each main metric, as arms may have different ones, then what all arms have."""
     metrics = dict.fromkeys(metric_label(summary.main_metric) for summary in summaries)
     optional = [title for each in summaries for title in _optional(each.main_metric, each.secondary).values()]
-    return [*metrics, "difference", "verdict", "gap closed", *levels, *dict.fromkeys(optional), *_PRICES]
+    return [
+        *metrics,
+        "difference",
+        CHANCES_TITLE,
+        "verdict",
+        "gap closed",
+        *levels,
+        *dict.fromkeys(optional),
+        *_PRICES,
+    ]
 
 
 def _optional(main_metric: str, logged: Collection[str]) -> dict[str, str]:
@@ -122,6 +132,7 @@ def _cells(
     return {
         metric_label(summary.main_metric): _with_interval(runs, summary.main_metric),
         "difference": difference_text(pair) if pair else NOTHING,
+        CHANCES_TITLE: chances_text(pair) if pair else NOTHING,
         "verdict": verdict_text(pair) if pair else role,
         "gap closed": share_text(closed[summary.arm]) if summary.arm in closed else NOTHING,
         **_levels(runs, summary.main_metric),

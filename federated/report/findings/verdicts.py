@@ -13,6 +13,7 @@ from federated.foundation.errors import BadInput
 from federated.metrics.names import higher_is_better, range_of_differences
 from federated.report.findings.by_seed import BySeed, outcomes_of
 from federated.report.findings.results import RunResult, arms_of, candidates, of_one_study, same_partition
+from federated.report.statistics.bayes import Chances
 from federated.report.statistics.by_ranks import RankedScores, RankedUnpairedScores, centre, outlying
 from federated.report.statistics.paired import LEVEL, RATE, ROUNDING, Interval, at_once, holm, within
 from federated.report.statistics.two_arms import (
@@ -50,7 +51,8 @@ class Paired:
     p, same_p: of no difference, and of one of `delta` or more, of the first `judged` seeds (see `looks`), both after
     division by the look's share of the error rate and Holm's correction over the family. rank_p: without normality,
     of all seeds, not corrected. steady: whether every seed has the same difference. outlying: seeds far from the
-    others, where t is what judges. more_seeds: with the verdict "inconclusive" only; None there means that no look up
+    others, where t is what judges. chances: that the arm is better, equivalent or worse, by all seeds, where pairs of
+    seeds are judged by t. more_seeds: with the verdict "inconclusive" only; None there means that no look up
     to 200 would probably decide. next_look: the first beyond
     these seeds; last_look: the last of those up to 200; None where there is none.
     """
@@ -75,6 +77,7 @@ class Paired:
     unpaired: bool = False
     picked: bool = False
     outlying: tuple[int, ...] = ()
+    chances: Chances | None = None
 
 
 def choose_baseline(
@@ -231,6 +234,7 @@ def _paired(outcomes: dict[str, BySeed], test: _Test, asked: _Asked) -> Paired:
         unpaired=unpaired,
         picked=picked,
         outlying=_outlying(contrast, seeds, delta),
+        chances=contrast.chances(delta, 1 if higher_is_better(metric) else -1),
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from federated.report.statistics.bayes import Chances
 from federated.report.statistics.paired import Interval, all_the_same
 from federated.report.statistics.two_arms import PairedScores, UnpairedScores
 from federated.study.looks import Looks
@@ -43,6 +44,9 @@ class RankedScores(PairedScores):
         if self.counted or self.count < 2:
             return super().same_p(delta)
         return max(_p(self.differences, -delta, "greater"), _p(self.differences, delta, "less"))
+
+    def chances(self, delta: float, sign: int) -> Chances | None:
+        return None
 
     def first(self, count: int) -> RankedScores:
         return RankedScores(self.differences[:count])

@@ -10,6 +10,7 @@ import numpy as np
 
 from federated.report.statistics import paired as statistics
 from federated.report.statistics import unpaired
+from federated.report.statistics.bayes import Chances, chances
 from federated.report.statistics.paired import RATE, Interval
 from federated.report.statistics.seeds_needed import paired_look, unpaired_look
 from federated.study.looks import FEWEST_SEEDS, MOST_SEEDS, Looks
@@ -40,6 +41,9 @@ class Contrast(Protocol):
     @property
     def rank_p(self) -> float: ...
     def same_p(self, delta: float) -> float: ...
+    def chances(self, delta: float, sign: int) -> Chances | None:
+        """The probabilities of better, equivalent and worse, where t judges pairs. sign: 1 where more is better."""
+
     def first(self, count: int) -> Contrast:
         """Of so many seeds alone."""
 
@@ -81,6 +85,9 @@ class PairedScores:
 
     def same_p(self, delta: float) -> float:
         return statistics.equivalence_p(self.differences, delta)
+
+    def chances(self, delta: float, sign: int) -> Chances | None:
+        return chances(sign * self.differences, delta)
 
     def first(self, count: int) -> PairedScores:
         return PairedScores(self.differences[:count])
@@ -125,6 +132,9 @@ class UnpairedScores:
 
     def same_p(self, delta: float) -> float:
         return unpaired.welch_equivalence_p(self.mine, self.theirs, delta)
+
+    def chances(self, delta: float, sign: int) -> Chances | None:
+        return None
 
     def first(self, count: int) -> UnpairedScores:
         return UnpairedScores(self.mine[:count], self.theirs[:count])

@@ -8,7 +8,8 @@ from federated.report.findings.gap_closed import GapClosed
 from federated.report.findings.verdicts import Paired
 from federated.report.statistics.by_ranks import least_p
 from federated.report.statistics.paired import RATE, ROUNDING
-from federated.report.text.numbers_as_text import decimals_of, with_interval
+from federated.report.text.numbers_as_text import NOTHING, decimals_of, with_interval
+from federated.report.text.table import Table
 from federated.study.looks import FEWEST_SEEDS, Looks
 
 _MOST_NAMED = 3
@@ -55,6 +56,30 @@ def difference_text(pair: Paired) -> str:
     known = [abs(value) for value in (pair.estimate, *(pair.interval or ())) if value is not None]
     decimals = decimals_of(pair.metric, max(known, default=None))
     return with_interval(pair.estimate, pair.interval, decimals, signed=True)
+
+
+def chances_text(pair: Paired) -> str:
+    """`97 / 3 / 0 %`: the probabilities of better, equivalent and worse; a dash where there are none."""
+    if pair.chances is None:
+        return NOTHING
+    return f"{' / '.join(f'{100 * chance:.0f}' for chance in pair.chances)} %"
+
+
+def chances_table(pairs: Sequence[Paired]) -> Table | None:
+    """One row an arm: the probabilities beside the verdict; None where no pair has any."""
+    known = [pair for pair in pairs if pair.chances is not None]
+    if not known:
+        return None
+    rows = [[pair.arm, difference_text(pair), chances_text(pair), verdict_text(pair)] for pair in known]
+    columns = ["arm", f"minus {known[0].baseline}", "better / equivalent / worse", "verdict"]
+    return Table(columns, rows, CHANCES.format(delta=f"{known[0].delta:g}"))
+
+
+CHANCES = (
+    "Probabilities that the mean difference is better than {delta}, within it and worse: they assume that seeds are "
+    "independent draws whose differences vary like a normal distribution, and no knowledge beforehand; they hold for "
+    "further seeds on these data, not for other data. Unlike verdicts they are not corrected for several arms or looks."
+)
 
 
 def verdict_text(pair: Paired) -> str:

@@ -11,6 +11,7 @@ from federated.report.figures.arms.intervals import difference_picture, gap_pict
 from federated.report.figures.arms.outcomes import arm_outcomes
 from federated.report.figures.arms.response_curve import response_curve
 from federated.report.figures.stills import png_of
+from federated.report.figures.studies.critical_difference import critical_difference
 from federated.report.figures.style import png
 from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
@@ -22,6 +23,7 @@ FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
     "Difference from the baseline": lambda report: difference_picture(
         report.drawn.results, report.drawn_pairs
     ),
+    "Critical differences": lambda report: critical_difference(report.across),
     "Score against bytes": lambda report: front_still(report.drawn),
     "Score against cost": lambda report: cost_still(report.drawn),
     "Score against epsilon": lambda report: epsilon_still(report.drawn),

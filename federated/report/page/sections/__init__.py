@@ -21,7 +21,7 @@ from federated.report.page.sections.failed import bands, failed, running
 from federated.report.page.sections.leakage import leakage
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
-from federated.report.page.sections.ranking import ranking
+from federated.report.page.sections.ranking import critical_differences, ranking
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
 from federated.report.page.sections.sites import clusters, joining, left_out_sites, sites
 
@@ -33,6 +33,7 @@ SECTIONS = (
     Section("Failed runs", "failed.html", failed),
     Section("Unfinished runs", "running.html", running),
     Section("Ranking", "ranking.html", ranking),
+    Section("Critical differences", "critical_differences.html", critical_differences),
     Section("Join or not", "joining.html", joining),
     Section("Sites", "table.html", sites),
     Section("Clusters of clients", "table.html", clusters),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from federated.report.findings.findings import Report
-from federated.report.findings.ranking import GAP_TITLES
+from federated.report.findings.ranking import CHANCES_TITLE, GAP_TITLES
 from federated.report.findings.results import compared, shared_partitions
 from federated.report.findings.verdicts import BEST
 from federated.report.page.sections.section import Drawings, first_rows
-from federated.report.text.phrases import looks_text
+from federated.report.text.phrases import CHANCES, looks_text
 
 
 def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
@@ -21,6 +21,9 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "looks": report.looks,
         "compared": bool(report.pairs),
         "reference": f"the same arm of {report.versions[0].label}" if report.versions else "the baseline",
+        "chances": CHANCES.format(delta=f"{report.delta:g}")
+        if CHANCES_TITLE in (rows[0].cells if rows else {})
+        else "",
         "levels": any(gap in rows[0].cells for gap in GAP_TITLES) if rows else False,
         "delta": report.delta,
         "family": "pairs of arms" if report.baseline == BEST else "arms",
@@ -30,3 +33,13 @@ def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
         "when_judged": looks_text(report.pairs, report.looks_taken, robust=report.robust),
         "partitions": shared_partitions(compared(report.results)),
     }
+
+
+def critical_differences(report: Report, drawings: Drawings) -> dict[str, Any] | None:
+    """The ranks over several data sets, or why there are none; None where there is one data set."""
+    if report.across is None:
+        return None
+    return {"name": TITLE, "sentences": report.across.sentences, "drawn": TITLE in drawings.pictures}
+
+
+TITLE = "Critical differences"

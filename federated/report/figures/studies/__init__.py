@@ -1,0 +1,1 @@
+"""Figures of several studies or data sets side by side."""
