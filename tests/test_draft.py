@@ -146,6 +146,20 @@ def test_a_parquet_file_is_looked_at(tmp_path):
     assert check_runs(read_study(tmp_path / "study.yaml").runs()) == {}
 
 
+def test_a_folder_of_parquet_files_is_looked_at_as_one_table(tmp_path):
+    clinics().to_parquet(tmp_path / "data", partition_cols=["hospital"])
+    data = look_at(tmp_path / "data")
+    assert guesses(data)["site"] == ("hospital", "likely")
+    assert data.examples == ROWS
+    text = drafted(data, "s", "data", "study.yaml").text
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert check_runs(read_study(tmp_path / "study.yaml").runs()) == {}
+    letters = [f"The patient number {at} came in with a cough and went home again." for at in range(ROWS)]
+    clinics(letter=letters).to_parquet(tmp_path / "texts", partition_cols=["hospital"])
+    with pytest.raises(BadInput, match=r"'letter' holds texts, which are read from one file"):
+        look_at(tmp_path / "texts")
+
+
 def test_what_has_dates_is_tested_on_what_comes_later_where_the_dates_can_be_read(init, tmp_path):
     days = pd.Series(pd.date_range("2024-01-01", periods=ROWS))
     clinics(seen=days.astype(str)).to_csv(tmp_path / "data.csv", index=False)

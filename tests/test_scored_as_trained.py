@@ -96,6 +96,17 @@ def test_texts_are_words_as_in_training(tmp_path: Path, ending: str, monkeypatch
     np.testing.assert_array_equal(scored(preprocessing, file, name="text"), inputs)
 
 
+def test_a_folder_of_parquet_files_is_scored_as_one_table(tmp_path: Path) -> None:
+    preprocessing = learnt(tmp_path, ["u", "v", "u"])
+    rows = pd.DataFrame({"a": [5.0, 7.0], "c": ["v", "u"]})
+    (tmp_path / "folder").mkdir()
+    for at in range(2):
+        rows[at : at + 1].to_parquet(tmp_path / "folder" / f"part-{at}.parquet")
+    assert scored(preprocessing, tmp_path / "folder").tolist() == applied(preprocessing, rows).tolist()
+    with pytest.raises(ValueError, match="it is a folder, and texts are read from one file"):
+        rows_of(tmp_path / "folder", Trained({"name": "text"}, {}))
+
+
 def test_of_a_folder_the_files_are_scored_that_training_would_read_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import CsvTable, read_csv
 from federated.datasets.parquet.columns import parquet_table
-from federated.datasets.parquet.files import SUFFIXES, files_in
+from federated.datasets.parquet.files import SUFFIXES, is_folder_of_rows
 from federated.datasets.wanted_file import check_file
 from federated.examples.examples import Examples, bad_data
 from federated.examples.tables.features import is_large
@@ -82,7 +82,7 @@ def table(
     names: the columns' names, for a file without a header line; with `header` stated they replace it.
     """
     try:
-        is_folder = path.is_dir() and len(files_in(path)) > 0
+        is_folder = is_folder_of_rows(path)
     except OSError as error:  # of a folder below it that may not be read
         raise ValueError(f"path {path}: {error.filename} cannot be read: {error.strerror}") from error
     if not is_folder:

@@ -19,6 +19,7 @@ from data_partitioners.delimited import SEPARATORS, separator_said
 from federated.datasets.csv_files.check import checked_encoding
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import read_csv
+from federated.datasets.parquet.columns import parquet_table
 from federated.datasets.text_files.blocks import other_columns
 from federated.examples.tables.mostly_numbers import mostly_numbers
 from federated.examples.tables.number_like import number_like
@@ -41,10 +42,10 @@ class TableFile:
 
 
 def table_file(path: Path) -> TableFile:
-    """Read a CSV, JSON lines or Parquet file. Raises BadInput in a line where it is none."""
+    """Read a CSV, JSON lines or Parquet file, or a folder of Parquet files. Raises BadInput where it is none."""
     try:
-        if path.suffix.lower() in PARQUET:
-            return TableFile(pd.read_parquet(path), {})
+        if path.is_dir() or path.suffix.lower() in PARQUET:
+            return TableFile(parquet_table(path, ()), {})
         if JSON_LINES & {suffix.lower() for suffix in path.suffixes[-2:]}:
             return TableFile(other_columns(path, CsvFormat(), (), (), ()).frame, {})
         form = _format(path)

@@ -22,7 +22,7 @@ def score(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Rows as the study's own: CSV, Parquet, JSONL, .npy, .npz, or a folder of images",
+            help="Rows as the study's own: CSV, Parquet or a folder of it, JSONL, .npy, .npz, or a folder of images",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the predictions go, as CSV")] = Path(

@@ -28,6 +28,11 @@ def files_in(path: Path) -> list[Path]:
     return sorted(each for each in found if not any(map(_is_hidden, each.relative_to(path).parts)))
 
 
+def is_folder_of_rows(path: Path) -> bool:
+    """Whether it is a folder with Parquet files. Raises OSError where one below it may not be read."""
+    return path.is_dir() and len(files_in(path)) > 0
+
+
 def _is_hidden(part: str) -> bool:
     return part[0] == "." or (part[0] == "_" and "=" not in part)
 

@@ -12,6 +12,8 @@ import pandas as pd
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import read_csv
 from federated.datasets.image_files.find import image_files
+from federated.datasets.parquet.columns import parquet_table
+from federated.datasets.parquet.files import is_folder_of_rows
 from federated.datasets.text_files.blocks import format_of, text_blocks
 
 _CSV_OPTIONS = ("separator", "missing_values", "decimal", "thousands", "encoding", "header", "names")
@@ -35,14 +37,22 @@ class Rows(NamedTuple):
 
 
 def rows_of(path: Path, trained: Trained) -> Rows:
-    """The rows of a file, or the images of a folder. Raises one of `UNREADABLE`, some as the blocks are read."""
+    """The rows of a file or of a folder of Parquet files, or the images of a folder.
+
+    Raises one of `UNREADABLE`, some as the blocks are read.
+    """
+    name = trained.rows.get("name")
+    if name == "table" and is_folder_of_rows(path):
+        return Rows(iter([parquet_table(path, ())]))
+    if path.is_dir() and name == "text":
+        raise ValueError("it is a folder, and texts are read from one file")
     if path.is_dir():
         names = image_files(path, trained.dataset.get("files")).names
         return Rows(_images(path, names), names)
     kind = path.suffix.lower()
     if kind in (".npy", ".npz"):
         return Rows(iter([_array(path)]))
-    if trained.rows.get("name") == "text":
+    if name == "text":
         columns = list(trained.rows["values"]["columns"])
         wanted = [("text", name) for name in columns]
         return Rows(text_blocks(path, _format(trained.dataset), wanted, columns))
