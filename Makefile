@@ -83,8 +83,9 @@ BYTE_CODE := PATH="$$PATH:$(VENV)/bin"; command -v uv >/dev/null || \
 
 # One pip works on one core, so two of them take half of the lock each. Neither asks for what its packages need, as the lock has it
 # all; where something is missing afterwards (what a CUDA build of torch asks for, what one of the two did not get), a third pip
-# goes over everything.
+# goes over everything. A shell's background commands do not hear Ctrl-C, and would go on writing into what the next make removes.
 define BY_HALVES
+trap 'kill $$halves 2>/dev/null; wait; exit 130' INT TERM HUP; \
 for half in 0 1; do \
   $(PIP_INSTALL) --progress-bar off --no-deps -r <(grep -v '^#' requirements.lock | awk "NR % 2 == $$half") & halves="$$halves $$!"; \
 done; \

@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${MLFLOW_TRACKING_URI:?the address of MLflow}" "${MLFLOW_TRACKING_USERNAME:?admin}" "${MLFLOW_TRACKING_PASSWORD:?of admin}"
 name=${1:?the name of the user}
-if test -z "${NEW_PASSWORD:-}"; then
+if test -n "${NEW_PASSWORD:-}"; then
+  echo "The password of $name is that in NEW_PASSWORD."
+else
   read -r -s -p "Password of $name, at least 12 characters: " NEW_PASSWORD
   echo
 fi

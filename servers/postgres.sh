@@ -3,8 +3,10 @@
 set -euo pipefail
 : "${FEDSTUDY_POSTGRES:?the folder of its files}" "${PGPORT:?its port}" "${PGUSER:?its user}" "${PGPASSWORD:?the password}"
 export PGHOST=127.0.0.1
-programs=$(find /usr/lib/postgresql -path '*/bin/pg_ctl' 2>/dev/null | sort -V | tail -1)
-test -n "$programs" || { echo "PostgreSQL is not installed: apt-get install postgresql"; exit 2; }
+# Its files are read by the version that made them; new ones are made by the newest.
+made_by=$(cat "$FEDSTUDY_POSTGRES/PG_VERSION" 2>/dev/null || true)
+programs=$(find /usr/lib/postgresql -path "*/${made_by:-*}/bin/pg_ctl" 2>/dev/null | sort -V | tail -1 || true)
+test -n "$programs" || { echo "PostgreSQL ${made_by:-} is not installed: apt-get install postgresql${made_by:+-$made_by}"; exit 2; }
 programs=$(dirname "$programs")
 case "${1:-}" in
 stop) exec "$programs/pg_ctl" -D "$FEDSTUDY_POSTGRES" -m "${2:-fast}" -w stop ;;
@@ -16,7 +18,8 @@ if ! test -e "$FEDSTUDY_POSTGRES/PG_VERSION"; then
   "$programs/initdb" -D "$FEDSTUDY_POSTGRES" --username "$PGUSER" --encoding UTF8 --auth scram-sha-256 \
     --pwfile <(printf '%s\n' "$PGPASSWORD") >/dev/null
 fi
-"$programs/pg_ctl" -D "$FEDSTUDY_POSTGRES" -w -l "$FEDSTUDY_POSTGRES/log" -o "-p $PGPORT -h 127.0.0.1 -k ''" start >/dev/null
+"$programs/pg_ctl" -D "$FEDSTUDY_POSTGRES" status >/dev/null ||
+  "$programs/pg_ctl" -D "$FEDSTUDY_POSTGRES" -w -l "$FEDSTUDY_POSTGRES/log" -o "-p $PGPORT -h 127.0.0.1 -k ''" start >/dev/null
 for database in mlflow prefect; do
   "$programs/psql" -d postgres -qtAc "SELECT 1 FROM pg_database WHERE datname = '$database'" | grep -q 1 ||
     "$programs/createdb" "$database"

@@ -46,7 +46,7 @@ def received(run: Sent) -> Run:
             f"MLFLOW_TRACKING_URI: this worker records at {address()}, and the study at {run['mlflow']}; start the "
             "worker with the same MLFLOW_TRACKING_URI and FEDSTUDY_HOME"
         )
-    if run["code"] != code_digest():
+    if run.get("code") != code_digest():
         raise BadInput(
             f"the code of fedstudy in {ROOT} on this worker is not that with which the study was started; bring both "
             "to the same commit, and start the study again"
