@@ -142,15 +142,13 @@ def _open(study: StudyConfig, resume: bool, flow_run: ShownFlowRun | None) -> tu
         flow_run.let_any_worker_retry()
         before = begun_by(study, str(flow_run.id))
     resume = resume or before is not None
-    return go_on_with_study(study, before) if resume else tracking.open_study(study), resume
+    tags = {} if flow_run is None else flow_run.tags()
+    return go_on_with_study(study, before, tags) if resume else tracking.open_study(study, tags), resume
 
 
 def _shown(study: StudyConfig, flow_run: ShownFlowRun | None, parent_run_id: str) -> StudyArtifacts | None:
-    """Tell MLflow and Prefect of each other; nothing where the flow run's server ends with the study."""
-    if flow_run is None:
-        return None
-    tracking.set_tags(parent_run_id, flow_run.tags())
-    return StudyArtifacts(flow_run, study.name, parent_run_id)
+    """Tell Prefect where the study is in MLflow; nothing where the flow run's server ends with the study."""
+    return None if flow_run is None else StudyArtifacts(flow_run, study.name, parent_run_id)
 
 
 def _bands_missed(study: StudyConfig, outcome: StudyOutcome | None) -> list[str]:

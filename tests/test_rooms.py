@@ -52,7 +52,7 @@ HOUSES = {
         "forecast",
         "report",
     ),
-    "tasks.tracking": ("server", "delivery", "reading", "models", "runs", "studies"),
+    "tasks.tracking": ("server", "fewer_requests", "delivery", "reading", "models", "runs", "studies"),
     "flows": (
         "terminal",
         "startup",

@@ -14,12 +14,27 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.entities import Run as MlflowRun
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from tasks.tracking.delivery.embedded import finish_model
+from tasks.tracking.delivery.run_creation import is_made_at_once
+from tasks.tracking.fewer_requests.uploads import upload
 from tasks.tracking.server.store import is_sqlite
 
 _NAME = "model"
 _ABOUT = "MLmodel"
+
+_TRIED: set[str] = set()
+"""Runs whose model this process has begun to deliver."""
+
+
+_DELIVERED: dict[str, str] = {}
+"""Run -> the id of its model, which this process has delivered to a server."""
+
+
+def delivered_model(run_id: str) -> str | None:
+    """The id of a run's model where this process has delivered it."""
+    return _DELIVERED.get(run_id)
 
 
 def deliver_model(client: MlflowClient, run_id: str, files: Path, step: int) -> None:
@@ -31,13 +46,15 @@ def deliver_model(client: MlflowClient, run_id: str, files: Path, step: int) -> 
     run = client.get_run(run_id)
     if run.outputs is not None and run.outputs.model_outputs:
         return
-    made = _begun(client, run) or client.create_logged_model(
+    begun = None if is_made_at_once(run_id) and run_id not in _TRIED else _begun(client, run)
+    _TRIED.add(run_id)
+    made = begun or client.create_logged_model(
         run.info.experiment_id, _NAME, source_run_id=run_id, params=run.data.params
     )
     with TemporaryDirectory() as folder:
         copy = _named(files, Path(folder), made)
         _say_where_frozen(copy, run)
-        client.log_model_artifacts(made.model_id, str(copy))
+        upload(get_artifact_repository(made.artifact_location, tracking_uri=client.tracking_uri), copy)
     metrics = [
         Metric(one.key, one.value, one.timestamp, one.step, made.model_id, run_id=run_id)
         for one in run.data.to_proto().metrics
@@ -57,6 +74,7 @@ def _finish(client: MlflowClient, run_id: str, made: LoggedModel, step: int, met
     client.log_outputs(
         run_id, [LoggedModelOutput(made.model_id, step)]
     )  # last: with it the model counts as delivered
+    _DELIVERED[run_id] = made.model_id
 
 
 def _begun(client: MlflowClient, run: MlflowRun) -> LoggedModel | None:

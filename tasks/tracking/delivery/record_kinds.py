@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from tasks.tracking.delivery import run_ids
 from tasks.tracking.delivery.embedded import read_tag
 from tasks.tracking.delivery.logged_model import deliver_model
 from tasks.tracking.delivery.metrics import Measured, log_metrics, unless_known
-from tasks.tracking.delivery.run_creation import NewRun, create_once, drop_duplicates
+from tasks.tracking.delivery.run_creation import NewRun, create_once, drop_duplicates, is_made_at_once
 from tasks.tracking.delivery.set_aside import Record
+from tasks.tracking.fewer_requests import holding
+from tasks.tracking.fewer_requests.read_back import keep
+from tasks.tracking.fewer_requests.run_places import artifacts_of, place_of
+from tasks.tracking.fewer_requests.uploads import upload
 from tasks.tracking.server.access import answers_now
-from tasks.tracking.server.failures import tried_again
-from tasks.tracking.server.store import connect, experiment_id, is_sqlite
+from tasks.tracking.server.failures import is_gone, tried_again
+from tasks.tracking.server.store import connect, experiment_id, forget_experiment, is_sqlite
 
 _PARAMETER_BATCH = 100  # what MLflow takes in one call
 _TABLES = "mlflow.loggedArtifacts"
@@ -44,7 +48,16 @@ def answers() -> bool:
 
 def _create(record: Record, journal: Path, again: bool) -> None:
     client, content = connect(), record.content
-    experiment = experiment_id(client, content["experiment"])
+    try:
+        _create_in(client, record, experiment_id(client, content["experiment"]), journal, again)
+    except Exception as error:
+        if not is_gone(error) or not forget_experiment(client, content["experiment"]):
+            raise
+        _create_in(client, record, experiment_id(client, content["experiment"]), journal, again=True)
+
+
+def _create_in(client: MlflowClient, record: Record, experiment: str, journal: Path, again: bool) -> None:
+    content = record.content
     parent = content["parent"] and run_ids.known(content["parent"], journal)
     tags = {**content["tags"], **({"mlflow.parentRunId": parent} if parent else {})}
     wanted = NewRun(experiment, record.run, content["name"], content["start_time"], tags)
@@ -71,13 +84,27 @@ def _metrics(client: MlflowClient, run_id: str, content: Content, files: Path | 
     log_metrics(run_id, unless_known(client, run_id, rows) if content.get("continued") else rows)
 
 
+def _batch(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
+    """Parameters, tags and metrics together."""
+    if content.get("continued"):
+        for each in (_parameters, _tags, _metrics):
+            each(client, run_id, content, None)
+        return
+    client.log_batch(
+        run_id,
+        metrics=[Metric(*row) for row in content["rows"]],
+        params=[Param(name, value) for name, value in content["parameters"].items()],
+        tags=[RunTag(name, value) for name, value in content["tags"].items()],
+    )
+
+
 def _tags(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in content["tags"].items()])
 
 
 def _experiment_tag(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     """Of the experiment that the run is in."""
-    experiment = client.get_run(run_id).info.experiment_id
+    experiment = place_of(client, run_id).experiment
     client.set_experiment_tag(experiment, content["name"], content["value"])
 
 
@@ -87,24 +114,35 @@ def _inputs(client: MlflowClient, run_id: str, content: Content, files: Path | N
 
 
 def _files(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
-    client.log_artifacts(run_id, str(files))
+    assert files is not None
+    upload(artifacts_of(client, run_id), files)
+    keep(client.tracking_uri, run_id, files)
 
 
 def _tables(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     """As `log_table`, which would append to a table that is there already. tags: others, to be set with those."""
-    client.log_artifacts(run_id, str(files))
+    _files(client, run_id, content, files)
     tables = [{"path": name, "type": "table"} for name in content["names"]]
     listed = json.loads(_tag(client, run_id, _TABLES) or "[]")
     tags = dict(content.get("tags", {}))
     if new := [table for table in tables if table not in listed]:
         tags[_TABLES] = json.dumps([*listed, *new])
-    if tags:
+    wait = is_made_at_once(run_id) and holding.hold_until_end(run_id, {"tags": tags})
+    if tags and not wait:
         _tags(client, run_id, {"tags": tags}, None)
+    if new:
+        _LISTED[run_id] = tags[_TABLES]
+
+
+_LISTED: dict[str, str] = {}
+"""The tag of tables of runs, as this process has set it."""
 
 
 def _tag(client: MlflowClient, run_id: str, name: str) -> str | None:
     if is_sqlite(client.tracking_uri):
         return read_tag(client.tracking_uri, run_id, name)
+    if is_made_at_once(run_id):
+        return _LISTED.get(run_id)
     found: str | None = client.get_run(run_id).data.tags.get(name)
     return found
 
@@ -131,7 +169,7 @@ def _end(client: MlflowClient, run_id: str, content: Content, files: Path | None
 
 def _end_below(client: MlflowClient, run_id: str, content: Content, files: Path | None) -> None:
     """End the runs below that are still marked RUNNING: all, or the one of an order."""
-    experiment = client.get_run(run_id).info.experiment_id
+    experiment = place_of(client, run_id).experiment
     below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
     if (order := content.get("order")) is not None:
         below += f" and tags.`order` = '{order}'"
@@ -148,6 +186,7 @@ def _conclude(client: MlflowClient, run_id: str, content: Content, files: Path |
 
 _KINDS: dict[str, Callable[[MlflowClient, str, Content, Path | None], None]] = {
     "reopen": _reopen,
+    holding.BATCH: _batch,
     "parameters": _parameters,
     "metrics": _metrics,
     "tags": _tags,

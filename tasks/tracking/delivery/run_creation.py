@@ -13,6 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
+from tasks.tracking.fewer_requests.run_places import Place, note
 from tasks.tracking.server.failures import is_away, refusal
 from tasks.tracking.server.store import is_sqlite
 
@@ -31,6 +32,21 @@ class NewRun(NamedTuple):
     tags: dict[str, str]
 
 
+_MADE_AT_ONCE: set[str] = set()
+"""Ids of runs that this process made by its first request, whose answer it heard: they have no twin, and hold nothing
+but what this process sends."""
+
+
+def is_made_at_once(run_id: str) -> bool:
+    """Whether this process made a run, and knows that MLflow has it once."""
+    return run_id in _MADE_AT_ONCE
+
+
+def others_may_deliver(run_id: str) -> None:
+    """Records of a run are in the journal, from which another process may deliver them."""
+    _MADE_AT_ONCE.discard(run_id)
+
+
 def create_once(client: MlflowClient, wanted: NewRun, again: bool) -> str:
     """MLflow's id of the run, which is made unless it was. Raises what MLflow raises.
 
@@ -40,7 +56,7 @@ def create_once(client: MlflowClient, wanted: NewRun, again: bool) -> str:
         return str(found[0].info.run_id)
     for left in reversed(range(_TRIES)):
         try:
-            return _make(client, wanted)
+            run_id = _make(client, wanted)
         except Exception as error:
             if not is_away(error) or refusal(error) is not None:
                 raise
@@ -48,6 +64,10 @@ def create_once(client: MlflowClient, wanted: NewRun, again: bool) -> str:
                 return str(found[0].info.run_id)
             if not left:
                 raise
+        else:
+            if left == _TRIES - 1 and not again:
+                _MADE_AT_ONCE.add(run_id)
+            return run_id
     raise AssertionError
 
 
@@ -66,7 +86,9 @@ def _make(client: MlflowClient, wanted: NewRun) -> str:
     credentials = get_default_host_creds(client.tracking_uri)  # type: ignore[no-untyped-call]
     answer = http_request(credentials, _CREATE, "POST", json=content, max_retries=0)  # type: ignore[no-untyped-call]
     verified = verify_rest_response(answer, _CREATE)
-    return str(verified.json()["run"]["info"]["run_id"])
+    made = verified.json()["run"]["info"]
+    note(client, made["run_id"], Place(str(made["experiment_id"]), str(made["artifact_uri"])))
+    return str(made["run_id"])
 
 
 def _named(client: MlflowClient, experiment: str, own_name: str) -> list[MlflowRun]:
@@ -85,7 +107,7 @@ def drop_duplicates(client: MlflowClient, run_id: str) -> None:
 
     A request may be carried out after the run was looked for. SQLite answers within this process: no answer is lost.
     """
-    if is_sqlite(client.tracking_uri):
+    if is_sqlite(client.tracking_uri) or is_made_at_once(run_id):
         return
     run = client.get_run(run_id)
     if (own_name := run.data.tags.get(_OWN_NAME)) is None:

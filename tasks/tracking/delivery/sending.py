@@ -22,7 +22,9 @@ from tasks.tracking.delivery.journal import Journal
 from tasks.tracking.delivery.journals import journal_folder
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.ordered_delivery import reason_of
+from tasks.tracking.delivery.run_creation import others_may_deliver
 from tasks.tracking.delivery.set_aside import Record, SetAside
+from tasks.tracking.fewer_requests import holding
 from tasks.tracking.server.cause import Cause
 from tasks.tracking.server.failures import cause_of, complaint, is_away, is_gone, reason, refusal
 from tasks.tracking.server.processes import others_live
@@ -40,7 +42,22 @@ def send(kind: str, run: str, files: Path | None = None, **content: Any) -> None
 
     kind, content: see `record_kinds`. run: its id, or its name before it has one. files: a folder, which is only read.
     """
+    known = run_ids.known(run, the_journal().folder)
+    if _may_wait(known) and holding.hold(known, kind, content):
+        return
+    send_held(run, kind)
     _send(Record(kind, run, content), files)
+
+
+def send_held(run: str, before: str = "metrics") -> None:
+    """Send what is held back and must be there before a record of a run. before: its kind."""
+    for each, content in holding.due(before, run_ids.known(run, the_journal().folder)).items():
+        _send(Record(holding.BATCH, each, content), None)
+
+
+def _may_wait(run: str) -> bool:
+    """Not of a run that goes on, whose values are compared with those that MLflow has; nor while others wait."""
+    return run not in _CONTINUED and run_ids.is_known(run, the_journal().folder) and not the_journal().waits
 
 
 def send_first(kind: str, run: str, **content: Any) -> None:
@@ -68,7 +85,9 @@ def _send(record: Record, files: Path | None, first: bool = False) -> None:
                 if cause_of(error, record_kinds.answers) is Cause.ITS_OWN:
                     _set_aside(record, files, error)
                     return
-    if journal.append(record, files):
+    others_may_deliver(record.run)
+    held = [Record(holding.BATCH, *each) for each in holding.due("metrics", record.run).items()]
+    if any([*map(journal.append, held), journal.append(record, files)]):
         _announce(journal, why)
     _deliver_in_background(journal)
 
@@ -107,7 +126,8 @@ def mark_continued(run: str) -> None:
 
 
 def settle(patience: float = 0.0) -> bool:
-    """Deliver all pending records. Returns whether that succeeded. patience: seconds to keep trying."""
+    """Deliver all pending records; whether that succeeded. patience: seconds to keep trying."""
+    send_held("", before="")
     until = time.monotonic() + patience
     while True:
         try:

@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from federated.foundation.errors import BadInput
+from tasks.tracking.delivery.logged_model import delivered_model
 from tasks.tracking.server.store import connect
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -19,6 +20,8 @@ _KIND = "fedstudy.kind"
 
 def logged_model_of(run_id: str) -> str | None:
     """The id of the model that a run logged; None where it logged none."""
+    if (known := delivered_model(run_id)) is not None:
+        return known
     outputs = connect().get_run(run_id).outputs
     return outputs.model_outputs[0].model_id if outputs is not None and outputs.model_outputs else None
 
@@ -31,8 +34,9 @@ def register(
     Raises BadInput as `require_ours` does.
     """
     client = connect()
-    _make_sure_of(client, name)
-    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
+    is_new = _make_sure_of(client, name)
+    found = [] if is_new else client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    for version in found:
         for key, value in tags.items():
             client.set_model_version_tag(name, version.version, key, value)
         return client.update_model_version(name, version.version, description[:LONGEST_DESCRIPTION])
@@ -80,13 +84,16 @@ def names_with_challengers() -> list[str]:
     return sorted(model.name for model in found if CHALLENGER in model.aliases)
 
 
-def _make_sure_of(client: MlflowClient, name: str) -> None:
+def _make_sure_of(client: MlflowClient, name: str) -> bool:
+    """A registered model of ours; whether it is new."""
     try:
         client.create_registered_model(name, tags={_KIND: "model"})
+        return True
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     require_ours(name)
+    return False
 
 
 def _is(one: ModelVersion | None, other: ModelVersion) -> bool:

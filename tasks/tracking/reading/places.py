@@ -14,6 +14,9 @@ from tasks.tracking.server.limits import tag_of
 _TAKEN_AT = "taken_at"
 _OVERRIDES = "overrides"
 
+TAKERS: set[str] = set()
+"""Parent runs of studies that took runs in this process."""
+
 
 def place_tag(parent_run_id: str, run: Run, taken_at: int) -> dict[str, str]:
     """The tag that gives a finished run a place in a study. taken_at: milliseconds since 1970."""

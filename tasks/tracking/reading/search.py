@@ -17,10 +17,11 @@ from federated.metrics.scoring import scoring_of
 from federated.metrics.tasks import CLASSIFICATION
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
-from tasks.tracking.delivery.run_creation import standing
+from tasks.tracking.delivery.run_creation import is_made_at_once, standing
+from tasks.tracking.fewer_requests.run_places import noted, place_of
 from tasks.tracking.reading.curves import curves_of
 from tasks.tracking.reading.overrides import overrides_of
-from tasks.tracking.reading.places import in_its_place, is_taken, since, taken_by
+from tasks.tracking.reading.places import TAKERS, in_its_place, is_taken, since, taken_by
 from tasks.tracking.server.store import connect
 
 COMMIT = "mlflow.source.git.commit"
@@ -39,20 +40,23 @@ def newest_study(name: str) -> MlflowRun | None:
     return next(studies_named(name), None)
 
 
-def running_on_their_own() -> list[MlflowRun]:
-    """Runs still marked RUNNING that no study will end: parent runs of studies, and runs outside any study."""
+def still_running() -> list[MlflowRun]:
+    """All runs still marked RUNNING."""
     client = connect()
     experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
-    running = "attributes.status = 'RUNNING' and tags.process != ''"
-    return list(_pages(client.search_runs, experiments, running))
+    return list(_pages(client.search_runs, experiments, "attributes.status = 'RUNNING'"))
 
 
-def left_below_ended_studies() -> list[tuple[MlflowRun, MlflowRun]]:
-    """Runs still marked RUNNING below studies that have ended, each with its study's parent run."""
+def on_their_own(running: Sequence[MlflowRun]) -> list[MlflowRun]:
+    """Those that no study will end: parent runs of studies, and runs outside any study."""
+    return [run for run in running if run.data.tags.get("process")]
+
+
+def below_ended_studies(running: Sequence[MlflowRun]) -> list[tuple[MlflowRun, MlflowRun]]:
+    """Those below studies that have ended, each with its study's parent run."""
     client = connect()
-    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
-    below = "attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` != ''"
-    running = list(_pages(client.search_runs, experiments, below))
+    running = [run for run in running if run.data.tags.get("mlflow.parentRunId")]
+    experiments = list({run.info.experiment_id for run in running})
     wanted = {run.data.tags["mlflow.parentRunId"] for run in running}
     ended = "tags.`fedstudy.kind` = 'study' and attributes.status != 'RUNNING'"
     found = _pages(client.search_runs, experiments, ended) if wanted else ()
@@ -107,17 +111,24 @@ def runs_named(name: str) -> Iterator[MlflowRun]:
 def all_below(parent_run_id: str) -> list[MlflowRun]:
     """Every run below a study, those that were begun again and those that it took from other studies too."""
     client = connect()
-    experiment = client.get_run(parent_run_id).info.experiment_id
+    experiment = place_of(client, parent_run_id).experiment
     below = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-    taken = _pages(client.search_runs, [experiment], taken_by(parent_run_id))
+    taken = (
+        _pages(client.search_runs, [experiment], taken_by(parent_run_id)) if _may_take(parent_run_id) else ()
+    )
     own = _pages(client.search_runs, [experiment], below)
-    return [*own, *(in_its_place(run, parent_run_id) for run in taken)]
+    return [noted(client, run) for run in (*own, *(in_its_place(run, parent_run_id) for run in taken))]
+
+
+def _may_take(parent_run_id: str) -> bool:
+    """Whether a study may have taken runs of others: not one that this process began, unless it took some."""
+    return not is_made_at_once(parent_run_id) or parent_run_id in TAKERS
 
 
 def finished_in_experiment(parent_run_id: str) -> list[MlflowRun]:
     """Every finished training in the experiment of a study, whichever study it belongs to, newest first."""
     client = connect()
-    experiment = client.get_run(parent_run_id).info.experiment_id
+    experiment = place_of(client, parent_run_id).experiment
     finished = "tags.`fedstudy.kind` = 'run' and attributes.status = 'FINISHED'"
     newest = ["attributes.start_time DESC"]
     return list(_pages(client.search_runs, [experiment], finished, order_by=newest))
@@ -125,7 +136,7 @@ def finished_in_experiment(parent_run_id: str) -> list[MlflowRun]:
 
 def shown_by(parent_run_id: str) -> str:
     """The condition of a search for the runs of a study, in MLflow's own page too."""
-    runs = runs_below(parent_run_id)
+    runs = runs_below(parent_run_id) if _may_take(parent_run_id) else []
     if not any(map(is_taken, runs)):
         return f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
     return f"attributes.run_id IN ({', '.join(repr(run.info.run_id) for run in runs)})"

@@ -12,10 +12,14 @@ from federated.machine.queueing import working_beside
 from federated.networks import SECONDS_TOTAL, timed
 from federated.run.history import Entry
 from tasks.tracking.delivery.metrics import Measured
-from tasks.tracking.delivery.sending import now, send
+from tasks.tracking.delivery.sending import now, send, send_held
 from tasks.tracking.server.limits import key_of
+from tasks.tracking.server.store import is_server
 
 _SECONDS_BETWEEN_WRITES = 1.0
+_MOST_SECONDS_BETWEEN_WRITES = 10.0
+_GROWTH = 2.0
+"""To a server, which takes a request for each write, a run writes ever less often."""
 
 
 def log_history(run_id: str, history: Sequence[Entry], times: Sequence[int] | None = None) -> None:
@@ -31,7 +35,8 @@ def log_history(run_id: str, history: Sequence[Entry], times: Sequence[int] | No
 
 
 class HistoryWriter:
-    """Keeps MLflow up to date with a history that grows: at once, or for short rounds once a second.
+    """Keeps MLflow up to date with a history that grows: at once, or for short rounds once a second; a server
+    after 1 s, 2 s, 4 s and so on, up to every ten seconds.
 
     One thread writes, one write at a time, in the history's order. What a write raises is raised at the next call or in
     `close`, which writes what is missing all the same. An entry keeps the time of its first call, by which
@@ -51,6 +56,7 @@ class HistoryWriter:
         self._thread = ThreadPoolExecutor(1, "mlflow")
         self._writing: Future[None] | None = None
         self._due = time.monotonic()
+        self._pause = _SECONDS_BETWEEN_WRITES
 
     def __call__(self, history: Sequence[Entry]) -> None:
         """Set the current history. Re-raises the error of an earlier write."""
@@ -59,8 +65,10 @@ class HistoryWriter:
         if self._writing is not None and self._writing.done():
             self._wait()
         if self._writing is None and time.monotonic() >= self._due:
-            self._due = time.monotonic() + _SECONDS_BETWEEN_WRITES
-            self._writing = self._thread.submit(self._write, history)
+            self._due = time.monotonic() + self._pause
+            if is_server():
+                self._pause = min(self._pause * _GROWTH, _MOST_SECONDS_BETWEEN_WRITES)
+            self._writing = self._thread.submit(self._write_now, history)
 
     def close(self) -> None:
         """Write all pending entries to MLflow. Re-raises the error of a failed write."""
@@ -74,6 +82,10 @@ class HistoryWriter:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def _write_now(self, history: Sequence[Entry]) -> None:
+        self._write(history)
+        send_held(self._run_id)
 
     def _write(self, history: Sequence[Entry]) -> None:
         """Write the pending entries. Changes nothing on failure."""

@@ -30,7 +30,7 @@ from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.overrides import overrides_tag
-from tasks.tracking.reading.search import COMMIT, left_below_ended_studies, running_on_their_own
+from tasks.tracking.reading.search import COMMIT, below_ended_studies, on_their_own, still_running
 from tasks.tracking.runs.digests import digest_tags
 from tasks.tracking.runs.environment import environment
 from tasks.tracking.server.failures import found
@@ -40,8 +40,8 @@ from tasks.tracking.server.processes import is_dead, this_process
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
-def open_study(study: StudyConfig) -> str:
-    """Open the parent run of a study; its id."""
+def open_study(study: StudyConfig, more: Mapping[str, str] | None = None) -> str:
+    """Open the parent run of a study; its id. more: tags besides, with which another process will look for it."""
     tags = {
         "fedstudy.kind": "study",
         "study": study.name,
@@ -49,7 +49,7 @@ def open_study(study: StudyConfig) -> str:
         "arms_key": arms_key(study),
         "process": this_process(),
         "mlflow.note.content": study.description,
-        **_source_tags(),
+        **(_source_tags() | dict(more or {})),
     }
     run_id = create(study.name, name_of(study.name), tags_of(tags), None)
     with ended_if_it_fails(run_id):
@@ -156,14 +156,14 @@ def end_dead_studies() -> None:
     """End what dead processes have left running in MLflow: studies with the runs below them, runs of no study, and
     runs below a study that has ended, such as one that was made while an interrupt arrived.
     """
-    for left in found(running_on_their_own):
+    running = found(still_running)
+    for left in on_their_own(running):
         if is_dead(left.data.tags.get("process", "")):
             run_id, why = left.info.run_id, "the process of its study was killed"
             end_lost_runs(run_id, "KILLED", why)
-            end_run(
-                run_id, "KILLED", why, if_running=True
-            )  # last: where we are killed here, the next try finds it again
-    for run, parent in found(left_below_ended_studies):
+            # Last: where we are killed here, the next try finds it again.
+            end_run(run_id, "KILLED", why, if_running=True)
+    for run, parent in found(lambda: below_ended_studies(running)):
         if is_dead(parent.data.tags.get("process", "")):
             end_run(run.info.run_id, "KILLED", "its study ended without it", if_running=True)
 

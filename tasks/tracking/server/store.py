@@ -73,6 +73,11 @@ def is_sqlite(uri: str) -> bool:
     return uri.startswith(("sqlite:", "sqlite+"))
 
 
+def is_server() -> bool:
+    """Whether the store is a server, which takes a request for everything."""
+    return tracking_uri().startswith(("http://", "https://"))
+
+
 def _quieten_mlflow() -> None:
     for name in _QUIET:
         _quieten(name, logging.ERROR)
@@ -168,12 +173,26 @@ def artifact_root() -> Path:
     return home() / "artifacts"
 
 
+_EXPERIMENTS: dict[tuple[str, str], str] = {}
+"""By the address of a server and the experiment's name."""
+
+
 def experiment_id(client: MlflowClient, name: str) -> str:
     """The id of the experiment of this name; made, or brought back from the bin, where needed.
 
-    Others may be about to do the same.
+    Others may be about to do the same. A server is asked once, until `forget_experiment`.
     """
-    return tried_again(lambda: _experiment_now(client, name_of(name)))
+    if (known := _EXPERIMENTS.get((client.tracking_uri, name))) is not None:
+        return known
+    found = tried_again(lambda: _experiment_now(client, name_of(name)))
+    if is_server():
+        _EXPERIMENTS[client.tracking_uri, name] = found
+    return found
+
+
+def forget_experiment(client: MlflowClient, name: str) -> bool:
+    """Ask again next time, as somebody has deleted it meanwhile. Returns whether it was known."""
+    return _EXPERIMENTS.pop((client.tracking_uri, name), None) is not None
 
 
 def _experiment_now(client: MlflowClient, name: str) -> str:

@@ -221,7 +221,7 @@ def _report(
         partitions=pictures.shown,
         partitions_note=pictures.note,
         reconstructions=reconstruction_pictures(results),
-        foreseen=forecast_and_fact(parents[0].run.info.run_id, results, prices) if alone else None,
+        foreseen=forecast_and_fact(parents[0].run, results, prices) if alone else None,
         expect={
             arm if alone else within(parent.label, arm): bands
             for parent in parents

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlflow.entities import Run as MlflowRun
+
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
 from federated.report.bill import bill_in_all, foreseen_bills, stated_prices
 from federated.report.bill.lines import CORES, SECONDS_AN_HOUR
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.study.further.prices import Prices
+from tasks.tracking.delivery.sending import send_held
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
-from tasks.tracking.server.store import connect
 
 _FILE = "forecast.json"
 _FACTS = ("system/study_seconds", "system/runs_seconds", "system/peak_memory_mb")
@@ -37,6 +39,7 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
     if bill is not None and bill.money is not None:
         sums["bill/forecast_cost"] = bill.money
     log_history(parent_run_id, [(0, sums)])
+    send_held(parent_run_id)
 
 
 def log_fact(parent_run_id: str, took: Took) -> None:
@@ -52,13 +55,15 @@ def log_finished_before(parent_run_id: str, runs_before: int) -> None:
 
 
 def forecast_and_fact(
-    parent_run_id: str, results: Sequence[RunResult], prices: Prices | None = None
+    run: MlflowRun, results: Sequence[RunResult], prices: Prices | None = None
 ) -> Foreseen | None:
-    """The one against the other, from what MLflow holds; None for a study without a forecast. prices: of the bills."""
-    run = connect().get_run(parent_run_id)
+    """The one against the other, from what MLflow holds; None for a study without a forecast.
+
+    run: the study's. prices: of the bills.
+    """
     if "system/forecast_seconds" not in run.data.metrics:
         return None
-    stated = text_of(parent_run_id, _FILE)
+    stated = text_of(run.info.run_id, _FILE)
     if stated is None:
         return None  # somebody deleted the artifact; the metrics alone are no table
     forecast = forecast_of_json(stated)

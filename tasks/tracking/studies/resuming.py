@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
@@ -32,18 +32,21 @@ def begun_by(study: StudyConfig, flow_run: str) -> MlflowRun | None:
     return next(iter(found(lambda: [study_of(runs.study_key(study), flow_run)])), None)
 
 
-def go_on_with_study(study: StudyConfig, before: MlflowRun | None = None) -> str:
+def go_on_with_study(
+    study: StudyConfig, before: MlflowRun | None = None, tags: Mapping[str, str] | None = None
+) -> str:
     """Continue the newest ended parent run of a study with these runs, or with fewer seeds; else begin one.
 
     Returns its id. Raises BadInput where MLflow is away, which alone knows the earlier runs. before: the parent run to
-    continue, where it is known.
+    continue, where it is known. tags: besides.
     """
     before = before or _ended_before(study)
     if before is None:
-        return runs.open_study(study)
+        return runs.open_study(study, tags)
     run_id = str(before.info.run_id)
     mark_continued(run_id)
-    send_first("reopen", run_id, tags={"process": this_process(), "mlflow.note.content": study.description})
+    said = {"process": this_process(), "mlflow.note.content": study.description, **(tags or {})}
+    send_first("reopen", run_id, tags=tags_of(said))
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
     if before.data.tags.get("study_key") != runs.study_key(study):
         _take_places(run_id, study)

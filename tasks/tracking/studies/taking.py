@@ -11,7 +11,7 @@ from federated.report.text.phrases import counted
 from federated.study.study import Run
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, now, send_first
-from tasks.tracking.reading.places import place_tag
+from tasks.tracking.reading.places import TAKERS, place_tag
 from tasks.tracking.reading.search import finished_in_experiment
 from tasks.tracking.server.failures import answered
 from tasks.tracking.studies.same_training import is_the_same
@@ -31,6 +31,8 @@ def take_finished(parent_run_id: str, study: str, wanted: Sequence[Run]) -> list
             by_key[before.data.tags.get("run_key", "")].append(before)
     found = [(run, _newest_same(by_key[run.config.run_key()], run)) for run in wanted]
     taken = [(run, before) for run, before in found if before is not None]
+    if taken:
+        TAKERS.add(parent_run_id)
     for run, before in taken:
         send_first("tags", before.info.run_id, tags=place_tag(parent_run_id, run, now()))
     if taken:
