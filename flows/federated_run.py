@@ -21,6 +21,7 @@ from federated.segments.gathering import with_others
 from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
+from tasks.coalitions import log_coalitions
 from tasks.leakage import log_leakage
 from tasks.rounds import Opaque
 from tasks.scale_out.stages import scaled_out
@@ -76,6 +77,8 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             course = concluded(course, record)
         if run.config.leakage is not None:  # first, as an interrupted run repeats all that is below
             log_leakage(run_id, Opaque((course.kept, setup)))
+        if run.config.coalitions is not None:
+            log_coalitions(run_id, Opaque((course.state, setup)))
         log_outcome(run_id, Opaque((run, course, setup)), ended_by, parent_run_id)
         shared = 0.0 if setup.trunk is None else setup.trunk.seconds
         seconds = own_seconds() - started - shared

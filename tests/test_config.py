@@ -59,6 +59,7 @@ CHANGES: dict[str, Any] = {
     "privacy.epsilon_budget": 3.0,
     "privacy.refuse_large_delta": True,
     "privacy.extrapolate": {"clients": 1000, "cohort": 100},
+    "coalitions": {"names": ["1", "2"]},
     "rounds": 4,
     "stop": {"patience": 2},
     "training": "local",

@@ -17,7 +17,8 @@ from federated.report import Report, page_html
 from federated.report.findings.by_seed import num_rivals
 from federated.report.findings.results import RunResult
 from federated.report.joining.differences import outlying_low
-from federated.report.joining.in_words import joining_numbers, joining_sentences, joining_table, leaving_table
+from federated.report.joining.in_words import joining_sentences, joining_table, leaving_table
+from federated.report.joining.numbers import joining_numbers
 from federated.run.preparing.sites import with_sites
 from federated.run.setup import initial_state, prepare
 from federated.study.study import StudyConfig

@@ -49,6 +49,7 @@ HOUSES = {
         "evaluation",
         "attacks",
         "segments",
+        "coalitions",
         "forecast",
         "report",
     ),

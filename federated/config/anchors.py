@@ -46,6 +46,7 @@ OF_A_SERVER = (
     "privacy",
     "stop",
     "leakage",
+    "coalitions",
 )
 """Fields of a run that an anchor is without: an anchor spends the whole budget, so it has no stop rule either."""
 
@@ -59,6 +60,7 @@ _NEUTRAL: dict[str, Any] = {
     "privacy": "none",
     "stop": None,
     "leakage": None,
+    "coalitions": None,
 }
 _NEUTRAL_COHORT = {"weighting": "examples", "sampling": "uniform"}
 _WITHOUT_EFFECT = (
@@ -88,6 +90,7 @@ def check_without_server(config: RunConfig) -> None:
         "cohort.weighting": config.cohort.weighting != "examples",
         "cohort.sampling": config.cohort.sampling.label() != "uniform",
         "leakage": config.leakage is not None,
+        "coalitions": config.coalitions is not None,
         "compression.dump": config.compression.dump is not None,
     }
     if found := [path for path, without_effect in stated.items() if without_effect]:

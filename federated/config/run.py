@@ -15,6 +15,7 @@ from federated.config.evaluation import Evaluation, Personalisation, Stop
 from federated.config.fields.compression import Compression
 from federated.config.fields.dotted_paths import flat
 from federated.config.local import LocalTraining, Target
+from federated.config.measuring.coalitions import CoalitionsSection
 from federated.config.measuring.leakage import LeakageSection
 from federated.config.privacy import Privacy, PrivacyOrMechanism
 from federated.config.run_key import USUAL, short_hash
@@ -93,6 +94,9 @@ class RunConfig(Frozen):
         None,
         description="Attacks after training that measure what leaks; true: both with their defaults; null: none",
     )
+    coalitions: CoalitionsSection = Field(
+        None, description="Coalitions of sites to train after the run; null: none"
+    )
     engine: Engine = Field(default_factory=Engine, description="How local training is computed")
     orchestration: Orchestration = Field(
         default_factory=Orchestration, description="Division into tasks, threads"
@@ -145,9 +149,9 @@ class RunConfig(Frozen):
         The network does not count: it times a training and leaves it as it is, so a checkpoint serves any. Nor do
         attacks on what was trained.
         The path of a data set or pretrained model counts, what is in its files does not: `data_digest` and
-        `weights_digests` are for that. The engine does
-        not count, but for its precision: tests/test_engine.py holds every engine and shard size to the same
-        batches and, to rounding, the same parameters, as torch itself is on another machine or with more threads.
+        `weights_digests` are for that. The engine does not count, but for its precision: tests/test_engine.py holds
+        every engine and shard size to the same batches and, to rounding, the same parameters, as torch itself is on
+        another machine or with more threads.
         """
         return self._hash_without(network=True, leakage=True)
 
@@ -181,13 +185,9 @@ class RunConfig(Frozen):
         exclude = {**_WITHOUT_EFFECT, **fields}
         if self.local.optimiser.label() == "sgd":
             exclude |= {"local": {"optimiser"}}
-        if self.loss is None:
-            exclude |= {"loss": True}
-        if self.target == Target():
-            exclude |= {"target": True}
+        unset = {"loss": None, "target": Target(), "coalitions": None, "training": "federated"}
+        exclude |= {field: True for field, value in unset.items() if getattr(self, field) == value}
         exclude |= {field: True for field, choice in USUAL.items() if getattr(self, field).label() == choice}
-        if self.kind.has_server:
-            exclude |= {"training": True}
         if isinstance(exclude["evaluation"], set):
             exclude |= {"evaluation": {*exclude["evaluation"], *self.evaluation.at_default()}}
         if at_default := self.holdout.at_default():

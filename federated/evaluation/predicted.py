@@ -41,6 +41,12 @@ def by_own_models(name: str, setup: Setup) -> bool:
     return setup.own_models and (name not in NEVER_TRAINED or fitted)
 
 
+def predicted_on(name: str, state: RunState, setup: Setup) -> tuple[EvaluatedSet, Predictions]:
+    """The same of one set alone, which must not be empty."""
+    part, thresholds = sets_of(setup)[name], chosen_thresholds(state, setup)
+    return part, _predicted(name, part, state, setup, Outputs(setup), thresholds)
+
+
 def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
     """The thresholds of the run's measures, by the names of their rules, chosen on examples that do not judge.
 

@@ -15,6 +15,7 @@ from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, uplink_bytes
 from federated.forecast.probe import Probe, probe
 from federated.forecast.seconds.canaries import canary_seconds
+from federated.forecast.seconds.coalitions import coalition_seconds
 from federated.forecast.seconds.leakage import inversion_seconds, membership_seconds
 from federated.forecast.seconds.network import network_seconds
 from federated.forecast.seconds.protocol import protocol_seconds
@@ -168,8 +169,8 @@ def _probed(setup: Setup, probes: dict[str, Probe], seconds: float) -> Probe:
 
 def _setting(config: RunConfig) -> str:
     """Equal for configs whose rounds cost the same but for who holds how much."""
-    free = {"seed", "partitioner", "network", "stop", "orchestration"}
-    return json.dumps(config.model_dump(mode="json", exclude=free), sort_keys=True)
+    free = dict.fromkeys({"seed", "partitioner", "network", "stop", "orchestration", "coalitions"}, True)
+    return json.dumps(config.model_dump(mode="json", exclude={**free, "cohort": {"without"}}), sort_keys=True)
 
 
 def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, cost: Overheads) -> ArmForecast:
@@ -189,6 +190,7 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         + fine_tuned * personalisation_batches(setup) * probed.batch_seconds
         + probed.inversion_seconds
         + membership_seconds(setup, probed)
+        + coalition_seconds(setup, probed)
         + segments * cost.segment
         + cost.run
     )

@@ -19,6 +19,7 @@ from federated.federation.federation import Federation
 from federated.forecast.held_out_warnings import of_held_out
 from federated.forecast.measure_warnings import of_measures
 from federated.forecast.privacy_warnings import of_canaries, of_privacy, of_transport
+from federated.forecast.seconds.coalitions import of_coalitions
 from federated.local_training.steps.batches import longest as longest_of
 from federated.metrics.names import main_metric, range_of
 from federated.run.preparing.promise import Promise
@@ -51,6 +52,7 @@ def cautions(setup: Setup) -> list[str]:
         _of_batches(config, federation),
         *of_held_out(config, federation),
         _of_shadows(setup),
+        of_coalitions(setup),
         _of_own_models(setup),
         _of_unseen_without_a_model(setup),
         *of_measures(setup),

@@ -15,6 +15,12 @@ MOST_SITES_LEFT_OUT = 100
 MOST_SITES_JUDGED = 30
 """Sites that `sites` judges. Each is an arm more for every arm, and one of the verdicts that share an error rate."""
 
+MOST_SITES_EXACTLY = 8
+"""Sites whose Shapley values are exact: each coalition of them is trained after each run, 256 of eight sites."""
+
+MOST_COALITIONS = 1_000
+"""Coalitions that permutations may train after each run: their number times the sites but one."""
+
 MOST_RUNS = 10_000
 """Arms, anchors aside, times seeds. Counted before the first run is built."""
 

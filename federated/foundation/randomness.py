@@ -43,6 +43,7 @@ class Purpose(IntEnum):
     CANARIES = 22
     LEAKAGE = 23
     TRAINED_PART = 24
+    COALITIONS = 25
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

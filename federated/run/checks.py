@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 
 from federated.examples.examples import BadData
 from federated.foundation.doing import doing
@@ -12,6 +13,7 @@ from federated.foundation.texts import listed
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary.stated import stated
 from federated.metrics.names import metric_names
+from federated.run.preparing.training.coalitions import check_coalitions
 from federated.run.setup import Setup, prepare
 from federated.study.names import faults_of_arms
 from federated.study.study import Run, StudyConfig
@@ -125,6 +127,7 @@ def _fault(run: Run, one_data_set: bool, look: Callable[[Run, Setup], None] | No
     """
     try:
         setup = prepare(run.config, rehearsal=True)
+        check_coalitions(run.config, setup.federation, partial(prepare, rehearsal=True))
     except OwnCodeFailed as error:
         return str(error)
     except BadData as error:

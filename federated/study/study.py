@@ -36,7 +36,14 @@ from federated.study.further.anchors import anchors_of
 from federated.study.further.bands import ExpectedBands, among, check_arms, of_other_runs
 from federated.study.further.leave_one_out import LeaveOneOut, left_out_in_turn
 from federated.study.further.prices import StatedPrices
-from federated.study.further.sites import SitesSection, is_rival, with_alone, withdrawn, withdrawn_in_turn
+from federated.study.further.sites import (
+    SitesSection,
+    is_rival,
+    with_alone,
+    with_coalitions,
+    withdrawn,
+    withdrawn_in_turn,
+)
 from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name, faults_of_arms
 from federated.study.seeds import Seeds, check_seeds
@@ -181,8 +188,10 @@ class StudyConfig(Frozen):
         arms = self._stated_arms()
         tails, config_of = tails_of(arms), self._further_config
         without = withdrawn_in_turn(arms, self.sites, config_of, tails, self.name)
-        arms += left_out_in_turn(arms, self.left_out, config_of, tails, self.name)
-        arms += without + anchors_of(arms, with_alone(self.anchors, self.sites), config_of, tails, self.name)
+        left_out = left_out_in_turn(arms, self.left_out, config_of, tails, self.name)
+        anchors = with_alone(self.anchors, self.sites)
+        made = anchors_of(arms + left_out, anchors, config_of, tails, self.name)
+        arms = with_coalitions(arms, self.sites) + left_out + without + made
         return named_apart(labelled(overrides, config, tails, self.name) for overrides, config in arms)
 
     def _stated_arms(self) -> list[Arm]:

@@ -48,6 +48,7 @@ class RunResult:
     guarantee: what is guaranteed to clients and what that rests on, in words; empty where nothing is.
     noise_source: whether the noise of its privacy mechanism is reproducible or secure; empty without a mechanism.
     leakage_failed: why an attack that it asked for measured nothing; empty where none failed.
+    coalitions: the table of the coalitions that it trained, see `CoalitionScores`; empty where none, and not read.
     anchor: "centralised" or "local" for training without a server, a reference for the arms with the same anchor_key.
     commit: of fedstudy when it was trained; empty where it is not known. own_code: the functions and classes of
     somebody's own that it used, each with a digest of its source; empty without one.
@@ -83,6 +84,7 @@ class RunResult:
     commit: str = ""
     own_code: str = ""
     by_client: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    coalitions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     best_by: str = ""
 
     @property

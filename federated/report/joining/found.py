@@ -62,6 +62,18 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Valued:
+    """The Shapley value of a site to the others, by the mean score on their own held-out examples.
+
+    error: one standard error of the sampling of permutations, over all seeds together; None where the value is exact.
+    """
+
+    site: str
+    others: Difference
+    error: float | None
+
+
+@dataclass(frozen=True)
 class Joining:
     """The sites of one arm. metric: by which sites are scored, on their own held-out examples."""
 
@@ -72,6 +84,7 @@ class Joining:
     left: Sequence[Left]
     copies: Sequence[Copy]
     apart: Sequence[Apart] = ()
+    values: Sequence[Valued] = ()
 
     def left_by(self, site: str) -> Left | None:
         """What it costs that this site alone leaves."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from federated.report.joining.differences import Difference
 from federated.report.joining.found import Copy, Joined, Joining, Left
@@ -21,7 +20,7 @@ def joining_sentences(found: Sequence[Joining]) -> list[str]:
 
 def joining_table(found: Sequence[Joining]) -> Table:
     """A row for each arm and site."""
-    several = len(found) > 1
+    several, valued = len(found) > 1, any(each.values for each in found)
     rows = [
         [
             *([each.arm] if several else []),
@@ -30,6 +29,7 @@ def joining_table(found: Sequence[Joining]) -> Table:
             level_text(joined.together, each.metric),
             verdict_text(joined, each.metric),
             *_leaving_cells(each, each.left_by(joined.site)),
+            *([_shapley_cell(each, joined.site)] if valued else []),
         ]
         for each in found
         for joined in each.joined
@@ -42,7 +42,8 @@ def joining_table(found: Sequence[Joining]) -> Table:
         "value to the others",
         "if it left and used their model",
     ]
-    note = _note(found[0]) if found else ""
+    columns += ["Shapley value to the others"] if valued else []
+    note = f"{_note(found[0])}{_of_values(found) if valued else ''}" if found else ""
     return Table([*(["arm"] if several else []), *columns], rows, note)
 
 
@@ -90,70 +91,10 @@ def value_text(others: Difference, metric: str) -> str:
     return f"{word}: {_signed(others, metric)}"
 
 
-def joining_numbers(found: Sequence[Joining]) -> dict[str, list[Any]]:
-    """The same as columns of numbers, a row for each arm and site; {} where no site was judged."""
-    rows = [_numbers(each, joined) for each in found for joined in each.joined]
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
-def leaving_numbers(found: Sequence[Joining]) -> dict[str, list[Any]]:
-    """The same of those that leave."""
-    rows = [
-        {
-            "arm": each.arm,
-            "withdrawn": ", ".join(left.sites),
-            **_columns("the others lose", left.others),
-            **_columns("they lose themselves", left.itself),
-            "rounds": left.rounds,
-            "MB": left.megabytes,
-            "seconds": left.seconds,
-        }
-        for each in found
-        for left in each.left
-    ]
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
-def _numbers(found: Joining, joined: Joined) -> dict[str, Any]:
-    left = found.left_by(joined.site)
-    copy = next((copy for copy in found.copies if copy.site == joined.site), None)
-    return {
-        "arm": found.arm,
-        "site": joined.site,
-        "metric": found.metric,
-        "alone": joined.alone,
-        "with all": joined.together,
-        **_columns("gain", joined.gain),
-        "MB": joined.megabytes,
-        **_columns("value to the others", None if left is None else left.others),
-        "copy of": copy and copy.other,
-        "copied share": copy and copy.share,
-        "stands apart": any(apart.site == joined.site for apart in found.apart),
-    }
-
-
-def _columns(name: str, found: Difference | None) -> dict[str, Any]:
-    return {
-        name: found and found.estimate,
-        f"{name} low": found and found.interval and found.interval.low,
-        f"{name} high": found and found.interval and found.interval.high,
-        f"{name}, seeds": found and found.seeds,
-        f"{name}, p (Holm)": found and found.p,
-        f"{name}, p (equivalence, Holm)": found and found.same_p,
-        f"{name}, verdict": found and found.verdict,
-    }
-
-
 def _sentences(found: Joining, *, several: bool) -> list[str]:
     of = f" ({found.arm})" if several else ""
     said = [f"{joined.site}{of} {verdict_text(joined, found.metric)}." for joined in found.joined]
-    for left in found.left:
-        if len(left.sites) == 1 and left.others.verdict == "worse":
-            gained = _size(left.others, found.metric)
-            said.append(
-                f"{left.sites[0]}{of} hurts the others: without it they gain {gained}. Look at its labels and at what "
-                "measures its inputs."
-            )
+    said += _hurting(found, of)
     for apart in found.apart:
         label, score, usual = (
             measure_label(found.metric),
@@ -170,6 +111,22 @@ def _sentences(found: Joining, *, several: bool) -> list[str]:
     return said
 
 
+def _hurting(found: Joining, of: str) -> list[str]:
+    """The sites whose leaving is a gain, and those that cost the others something by their Shapley value alone."""
+    look = "Look at its labels and at what measures its inputs."
+    said = {
+        left.sites[0]: f"without it they gain {_size(left.others, found.metric)}"
+        for left in found.left
+        if len(left.sites) == 1 and left.others.verdict == "worse"
+    }
+    said |= {
+        value.site: f"its Shapley value to them is {_signed(value.others, found.metric)}"
+        for value in found.values
+        if value.others.verdict == "worse" and value.site not in said
+    }
+    return [f"{site}{of} hurts the others: {how}. {look}" for site, how in said.items()]
+
+
 def _copy_sentence(copy: Copy, of: str) -> str:
     return f"{copy.site}{of} is a copy of {copy.other}: {100 * copy.share:.0f} % of its examples are the other's too."
 
@@ -182,6 +139,32 @@ def _leaving_cells(found: Joining, left: Left | None) -> list[str]:
     if left is None:
         return [NOTHING, NOTHING]
     return [value_text(left.others, found.metric), _lost_text(left.itself, found.metric, verb="loses ")]
+
+
+def _shapley_cell(found: Joining, site: str) -> str:
+    """`helps: +1.2 points [+0.3, +2.1]`, with the error of the sampling where there is one."""
+    value = next((each for each in found.values if each.site == site), None)
+    if value is None:
+        return NOTHING
+    sampled = (
+        ""
+        if value.error is None
+        else f", sampling ±{gain_text(value.error, None, found.metric, signed=False)}"
+    )
+    return f"{value_text(value.others, found.metric)}{sampled}"
+
+
+def _of_values(found: Sequence[Joining]) -> str:
+    sampled = any(value.error is not None for each in found for value in each.values)
+    how = (
+        "over random orders in which the sites join; sampling is one standard error of that, over all seeds together"
+        if sampled
+        else "over all orders in which the sites could join, so that copies share what they add"
+    )
+    return (
+        " The Shapley value is what a site adds to those that joined before it, on the same mean of the others' "
+        f"examples, on average {how}."
+    )
 
 
 def _lost_text(found: Difference, metric: str, verb: str = "") -> str:

@@ -19,6 +19,7 @@ from federated.report.findings.results import (
 )
 from federated.report.joining.differences import Rules, judged_together, outlying_low
 from federated.report.joining.found import Apart, Copy, Joined, Joining, Left
+from federated.report.joining.shapley import values_of
 from federated.report.questions.answers import anchors_of
 from federated.report.questions.sites import SCORE, client_rows, site_metric
 from federated.study.arm_labels import WITHDRAWN
@@ -96,6 +97,7 @@ def _of_arm(
         _left(together, without, rules),
         _copies(without),
         _apart(without, rules),
+        values_of(runs, rules),
     )
 
 

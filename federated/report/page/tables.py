@@ -10,7 +10,7 @@ from federated.report.expected.figures import bands_numbers
 from federated.report.findings.arms import table
 from federated.report.findings.findings import Report
 from federated.report.findings.paired_table import paired_table
-from federated.report.joining.in_words import joining_numbers, leaving_numbers
+from federated.report.joining.numbers import joining_numbers, leaving_numbers
 from federated.report.questions.sites_tables import sites_numbers
 from federated.report.questions.tables import questions_numbers
 

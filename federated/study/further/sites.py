@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from federated.config.clients import names_of_clients
+from federated.config.measuring.coalitions import LEAVE_ONE_OUT, Coalitions, permutations_in, value_of_sites
 from federated.config.run import RunConfig
 from federated.config.section import Frozen, on_or_off
 from federated.config.training import Anchor
+from federated.foundation.errors import readable
 from federated.study.arm_labels import AXIS_SEPARATOR, WITHDRAWN, Arm, Overrides, Tails, axis_label, labelled
 
 
@@ -22,9 +24,11 @@ def _names(value: Any) -> Any:
 class Sites(Frozen):
     """What joining does for each site, and each site for the others."""
 
-    value: Literal["leave_one_out"] = Field(
-        "leave_one_out",
-        description="The value of a site to the others. leave_one_out: what they lose when it leaves",
+    value: Annotated[str, BeforeValidator(value_of_sites)] = Field(
+        LEAVE_ONE_OUT,
+        description="The value of a site to the others. leave_one_out: what they lose when it leaves; exact: its "
+        "Shapley value besides, for which each coalition of up to 8 sites is trained after each run; permutations(20): "
+        "an estimate of it by so many random orders in which sites join",
     )
     names: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = Field(
         None, description="The sites that are judged; null: all that train"
@@ -33,6 +37,13 @@ class Sites(Frozen):
         None,
         description="Groups of sites that also withdraw together; null: those that hold copies of the same examples",
     )
+
+    @property
+    def coalitions(self) -> Coalitions | None:
+        """The coalitions that each run trains; None where none, and while the data are not read."""
+        if self.value == LEAVE_ONE_OUT or self.names is None:
+            return None
+        return Coalitions(names=self.names, permutations=permutations_in(self.value))
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
@@ -54,6 +65,21 @@ def is_rival(config: RunConfig, left_out: Sequence[str], sites: Sites | None) ->
     """Whether an arm is compared with others: no anchor, and not without a site that is left out or withdraws."""
     whole = config.holdout.unseen_clients not in [(site,) for site in left_out]
     return config.kind.has_server and whole and (sites is None or config.cohort.without is None)
+
+
+def with_coalitions(arms: Sequence[Arm], sites: Sites | None) -> list[Arm]:
+    """The arms, of which those with a server train the coalitions that value sites. Raises ValueError."""
+    try:
+        asked = None if sites is None else sites.coalitions
+    except ValidationError as error:
+        raise ValueError(f"sites.value: {readable(error)}") from error
+    if asked is None:
+        return list(arms)
+    changes = {"coalitions": asked}
+    return [
+        (overrides, config.model_copy(update=changes) if config.kind.has_server else config)
+        for overrides, config in arms
+    ]
 
 
 def with_alone(anchors: Sequence[Anchor], sites: Sites | None) -> Sequence[Anchor]:

@@ -13,13 +13,13 @@ from federated.report.findings.results import has_withdrawn
 from federated.report.questions.answers import client_word
 from tasks.tracking.reading.artifacts import text_of
 
-CLIENTS_FILE, BILL_FILE = "generalisation.json", "bill.json"
+CLIENTS_FILE, BILL_FILE, COALITIONS_FILE = "generalisation.json", "bill.json", "coalitions.json"
 _MOST_RUNS = 500
 """Finished runs whose tables are read, a few milliseconds each; larger studies are compared by their metrics alone.
 
 Where sites have withdrawn all are read, as the verdicts on sites are of these tables.
 """
-_OWN = "generalisation/client_"
+_OWN, _COALITIONS = "generalisation/client_", "coalitions."
 
 
 def with_clients(results: Sequence[RunResult]) -> list[RunResult]:
@@ -31,6 +31,16 @@ def with_clients(results: Sequence[RunResult]) -> list[RunResult]:
     ids = {run.run_id for run in wanted}
     return [
         replace(run, clients=_table(run.run_id, CLIENTS_FILE)) if run.run_id in ids else run
+        for run in results
+    ]
+
+
+def with_coalitions(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs with the tables of the coalitions that they trained."""
+    return [
+        replace(run, coalitions=_table(run.run_id, COALITIONS_FILE))
+        if run.finished and any(name.startswith(_COALITIONS) for name in run.parameters)
+        else run
         for run in results
     ]
 

@@ -29,7 +29,7 @@ from federated.study.looks import Looks
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, send
-from tasks.tracking.reading.clients import with_bills, with_clients
+from tasks.tracking.reading.clients import with_bills, with_clients, with_coalitions
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.reconstructions import reconstruction_pictures
 from tasks.tracking.reading.search import results_of_study
@@ -189,7 +189,7 @@ def _report(
     prices = prices or next((parent.prices for parent in parents if parent.prices is not None), None)
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
-    alone, results = len(parents) == 1, with_bills(with_clients(results))
+    alone, results = len(parents) == 1, with_bills(with_coalitions(with_clients(results)))
     said = list(dict.fromkeys(parent.description for parent in parents))
     pictures = partition_pictures(results)
     return Report(

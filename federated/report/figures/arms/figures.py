@@ -15,9 +15,12 @@ from federated.report.figures.studies.critical_difference import critical_differ
 from federated.report.figures.style import png
 from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
+from federated.report.joining.picture import joining_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+JOINING = "Join or not"
 
 FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
     "Difference from the baseline": lambda report: difference_picture(
@@ -28,6 +31,7 @@ FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
     "Score against cost": lambda report: cost_still(report.drawn),
     "Score against epsilon": lambda report: epsilon_still(report.drawn),
     "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
+    JOINING: lambda report: joining_picture(report.joining),
     "Every run": lambda report: arm_outcomes(report.drawn.results),
     "Learning curves": lambda report: curves_still(report.drawn),
     "Generalisation gaps": lambda report: gap_picture(report.drawn.results),

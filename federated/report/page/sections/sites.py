@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federated.report.figures.arms.figures import JOINING
 from federated.report.findings.findings import Report
 from federated.report.joining.in_words import joining_sentences, joining_table, leaving_table
 from federated.report.page.sections.section import Drawings, first_of
@@ -26,6 +27,7 @@ def joining(report: Report, drawings: Drawings) -> dict[str, Any] | None:
         "sites": first_of(joining_table(report.joining), "sites"),
         "sentences": joining_sentences(report.joining),
         "left": first_of(leaving_table(report.joining), "rows"),
+        "picture": JOINING if JOINING in drawings.pictures else "",
     }
 
 

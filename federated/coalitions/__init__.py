@@ -1,0 +1,1 @@
+"""Coalitions of sites: the trainings that say what each site is worth, and the values by them."""
