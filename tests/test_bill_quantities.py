@@ -14,7 +14,7 @@ from federated.examples.hashing import row_sizes
 from federated.federation.loading import load_examples
 from federated.forecast import forecast_study
 from federated.machine.meters import Energy, Meter
-from federated.machine.queueing import has_waited, own_processor_seconds, working_beside
+from federated.machine.queueing import has_waited
 from federated.networks import SECONDS_TOTAL, timed
 from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
@@ -147,10 +147,10 @@ def test_a_meter_counts_the_processor_time_of_this_run_alone() -> None:
     sum(range(200_000))
     whole = time.process_time() - began
     assert 0 < whole <= meter.used().processor_seconds
-    has_waited(50.0, 40.0)
-    assert meter.used().processor_seconds < -30
-    assert meter.used().joules is None  # another run had the machine meanwhile
     has_waited(-50.0, -40.0)
+    assert meter.used().processor_seconds > 40
+    assert meter.used().joules is None  # another run had the machine meanwhile
+    has_waited(50.0, 40.0)
 
 
 @pytest.mark.usefixtures("home")
@@ -165,12 +165,3 @@ def test_what_a_run_will_use_is_foreseen_to_the_byte_and_the_simulated_second() 
     assert arm.uplink.expected == course.state.uplink_bytes
     clock = timed(tuple(course.history), setup.config.network.build(), setup.config.seed)
     assert arm.used[SECONDS_TOTAL] == pytest.approx(clock[-2][1][SECONDS_TOTAL])
-
-
-def test_the_processor_time_of_tracking_is_no_run_s() -> None:
-    before = own_processor_seconds()
-    with working_beside():
-        began = time.thread_time()
-        sum(range(300_000))
-        beside = time.thread_time() - began
-    assert own_processor_seconds() - before < beside

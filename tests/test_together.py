@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from federated.foundation.errors import Diverged
 from federated.local_training.engine import ENGINES, local_trainer
 from federated.local_training.together import Ask, Engines, member_of, pays, train_together
 from federated.local_training.together.joint import joint_work
-from federated.machine.queueing import has_waited, own_seconds
+from federated.machine.queueing import has_waited, own_processor_seconds, own_seconds, working_beside
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import Observers, advance, begun, ending, segment_ends
@@ -274,3 +276,47 @@ def test_the_clock_of_a_run_stands_still_while_it_waits_for_others():
     there.join()
     assert own_seconds() < before - 900 < elsewhere[0] - 900
     has_waited(-1000.0)
+
+
+MUCH = bytes(2**16)
+
+
+def busy_until(done: threading.Event, at_a_time: float, spent: list[float]) -> None:
+    """Work beside all runs, so many seconds of the processor at a time; `spent` gets the time by the thread's clock."""
+    began = time.thread_time()
+    while not done.is_set():
+        with working_beside():
+            start = time.thread_time()
+            while time.thread_time() - start < at_a_time and not done.is_set():
+                hashlib.sha256(MUCH).digest()  # which holds up no other thread
+    spent.append(time.thread_time() - began)
+
+
+def test_work_beside_is_no_run_s_while_it_goes_on() -> None:
+    done, spent = threading.Event(), list[float]()
+    writer = threading.Thread(target=busy_until, args=(done, 60.0, spent))
+    before, began = own_processor_seconds(), time.process_time()
+    writer.start()
+    while time.process_time() - began < 0.1:  # nearly all of it the writer's, which has not ended
+        time.sleep(0.01)
+    own = own_processor_seconds() - before
+    done.set()
+    writer.join()
+    assert 0 <= own < 0.05 < sum(spent)
+    assert own <= own_processor_seconds() - before < 0.05
+
+
+def test_runs_of_a_stack_share_what_the_process_took_without_work_beside() -> None:
+    done, spent = threading.Event(), list[float]()
+    configs = [config_of(**{**SMALL, "model": "logistic", "seed": seed}) for seed in range(4)]
+    _gathered(configs[:1])  # what is done once in a process is done
+    writer = threading.Thread(target=busy_until, args=(done, 0.005, spent))
+    began = time.process_time()
+    writer.start()
+    courses = _gathered(configs)
+    done.set()
+    writer.join()
+    of_rounds = [m["system/processor_seconds"] for c in courses for _, m in c.history if "train/loss" in m]
+    assert len(of_rounds) == len(configs) * 4
+    assert min(of_rounds) > 0
+    assert sum(of_rounds) <= time.process_time() - began - sum(spent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -40,11 +41,11 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._before = threads()
-        self._started, self._processor = time.perf_counter(), time.process_time()
+        self._started, self._processor = time.perf_counter(), processor_seconds()
 
     def taken(self) -> Taken:
         """The time until now."""
-        seconds, processor = time.perf_counter() - self._started, time.process_time() - self._processor
+        seconds, processor = time.perf_counter() - self._started, processor_seconds() - self._processor
         queued = delay(self._before, threads(), threading.get_native_id(), seconds)
         return Taken(seconds, max(seconds - queued, _LEAST_ALONE * seconds), processor)
 
@@ -88,27 +89,50 @@ def own_seconds() -> float:
 
 
 def own_processor_seconds() -> float:
-    """Seconds of all cores on the clock of `time.process_time`, without those of other runs and of work beside."""
-    return time.process_time() - waited().processor_seconds - _beside
+    """Seconds of all cores on the clock of `processor_seconds`, without those of other runs."""
+    return processor_seconds() - waited().processor_seconds
 
 
-_beside, _one_beside = 0.0, threading.Lock()
+def processor_seconds() -> float:
+    """Seconds of all cores on the clock of `time.process_time`, without those of work beside, also as it goes on."""
+    with _one_beside:
+        working = sum(_thread_seconds(thread) - started for thread, started in _beside.items())
+        return time.process_time() - _ended_beside - working
+
+
+_ended_beside, _one_beside = 0.0, threading.Lock()
+_beside: dict[int, float] = {}
+"""The threads that work for no run just now, and the time of each when it began to."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_beside.clear)  # where those threads do not live
 
 
 @contextmanager
 def working_beside() -> Iterator[None]:
     """Within this context, this thread works for no run: its processor time is off the clock of all."""
-    global _beside
-    started = time.thread_time()
+    global _ended_beside
+    thread, started = threading.get_ident(), time.thread_time()
+    with _one_beside:
+        _beside[thread] = started
     try:
         yield
     finally:
         with _one_beside:
-            _beside += time.thread_time() - started
+            _ended_beside += time.thread_time() - _beside.pop(thread)
+
+
+def _thread_seconds(thread: int) -> float:
+    """The processor time of a thread that works beside; where the system does not tell, that when it began."""
+    if not hasattr(
+        time, "pthread_getcpuclockid"
+    ):  # as on macOS: the work counts as beside only once it has ended
+        return _beside[thread]
+    return time.clock_gettime(time.pthread_getcpuclockid(thread))
 
 
 class Waited(NamedTuple):
-    """What has passed while this thread waited for other runs: wall time, and processor time of the process."""
+    """What has passed while this thread waited for other runs: wall time, and time on the clock of
+    `processor_seconds`."""
 
     seconds: float = 0.0
     processor_seconds: float = 0.0
@@ -121,6 +145,6 @@ def waited() -> Waited:
 
 
 def has_waited(seconds: float, processor_seconds: float = 0.0) -> None:
-    """Take these seconds, which have passed, off the clocks of this thread."""
+    """Take these seconds, which have passed, off the clocks of this thread; the latter without work beside."""
     before = waited()
     _waits.all = Waited(before.seconds + seconds, before.processor_seconds + processor_seconds)

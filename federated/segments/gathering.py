@@ -21,7 +21,7 @@ from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training import Updates
 from federated.local_training.together import Ask, Engines, Member, member_of, pays, train_together
 from federated.machine.cores import threads_of
-from federated.machine.queueing import Waited, has_waited
+from federated.machine.queueing import Waited, has_waited, processor_seconds
 from federated.run.preparing.training.losses import stated_loss
 from federated.run.setup import Setup
 from federated.user_code.containment import is_own
@@ -104,7 +104,7 @@ class Gathering:
         terms: LocalTerms = NO_TERMS,
     ) -> Updates:
         """The training of some clients of a run, a `LocalTrainer` once `number` and `member` are given."""
-        started, processor = time.perf_counter(), time.process_time()
+        started, processor = time.perf_counter(), processor_seconds()
         self._asks[number] = Ask(member, received, cohort, done, terms)
         self._arrived.notify_all()
         while number not in self._answers:
@@ -117,7 +117,7 @@ class Gathering:
         answer, share = self._answers.pop(number)
         has_waited(
             time.perf_counter() - started - share.seconds,
-            time.process_time() - processor - share.processor_seconds,
+            processor_seconds() - processor - share.processor_seconds,
         )
         if isinstance(answer, BaseException):
             raise answer
@@ -128,17 +128,17 @@ class Gathering:
         lowest = min(ask.done for ask in self._asks.values())
         numbers = [number for number, ask in self._asks.items() if ask.done == lowest]
         asks = [self._asks.pop(number) for number in numbers]
-        started, processor = time.perf_counter(), time.process_time()
+        started, processor = time.perf_counter(), processor_seconds()
         answers: Sequence[Updates | BaseException]
         try:
             answers = train_together(asks, self._engines)
         except BaseException as error:  # noqa: BLE001 - each run raises it, as none may wait for ever
             answers = [error] * len(asks)
-        seconds, processor_seconds = time.perf_counter() - started, time.process_time() - processor
+        seconds, worked = time.perf_counter() - started, processor_seconds() - processor
         clients = max(sum(len(ask.cohort) for ask in asks), 1)
         for number, ask, answer in zip(numbers, asks, answers, strict=True):
             share = len(ask.cohort) / clients
-            self._answers[number] = answer, Waited(share * seconds, share * processor_seconds)
+            self._answers[number] = answer, Waited(share * seconds, share * worked)
         self._answered.notify_all()
 
 

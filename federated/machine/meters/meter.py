@@ -21,7 +21,8 @@ class Used(NamedTuple):
 class Meter:
     """Runs from when it is made. Its times are without those in which this thread waited for other runs.
 
-    Processor time is that of the whole process, of its threads for tracking too.
+    Processor time is that of the whole process, without what works beside, such as tracking. The clocks of threads are
+    read one after the other, so that it could come out below zero where next to nothing was done; it is zero then.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,10 @@ class Meter:
 
     def used(self) -> Used:
         """What has been used until now."""
-        seconds, processor = own_seconds() - self._started, own_processor_seconds() - self._processor
+        seconds, processor = (
+            own_seconds() - self._started,
+            max(own_processor_seconds() - self._processor, 0.0),
+        )
         if self._energy is None or waited() != self._waited:
             return Used(seconds, processor)
         return Used(seconds, processor, self._energy.joules())

@@ -75,8 +75,8 @@ ROWS: tuple[Row, ...] = (
         unit="core seconds",
         when=EACH_ROUND,
         meaning=(
-            "processor time of the round, of all cores together and of all clients, the server and tracking; not where "
-            "processes of Ray train"
+            "processor time of the round, of all cores together, of all clients and the server; not where processes of "
+            "Ray train"
         ),
     ),
     row(
