@@ -26,7 +26,7 @@ from federated.report.bill import (
 from federated.report.bill.tables import lines_table
 from federated.report.costs.forecast_against_fact import Took, foreseen
 from federated.report.figures.arms.charts import charts
-from federated.study.further.prices import Prices, prices_in
+from federated.study.further.prices import Prices, prices_in, told_apart
 from federated.study.study import StudyConfig, read_study
 
 ACCURACY = "generalisation/test_accuracy"
@@ -288,3 +288,36 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     study.write_text(f"{BASE}prices: gone.yaml\n", encoding="utf-8")
     with pytest.raises(BadInput, match=r"cannot read the file of prices .*gone\.yaml: No such file"):
         read_study(study)
+
+
+def test_files_that_name_each_other_for_ever_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("prices: b.yaml\n", encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(f"prices: ../{tmp_path.name}/a.yaml\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"prices: .*a\.yaml names itself, by way of .*a\.yaml and .*b\.yaml"):
+        prices_in(tmp_path / "a.yaml")
+
+
+def test_a_file_of_prices_in_the_home_folder_is_found_by_way_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "prices.yaml").write_text("gb_up: 2\n", encoding="utf-8")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "study.yaml").write_text(f"{BASE}prices: ~/prices.yaml\n", encoding="utf-8")
+    assert prices_in(tmp_path / "below" / "study.yaml").gb_up == 2
+
+
+@pytest.mark.parametrize("more", ["", "prices: null\n"])
+def test_a_study_without_prices_has_none_to_compare_with(tmp_path: Path, more: str) -> None:
+    (tmp_path / "study.yaml").write_text(BASE + more, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"study\.yaml states no prices"):
+        prices_in(tmp_path / "study.yaml")
+
+
+def test_two_files_of_one_name_and_other_prices_have_reports_of_their_own() -> None:
+    names = {
+        told_apart(Path(folder) / "prices.yaml", Prices(gb_up=up)) for folder, up in (("a", 1), ("b", 2))
+    }
+    assert len(names) == 2
+    assert all(name.startswith("prices-") for name in names)
+    assert told_apart(Path("c/prices.yaml"), Prices(gb_up=1)) in names

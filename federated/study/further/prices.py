@@ -5,6 +5,7 @@ They change no run: the quantities that runs have logged are priced when a study
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,14 +38,29 @@ class Prices(Frozen):
     watts_per_gpu: NonNegativeFloat | None = Field(None, description="Watts that a busy GPU takes")
 
 
-def prices_in(path: Path) -> Prices:
-    """The prices in a YAML file: of a study that has `prices`, or the prices themselves. Raises BadInput."""
+def prices_in(path: Path, before: tuple[Path, ...] = ()) -> Prices:
+    """The prices in a YAML file: of a study that has `prices`, or the prices themselves. Raises BadInput.
+
+    before: the files that were read on the way to this one, each of which names the next.
+    """
+    if path.resolve() in before:
+        raise BadInput(f"prices: {path} names itself, by way of {' and '.join(map(str, before))}")
     content = content_of(path, "file of prices", "prices, such as gb_up: 0.02")
-    stated = content.get("prices", content)
+    stated = content.get("prices") if {"prices", "base"} & content.keys() else content
+    if stated is None:
+        raise BadInput(f"{path} states no prices: it is a study without `prices`")
     try:
-        return prices_in(path.parent / stated) if isinstance(stated, str) else Prices.model_validate(stated)
+        if not isinstance(stated, str):
+            return Prices.model_validate(stated)
+        return prices_in(path.parent / Path(stated).expanduser(), (*before, path.resolve()))
     except ValidationError as error:
         raise BadInput(f"{path}: {readable(error)}") from error
+
+
+def told_apart(file: Path, prices: Prices | None) -> str:
+    """The name of a file of prices with a digest of what it states: others may have the name, or it other prices."""
+    stated = "" if prices is None else prices.model_dump_json()
+    return f"{file.stem}-{hashlib.sha256(stated.encode()).hexdigest()[:8]}"
 
 
 def _stated(value: Any) -> Any:

@@ -24,7 +24,7 @@ from federated.report.page.notes import run_notes, study_note
 from federated.report.page.page import report_name
 from federated.report.page.tables import tables_of
 from federated.study.comparison import Comparison
-from federated.study.further.prices import Prices, prices_in
+from federated.study.further.prices import Prices, prices_in, told_apart
 from federated.study.looks import Looks
 from federated.study.study import StudyConfig
 from tasks.tracking.delivery.messages import show
@@ -163,7 +163,7 @@ def compare_again(
         if several and baseline is None and of_one_study(results):
             report = replace(report, versions=[each.version for each in parents], baseline=None)
     asked: dict[str, object] = {"network": network and network.label(), "target": target}
-    asked |= {"baseline": baseline, "delta": delta, "prices": prices and prices.stem}
+    asked |= {"baseline": baseline, "delta": delta, "prices": prices and told_apart(prices, priced)}
     return _written(replace(report, target=target), parents, report_name(asked))
 
 
