@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from federated.report.findings.by_seed import num_rivals
 from federated.report.findings.results import RunResult
 from federated.report.joining.differences import outlying_low
 from federated.report.joining.in_words import joining_sentences, joining_table, leaving_table
-from federated.report.joining.numbers import joining_numbers
+from federated.report.joining.numbers import joining_numbers, leaving_numbers
 from federated.run.preparing.sites import with_sites
 from federated.run.setup import initial_state, prepare
 from federated.study.study import StudyConfig
@@ -85,6 +86,27 @@ def test_who_withdraws_trains_nothing_and_keeps_what_it_holds_out(table: Path) -
     copies = dict(zip(clients["client"], clients["copy_of"], strict=True))
     assert copies == {"Oslo": None, "Rome": None, "Ulm": "Bonn", "Bonn": "Ulm"}
     assert [each for each in clients["copied_share"] if each is not None] == [1.0, 1.0]
+
+
+def test_who_withdraws_chooses_nothing_and_whole_clients_that_choose_are_no_sites(table: Path) -> None:
+    holdout = {"client": 0.25, "validation": 0.2, "duplicates": "ignore"}
+    arms = {run.arm: run.config for run in with_sites(study(table, base={"holdout": holdout})).runs()}
+    without = partition_clients(arms["Rome withdrawn"])
+    for at, name in enumerate(without.names):
+        assert (len(without.own_validation[at]) == 0) == (name == "Rome")
+    tuning = study(
+        table, base={"holdout": {"client": 0.25, "tuning": 0.2}, "cohort": {"without": ["Ulm"]}}, sites=None
+    )
+    left = partition_clients(tuning.runs()[0].config)
+    assert [name for name, own in zip(left.names, left.own_tuning, strict=True) if not len(own)] == ["Ulm"]
+
+    holdout = {"client": 0.25, "tuning_clients": ["Bonn"]}
+    for asked in ({"sites": True}, {"sites": None, "leave_one_out": True}):
+        found = with_sites(study(table, base={"holdout": holdout}, **asked))
+        names = found.left_out or (found.sites and found.sites.names)
+        assert sorted(names or ()) == SITES
+    drawn = with_sites(study(table, base={"holdout": {"tuning_clients": 1}}, sites=None, leave_one_out=True))
+    assert len({partition_clients(each.config).tuning_names for each in drawn.runs()}) == 1
 
 
 def test_keys_are_as_before_where_nobody_withdraws(table: Path) -> None:
@@ -225,6 +247,39 @@ def test_verdicts_are_words() -> None:
     assert numbers["value to the others, verdict"] == ["better", "worse", "no difference"]
     assert "Rome hurts the others" in page_html(report, {})
     assert num_rivals(report.results, ACCURACY) == 1
+
+
+def test_of_an_error_a_gain_is_above_zero_and_the_delta_of_another_measure_judges_nothing() -> None:
+    """Scores are errors now: Oslo loses by joining and costs the others, Rome gains 40; delta is of R2."""
+    mse = "generalisation/client_mse_mean"
+    runs = [
+        replace(
+            each,
+            main_metric="generalisation/test_r2",
+            history=((7, {**each.history[0][1], mse: 0.5, "generalisation/test_r2": 0.5}),),
+            clients={{"accuracy": "mse"}.get(name, name): values for name, values in each.clients.items()},
+        )
+        for each in a_study()
+    ]
+    for run_of in runs:
+        run_of.history[0][1].pop("generalisation/client_accuracy_mean")
+    (found,) = Report("s", runs, delta=0.6).joining
+    assert (found.metric, found.delta) == ("generalisation/client_mse", 0.0)
+    assert [each.gain.verdict for each in found.joined] == ["worse", "better", "inconclusive"]
+    rows = {row[0]: row for row in joining_table([found]).rows}
+    assert rows["Rome"][3].startswith("joins: gains 0.40")
+    assert rows["Oslo"][4].startswith("hurts: −0.05")
+    assert rows["Rome"][4].startswith("helps: +0.10")
+    assert rows["Oslo"][5].startswith("loses −0.0999 [")
+    lost = {row[0]: row[1] for row in leaving_table([found]).rows}
+    assert lost["Oslo"].startswith("−0.05")
+    assert lost["Rome"].startswith("+0.10")
+    assert "comparison.delta is of R²" in joining_table([found]).note
+    columns = leaving_numbers([found])
+    assert columns["the others lose"] == pytest.approx([-0.05, 0.1, 0.0], abs=1e-3)
+    low, high = (columns[f"the others lose {end}"] for end in ("low", "high"))
+    assert all(a <= lost <= b for a, lost, b in zip(low, columns["the others lose"], high, strict=True))
+    assert joining_numbers([found])["gain"] == pytest.approx([-0.1, 0.4, 0.0], abs=1e-3)
 
 
 def test_few_seeds_decide_nothing_and_failed_runs_are_no_seeds() -> None:

@@ -6,7 +6,7 @@ model that has seen an example with one label has seen it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,13 @@ def copies_among(contents: np.ndarray, held_out: np.ndarray, training: np.ndarra
         at = np.minimum(np.searchsorted(distinct, trained), len(distinct) - 1)
         seen[at[distinct[at] == trained]] = True
     return int(np.count_nonzero(seen[np.searchsorted(distinct, mine)]))
+
+
+def copies_of(
+    contents: np.ndarray, held_out: Mapping[str, np.ndarray], training: np.ndarray
+) -> dict[str, int]:
+    """The same for each of these sets, by its name."""
+    return {name: copies_among(contents, indices, training) for name, indices in held_out.items()}
 
 
 def shares_copied(contents: np.ndarray, held: Sequence[np.ndarray]) -> np.ndarray:

@@ -17,13 +17,14 @@ from federated.choices.choice import Choice
 from federated.config.clients import Holdout
 from federated.config.run import RunConfig
 from federated.datasets import Examples
-from federated.examples.duplicates import copies_among
+from federated.examples.duplicates import copies_among, copies_of
 from federated.federation.client_transforms import Changes, changes_of, ready_examples
 from federated.federation.count_columns import check_label_table
 from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
     HeldOutBy,
+    emptied,
     held_without,
     own_shares,
     rule_of,
@@ -157,16 +158,16 @@ def partition_clients(config: RunConfig) -> Federation:
 
 @lru_cache(maxsize=16)
 def _without(federation: Federation, names: tuple[str, ...]) -> Federation:
-    """The federation that these clients have left. Raises BadInput."""
-    left = replace(federation, clients=held_without(federation.clients, federation.names, names))
+    """The federation that these clients have left, who neither train nor choose any more. Raises BadInput."""
+    parts = (federation.own_validation, federation.own_tuning)
+    validation, tuning = (emptied(part, federation.names, names) for part in parts)
+    training = held_without(federation.clients, federation.names, names)
+    left = replace(federation, clients=training, own_validation=validation, own_tuning=tuning)
     return replace(left, copies=_copies(left))
 
 
 def _copies(federation: Federation) -> dict[str, int]:
-    hashes, training = federation.examples.hashes, federation.training
-    return {
-        name: copies_among(hashes, indices, training) for name, indices in federation.held_out_sets().items()
-    }
+    return copies_of(federation.examples.hashes, federation.held_out_sets(), federation.training)
 
 
 @lru_cache(maxsize=16)

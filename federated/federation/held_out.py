@@ -136,7 +136,11 @@ def _whole_clients(
     if count >= len(free):
         raise BadInput(f"holdout.{field}: {count} of {len(free)} clients leaves none to train")
     if isinstance(wanted, int):
-        found[free[numbers.choice(len(free), count, replace=False)]] = True
+        # of all clients first, so that a study that leaves out others in turn has the same ones in every arm
+        drawn = numbers.choice(len(names), count, replace=False)
+        found[np.intersect1d(drawn, free)] = True
+        rest = np.setdiff1d(free, drawn)
+        found[numbers.choice(rest, count - int(found.sum()), replace=False)] = True
     return found
 
 
@@ -162,9 +166,15 @@ def held_without(held: Sequence[np.ndarray], names: Sequence[str], without: Sequ
     for name in without:
         if name not in names:
             raise BadInput(f"cohort.without: {no_such_client(name, names)}")
-    before, stay = sliced(held), ~np.isin(np.array(names, object), np.array(without, object))
-    if not before.sizes[stay].any():
+    left = emptied(held, names, without)
+    if not left.sizes.any():
         raise BadInput(f"cohort.without: without {listed(without)} nobody is left to train")
+    return left
+
+
+def emptied(held: Sequence[np.ndarray], names: Sequence[str], whose: Sequence[str]) -> Slices:
+    """What clients hold, by name, with nothing for these."""
+    before, stay = sliced(held), ~np.isin(np.array(names, object), np.array(whose, object))
     return Slices(before.flat[np.repeat(stay, before.sizes)], np.where(stay, before.sizes, 0))
 
 

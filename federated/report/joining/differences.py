@@ -17,7 +17,11 @@ from federated.study.looks import Looks
 
 
 class Rules(NamedTuple):
-    """How differences are judged, as those of arms are."""
+    """How differences are judged, as those of arms are.
+
+    delta: the smallest that matters, in the unit of the metric; 0 where none is known in it, so that only differences
+    of nothing at all are none.
+    """
 
     metric: str
     delta: float
@@ -40,6 +44,13 @@ class Difference(NamedTuple):
     p: float
     same_p: float
     more_seeds: int | None = None
+
+    @property
+    def gain_interval(self) -> Interval | None:
+        """The interval of the gain, which is above 0 where it is for the better."""
+        if self.interval is None or self.gain == self.estimate:
+            return self.interval
+        return Interval(-self.interval.high, -self.interval.low)
 
 
 def judged_together(differences: Sequence[np.ndarray], rules: Rules) -> list[Difference]:

@@ -75,7 +75,11 @@ class Valued:
 
 @dataclass(frozen=True)
 class Joining:
-    """The sites of one arm. metric: by which sites are scored, on their own held-out examples."""
+    """The sites of one arm. metric: by which sites are scored, on their own held-out examples.
+
+    delta: the smallest difference in it that matters, 0 where none is known (see `Rules`); delta_of: the metric that
+    the study's is of. one_round: whether the sites that train alone have one best round, which is chosen for all.
+    """
 
     arm: str
     metric: str
@@ -85,6 +89,8 @@ class Joining:
     copies: Sequence[Copy]
     apart: Sequence[Apart] = ()
     values: Sequence[Valued] = ()
+    delta_of: str = ""
+    one_round: bool = False
 
     def left_by(self, site: str) -> Left | None:
         """What it costs that this site alone leaves."""

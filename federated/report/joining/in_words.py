@@ -175,7 +175,8 @@ def _lost_text(found: Difference, metric: str, verb: str = "") -> str:
 
 
 def _signed(found: Difference, metric: str) -> str:
-    return NOTHING if found.estimate is None else gain_text(found.estimate, found.interval, metric)
+    """A difference as a gain: above 0 is for the better, also of an error, of which less is better."""
+    return NOTHING if found.gain is None else gain_text(found.gain, found.gain_interval, metric)
 
 
 def _size(found: Difference, metric: str) -> str:
@@ -194,11 +195,20 @@ def _outlook(found: Difference) -> str:
 
 
 def _note(found: Joining) -> str:
+    delta = f"no difference is one smaller than {found.delta:g}"
+    if not found.delta:
+        delta = (
+            f"comparison.delta is of {measure_label(found.delta_of)}, so that here no difference is only one of "
+            "nothing with every seed"
+        )
+    round_alone = (
+        " Alone, all sites have one best round, by their pooled examples." if found.one_round else ""
+    )
     return (
         f"Of each site the {measure_label(found.metric)} on its own held-out examples, which are the same in every "
         "column: alone, each site trains by itself; with all, all sites train; the value to the others is what the "
-        "other sites would lose, on the mean of their own held-out examples, were it to leave. Differences are paired "
-        "by seed, with 95 % intervals of that site alone; verdicts are corrected by Holm's rule over the sites of an "
-        f"arm, and no difference is one smaller than {found.delta:g}. MB: up and down, a site's share of what the arm "
-        "sent."
+        "other sites would lose, on the mean of their own held-out examples, were it to leave. Gains and losses are "
+        "above 0 where something is gained or lost, whichever way the measure is better, and paired by seed, with "
+        "95 % intervals of that site alone; verdicts are corrected by Holm's rule over the sites of an "
+        f"arm, and {delta}. MB: up and down, a site's share of what the arm sent.{round_alone}"
     )

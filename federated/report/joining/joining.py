@@ -41,7 +41,9 @@ def joining_of(
         runs = [run for run in results if run.arm == arm]
         without = _withdrawn_from(results, runs[0])
         if without and any(run.finished and run.clients for run in runs):
-            rules = Rules(site_metric(runs, runs[0].main_metric), delta, looks, robust)
+            metric, main = site_metric(runs, runs[0].main_metric), runs[0].main_metric
+            known = metric == main.replace("/test_", "/client_")
+            rules = Rules(metric, delta if known else 0.0, looks, robust)
             found.append(_of_arm(results, runs, without, rules))
     return [each for each in found if each.joined or each.left]
 
@@ -88,7 +90,8 @@ def _of_arm(
     together = scores_of(runs, rules.metric)
     sites = [sites[0] for sites in without if len(sites) == 1]
     local = anchors_of(results, runs[0].arm).get("local", "")
-    alone = scores_of([run for run in results if run.arm == local], rules.metric)
+    by_themselves = [run for run in results if run.arm == local]
+    alone = scores_of(by_themselves, rules.metric)
     return Joining(
         runs[0].arm,
         rules.metric,
@@ -98,6 +101,8 @@ def _of_arm(
         _copies(without),
         _apart(without, rules),
         values_of(runs, rules),
+        delta_of=runs[0].main_metric,
+        one_round=any(run.best_by for run in by_themselves),
     )
 
 

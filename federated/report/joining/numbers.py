@@ -56,9 +56,9 @@ def _numbers(found: Joining, joined: Joined) -> dict[str, Any]:
 
 def _columns(name: str, found: Difference | None) -> dict[str, Any]:
     return {
-        name: found and found.estimate,
-        f"{name} low": found and found.interval and found.interval.low,
-        f"{name} high": found and found.interval and found.interval.high,
+        name: found and found.gain,
+        f"{name} low": found and found.gain_interval and found.gain_interval.low,
+        f"{name} high": found and found.gain_interval and found.gain_interval.high,
         f"{name}, seeds": found and found.seeds,
         f"{name}, p (Holm)": found and found.p,
         f"{name}, p (equivalence, Holm)": found and found.same_p,

@@ -38,7 +38,7 @@ def joining_picture(found: Sequence[Joining]) -> Figure | None:
         _panel(row[1], names, [left, *([shapley] if shapley else [])], each.metric)
         of = f"{plain(each.arm)}: " if len(shown) > 1 else ""
         unit = "points of " if range_of(each.metric) == SHARE else ""
-        row[0].set_xlabel(f"{of}with all minus alone, {unit}{measure_label(each.metric)}")
+        row[0].set_xlabel(f"{of}gain by joining, {unit}{measure_label(each.metric)}")
         also = " (circle: by leaving, diamond: Shapley)" if shapley else ""
         row[1].set_xlabel(f"{of}value to the others, {unit}{measure_label(each.metric)}{also}")
     return figure
@@ -53,13 +53,15 @@ def _panel(
     for at, name in enumerate(names):
         for which, (of, (_, marker)) in enumerate(zip(differences, _VALUES, strict=False)):
             difference = of.get(name)
-            if difference is None or difference.estimate is None:
+            if difference is None or difference.gain is None:
                 continue
             place = at + 0.18 * (2 * which - 1) * (len(differences) > 1)
             colour = _COLOURS.get(difference.verdict, GREY)
-            if difference.interval is not None:
-                panel.plot([scale * end for end in difference.interval], [place] * 2, color=colour, lw=1.4)
-            panel.plot(scale * difference.estimate, place, marker, color=colour, ms=5)
+            if difference.gain_interval is not None:
+                panel.plot(
+                    [scale * end for end in difference.gain_interval], [place] * 2, color=colour, lw=1.4
+                )
+            panel.plot(scale * difference.gain, place, marker, color=colour, ms=5)
     name_places(panel.yaxis, range(len(names)), [plain(name, _LONGEST) for name in names])
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)

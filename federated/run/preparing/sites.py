@@ -147,7 +147,7 @@ def _sites_of(field: str, config: RunConfig) -> tuple[str, ...]:
             "column of sites (`client`, with partitioner: by_client), or state holdout.unseen_clients, a number"
         )
     whole = federation.whole
-    kept = set(whole.names) - set(federation.unseen_names)
+    kept = set(federation.names)
     sites = tuple(
         name for name, size in zip(whole.names, whole.sizes.tolist(), strict=True) if size and name in kept
     )
