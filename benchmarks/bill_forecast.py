@@ -169,7 +169,8 @@ def prepared(study: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             "task": "classification",
         }
         base["dataset"] = table
-    return {"seeds": [0, 1], **study, "base": base}
+    # One thread, as threads that wait for each other on a busy machine burn processor time.
+    return {"seeds": [0, 1], **study, "base": {**base, "orchestration": {"threads": 1}}}
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from federated.foundation.doing import doing
 from federated.local_training.trunk.passes import TrunkPass
 from federated.machine.cores import cores_shared_by, threads_of
 from federated.machine.memory import machine_mb, not_loaded_mb, peak_mb
+from federated.machine.torch_threads import torch_threads
 from federated.run.preparing.client_memory import bound_bytes, most_bytes, split
 from federated.run.preparing.promise import Promise
 from federated.run.setup import Setup, initial_state, prepare
@@ -82,7 +83,7 @@ def _foreseen(
     read: list[DataRead] = []
     guaranteed: dict[str, Promise] = {}
     outputs, trunks = 0.0, dict[str, TrunkPass]()
-    with cores_shared_by(workers):
+    with cores_shared_by(workers), torch_threads(1):  # as a run is
         threads = threads_of(runs[0].config.orchestration.threads)
         for at, (arm, configs) in enumerate(by_arm.items(), 1):
             try:

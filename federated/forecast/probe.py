@@ -31,12 +31,12 @@ from federated.shards import ShardOrder, in_this_process, train, trained_in_this
 from federated.wire.uplink import Received, compress
 
 _FEW_CLIENTS, _MOST_ROUNDS, _REPEATS = 4, 4, 3
+_Costs = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The costs of one setting on this machine. Seconds are wall time of one run with its threads, without what other
-    programs took of it.
+    """The costs of one setting on this machine. Seconds are of a run with its threads, without other programs' part.
 
     batch_seconds: one client's local step on a full batch. client_seconds: all else that goes with a client of the
     cohort: encoding, counting, decoding, adding up. round_seconds: what goes with a round. evaluation_seconds: of one
@@ -70,29 +70,28 @@ def probe(setup: Setup, seconds: float) -> Probe:
     """
     setup = _with_cohorts_of_one_size(setup.with_config(_clients_alone(setup.config)))
     state, watch = initial_state(setup), _Watch()
-    costs, cores, diverged = (0.0, 0.0, 0.0), 1.0, ""
+    costs, diverged = (0.0, 0.0, 0.0, 1.0), ""
     try:
         few = _warmed_up(setup, state, watch, seconds)
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
         whole += single.rest / single.clients * setup.trainers.cohort_size
-        watch = _Watch(before := watch.taken)
+        watch = _Watch(watch.taken)
         costs = (
             _whole_rounds(setup, watch, seconds)
             if whole <= seconds
             else _few_steps(setup, watch, single, few, seconds)
         )
-        cores = (watch.taken.processor - before.processor) / max(watch.taken.alone - before.alone, 1e-9)
     except Diverged as error:
         diverged = str(error)
     return Probe(
-        *costs,
+        *costs[:3],
         evaluation_seconds=0.0 if diverged else evaluation_seconds(setup, watch.state or state, seconds),
         uplink=watch.uplink(setup),
         downlink=downlink_payload(setup, watch.models(setup), watch.margin),
         diverged=diverged,
         taken=watch.taken,
-        cores=cores,
+        cores=costs[3],
     )
 
 
@@ -130,11 +129,12 @@ def _clients_alone(config: RunConfig) -> RunConfig:
 
 @dataclass(frozen=True)
 class _Timed:
-    """Seconds, without what other programs took, of a round's local training and of the rest of it; its clients, the
-    full batches they trained on."""
+    """Seconds, without what other programs took, of a round's local training and of the rest, and of all cores in it;
+    its clients, the full batches they trained on."""
 
     training: float
     rest: float
+    processor: float
     clients: int
     batches: float
     state: RunState
@@ -168,6 +168,7 @@ class _Watch:
         return _Timed(
             training,
             taken.alone - training,
+            taken.processor,
             trained,
             self._batches(smaller, state.round)
             if steps is None
@@ -226,8 +227,8 @@ def _second_too(algorithm: Algorithm, steps: int) -> Algorithm:
     return algorithm._replace(client=algorithm.client._replace(second=second))
 
 
-def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, float, float]:
-    """The costs of a batch, a client and a round from rounds as the run will have them."""
+def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> _Costs:
+    """The costs of a batch, a client and a round, and the busy cores, from rounds as the run will have them."""
     state, rounds = initial_state(setup), list[_Timed]()
     started = time.perf_counter()
     while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
@@ -236,12 +237,11 @@ def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> tuple[float, f
     quick = rounds[1:]  # the first of them touches fresh memory
     batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))
     rest = float(np.median([each.rest for each in quick]))
-    return batch, 0.0, rest
+    whole = float(np.median([each.training + each.rest for each in quick]))
+    return batch, 0.0, rest, float(np.median([each.processor for each in quick])) / max(whole, 1e-9)
 
 
-def _few_steps(
-    setup: Setup, watch: _Watch, single: _Timed, few: int, seconds: float
-) -> tuple[float, float, float]:
+def _few_steps(setup: Setup, watch: _Watch, single: _Timed, few: int, seconds: float) -> _Costs:
     """The same from rounds of a few clients that are cut short."""
     steps = max(2, round(seconds / _REPEATS / max(single.training, 1e-9)))
     started, shorter, longer = time.perf_counter(), [single], list[_Timed]()
@@ -249,11 +249,11 @@ def _few_steps(
         longer.append(watch.round(setup, initial_state(setup), few, steps))
         if time.perf_counter() - started < seconds:
             shorter.append(watch.round(setup, initial_state(setup), few, 1))
-    # The quickest of either, as the others had a busy neighbour: between a single step that was held up and some that
-    # were not, a step would seem to cost next to nothing.
+    # The quickest of either: beside a single step that was held up, more of them would seem to cost next to nothing.
     one, several = (min(rounds, key=lambda each: each.training) for rounds in (shorter, longer))
     batch = (several.training - one.training) / (several.batches - one.batches)
     if batch <= 0:  # a hiccup in all of the shorter ones
         batch = several.training / several.batches
     beginning = max(one.training / one.clients - batch, 0.0)
-    return batch, beginning + min(one.rest, several.rest) / one.clients, 0.0
+    cores = several.processor / max(several.training + several.rest, 1e-9)
+    return batch, beginning + min(one.rest, several.rest) / one.clients, 0.0, cores

@@ -12,10 +12,9 @@ import numpy as np
 
 from federated.report.bill.bill import Bill, mean_of
 from federated.report.bill.lines import CORES, DOWN, ROUNDS, UP, Item, items_of
-from federated.report.bill.tables import in_unit
+from federated.report.bill.tables import in_digits, in_unit
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult, arms_of, compared
 from federated.report.questions.answers import client_word
-from federated.report.text.numbers_as_text import number
 from federated.report.text.table import Table
 from federated.study.further.prices import Prices
 
@@ -95,7 +94,7 @@ def sites_bill_table(found: Sequence[SiteBill], prices: Prices | None) -> Table:
         if any(value is not None for value in values)
     )
     rows = [
-        [each.site, each.bill.of, *(number(values[at]) for values in shown.values())]
+        [each.site, each.bill.of, *(in_digits(title, values[at]) for title, values in shown.items())]
         for at, each in enumerate(found)
     ]
     return Table(["site", "one training", *shown], rows, _NOTE)

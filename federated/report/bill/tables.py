@@ -125,11 +125,17 @@ def _cell(title: str, value: float | None) -> str:
         return NOTHING
     if title == "time on the network":
         return duration(value)
-    return number(value, 0 if title == "rounds" and value == round(value) else None)
+    return in_digits(title, value)
+
+
+def in_digits(title: str, value: float | None) -> str:
+    """Three digits; of rounds all, where they are whole."""
+    whole = title == ROUNDS and value is not None and value == round(value)
+    return number(value, 0 if whole else None)
 
 
 def _with_unit(item: Item) -> str:
-    return f"{number(item.quantity)} {item.unit}".strip()
+    return f"{in_digits(item.what, item.quantity)} {item.unit}".strip()
 
 
 def _price(item: Item, prices: Prices | None) -> str:
