@@ -21,6 +21,7 @@ from federated.segments.gathering import with_others
 from federated.study.study import Run
 from flows.terminal.progress import Progress, Status, notify, tell
 from tasks import checkpoints, rounds
+from tasks.claims import claimed
 from tasks.coalitions import log_coalitions
 from tasks.leakage import log_leakage
 from tasks.rounds import Opaque
@@ -48,7 +49,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     away meanwhile: records are kept and delivered later. Where training fails, the MLflow run is marked FAILED with
     the reason, its checkpoint is kept, and the error is raised.
     """
-    with masked_errors(), torch_threads(1):
+    with masked_errors(), torch_threads(1), claimed(run, parent_run_id):
         run_id = _federated_run(run, study, parent_run_id, resume)
     look_at_new_objects_alone()
     return run_id

@@ -1,4 +1,7 @@
-"""Checkpoints of unfinished runs, by run key, under var/checkpoints: the newest of each, and the one before it."""
+"""Checkpoints of unfinished runs, by run key: the newest of each, and the one before it.
+
+Under var/checkpoints, or in the folder of FEDSTUDY_CHECKPOINTS, where any machine that has it finds them.
+"""
 
 import hashlib
 import time
@@ -9,7 +12,7 @@ from pathlib import Path
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
 from federated.machine.files import changed_at
-from federated.machine.folders import home
+from federated.machine.folders import home, shared_folder
 from federated.run import checkpoint
 from federated.run.course import Course
 from federated.run.setup import Setup, initial_state
@@ -23,7 +26,7 @@ _LARGEST_SHARE = 0.02  # of a run's time that saving may take
 
 def checkpoint_path(config: RunConfig) -> Path:
     """The file of a run's newest checkpoint."""
-    return home() / "checkpoints" / f"{config.run_key()}.safetensors"
+    return (shared_folder() or home() / "checkpoints") / f"{config.run_key()}.safetensors"
 
 
 def earlier_path(config: RunConfig) -> Path:
@@ -136,7 +139,7 @@ def drop_checkpoint(config: RunConfig, say: Say) -> None:
 
 
 def old_checkpoints(since: float) -> list[Path]:
-    """The checkpoints of unfinished runs that were last written before that time (seconds since 1970)."""
+    """The checkpoints of unfinished runs at home that were last written before that time (seconds since 1970)."""
     files = (home() / "checkpoints").glob("*.safetensors")
     return sorted(file for file in files if changed_at(file) < since)
 

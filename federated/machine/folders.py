@@ -31,6 +31,15 @@ def home() -> Path:
         raise BadInput("the working folder is not there any more; change to one that is") from error
 
 
+def shared_folder() -> Path | None:
+    """The folder of FEDSTUDY_CHECKPOINTS, which several machines share; None where each has what it needs at home."""
+    stated = os.environ.get("FEDSTUDY_CHECKPOINTS")
+    try:
+        return Path(stated).expanduser().resolve() if stated else None
+    except RuntimeError as error:  # ~name without such a user
+        raise BadInput(f"FEDSTUDY_CHECKPOINTS: {stated}: {error}") from error
+
+
 def of_installation(package: str, name: str) -> Path:
     """The file of this name that this version of a package makes, the same for every home; it may not be there.
 
@@ -70,12 +79,22 @@ def database_url(name: str, driver: str = "sqlite") -> str:
 
 def require_home() -> None:
     """Make the home where it is missing. Raises BadInput where nothing can be written there."""
+    _require_folder("FEDSTUDY_HOME", home())
+
+
+def require_shared_folder() -> None:
+    """Make the folder of FEDSTUDY_CHECKPOINTS, where one is stated. Raises BadInput as `require_home`."""
+    if (folder := shared_folder()) is not None:
+        _require_folder("FEDSTUDY_CHECKPOINTS", folder)
+
+
+def _require_folder(variable: str, folder: Path) -> None:
     try:
-        home().mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=home()):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise BadInput(f"FEDSTUDY_HOME: cannot write in {home()}: {error.strerror}") from error
+        raise BadInput(f"{variable}: cannot write in {folder}: {error.strerror}") from error
 
 
 def bytes_below(path: Path) -> int:

@@ -80,7 +80,8 @@ class Pool:
 
     began, ended: receive the index of an order when a worker has begun it, and when it has ended, with its state.
     died: receives the index of one whose process died, and what Prefect says of it; returns whether its work had been
-    finished before. left: receives the names of earlier flow runs of the study that no worker has ended.
+    finished before. left: receives the names of earlier flow runs of the study that no worker has ended. lost: whether
+    the machine of one that runs is known to be gone, of which Prefect is told then.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Pool:
         ended: Callable[[int, State[str]], None],
         died: Callable[[int, str], bool],
         left: Callable[[list[str]], None],
+        lost: Callable[[int], bool] = lambda at: False,
     ) -> None:
         self._name, self._tell_began, self._tell_ended, self._died = name, began, ended, died
-        self._tell_left = left
+        self._tell_left, self._lost = left, lost
         self._at: dict[UUID, int] = {}
 
     def run(
@@ -129,6 +131,9 @@ class Pool:
                         if state.is_running() and flow_run not in begun:
                             begun.add(flow_run)
                             self._tell_began(at)
+                        if state.is_running() and self._lost(at):
+                            gone: State[str] = Crashed(message="its machine gives no sign of life")
+                            client.set_flow_run_state(flow_run, gone, force=True)
                         continue
                     del self._at[flow_run]
                     states[at] = self._final(at, state)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from federated.foundation.errors import BadInput
-from federated.machine.folders import require_home
+from federated.machine.folders import require_home, require_shared_folder
 from federated.machine.servers import MLFLOW, SECONDS_TO_ANSWER, chain, unreachable, unusable
 from tasks.tracking.server.store import connect, embedded_uri, tracking_uri
 
@@ -29,6 +29,7 @@ _WITH_A_TIME_LIMIT = ("postgresql", "mysql")
 def require_store() -> None:
     """Raise BadInput, with the variable to change, where the tracking store cannot be used; within seconds."""
     _require_settings()
+    require_shared_folder()
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         connect()  # its settings

@@ -3,7 +3,8 @@
 A process keeps a file under `var/processes` locked for as long as it lives. The operating system releases the lock of
 a process that dies, even by kill -9 or a power cut; a process that ends normally removes the file. A process id would
 not do: it may be reused by now, or belong to another machine. Where the file is missing, a process of this machine
-and home has ended; for any other process the answer is unknown.
+and home has ended; for one of another machine or home the answer is unknown, unless both use the same folder of
+FEDSTUDY_CHECKPOINTS: then its signs of life there tell (`heartbeats`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from uuid import uuid4
 
 from federated.machine.files import alone, locked_now
 from federated.machine.folders import home
+from tasks.tracking.server import heartbeats
+
+_NAMED = re.compile(r"(?:(?P<place>[0-9a-f]{32})\.)?(?P<name>[0-9a-f]{32})(?:@(?P<mark>[0-9a-f]{32}))?")
+"""The name of a process, as MLflow has it, where anybody may write."""
 
 _HELD: list[IO[bytes]] = []
 """Locked files of this process; closing one would unlock it."""
@@ -26,25 +31,39 @@ _HELD: list[IO[bytes]] = []
 
 def this_process() -> str:
     """The name under which `is_dead` knows this process."""
-    return _name_in(_folder())
+    name = _name_in(_folder())
+    mark = heartbeats.beats_in(name.rpartition(".")[2])
+    return f"{name}@{mark}" if mark else name
+
+
+def lives(process: str) -> bool:
+    """Whether the process is known to live; False where it is dead, and where that cannot be known."""
+    named = _NAMED.fullmatch(process)
+    if named is None:
+        return False
+    try:
+        with (_folder() / named["name"]).open("rb+") as file:
+            return not locked_now(file)
+    except OSError:
+        return named["mark"] == heartbeats.mark() != "" and not heartbeats.is_silent(named["name"])
 
 
 def is_dead(process: str) -> bool:
     """Whether the process is known to have ended.
 
-    False where it lives, and where that cannot be known: it had another home folder, or its file system has no locks.
+    False where it lives, and where that cannot be known: it had another home folder, or its file system has no locks,
+    and it did not use the folder of FEDSTUDY_CHECKPOINTS.
     """
-    named = re.fullmatch(
-        r"(?:([0-9a-f]{32})\.)?([0-9a-f]{32})", process
-    )  # from MLflow, where anybody may write
+    named = _NAMED.fullmatch(process)
     if named is None:
         return False
-    place, name = named.groups()
     try:
-        with (_folder() / name).open("rb+") as file:
+        with (_folder() / named["name"]).open("rb+") as file:
             return locked_now(file)
     except FileNotFoundError:
-        return place == _place(_folder())
+        if named["place"] == _place(_folder()):
+            return True
+        return named["mark"] == heartbeats.mark() != "" and heartbeats.is_silent(named["name"])
     except OSError:
         return False
 
