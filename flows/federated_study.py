@@ -13,15 +13,16 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from federated.forecast import forecast_study
+from federated.forecast.seconds.tuning import forecast_tuned
 from federated.foundation.masking import mask_logs, masked, masked_errors
 from federated.machine.memory import peak_mb
 from federated.machine.queueing import Stopwatch
 from federated.report.costs.forecast_against_fact import Took
 from federated.report.expected.figures import in_short, missed
-from federated.run.checks import check_study
 from federated.run.preparing.sites import with_sites
 from federated.study.study import Run, StudyConfig
+from federated.study.tuning.tuned import of_tuned
+from federated.tuning.arms import check_tuned
 from federated.user_code.containment import contain_exits
 from flows.batches import in_turn
 from flows.deployments.artifacts import StudyArtifacts, progress_shown
@@ -39,11 +40,13 @@ from tasks.scale_out.stages import check_scale_out
 from tasks.tracking.delivery.messages import show_with
 from tasks.tracking.delivery.sending import begin
 from tasks.tracking.runs import runs as tracking
+from tasks.tracking.runs.tuning import log_tuning
 from tasks.tracking.studies.comparison import StudyOutcome
 from tasks.tracking.studies.concluding import conclude_when_possible
 from tasks.tracking.studies.forecasts import log_fact, log_finished_before, log_forecast
 from tasks.tracking.studies.resuming import begun_by, finished_before, go_on_with_study
 from tasks.tracking.studies.taking import take_finished
+from tasks.tuning import tune_arms
 
 _PREFECTS = re.compile(r"^(Flow|Task) run encountered an exception:? (OwnCodeFailed: )?")
 
@@ -77,12 +80,10 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     pool = pool_named(workers := workers_in(workers))
     at_a_time = _workers_of(pool) if pool else int(workers)
     study = with_sites(study)
-    runs = study.runs()
-    check_scale_out(runs)
-    faults = check_study(study)
+    check_scale_out(study.runs())
+    faults = check_tuned(study)
     so_far = time.perf_counter() - began
-    delta, prices = study.comparison.default_delta, study.prices
-    forecast = forecast_study(runs, at_a_time, faults, delta, so_far, prices)
+    forecast = forecast_tuned(study, at_a_time, faults, so_far)
     known = so_far + forecast.probe_seconds
     before = peak_mb()
     tell(forecast)
@@ -91,11 +92,16 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
     tracking.end_dead_studies()
     flow_run = shown_flow_run()
     takes = resume and not goes_on_unasked()
+    stated = study
+    again = resume or (flow_run is not None and flow_run.tried_before)
+    study, found = tune_arms(stated, faults, resume=again)
+    runs, faults = study.runs(), of_tuned(faults, study)
     parent_run_id, resume = _open(study, resume, flow_run)
     with tracking.closing(parent_run_id):
         study_is_open()
         artifacts = _shown(study, flow_run, parent_run_id)
         log_forecast(parent_run_id, forecast)
+        log_tuning(parent_run_id, stated, found)
         get_run_logger().info("%d runs, %d at a time", len(runs), at_a_time)
         started = time.perf_counter()
         left = _unfinished(runs, faults, parent_run_id, study.name, takes) if resume else runs
@@ -111,7 +117,7 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
         took = took._replace(seconds=seconds)
         log_fact(parent_run_id, took._replace(runs_seconds=None, memory_mb=None))
         outcome = outcome and outcome.took(forecast, took)
-        if workers == 1 and not resume and outcome is not None and not failures:
+        if workers == 1 and not resume and outcome is not None and not failures and not found:
             ratio = (seconds - known) / max(forecast.seconds - known, 1e-9)
             growth = max(peak_mb() - before - forecast.evaluation_mb - forecast.remembered_mb, 0.0)
             whole = stopwatch.taken()

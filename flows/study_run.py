@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from federated.foundation.errors import BadInput
-from federated.run.checks import check_study
 from federated.study.study import StudyConfig
+from federated.study.tuning.tuned import foreseen_runs
+from federated.tuning.arms import check_tuned
 from flows.federated_study import StudyFailed, federated_study
 from flows.prefect_runtime.prefect_away import Api, despite_prefect, ends_with_study
 from flows.terminal.display import shown
@@ -43,7 +44,7 @@ def run_study(
         )
     check_scale_out(runs)
     with shown_while_waiting(screen):
-        check_study(study)
+        check_tuned(study)
     _say(screen, "the data are read and the runs checked; opening MLflow")
     require_store()
     _say(screen, "waiting for Prefect")
@@ -52,7 +53,7 @@ def run_study(
         require_pool(pool)
     _say(screen, "Prefect runs; trying some rounds for the forecast")
     try:
-        with shown(study.name, runs, screen):
+        with shown(study.name, foreseen_runs(study), screen):
             return Ended(despite_prefect(federated_study, prefect, study, workers, resume), "")
     except StudyFailed as error:
         return Ended(error.outcome, str(error))

@@ -50,6 +50,7 @@ HOUSES = {
         "attacks",
         "segments",
         "coalitions",
+        "tuning",
         "forecast",
         "report",
     ),

@@ -103,6 +103,8 @@ def evaluated_alone(
     sets = evaluated_sets(federation, training_examples, seed, fit)
     sets = {name: part for name, part in sets.items() if name not in without}
     clients, test = federation.sizes > 0, federation.test
+    if not len(test):
+        return sets
     each = min(len(test), max(-(-len(test) // int(clients.sum())), _LEAST_TESTED))
     order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)
     dealt = order[np.arange(each * int(clients.sum())) % len(test)]

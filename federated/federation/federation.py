@@ -135,14 +135,14 @@ class Federation:
         return label_counts(self.examples.targets, Partition(self.clients, self.names), len(names))
 
 
-def partition_clients(config: RunConfig) -> Federation:
+def partition_clients(config: RunConfig, *, fitted: bool = True) -> Federation:
     """Load the data set and hand its examples out. Raises BadInput where the two do not fit together.
 
     Held-out first: the central test set is drawn before the partitioner sees anything, whole unseen clients
     next, then each participating client's own share and the share that chooses; preprocessing is fitted on what is
     left. Every draw depends on the seed, so arms that share it share the central test set. With a tuning part, what is
-    held out is drawn once for all seeds, as far as who holds what allows: a choice that was made with one seed is
-    judged with another, and is to have seen nothing that judges there.
+    held out is drawn once for all seeds, as far as who holds what allows: a choice is made with one seed and judged
+    with another. fitted: with inputs and targets as models see them; else as they were loaded, for `ready`.
     """
     dataset = config.dataset_as_read
     files = stamp(dataset) + stamp(config.partitioner) + stamp(config.holdout.by)
@@ -151,9 +151,7 @@ def partition_clients(config: RunConfig) -> Federation:
     )
     if config.cohort.without is not None:
         federation = _without(federation, config.cohort.without)
-    return (
-        federation if federation.examples.fit is None and federation.changes is None else _ready(federation)
-    )
+    return ready(federation) if fitted else federation
 
 
 @lru_cache(maxsize=16)
@@ -218,6 +216,12 @@ def _partition_clients(
     return replace(federation, copies=_copies(federation), linked=_linked(federation, rule))
 
 
+def ready(federation: Federation) -> Federation:
+    """The federation with inputs and targets as models see them, by what its clients train on."""
+    as_it_is = federation.examples.fit is None and federation.changes is None
+    return federation if as_it_is else _ready(federation)
+
+
 @lru_cache(maxsize=2)  # each holds a copy of all inputs
 def _ready(federation: Federation) -> Federation:
     """The same federation with inputs and targets as models see them."""
@@ -229,15 +233,13 @@ def _linked(federation: Federation, rule: HeldOutBy) -> int:
     whole = [flat_of(part) for part in (federation.unseen, federation.tuning_clients)]
     if rule.fitted.units is None or not any(map(len, whole)):
         return 0
-    own = np.concatenate([flat_of(part) for part in _parts_of_participants(federation)])
-    unseen, choosing = whole
+    own, (unseen, choosing) = np.concatenate(list(map(flat_of, _parts_of_participants(federation)))), whole
     linked = copies_among(rule.fitted.units, unseen, np.concatenate([own, choosing]))
     return linked + copies_among(rule.fitted.units, choosing, own)
 
 
 def _parts_of_participants(federation: Federation) -> list[Sequence[np.ndarray]]:
-    shares = (federation.own_held_out, federation.own_validation, federation.own_tuning)
-    return [federation.clients, *shares]
+    return [federation.clients, federation.own_held_out, federation.own_validation, federation.own_tuning]
 
 
 def _named(names: tuple[str, ...], which: np.ndarray) -> tuple[str, ...]:
@@ -251,9 +253,7 @@ def check_apart(federation: Federation) -> None:
     taken = np.zeros(len(federation.examples.targets), bool)
     for part in parts:
         taken[part] = True
-    if np.count_nonzero(taken) == sum(map(len, parts)):
-        return
-    counts = np.bincount(np.concatenate(parts))
-    raise RuntimeError(
-        f"example {int(counts.argmax())} is in {counts.max()} parts of the federation, not in one"
-    )
+    if np.count_nonzero(taken) < sum(map(len, parts)):
+        counts = np.bincount(np.concatenate(parts))
+        where = f"in {counts.max()} parts of the federation, not in one"
+        raise RuntimeError(f"example {int(counts.argmax())} is {where}")

@@ -42,7 +42,7 @@ class Forecast:
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
     evaluation_mb: of the memory, the outputs of the largest evaluation. trunk_seconds, trunk_mb: of the time of the
     runs, the one pass of frozen parts over all examples, and the features that it leaves on disk. prices: of the bill,
-    as the study states them."""
+    as the study states them. tuning: what the trials take, in a sentence; of the time, they are before the runs."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -64,6 +64,7 @@ class Forecast:
     trunk_seconds: float = 0.0
     trunk_mb: float = 0.0
     prices: Mapping[str, Any] | None = None
+    tuning: str = ""
 
     @property
     def runs(self) -> int:

@@ -44,6 +44,7 @@ class Purpose(IntEnum):
     LEAKAGE = 23
     TRAINED_PART = 24
     COALITIONS = 25
+    TUNING = 26
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

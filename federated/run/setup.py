@@ -166,16 +166,16 @@ class Setup:
         return replace(self, worker=replace(self.worker, config=config))
 
 
-def prepare(config: RunConfig, *, rehearsal: bool = False) -> Setup:
+def prepare(config: RunConfig, *, rehearsal: bool = False, federation: Federation | None = None) -> Setup:
     """Load the data, partition it and build the model. Raises BadInput where the config does not fit the data.
 
     User code is tried as part of this; raises OwnCodeFailed where it fails. rehearsal: nothing of it is trained in
-    earnest, so that where a frozen trunk has not yet run, features of a few examples stand in for the others.
+    earnest, so that where a frozen trunk has not yet run, features of a few examples stand in. federation: to train in.
     """
     with own_code_named(config):
         device = device_of(config.device)
         check_own_code(config)
-        setup = _prepared(config, _federation(config), device, rehearsal=rehearsal)
+        setup = _prepared(config, federation or _federation(config), device, rehearsal=rehearsal)
         check_shadows(config, partial(prepare_shadow, setup, rehearsal=rehearsal))
         return setup
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from federated.choices.choice import Choice
@@ -60,13 +60,21 @@ class Run:
     """One run of a study.
 
     arm: the readable name of what is compared, without the seed. order: its place in the study. overrides: what the
-    arm changes in the base run, dotted path -> label, and `name` where the arm states its own.
+    arm changes in the base run, dotted path -> label, and `name` where the arm states its own. anchor_key: of the arm
+    as it was stated, where its values were tuned, so that it keeps its anchors; empty: that of the config.
     """
 
     arm: str
     config: RunConfig
     order: int = 0
     overrides: Mapping[str, str] = field(default_factory=dict, hash=False)
+    anchor_key: str = ""
+
+    @classmethod
+    def of(cls, arm: LabelledArm, name: str, seed: int, order: int, as_stated: Mapping[str, Run]) -> Run:
+        """A run of an arm. as_stated: arm -> how it was stated, of those that chose values since."""
+        run = as_stated.get(name) or cls(name, arm.config, overrides=arm.labels)
+        return replace(run, arm=name, order=order, config=arm.config.model_copy(update={"seed": seed}))
 
     @property
     def name(self) -> str:
@@ -90,12 +98,15 @@ def as_stated(overrides: Overrides) -> str:
     return arm_name(name if isinstance(name, str) and name else AXIS_SEPARATOR.join(said))
 
 
-def named_apart(arms: Iterable[LabelledArm]) -> dict[str, LabelledArm]:
-    """The arms by their names. Raises ValueError, naming all that are the same run as another or called as one."""
+def named_apart(arms: Iterable[LabelledArm], *, same_runs: bool = False) -> dict[str, LabelledArm]:
+    """The arms by their names. Raises ValueError, naming all that are the same run as another or called as one.
+
+    same_runs: two arms may be the same run.
+    """
     named, by_key, faults = dict[str, LabelledArm](), dict[str, str](), dict[str, None]()
     for arm in arms:
         key = arm.config.arm_key()
-        if key in by_key:
+        if key in by_key and not same_runs:
             faults[f"duplicate arms: {by_key[key]!r} and {arm.name!r} are the same run"] = None
         elif arm.name in named:
             faults[f"two different arms are called {arm.name!r}; state arms, each with a name of its own"] = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,8 @@ from federated.study.heterogeneity_axis import spelled_out
 from federated.study.names import StudyName, arm_name, faults_of_arms
 from federated.study.seeds import Seeds, check_seeds
 from federated.study.study_file import apply_setting, content_of
+from federated.study.tuning.check import check_tuning
+from federated.study.tuning.section import Tuning
 from federated.user_code.source import Roots, roots_of
 
 
@@ -87,7 +88,9 @@ class StudyConfig(Frozen):
         "with a figure outside fails. The figure is the mean over the seeds of the metric's final value (of an epsilon "
         "the largest). main: the metric by which arms are compared; rounds: the number of rounds done",
     )
+    tuning: Tuning | None = Field(None, description="Each arm looks for its best values first, all alike")
     _roots: Roots = PrivateAttr(default=())
+    _as_stated: Mapping[str, Run] = PrivateAttr(default_factory=dict)
     _unjudged: str = PrivateAttr(default="")
     _is_checked: bool = PrivateAttr(default=False)
 
@@ -138,6 +141,7 @@ class StudyConfig(Frozen):
             rivals = [run.arm for run in self.runs() if is_rival(run.config, self.left_out, self.sites)]
             self.comparison.check_baseline(rivals)
             check_arms(self.expect, dict.fromkeys(run.arm for run in self.runs()))
+        check_tuning(self)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -146,7 +150,7 @@ class StudyConfig(Frozen):
 
     def only(self, arms: Sequence[str]) -> StudyConfig:
         """The same study with these arms alone. Raises BadInput for one that it does not have."""
-        by_name = {name: arm.overrides for name, arm in self._named().items()}
+        by_name = {name: arm.overrides for name, arm in self.named_arms().items()}
         arms = [arm_name(arm) for arm in arms]
         if unknown := [arm for arm in arms if arm not in by_name]:
             raise BadInput(f"--arm {unknown[0]!r} is not an arm of the study; allowed: {listed(by_name)}")
@@ -168,12 +172,8 @@ class StudyConfig(Frozen):
 
     def runs(self) -> list[Run]:
         """Every run, arm by arm, anchors last. Raises ValueError where an arm is not valid or two are the same."""
-        made = [
-            Run(name, arm.config.model_copy(update={"seed": seed}), overrides=arm.labels)
-            for name, arm in self._named().items()
-            for seed in self.seeds
-        ]
-        return [replace(run, order=at) for at, run in enumerate(made)]
+        each = itertools.product(self.named_arms().items(), self.seeds)
+        return [Run.of(arm, name, seed, at, self._as_stated) for at, ((name, arm), seed) in enumerate(each)]
 
     def arm_overrides(self) -> list[Overrides]:
         """The overrides of the base in each arm; one empty entry where nothing varies."""
@@ -183,7 +183,7 @@ class StudyConfig(Frozen):
             dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())
         ]
 
-    def _named(self) -> dict[str, LabelledArm]:
+    def named_arms(self) -> dict[str, LabelledArm]:
         """Every arm by its name, anchors last. Raises ValueError, naming all that are not valid or are the same."""
         arms = self._stated_arms()
         tails, config_of = tails_of(arms), self._further_config
@@ -192,14 +192,19 @@ class StudyConfig(Frozen):
         anchors = with_alone(self.anchors, self.sites)
         made = anchors_of(arms + left_out, anchors, config_of, tails, self.name)
         arms = with_coalitions(arms, self.sites) + left_out + without + made
-        return named_apart(labelled(overrides, config, tails, self.name) for overrides, config in arms)
+        every = (labelled(overrides, config, tails, self.name) for overrides, config in arms)
+        return named_apart(every, same_runs=bool(self._as_stated))
+
+    def take_as_stated(self, arms: Mapping[str, Run]) -> None:
+        """Note how arms were stated whose values were chosen since."""
+        self._as_stated = arms
 
     def _stated_arms(self) -> list[Arm]:
         """The arms of the study file, with their configs. Raises ValueError, naming all that are not valid."""
         arms, faults = list[Arm](), dict[str, list[str]]()
         for overrides in self.arm_overrides():
             try:
-                arms.append((overrides, self._config_of(overrides)))
+                arms.append((overrides, self.config_of(overrides)))
             except ValueError as error:
                 faults.setdefault(str(error), []).append(as_stated(overrides))
         if faults:
@@ -209,11 +214,11 @@ class StudyConfig(Frozen):
     def _further_config(self, overrides: Overrides) -> RunConfig:
         """The config of an arm that the study file does not state. Raises ValueError, naming the arm."""
         try:
-            return self._config_of(overrides)
+            return self.config_of(overrides)
         except ValueError as error:
             raise ValueError(faults_of_arms({str(error): [as_stated(overrides)]})) from error
 
-    def _config_of(self, overrides: Overrides) -> RunConfig:
+    def config_of(self, overrides: Overrides) -> RunConfig:
         """The config of an arm, with the lowest seed. Raises ValueError."""
         stated = {path: value for path, value in overrides.items() if path != "name"}
         if not isinstance(name := overrides.get("name", ""), str):

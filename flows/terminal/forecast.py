@@ -4,14 +4,16 @@ import time
 
 from rich.table import Table as RichTable
 
-from federated.forecast import LONG_SECONDS, Forecast, forecast_study
+from federated.forecast import LONG_SECONDS, Forecast
+from federated.forecast.seconds.tuning import forecast_tuned
 from federated.metrics.durations import duration, estimate
 from federated.report.bill import bill_in_all, bill_table, foreseen_bills, stated_prices
 from federated.report.costs.forecast_against_fact import megabytes_text
 from federated.report.text.numbers_as_text import number
 from federated.report.text.table import Table
-from federated.run.checks import cannot_run, check_study
+from federated.run.checks import cannot_run
 from federated.study.study import StudyConfig
+from federated.tuning.arms import check_tuned
 from flows.terminal.data_read import show_data
 from flows.terminal.screen import Screen, few
 from flows.terminal.waiting import shown_while_waiting
@@ -32,11 +34,10 @@ def show_forecast(study: StudyConfig, workers: int | str, screen: Screen, began:
     runs = study.runs()
     check_scale_out(runs)
     with shown_while_waiting(screen):
-        faults = check_study(study)
+        faults = check_tuned(study)
         so_far = time.perf_counter() - began
         at_a_time = workers if isinstance(workers, int) else 1
-        delta, prices = study.comparison.default_delta, study.prices
-        forecast = forecast_study(runs, at_a_time, faults, delta, so_far, prices)
+        forecast = forecast_tuned(study, at_a_time, faults, so_far)
     show(forecast, screen, whole=True)
     return cannot_run(runs, faults)
 
@@ -49,6 +50,8 @@ def show(forecast: Forecast, screen: Screen, whole: bool | None = None) -> None:
     if forecast.arms:
         screen.print(_in_a_line(forecast), soft_wrap=True)
     show_bill(forecast, screen, whole=bool(whole))
+    if forecast.tuning:
+        screen.print(forecast.tuning, soft_wrap=True)
     if whole:
         for line in _details(forecast):
             screen.print(line, style="dim", soft_wrap=True)

@@ -13,6 +13,7 @@ from federated.report.questions.leakage import leakage_sentences, not_measured
 from federated.report.questions.tables import of_best_arms, questions_table
 from federated.report.text.left_out import left_out_sentences
 from federated.report.text.phrases import chances_table
+from federated.report.tuning.before_and_after import choices_table
 from flows.terminal.screen import Screen
 from tasks.tracking.server.store import ui_address
 from tasks.tracking.studies.comparison import StudyOutcome
@@ -47,6 +48,15 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         bill = bill_table([each for each in report.bills if each.of in shown], whole, report.prices)
         screen.print(bill.rich("Bill"))
         screen.print(bill.note, style="dim")
+    if report.tuned is not None:
+        for title, found in (
+            ("Before and after tuning", report.differences),
+            ("What each arm chose", choices_table(report.tuned)),
+        ):
+            screen.print(found.rich(title))
+            screen.print(found.note, style="dim")
+        for warning in report.tuned.at_edges:
+            screen.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     if outcome.foreseen is not None:
         screen.print(outcome.foreseen.table.rich("Forecast and actual cost"))
     if report.answers:

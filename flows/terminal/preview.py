@@ -19,9 +19,11 @@ from federated.machine.folders import home
 from federated.metrics.dictionary.stated import CHOOSING, TUNING_CLIENTS
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
 from federated.report.text.table import Table
-from federated.run.checks import cannot_run, check_study
+from federated.run.checks import cannot_run
 from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
+from federated.study.tuning.check import space_of
+from federated.tuning.arms import check_tuned
 from flows.terminal.arms import Arm, arm_of, arms_table, promises, trained_sentences, warnings_of
 from flows.terminal.data_read import show_data
 from flows.terminal.forecast import show_bill
@@ -54,12 +56,14 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
             arms[run.arm] = arm_of(run, setup, delta)
 
     check_scale_out(runs)
-    faults = check_study(study, look)
+    faults = check_tuned(study, look)
     number = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
     screen.print(styled((study.name, "bold"), f": {number} = {len(runs)} runs"))
     if study.description:
         screen.print(study.description.strip())
     screen.print(arms_table(runs, arms))
+    for line in _tuning(study):
+        screen.print(line, soft_wrap=True)
     runs = [run for run in runs if run.name not in faults]
     for sentence in trained_sentences(arms):
         screen.print(sentence, soft_wrap=True)
@@ -100,6 +104,20 @@ def _bill(study: StudyConfig, runs: Sequence[Run], screen: Screen) -> None:
     """The bill as it is foreseen, for which some rounds are tried."""
     forecast = forecast_study(runs, default_delta=study.comparison.default_delta, prices=study.prices)
     show_bill(forecast, screen, whole=True)
+
+
+def _tuning(study: StudyConfig) -> Iterable[str]:
+    """What each arm chooses, and how often it may try."""
+    if (tuning := study.tuning) is None:
+        return
+    effort = next(f"{each:g} {name}" for name, each in tuning.budget if each is not None)
+    yield (
+        f"tuning: {tuning.rule}, {effort} for each arm, then {tuning.finalists} finalists with {tuning.repeats} "
+        "further seeds; each arm then runs with its choice and as it is stated"
+    )
+    for name, arm in study.named_arms().items():
+        space = space_of(arm, tuning)
+        yield f"  {name} chooses {listed([f'{path} of {each.stated}' for path, each in space.items()]) or 'nothing'}"
 
 
 def _data_read(config: RunConfig) -> DataRead:

@@ -26,6 +26,8 @@ from federated.report.questions.answers import Answer, answers
 from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
+from federated.report.text.table import Table
+from federated.report.tuning.before_and_after import Tuned, differences_table, pairs_before
 from federated.report.versions.arm_by_arm import compare_versions
 from federated.report.versions.differences import version_sentences
 from federated.report.versions.version import Version
@@ -47,7 +49,8 @@ class Report:
     partitions: what a picture of a partition shows -> PNG; partitions_note: of those without one. reconstructions:
     whose update a picture of images drawn again is of -> PNG. foreseen: the forecast against what the study took, where
     there was one. expect: the bands that the study states for figures of its arms. versions: the studies
-    in their order, where all are of one name: each arm is compared with that of the first. prices: of the bill.
+    in their order, where all are of one name: each arm is compared with that of the first. prices: of the bill. tuned:
+    what arms chose before they ran, and their runs without it; None where none did.
     """
 
     name: str
@@ -69,6 +72,20 @@ class Report:
     expect: Bands = field(default_factory=dict)
     versions: Sequence[Version] = ()
     prices: Prices | None = None
+    tuned: Tuned | None = None
+
+    @property
+    def all_results(self) -> Sequence[RunResult]:
+        """Every run, those of untuned arms too."""
+        return self.results if self.tuned is None else (*self.results, *self.tuned.before)
+
+    @cached_property
+    def differences(self) -> Table:
+        """Each comparison with the baseline before tuning and after it; without rows where nothing was tuned."""
+        if self.tuned is None:
+            return Table((), ())
+        before = pairs_before(self.tuned, self.pairs, self.delta, self.looks_taken, robust=self.robust)
+        return differences_table(before, self.pairs)
 
     @property
     def studies(self) -> list[str]:
@@ -135,8 +152,10 @@ class Report:
 
     @property
     def scored_on(self) -> str:
-        """The held-out examples behind the scores, in words; empty where that is not known."""
-        return scored_on(self.results)
+        """The held-out examples behind the scores, and by what arms were tuned, in words; empty where not known."""
+        return " ".join(
+            filter(None, [scored_on(self.results), "" if self.tuned is None else self.tuned.chosen_by])
+        )
 
     @cached_property
     def places(self) -> dict[str, Place]:

@@ -117,6 +117,7 @@ def all_below(parent_run_id: str) -> list[MlflowRun]:
         _pages(client.search_runs, [experiment], taken_by(parent_run_id)) if _may_take(parent_run_id) else ()
     )
     own = _pages(client.search_runs, [experiment], below)
+    own = (run for run in own if run.data.tags.get("fedstudy.kind") != "tuning")
     return [noted(client, run) for run in (*own, *(in_its_place(run, parent_run_id) for run in taken))]
 
 

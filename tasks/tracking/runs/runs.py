@@ -89,7 +89,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
         "order": str(run.order),
         "run_key": run.config.run_key(),
         "arm_key": run.config.arm_key(),
-        "anchor_key": run.config.anchor_key(),
+        "anchor_key": run.anchor_key or run.config.anchor_key(),
         **overrides_tag(run.overrides),
         **code_tag(run.config),
         **({} if run.config.kind.has_server else {"anchor": run.config.training}),

@@ -23,6 +23,7 @@ from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
 from federated.report.page.page import report_name
 from federated.report.page.tables import tables_of
+from federated.report.tuning.before_and_after import Tuned, apart
 from federated.study.comparison import Comparison
 from federated.study.further.prices import Prices, prices_in, told_apart
 from federated.study.looks import Looks
@@ -42,6 +43,7 @@ from tasks.tracking.reading.studies import (
 )
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
+from tasks.tracking.runs.tuning import tuned_arms
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.limits import LONGEST_TAG
 from tasks.tracking.server.store import comparison_url, run_url
@@ -73,7 +75,7 @@ class StudyOutcome:
 
     def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
         """The outcome with the time that making the report took, which the report itself cannot say."""
-        return replace(self, foreseen=foreseen(forecast, self.results, took, self.found.prices))
+        return replace(self, foreseen=foreseen(forecast, self.found.all_results, took, self.found.prices))
 
     @property
     def parent_run_id(self) -> str:
@@ -190,6 +192,8 @@ def _report(
     experiments = dict.fromkeys(parent.run.info.experiment_id for parent in parents)
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
     alone, results = len(parents) == 1, with_bills(with_coalitions(with_clients(results)))
+    arms = tuned_arms(parents[0].run.info.run_id) if alone else []
+    every, (results, untuned) = results, apart(results)
     said = list(dict.fromkeys(parent.description for parent in parents))
     pictures = partition_pictures(results)
     return Report(
@@ -221,7 +225,7 @@ def _report(
         partitions=pictures.shown,
         partitions_note=pictures.note,
         reconstructions=reconstruction_pictures(results),
-        foreseen=forecast_and_fact(parents[0].run, results, prices) if alone else None,
+        foreseen=forecast_and_fact(parents[0].run, every, prices) if alone else None,
         expect={
             arm if alone else within(parent.label, arm): bands
             for parent in parents
@@ -229,6 +233,7 @@ def _report(
         },
         stated_commands={parent.label: parent.command for parent in parents},
         prices=prices,
+        tuned=Tuned(arms, untuned) if arms else None,
     )
 
 

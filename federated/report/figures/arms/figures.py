@@ -16,6 +16,7 @@ from federated.report.figures.style import png
 from federated.report.figures.vega_spec import Spec
 from federated.report.findings.findings import Report
 from federated.report.joining.picture import joining_picture
+from federated.report.tuning.picture import best_so_far_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,9 @@ FIGURES: dict[str, Callable[[Report], Figure | Spec | None]] = {
     "Response to heterogeneity": lambda report: response_curve(report.drawn.results),
     JOINING: lambda report: joining_picture(report.joining),
     "Every run": lambda report: arm_outcomes(report.drawn.results),
+    "Best so far by trial": lambda report: (
+        None if report.tuned is None else best_so_far_picture(report.tuned.arms, report.looks)
+    ),
     "Learning curves": lambda report: curves_still(report.drawn),
     "Generalisation gaps": lambda report: gap_picture(report.drawn.results),
     "Bytes and time": lambda report: bytes_and_time(report.drawn.results),

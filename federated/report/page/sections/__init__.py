@@ -21,7 +21,7 @@ from federated.report.page.sections.failed import bands, failed, running
 from federated.report.page.sections.leakage import leakage
 from federated.report.page.sections.partitions import partitions
 from federated.report.page.sections.questions import questions
-from federated.report.page.sections.ranking import critical_differences, ranking
+from federated.report.page.sections.ranking import critical_differences, ranking, tuning
 from federated.report.page.sections.section import Drawings, Pictures, Section, picture
 from federated.report.page.sections.sites import clusters, joining, left_out_sites, sites
 
@@ -35,6 +35,8 @@ SECTIONS = (
     Section("Ranking", "ranking.html", ranking),
     Section("Critical differences", "critical_differences.html", critical_differences),
     Section("Join or not", "joining.html", joining),
+    Section("Before and after tuning", "tuning.html", tuning),
+    picture("Best so far by trial"),
     Section("Sites", "table.html", sites),
     Section("Clusters of clients", "table.html", clusters),
     Section("Sites that never trained", "table.html", left_out_sites),

@@ -1,4 +1,4 @@
-"""The ranked table, with a guide to reading it."""
+"""The ranked table, with a guide to reading it, and the tables of tuning."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from federated.report.findings.findings import Report
 from federated.report.findings.ranking import CHANCES_TITLE, GAP_TITLES
 from federated.report.findings.results import compared, shared_partitions
 from federated.report.findings.verdicts import BEST
-from federated.report.page.sections.section import Drawings, first_rows
+from federated.report.page.sections.section import Drawings, first_of, first_rows
 from federated.report.text.phrases import CHANCES, looks_text
+from federated.report.tuning.before_and_after import choices_table
 
 
 def ranking(report: Report, drawings: Drawings) -> dict[str, Any]:
@@ -40,6 +41,17 @@ def critical_differences(report: Report, drawings: Drawings) -> dict[str, Any] |
     if report.across is None:
         return None
     return {"name": TITLE, "sentences": report.across.sentences, "drawn": TITLE in drawings.pictures}
+
+
+def tuning(report: Report, drawings: Drawings) -> dict[str, Any] | None:
+    """Each difference before tuning and after it, what each arm chose, and warnings; None where nothing was tuned."""
+    if report.tuned is None:
+        return None
+    return {
+        "differences": first_of(report.differences, "arms"),
+        "choices": first_of(choices_table(report.tuned), "arms"),
+        "warnings": report.tuned.at_edges,
+    }
 
 
 TITLE = "Critical differences"

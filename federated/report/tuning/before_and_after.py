@@ -1,0 +1,125 @@
+"""Every comparison with the baseline before tuning and after it, and what each arm chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from federated.metrics.names import metric_label
+from federated.report.findings.results import RunResult, arms_of
+from federated.report.findings.verdicts import Paired, compare_paired
+from federated.report.text.numbers_as_text import number
+from federated.report.text.table import Table
+from federated.study.looks import Looks
+from federated.study.tuning.tuned import tuned_of
+from federated.tuning.found import ArmTuning, Cost
+from federated.tuning.words import certainty, in_words, pruned_and_diverged
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The tuning of a study. arms: what each found. before: the runs of the arms as they were stated, each under the
+    name of its tuned form.
+    """
+
+    arms: Sequence[ArmTuning]
+    before: Sequence[RunResult]
+
+    @property
+    def cost(self) -> Cost:
+        """Of all arms."""
+        return sum((arm.cost for arm in self.arms), Cost())
+
+    @property
+    def chosen_by(self) -> str:
+        """By what the arms chose their values, in a sentence."""
+        metrics = " or ".join(dict.fromkeys(metric_label(arm.metric) for arm in self.arms))
+        return f"Each arm chose its values by {metrics}, with the same effort and on examples that judge nothing."
+
+    @property
+    def at_edges(self) -> list[str]:
+        """A warning for each arm whose choice is at the end of its space."""
+        return [
+            f"{arm.arm}: the choice of {', '.join(arm.edges)} is at the edge of its space "
+            f"({', '.join(arm.space[path] for path in arm.edges)}), so a better one may lie beyond; widen it"
+            for arm in self.arms
+            if arm.edges
+        ]
+
+
+def apart(results: Sequence[RunResult]) -> tuple[list[RunResult], list[RunResult]]:
+    """(the runs that are compared, the untuned ones under the names of their arms, with those of arms that chose what
+    was stated)."""
+    compared = [run for run in results if not tuned_of(run.arm)]
+    untuned = [replace(run, arm=tuned_of(run.arm)) for run in results if tuned_of(run.arm)]
+    known = {run.arm for run in untuned}
+    as_stated = [run for run in compared if run.arm not in known] if untuned else []
+    order = {arm: at for at, arm in enumerate(arms_of(compared))}
+    return compared, sorted([*untuned, *as_stated], key=lambda run: order.get(run.arm, len(order)))
+
+
+def pairs_before(
+    tuned: Tuned, after: Sequence[Paired], delta: float, looks: Looks, *, robust: bool
+) -> list[Paired]:
+    """The comparisons of the arms as they were stated, with the baseline that they have after tuning."""
+    baseline = after[0].baseline if after else None
+    if baseline is None or baseline not in arms_of(tuned.before):
+        return []
+    return compare_paired(tuned.before, baseline, delta, looks, robust=robust)
+
+
+def differences_table(before: Sequence[Paired], after: Sequence[Paired]) -> Table:
+    """A row for each arm against the baseline: the difference before and after, with intervals and verdicts."""
+    first = {pair.arm: pair for pair in before}
+    rows = [[pair.arm, *_difference(first.get(pair.arm)), *_difference(pair)] for pair in after]
+    note = (
+        f"Differences are arm minus {after[0].baseline}, paired by seed, on the data that judge; each side is "
+        "corrected for its comparisons. Before: every arm as the study file states it. After: with its own "
+        "choice."
+        if after
+        else ""
+    )
+    return Table(("arm", "before tuning", "verdict", "after tuning", "verdict"), rows, note)
+
+
+def _difference(pair: Paired | None) -> list[str]:
+    if pair is None or pair.estimate is None:
+        return ["–", "–"]
+    ends = f" [{pair.interval.low:+.3f}, {pair.interval.high:+.3f}]" if pair.interval else ""
+    return [f"{pair.estimate:+.3f}{ends}", pair.verdict]
+
+
+def choices_table(tuned: Tuned) -> Table:
+    """A row for each arm: its choice, how sure it is, and what it cost."""
+    rows = [
+        [
+            arm.arm,
+            in_words(arm.choice) or "as it is stated",
+            in_words(arm.stated),
+            pruned_and_diverged(arm),
+            f"{arm.best_first[0].mean:.4g}" if arm.finalists else "–",
+            certainty(arm),
+            *_spent(arm.cost),
+        ]
+        for arm in tuned.arms
+    ]
+    whole = ["all", "", "", str(sum(len(arm.trials) for arm in tuned.arms)), "", "", *_spent(tuned.cost)]
+    columns = ("arm", "chose", "stated", "trials", "score", "how sure", "rounds", "MB", "seconds", "epsilon")
+    private = tuned.cost.epsilon > 0
+    note = (
+        "Scores are of the tuning part, with seeds that are none of the study's: all trials share one seed, the best "
+        "are run again with further seeds, and these alone choose. The best score of many trials is too good; the "
+        "score here is of the further seeds."
+    )
+    note += (
+        " Each training of a trial spends its own epsilon; the sum is by basic composition and is not in the epsilon "
+        "of the arms."
+        if private
+        else ""
+    )
+    cut = len(columns) if private else len(columns) - 1
+    return Table(columns[:cut], [row[:cut] for row in [*rows, whole]], note)
+
+
+def _spent(cost: Cost) -> list[str]:
+    return [f"{cost.rounds:,}", number(cost.megabytes), f"{cost.seconds:,.0f}", f"{cost.epsilon:.3g}"]

@@ -1,0 +1,67 @@
+"""The tuning of a study in MLflow: a run for each arm below the study's, and below that one a run for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from federated.study.study import StudyConfig
+from federated.tuning.found import ArmTuning, Finalist, Trial, as_json, from_json
+from tasks.tracking.delivery.sending import create
+from tasks.tracking.reading.artifacts import files_of, text_of
+from tasks.tracking.runs import runs
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.server.limits import name_of, tags_of
+
+TUNING_FILE = "tuning.json"
+STATED_FILE = "stated.yaml"
+"""The study as it was stated, with its tuning; its study.yaml has the arms as they chose."""
+
+
+def log_tuning(parent_run_id: str, stated: StudyConfig, tuned: Sequence[ArmTuning]) -> None:
+    """Log what each arm tried and chose; where the study's run has it already, from before an interruption, nothing."""
+    if not tuned or TUNING_FILE in files_of(parent_run_id, ""):
+        return
+    for arm in tuned:
+        tags = {"fedstudy.kind": "tuning", "study": stated.name, "arm": arm.arm}
+        run_id = create(stated.name, name_of(f"tuning · {arm.arm}"), tags_of(tags), parent_run_id)
+        runs.log_parameters(run_id, dict(arm.choice))
+        for trial in arm.trials:
+            _log_trial(run_id, stated.name, arm, trial)
+        runs.log_tables(run_id, {"trials.json": trials_table(arm)})
+        runs.end_run(run_id, "FINISHED")
+    runs.log_files(parent_run_id, {TUNING_FILE: as_json(tuned), STATED_FILE: runs.as_yaml(stated)})
+
+
+def tuned_arms(parent_run_id: str) -> list[ArmTuning]:
+    """What the arms of a study tried and chose; [] where they did not."""
+    text = text_of(parent_run_id, TUNING_FILE)
+    return [] if text is None else from_json(text)
+
+
+def _log_trial(parent: str, study: str, arm: ArmTuning, trial: Trial) -> None:
+    finalist = next((each for each in arm.finalists if each.number == trial.number), None)
+    tags = {"fedstudy.kind": "trial", "study": study, "arm": arm.arm, "ended": trial.ended}
+    if finalist is not None:
+        tags["finalist"] = _scores(finalist)
+    run_id = create(study, name_of(f"trial {trial.number + 1} · {arm.arm}"), tags_of(tags), parent)
+    runs.log_parameters(run_id, dict(trial.values))
+    if trial.score is not None:
+        log_history(run_id, [(trial.cost.rounds, {arm.metric: trial.score})])
+    runs.end_run(run_id, "FINISHED")
+
+
+def _scores(finalist: Finalist) -> str:
+    return ", ".join("diverged" if score is None else f"{score:.6g}" for score in finalist.scores)
+
+
+def trials_table(arm: ArmTuning) -> dict[str, list[object]]:
+    """One row a trial."""
+    return {
+        "trial": [trial.number + 1 for trial in arm.trials],
+        **{path: [trial.values[path] for trial in arm.trials] for path in arm.space},
+        "score": [trial.score for trial in arm.trials],
+        "ended": [trial.ended for trial in arm.trials],
+        "rounds": [trial.cost.rounds for trial in arm.trials],
+        "megabytes": [trial.cost.megabytes for trial in arm.trials],
+        "seconds": [trial.cost.seconds for trial in arm.trials],
+    }
