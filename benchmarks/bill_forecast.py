@@ -4,13 +4,12 @@ Each is a study as `./fedstudy run` runs it, with Prefect and MLflow in a home t
 be foreseen to the byte where payloads have one size; times, and what follows from them, only mean something on a
 machine that is idle otherwise.
 
-    .venv/bin/python -m benchmarks.bill_forecast [--only NAME ...] [--json FILE]
+    .venv/bin/python -m benchmarks.bill_forecast [--only NAME ...] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -19,6 +18,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from federated.forecast import Forecast, forecast_of_json, forecast_study
+from federated.machine.torch_threads import torch_threads
+from federated.metrics import Metrics
+from federated.networks import timed
+from federated.report import RunResult
+from federated.report.bill import bill_in_all, bill_of_all, foreseen_bills
+from federated.report.bill.lines import CORES, DATA, DOWN, ON_NETWORK, UP
+from federated.rounds import train_rounds
+from federated.run.course import Course
+from federated.run.history import History
+from federated.run.setup import initial_state, prepare
+from federated.run.state import RunState
+from federated.segments.used import bill_metrics
+from federated.study.further.prices import Prices
+from federated.study.study import Run, StudyConfig
 
 CLOSE = 0.2
 """The share by which a forecast may be off."""
@@ -43,7 +58,7 @@ _DIGITS: dict[str, Any] = {
 }
 STUDIES: Mapping[str, dict[str, Any]] = {
     "plain": {"base": {**_DIGITS, "model": "logistic"}},
-    "few bits, skewed": {
+    "few bits and skew": {
         "base": {**_DIGITS, "model": "mlp(hidden=[64])", "partitioner": "dirichlet(alpha=0.1)"}
         | {"compression": {"uplink": "qsgd(bits=4)"}}
     },
@@ -109,38 +124,57 @@ class Compared(NamedTuple):
 
 def compared(name: str, study: Mapping[str, Any]) -> list[Compared]:
     """Run a study and hold its bill against the one that was foreseen."""
-    from federated.forecast import forecast_of_json
-    from federated.report.bill import bill_in_all, bill_of_all, foreseen_bills
-    from federated.report.bill.lines import CORES, DATA, DOWN, ON_NETWORK, UP
-    from federated.study.further.prices import Prices
-    from federated.study.study import StudyConfig
     from flows.notebook.studies import run
     from tasks.tracking.reading.artifacts import text_of
     from tasks.tracking.server.store import connect
 
-    prices = Prices.model_validate(PRICES)
     outcome = run(StudyConfig.model_validate({"name": name, "prices": PRICES, **study})).of
     stated = text_of(outcome.parent_run_id, "forecast.json")
     assert stated is not None
     forecast = forecast_of_json(stated)
-    before = bill_in_all(foreseen_bills(forecast, prices))
-    after = bill_of_all(outcome.results, prices)
+    took = connect().get_run(outcome.parent_run_id).data.metrics["system/runs_seconds"]
+    foreseen = forecast.seconds - (forecast.around_seconds or 0.0)
+    return [*_lines(forecast, outcome.results), Compared("s of the runs", foreseen, took)]
+
+
+def compared_quickly(name: str, study: Mapping[str, Any]) -> list[Compared]:
+    """The same of the rounds alone, without Prefect, MLflow and evaluation."""
+    runs = StudyConfig.model_validate({"name": name, "prices": PRICES, **study}).runs()
+    forecast = forecast_study(runs, prices=Prices.model_validate(PRICES))
+    return _lines(forecast, [_trained(name, run) for run in runs])
+
+
+def _trained(name: str, run: Run) -> RunResult:
+    setup, history = prepare(run.config), History()
+    with torch_threads(1):
+
+        def note(state: RunState, metrics: Metrics) -> None:
+            nonlocal history
+            history = history.then((state.round, metrics))
+
+        state = train_rounds(initial_state(setup), setup, setup.last_round, measured=note)
+    entries = tuple(history)
+    if run.config.network is not None:
+        entries = timed(entries, run.config.network.build(), run.config.seed)
+    used = bill_metrics(Course(state, history), setup)
+    anchor = "" if run.config.kind.has_server else run.config.training
+    whole = (*entries, (state.round, used))
+    return RunResult(name, run.arm, run.config.seed, "FINISHED", {}, whole, "", anchor=anchor)
+
+
+def _lines(forecast: Forecast, results: Sequence[RunResult]) -> list[Compared]:
+    prices = Prices.model_validate(PRICES)
+    before, after = bill_in_all(foreseen_bills(forecast, prices)), bill_of_all(results, prices)
     assert before is not None
     assert after is not None
-    lines = {
+    of_lines = {
         "MB up": (UP, DATA),
         "MB down": (DOWN,),
         "s on the network": (ON_NETWORK,),
         "core-hours": (CORES,),
     }
-    took = connect().get_run(outcome.parent_run_id).data.metrics
-    return [
-        *(Compared(title, before.quantity(*of), after.quantity(*of)) for title, of in lines.items()),
-        Compared("EUR", before.money, after.money),
-        Compared(
-            "s of the runs", forecast.seconds - (forecast.around_seconds or 0.0), took["system/runs_seconds"]
-        ),
-    ]
+    found = [Compared(title, before.quantity(*of), after.quantity(*of)) for title, of in of_lines.items()]
+    return [*found, Compared("EUR", before.money, after.money)]
 
 
 def prepared(study: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -179,18 +213,17 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", choices=list(STUDIES), metavar="NAME", help="these studies alone"
     )
-    parser.add_argument("--json", type=Path, help="write everything to this file too")
+    parser.add_argument("--quick", action="store_true", help="rounds alone, without Prefect and MLflow")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["FEDSTUDY_HOME"] = home
-        found = {name: compared(name, prepared(STUDIES[name], Path(home))) for name in asked.only or STUDIES}
+        compare = compared_quickly if asked.quick else compared
+        found = {name: compare(name, prepared(STUDIES[name], Path(home))) for name in asked.only or STUDIES}
     print(_table(found))
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(
         f"{used.ru_utime + used.ru_stime:.0f} s of this process's processor time; load {os.getloadavg()[0]:.1f}"
     )
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def _table(found: Mapping[str, Sequence[Compared]]) -> str:
@@ -211,11 +244,15 @@ def _table(found: Mapping[str, Sequence[Compared]]) -> str:
 
 def _is_close(lines: Sequence[Compared]) -> bool:
     """Of the bill alone: the wall time of the runs here is no line of it."""
-    return all(each.close for each in lines[:-1])
+    return all(each.close for each in _of_bill(lines))
+
+
+def _of_bill(lines: Sequence[Compared]) -> list[Compared]:
+    return [each for each in lines if each.line != "s of the runs"]
 
 
 def _within(lines: Sequence[Compared]) -> str:
-    return "yes" if _is_close(lines) else ", ".join(each.line for each in lines[:-1] if not each.close)
+    return "yes" if _is_close(lines) else ", ".join(each.line for each in _of_bill(lines) if not each.close)
 
 
 if __name__ == "__main__":
