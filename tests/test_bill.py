@@ -50,7 +50,8 @@ USED: dict[str, float] = {
 
 
 def run(arm: str = "a", seed: int = 0, **changes: Any) -> RunResult:
-    used = {**USED, **changes.pop("used", {})}
+    """used: metrics beside or instead of the usual ones, None: not logged."""
+    used = {name: value for name, value in {**USED, **changes.pop("used", {})}.items() if value is not None}
     fields: dict[str, Any] = {"status": "FINISHED", "parameters": {}, "main_metric": ACCURACY}
     return RunResult("s", arm, seed, **{**fields, "history": ((7, {ACCURACY: 0.5, **used}),), **changes})
 
@@ -168,6 +169,107 @@ def test_a_site_pays_for_its_own_bytes_and_its_share_of_the_work() -> None:
     assert "cost, EUR" not in sites_bill_table(site_bills([run(**natural)], None), None).columns
     assert set(sites_bill_numbers([north])["client"]) == {"north"}
     assert "Site by site" in page_html(Report("s", [run(**natural)], prices=PRICES), {})
+
+
+def test_the_bills_of_sites_add_up_to_that_of_their_arm() -> None:
+    used = {"bill/gpu_seconds": 3600.0, "bill/energy_joules": 7.2e6}
+    natural = {"parameters": {"partitioner": "by_client"}, "by_client": BY_CLIENT, "used": used}
+    dear = PRICES.model_copy(update={"watts_per_gpu": 300.0, "gpu_hour": 3.0})
+    runs = [run(**natural), run(seed=1, **{**natural, "used": {**used, "bill/energy_joules": None}})]
+    found, (whole,) = site_bills(runs, dear), bills(runs, dear)
+    for item in whole.items:
+        if item.what not in ("rounds", "time on this machine"):
+            assert sum(each.bill.quantity(item.what) or 0 for each in found) == pytest.approx(
+                whole.quantity(item.what)
+            )
+    assert sum(each.bill.money or 0 for each in found) == pytest.approx(whole.money)
+    assert sum(each.bill.kwh or 0 for each in found) == pytest.approx(whole.kwh)
+    table = sites_bill_table(found, dear)
+    assert [row[table.columns.index("GPU-hours")] for row in table.rows] == ["0.750", "0.250"]
+
+
+def test_energy_that_some_seeds_measured_and_of_others_is_computed_is_the_mean_of_all() -> None:
+    joules = [None, None, 7.2e6, 10.8e6]  # computed: 0.01 kWh; measured: 2 and 3
+    runs = [run(seed=seed, used={"bill/energy_joules": each}) for seed, each in enumerate(joules)]
+    (bill,), whole = bills(runs, PRICES), bill_of_all(runs, PRICES)
+    assert bill.kwh == pytest.approx((0.01 + 0.01 + 2 + 3) / 4)
+    assert bill.co2 == pytest.approx(bill.kwh * 0.25)
+    assert bill.money == pytest.approx(3 + 1 + 0.25 + bill.kwh * 0.4)
+    assert whole is not None
+    assert (whole.kwh, whole.money) == pytest.approx((4 * bill.kwh, 4 * bill.money))
+    note = bill_table([bill], whole, PRICES).note
+    assert "Where it was not measured, it is computed" in note
+    assert "GPU" not in note
+    origins = [item.origin for item in bill.items if item.unit == "kWh"]
+    assert origins == ["computed: times watts_per_core 20, in 2 of 4 runs", "measured here, in 2 of 4 runs"]
+
+
+def test_what_some_runs_did_not_log_is_in_no_sum() -> None:
+    old = {"bill/core_seconds": None}
+    runs = [run(seed=0), run(seed=1, used=old), *[run("b", seed, used=old) for seed in (0, 1)]]
+    found, whole = bills(runs, PRICES), bill_of_all(runs, PRICES)
+    assert (found[0].quantity("processor"), found[0].money) == pytest.approx((0.5, 4.254))
+    assert "0.500 core-hours (mean of 1 of 2 runs)" in {row[2] for row in lines_table(found, PRICES).rows}
+    assert whole is not None
+    for bill in (found[1], whole):
+        assert (bill.quantity("processor"), bill.kwh, bill.co2, bill.money) == (None, None, None, None)
+        assert bill.quantity("sent by clients") is not None
+    table = bill_table(found, whole, PRICES)
+    unknown = [table.columns.index(title) for title in ("core-hours", "Wh", "g CO2", "cost, EUR")]
+    assert {row[at] for row in table.rows[1:] for at in unknown} == {"not known"}
+    assert "processor (b, all runs)" in table.note
+    assert study_metrics(runs, PRICES) == {}
+    assert study_metrics(runs, Prices(gb_up=1)) == {"bill/study_cost": pytest.approx(4 * 0.3)}
+    actual = [
+        run(seed=0),
+        run(seed=1, used=old),
+        *[run("centralised", s, anchor="centralised") for s in (0, 1)],
+    ]
+    table = foreseen(forecast(), actual, Took(), PRICES).table
+    assert not any("core" in row[0] or "cost" in row[0] for row in table.rows)
+
+
+def test_raw_data_that_an_older_run_did_not_count_are_not_free() -> None:
+    nothing = {"communication/uplink_bytes_total": 0.0, "bill/data_bytes": None}
+    runs = [run(used={"bill/data_bytes": None}), run("centralised", anchor="centralised", used=nothing)]
+    found = bills(runs, PRICES)
+    assert found[0].money == pytest.approx(4.254)
+    table = bill_table(found, bill_of_all(runs, PRICES), PRICES)
+    for title in ("MB up", "cost, EUR"):
+        assert [row[table.columns.index(title)] for row in table.rows[1:]] == ["not known", "not known"]
+    assert "raw data, moved to one place (centralised, all runs)" in table.note
+    free = bills(runs, Prices(core_hour=0.5))[1]
+    assert free.money == pytest.approx(0.25)  # what data cost is not asked
+
+
+def test_runs_without_a_gpu_beside_those_on_one_used_none() -> None:
+    runs = [run(), run("b", used={"bill/gpu_seconds": 7200.0})]
+    whole = bill_of_all(runs, PRICES.model_copy(update={"gpu_hour": 3.0, "watts_per_gpu": 300.0}))
+    assert whole is not None
+    assert whole.quantity("GPU") == pytest.approx(2.0)
+    assert whole.kwh == pytest.approx(2 * 0.01 + 0.6)
+
+
+@pytest.mark.parametrize(
+    ("prices", "used", "said"),
+    [
+        ({"watts_per_core": 20, "kwh": 1}, {"bill/gpu_seconds": 9.0}, "`watts_per_gpu` is not stated"),
+        ({}, {"bill/gpu_seconds": 9.0, "bill/energy_joules": 5.0}, "`watts_per_gpu` is not stated"),
+        (
+            {"kwh": 1, "co2_per_kwh": 1},
+            {},
+            "`kwh` and `co2_per_kwh` had nothing to price: no energy was measured",
+        ),
+        ({"gpu_hour": 1, "gb_up": 1}, {}, "`gpu_hour` had nothing to price."),
+    ],
+)
+def test_what_is_not_priced_is_said(prices: dict[str, float], used: dict[str, float], said: str) -> None:
+    stated = Prices(**prices)
+    assert said in bill_table(bills([run(used=used)], stated), None, stated).note
+    more = PRICES.model_copy(update={"watts_per_gpu": 300.0})
+    note = bill_table(bills([run(used={"bill/gpu_seconds": 9.0})], more), None, more).note
+    assert "not stated" not in note
+    assert "nothing to price" not in note
 
 
 def test_clients_that_a_study_makes_up_have_no_bill_by_name() -> None:

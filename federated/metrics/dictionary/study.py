@@ -62,7 +62,7 @@ ROWS: tuple[Row, ...] = (
         lower("bill/study_core_seconds"),
         unit="core seconds",
         when=AFTER,
-        meaning="`bill/core_seconds` of all finished runs",
+        meaning="`bill/core_seconds` of all finished runs; not where one of them did not log it",
     ),
     row(
         lower("bill/study_{kwh,co2_kg,cost}"),
@@ -70,7 +70,8 @@ ROWS: tuple[Row, ...] = (
         when=AFTER,
         meaning=(
             "energy, CO2 and money of all finished runs, by the prices that the study states ([docs/bill.md]"
-            "(../docs/bill.md)); not where it states none, or no watts"
+            "(../docs/bill.md)); not where it states none, or no watts, or where "
+            "a run did not log what has a price"
         ),
     ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from federated.report.bill.lacking import has_price, lacking, names
 from federated.report.bill.lines import (
     CO2,
     CORES,
@@ -20,23 +22,29 @@ from federated.study.further.prices import Prices
 
 
 class Bill(NamedTuple):
-    """of: whose it is. items: in their order, each line once. runs: that it is the mean, or the sum, of."""
+    """of: whose it is. items: in their order, each line once. runs: that it is the mean, or the sum, of.
+
+    lacks: lines whose quantity is not known, of a sum also those of which it is known of some runs only; they have no
+    figure. without_money: whether one of these has a price, so that the money is not known either.
+    """
 
     of: str
     items: tuple[Item, ...]
     runs: int
     anchor: str = ""
+    lacks: tuple[str, ...] = ()
+    without_money: bool = False
 
     def quantity(self, *lines: str) -> float | None:
-        """The sum of these lines; None where it has none of them."""
+        """The sum of these lines; None where it has none of them, or lacks one."""
         found = [item.quantity for item in self.items if item.what in lines]
-        return sum(found) if found else None
+        return sum(found) if found and not set(lines) & set(self.lacks) else None
 
     @property
     def kwh(self) -> float | None:
         """Energy, of all that takes any."""
         found = [item.quantity for item in self.items if item.what.startswith(ENERGY)]
-        return sum(found) if found else None
+        return sum(found) if found and ENERGY not in self.lacks else None
 
     @property
     def co2(self) -> float | None:
@@ -45,9 +53,9 @@ class Bill(NamedTuple):
 
     @property
     def money(self) -> float | None:
-        """All that has a price; None where nothing has."""
+        """All that has a price; None where nothing has, or what has one is not known."""
         found = [item.amount for item in self.items if item.amount is not None]
-        return sum(found) if found else None
+        return sum(found) if found and not self.without_money else None
 
 
 def bills(results: Sequence[RunResult], prices: Prices | None = None) -> list[Bill]:
@@ -55,13 +63,16 @@ def bills(results: Sequence[RunResult], prices: Prices | None = None) -> list[Bi
 
     Of an epsilon the largest, which all seeds keep. Arms that leave a site out in turn have none.
     """
+    judged = [run for run in compared(results) if run.finished]
+    by_run = [_items(run, prices) for run in judged]
+    lacks = lacking(by_run, [run.anchor for run in judged])
     found = []
-    for arm in arms_of(compared(results)):
-        runs = [run for run in results if run.arm == arm and run.finished]
-        if runs:
-            found.append(
-                Bill(arm, tuple(mean_of([_items(run, prices) for run in runs])), len(runs), runs[0].anchor)
-            )
+    for arm in arms_of(judged):
+        of_arm = [at for at, run in enumerate(judged) if run.arm == arm]
+        lines = names(set.intersection(*(lacks[at] for at in of_arm)))
+        items = tuple(mean_of([by_run[at] for at in of_arm]))
+        anchor = judged[of_arm[0]].anchor
+        found.append(Bill(arm, items, len(of_arm), anchor, lines, has_price(lines, prices)))
     return found
 
 
@@ -70,7 +81,9 @@ def bill_of_all(results: Sequence[RunResult], prices: Prices | None = None) -> B
     runs = [run for run in results if run.finished]
     if not runs:
         return None
-    return Bill("all runs", tuple(_sum([_items(run, prices) for run in runs])), len(runs))
+    by_run = [_items(run, prices) for run in runs]
+    lines = names(set.union(*lacking(by_run, [run.anchor for run in runs])))
+    return Bill("all runs", tuple(_sum(by_run)), len(runs), "", lines, has_price(lines, prices))
 
 
 def study_metrics(results: Sequence[RunResult], prices: Prices | None) -> dict[str, float]:
@@ -102,11 +115,18 @@ def _grouped(runs: Iterable[Sequence[Item]]) -> list[list[Item]]:
 
 
 def mean_of(runs: Sequence[Sequence[Item]]) -> list[Item]:
-    """Over the runs that have the line."""
+    """Over the runs that know of it, so that lines add up: energy measured in half of them is half of it."""
+    known = Counter(kind for items in runs for kind in {item.kind for item in items})
     return [
-        _added(same).times(1 / len(same)) if same[0].what != PRIVACY else _largest(same)
+        _largest(same) if same[0].what == PRIVACY else _mean(same, known[same[0].kind])
         for same in _grouped(runs)
     ]
+
+
+def _mean(items: Sequence[Item], runs: int) -> Item:
+    found = _added(items).times(1 / runs)
+    some = "" if len(items) == runs else f", in {len(items)} of {runs} runs"
+    return found._replace(origin=f"{found.origin}{some}", known_of=runs)
 
 
 def _sum(runs: Sequence[Sequence[Item]]) -> list[Item]:
@@ -114,10 +134,10 @@ def _sum(runs: Sequence[Sequence[Item]]) -> list[Item]:
 
 
 def _largest(items: Sequence[Item]) -> Item:
-    return max(items, key=lambda item: item.quantity)
+    return max(items, key=lambda item: item.quantity)._replace(known_of=len(items))
 
 
 def _added(items: Sequence[Item]) -> Item:
     amounts = [item.amount for item in items if item.amount is not None]
     quantity = sum(item.quantity for item in items)
-    return items[0]._replace(quantity=quantity, amount=sum(amounts) if amounts else None)
+    return items[0]._replace(quantity=quantity, amount=sum(amounts) if amounts else None, known_of=len(items))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from federated.report.bill.bill import Bill
+from federated.report.bill.lacking import has_price, lacking, names
 from federated.report.bill.lines import DATA, LINES, items_of
 from federated.report.findings.results import DOWNLINK, UPLINK
 from federated.study.further.prices import Prices
@@ -18,11 +19,13 @@ _OF_DATA = next(line.metric for line in LINES if line.what == DATA)
 
 def foreseen_bills(forecast: Forecast, prices: Prices | None) -> list[Bill]:
     """The bill of one training of each arm, as expected; [] of forecasts of older versions."""
-    return [
-        Bill(arm.arm, tuple(items_of(_quantities(arm), prices)), arm.runs, arm.anchor)
-        for arm in forecast.arms
-        if arm.used
-    ]
+    arms = [arm for arm in forecast.arms if arm.used]
+    by_arm = [items_of(_quantities(arm), prices) for arm in arms]
+    found = []
+    for arm, items, lacks in zip(arms, by_arm, lacking(by_arm, [arm.anchor for arm in arms]), strict=True):
+        lines = names(lacks)
+        found.append(Bill(arm.arm, tuple(items), arm.runs, arm.anchor, lines, has_price(lines, prices)))
+    return found
 
 
 def bill_in_all(found: Sequence[Bill]) -> Bill | None:
@@ -35,7 +38,9 @@ def bill_in_all(found: Sequence[Bill]) -> Bill | None:
         for item in bill.items
         if item.what not in ("rounds", "epsilon")
     ]
-    return Bill("all runs", tuple(items), sum(bill.runs for bill in found))
+    lacks = dict.fromkeys(line for bill in found for line in bill.lacks)
+    without_money = any(bill.without_money for bill in found)
+    return Bill("all runs", tuple(items), sum(bill.runs for bill in found), "", tuple(lacks), without_money)
 
 
 def stated_prices(forecast: Forecast) -> Prices | None:

@@ -25,6 +25,7 @@ ROUNDS, UP, DOWN, DATA = "rounds", "sent by clients", "received by clients", "ra
 ON_NETWORK, HERE = "time on the stated network", "time on this machine"
 CORES, GPUS = "processor", "GPU"
 ENERGY, CO2, PRIVACY = "energy", "CO2", "epsilon"
+_CORE, _GPU, _JOULES = "bill/core_seconds", "bill/gpu_seconds", "bill/energy_joules"
 
 
 class Line(NamedTuple):
@@ -55,14 +56,21 @@ LINES = (
     Line(DATA, "MB", "bill/data_bytes", BYTES_PER_MB, "gb_up", _MB_A_GB, applies=_moves_data),
     Line(ON_NETWORK, "s", SIMULATED_SECONDS, origin="computed"),
     Line(HERE, "s", "system/run_seconds", origin="measured here"),
-    Line(CORES, "core-hours", "bill/core_seconds", SECONDS_AN_HOUR, "core_hour", origin="measured here"),
-    Line(GPUS, "GPU-hours", "bill/gpu_seconds", SECONDS_AN_HOUR, "gpu_hour", origin="measured here"),
+    Line(CORES, "core-hours", _CORE, SECONDS_AN_HOUR, "core_hour", origin="measured here"),
+    Line(GPUS, "GPU-hours", _GPU, SECONDS_AN_HOUR, "gpu_hour", origin="measured here"),
 )
 """What every run logs."""
+PRICED_BY = {**{line.what: line.priced_by for line in LINES}, ENERGY: "kwh"}
+"""The field of the price of each line, "" of those that have none."""
+Kind = tuple[str, str]
+"""What is known: the line, and of energy and CO2 of what."""
 
 
 class Item(NamedTuple):
-    """A line with its quantity. price: a unit's, None where it has none; priced_by: its field. amount: of money."""
+    """A line with its quantity. price: a unit's, None where it has none; priced_by: its field. amount: of money.
+
+    known_of: the runs that it is the mean or the sum of.
+    """
 
     what: str
     unit: str
@@ -72,6 +80,14 @@ class Item(NamedTuple):
     priced_by: str = ""
     price: float | None = None
     amount: float | None = None
+    known_of: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        """Of the processors' energy, and its CO2, the same whether a run measured it or has it computed."""
+        if not self.what.startswith((ENERGY, CO2)):
+            return self.what, ""
+        return self.what.partition(",")[0], GPUS if self.metric == _GPU else CORES
 
     def times(self, factor: float) -> Item:
         """So many of it."""
@@ -115,7 +131,7 @@ def items_of(
 
 def metrics_of(run: RunResult) -> dict[str, float]:
     """The quantities that a run has logged, by metric: those that apply to it."""
-    names = [line.metric for line in LINES if line.applies(run)] + ["bill/energy_joules", EPSILON]
+    names = [line.metric for line in LINES if line.applies(run)] + [_JOULES, EPSILON]
     found = {name: value for name in names if (value := run.final(name)) is not None}
     if run.resumed_from:
         found.pop("system/run_seconds", None)  # it is of the rounds that were left
@@ -124,15 +140,12 @@ def metrics_of(run: RunResult) -> dict[str, float]:
 
 def _energy(found: Mapping[str, float], prices: Prices | None) -> list[Item]:
     """Measured energy, of processors and memory, where there is any; else by stated watts. Of a GPU by these."""
-    by_watts = {
-        "bill/core_seconds": ("watts_per_core", CORES),
-        "bill/gpu_seconds": ("watts_per_gpu", GPUS),
-    }
+    by_watts = {_CORE: ("watts_per_core", CORES), _GPU: ("watts_per_gpu", GPUS)}
     kwh = None if prices is None else prices.kwh
     items = []
-    if "bill/energy_joules" in found:
-        joules = by_watts.pop("bill/core_seconds") and found["bill/energy_joules"]
-        items.append(_item(ENERGY, "kWh", joules / _KWH, "bill/energy_joules", "measured here", ("kwh", kwh)))
+    if _JOULES in found:
+        joules = by_watts.pop(_CORE) and found[_JOULES]
+        items.append(_item(ENERGY, "kWh", joules / _KWH, _JOULES, "measured here", ("kwh", kwh)))
     for metric, (field, of) in by_watts.items():
         watts = None if prices is None else getattr(prices, field)
         if metric in found and watts is not None:

@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from federated.report.bill.bill import Bill, mean_of
-from federated.report.bill.lines import CORES, DOWN, ROUNDS, UP, Item, items_of
+from federated.report.bill.bill import Bill, bills, mean_of
+from federated.report.bill.lines import CORES, DOWN, GPUS, ROUNDS, UP, Item, items_of
 from federated.report.bill.tables import in_digits, in_unit
-from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult, arms_of, compared
+from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult, compared
 from federated.report.questions.answers import client_word
 from federated.report.text.table import Table
 from federated.study.further.prices import Prices
 
-_CORES = "bill/core_seconds"
+_SHARED = ("bill/core_seconds", "bill/gpu_seconds", "bill/energy_joules")
+"""What is measured of all sites together."""
 _NOTE = (
-    "Bytes are counted at each site. Its processor time is its share of what this machine measured for the arm, by the "
-    "examples that it trained on: a simulation does not measure a site by itself. Raw data are the site's training "
-    "examples as they are stored, which would travel to have all of them in one place."
+    "Bytes are counted at each site. Processor time, GPU time and energy are its share of what this machine used for "
+    "the arm, by the examples that it trained on: a simulation does not measure a site by itself. Raw data are the "
+    "site's training examples as they are stored, which would travel to have all of them in one place."
 )
 
 
@@ -40,11 +41,14 @@ def site_bills(results: Sequence[RunResult], prices: Prices | None) -> list[Site
     if not runs or client_word(results) != "site":
         return []
     return [
-        found for arm in arms_of(runs) for found in _of_arm(arm, [r for r in runs if r.arm == arm], prices)
+        found
+        for whole in bills(results, prices)
+        for found in _of_arm(whole, [run for run in runs if run.arm == whole.of], prices)
     ]
 
 
-def _of_arm(arm: str, runs: Sequence[RunResult], prices: Prices | None) -> Iterator[SiteBill]:
+def _of_arm(whole: Bill, runs: Sequence[RunResult], prices: Prices | None) -> Iterator[SiteBill]:
+    """whole: the bill of the arm, with what is not known of it."""
     rows: dict[str, list[Mapping[str, float]]] = {}
     for run in runs:
         for site, row in _rows(run):
@@ -53,7 +57,7 @@ def _of_arm(arm: str, runs: Sequence[RunResult], prices: Prices | None) -> Itera
         items: list[list[Item]] = [items_of(row, prices) for row in of_seeds]
         data = float(np.mean([row["bill/data_bytes"] for row in of_seeds]))
         kept = [[item for item in each if item.metric != "bill/data_bytes"] for each in items]
-        yield SiteBill(site, Bill(arm, tuple(mean_of(kept)), len(of_seeds), runs[0].anchor), data)
+        yield SiteBill(site, whole._replace(items=tuple(mean_of(kept)), runs=len(of_seeds)), data)
 
 
 def _rows(run: RunResult) -> Iterator[tuple[str, dict[str, float]]]:
@@ -61,7 +65,7 @@ def _rows(run: RunResult) -> Iterator[tuple[str, dict[str, float]]]:
     columns = run.by_client
     trained_on = np.array(columns["examples_trained_on"], np.float64)
     shares = trained_on / max(trained_on.sum(), 1.0)
-    whole = run.final(_CORES)
+    wholes = {name: value for name in _SHARED if (value := run.final(name)) is not None}
     for at, site in enumerate(columns["client"]):
         yield (
             str(site),
@@ -70,7 +74,7 @@ def _rows(run: RunResult) -> Iterator[tuple[str, dict[str, float]]]:
                 UPLINK: float(columns["uplink_bytes"][at]),
                 DOWNLINK: float(columns["downlink_bytes"][at]),
                 "bill/data_bytes": float(columns["data_bytes"][at]),
-                **({} if whole is None else {_CORES: whole * float(shares[at])}),
+                **{name: whole * float(shares[at]) for name, whole in wholes.items()},
             },
         )
 
@@ -82,6 +86,7 @@ def sites_bill_table(found: Sequence[SiteBill], prices: Prices | None) -> Table:
         "MB up": [each.bill.quantity(UP) for each in found],
         "MB down": [each.bill.quantity(DOWN) for each in found],
         "core-hours": [each.bill.quantity(CORES) for each in found],
+        "GPU-hours": [each.bill.quantity(GPUS) for each in found],
         "kWh": [each.bill.kwh for each in found],
         f"cost, {prices.currency}" if prices and prices.currency else "cost": [
             each.bill.money for each in found

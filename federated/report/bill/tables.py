@@ -7,7 +7,20 @@ from typing import Any
 
 from federated.metrics.durations import duration
 from federated.report.bill.bill import Bill
-from federated.report.bill.lines import CORES, DATA, DOWN, GPUS, ON_NETWORK, PRIVACY, ROUNDS, UP, Item
+from federated.report.bill.lines import (
+    CO2,
+    CORES,
+    DATA,
+    DOWN,
+    ENERGY,
+    GPUS,
+    ON_NETWORK,
+    PRIVACY,
+    ROUNDS,
+    UP,
+    Item,
+)
+from federated.report.bill.notes import bill_note
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.table import Table
 from federated.study.further.prices import Prices
@@ -31,7 +44,16 @@ _COLUMNS: dict[str, Callable[[Bill], float | None]] = {
     "cost": lambda bill: bill.money,
     "epsilon": lambda bill: bill.quantity(PRIVACY),
 }
-_WITHOUT_PRICES = "No prices are stated (`prices` beside `seeds`), so no money is shown."
+_LINES = {
+    "MB up": (UP, DATA),
+    "MB down": (DOWN,),
+    "core-hours": (CORES,),
+    "GPU-hours": (GPUS,),
+    "kWh": (ENERGY,),
+    "kg CO2": (CO2,),
+}
+"""The lines without which a column has no figure."""
+_NOT_KNOWN = "not known"
 
 
 def bill_table(
@@ -45,10 +67,21 @@ def bill_table(
     shown = dict(in_unit(title, values) for title, values in known.items())
     columns = [_title(title, prices) for title in shown]
     lines = [
-        [_name(bill), *(_cell(title, values[at]) for title, values in shown.items())]
+        [
+            _name(bill),
+            *(
+                _NOT_KNOWN if _lacks(bill, title) else _cell(unit, values[at])
+                for title, (unit, values) in zip(known, shown.items(), strict=True)
+            ),
+        ]
         for at, bill in enumerate(rows)
     ]
-    return Table(["one training", *columns], lines, bill_note(found, prices) if note is None else note)
+    return Table(["one training", *columns], lines, bill_note(rows, prices) if note is None else note)
+
+
+def _lacks(bill: Bill, title: str) -> bool:
+    """Whether a bill should have a figure in a column, which is not known."""
+    return bill.without_money if title == "cost" else bool(set(_LINES.get(title, ())) & set(bill.lacks))
 
 
 def in_unit(title: str, values: Sequence[float | None]) -> tuple[str, list[float | None]]:
@@ -64,7 +97,7 @@ def lines_table(found: Sequence[Bill], prices: Prices | None) -> Table:
         [
             bill.of,
             item.what,
-            _with_unit(item),
+            f"{_with_unit(item)}{_some(item, bill)}",
             item.metric,
             item.origin,
             _price(item, prices),
@@ -83,33 +116,9 @@ def bill_numbers(found: Sequence[Bill]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def bill_note(found: Sequence[Bill], prices: Prices | None) -> str:
-    """What the figures are of, and which are measured."""
-    moved = any(bill.quantity(DATA) is not None for bill in found)
-    timed = any(bill.quantity(ON_NETWORK) is not None for bill in found)
-    said = [
-        "Each row is one training, the mean over its seeds. Bytes are counted on the payloads.",
-        "MB up of centralised training are the raw training data, moved to one place once." if moved else "",
-        "The time on the network is computed for the stated network and devices, from the bytes of every round."
-        if timed
-        else "",
-        "Processor time is this machine's, for the work of all clients and the server, without evaluation; that of "
-        "other devices is another.",
-        _about_energy(found),
-        _WITHOUT_PRICES if prices is None else "",
-    ]
-    return " ".join(filter(None, said))
-
-
-def _about_energy(found: Sequence[Bill]) -> str:
-    origins = {item.origin for bill in found for item in bill.items if item.unit == "kWh"}
-    if not origins:
-        return ""
-    if all(origin.startswith("computed") for origin in origins):
-        return "Energy is computed from the stated watts, not measured."
-    if len(origins) == 1:
-        return "Energy was measured on this machine (RAPL), whatever ran on it."
-    return "Energy of processors was measured on this machine (RAPL), that of GPUs is computed from the stated watts."
+def _some(item: Item, bill: Bill) -> str:
+    """Of how many runs a mean is where not all know of it."""
+    return "" if item.known_of == bill.runs else f" (mean of {item.known_of} of {bill.runs} runs)"
 
 
 def _name(bill: Bill) -> str:
