@@ -36,10 +36,7 @@ _EMBEDDED = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     # A first start migrates the database, which takes longer than the default 20 s on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 # Logs go to the API, where Prefect shows them; the terminal belongs to the progress display.
