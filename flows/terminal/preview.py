@@ -125,9 +125,10 @@ def _data_read(config: RunConfig) -> DataRead:
 
 
 def _distinct_partitions(runs: Iterable[Run]) -> list[RunConfig]:
-    """One config for each partition of the first seed."""
+    """One config for each partition of the first seed; without sites that have withdrawn where all are shown too."""
     runs = list(runs)
     first_seed = [run.config for run in runs if run.config.seed == runs[0].config.seed]
+    first_seed = [config for config in first_seed if config.cohort.without is None] or first_seed
     return list({_digests(partition_clients(config)): config for config in first_seed}.values())
 
 

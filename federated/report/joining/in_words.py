@@ -62,7 +62,7 @@ def leaving_table(found: Sequence[Joining]) -> Table:
         for each in found
         for left in each.left
     ]
-    columns = ["withdrawn", "the others would lose", "rounds", "MB", "seconds"]
+    columns = ["withdrawn", "for the others", "rounds", "MB", "seconds"]
     note = (
         "Rounds, MB up and down and seconds of wall time are those of the runs that trained again, from the beginning, "
         "without the sites; the mean over seeds."
@@ -132,13 +132,17 @@ def _copy_sentence(copy: Copy, of: str) -> str:
 
 
 def _group_sentence(left: Left, metric: str, of: str) -> str:
-    return f"If {' and '.join(left.sites)}{of} left together, the others would lose {_lost_text(left.others, metric)}."
+    """What the others lose where several sites leave, in the sense of `_lost_text`."""
+    lost = _lost_text(left.others, metric)
+    verb = lost.replace("loses ", "would lose ").replace("gains ", "would gain ")
+    said = verb if verb != lost else f"would lose: {lost}"
+    return f"If {' and '.join(left.sites)}{of} left together, the others {said}."
 
 
 def _leaving_cells(found: Joining, left: Left | None) -> list[str]:
     if left is None:
         return [NOTHING, NOTHING]
-    return [value_text(left.others, found.metric), _lost_text(left.itself, found.metric, verb="loses ")]
+    return [value_text(left.others, found.metric), _lost_text(left.itself, found.metric)]
 
 
 def _shapley_cell(found: Joining, site: str) -> str:
@@ -167,11 +171,14 @@ def _of_values(found: Sequence[Joining]) -> str:
     )
 
 
-def _lost_text(found: Difference, metric: str, verb: str = "") -> str:
+def _lost_text(found: Difference, metric: str) -> str:
     """What is lost, with all minus without; in words where it is nothing."""
-    if found.verdict in ("no difference", "no effect"):
-        return f"nothing that matters: {_signed(found, metric)}"
-    return f"{verb}{_signed(found, metric)}{' (undecided)' if found.verdict == 'inconclusive' else ''}"
+    if found.verdict == "better":
+        return f"loses {_size(found, metric)}"
+    if found.verdict == "worse":
+        return f"gains {_size(found, metric)}"
+    what = "undecided" if found.verdict == "inconclusive" else "nothing that matters"
+    return f"{what}: {_signed(found, metric)}"
 
 
 def _signed(found: Difference, metric: str) -> str:

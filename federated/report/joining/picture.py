@@ -39,8 +39,7 @@ def joining_picture(found: Sequence[Joining]) -> Figure | None:
         of = f"{plain(each.arm)}: " if len(shown) > 1 else ""
         unit = "points of " if range_of(each.metric) == SHARE else ""
         row[0].set_xlabel(f"{of}gain by joining, {unit}{measure_label(each.metric)}")
-        also = " (circle: by leaving, diamond: Shapley)" if shapley else ""
-        row[1].set_xlabel(f"{of}value to the others, {unit}{measure_label(each.metric)}{also}")
+        row[1].set_xlabel(f"{of}value to the others, {unit}{measure_label(each.metric)}")
     return figure
 
 
