@@ -90,6 +90,17 @@ def test_a_pair_for_each_partition_model_local_training_and_budget() -> None:
         assert keys[0] != keys[1]
 
 
+def test_anchors_choose_their_round_as_their_arms_do() -> None:
+    config = study(axes={"evaluation.best_by": [None, "main"]}, anchors=["centralised"])
+    chosen = {run.arm: (run.config.evaluation.best_by, run.config.anchor_key()) for run in config.runs()}
+    assert chosen["centralised · best_by=main"] == chosen["best_by=main"]
+    assert chosen["centralised · best_by=None"] == chosen["best_by=None"]
+    assert len(set(chosen.values())) == 2
+    assert chosen["best_by=None"][1] == study().runs()[0].config.anchor_key()
+    whole = study(arms=[{"name": "a", "evaluation": {"every": 1, "best_by": "main"}}], anchors=["local"])
+    assert [run.config.evaluation.best_by for run in whole.runs()] == ["main", "main"]
+
+
 def test_an_anchor_is_its_arm_without_a_server_and_has_the_whole_budget() -> None:
     base = {
         **BASE,

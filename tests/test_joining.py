@@ -109,6 +109,21 @@ def test_who_withdraws_chooses_nothing_and_whole_clients_that_choose_are_no_site
     assert len({partition_clients(each.config).tuning_names for each in drawn.runs()}) == 1
 
 
+def test_bands_may_be_of_an_arm_without_a_site_and_who_leaves_has_no_untrained_part(table: Path) -> None:
+    found = with_sites(
+        study(
+            table,
+            base={"algorithm": "fedper", "model": "mlp(hidden=[4])"},
+            expect={"Rome withdrawn": {"rounds": [1, 1]}},
+        )
+    )
+    config = next(run.config for run in found.runs() if run.arm == "Rome withdrawn")
+    setup = prepare(config)
+    clients = generalisation(initial_state(setup), setup).clients
+    scores = dict(zip(clients["client"], clients["accuracy"], strict=True))
+    assert [name for name, score in scores.items() if score is None] == ["Rome"]
+
+
 def test_keys_are_as_before_where_nobody_withdraws(table: Path) -> None:
     plain, without = (
         study(table, base={"cohort": {"without": names}}, sites=None).runs()[0].config
@@ -148,6 +163,12 @@ def test_what_cannot_be_is_refused_when_the_study_is_read(
     [
         ({"sites": {"names": ["Rom"]}}, "sites.names: there is no client 'Rom'; did you mean 'Rome'?"),
         ({"base": {"partitioner": "iid", "clients": 4}}, "sites: iid numbers its clients"),
+        (
+            {"base": {"partitioner": "iid", "clients": 4}, "sites": {"names": ["0"], "together": []}},
+            "sites: iid numbers its clients",
+        ),
+        ({"sites": {"names": ["Rom"], "together": []}}, "sites.names: there is no client 'Rom'"),
+        ({"expect": {"Rom withdrawn": {"rounds": [1, 1]}}}, "'Rom withdrawn'"),
         ({"base": {"training": "centralised"}}, "no arm of this study has a server"),
         (
             {"base": {"cohort": {"without": ["Rom"]}}, "sites": None},
@@ -270,10 +291,10 @@ def test_of_an_error_a_gain_is_above_zero_and_the_delta_of_another_measure_judge
     assert rows["Rome"][3].startswith("joins: gains 0.40")
     assert rows["Oslo"][4].startswith("hurts: −0.05")
     assert rows["Rome"][4].startswith("helps: +0.10")
-    assert rows["Oslo"][5].startswith("loses −0.0999 [")
+    assert rows["Oslo"][5].startswith("gains 0.0999 [")
     lost = {row[0]: row[1] for row in leaving_table([found]).rows}
-    assert lost["Oslo"].startswith("−0.05")
-    assert lost["Rome"].startswith("+0.10")
+    assert lost["Oslo"].startswith("gains 0.05")
+    assert lost["Rome"].startswith("loses 0.10")
     assert "comparison.delta is of R²" in joining_table([found]).note
     columns = leaving_numbers([found])
     assert columns["the others lose"] == pytest.approx([-0.05, 0.1, 0.0], abs=1e-3)

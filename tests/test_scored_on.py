@@ -239,3 +239,14 @@ def test_a_model_card_states_the_thresholds_by_which_its_model_was_judged() -> N
     )
     assert "the model's own label is the most probable class" in card
     assert "Thresholds" not in model_card("s", "", [run("a")], run("a"))
+
+
+def test_a_stop_rule_by_the_test_set_is_said_to_judge_by_it_too() -> None:
+    watched = run("a", parameters={"stop.metric": "main"}, data={"test_examples": 9})
+    by_test = replace(watched, stop_by="generalisation/test_accuracy")
+    assert "end early by test accuracy, which also judges it, so its score is too good." in scored_on(
+        [by_test]
+    )
+    by_tuning = replace(watched, stop_by="generalisation/tuning_accuracy")
+    assert "end early by tuning accuracy." in scored_on([by_tuning])
+    assert "the data that choose" not in scored_on([watched])

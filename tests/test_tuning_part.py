@@ -12,16 +12,26 @@ import pytest
 from data_partitioners.partition import flat_of
 from federated.config.run import RunConfig
 from federated.evaluation.evaluate import evaluate
-from federated.evaluation.predicted import sets_of
+from federated.evaluation.measure_tags import measure_tags
+from federated.evaluation.predicted import chosen_thresholds, sets_of
 from federated.evaluation.sets import choosing_set
 from federated.federation.federation import Federation, check_apart, partition_clients
 from federated.forecast.held_out_warnings import of_held_out
+from federated.forecast.privacy_warnings import of_privacy
 from federated.foundation.errors import BadInput
+from federated.metrics.dictionary.privacy import not_covered
 from federated.metrics.dictionary.stated import CHOOSING, NEVER_TRAINED, choosing_metric, judges
 from federated.run import checkpoint
-from federated.run.course import Course
+from federated.run.course import Best, Course
+from federated.run.preparing.judging.chosen_by import without_a_model
 from federated.run.setup import Setup, initial_state, prepare
 from federated.segments import Observers, advance, begun, concluded, ending
+from federated.study.study import StudyConfig
+from tasks.tracking.delivery.sending import mark_continued, now, settle
+from tasks.tracking.runs import runs as tracking
+from tasks.tracking.runs.history import log_history
+from tasks.tracking.runs.model import log_model
+from tasks.tracking.server.store import connect
 from tests.conftest import config_of
 
 SILENT = Observers(lambda course: None, lambda history: None, lambda course: None)
@@ -73,6 +83,7 @@ def test_without_a_tuning_part_nothing_is_drawn_otherwise() -> None:
     assert np.array_equal(plain.test, made(1).test)
     assert plain.partition_digest != made(2, client=0.2).partition_digest
     assert plain.held_out_sets().keys() == {"test", "client"}
+    assert plain.partition_digest == "7dd743814f7c7bce"  # as before there was a tuning part
 
 
 def test_clients_that_choose_are_named_and_none_of_the_unseen(tmp_path: Path) -> None:
@@ -120,6 +131,12 @@ def test_a_choice_by_what_judges_is_warned_about_where_there_is_no_other() -> No
         config = config_of(evaluation={"best_by": metric})
         (said,) = [each for each in of_held_out(config, partition_clients(config)) if "best_by" in each]
         assert said.startswith(f"evaluation.best_by: {metric} chooses the round by the data that judge it")
+    named = config_of(evaluation={"best_by": "main"}, holdout={"validation": 0.2})
+    federation = partition_clients(named)
+    stated = named.model_copy(update={"holdout": named.holdout.model_copy(update={"validation": 0.0})})
+    assert not [
+        each for each in of_held_out(stated, federation) if "best_by" in each
+    ]  # as a rule may name them
     config = config_of(evaluation={"best_by": "main"}, holdout=PART)
     assert not [each for each in of_held_out(config, partition_clients(config)) if "best_by" in each]
 
@@ -136,7 +153,8 @@ def test_main_is_of_the_tuning_part_and_unknown_metrics_are_refused() -> None:
         prepared(evaluation={"best_by": "generalisation/tuning_acuracy"})
     alone = {"training": "local", "cohort": {}, "holdout": {"tuning_clients": 1}}
     with pytest.raises(
-        BadInput, match=r"evaluation\.best_by: generalisation/test_accuracy is of the data that judge"
+        BadInput,
+        match=r"evaluation\.best_by: main: the clients of holdout\.tuning_clients have no model with training",
     ):
         prepared(**alone, evaluation={"best_by": "main"})
 
@@ -151,6 +169,15 @@ def test_what_chooses_is_evaluated_beside_what_judges_and_thresholds_come_from_i
     assert choosing_set(made(client=0.1)) == "training"
     ditto, local = prepared(algorithm="ditto"), prepared(training="local")
     assert not set(NEVER_TRAINED) & set(sets_of(local))
+    alone = prepared(
+        training="local",
+        cohort={},
+        holdout={"tuning_clients": 1},
+        evaluation={"metric": {"name": "sensitivity", "positive": "3"}},
+    )
+    assert chosen_thresholds(initial_state(alone), alone)  # on training examples, as the others have no model
+    without = without_a_model(alone.config, alone.trainers, alone.parts)
+    assert measure_tags(alone.scoring, alone.federation, without)["thresholds_chosen_on"] == "training"
     assert {"tuning_clients", "unseen"} & set(sets_of(ditto)) == set(NEVER_TRAINED)
 
 
@@ -222,3 +249,50 @@ def test_of_equal_rounds_the_first_is_the_best_and_less_is_better_of_a_loss() ->
 def test_a_part_that_cannot_be_is_refused(holdout: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config_of(holdout=holdout)
+
+
+def test_copies_of_what_judges_among_what_chooses_are_counted() -> None:
+    config = config_of(holdout={"validation": 0.3})
+    federation = partition_clients(config)
+    hashes = federation.examples.hashes.copy()
+    hashes[federation.test[:7]] = hashes[federation.held_out_sets()["validation"][0]]
+    copied = replace(federation, examples=replace(federation.examples))
+    copied.examples.__dict__["hashes"] = hashes
+    (said,) = [each for each in of_held_out(config, copied) if "an example that chooses" in each]
+    assert said.startswith(f"duplicates: 7 of {len(federation.test)} examples of the test set")
+    assert said.endswith("holdout.duplicates: together keeps copies on one side")
+
+
+def test_a_choice_of_the_round_that_a_guarantee_does_not_cover_is_warned_about() -> None:
+    private: dict[str, Any] = {"privacy": "central_gaussian(1, 1)"}
+    private["cohort"] = {"size": 3, "weighting": "uniform"}
+    setup = prepared(**private, evaluation={"best_by": "main"})
+    (said,) = [each for each in of_privacy(setup) if each.startswith("evaluation.best_by")]
+    assert said.startswith("evaluation.best_by: generalisation/tuning_accuracy is not covered by epsilon")
+    assert said.endswith("would tell of it; leave evaluation.best_by out")  # the test set is refused there
+    by_test = prepared(**private, evaluation={"best_by": "main"}, holdout={})
+    assert not [each for each in of_privacy(by_test) if each.startswith("evaluation.best_by")]
+    assert "evaluation.best_by" in not_covered(own_models=False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("used_home")
+def test_figures_of_the_best_round_are_those_of_a_resumed_run_and_of_its_model() -> None:
+    base: dict[str, Any] = {"dataset": "digits", "model": "logistic", "clients": 3, "rounds": 2}
+    base |= {"holdout": {"tuning": 0.2}, "evaluation": {"every": 1, "best_by": "main"}}
+    (only,) = (study := StudyConfig.model_validate({"name": "best", "base": base})).runs()
+    parent = tracking.open_study(study)
+    run_id, setup = tracking.open_run(only, study.name, parent), prepare(only.config)
+    first = run(setup, 1)
+    last = run(setup, 2, first)
+    log_history(run_id, last.history)
+    mark_continued(run_id)  # killed after its last evaluation
+    end = concluded(replace(last, best=Best(1.0, first.state)), lambda history: None)
+    log_history(run_id, end.history, range(now(), now() + len(end.history)))
+    log_model(run_id, end.kept, setup, parent, last_round=end.round)
+    assert settle()
+    found, test = connect().get_run(run_id), "generalisation/test_accuracy"
+    assert found.data.metrics[test] == first.latest()[test] != last.latest()[test]
+    assert len(connect().get_metric_history(run_id, test)) == len(last.history) / 2 + 1.5
+    model = connect().get_logged_model(found.outputs.model_outputs[0].model_id)
+    assert {each.key: each.value for each in model.metrics}[test] == first.latest()[test]

@@ -63,6 +63,7 @@ _NEUTRAL: dict[str, Any] = {
     "coalitions": None,
 }
 _NEUTRAL_COHORT = {"weighting": "examples", "sampling": "uniform"}
+_BEST_BY = "evaluation.best_by"
 _WITHOUT_EFFECT = (
     "evaluation",
     *(f"cohort.{name}" for name in _NEUTRAL_COHORT),
@@ -109,11 +110,14 @@ def anchor_overrides(anchor: Anchor, arm: Mapping[str, Any]) -> dict[str, Any]:
     kept = {path: value for path, value in arm.items() if has_effect(path)}
     if isinstance(cohort := kept.get("cohort"), Mapping):
         kept["cohort"] = {**cohort, **_NEUTRAL_COHORT}
+    if isinstance(evaluation := arm.get("evaluation"), Mapping):
+        kept[_BEST_BY] = evaluation.get("best_by")
     own = {"evaluation.personalisation": None} if TRAINING_KINDS[anchor].own_models else {}
     cohort = {} if "cohort" in kept else {f"cohort.{name}": value for name, value in _NEUTRAL_COHORT.items()}
     return {**kept, **_NEUTRAL, **own, **cohort, "training": anchor}
 
 
 def has_effect(path: str) -> bool:
-    """Whether an anchor depends on the field at this path. Evaluation is the base run's, so that curves compare."""
-    return not any(f"{path}.".startswith(f"{name}.") for name in _WITHOUT_EFFECT)
+    """Whether an anchor depends on the field at this path. Evaluation is the base run's, so that curves compare, but
+    for the choice of the round whose model is kept, which is to be on both sides or on neither."""
+    return path == _BEST_BY or not any(f"{path}.".startswith(f"{name}.") for name in _WITHOUT_EFFECT)

@@ -133,6 +133,10 @@ class Evaluation(Frozen):
         "the main measure on the tuning part; null: the last round",
     )
 
+    def not_of_anchors(self) -> set[str] | Literal[True]:
+        """The fields on which training without a server does not depend: all but the metric that chooses its round."""
+        return True if self.best_by is None else set(type(self).model_fields) - {"best_by"}
+
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default, by their names."""
         later = ("metric", "personalisation", "unseen_fit", "best_by")

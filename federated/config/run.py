@@ -166,13 +166,13 @@ class RunConfig(Frozen):
     def anchor_key(self) -> str:
         """Equal for all runs that have the same anchors: what training without a server depends on, seed aside.
 
-        That is data, partition, held-out shares, model, its trained part, local training, rounds and the size of the
-        cohort, which sets the budget; not what is of a server, sampling, weighting and evaluation.
+        That is data, partition, held-out shares, model, its trained part, local training, rounds, how one is chosen,
+        and the size of the cohort, which sets the budget; not what is of a server, sampling, weighting, evaluation.
         """
         return self._hash_without(
             seed=True,
             training=True,
-            evaluation=True,
+            evaluation=self.evaluation.not_of_anchors(),
             cohort={"weighting", "sampling"},
             **dict.fromkeys(OF_A_SERVER, True),
         )

@@ -54,7 +54,7 @@ def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:
     """
     if not setup.scoring.thresholds:
         return NO_THRESHOLDS
-    name = choosing_set(setup.federation)
+    name = choosing_set(setup.federation, without_a_model(setup.config, setup.trainers, setup.parts))
     return setup.scoring.chosen(_predicted(name, sets_of(setup)[name], state, setup, Outputs(setup)))
 
 

@@ -77,9 +77,13 @@ def fitted_profile(federation: Federation, fit: UnseenFit | None, seed: int) -> 
     return {"unseen_examples": whole - fitted, "unseen_fitting_examples": fitted}
 
 
-def choosing_set(federation: Federation) -> str:
-    """The set on which thresholds are chosen: the first of `CHOOSING` that there is, else the training sample."""
-    return next((name for name in CHOOSING if name in federation.held_out_sets()), "training")
+def choosing_set(federation: Federation, without: Collection[str] = ()) -> str:
+    """The set on which thresholds are chosen: the first of `CHOOSING` that there is, else the training sample.
+
+    without: the sets of clients that have no model.
+    """
+    known = federation.held_out_sets().keys() - set(without)
+    return next((name for name in CHOOSING if name in known), "training")
 
 
 _LEAST_TESTED = 100

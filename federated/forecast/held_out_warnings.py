@@ -9,10 +9,11 @@ import numpy as np
 from data_partitioners.partition import sizes_of
 from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
+from federated.examples.duplicates import copies_of
 from federated.federation.federation import Federation
 from federated.holdouts.time_series import sign_of_time
 from federated.metrics.client_intervals import FEWEST_CLIENTS
-from federated.metrics.dictionary.stated import NEVER_TRAINED, judges
+from federated.metrics.dictionary.stated import CHOOSING, NEVER_TRAINED, judges
 
 
 def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
@@ -20,7 +21,7 @@ def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
     return [
         _of_time(config, federation),
         *_of_columns(config, federation),
-        *_of_choices(config),
+        *_of_choices(config, federation),
         *_of_own_shares(config, federation),
         _of_unseen(federation),
         _of_unseen_fit(config, federation),
@@ -60,16 +61,17 @@ def _of_columns(config: RunConfig, federation: Federation) -> Iterable[str]:
         )
 
 
-def _of_choices(config: RunConfig) -> Iterable[str]:
+def _of_choices(config: RunConfig, federation: Federation) -> Iterable[str]:
     """A stop rule, or a choice of the best round, on data that judge; with a tuning part, it is refused."""
     stop = None if config.stop is None else config.stop.metric
     watched = {
         "stop.metric": (stop, "ends the run"),
         "evaluation.best_by": (config.evaluation.best_by, "chooses the round"),
     }
-    instead = "validation" if config.holdout.validation else "tuning"
+    choosing = [each for each in CHOOSING if each in federation.held_out_sets()]
+    instead = "validation" if "validation" in choosing else "tuning"
     for field, (metric, does) in watched.items():
-        by_main = metric == MAIN and not (config.holdout.validation or config.holdout.has_tuning)
+        by_main = metric == MAIN and not choosing
         if metric is None or not (by_main or judges(metric)):
             continue
         measure = metric.partition("_")[2] or "..."
@@ -140,15 +142,27 @@ def _of_groups(config: RunConfig, federation: Federation) -> str:
 
 
 def _of_copies(config: RunConfig, federation: Federation) -> Iterable[str]:
-    """Held-out examples that are trained on as well."""
+    """Held-out examples that are trained on as well, and those that judge and choose."""
     held_out = federation.held_out_sets()
+    choosing = [held_out[name] for name in CHOOSING if name in held_out]
+    judging = {name: held for name, held in held_out.items() if name not in CHOOSING} if choosing else {}
+    of_choosing = copies_of(federation.examples.hashes, judging, np.concatenate(choosing or [np.arange(0)]))
+    for name, count in of_choosing.items():
+        if count:
+            yield (
+                f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
+                f"an example that chooses{_cure(name, config)}"
+            )
     for name, count in federation.copies.items():
         if count:
-            curable = (
-                name not in NEVER_TRAINED and config.holdout.duplicates == "ignore"
-            )  # unseen clients stay whole
-            cure = "; holdout.duplicates: together keeps copies on one side" if curable else ""
+            cure = _cure(name, config)
             yield (
                 f"duplicates: {count:,} of {len(held_out[name]):,} examples of the {name} set have the same inputs as "
                 f"a training example{cure}"
             )
+
+
+def _cure(name: str, config: RunConfig) -> str:
+    """The setting that keeps the copies of a set on one side; whole clients stay whole."""
+    curable = name not in NEVER_TRAINED and config.holdout.duplicates == "ignore"
+    return "; holdout.duplicates: together keeps copies on one side" if curable else ""

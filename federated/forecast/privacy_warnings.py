@@ -48,7 +48,7 @@ def of_transport(setup: Setup) -> Iterator[str]:
 
 
 def of_privacy(setup: Setup) -> Iterator[str]:
-    """A delta that permits too much, and a stop rule that reads what the guarantee does not cover."""
+    """A delta that permits too much, and choices of a round by what the guarantee does not cover."""
     promise, privacy = setup.promise, setup.parts.privacy
     if promise is None:
         return
@@ -70,11 +70,17 @@ def of_privacy(setup: Setup) -> Iterator[str]:
     own = setup.own_models_not_covered
     if own:
         yield f"privacy: {OWN_MODELS_NOT_COVERED}"
-    if setup.stop is not None and not is_covered(setup.stop.metric, own_models=own):
-        yield (
-            f"stop.metric: {setup.stop.metric} is not covered by epsilon, and when the run ends would tell of it; "
-            f"{'leave stop out' if own else 'watch the central test set, or leave stop out'}"
-        )
+    for field, metric, tells in (
+        ("stop.metric", None if setup.stop is None else setup.stop.metric, "when the run ends"),
+        ("evaluation.best_by", setup.best_by, "which round is kept"),
+    ):
+        if metric is not None and not is_covered(metric, own_models=own):
+            out = f"leave {field.removesuffix('.metric')} out"
+            refused = own or setup.config.holdout.has_tuning  # by the central test set then
+            yield (
+                f"{field}: {metric} is not covered by epsilon, and {tells} would tell of it; "
+                f"{out if refused else f'watch the central test set, or {out}'}"
+            )
 
 
 def _fitted_before(setup: Setup) -> Iterator[str]:

@@ -12,6 +12,9 @@ from federated.metrics.names import higher_is_better
 from federated.run.history import History
 from federated.run.state import RunState
 
+BEST_ROUND = "generalisation/best_round"
+"""In the last entry of a history whose best round was chosen, beside all that was measured of that round."""
+
 
 class Best(NamedTuple):
     """The best evaluated round so far. value: of the metric that chooses. state: after that round."""

@@ -12,7 +12,7 @@ from federated.foundation.errors import Diverged
 from federated.machine.queueing import own_seconds
 from federated.metrics import Metrics
 from federated.rounds import Stages
-from federated.run.course import Course
+from federated.run.course import BEST_ROUND, Course
 from federated.run.history import Entry
 from federated.run.setup import Setup
 from federated.run.state import RunState
@@ -77,7 +77,7 @@ def concluded(course: Course, record: Callable[[Sequence[Entry]], None]) -> Cour
     """
     if course.best is None:
         return course
-    chosen = {"generalisation/best_round": float(course.kept.round)}
+    chosen = {BEST_ROUND: float(course.kept.round)}
     course = course.then(course.state, {**course.at_best(), **chosen})
     record(course.history)
     return course

@@ -140,6 +140,7 @@ class StudyConfig(Frozen):
         if self.leave_one_out is not True:  # else not all arms are known yet
             rivals = [run.arm for run in self.runs() if is_rival(run.config, self.left_out, self.sites)]
             self.comparison.check_baseline(rivals)
+        if self.leave_one_out is not True and (self.sites is None or self.sites.are_known):
             check_arms(self.expect, dict.fromkeys(run.arm for run in self.runs()))
         check_tuning(self)
 

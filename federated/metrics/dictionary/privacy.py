@@ -142,7 +142,8 @@ NOT_COVERED = (
     "guarantee; training loss, drift, bytes, the number of clipped clients and what clients' own examples measure tell "
     "of clients without noise, and so do constant answers and thresholds that are chosen on clients' examples, with "
     "the sensitivity and specificity at these; what is fitted to raw training data before the first round and comes "
-    "with the model is not covered either (target.standardise, scalers, vocabularies, balanced class weights); "
+    "with the model is not covered either (target.standardise, scalers, vocabularies, balanced class weights), nor is "
+    "the choice of a round by clients' examples (stop, evaluation.best_by); "
     "each epsilon is of one run: runs of one seed share their noise, so at most one of them may be published, and "
     "who sees runs of several seeds, or with privacy.secure, has to add up"
 )

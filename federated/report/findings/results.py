@@ -54,7 +54,8 @@ class RunResult:
     somebody's own that it used, each with a digest of its source; empty without one.
     by_client: what each client sent, received and trained on, column -> a value a client, see `bill_by_client`; empty
     where not read.
-    best_by: the metric by which its best round was chosen, whose model is kept; empty where the last is.
+    best_by: the metric by which its best round was chosen, whose model is kept; empty where the last is. stop_by: the
+    metric that its stop rule watches, by name; empty without one, and in older stores.
     """
 
     study: str
@@ -86,6 +87,7 @@ class RunResult:
     by_client: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     coalitions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     best_by: str = ""
+    stop_by: str = ""
 
     @property
     def finished(self) -> bool:

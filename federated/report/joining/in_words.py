@@ -173,6 +173,8 @@ def _of_values(found: Sequence[Joining]) -> str:
 
 def _lost_text(found: Difference, metric: str) -> str:
     """What is lost, with all minus without; in words where it is nothing."""
+    if found.estimate is None:
+        return NOTHING
     if found.verdict == "better":
         return f"loses {_size(found, metric)}"
     if found.verdict == "worse":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from federated.config.evaluation import MAIN
 from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary.stated import TUNING_CLIENTS, judges
@@ -59,11 +60,9 @@ def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
         yield f"Thresholds are chosen on {where}, which do not judge."
     for chosen_by in dict.fromkeys(run.best_by for run in runs if run.best_by):
         yield f"The model of a run is that of its best round by {metric_label(chosen_by)}{_if_it_judges(chosen_by)}."
-    stops = dict.fromkeys(
-        str(run.parameters["stop.metric"]) for run in runs if "stop.metric" in run.parameters
-    )
-    for watched in stops:
-        yield f"Runs may end early by {_watched(watched, runs)}{_if_it_judges(watched)}."
+    stated = (run.stop_by or run.parameters.get("stop.metric") for run in runs)
+    for watched in dict.fromkeys(str(name) for name in stated if name):
+        yield f"Runs may end early by {_watched(watched)}{_if_it_judges(watched)}."
     for held_out, clients in (("client", "clients"), ("unseen", "unseen_clients")):
         of_clients = metric.replace("/test_", f"/{held_out}_")
         counts = [(run.final(f"{of_clients}_{CLIENTS}"), run.data.get(clients)) for run in runs]
@@ -80,9 +79,9 @@ def _if_it_judges(metric: str) -> str:
     return ", which also judges it, so its score is too good" if judges(metric) else ""
 
 
-def _watched(metric: str, runs: Sequence[RunResult]) -> str:
-    """The metric of a stop rule in words; the main one by the set that chooses."""
-    return "the main measure on the data that choose" if metric == "main" else metric_label(metric)
+def _watched(metric: str) -> str:
+    """The metric of a stop rule in words; of an older run that does not say of which set, the main measure."""
+    return "the main measure" if metric == MAIN else metric_label(metric)
 
 
 def _whose(runs: Sequence[RunResult]) -> str:

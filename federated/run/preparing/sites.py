@@ -82,7 +82,7 @@ def _with_left_out(study: StudyConfig) -> StudyConfig:
 
 
 def _with_judged(study: StudyConfig) -> StudyConfig:
-    if study.sites is None or (study.sites.names is not None and study.sites.together is not None):
+    if study.sites is None:
         return study
     arms = {
         run.arm: run.config
@@ -106,6 +106,8 @@ def _with_judged(study: StudyConfig) -> StudyConfig:
         linked = copies_of_each_other(partition_clients(next(iter(plain.values()))))
         together = tuple(group for group in linked if set(names).issuperset(group))
         together = tuple(group for group in together if len(group) < len(next(iter(found.values()))))
+    if study.sites.are_known:
+        return study
     return _checked(study, {"sites": study.sites.model_copy(update={"names": names, "together": together})})
 
 

@@ -39,6 +39,11 @@ class Sites(Frozen):
     )
 
     @property
+    def are_known(self) -> bool:
+        """Whether all that withdraw are known by name, as they are once the data are read."""
+        return self.names is not None and self.together is not None
+
+    @property
     def coalitions(self) -> Coalitions | None:
         """The coalitions that each run trains; None where none, and while the data are not read."""
         if self.value == LEAVE_ONE_OUT or self.names is None:

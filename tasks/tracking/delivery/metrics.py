@@ -17,6 +17,7 @@ from mlflow.entities import Metric
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 from sqlalchemy.dialects.sqlite import insert
 
+from federated.run.course import BEST_ROUND
 from tasks.tracking.delivery.embedded import engine
 from tasks.tracking.server.store import connect, is_sqlite, tracking_uri
 
@@ -49,14 +50,23 @@ def log_metrics(run_id: str, metrics: Sequence[Measured]) -> None:
 
 
 def unless_known(client: MlflowClient, run_id: str, metrics: Sequence[Measured]) -> list[Measured]:
-    """Those of rounds of which MLflow had no value when the run went on: from its checkpoint it repeats some."""
+    """Those of rounds of which MLflow had no value when the run went on: from its checkpoint it repeats some.
+
+    And the last entry of a run that keeps its best round: its figures take the place of the last round's, which MLflow
+    may have had.
+    """
     if run_id not in _BEFORE:
         _BEFORE[run_id] = {
             (name, one.step)
             for name in client.get_run(run_id).data.metrics
             for one in client.get_metric_history(run_id, name)
         }
-    return [measured for measured in metrics if (measured.name, measured.step) not in _BEFORE[run_id]]
+    last = {(each.step, each.time) for each in metrics if each.name == BEST_ROUND}
+    return [
+        each
+        for each in metrics
+        if (each.name, each.step) not in _BEFORE[run_id] or (each.step, each.time) in last
+    ]
 
 
 def mark_continued(run_id: str) -> None:

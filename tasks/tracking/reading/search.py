@@ -211,6 +211,7 @@ def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequ
         commit=run.data.tags.get(COMMIT, ""),
         own_code=run.data.tags.get("own_code", ""),
         best_by=run.data.tags.get("best_by", ""),
+        stop_by=run.data.tags.get("stop_by", ""),
     )
 
 

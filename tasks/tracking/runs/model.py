@@ -17,13 +17,21 @@ _SENT: set[tuple[str, str]] = set()
 """(run, path) of the frozen parts that this process has sent."""
 
 
-def log_model(run_id: str, state: RunState, setup: Setup, parent_run_id: str | None = None) -> str:
-    """Log the global model once; how it was saved: "pt2", "pickle" or "none".
+def log_model(
+    run_id: str,
+    state: RunState,
+    setup: Setup,
+    parent_run_id: str | None = None,
+    *,
+    last_round: int | None = None,
+) -> str:
+    """Log the global model once, with the run's figures of `last_round`; how it was saved: "pt2", "pickle" or "none".
 
     It takes raw rows, as the data set had them before preprocessing, and answers with classes and probabilities, or
     with numbers in the unit of the targets. "pt2" is torch.export's format; a module that cannot be exported (control
     flow on data) falls back to a pickle, and one that cannot be pickled either (a lambda in it) is not saved: both with
-    a warning, as the training is done. Large frozen parts are logged once a study, at its run `parent_run_id`.
+    a warning, as the training is done. Large frozen parts are logged once a study, at its run
+    `parent_run_id`. last_round: of the run; None: that of the state.
     """
     examples, choice = setup.federation.examples, setup.config.model
     inputs = (examples.inputs.shape[1:], str(examples.inputs.dtype))
@@ -37,7 +45,7 @@ def log_model(run_id: str, state: RunState, setup: Setup, parent_run_id: str | N
         if saved.frozen is not None:
             _send_once(parent_run_id or run_id, saved.frozen, folder.parent)
         if saved.how != "none":
-            send("model", run_id, folder, step=state.round)
+            send("model", run_id, folder, step=state.round if last_round is None else last_round)
     return saved.how
 
 

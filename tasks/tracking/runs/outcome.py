@@ -49,7 +49,7 @@ def _log_outcome(
     # Where clients have models of their own there is no one model that stands for the run.
     saved_as = "none"
     if not setup.own_models:
-        saved_as = log_model(run_id, state, setup, parent_run_id)
+        saved_as = log_model(run_id, state, setup, parent_run_id, last_round=course.round)
         log_adapter(run_id, state, setup)
     found = generalisation(state, setup)
     log_history(run_id, [(course.round, {**found.metrics, **bill_metrics(course, setup)})])

@@ -23,6 +23,7 @@ from federated.federation.profile import data_profile
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import bounded
 from federated.foundation.texts import listed
+from federated.run.preparing.judging.chosen_by import without_a_model
 from federated.run.preparing.judging.scoring import run_scoring
 from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
@@ -186,7 +187,9 @@ def log_data(run_id: str, setup: Setup) -> None:
     send("inputs", run_id, dataset=dict(data))
     names = {"unseen_clients": federation.unseen_names, "tuning_clients": federation.tuning_names}
     clients = {tag: listed(each) for tag, each in names.items() if each}
-    measures = measure_tags(run_scoring(config, examples), federation)
+    without = without_a_model(config, setup.trainers, setup.parts)
+    measures = measure_tags(run_scoring(config, examples), federation, without)
+    measures |= {} if setup.stop is None else {"stop_by": setup.stop.metric}
     set_tags(run_id, {**digest_tags(setup), **clients, **measures, "data": json.dumps(profile)})
 
 

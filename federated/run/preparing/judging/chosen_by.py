@@ -8,7 +8,7 @@ from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput
-from federated.metrics.dictionary.stated import TUNING_CLIENTS, choosing_metric, main_choosing
+from federated.metrics.dictionary.stated import TUNING_CLIENTS, choosing_metric, judges, main_choosing
 from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
 from federated.run.preparing.trainers import Trainers
@@ -61,4 +61,18 @@ def check_chosen_by(
                 f"{field}: {metric!r} is not measured here; {hint}allowed: {', '.join([MAIN, *allowed])}"
             )
         if config.holdout.has_tuning:
-            choosing_metric(named(metric, scoring, federation, without), field)
+            name = named(metric, scoring, federation, without)
+            if metric == MAIN and judges(name):
+                raise BadInput(f"{field}: main: {_nothing_chooses(config, without)}")
+            choosing_metric(name, field)
+
+
+def _nothing_chooses(config: RunConfig, without: frozenset[str]) -> str:
+    """Why there is no main measure on a set that chooses, although some data are set aside for it."""
+    if config.holdout.tuning_clients and TUNING_CLIENTS in without:
+        whose = f"training: {config.training}" if not config.kind.has_server else config.algorithm.label()
+        return (
+            f"the clients of holdout.tuning_clients have no model with {whose}, so nothing here chooses; state "
+            "holdout.tuning, such as 0.1, too, or name another metric"
+        )
+    return "no client has examples enough for holdout.tuning, so nothing here chooses; state a larger share"
