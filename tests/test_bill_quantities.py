@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from federated.examples.hashing import row_sizes
 from federated.federation.loading import load_examples
 from federated.forecast import forecast_study
-from federated.machine.meters import Energy, Meter
+from federated.machine.cores import cores_shared_by
+from federated.machine.meters import Energy, Meter, Used
+from federated.machine.meters.one_meter import OneMeter
 from federated.machine.queueing import has_waited
 from federated.networks import SECONDS_TOTAL, timed
 from federated.run.clients.cohort import sample_cohort
 from federated.run.course import Course
+from federated.run.round_report import used_metrics
 from federated.run.setup import Setup, initial_state, prepare
 from federated.segments import Observers, advance, begun
 from federated.segments.used import bill_by_client, bill_metrics
@@ -151,6 +155,32 @@ def test_a_meter_counts_the_processor_time_of_this_run_alone() -> None:
     assert meter.used().processor_seconds > 40
     assert meter.used().joules is None  # another run had the machine meanwhile
     has_waited(50.0, 40.0)
+
+
+def test_of_meters_that_run_at_the_same_time_none_has_the_machine(tmp_path: Path) -> None:
+    first = OneMeter(tmp_path)
+    assert first.was_alone()
+    assert first.was_alone()  # it has ended, and others change nothing
+    longer, within = OneMeter(tmp_path), OneMeter(tmp_path)
+    assert not within.was_alone()
+    assert not longer.was_alone()  # though the other has ended before
+    early = OneMeter(tmp_path)
+    late = OneMeter(tmp_path)
+    assert not early.was_alone()
+    assert not late.was_alone()  # though the other ended before
+    assert OneMeter(tmp_path).was_alone()
+    assert not OneMeter(tmp_path / "nowhere").was_alone()
+
+
+def test_a_gpu_that_runs_share_is_billed_once() -> None:
+    config, gpu = config_of(), torch.device("cuda")
+    with cores_shared_by(4):
+        shared = used_metrics(config, gpu, Used(8.0, 1.0))
+    assert (
+        4 * shared["system/gpu_seconds"]
+        == used_metrics(config, gpu, Used(8.0, 1.0))["system/gpu_seconds"]
+        == 8
+    )
 
 
 @pytest.mark.usefixtures("home")

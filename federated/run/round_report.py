@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from federated.config.run import RunConfig
+from federated.machine.cores import runs_at_a_time
 from federated.machine.meters import Used
 from federated.metrics import Metrics
 from federated.run.memory import PRIVACY
@@ -80,11 +81,14 @@ def _adaptive_norm(state: RunState) -> Metrics:
 
 
 def used_metrics(config: RunConfig, device: torch.device, used: Used) -> Metrics:
-    """What a round has used of this machine, for the bill; {} where processes of Ray train, which it does not see."""
+    """What a round has used of this machine, for the bill; {} where processes of Ray train, which it does not see.
+
+    A GPU that several runs share is each one's for its part of the time.
+    """
     if config.engine.scale_out is not None:
         return {}
     return {
         "system/processor_seconds": used.processor_seconds,
-        **({"system/gpu_seconds": used.seconds} if device.type == "cuda" else {}),
+        **({"system/gpu_seconds": used.seconds / runs_at_a_time()} if device.type == "cuda" else {}),
         **({} if used.joules is None else {"system/energy_joules": used.joules}),
     }

@@ -23,6 +23,11 @@ class Energy:
         self._zones = zones
         self._counts = {zone: _number(zone / "energy_uj") for zone in _counters(zones)}
 
+    @property
+    def known(self) -> bool:
+        """Whether the machine has any that this process may read."""
+        return bool(self._counts)
+
     def joules(self) -> float | None:
         """Joules that the machine has taken since then; None where it does not say."""
         now = Energy(self._zones)._counts

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 from federated.machine.cores import runs_at_a_time
 from federated.machine.meters.energy import Energy
+from federated.machine.meters.one_meter import OneMeter
 from federated.machine.queueing import own_processor_seconds, own_seconds, waited
 
 
 class Used(NamedTuple):
     """seconds: of wall time. processor_seconds: of all cores together. joules: None where the machine does not say, or
-    other runs share it."""
+    other runs share it, also those of another study."""
 
     seconds: float
     processor_seconds: float
@@ -26,7 +27,9 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._energy = Energy() if runs_at_a_time() == 1 else None
+        energy = Energy() if runs_at_a_time() == 1 else None
+        self._energy = energy if energy is not None and energy.known else None
+        self._claim = None if self._energy is None else OneMeter()
         self._waited = waited()
         self._processor, self._started = own_processor_seconds(), own_seconds()
 
@@ -36,6 +39,6 @@ class Meter:
             own_seconds() - self._started,
             max(own_processor_seconds() - self._processor, 0.0),
         )
-        if self._energy is None or waited() != self._waited:
-            return Used(seconds, processor)
-        return Used(seconds, processor, self._energy.joules())
+        joules = None if self._energy is None else self._energy.joules()
+        alone = self._claim is not None and self._claim.was_alone() and waited() == self._waited
+        return Used(seconds, processor, joules if alone else None)

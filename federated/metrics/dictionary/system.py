@@ -83,7 +83,10 @@ ROWS: tuple[Row, ...] = (
         lower("system/gpu_seconds"),
         unit="GPU seconds",
         when=EACH_ROUND,
-        meaning="wall time of the round, while which it has a GPU; on a GPU alone",
+        meaning=(
+            "wall time of the round, while which it has a GPU, divided by the runs at a time (`--workers`), which "
+            "share it; on a GPU alone"
+        ),
     ),
     row(
         lower("system/energy_joules"),
