@@ -16,7 +16,7 @@ from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
 from federated.report import Report, page_html
 from federated.report.findings.by_seed import num_rivals
-from federated.report.findings.results import RunResult
+from federated.report.findings.results import RunResult, arms_of, compared
 from federated.report.joining.differences import outlying_low
 from federated.report.joining.in_words import joining_sentences, joining_table, leaving_table
 from federated.report.joining.numbers import joining_numbers, leaving_numbers
@@ -344,3 +344,15 @@ def test_a_site_on_whose_examples_the_others_model_fails_stands_apart() -> None:
         each.startswith("Ulm stands apart: a model that was trained without it has accuracy 0.050")
         for each in joining_sentences([found])
     )
+
+
+def test_arms_that_a_person_states_without_a_site_are_compared_as_any() -> None:
+    of_a_name = [run("all", 0, WITH_ALL), replace(run("no Rome", 0, WITHOUT["Rome"], ("Rome",)), overrides={})]
+    of_a_name[1] = replace(of_a_name[1], overrides={"cohort.without": "Rome withdrawn", "name": "no Rome"})
+    of_an_axis = [
+        replace(run("all take part", 0, WITH_ALL), overrides={"cohort.without": "all take part"}),
+        run("Rome withdrawn", 0, WITHOUT["Rome"], ("Rome",)),
+    ]
+    for stated in (of_a_name, of_an_axis):
+        assert arms_of(compared(stated)) == arms_of(stated)
+    assert arms_of(compared(a_study(seeds=1))) == ["s", "local"]

@@ -20,6 +20,8 @@ UNSEEN, WITHOUT = "holdout.unseen_clients", "without "
 """The field of clients that never take part; before their names in the name of an arm."""
 
 WITHDRAWN = "cohort.without"
+EVERYBODY = "all take part"
+"""The label of nobody withdrawn, where that is an axis."""
 """The field of clients that have left."""
 
 AXIS_SEPARATOR = " · "
@@ -130,7 +132,7 @@ def axis_label(config: RunConfig, path: str, stated: Overrides, shown: Tails) ->
     if path == UNSEEN and isinstance(value, tuple):
         return f"{WITHOUT}{', '.join(value)}"
     if path == WITHDRAWN:
-        return f"{', '.join(value)} withdrawn" if value else "all take part"
+        return f"{', '.join(value)} withdrawn" if value else EVERYBODY
     if isinstance(value, Choice | Compression | Privacy):
         value = value.label(of_paths)
     elif of_paths:

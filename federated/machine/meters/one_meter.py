@@ -42,4 +42,4 @@ class OneMeter:
         if self._size and not self._file.closed:
             self._alone &= os.fstat(self._file.fileno()).st_size == self._size
             self._file.close()
-        return self._alone
+        return self._alone and self._size > 0  # without a byte of its own nobody would know of this one

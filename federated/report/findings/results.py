@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from federated.study.arm_labels import UNSEEN, WITHDRAWN, WITHOUT
+from federated.study.arm_labels import EVERYBODY, UNSEEN, WITHDRAWN, WITHOUT
+from federated.study.names import LONGEST_ARM
 
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"
@@ -208,7 +209,10 @@ def candidates(results: Sequence[RunResult]) -> list[RunResult]:
 
 def compared(results: Sequence[RunResult]) -> list[RunResult]:
     """All but the arms that a site has left or is left out of, which are no rivals; all where every arm is one."""
-    whole = [result for result in results if not site_left_out(result) and not has_withdrawn(result)]
+    asked = any(result.overrides.get(WITHDRAWN) == EVERYBODY for result in results)  # an axis of a person's
+    whole = [
+        result for result in results if not site_left_out(result) and (asked or not has_withdrawn(result))
+    ]
     return whole if any(not result.anchor for result in whole) else list(results)
 
 
@@ -219,8 +223,9 @@ def site_left_out(run: RunResult) -> str:
 
 
 def has_withdrawn(run: RunResult) -> bool:
-    """Whether sites have withdrawn from this arm."""
-    return WITHDRAWN in run.overrides
+    """Whether this arm is another without some sites, as `sites` makes and names them; not one of a person's own."""
+    label = run.overrides.get(WITHDRAWN, "")
+    return bool(label) and (run.arm.endswith(label) or len(run.arm) >= LONGEST_ARM)  # a long name is cut
 
 
 def within(study: str, arm: str) -> str:
