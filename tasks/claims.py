@@ -13,6 +13,7 @@ from uuid import uuid4
 from federated.foundation.errors import BadInput
 from federated.machine.folders import home, shared_folder
 from federated.study.study import Run
+from tasks.tracking.delivery.messages import show
 from tasks.tracking.server.processes import is_dead, lives, this_process
 
 _TRIES = 5
@@ -32,8 +33,9 @@ class _Holder(NamedTuple):
 def claimed(run: Run, parent_run_id: str | None) -> AbstractContextManager[None]:
     """Have a run of a study for this process alone while the block runs. Raises RunIsTaken where another one has it.
 
-    A claim whose process is dead, or cannot be known, is taken over. parent_run_id: the study's run in MLflow; runs of
-    no study are never shared.
+    A claim whose process is dead, or cannot be known, is taken over. Where none can be written, as on a full disk, the
+    run is trained without one, which is said. parent_run_id: the study's run in MLflow; runs of no study are never
+    shared.
     """
     return nullcontext() if parent_run_id is None else _claimed(_path(run, parent_run_id), run.name)
 
@@ -47,12 +49,18 @@ def is_abandoned(run: Run, parent_run_id: str) -> bool:
 @contextmanager
 def _claimed(path: Path, name: str) -> Iterator[None]:
     mine = _Holder(this_process(), platform.node())
-    _take(path, mine, name)
+    try:
+        _take(path, mine, name)
+    except OSError as error:
+        show(
+            f"{name} is not kept from other processes, as its claim {path} cannot be written: {error.strerror}"
+        )
     try:
         yield
     finally:
-        if _holder(path) == mine:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # a claim that stays is that of a dead process
+            if _holder(path) == mine:
+                path.unlink()
 
 
 def _take(path: Path, mine: _Holder, name: str) -> None:
@@ -85,8 +93,20 @@ def _is_new(path: Path, mine: _Holder) -> bool:
         os.link(written, path)
     except FileExistsError:
         return False
+    except OSError:  # a file system without links, such as exFAT and some shares
+        return _is_first(path, mine)
     finally:
         written.unlink()
+    return True
+
+
+def _is_first(path: Path, mine: _Holder) -> bool:
+    """As `_is_new`; who reads the claim while it is written takes it for that of a dead process."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write("\n".join(mine))
+    except FileExistsError:
+        return False
     return True
 
 
@@ -98,7 +118,7 @@ def _remove(path: Path, dead: _Holder) -> None:
     except FileNotFoundError:
         return
     if _holder(aside) != dead:
-        with suppress(FileExistsError):
+        with suppress(OSError):
             os.link(aside, path)
     aside.unlink()
 

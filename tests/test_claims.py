@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -92,3 +93,25 @@ def test_a_claim_that_somebody_made_in_the_place_of_a_dead_one_stays(home: Path)
 
 def test_checkpoints_are_where_every_machine_finds_them(shared: Path) -> None:
     assert checkpoints.checkpoint_path(RUN.config).parent == shared
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_claim_needs_no_links_and_a_run_needs_no_claim_that_cannot_be_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*asked: object, **stated: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    with claimed(RUN, "study"):
+        assert len([*(home / "claims").iterdir()]) == 1
+        assert not claims._is_new(home / "claims" / "study-3", claims._Holder("another", "machine"))
+    assert [*(home / "claims").iterdir()] == []
+    said: list[str] = []
+    monkeypatch.setattr(claims, "show", said.append)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with claimed(RUN, "study"):
+        trained = True
+    assert trained
+    assert said[0].endswith("cannot be written: Operation not permitted")

@@ -347,7 +347,10 @@ def test_a_site_on_whose_examples_the_others_model_fails_stands_apart() -> None:
 
 
 def test_arms_that_a_person_states_without_a_site_are_compared_as_any() -> None:
-    of_a_name = [run("all", 0, WITH_ALL), replace(run("no Rome", 0, WITHOUT["Rome"], ("Rome",)), overrides={})]
+    of_a_name = [
+        run("all", 0, WITH_ALL),
+        replace(run("no Rome", 0, WITHOUT["Rome"], ("Rome",)), overrides={}),
+    ]
     of_a_name[1] = replace(of_a_name[1], overrides={"cohort.without": "Rome withdrawn", "name": "no Rome"})
     of_an_axis = [
         replace(run("all take part", 0, WITH_ALL), overrides={"cohort.without": "all take part"}),
