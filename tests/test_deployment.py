@@ -67,7 +67,8 @@ def test_the_form_of_the_flow_describes_a_study():
     file, stated = study["anyOf"]
     assert file["type"] == "string"
     compared = {"base", "axes", "arms", "seeds", "anchors", "leave_one_out", "comparison", "expect"}
-    assert set(stated["properties"]) == {"name", "description"} | compared
+    asked = {"sites", "tuning", "prices"}
+    assert set(stated["properties"]) == {"name", "description"} | compared | asked
     run = schema["definitions"]["RunConfig"]["properties"]
     assert all(field.get("description") for field in run.values())
     assert "dirichlet" in json.dumps(run["partitioner"])

@@ -52,7 +52,7 @@ def read(folder: Path, base: dict[str, object] | None = None, **top: object) -> 
         ({"model": "mlp hidden=[3]"}, "no model 'mlp hidden=\\[3\\]'; did you mean 'mlp'?"),
         (
             {"cohort": 5},
-            "base.cohort: must be a mapping, got 5; fields here: size, fraction, sampling, weighting$",
+            "base.cohort: must be a mapping, got 5; fields here: size, fraction, sampling, weighting, without$",
         ),
         ({"model": "mlp(hidden=64)"}, "mlp.hidden: must be a list, such as \\[a, b\\], got 64"),
     ],

@@ -405,7 +405,8 @@ def test_only_what_trains_makes_the_pass() -> None:
         if "rehearsal" not in [keyword.arg for keyword in node.keywords]
     }
     handed_over = "federated/run/preparing/attacks/shadow_config.py"  # with the rehearsal in it
-    assert makes == {"tasks/rounds.py", "federated/attacks/shadows.py", handed_over}
+    trained = {"tasks/rounds.py", "federated/attacks/shadows.py", "federated/tuning/trial.py"}
+    assert makes == {*trained, "federated/coalitions/training.py", handed_over}
 
 
 CUT = """

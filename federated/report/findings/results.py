@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from federated.foundation.limits import LONGEST_ARM
 from federated.study.arm_labels import EVERYBODY, UNSEEN, WITHDRAWN, WITHOUT
-from federated.study.names import LONGEST_ARM
 
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"

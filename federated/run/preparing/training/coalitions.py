@@ -28,7 +28,7 @@ def coalition_config(config: RunConfig, members: Collection[str]) -> RunConfig:
 
 
 def check_coalitions(
-    config: RunConfig, federation: Federation, prepare: Callable[[RunConfig], object]
+    config: RunConfig, federation: Federation, rehearsed: Callable[[RunConfig], object]
 ) -> None:
     """Raise BadInput where the run asks for coalitions that cannot be scored, or the smallest cannot be trained."""
     if config.coalitions is None:
@@ -42,6 +42,6 @@ def check_coalitions(
     sizes = dict(zip(federation.names, federation.sizes.tolist(), strict=True))
     smallest = min(config.coalitions.names, key=lambda name: sizes[name])
     try:
-        prepare(coalition_config(config, [smallest]))
+        rehearsed(coalition_config(config, [smallest]))
     except BadInput as error:
         raise type(error)(f"coalitions: {smallest} alone: {error}") from error
