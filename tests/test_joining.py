@@ -12,6 +12,7 @@ import pytest
 
 from federated.config.run import RunConfig
 from federated.evaluation.final import generalisation
+from federated.examples.duplicates import shares_copied
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
 from federated.report import Report, page_html
@@ -359,3 +360,19 @@ def test_arms_that_a_person_states_without_a_site_are_compared_as_any() -> None:
     for stated in (of_a_name, of_an_axis):
         assert arms_of(compared(stated)) == arms_of(stated)
     assert arms_of(compared(a_study(seeds=1))) == ["s", "local"]
+
+
+def test_the_same_rows_by_chance_are_no_copies() -> None:
+    """Tables of three columns of four categories have 64 rows that differ; a copy among them cannot be told either."""
+    draw = np.random.default_rng(0)
+    for sizes in ((300, 300, 200), (100, 100, 300), (20, 300, 300), (40, 40, 40)):
+        held = [np.arange(sum(sizes[:at]), sum(sizes[: at + 1])) for at in range(3)]
+        assert (shares_copied(draw.integers(64, size=sum(sizes)), held) < 0.9).all()
+    few = draw.integers(64, size=300)
+    assert not shares_copied(np.concatenate([few, few]), [np.arange(300), np.arange(300, 600)]).any()
+    many = draw.integers(10**9, size=300)
+    held = [np.arange(300), np.arange(300, 600), np.empty(0, np.int64)]
+    assert shares_copied(np.concatenate([many, many[:270], many[:30] + 1]), held)[:2, :2].tolist() == [
+        [0, 0.9],
+        [0.9, 0],
+    ]

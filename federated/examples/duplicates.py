@@ -36,16 +36,24 @@ def copies_of(
 
 
 def shares_copied(contents: np.ndarray, held: Sequence[np.ndarray]) -> np.ndarray:
-    """The share of each holder's examples that another holds too, float64 [K, K]; 0 of those that hold nothing.
+    """The share of each holder's examples that another holds too, float64 [K, K].
 
-    contents: whole numbers [N]. held: the indices of each holder's examples.
+    Of the examples whose content it holds once, those that the other holds once: where contents repeat, as in a table
+    of a few categories, two holders have the same by chance. 0 where fewer than half of a holder's are held once, as
+    that says nothing of copies. contents: whole numbers [N]. held: the indices of each holder's examples.
     """
-    own, shares = [np.sort(contents[each]) for each in held], np.zeros((len(held), len(held)))
-    for at, mine in enumerate(own):
-        for other, theirs in enumerate(own):
-            if at != other and len(mine) and len(theirs):
+    once, shares = [_once(contents[each]) for each in held], np.zeros((len(held), len(held)))
+    for at, mine in enumerate(once):
+        for other, theirs in enumerate(once):
+            if at != other and 2 * len(mine) >= max(len(held[at]), 1):
                 shares[at, other] = np.isin(mine, theirs).mean()
     return shares
+
+
+def _once(contents: np.ndarray) -> np.ndarray:
+    """The contents that occur once."""
+    found, counts = np.unique(contents, return_counts=True)
+    return np.asarray(found[counts == 1])
 
 
 def first_copies(contents: np.ndarray) -> np.ndarray:

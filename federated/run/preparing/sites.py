@@ -16,7 +16,7 @@ from federated.foundation.limits import MOST_SITES_JUDGED, MOST_SITES_LEFT_OUT
 from federated.study.study import StudyConfig
 
 A_COPY = 0.9
-"""The share of a site's examples that another site holds too, from which on it counts as a copy."""
+"""The share of a site's examples that another site holds too (`shares_copied`), from which it counts as a copy."""
 
 
 def with_sites(study: StudyConfig) -> StudyConfig:
