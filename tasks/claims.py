@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from federated.foundation.errors import BadInput
+from federated.machine.files import alone
 from federated.machine.folders import home, shared_folder
 from federated.study.study import Run
 from tasks.tracking.delivery.messages import show
@@ -40,10 +41,22 @@ def claimed(run: Run, parent_run_id: str | None) -> AbstractContextManager[None]
     return nullcontext() if parent_run_id is None else _claimed(_path(run, parent_run_id), run.name)
 
 
-def is_abandoned(run: Run, parent_run_id: str) -> bool:
-    """Whether the process that trained a run is known to be dead, such as that of a machine that is gone."""
-    holder = _holder(_path(run, parent_run_id))
-    return holder is not None and is_dead(holder.process)
+def claimant(run: Run, parent_run_id: str) -> str:
+    """The process whose claim a run has, dead or alive; "" where it has none, or none that can be read."""
+    try:
+        holder = _holder(_path(run, parent_run_id))
+    except OSError:  # the shared folder is away
+        return ""
+    return "" if holder is None else holder.process
+
+
+def is_abandoned(run: Run, parent_run_id: str, before: str = "") -> bool:
+    """Whether the process that trained a run is known to be dead, such as that of a machine that is gone.
+
+    before: the claimant of an earlier try. Its claim stays until the next one takes the run, and says nothing of that.
+    """
+    found = claimant(run, parent_run_id)
+    return found != before and is_dead(found)
 
 
 @contextmanager
@@ -88,15 +101,15 @@ def _is_new(path: Path, mine: _Holder) -> bool:
     """Make the claim, whole or not at all; whether there was none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f"{path.name}.{uuid4().hex}")
-    written.write_text("\n".join(mine), encoding="utf-8")
     try:
+        written.write_text("\n".join(mine), encoding="utf-8")
         os.link(written, path)
     except FileExistsError:
         return False
     except OSError:  # a file system without links, such as exFAT and some shares
         return _is_first(path, mine)
     finally:
-        written.unlink()
+        written.unlink(missing_ok=True)
     return True
 
 
@@ -111,21 +124,27 @@ def _is_first(path: Path, mine: _Holder) -> bool:
 
 
 def _remove(path: Path, dead: _Holder) -> None:
-    """Remove the claim of a dead process, and not one that somebody has made in its place meanwhile."""
+    """Remove the claim of a dead process, and not one that somebody has made in its place meanwhile.
+
+    One process at a time does so. Where there are no locks, what was wrongly moved is moved back at once.
+    """
     aside = path.with_name(f"{path.name}.{uuid4().hex}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    if _holder(aside) != dead:
-        with suppress(OSError):
-            os.link(aside, path)
-    aside.unlink()
+    with alone(path.parent.with_name("claims.lock")):
+        if _holder(path) != dead:
+            return
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return
+        if _holder(aside) != dead:
+            with suppress(OSError):
+                os.link(aside, path)
+        aside.unlink()
 
 
 def _holder(path: Path) -> _Holder | None:
     try:
-        process, _, machine = path.read_text(encoding="utf-8").partition("\n")
+        process, _, machine = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     except FileNotFoundError:
         return None
     return _Holder(process, machine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import platform
 import re
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from federated.foundation.errors import BadInput
+from federated.machine.files import is_free
+from federated.machine.folders import require_shared_folder
 from federated.study.study import Run
 from tasks import checkpoints, claims
-from tasks.claims import RunIsTaken, claimed, is_abandoned
+from tasks.claims import RunIsTaken, claimant, claimed, is_abandoned
 from tasks.tracking.server import heartbeats, processes
 from tests.conftest import config_of
 
@@ -60,10 +64,13 @@ def test_a_run_of_a_machine_that_gives_no_sign_of_life_is_taken_over(
         os.utime(file, (then, then))
         assert (processes.lives(first), processes.is_dead(first)) == (False, True)
         assert is_abandoned(RUN, "study")
+        assert not is_abandoned(RUN, "study", claimant(RUN, "study"))  # sent again, and not taken yet
         with claimed(RUN, "study"):
             assert not is_abandoned(RUN, "study")
         file.unlink()  # as a process does that ends
         assert processes.is_dead(first)
+        (shared / "processes").rename(shared / "away")  # as an empty mount point
+        assert (processes.lives(first), processes.is_dead(first)) == (False, False)
 
 
 def test_of_a_process_that_does_not_use_the_shared_folder_nothing_is_known(shared: Path) -> None:
@@ -75,8 +82,8 @@ def test_of_a_process_that_does_not_use_the_shared_folder_nothing_is_known(share
 def test_a_claim_that_nobody_can_judge_does_not_hold_a_run_up(home: Path) -> None:
     path = claims._path(RUN, "study")
     path.parent.mkdir(parents=True)
-    for left in (f"{NOBODY}.{NOBODY}\ngone", "damaged", ""):
-        path.write_text(left, encoding="utf-8")
+    for left in (f"{NOBODY}.{NOBODY}\ngone".encode(), b"damaged", b"", b"\xff\xfe"):
+        path.write_bytes(left)
         with claimed(RUN, "study"):
             assert path.read_text(encoding="utf-8").startswith(processes.this_process())
     assert not path.exists()
@@ -115,3 +122,24 @@ def test_a_claim_needs_no_links_and_a_run_needs_no_claim_that_cannot_be_written(
         trained = True
     assert trained
     assert said[0].endswith("cannot be written: Operation not permitted")
+
+
+def test_a_shared_folder_in_which_this_user_may_not_write_is_said_before_anything_runs(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shared / "claims").mkdir(parents=True)
+    (shared / "processes").touch()  # root may write wherever there is a folder
+    with pytest.raises(BadInput, match=r"FEDSTUDY_CHECKPOINTS: cannot write in .*processes: File exists"):
+        require_shared_folder()
+
+
+def test_two_who_look_whether_a_process_lives_do_not_take_each_other_for_it(home: Path) -> None:
+    dead = home / "processes" / NOBODY
+    processes.this_process()
+    dead.touch()
+    with dead.open("rb+") as other:
+        assert is_free(other)
+        assert processes.is_dead(f"{NOBODY}.{NOBODY}")
+        fcntl.flock(other, fcntl.LOCK_SH)  # in the midst of looking
+        assert processes.is_dead(f"{NOBODY}.{NOBODY}")
+        assert not processes.lives(f"{NOBODY}.{NOBODY}")

@@ -164,10 +164,10 @@ def test_runs_whose_process_died_are_sent_once_more_and_resumed(
     monkeypatch.setattr(pools, "_SECONDS", 0.05)
     script = {
         "one": [[Running(), Completed()]],
-        "two": [[Running(), Crashed()], [Running(), Failed(message="diverged")]],
+        "two": [[Running()], [Running(), Failed(message="diverged")]],  # its first machine is lost
         "three": [[Running(), Crashed()], [Running(), Crashed()]],
     }
-    began, ended, died = list[int](), list[int](), list[int]()
+    began, ended, died, sends = list[int](), list[int](), list[int](), list[int]()
     worker = Worker(client, script, began)
     worker.start()
     pool = Pool(
@@ -176,6 +176,8 @@ def test_runs_whose_process_died_are_sent_once_more_and_resumed(
         lambda at, state: ended.append(at),
         lambda at, why: bool(died.append(at)),
         pytest.fail,
+        sends.append,
+        lambda at: at == 1 and sends.count(at) == 1,
     )
     states = pool.run(ORDERS, "study", "0" * 32, resume=False)
     worker.over = True
@@ -184,6 +186,7 @@ def test_runs_whose_process_died_are_sent_once_more_and_resumed(
     assert states[2].message == "its process died; the log of its flow run in Prefect may say more"
     assert (sorted(died), sorted(began)) == ([1, 2, 2], [0, 1, 1, 2, 2])
     assert set(ended) == {0, 1, 2}
+    assert sorted(sends) == [0, 1, 1, 2, 2]
     assert sorted(worker.taken) == [
         ("one", False),
         ("three", False),

@@ -57,6 +57,28 @@ def locked_now(file: IO[bytes] | int) -> bool:
     return True
 
 
+def locked(file: IO[bytes]) -> bool:
+    """Lock an open file for this process until it is closed, once nobody else has it or looks whether somebody has.
+
+    False where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def is_free(file: IO[bytes]) -> bool:
+    """Whether no process has locked a file; False where the file system has no locks. Several may ask at a time."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
+
+
 def remove_leftovers(folder: Path, name: str = "") -> None:
     """Remove what writers that were killed have left in a folder, of the files of one name or of all."""
     for left in folder.glob(f"{glob.escape(name)}.*.partial" if name else "*.partial"):

@@ -85,7 +85,8 @@ def require_home() -> None:
 def require_shared_folder() -> None:
     """Make the folder of FEDSTUDY_CHECKPOINTS, where one is stated. Raises BadInput as `require_home`."""
     if (folder := shared_folder()) is not None:
-        _require_folder("FEDSTUDY_CHECKPOINTS", folder)
+        for below in (folder, folder / "processes", folder / "claims"):  # which another user may have made
+            _require_folder("FEDSTUDY_CHECKPOINTS", below)
 
 
 def _require_folder(variable: str, folder: Path) -> None:

@@ -80,8 +80,9 @@ class Pool:
 
     began, ended: receive the index of an order when a worker has begun it, and when it has ended, with its state.
     died: receives the index of one whose process died, and what Prefect says of it; returns whether its work had been
-    finished before. left: receives the names of earlier flow runs of the study that no worker has ended. lost: whether
-    the machine of one that runs is known to be gone, of which Prefect is told then.
+    finished before. left: receives the names of earlier flow runs of the study that no worker has ended.
+    sends: receives the index of an order before each flow run for it is made. lost: whether the machine of one that
+    runs is known to be gone, of which Prefect is told then.
     """
 
     def __init__(
@@ -91,10 +92,11 @@ class Pool:
         ended: Callable[[int, State[str]], None],
         died: Callable[[int, str], bool],
         left: Callable[[list[str]], None],
+        sends: Callable[[int], None] = lambda at: None,
         lost: Callable[[int], bool] = lambda at: False,
     ) -> None:
         self._name, self._tell_began, self._tell_ended, self._died = name, began, ended, died
-        self._tell_left, self._lost = left, lost
+        self._tell_left, self._tell_sends, self._lost = left, sends, lost
         self._at: dict[UUID, int] = {}
 
     def run(
@@ -113,6 +115,7 @@ class Pool:
             def start(at: int, resume: bool) -> None:
                 given = {"study": study, "parent_run_id": parent_run_id, "resume": resume}
                 order = orders[at]
+                self._tell_sends(at)
                 flow_run = client.create_flow_run_from_deployment(
                     deployment,
                     parameters={"name": order.name, "run": order.run, **given},
@@ -133,7 +136,8 @@ class Pool:
                             self._tell_began(at)
                         if state.is_running() and self._lost(at):
                             gone: State[str] = Crashed(message="its machine gives no sign of life")
-                            client.set_flow_run_state(flow_run, gone, force=True)
+                            with suppress(ObjectNotFound):  # deleted meanwhile
+                                client.set_flow_run_state(flow_run, gone, force=True)
                         continue
                     del self._at[flow_run]
                     states[at] = self._final(at, state)

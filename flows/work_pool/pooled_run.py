@@ -14,6 +14,7 @@ from federated.study.study import Run
 from federated.user_code.containment import contain_exits
 from flows.federated_run import federated_run
 from flows.work_pool.code import ROOT, code_digest
+from tasks.claims import claimed
 from tasks.tracking.delivery.sending import address
 from tasks.tracking.studies.resuming import is_wanted
 
@@ -73,9 +74,10 @@ def pooled_run(name: str, run: Sent, study: str, parent_run_id: str, resume: boo
     mask_logs()
     with masked_errors():
         order = received(run)
-        if not is_wanted(order, parent_run_id):
-            raise BadInput(
-                f"{name} of {study} is finished, or its study has ended: an old order is not run any more"
-            )
-        found: str = federated_run.fn(order, study, parent_run_id, resume)
+        with claimed(order, parent_run_id):  # before the question, as one who has the run may be finishing it
+            if not is_wanted(order, parent_run_id):
+                raise BadInput(
+                    f"{name} of {study} is finished, or its study has ended: an old order is not run any more"
+                )
+            found: str = federated_run.fn(order, study, parent_run_id, resume)
     return found

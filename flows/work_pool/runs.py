@@ -10,7 +10,7 @@ from federated.study.study import Run
 from flows.terminal.progress import Progress, notify, tell
 from flows.work_pool.pool import Order, Pool, workers_there
 from flows.work_pool.pooled_run import sent
-from tasks.claims import is_abandoned
+from tasks.claims import claimant, is_abandoned
 from tasks.tracking.runs import runs as tracking
 from tasks.tracking.server.failures import found
 from tasks.tracking.studies.resuming import finished_before
@@ -42,8 +42,13 @@ def run_on_workers(
             f"({first_few(names)}); a worker that is cut off may still train there"
         )
 
+    before: dict[int, str] = {}
+
+    def sends(at: int) -> None:
+        before[at] = claimant(runs[at], parent_run_id)
+
     def lost(at: int) -> bool:
-        return is_abandoned(runs[at], parent_run_id)
+        return is_abandoned(runs[at], parent_run_id, before[at])
 
     if not workers_there(pool):
         notify(
@@ -51,7 +56,9 @@ def run_on_workers(
         )
     try:
         orders = [Order(run.name, sent(run)) for run in runs]
-        return Pool(pool, began, ended, died, left, lost).run(orders, study, parent_run_id, resume=resume)
+        return Pool(pool, began, ended, died, left, sends, lost).run(
+            orders, study, parent_run_id, resume=resume
+        )
     except (KeyboardInterrupt, TerminationSignal):
         tracking.end_lost_runs(parent_run_id, "KILLED", "interrupted")
         raise

@@ -36,15 +36,18 @@ def mark() -> str:
 
 
 def is_silent(name: str) -> bool:
-    """Whether a process that used the shared folder has ended, or has given no sign of life for too long."""
+    """Whether a process that used the shared folder has ended, or has given no sign of life for too long.
+
+    Raises OSError where the folder cannot be used, so that its files are not missed in an empty mount point.
+    """
     folder = shared_folder()
     assert folder is not None
+    with TemporaryFile(dir=folder / "processes") as made:
+        now = os.fstat(made.fileno()).st_mtime
     try:
-        last = (folder / "processes" / name).stat().st_mtime
+        return now - (folder / "processes" / name).stat().st_mtime > SECONDS_TO_LIVE
     except FileNotFoundError:
         return True
-    with TemporaryFile(dir=folder / "processes") as now:
-        return os.fstat(now.fileno()).st_mtime - last > SECONDS_TO_LIVE
 
 
 @cache

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from federated.machine.files import alone, locked_now
+from federated.machine.files import alone, is_free, locked
 from federated.machine.folders import home
 from tasks.tracking.server import heartbeats
 
@@ -43,9 +43,9 @@ def lives(process: str) -> bool:
         return False
     try:
         with (_folder() / named["name"]).open("rb+") as file:
-            return not locked_now(file)
+            return not is_free(file)
     except OSError:
-        return named["mark"] == heartbeats.mark() != "" and not heartbeats.is_silent(named["name"])
+        return _is_silent(named) is False
 
 
 def is_dead(process: str) -> bool:
@@ -59,13 +59,19 @@ def is_dead(process: str) -> bool:
         return False
     try:
         with (_folder() / named["name"]).open("rb+") as file:
-            return locked_now(file)
+            return is_free(file)
     except FileNotFoundError:
-        if named["place"] == _place(_folder()):
-            return True
-        return named["mark"] == heartbeats.mark() != "" and heartbeats.is_silent(named["name"])
+        return named["place"] == _place(_folder()) or _is_silent(named) is True
     except OSError:
         return False
+
+
+def _is_silent(named: re.Match[str]) -> bool | None:
+    """Whether it gives no signs of life; None where it gives none to us, or the shared folder is away."""
+    try:
+        return heartbeats.is_silent(named["name"]) if named["mark"] == heartbeats.mark() != "" else None
+    except OSError:
+        return None
 
 
 def others_live() -> bool:
@@ -73,13 +79,13 @@ def others_live() -> bool:
     if "." not in this_process():
         return True
     ours = {Path(file.name) for file in _HELD}
-    return any(not _is_free(file) for file in _folder().iterdir() if file not in ours)
+    return any(not _has_ended(file) for file in _folder().iterdir() if file not in ours)
 
 
-def _is_free(file: Path) -> bool:
+def _has_ended(file: Path) -> bool:
     try:
         with file.open("rb+") as opened:
-            return locked_now(opened)
+            return is_free(opened)
     except FileNotFoundError:
         return True
     except OSError:
@@ -91,7 +97,7 @@ def _name_in(folder: Path) -> str:
     name = uuid4().hex
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / name).open("wb")
-    if not locked_now(file):  # a file system without locks, so its end cannot be known
+    if not locked(file):  # a file system without locks, so its end cannot be known
         file.close()
         (folder / name).unlink()
         return name
