@@ -84,8 +84,8 @@ ROWS: tuple[Row, ...] = (
         unit="GPU seconds",
         when=EACH_ROUND,
         meaning=(
-            "wall time of the round, while which it has a GPU, divided by the runs at a time (`--workers`), which "
-            "share it; on a GPU alone"
+            "wall time of a round on a GPU, divided by the number of runs at a time (`--workers`) that share the GPU; "
+            "only where there is one"
         ),
     ),
     row(
