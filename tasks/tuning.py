@@ -1,6 +1,7 @@
 """The tuning of a study's arms before its runs, a Prefect task for each arm; trials have no flow runs of their own."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from prefect import task
@@ -8,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from federated.foundation.masking import masked_errors
+from federated.machine.files import alone
 from federated.study.study import StudyConfig
 from federated.study.tuning.tuned import tuned
 from federated.tuning.arms import judging_examples, storage_of, tune_arm
@@ -15,6 +17,8 @@ from federated.tuning.found import ArmTuning
 from federated.tuning.words import chosen_in_words
 from tasks.rounds import Opaque
 from tasks.tracking.delivery.messages import show
+
+_WAITING = "another process tunes the same arms; this one waits until it has ended"
 
 
 def tune_arms(
@@ -27,12 +31,13 @@ def tune_arms(
     if study.tuning is None:
         return study, []
     judged: Mapping[str, np.ndarray] = judging_examples(study)
-    if not resume:
-        storage_of(study, judged).unlink(missing_ok=True)
-    found = []
-    for arm in dict.fromkeys(run.arm for run in study.runs() if run.name not in faults):
-        found.append(_tune(arm, Opaque((study, judged))).value)
-        show(chosen_in_words(found[-1]))
+    storage, found = storage_of(study, judged), []
+    with alone(storage.with_suffix(".held"), waiting=partial(show, _WAITING)):
+        if not resume:
+            storage.unlink(missing_ok=True)
+        for arm in dict.fromkeys(run.arm for run in study.runs() if run.name not in faults):
+            found.append(_tune(arm, Opaque((study, judged))).value)
+            show(chosen_in_words(found[-1]))
     return tuned(study, {each.arm: each.choice for each in found}), found
 
 

@@ -22,7 +22,7 @@ from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json, fr
 from federated.tuning.judged import check_blind, judged_by, without_judged
 from federated.tuning.search import Rule, Search, search, stored
 from federated.tuning.trial import Pruned, Scored
-from federated.tuning.words import certainty, chosen_in_words, pruned_and_diverged
+from federated.tuning.words import certainty, chosen_in_words, trials_in_words
 from tests.conftest import config_of
 
 BASE: dict[str, Any] = {
@@ -277,7 +277,7 @@ def test_how_sure_a_choice_is_stands_in_words() -> None:
     assert [each.number for each in arm.best_first] == [0, 1]
     assert arm.runner_up == pytest.approx((0.2,))
     assert certainty(arm) == "+0.2 against the next, better with 1 of 1 seeds"
-    assert pruned_and_diverged(arm) == "3, 1 diverged"
+    assert trials_in_words(arm) == "3, 1 diverged"
     assert (
         chosen_in_words(arm)
         == "a chose learning_rate 0.1 in 3 trials: tuning accuracy 0.6 with 2 further seeds"

@@ -24,9 +24,14 @@ def bill_metrics(course: Course, setup: Setup) -> Metrics:
     """The quantities of a run that has ended. A sum of which some rounds are not known is left out."""
     return {
         "bill/rounds": course.round,
-        **{name: sum(values) for name, of in _SUMS.items() if (values := _of_every_round(course, of))},
+        **machine_used(course),
         "bill/data_bytes": int(data_sizes(setup).sum()),
     }
+
+
+def machine_used(course: Course) -> Metrics:
+    """What the rounds so far used of this machine, by metric."""
+    return {name: sum(values) for name, of in _SUMS.items() if (values := _of_every_round(course, of))}
 
 
 def bill_by_client(course: Course, setup: Setup) -> dict[str, list[Any]]:

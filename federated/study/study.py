@@ -158,7 +158,8 @@ class StudyConfig(Frozen):
         kept = [{**by_name[arm], "name": arm} for arm in by_name if arm in arms]
         rest = {"axes": {}, "arms": kept, "anchors": (), "leave_one_out": False, "sites": None}
         judged = {"comparison": self.comparison.among(arms), "expect": among(self.expect, arms)}
-        return self.model_copy(update={**rest, **judged})
+        tuning = {"tuning": self.tuning and self.tuning.among(arms)}
+        return self.model_copy(update={**rest, **judged, **tuning})
 
     def without_bands(self, why: str) -> StudyConfig:
         """The same study, its figures not judged. why: what makes other runs than its bands are of."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,10 @@ from federated.run.checks import check_study
 from federated.run.setup import Setup, prepare
 from federated.study.arm_labels import LabelledArm
 from federated.study.study import Run, StudyConfig
-from federated.study.tuning.check import space_of, trial_config
+from federated.study.tuning.check import as_drawn, trial_config
 from federated.study.tuning.section import Tuning
 from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, in_order
-from federated.tuning.judged import Blind, judged_by, without_judged
+from federated.tuning.judged import Blind, check_left, judged_by, partitions_of, without_judged
 from federated.tuning.search import Search, noted, search, stored
 from federated.tuning.trial import Pruned, Scored, metric_of, scored
 from federated.tuning.words import in_words
@@ -48,15 +49,20 @@ def trial_seeds(study: StudyConfig) -> list[int]:
 
 
 def check_tuned(study: StudyConfig, look: Callable[[Run, Setup], None] | None = None) -> dict[str, str]:
-    """`check_study`, and where arms are tuned a trial of each arm, prepared and discarded. Raises BadInput."""
+    """`check_study`, and where arms are tuned a trial of each arm, prepared and discarded, with the data of each of its
+    seeds. Raises BadInput.
+    """
     faults = check_study(study, look)
     if study.tuning is None:
         return faults
     judged = judging_examples(study)
+    sound = {run.arm for run in study.runs() if run.name not in faults}
     for name, arm in study.named_arms().items():
-        if not all(run.name in faults for run in study.runs() if run.arm == name):
+        if name in sound:
             try:
                 _Tried(study, arm, study.tuning, judged)
+                for seed in trial_seeds(study):
+                    check_left(trial_config(arm.config, study.tuning, seed), judged)
             except BadInput as error:
                 raise BadInput(f"arm {name}: {error}") from error
     return faults
@@ -77,6 +83,7 @@ def storage_of(study: StudyConfig, judged: Mapping[str, np.ndarray]) -> Path:
         "code": [own_code(arm.config) for arm in arms.values()],
         "weights": [arm.config.weights_digests() for arm in arms.values()],
         "seeds": trial_seeds(study),
+        "held": partitions_of(run.config for run in study.runs()),
         "judged": {data: _digest(each.tobytes()) for data, each in judged.items()},
     }
     return home() / "tuning" / f"{_digest(json.dumps(content, sort_keys=True).encode())}.log"
@@ -91,7 +98,7 @@ def tune_arm(study: StudyConfig, name: str, judged: Mapping[str, np.ndarray], to
     tuning, arm = study.tuning, study.named_arms()[name]
     assert tuning is not None
     tried = _Tried(study, arm, tuning, judged)
-    space, seeds = space_of(arm, tuning), trial_seeds(study)
+    space, seeds = as_drawn(study, arm, tuning), trial_seeds(study)
     is_higher = higher_is_better(tried.metric)
     stated = {path: _plain(value_at(arm.config, path)) for path in space}
     as_stated = {path: values.stated for path, values in space.items()}
@@ -102,7 +109,8 @@ def tune_arm(study: StudyConfig, name: str, judged: Mapping[str, np.ndarray], to
 
         def tell(trial: Trial) -> None:
             told(
-                f"{name}: trial {trial.number + 1}, {in_words(trial.values)}: {_said(trial.score, trial.ended)}"
+                f"{name}: trial {trial.number + 1}, {in_words(trial.values)}: "
+                f"{_said(trial.score, trial.ended, trial.why)}"
             )
 
         trials = search(asked, kept, lambda values, pruned: tried(values, seeds[0], pruned), tell)
@@ -161,9 +169,10 @@ def _rejudged(
         each = [tried(trial.values, seed) for seed in seeds]
         cost = sum((one.cost for one in each), Cost())
         told(
-            f"{arm}: finalist {in_words(trial.values)}: {', '.join(_said(one.score, one.ended) for one in each)}"
+            f"{arm}: finalist {in_words(trial.values)}: "
+            f"{', '.join(_said(one.score, one.ended, one.why) for one in each)}"
         )
-        return {"scores": [one.score for one in each], "cost": vars(cost)}
+        return {"scores": [one.score for one in each], "cost": asdict(cost)}
 
     content = noted(kept, f"finalist {trial.number}", found)
     return Finalist(trial.number, tuple(content["scores"]), Cost(**content["cost"]))
@@ -173,5 +182,7 @@ def _plain(value: Any) -> Any:
     return value.label() if isinstance(value, Choice) else value
 
 
-def _said(score: float | None, ended: str) -> str:
-    return ended if score is None else f"{score:.4g}{'' if ended == 'complete' else f' ({ended})'}"
+def _said(score: float | None, ended: str, why: str) -> str:
+    if score is None:
+        return f"{ended}, {why}" if why else ended
+    return f"{score:.4g}{'' if ended == 'complete' else f' ({ended})'}"

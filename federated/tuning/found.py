@@ -4,47 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-Ended = Literal["complete", "pruned", "diverged"]
-"""A trial's end: after all its rounds or by its stop rule, before them by the rule of the search, or not finite."""
+Ended = Literal["complete", "pruned", "diverged", "failed"]
+"""A trial's end: after all its rounds or by its stop rule, before them by the rule of the search, not finite, or by an
+error of what it was to train."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What was spent: rounds, MB up and down, seconds of wall time, and epsilon by basic composition where promised."""
+    """What was spent: rounds, MB up and down, seconds of wall time, and epsilon by basic composition where promised.
+
+    used: by the metrics of a run's bill; what some training did not know of itself is in no sum.
+    """
 
     rounds: int = 0
     megabytes: float = 0.0
     seconds: float = 0.0
     epsilon: float = 0.0
+    used: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Cost) -> Cost:
+        known = [each.used for each in (self, other) if each != Cost()] or [{}]
         return Cost(
             self.rounds + other.rounds,
             self.megabytes + other.megabytes,
             self.seconds + other.seconds,
             self.epsilon + other.epsilon,
+            {name: sum(used[name] for used in known) for name in known[0] if name in known[-1]},
         )
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. score: None where it diverged; of one that was pruned its last."""
+    """One trial. score: None where it diverged or failed; of one that was pruned its last. why: it failed."""
 
     number: int
     values: Mapping[str, Any]
     score: float | None
     ended: Ended
     cost: Cost
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial's values with further seeds. scores: None where a run diverged."""
+    """A trial's values with further seeds. scores: None where a run diverged or failed."""
 
     number: int
     scores: tuple[float | None, ...]
@@ -81,9 +89,23 @@ class ArmTuning:
         return in_order(self.finalists, higher_is_better=self.higher_is_better)
 
     @property
+    def trained(self) -> list[Trial]:
+        """The trials that were trained. One with the values of an earlier one has its outcome, and spent nothing."""
+        return [
+            trial
+            for at, trial in enumerate(self.trials)
+            if all(trial.values != before.values for before in self.trials[:at])
+        ]
+
+    @property
+    def trainings(self) -> int:
+        """The trainings of its trials and finalists."""
+        return len(self.trained) + sum(len(finalist.scores) for finalist in self.finalists)
+
+    @property
     def cost(self) -> Cost:
-        """Of all trials and finalists."""
-        every = [*(trial.cost for trial in self.trials), *(finalist.cost for finalist in self.finalists)]
+        """Of all these trainings."""
+        every = [*(trial.cost for trial in self.trained), *(finalist.cost for finalist in self.finalists)]
         return sum(every, Cost())
 
     @property

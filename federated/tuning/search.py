@@ -6,6 +6,7 @@ its number and on the trials that ended before it, never on a generator's state;
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -29,12 +30,17 @@ Try = Callable[[Mapping[str, Any], Pruned], Scored]
 
 _DRAWS = 0  # key of Purpose.TUNING
 _REDUCTION = 3
-_VALUES, _SCORE, _ENDED, _COST = "values", "score", "ended", "cost"
+_MOST_FOR_NOTHING = 20
+"""Trials in a row that spend nothing of a budget of rounds or bytes, as all may be lost in their first round."""
+_VALUES, _SCORE, _ENDED, _COST, _WHY = "values", "score", "ended", "cost", "why"
 """Attributes of a trial in the storage."""
 
 
 class Search(NamedTuple):
-    """The search of an arm. stated: the values that the study file has, the first trial where the space holds them."""
+    """The search of an arm. stated: the values that the study file has, the first trial where the space holds them.
+
+    space: what is drawn, in this order; what all arms choose from alike comes first, so that it is drawn alike.
+    """
 
     space: Space
     stated: Mapping[str, Any]
@@ -47,9 +53,18 @@ class Search(NamedTuple):
 def stored(path: Path, arm: str) -> Iterator[Study]:
     """The trials of an arm in a storage, which holds those that ended and what is noted beside them."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _mend(path)
     with _quiet() as optuna:
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
         yield optuna.create_study(storage=storage, study_name=arm, load_if_exists=True)
+
+
+def _mend(path: Path) -> None:
+    """Take away what a process left that was killed, or had no room, while it wrote: part of a line, and its lock."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    content = path.read_bytes() if path.is_file() else b""
+    if (whole := content.rfind(b"\n") + 1) < len(content):
+        os.truncate(path, whole)
 
 
 def noted(kept: Study, name: str, found: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -99,9 +114,11 @@ def _is_left(budget: Budget, trials: list[Trial]) -> bool:
     spent = sum((trial.cost for trial in trials), Cost())
     if budget.trials is not None:
         return len(trials) < budget.trials
+    last = sum((trial.cost for trial in trials[-_MOST_FOR_NOTHING:]), Cost())
+    many = len(trials) >= _MOST_FOR_NOTHING
     if budget.rounds is not None:
-        return spent.rounds < budget.rounds
-    return spent.megabytes < (budget.megabytes or 0.0)
+        return spent.rounds < budget.rounds and not (many and not last.rounds)
+    return spent.megabytes < (budget.megabytes or 0.0) and not (many and not last.megabytes)
 
 
 def _next(optuna: Any, asked: Search, study: Study, before: list[Trial], attempt: Try) -> Trial:
@@ -117,10 +134,16 @@ def _next(optuna: Any, asked: Search, study: Study, before: list[Trial], attempt
     same = next((each for each in before if each.values == values), None)
     if same is None:
         found = attempt(values, _pruning(trial) if asked.rule == "asha" else never)
-        outcome = Trial(len(before), values, found.score, found.ended, found.cost)
+        outcome = Trial(len(before), values, found.score, found.ended, found.cost, found.why)
     else:
         outcome = replace(same, number=len(before))
-    kept = {_VALUES: values, _SCORE: outcome.score, _ENDED: outcome.ended, _COST: asdict(outcome.cost)}
+    kept: dict[str, Any] = {
+        _VALUES: values,
+        _SCORE: outcome.score,
+        _ENDED: outcome.ended,
+        _COST: asdict(outcome.cost),
+        _WHY: outcome.why,
+    }
     for name, content in kept.items():
         trial.set_user_attr(name, content)
     states = optuna.trial.TrialState
@@ -163,4 +186,5 @@ def _pruning(trial: Asked) -> Pruned:
 def _trial(ended: FrozenTrial) -> Trial:
     """A trial as it was stored."""
     kept = ended.user_attrs
-    return Trial(ended.number, kept[_VALUES], kept[_SCORE], kept[_ENDED], Cost(**kept[_COST]))
+    cost = Cost(**kept[_COST])
+    return Trial(ended.number, kept[_VALUES], kept[_SCORE], kept[_ENDED], cost, kept.get(_WHY, ""))

@@ -27,7 +27,12 @@ def chosen_in_words(found: ArmTuning) -> str:
         return f"{found.arm}: nothing to choose"
     count = f"{len(found.trials)} trial{'' if len(found.trials) == 1 else 's'}"
     if not found.choice:
-        return f"{found.arm}: none of {count} ended with a score, so it runs as it is stated"
+        why = (
+            f"no finalist of {count} ended with a score with every further seed"
+            if found.finalists
+            else f"none of {count} went to its end with a score"
+        )
+        return f"{found.arm}: {why}, so it runs as it is stated"
     said = f"{found.arm} chose {in_words(found.choice)} in {count}"
     if found.best_first:
         best = found.best_first[0]
@@ -38,6 +43,8 @@ def chosen_in_words(found: ArmTuning) -> str:
 def certainty(found: ArmTuning) -> str:
     """How sure the choice is: by how much it is better than the next finalist, seed by seed."""
     differences = np.array(found.runner_up)
+    if not found.choice:
+        return "no choice"
     if not len(differences):
         return "the only one that was left"
     won = int((differences > 0).sum())
@@ -47,7 +54,8 @@ def certainty(found: ArmTuning) -> str:
     )
 
 
-def pruned_and_diverged(found: ArmTuning) -> str:
-    """`20, 9 of them pruned, 1 diverged`."""
-    counts = {how: sum(trial.ended == how for trial in found.trials) for how in ("pruned", "diverged")}
+def trials_in_words(found: ArmTuning) -> str:
+    """`20, 9 pruned, 1 diverged`."""
+    ends = ("pruned", "diverged", "failed")
+    counts = {how: sum(trial.ended == how for trial in found.trials) for how in ends}
     return ", ".join([str(len(found.trials)), *(f"{count} {how}" for how, count in counts.items() if count)])

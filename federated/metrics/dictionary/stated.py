@@ -145,6 +145,12 @@ def judges(metric: str) -> bool:
     return metric in _GAPS or (found is not None and found.held_out.replace(" ", "_") in _JUDGING)
 
 
+def is_of_choosing(metric: str) -> bool:
+    """Whether a metric is a score on data that choose."""
+    found = stated(metric)
+    return found is not None and found.held_out.replace(" ", "_") in CHOOSING
+
+
 def choosing_metric(metric: str, field: str) -> ChoosingMetric:
     """The metric, as one by which something may be chosen. Raises BadInput, naming the field, where it judges."""
     if judges(metric):

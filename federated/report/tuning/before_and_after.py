@@ -13,7 +13,7 @@ from federated.report.text.table import Table
 from federated.study.looks import Looks
 from federated.study.tuning.tuned import tuned_of
 from federated.tuning.found import ArmTuning, Cost
-from federated.tuning.words import certainty, in_words, pruned_and_diverged
+from federated.tuning.words import certainty, in_words, trials_in_words
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def choices_table(tuned: Tuned) -> Table:
             arm.arm,
             in_words(arm.choice) or "as it is stated",
             in_words(arm.stated),
-            pruned_and_diverged(arm),
+            trials_in_words(arm),
             f"{arm.best_first[0].mean:.4g}" if arm.finalists else "–",
             certainty(arm),
             *_spent(arm.cost),

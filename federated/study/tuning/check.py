@@ -25,6 +25,16 @@ def space_of(arm: LabelledArm, tuning: Tuning) -> Space:
     return {path: values for path, values in whole.items() if server or has_effect(path)}
 
 
+def as_drawn(study: StudyConfig, arm: LabelledArm, tuning: Tuning) -> Space:
+    """The space of an arm in the order in which it is drawn: first the fields that all arms choose from alike.
+
+    So a trial draws the same for these in every arm, whatever else one arm chooses and another does not.
+    """
+    every, own = [space_of(each, tuning) for each in study.named_arms().values()], space_of(arm, tuning)
+    alike = [path for path, values in own.items() if all(each.get(path) == values for each in every if each)]
+    return {path: own[path] for path in (*alike, *(path for path in own if path not in alike))}
+
+
 def check_tuning(study: StudyConfig) -> None:
     """Raise ValueError, naming the field, where the tuning of a study cannot be."""
     if (tuning := study.tuning) is None:
@@ -66,9 +76,14 @@ def _check_arm(study: StudyConfig, arm: LabelledArm, tuning: Tuning) -> None:
             )
         for value in values.ends:
             try:
-                study.config_of({**arm.overrides, path: value})
+                made = study.config_of({**arm.overrides, path: value})
             except ValueError as error:
                 raise ValueError(f"tuning: {path}: {value!r} in arm {arm.name}: {error}") from error
+            if made.dataset_as_read != config.dataset_as_read:
+                raise ValueError(
+                    f"tuning: {path}: with {value!r} arm {arm.name} reads the data otherwise (inputs: model), and what "
+                    "judges could not be kept from its trials; make such models arms"
+                )
 
 
 def _is_of(stated: str, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, model_validator
@@ -24,6 +24,8 @@ _OF_THE_QUESTION = (
     "stop",
     "evaluation",
     "leakage",
+    "coalitions",
+    "cohort.without",
     "engine",
     "orchestration",
     "device",
@@ -59,9 +61,9 @@ def _checked(value: Any) -> Any:
         raise ValueError(f"must be a mapping of dotted paths to values, got {quoted(value)}")
     stated = {long_path(str(path)): values for path, values in value.items()}
     for path, values in stated.items():
-        if (first := path.split(".")[0]) in _OF_THE_QUESTION:
+        if of := next((each for each in _OF_THE_QUESTION if f"{path}.".startswith(f"{each}.")), None):
             raise ValueError(
-                f"{path}: {first} is part of the question or of its judgement, which no arm may choose"
+                f"{path}: {of} is part of the question or of its judgement, which no arm may choose"
             )
         try:
             values_of(values)
@@ -112,6 +114,11 @@ class Tuning(Frozen):
         if not self.space and not self.per_arm:
             raise ValueError("state a space, for all arms or in per_arm")
         return self
+
+    def among(self, arms: Collection[str]) -> Tuning:
+        """The same of these arms alone. arms: their names."""
+        kept = {name: space for name, space in self.per_arm.items() if arm_name(name) in arms}
+        return self.model_copy(update={"per_arm": kept})
 
     def space_of(self, arm: str) -> Space:
         """The space of an arm, by its name; fields of its own come last."""

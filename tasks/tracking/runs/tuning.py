@@ -51,7 +51,7 @@ def _log_trial(parent: str, study: str, arm: ArmTuning, trial: Trial) -> None:
 
 
 def _scores(finalist: Finalist) -> str:
-    return ", ".join("diverged" if score is None else f"{score:.6g}" for score in finalist.scores)
+    return ", ".join("no score" if score is None else f"{score:.6g}" for score in finalist.scores)
 
 
 def trials_table(arm: ArmTuning) -> dict[str, list[object]]:

@@ -63,11 +63,11 @@ def check_chosen_by(
         if config.holdout.has_tuning:
             name = named(metric, scoring, federation, without)
             if metric == MAIN and judges(name):
-                raise BadInput(f"{field}: main: {_nothing_chooses(config, without)}")
+                raise BadInput(f"{field}: main: {nothing_chooses(config, without)}")
             choosing_metric(name, field)
 
 
-def _nothing_chooses(config: RunConfig, without: frozenset[str]) -> str:
+def nothing_chooses(config: RunConfig, without: frozenset[str]) -> str:
     """Why there is no main measure on a set that chooses, although some data are set aside for it."""
     if config.holdout.tuning_clients and TUNING_CLIENTS in without:
         whose = f"training: {config.training}" if not config.kind.has_server else config.algorithm.label()
