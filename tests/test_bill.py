@@ -261,6 +261,15 @@ def test_runs_without_a_gpu_beside_those_on_one_used_none() -> None:
             "`kwh` and `co2_per_kwh` had nothing to price: no energy was measured",
         ),
         ({"gpu_hour": 1, "gb_up": 1}, {}, "`gpu_hour` had nothing to price."),
+        ({"gb_up": 1, "watts_per_gpu": 9}, {}, "`watts_per_gpu` was not used: no time on a GPU is known."),
+        ({"kwh": 1, "watts_per_gpu": 9}, {}, "and of nothing that has watts the hours are known."),
+        (
+            {"watts_per_core": 9},
+            {"bill/energy_joules": 5.0},
+            "`watts_per_core` was not used: the processors' energy was measured. No money is shown",
+        ),
+        ({"watts_per_core": 9}, {"bill/core_seconds": None}, "not used: no processor time is known."),
+        ({}, {"privacy/epsilon": 2.0}, "Epsilon is the largest of the seeds"),
     ],
 )
 def test_what_is_not_priced_is_said(prices: dict[str, float], used: dict[str, float], said: str) -> None:
@@ -270,6 +279,7 @@ def test_what_is_not_priced_is_said(prices: dict[str, float], used: dict[str, fl
     note = bill_table(bills([run(used={"bill/gpu_seconds": 9.0})], more), None, more).note
     assert "not stated" not in note
     assert "nothing to price" not in note
+    assert "not used" not in note
 
 
 def test_clients_that_a_study_makes_up_have_no_bill_by_name() -> None:

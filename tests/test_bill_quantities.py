@@ -124,20 +124,51 @@ def test_a_table_counts_numbers_by_their_width_and_text_as_it_is_written() -> No
     assert row_sizes(np.array(["ab", "abc"], object)).tolist() == [3, 4]
 
 
-def counters(folder: Path, counts: dict[str, int]) -> None:
+FULL = 65_532_610_987
+"""The range of AMD's counters, in microjoules."""
+
+
+def counters(folder: Path, counts: dict[str, int], control: str = "intel-rapl") -> None:
     for at, (name, count) in enumerate(counts.items()):
-        zone = folder / f"intel-rapl:{at}"
+        zone = folder / f"{control}:{at}"
         zone.mkdir(exist_ok=True)
-        for file, text in {"name": name, "energy_uj": count, "max_energy_range_uj": 1_000_000}.items():
+        for file, text in {"name": name, "energy_uj": count, "max_energy_range_uj": FULL}.items():
             (zone / file).write_text(f"{text}\n", encoding="ascii")
 
 
 def test_energy_is_that_of_packages_and_memory_also_where_a_counter_begins_again(tmp_path: Path) -> None:
-    counters(tmp_path, {"package-0": 900_000, "core": 5, "dram": 100, "psys": 7})
+    """Two packages, one of two dies; what holds these, is held by them or counts them again is not added."""
+    others = {"core": 5, "psys": 7}
+    counters(
+        tmp_path,
+        {"package-0": FULL - 100_000, "package-1-die-0": 1, "package-1-die-1": 2, "dram": 9, **others},
+    )
+    counters(tmp_path, {"package-0": 3}, "intel-rapl-mmio")
     before = Energy(tmp_path)
-    counters(tmp_path, {"package-0": 100_000, "core": 999, "dram": 50_100, "psys": 999})
-    assert before.joules() == pytest.approx(0.2 + 0.05)
+    others = {"core": 999, "psys": 999}
+    counters(
+        tmp_path,
+        {"package-0": 100_000, "package-1-die-0": 30_001, "package-1-die-1": 2, "dram": 50_009, **others},
+    )
+    counters(tmp_path, {"package-0": 99_999}, "intel-rapl-mmio")
+    assert before.joules() == pytest.approx(0.2 + 0.03 + 0.05)
     assert Energy(tmp_path / "nowhere").joules() is None
+
+
+def test_energy_of_a_counter_that_may_have_been_full_twice_or_was_set_to_zero_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr("federated.machine.meters.energy.time.monotonic", lambda: seconds[0])
+    counters(tmp_path, {"package-0": 10**9})
+    before = Energy(tmp_path)
+    counters(tmp_path, {"package-0": 10**9 + 9_000_000})
+    for passed, known in ((60.0, 9.0), (66.0, None), (500.0, None)):  # 65.5 kJ are 65.5 s of a kilowatt
+        seconds[0] = passed
+        assert before.joules() == (known and pytest.approx(known))
+    seconds[0] = 1.0
+    counters(tmp_path, {"package-0": 5})
+    assert before.joules() is None  # 64.5 kJ in a second
 
 
 def test_energy_that_this_process_may_not_read_is_not_known(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from federated.config.run import RunConfig
+from federated.evaluation.evaluate import evaluate
 from federated.evaluation.final import generalisation
 from federated.examples.duplicates import shares_copied
 from federated.federation.federation import partition_clients
@@ -123,6 +124,13 @@ def test_bands_may_be_of_an_arm_without_a_site_and_who_leaves_has_no_untrained_p
     clients = generalisation(initial_state(setup), setup).clients
     scores = dict(zip(clients["client"], clients["accuracy"], strict=True))
     assert [name for name, score in scores.items() if score is None] == ["Rome"]
+    held = dict(zip(clients["client"], clients["held_out_examples"], strict=True))
+    right = sum(scores[name] * count for name, count in held.items() if count)
+    metrics = evaluate(initial_state(setup), setup)
+    assert metrics["generalisation/client_accuracy"] == pytest.approx(right / sum(held.values()))
+    assert metrics["generalisation/client_accuracy_mean"] == pytest.approx(
+        np.mean([score for score in scores.values() if score is not None])
+    )
 
 
 def test_keys_are_as_before_where_nobody_withdraws(table: Path) -> None:
@@ -302,6 +310,35 @@ def test_of_an_error_a_gain_is_above_zero_and_the_delta_of_another_measure_judge
     low, high = (columns[f"the others lose {end}"] for end in ("low", "high"))
     assert all(a <= lost <= b for a, lost, b in zip(low, columns["the others lose"], high, strict=True))
     assert joining_numbers([found])["gain"] == pytest.approx([-0.1, 0.4, 0.0], abs=1e-3)
+
+
+def test_of_an_error_the_delta_of_r2_is_that_many_variances() -> None:
+    """R2 0.5 with a mean squared error of 0.2 is a variance of 0.4, so 0.1 of R2 is 0.04: Ulm makes no difference."""
+    names = {"accuracy": "mse"}
+    logged = {"client_mse_mean": 0.2, "client_mse": 0.2, "client_r2": 0.5, "test_r2": 0.5}
+    runs = [
+        replace(
+            each,
+            main_metric="generalisation/test_r2",
+            history=((7, {f"generalisation/{name}": value for name, value in logged.items()}),),
+            clients={names.get(name, name): values for name, values in each.clients.items()},
+        )
+        for each in a_study()
+    ]
+    (found,) = Report("s", runs, delta=0.1).joining
+    assert found.delta == pytest.approx(0.04)
+    assert [each.gain.verdict for each in found.joined] == ["worse", "better", "no difference"]
+    assert (
+        "no difference is one smaller than 0.0400: comparison.delta, which is of R²"
+        in joining_table([found]).note
+    )
+
+
+def test_a_verdict_has_the_megabytes_that_the_site_itself_sent_and_received() -> None:
+    sent = {"client": SITES, "uplink_bytes": [4e6, 1e6, 1e6], "downlink_bytes": [1e6] * 3}
+    runs = [replace(each, by_client=sent if each.arm == "s" else {}) for each in a_study(3)]
+    (found,) = Report("s", runs).joining
+    assert [each.megabytes for each in found.joined] == [5.0, 2.0, 2.0]
 
 
 def test_few_seeds_decide_nothing_and_failed_runs_are_no_seeds() -> None:

@@ -21,6 +21,7 @@ from federated.report.text.left_out import left_out_sentences, left_out_table
 from federated.report.text.sentences import sentences
 from federated.run.preparing.sites import with_sites
 from federated.study.study import StudyConfig
+from tasks.tracking.reading.overrides import left_out_by
 
 SITES = ["Oslo", "Rome", "Ulm"]
 UP, DOWN = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
@@ -147,7 +148,10 @@ def run(arm: str, site: str = "", seed: int = 0, unseen: float = 0.0, **axes: st
     measured = {ACCURACY: 0.5, **({UNSEEN_ACCURACY: unseen} if site else {})}
     data = {"unseen_examples": 40 + len(site)} if site else {}
     return RunResult(
-        "s", arm, seed, "FINISHED", {}, ((1, measured),), ACCURACY, overrides=overrides, data=data
+        *("s", arm, seed, "FINISHED", {}, ((1, measured),), ACCURACY),
+        overrides=overrides,
+        data=data,
+        left_out=site,
     )
 
 
@@ -250,6 +254,16 @@ def test_the_head_of_a_report_speaks_of_the_arms_in_which_all_train() -> None:
 def test_where_every_arm_leaves_a_site_out_they_are_compared() -> None:
     runs = [run(f"without {site}", site, seed, 0.5) for site in SITES for seed in range(2)]
     assert num_rivals(runs, ACCURACY) == 3
+
+
+def test_arms_that_set_a_site_aside_themselves_are_rivals() -> None:
+    """Of a study without `leave_one_out`, or of another site than those that it names."""
+    own = [replace(run(f"without {site}", site), left_out="") for site in SITES[:2]]
+    runs = [run("all"), *own]
+    assert num_rivals(runs, ACCURACY) == 3
+    assert left_out(runs) == []
+    label = own[0].overrides
+    assert [left_out_by(label, sites) for sites in ([], ["Rome"], ["Rome", "Oslo"])] == ["", "", "Oslo"]
 
 
 def test_an_arm_without_a_site_is_no_baseline(table: Path) -> None:

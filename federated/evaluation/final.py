@@ -30,7 +30,6 @@ from federated.metrics.gaps import Gap, out_of_sample_gap, participation_gap
 from federated.metrics.measures import Measure, Predictions
 from federated.metrics.names import BY_GLOBAL, sides_of_gaps
 from federated.metrics.scoring import Scoring, of_clients
-from federated.run.preparing.judging.chosen_by import without_a_model
 from federated.run.preparing.sites import copied_from
 from federated.run.state import RunState
 
@@ -131,7 +130,7 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
     labels (unseen: all its labels) from those of all training examples; None for regression and empty clients.
     held_out_positions: of sequences, those that count. held_out_positives: examples (of sequences, positions) of the
     positive class, where there is one.
-    Measures: None without held-out examples, or a model (see `_gone_without_a_model`).
+    Measures: None without held-out examples, or a model: then nothing that is held out counts, see `evaluated_alone`.
     copy_of, copied_share: where clients have withdrawn, see `copied_from`.
     """
     assert part.sizes is not None
@@ -139,8 +138,6 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
     examples = federation.examples
     held = federation.clients if takes_part else federation.unseen
     measured = {measure.name: of_clients(measure, found, part.sizes) for measure in setup.scoring.by_client}
-    if takes_part and len(gone := _gone_without_a_model(setup)):
-        measured = {name: np.where(gone, np.nan, values) for name, values in measured.items()}
     divergence = np.full(len(held), np.nan)
     if examples.class_names is not None:
         divergence = divergences(held, federation.training, examples.labels_of, len(examples.class_names))
@@ -155,14 +152,6 @@ def clients_table(name: str, part: EvaluatedSet, found: Predictions, setup: Setu
         **{measure: [_number(value) for value in values] for measure, values in measured.items()},
         **(copied_from(federation) if takes_part and setup.config.cohort.without is not None else {}),
     }
-
-
-def _gone_without_a_model(setup: Setup) -> np.ndarray:
-    """The clients that have withdrawn, and have no model as nobody has who does not train, bool [K]; [] for none."""
-    without = setup.config.cohort.without
-    if without is None or "unseen" not in without_a_model(setup.config, setup.trainers, setup.parts):
-        return np.zeros(0, bool)
-    return np.isin(np.array(setup.federation.names, object), np.array(without, object))
 
 
 def _positions(part: EvaluatedSet, found: Predictions, sequences: bool) -> dict[str, list[int]]:

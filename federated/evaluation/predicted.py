@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from federated.evaluation.outputs import Outputs
@@ -64,7 +65,15 @@ def sets_of(setup: Setup) -> dict[str, EvaluatedSet]:
     given = setup.federation, options.training_examples, setup.config.seed, options.unseen_fit
     if not setup.own_models:
         return evaluated_sets(*given)
-    return evaluated_alone(*given, without=without_a_model(setup.config, setup.trainers, setup.parts))
+    without = without_a_model(setup.config, setup.trainers, setup.parts)
+    gone = _withdrawn(setup) if "unseen" in without and setup.config.cohort.without else None
+    return evaluated_alone(*given, without=without, gone=gone)
+
+
+def _withdrawn(setup: Setup) -> np.ndarray:
+    """The participating clients that have left, bool [K]."""
+    left = set(setup.config.cohort.without or ())
+    return np.array([name in left for name in setup.federation.names])
 
 
 def _predicted(

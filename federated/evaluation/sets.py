@@ -97,15 +97,20 @@ def evaluated_alone(
     fit: UnseenFit | None = None,
     *,
     without: Collection[str] = NEVER_TRAINED,
+    gone: np.ndarray | None = None,
 ) -> dict[str, EvaluatedSet]:
     """The same sets for clients with their own models, each of which is evaluated on its part of every set.
 
     The central test set is divided: every client that trains is evaluated on a part of it, at random and of equal
     sizes, of at least 100 examples and such that all of the set is used. without: the
-    sets of clients that never train and have no model.
+    sets of clients that never train and have no model. gone: which participating clients have none either, bool [K], as
+    they have withdrawn; nothing of theirs is evaluated.
     """
     sets = evaluated_sets(federation, training_examples, seed, fit)
     sets = {name: part for name, part in sets.items() if name not in without}
+    if gone is not None:
+        left = {name: _of_others(part, gone) if name == "client" else part for name, part in sets.items()}
+        sets = {name: part for name, part in left.items() if len(part.indices)}
     clients, test = federation.sizes > 0, federation.test
     if not len(test):
         return sets
@@ -113,6 +118,12 @@ def evaluated_alone(
     order = generator(seed, Purpose.EVALUATION, _TEST_DEALT).permutation(test)
     dealt = order[np.arange(each * int(clients.sum())) % len(test)]
     return {**sets, "test": EvaluatedSet(dealt, each * clients.astype(np.int64))}
+
+
+def _of_others(part: EvaluatedSet, gone: np.ndarray) -> EvaluatedSet:
+    """The set without the examples of these clients."""
+    assert part.sizes is not None
+    return EvaluatedSet(part.indices[~np.repeat(gone, part.sizes)], np.where(gone, 0, part.sizes))
 
 
 def resampling(seed: int) -> np.random.Generator:

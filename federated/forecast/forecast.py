@@ -40,7 +40,8 @@ from federated.user_code.permission import explained, is_fault
 
 _NO_FAULTS: Mapping[str, str] = {}
 _HOUR, _MB = 3600.0, 1e6
-_SECONDS_IN_ALL, _SECONDS_A_SETTING = 4.0, 0.5
+SECONDS_IN_ALL, _SECONDS_A_SETTING = 4.0, 0.5
+"""About so long all probes of a study take, and each of them, at most."""
 LONG_SECONDS = 60.0
 """A study that takes longer begins with its forecast."""
 
@@ -52,15 +53,17 @@ def forecast_study(
     default_delta: float | None = None,
     before: float | None = None,
     prices: Prices | None = None,
+    seconds: float = SECONDS_IN_ALL,
 ) -> Forecast:
     """Probe every distinct setting of a study for some seconds in all. What fails is a caution, never an error.
 
     faults: what `check_runs` found, which are cautions too; these runs are not foreseen. default_delta: see `of_delta`.
-    before: seconds that the study has taken so far; None where that is not known. prices: of its bill.
+    before: seconds that the study has taken so far; None where that is not known. prices: of its bill. seconds: of the
+    probes in all, about; 0 for a few single steps of each, which tell the bytes and little about time.
     """
     sound = [run for run in runs if run.name not in faults]
     try:
-        made = _foreseen(sound, workers, default_delta, before)
+        made = _foreseen(sound, workers, default_delta, before, seconds)
     except BaseException as error:
         if not is_fault(error):
             raise
@@ -70,13 +73,17 @@ def forecast_study(
 
 
 def _foreseen(
-    runs: Sequence[Run], workers: int, default_delta: float | None, before: float | None
+    runs: Sequence[Run],
+    workers: int,
+    default_delta: float | None,
+    before: float | None,
+    probing: float,
 ) -> Forecast:
     started, cost = time.perf_counter(), overheads()
     by_arm: dict[str, list[RunConfig]] = {}
     for run in runs:
         by_arm.setdefault(run.arm, []).append(run.config)
-    share = min(_SECONDS_A_SETTING, _SECONDS_IN_ALL / len({_setting(each[0]) for each in by_arm.values()}))
+    share = min(_SECONDS_A_SETTING, probing / len({_setting(each[0]) for each in by_arm.values()}))
     probes: dict[str, Probe] = {}
     arms: list[ArmForecast] = []
     said: dict[str, list[str]] = {}

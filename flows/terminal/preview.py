@@ -12,7 +12,7 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import forecast_study, of_faults
+from federated.forecast import SECONDS_IN_ALL, forecast_study, of_faults
 from federated.foundation.doing import doing
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
@@ -81,8 +81,7 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
-    if study.prices is not None:
-        _bill(study, runs, screen)
+    _bill(study, runs, screen)
     promised = promises(arms)
     for sentence in promised:
         screen.print(sentence, soft_wrap=True)
@@ -101,8 +100,10 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
 
 
 def _bill(study: StudyConfig, runs: Sequence[Run], screen: Screen) -> None:
-    """The bill as it is foreseen, for which some rounds are tried."""
-    forecast = forecast_study(runs, default_delta=study.comparison.default_delta, prices=study.prices)
+    """The bill as it is foreseen: by some seconds of rounds where it has prices, else by single steps."""
+    seconds = SECONDS_IN_ALL if study.prices is not None else 0.0
+    delta = study.comparison.default_delta
+    forecast = forecast_study(runs, default_delta=delta, prices=study.prices, seconds=seconds)
     show_bill(forecast, screen, whole=True)
 
 

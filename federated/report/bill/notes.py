@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from federated.report.bill.bill import Bill
-from federated.report.bill.lines import CORES, DATA, DOWN, ENERGY, GPUS, ON_NETWORK, UP
+from federated.report.bill.lines import CORES, DATA, DOWN, ENERGY, GPUS, ON_NETWORK, PRIVACY, UP
 from federated.study.further.prices import Prices
 
 _WITHOUT_PRICES = "No prices are stated (`prices` beside `seeds`), so no money is shown."
@@ -25,6 +25,9 @@ def bill_note(found: Sequence[Bill], prices: Prices | None) -> str:
         "Processor time is this machine's, for the work of all clients and the server, without evaluation; that of "
         "other devices is another.",
         *_about_energy(found),
+        "Epsilon is the largest of the seeds, which all of them keep; no price is on it."
+        if any(item.what == PRIVACY for bill in found for item in bill.items)
+        else "",
         _about_what_lacks(found),
         _WITHOUT_PRICES if prices is None else _without_use(found, prices),
     ]
@@ -60,14 +63,32 @@ def _about_what_lacks(found: Sequence[Bill]) -> str:
 
 
 def _without_use(found: Sequence[Bill], prices: Prices) -> str:
-    """The prices that are stated and price nothing here."""
+    """The prices and watts that are stated and have no part in the bill, and why."""
     there = {item.what for bill in found for item in bill.items}
     stated = prices.model_fields_set & {name for name, value in prices if value is not None}
     idle = [name for name, lines in _PRICED.items() if name in stated and not there & set(lines)]
-    said = [f"{' and '.join(f'`{name}`' for name in idle)} had nothing to price."] if idle else []
-    if (of_energy := [name for name in ("kwh", "co2_per_kwh") if name in stated]) and not any(
-        what.startswith(ENERGY) for what in there
-    ):
-        named = " and ".join(f"`{name}`" for name in of_energy)
-        said.append(f"{named} had nothing to price: no energy was measured, and no watts are stated.")
+    said = [f"{_named(idle)} had nothing to price."] if idle else []
+    of_energy = [name for name in ("kwh", "co2_per_kwh") if name in stated]
+    if of_energy and not any(what.startswith(ENERGY) for what in there):
+        watts = stated & {"watts_per_core", "watts_per_gpu"}
+        why = "of nothing that has watts the hours are known" if watts else "no watts are stated"
+        said.append(f"{_named(of_energy)} had nothing to price: no energy was measured, and {why}.")
+    said += [f"`{name}` was not used: {why}." for name, why in _idle_watts(found, there) if name in stated]
+    if not stated & {*_PRICED, "kwh"}:
+        said.append("No money is shown, as no price is stated.")
     return " ".join(said)
+
+
+def _idle_watts(found: Sequence[Bill], there: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The fields of watts by which no energy was computed, and why not."""
+    energy = [item for bill in found for item in bill.items if item.what.startswith(ENERGY)]
+    of_cores = [item for item in energy if item.kind == (ENERGY, CORES)]
+    if not any(item.origin.startswith("computed") for item in of_cores):
+        why = "the processors' energy was measured" if of_cores else "no processor time is known"
+        yield "watts_per_core", why
+    if GPUS not in there:
+        yield "watts_per_gpu", "no time on a GPU is known"
+
+
+def _named(fields: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in fields)

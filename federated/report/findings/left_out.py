@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federated.metrics.names import higher_is_better
-from federated.report.findings.results import RunResult, has_withdrawn, site_left_out
+from federated.report.findings.results import RunResult, has_withdrawn
 from federated.study.arm_labels import UNSEEN
 
 _OF_A_SITE = (UNSEEN, "clients", "name")
@@ -52,11 +52,11 @@ def _family(run: RunResult) -> tuple[object, ...]:
 
 def _of_family(runs: Sequence[RunResult]) -> LeftOut:
     metric = runs[0].main_metric.replace("/test_", "/unseen_")
-    whole = [run.arm for run in runs if not site_left_out(run)]
+    whole = [run.arm for run in runs if not run.left_out]
     by_site: dict[str, list[RunResult]] = {}
     for run in runs:
-        if (site := site_left_out(run)) and run.finished and run.final(metric) is not None:
-            by_site.setdefault(site, []).append(run)
+        if run.left_out and run.finished and run.final(metric) is not None:
+            by_site.setdefault(run.left_out, []).append(run)
     scores = {site: float(np.mean([run.final(metric) for run in theirs])) for site, theirs in by_site.items()}
     examples = {site: int(theirs[0].data.get("unseen_examples", 0)) for site, theirs in by_site.items()}
     return LeftOut(whole[0] if whole else runs[0].anchor or runs[0].study, metric, scores, examples)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from federated.foundation.limits import LONGEST_ARM
-from federated.study.arm_labels import EVERYBODY, UNSEEN, WITHDRAWN, WITHOUT
+from federated.study.arm_labels import EVERYBODY, WITHDRAWN
 
 BYTES_PER_MB = 1_000_000
 UPLINK = "communication/uplink_bytes_total"
@@ -57,6 +57,8 @@ class RunResult:
     where not read.
     best_by: the metric by which its best round was chosen, whose model is kept; empty where the last is. stop_by: the
     metric that its stop rule watches, by name; empty without one, and in older stores.
+    left_out: the site that `leave_one_out` sets aside in its arm; empty of other arms, also of those that set a site
+    aside themselves.
     """
 
     study: str
@@ -89,6 +91,7 @@ class RunResult:
     coalitions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     best_by: str = ""
     stop_by: str = ""
+    left_out: str = ""
 
     @property
     def finished(self) -> bool:
@@ -210,16 +213,8 @@ def candidates(results: Sequence[RunResult]) -> list[RunResult]:
 def compared(results: Sequence[RunResult]) -> list[RunResult]:
     """All but the arms that a site has left or is left out of, which are no rivals; all where every arm is one."""
     asked = any(result.overrides.get(WITHDRAWN) == EVERYBODY for result in results)  # an axis of a person's
-    whole = [
-        result for result in results if not site_left_out(result) and (asked or not has_withdrawn(result))
-    ]
+    whole = [result for result in results if not result.left_out and (asked or not has_withdrawn(result))]
     return whole if any(not result.anchor for result in whole) else list(results)
-
-
-def site_left_out(run: RunResult) -> str:
-    """The site that an arm leaves out in turn; empty for other arms."""
-    label = run.overrides.get(UNSEEN, "").removeprefix(within(run.study, ""))
-    return label.removeprefix(WITHOUT) if label.startswith(WITHOUT) else ""
 
 
 def has_withdrawn(run: RunResult) -> bool:

@@ -13,7 +13,7 @@ class Joined:
     """What joining does for one site: with all others minus alone.
 
     alone, together: the means over the seeds that both have. gain: the sites of an arm are one family of tests.
-    megabytes: up and down, a site's share of what its arm sent; None where it sends nothing.
+    megabytes: that the site sent and received; None where it does not train.
     """
 
     site: str
@@ -91,6 +91,11 @@ class Joining:
     values: Sequence[Valued] = ()
     delta_of: str = ""
     one_round: bool = False
+
+    @property
+    def is_delta_stated(self) -> bool:
+        """Whether delta is as the study states it, and not worked out from that of another measure."""
+        return self.metric == self.delta_of.replace("/test_", "/client_")
 
     def left_by(self, site: str) -> Left | None:
         """What it costs that this site alone leaves."""

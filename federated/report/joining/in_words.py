@@ -205,6 +205,11 @@ def _outlook(found: Difference) -> str:
 
 def _note(found: Joining) -> str:
     delta = f"no difference is one smaller than {found.delta:g}"
+    if found.delta and not found.is_delta_stated:
+        delta = (
+            f"no difference is one smaller than {number(found.delta)}: comparison.delta, which is of "
+            f"{measure_label(found.delta_of)}, times the variance of the targets of all sites' held-out examples"
+        )
     if not found.delta:
         delta = (
             f"comparison.delta is of {measure_label(found.delta_of)}, so that here no difference is only one of "
@@ -219,5 +224,5 @@ def _note(found: Joining) -> str:
         "other sites would lose, on the mean of their own held-out examples, were it to leave. Gains and losses are "
         "above 0 where something is gained or lost, whichever way the measure is better, and paired by seed, with "
         "95 % intervals of that site alone; verdicts are corrected by Holm's rule over the sites of an "
-        f"arm, and {delta}. MB: up and down, a site's share of what the arm sent.{round_alone}"
+        f"arm, and {delta}. MB: what the site sent and received.{round_alone}"
     )

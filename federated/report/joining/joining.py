@@ -8,17 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from federated.metrics.names import higher_is_better
-from federated.report.findings.results import (
-    BYTES_PER_MB,
-    DOWNLINK,
-    UPLINK,
-    RunResult,
-    arms_of,
-    candidates,
-    has_withdrawn,
-)
+from federated.report.findings.results import RunResult, arms_of, candidates, has_withdrawn
 from federated.report.joining.differences import Rules, judged_together, outlying_low
 from federated.report.joining.found import Apart, Copy, Joined, Joining, Left
+from federated.report.joining.matters import delta_in
+from federated.report.joining.megabytes import megabytes_of_run, megabytes_of_sites
 from federated.report.joining.shapley import values_of
 from federated.report.questions.answers import anchors_of
 from federated.report.questions.sites import SCORE, client_rows, site_metric
@@ -42,8 +36,7 @@ def joining_of(
         without = _withdrawn_from(results, runs[0])
         if without and any(run.finished and run.clients for run in runs):
             metric, main = site_metric(runs, runs[0].main_metric), runs[0].main_metric
-            known = metric == main.replace("/test_", "/client_")
-            rules = Rules(metric, delta if known else 0.0, looks, robust)
+            rules = Rules(metric, delta_in(metric, main, delta, runs), looks, robust)
             found.append(_of_arm(results, runs, without, rules))
     return [each for each in found if each.joined or each.left]
 
@@ -96,7 +89,7 @@ def _of_arm(
         runs[0].arm,
         rules.metric,
         rules.delta,
-        _joined(sites, alone, together, _megabytes_a_site(runs), rules),
+        _joined(sites, alone, together, megabytes_of_sites(runs), rules),
         _left(together, without, rules),
         _copies(without),
         _apart(without, rules),
@@ -107,7 +100,7 @@ def _of_arm(
 
 
 def _joined(
-    sites: Sequence[str], alone: Scores, together: Scores, megabytes: float | None, rules: Rules
+    sites: Sequence[str], alone: Scores, together: Scores, megabytes: Mapping[str, float], rules: Rules
 ) -> list[Joined]:
     seeds = sorted(alone.keys() & together.keys())
     shared = {
@@ -118,7 +111,7 @@ def _joined(
     after = {site: np.array([together[seed][site] for seed in seeds]) for site, seeds in shared.items()}
     gains = judged_together([after[site] - before[site] for site in shared], rules)
     return [
-        Joined(site, float(before[site].mean()), float(after[site].mean()), gain, megabytes)
+        Joined(site, float(before[site].mean()), float(after[site].mean()), gain, megabytes.get(site))
         for site, gain in zip(shared, gains, strict=True)
     ]
 
@@ -137,7 +130,7 @@ def _left(
             of_others,
             of_itself,
             float(np.mean([run.rounds_done for run in runs])),
-            float(np.mean([_megabytes(run) for run in runs])),
+            float(np.mean([megabytes_of_run(run) for run in runs])),
             _mean([run.seconds for run in runs if run.seconds is not None]),
         )
         for (sites, runs), of_others, of_itself in zip(finished.items(), others, itself, strict=True)
@@ -189,19 +182,6 @@ def _copies(without: Mapping[tuple[str, ...], Sequence[RunResult]]) -> list[Copy
                     Copy(str(row["client"]), str(row["copy_of"]), float(row["copied_share"])),
                 )
     return list(found.values())
-
-
-def _megabytes(run: RunResult) -> float:
-    return ((run.final(UPLINK) or 0.0) + (run.final(DOWNLINK) or 0.0)) / BYTES_PER_MB
-
-
-def _megabytes_a_site(runs: Sequence[RunResult]) -> float | None:
-    """The mean over seeds of what was sent, over the sites that train."""
-    each = []
-    for run in (run for run in runs if run.finished and run.clients):
-        sites = sum(bool(row["takes_part"] and row["training_examples"]) for row in client_rows(run))
-        each.append(_megabytes(run) / sites)
-    return _mean(each)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -9,14 +9,14 @@ from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary.stated import TUNING_CLIENTS, judges
 from federated.metrics.names import metric_label
-from federated.report.findings.results import RunResult, compared, site_left_out
+from federated.report.findings.results import RunResult, compared
 from federated.report.text.phrases import capitalised
 
 
 def scored_on(results: Sequence[RunResult]) -> str:
     """A few sentences for the head of a report; empty where the runs do not say how many examples they have."""
     known = [run for run in compared(results) if run.data.get("test_examples")]
-    in_turn = any(map(site_left_out, results))
+    in_turn = any(run.left_out for run in results)
     return " ".join(
         _of_metric(metric, [run for run in known if run.main_metric == metric], in_turn=in_turn)
         for metric in dict.fromkeys(run.main_metric for run in known)

@@ -11,7 +11,7 @@ from federated.report.costs.promises import promise_sentences
 from federated.report.findings.by_seed import best_arm, interval_over_seeds, num_rivals
 from federated.report.findings.gap_closed import gap_closed
 from federated.report.findings.identical_arms import identical_arms
-from federated.report.findings.results import RunResult, arms_of, candidates, has_withdrawn, site_left_out
+from federated.report.findings.results import RunResult, arms_of, candidates, has_withdrawn
 from federated.report.findings.verdicts import DELTA, Paired, Verdict
 from federated.report.statistics.paired import LEVEL, ROUNDING, at_once
 from federated.report.text.about_anchors import constant_sentences, gap_sentences
@@ -58,7 +58,7 @@ def sentences(
 
 def _only(results: Sequence[RunResult], arm: str, mean: float, metric: str) -> str:
     """The score of the one arm that has no rival."""
-    others = any(site_left_out(run) or has_withdrawn(run) for run in results)
+    others = any(run.left_out or has_withdrawn(run) for run in results)
     why = "the other arms leave a site out each" if others else "the study has no other arm"
     label = metric_label(metric)
     return f"{arm} reaches a {label} of {number(mean, decimals_of(metric, mean))}; {why}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from federated.study.arm_labels import AXIS_SEPARATOR
+from federated.study.arm_labels import AXIS_SEPARATOR, UNSEEN, WITHOUT
 from tasks.tracking.server.limits import LONGEST_TAG
 
 _TAG = "overrides"
@@ -30,3 +30,9 @@ def overrides_of(tags: Mapping[str, str], axes: Sequence[str]) -> dict[str, str]
             return {}
     labels = tags["arm"].split(AXIS_SEPARATOR)
     return dict(zip(axes, labels, strict=True)) if len(labels) == len(axes) else {}
+
+
+def left_out_by(overrides: Mapping[str, str], sites: Sequence[str]) -> str:
+    """Which of the sites that a study leaves out in turn an arm sets aside; empty where none."""
+    label = overrides.get(UNSEEN, "")
+    return next((site for site in sites if label == f"{WITHOUT}{site}"), "")

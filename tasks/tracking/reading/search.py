@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
@@ -20,7 +21,7 @@ from federated.study.names import is_study_name, study_name
 from tasks.tracking.delivery.run_creation import is_made_at_once, standing
 from tasks.tracking.fewer_requests.run_places import noted, place_of
 from tasks.tracking.reading.curves import curves_of
-from tasks.tracking.reading.overrides import overrides_of
+from tasks.tracking.reading.overrides import left_out_by, overrides_of
 from tasks.tracking.reading.places import TAKERS, in_its_place, is_taken, since, taken_by
 from tasks.tracking.server.store import connect
 
@@ -167,15 +168,20 @@ def _pages(search: Callable[..., PagedList[Any]], *arguments: Any, **options: An
 
 
 def results_of_study(
-    parent_run_id: str, more: Sequence[str] = (), axes: Sequence[str] = ()
+    parent_run_id: str,
+    more: Sequence[str] = (),
+    axes: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> list[RunResult]:
     """Every run of a study, in the study's order, with the curves that a report needs and those named in `more`.
 
-    axes: the paths of the study's axes, for runs that were stored without their overrides.
+    axes: the paths of the study's axes, for runs that were stored without their overrides. left_out: the sites that it
+    leaves out in turn.
     """
     runs = runs_below(parent_run_id)
     curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
-    return [_result(run, _history(run, curves[run.info.run_id]), axes) for run in runs]
+    results = [_result(run, _history(run, curves[run.info.run_id]), axes) for run in runs]
+    return [replace(each, left_out=left_out_by(each.overrides, left_out)) for each in results]
 
 
 def last_values(runs: Sequence[MlflowRun]) -> list[RunResult]:

@@ -49,6 +49,12 @@ class Parent:
         return list(self.stated.get("axes") or {})
 
     @property
+    def left_out(self) -> list[str]:
+        """The sites that it leaves out in turn, by name."""
+        stated = self.stated.get("leave_one_out")
+        return [str(site) for site in stated] if isinstance(stated, list) else []
+
+    @property
     def bands(self) -> Bands:
         """The bands that it states for figures of its arms."""
         return self.stated.get("expect") or {}
@@ -130,7 +136,7 @@ def results_below(
     among_others: name the study with every arm, `study: arm`.
     """
     more = CLOCK_INPUTS if network else ()
-    results = results_of_study(parent.run.info.run_id, more, parent.axes)
+    results = results_of_study(parent.run.info.run_id, more, parent.axes, parent.left_out)
     if not results:
         raise BadInput(f"the study {parent.label!r} has no runs yet")
     results = on_network(results, network) if network else results

@@ -96,7 +96,8 @@ def conclude(parent_run_id: str, study: StudyConfig, results: Sequence[RunResult
 def conclude_from(parent_run_id: str, question: str, judged: Comparison) -> StudyOutcome:
     """The same for a study that has ended, from what MLflow has; question: its study file, resolved."""
     parent = parent_of(parent_run_id, question)
-    return _conclude(parent, judged, results_of_study(parent_run_id, axes=parent.axes))
+    results = results_of_study(parent_run_id, axes=parent.axes, left_out=parent.left_out)
+    return _conclude(parent, judged, results)
 
 
 def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> StudyOutcome:

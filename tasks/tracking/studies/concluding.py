@@ -23,7 +23,8 @@ def conclude_when_possible(parent_run_id: str, study: StudyConfig) -> StudyOutco
     try:
         if settle(_SECONDS_OF_PATIENCE) and run_ids.is_known(parent_run_id, the_journal().folder):
             run_id = run_ids.known(parent_run_id, the_journal().folder)
-            return conclude(run_id, study, results_of_study(run_id, axes=tuple(study.axes)))
+            results = results_of_study(run_id, axes=tuple(study.axes), left_out=study.left_out)
+            return conclude(run_id, study, results)
     except Exception as error:
         if not is_away(error) and not is_gone(error):
             raise
