@@ -20,7 +20,8 @@ from flows.terminal.screen import console
 from tasks.tracking.reading.naming import started
 from tasks.tracking.reading.partitions import partition_pictures
 from tasks.tracking.reading.places import place_tag
-from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
+from tasks.tracking.reading.results import COMMIT
+from tasks.tracking.reading.search import results_of_study, study_names
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.store import connect

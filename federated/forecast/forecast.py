@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from federated.config.run import RunConfig
 from federated.federation.data_table import DataRead, data_read, distinct_data
-from federated.forecast.load import of_load, slowdown_of
+from federated.forecast.load import of_load, of_memory, slowdown_of
 from federated.forecast.measure_warnings import of_delta
 from federated.forecast.overheads import Overheads, overheads, range_of
 from federated.forecast.payloads import downlink_bytes, uplink_bytes
@@ -145,7 +145,7 @@ def _foreseen(
         cautions=(
             *with_arms(said, len(by_arm)),
             *([_few_seeds(len(runs) // len(by_arm))] if several else []),
-            *_of_memory(memory, workers),
+            *of_memory(memory, workers),
             *of_load(slowdown),
         ),
         data=distinct_data(read),
@@ -242,16 +242,6 @@ def _of_costs(arm: ArmForecast, probed: Probe) -> list[str]:
             f"{arm.rounds * arm.network_seconds / (24 * _HOUR):,.1f} days"
         )
     return said
-
-
-def _of_memory(memory: float, workers: int) -> list[str]:
-    needed, there = memory * workers, machine_mb()
-    if needed <= there:
-        return []
-    return [
-        f"memory: about {needed:,.0f} MB with --workers {workers}, this machine has {there:,.0f}; fewer workers or a "
-        "smaller engine.memory_mb need less"
-    ]
 
 
 def _few_seeds(seeds: int) -> str:

@@ -1,10 +1,11 @@
-"""The cost of other programs to the probes of a forecast."""
+"""The cost of other programs to the probes of a forecast, and whether the machine has the memory for a study."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from federated.forecast.overheads import CERTAINLY
+from federated.machine.memory import machine_mb
 from federated.machine.queueing import NOTHING, Taken
 
 _FEWEST_SECONDS = 0.5
@@ -23,4 +24,15 @@ def of_load(slowdown: float) -> list[str]:
     return [
         f"time: other programs have the cores, and the probe took {slowdown:.1f} times as long as it would alone; the "
         "forecast is for cores of its own, the upper end of its range for as busy a machine as now"
+    ]
+
+
+def of_memory(memory: float, workers: int) -> list[str]:
+    """The warning that so many processes of this memory, in MB, do not fit; none where they do."""
+    needed, there = memory * workers, machine_mb()
+    if needed <= there:
+        return []
+    return [
+        f"memory: about {needed:,.0f} MB with --workers {workers}, this machine has {there:,.0f}; fewer workers or a "
+        "smaller engine.memory_mb need less"
     ]

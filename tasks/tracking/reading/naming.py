@@ -13,7 +13,8 @@ from federated.foundation.texts import listed, quoted
 from federated.report.findings.results import AT
 from federated.report.versions.version import short, when
 from federated.study.names import study_name
-from tasks.tracking.reading.search import COMMIT, studies_named
+from tasks.tracking.reading.results import COMMIT
+from tasks.tracking.reading.search import studies_named
 
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d)?)?)?")
 _MOST_NAMED = 12

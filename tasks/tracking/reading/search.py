@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,22 +9,15 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.store.entities.paged_list import PagedList
 
-from federated.metrics import Metrics
-from federated.metrics.dictionary import EVERY_ROUND
-from federated.metrics.names import main_metric
-from federated.metrics.scoring import scoring_of
-from federated.metrics.tasks import CLASSIFICATION
 from federated.report import RunResult
 from federated.study.names import is_study_name, study_name
 from tasks.tracking.delivery.run_creation import is_made_at_once, standing
 from tasks.tracking.fewer_requests.run_places import noted, place_of
 from tasks.tracking.reading.curves import curves_of
-from tasks.tracking.reading.overrides import left_out_by, overrides_of
+from tasks.tracking.reading.overrides import left_out_by
 from tasks.tracking.reading.places import TAKERS, in_its_place, is_taken, since, taken_by
+from tasks.tracking.reading.results import history_of, names_of_curves, result_of
 from tasks.tracking.server.store import connect
-
-COMMIT = "mlflow.source.git.commit"
-"""The tag of a run with the commit of fedstudy, which MLflow shows as its source."""
 
 
 def studies_named(name: str) -> Iterator[MlflowRun]:
@@ -179,83 +170,11 @@ def results_of_study(
     leaves out in turn.
     """
     runs = runs_below(parent_run_id)
-    curves = curves_of(connect(), [(run, _names_of_curves(run, more)) for run in runs])
-    results = [_result(run, _history(run, curves[run.info.run_id]), axes) for run in runs]
+    curves = curves_of(connect(), [(run, names_of_curves(run, more)) for run in runs])
+    results = [result_of(run, history_of(run, curves[run.info.run_id]), axes) for run in runs]
     return [replace(each, left_out=left_out_by(each.overrides, left_out)) for each in results]
 
 
 def last_values(runs: Sequence[MlflowRun]) -> list[RunResult]:
     """Runs with the last value of every metric, and without curves, which are a request each."""
-    return [_result(run, _history(run, {}), ()) for run in runs]
-
-
-def _result(run: MlflowRun, history: tuple[tuple[int, Metrics], ...], axes: Sequence[str]) -> RunResult:
-    return RunResult(
-        study=run.data.tags["study"],
-        arm=run.data.tags["arm"],
-        seed=int(run.data.tags["seed"]),
-        status=run.info.status,
-        parameters=dict(run.data.params),
-        history=history,
-        main_metric=run.data.tags.get("main_metric", main_metric(scoring_of(CLASSIFICATION))),
-        run_id=run.info.run_id,
-        message=run.data.tags.get("failure", ""),
-        partition=_partition(run.data.tags),
-        seconds=_seconds(run),
-        data_digest=run.data.tags.get("data_digest", ""),
-        anchor=run.data.tags.get("anchor", ""),
-        anchor_key=run.data.tags.get("anchor_key", ""),
-        resumed_from=int(run.data.tags.get("resumed_from", 0)),
-        overrides=overrides_of(run.data.tags, axes),
-        data=_data(run),
-        positive_class=run.data.tags.get("positive_class", ""),
-        counted_class=run.data.tags.get("counted_class", ""),
-        thresholds_chosen_on=run.data.tags.get("thresholds_chosen_on", ""),
-        guarantee=run.data.tags.get("privacy.guarantee", ""),
-        noise_source=run.data.tags.get("privacy.numbers", ""),
-        leakage_failed=run.data.tags.get("leakage.failed", ""),
-        commit=run.data.tags.get(COMMIT, ""),
-        own_code=run.data.tags.get("own_code", ""),
-        best_by=run.data.tags.get("best_by", ""),
-        stop_by=run.data.tags.get("stop_by", ""),
-    )
-
-
-def _seconds(run: MlflowRun) -> float | None:
-    """From its start, or from when it last went on, to its end."""
-    if not run.info.end_time:
-        return None
-    return float(run.info.end_time - int(run.data.tags.get("continued_at", run.info.start_time))) / 1000
-
-
-def _data(run: MlflowRun) -> dict[str, float]:
-    """The counts of the run's data; of older runs those in the profile of the data set, which other runs share."""
-    logged = run.inputs.dataset_inputs if run.inputs else []
-    shared = logged[0].dataset.profile if logged else None
-    profile = json.loads(run.data.tags.get("data") or shared or "{}")
-    return {name: value for name, value in profile.items() if isinstance(value, int | float)}
-
-
-def _partition(tags: dict[str, str]) -> str:
-    digests = tags.get("data_digest"), tags.get("partition_digest")
-    return ":".join(digest for digest in digests if digest) if all(digests) else ""
-
-
-def _names_of_curves(run: MlflowRun, more: Sequence[str]) -> list[str]:
-    """The metrics of a run of which a report needs more than the last value."""
-    ways = (run.data.tags.get("main_metric"), run.data.params.get("stop.metric"))  # to a target
-    wanted = {*more, *ways}
-    return [name for name in run.data.metrics if name in EVERY_ROUND or name in wanted]
-
-
-def _history(run: MlflowRun, curves: dict[int, Metrics]) -> tuple[tuple[int, Metrics], ...]:
-    by_round: dict[int, Metrics] = defaultdict(dict, curves)
-    for name, value in run.data.metrics.items():
-        if name.startswith("heterogeneity/"):  # logged once, before the first round
-            by_round[0][name] = value
-    last = max(by_round, default=0)
-    others = {
-        name: value for name, value in run.data.metrics.items() if not name.startswith("heterogeneity/")
-    }
-    by_round[last] = {**others, **by_round[last]}  # of these, the last value is enough
-    return tuple(sorted(by_round.items()))
+    return [result_of(run, history_of(run, {}), ()) for run in runs]

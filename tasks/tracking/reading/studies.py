@@ -23,7 +23,8 @@ from federated.study.further.bands import Bands
 from federated.study.further.prices import Prices
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.naming import started, study_called
-from tasks.tracking.reading.search import COMMIT, results_of_study, study_names
+from tasks.tracking.reading.results import COMMIT
+from tasks.tracking.reading.search import results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri
 
 STUDY_FILE = "study.yaml"

@@ -31,7 +31,8 @@ from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import create, now, send
 from tasks.tracking.reading.overrides import overrides_tag
-from tasks.tracking.reading.search import COMMIT, below_ended_studies, on_their_own, still_running
+from tasks.tracking.reading.results import COMMIT
+from tasks.tracking.reading.search import below_ended_studies, on_their_own, still_running
 from tasks.tracking.runs.digests import digest_tags
 from tasks.tracking.runs.environment import environment
 from tasks.tracking.server.failures import found
