@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from requests import HTTPError
 
+from tasks.tracking.delivery import record_kinds
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.fewer_requests import holding, read_back
+from tasks.tracking.fewer_requests.uploads import upload
+from tasks.tracking.runs import runs
+from tests.conftest import Answer, Request, serving
 
 
 @pytest.fixture(autouse=True)
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server, and a run at it that this process will end."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(holding, "_OPEN", {"a"})
     yield
     holding.due("", "")
-    holding._ENDED.clear()
 
 
 def test_parameters_tags_and_metrics_of_a_run_go_together_before_what_must_come_after_them() -> None:
@@ -30,13 +41,60 @@ def test_parameters_tags_and_metrics_of_a_run_go_together_before_what_must_come_
     assert holding.due("end", "a") == {}
 
 
-def test_what_is_said_of_runs_that_have_ended_goes_with_the_end_of_their_study() -> None:
+def test_what_is_said_of_runs_that_have_ended_or_end_elsewhere_goes_with_the_next_end_here() -> None:
+    for run in ("study", "child", "beside"):
+        holding.opened(run)
     assert holding.due("end", "child") == {}
-    assert holding.hold("child", "tags", {"tags": {"pareto": "front"}})
-    assert holding.hold("other", "tags", {"tags": {"verdict": "better"}})
+    for run in ("child", "of another process", "beside"):
+        assert holding.hold(run, "tags", {"tags": {"pareto": "front"}})
     assert not holding.hold_until_end("child", {"tags": {"late": "1"}})  # as nothing may come that sends it
-    assert list(holding.due("end", "study")) == ["child"]
-    assert list(holding.due("conclude", "study")) == ["other"]
+    assert list(holding.due("end", "study")) == ["child", "of another process"]
+    assert list(holding.due("conclude", "study")) == ["beside"]
+
+
+def test_a_process_that_will_end_no_run_holds_nothing() -> None:
+    assert holding.hold("a", "tags", {"tags": {"data": "x"}})
+    assert list(holding.due("end", "a")) == ["a"]
+    assert not holding.hold("a", "tags", {"tags": {"data": "x"}})
+
+
+def test_what_is_refused_of_a_run_keeps_neither_the_rest_nor_the_end_from_being_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = list[tuple[str, str, str]]()
+
+    def deliver(record: Record, files: Path | None, journal: Path) -> None:
+        told.append((record.kind, record.run, record.content.get("status", "")))
+        if record.run == "one":
+            raise MlflowException("no", INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr(record_kinds, "deliver", deliver)
+    for run in ("one", "two", "a"):
+        runs.set_tags(run, {"data": "x"})
+    with pytest.raises(MlflowException), runs.closing("a"):
+        pass
+    assert sorted(told[:3]) == [("batch", "a", ""), ("batch", "one", ""), ("batch", "two", "")]
+    assert told[3:] == [("end", "a", "FAILED")]
+
+
+def test_no_file_is_begun_after_one_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for at in range(20):
+        (tmp_path / f"{at:02d}").write_text("x")
+    asked = list[str]()
+
+    def answer(request: Request) -> Answer:
+        asked.append(request.path)
+        if request.path.endswith("00"):
+            return Answer(413)
+        time.sleep(0.1)
+        return Answer(200)
+
+    with serving(answer) as address:
+        to = HttpArtifactRepository(f"{address}/artifacts")
+        with pytest.raises(HTTPError, match="413"):
+            upload(to, tmp_path)
+    assert len(asked) <= 8
 
 
 def test_one_request_takes_what_is_held_and_a_parameter_keeps_its_value() -> None:

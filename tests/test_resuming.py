@@ -1,6 +1,8 @@
 """Studies that go on after a fault: in the same runs of MLflow, with nothing twice and nothing left running."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from mlflow import MlflowClient
@@ -73,7 +75,7 @@ def _values(run_id):
     return {name: [one.step for one in client.get_metric_history(run_id, name)] for name in names}
 
 
-def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(trained, news):
+def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(home, trained, news):
     done, until = trained
     study = _study("goes-on")
     with pytest.raises(StudyFailed) as caught:
@@ -82,7 +84,11 @@ def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(trained, news):
     assert [run.status for run in before.results] == ["FINISHED", "FAILED"]
     until["fails"] = None
     done.clear()
+    parameters = connect().get_run(before.parent_run_id).data.params
+    with closing(sqlite3.connect(home / "mlflow.db")) as database, database:  # as kill -9 may leave a server
+        database.execute("DELETE FROM params WHERE run_uuid = ?", [before.parent_run_id])
     after = federated_study(study, resume=True)
+    assert connect().get_run(before.parent_run_id).data.params == parameters
     assert done == [(1, 5), (1, 6)]
     assert after.parent_run_id == before.parent_run_id
     assert [run.run_id for run in after.results] == [run.run_id for run in before.results]

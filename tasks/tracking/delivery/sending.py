@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 from federated.foundation.addresses import without_secrets
 from federated.foundation.errors import BadInput
-from federated.foundation.masking import masked
 from tasks.tracking.delivery import metrics, ordered_delivery, record_kinds, run_ids
 from tasks.tracking.delivery.journal import Journal
 from tasks.tracking.delivery.journals import journal_folder
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.ordered_delivery import reason_of
 from tasks.tracking.delivery.run_creation import others_may_deliver
-from tasks.tracking.delivery.set_aside import Record, SetAside
+from tasks.tracking.delivery.set_aside import Record
 from tasks.tracking.fewer_requests import holding
 from tasks.tracking.server.cause import Cause
 from tasks.tracking.server.failures import cause_of, complaint, is_away, is_gone, reason, refusal
@@ -45,14 +44,24 @@ def send(kind: str, run: str, files: Path | None = None, **content: Any) -> None
     known = run_ids.known(run, the_journal().folder)
     if _may_wait(known) and holding.hold(known, kind, content):
         return
-    send_held(run, kind)
-    _send(Record(kind, run, content), files)
+    _send_in_turn([(held, None) for held in _held(known, kind)] + [(Record(kind, run, content), files)])
 
 
 def send_held(run: str, before: str = "metrics") -> None:
-    """Send what is held back and must be there before a record of a run. before: its kind."""
-    for each, content in holding.due(before, run_ids.known(run, the_journal().folder)).items():
-        _send(Record(holding.BATCH, each, content), None)
+    """Send what is held back and must be there before a record of a run. before: its kind. Raises MLflow's refusal."""
+    known = run_ids.known(run, the_journal().folder)
+    _send_in_turn([(held, None) for held in _held(known, before)])
+
+
+def _held(known: str, before: str) -> list[Record]:
+    return [Record(holding.BATCH, *each) for each in holding.due(before, known).items()]
+
+
+def _send_in_turn(records: Sequence[tuple[Record, Path | None]]) -> None:
+    """Send records with their files, and raise afterwards: one that is refused keeps no other from being sent."""
+    with ExitStack() as in_turn:
+        for each in reversed(records):
+            in_turn.callback(_send, *each)
 
 
 def _may_wait(run: str) -> bool:
@@ -86,7 +95,7 @@ def _send(record: Record, files: Path | None, first: bool = False) -> None:
                     _set_aside(record, files, error)
                     return
     others_may_deliver(record.run)
-    held = [Record(holding.BATCH, *each) for each in holding.due("metrics", record.run).items()]
+    held = _held(run_ids.known(record.run, journal.folder), "metrics")
     if any([*map(journal.append, held), journal.append(record, files)]):
         _announce(journal, why)
     _deliver_in_background(journal)
@@ -105,7 +114,7 @@ def _set_aside(record: Record, files: Path | None, error: Exception) -> None:
         what = f"the run {record.run} was deleted from MLflow; if it is restored, its pending records can be delivered"
     else:
         what = f"MLflow at {address()} rejects the {record.kind} of {record.run} ({reason(error)})"
-    show(f"{what}; everything else continues. {_kept_in(journal)}")
+    show(f"{what}; everything else continues. {journal.aside.kept}")
 
 
 def create(experiment: str, name: str, tags: dict[str, str], parent: str | None) -> str:
@@ -116,12 +125,15 @@ def create(experiment: str, name: str, tags: dict[str, str], parent: str | None)
     run = run_ids.new()
     begins = send if parent else send_first
     begins("create", run, experiment=experiment, name=name, tags=tags, parent=parent, start_time=now())
+    if run_ids.is_known(run, the_journal().folder):
+        holding.opened(run_ids.known(run, the_journal().folder))
     return run_ids.known(run, the_journal().folder)
 
 
 def mark_continued(run: str) -> None:
     """Mark a run that MLflow already has in part: rounds that it has are not sent again."""
     _CONTINUED.add(run)
+    holding.opened(run)
     metrics.mark_continued(run)
 
 
@@ -174,9 +186,8 @@ def deliver_all(wait: bool = True) -> int:
         done = ordered_delivery.deliver(journal, _deliver_again, _cause, wait)
     finally:
         if new := journal.aside.records()[before:]:
-            show(
-                f"MLflow at {address()} rejects {_stated(new)}; everything else continues. {_kept_in(journal)}"
-            )
+            rejected = f"MLflow at {address()} rejects {journal.aside.stated(new)}"
+            show(f"{rejected}; everything else continues. {journal.aside.kept}")
     if done:
         with suppress(OSError):
             journal.reserve()
@@ -191,21 +202,7 @@ def retry_set_aside() -> int:
 def summary_of_set_aside(journal: Journal) -> str:
     """One line on the records set aside and where they are kept; "" if there are none."""
     every = journal.aside.records()
-    return f"MLflow rejects {_stated(every)}. {_kept_in(journal)}" if every else ""
-
-
-def _stated(records: Sequence[SetAside]) -> str:
-    """`3 records (files of RUN: PermissionError: ...)`: their number, and the first error."""
-    record = records[0].record
-    first = (
-        f"{record.kind} of {run_ids.known(record.run, the_journal().folder)}: " if record is not None else ""
-    )
-    number = "one record" if len(records) == 1 else f"{len(records)} records"
-    return f"{number} ({first}{masked(records[0].why)})"
-
-
-def _kept_in(journal: Journal) -> str:
-    return f"What it rejects is kept in {journal.folder / 'aside'}, and `./fedstudy sync` tries it again"
+    return f"MLflow rejects {journal.aside.stated(every)}. {journal.aside.kept}" if every else ""
 
 
 def _deliver_again(record: Record, files: Path | None) -> None:

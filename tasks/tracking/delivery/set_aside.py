@@ -10,10 +10,11 @@ import errno
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from federated.foundation.masking import masked
 from federated.machine.files import alone, whole
 from tasks.tracking.delivery import run_ids
 
@@ -56,6 +57,18 @@ class SetAsideRecords:
         if content != self._known[0]:
             self._known = content, [self._kept(line) for line in content.splitlines()]
         return self._known[1]
+
+    @property
+    def kept(self) -> str:
+        """The sentence that says where they are."""
+        return f"What it rejects is kept in {self.file}, and `./fedstudy sync` tries it again"
+
+    def stated(self, records: Sequence[SetAside]) -> str:
+        """`3 records (files of RUN: PermissionError: ...)`: the number of these, and the first error."""
+        record = records[0].record
+        first = f"{record.kind} of {self._id(record.run)}: " if record is not None else ""
+        number = "one record" if len(records) == 1 else f"{len(records)} records"
+        return f"{number} ({first}{masked(records[0].why)})"
 
     def add(self, line: bytes, why: str) -> None:
         """Add a line of the journal."""

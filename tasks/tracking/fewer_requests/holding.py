@@ -1,7 +1,9 @@
 """Parameters, tags and metrics of runs at a server, held back until one request takes those of a run together.
 
-They are sent before their run ends, when the study reads, and with whatever of the run must be seen soon. A process
-that is killed loses what it holds of runs that have not ended: `--resume` goes on in these and sends it again.
+They are sent before their run ends, when the study reads, and with whatever of the run must be seen soon. Of runs that
+this process does not end, such as those of other processes of its study, they go with the next end of one that it does,
+the study's at the latest; a process that has none to end holds nothing. A process that is killed loses what it holds of
+runs that have not ended: `--resume` goes on in these and sends it again.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ Content = dict[str, Any]
 
 _HELD: dict[str, Content] = {}
 """Run -> the content of its next batch."""
-_ENDED: set[str] = set()
-"""Runs that have ended; what is said of them later goes with the next end, the study's at the latest."""
+_OPEN: set[str] = set()
+"""Runs that this process has begun, or gone on with, and that it will end."""
 _lock = Lock()
+
+
+def opened(run: str) -> None:
+    """This process will end the run."""
+    with _lock:
+        _OPEN.add(run)
 
 
 def hold(run: str, kind: str, content: Mapping[str, Any]) -> bool:
@@ -34,13 +42,13 @@ def hold(run: str, kind: str, content: Mapping[str, Any]) -> bool:
     if kind not in _HOLDABLE or not is_server():
         return False
     with _lock:
-        return _hold(run, content)
+        return len(_OPEN) > 0 and _hold(run, content)
 
 
 def hold_until_end(run: str, content: Mapping[str, Any]) -> bool:
-    """The same for a run of this process, False once it has ended: nothing may come that sends it."""
+    """The same for a run that this process will end, False for others: nothing may come that sends it."""
     with _lock:
-        return is_server() and run not in _ENDED and _hold(run, content)
+        return is_server() and run in _OPEN and _hold(run, content)
 
 
 def _hold(run: str, content: Mapping[str, Any]) -> bool:
@@ -57,9 +65,9 @@ def due(kind: str, run: str) -> dict[str, Content]:
     """Run -> what is to be sent before a record of this kind, and is held no more. A study ends after its runs."""
     with _lock:
         if kind == "end":
-            _ENDED.add(run)
+            _OPEN.discard(run)
         wanted = list(_HELD) if kind in _ALL_COME_FIRST else [run] if kind in _COME_FIRST else []
-        wanted += _ENDED if kind == "end" else ()
+        wanted += [each for each in _HELD if each not in _OPEN] if kind == "end" else []
         found = {each: _HELD.pop(each) for each in dict.fromkeys(wanted) if each in _HELD}
     return {each: content for each, content in found.items() if any(content.values())}
 

@@ -17,7 +17,7 @@ def keep(store: str, run_id: str, folder: Path) -> None:
             _SENT.pop((store, run_id, name), None)
             _SENT[store, run_id, name] = (folder / name).read_bytes()
     while sum(map(len, _SENT.values())) > _MOST_BYTES:
-        _SENT.pop(next(iter(_SENT)))
+        _SENT.pop(next(iter(_SENT)), None)
 
 
 def kept(store: str, run_id: str, name: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -27,6 +28,11 @@ def environment() -> dict[str, str]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_uncommitted_changes": str(bool(_git("status", "--porcelain"))),
     }
+
+
+def environment_json() -> str:
+    """The same as the file `environment.json` of a run."""
+    return json.dumps(environment(), indent=2)
 
 
 def _git(*arguments: str) -> str:

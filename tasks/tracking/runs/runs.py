@@ -29,12 +29,12 @@ from federated.run.setup import Setup
 from federated.study.study import Run, StudyConfig
 from federated.study.yaml_values import text_of_values
 from tasks.tracking.delivery.messages import show
-from tasks.tracking.delivery.sending import create, now, send
+from tasks.tracking.delivery.sending import create, now, send, send_held
 from tasks.tracking.reading.overrides import overrides_tag
 from tasks.tracking.reading.results import COMMIT
 from tasks.tracking.reading.search import below_ended_studies, on_their_own, still_running
 from tasks.tracking.runs.digests import digest_tags
-from tasks.tracking.runs.environment import environment
+from tasks.tracking.runs.environment import environment, environment_json
 from tasks.tracking.server.failures import found
 from tasks.tracking.server.limits import dataset_of, name_of, parameters_of, tag_of, tags_of
 from tasks.tracking.server.processes import is_dead, this_process
@@ -55,7 +55,8 @@ def open_study(study: StudyConfig, more: Mapping[str, str] | None = None) -> str
     }
     run_id = create(study.name, name_of(study.name), tags_of(tags), None)
     with ended_if_it_fails(run_id):
-        _describe_study(run_id, study)
+        log_study_parameters(run_id, study)
+        log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": environment_json()})
     return run_id
 
 
@@ -74,11 +75,11 @@ def _key(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _describe_study(run_id: str, study: StudyConfig) -> None:
+def log_study_parameters(run_id: str, study: StudyConfig) -> None:
+    """Its seeds, arms, runs and axes as parameters, which stay what they are where the study goes on with more."""
     parameters = {"seeds": study.seeds, "arms": len(study.arm_overrides()), "runs": len(study.runs())}
     parameters |= {"anchors": ", ".join(study.anchors)} if study.anchors else {}
     log_parameters(run_id, parameters | {f"axes.{path}": len(values) for path, values in study.axes.items()})
-    log_files(run_id, {"study.yaml": as_yaml(study), "environment.json": json.dumps(environment(), indent=2)})
 
 
 def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
@@ -107,9 +108,7 @@ def open_run(run: Run, study: str, parent_run_id: str | None) -> str:
 def describe_run(run_id: str, run: Run) -> None:
     """Log the config of a run, as parameters and a file."""
     log_parameters(run_id, {k: v for k, v in run.config.flat().items() if v is not None})
-    log_files(
-        run_id, {"config.yaml": as_yaml(run.config), "environment.json": json.dumps(environment(), indent=2)}
-    )
+    log_files(run_id, {"config.yaml": as_yaml(run.config), "environment.json": environment_json()})
 
 
 @contextmanager
@@ -127,6 +126,7 @@ def closing(run_id: str) -> Iterator[None]:
     """End the run when the block ends: FINISHED, FAILED with the reason, or KILLED where a signal ended it."""
     with ended_if_it_fails(run_id):
         yield
+        send_held(run_id, before="end")  # a run of which MLflow refuses some is not finished
     end_run(run_id, "FINISHED")
 
 
@@ -236,10 +236,8 @@ def log_parameters(run_id: str, parameters: dict[str, Any]) -> None:
 
 def code_tag(config: RunConfig) -> dict[str, str]:
     """The version of the user code that a run ran: a digest of its source by name."""
-    found = own_code(config)
-    return tags_of(
-        {"own_code": ", ".join(f"{name} {digest}" for name, digest in found.items())} if found else {}
-    )
+    named = [f"{name} {digest}" for name, digest in own_code(config).items()]
+    return tags_of({"own_code": ", ".join(named)} if named else {})
 
 
 def _source_tags() -> dict[str, str]:

@@ -47,6 +47,7 @@ def go_on_with_study(
     mark_continued(run_id)
     said = {"process": this_process(), "mlflow.note.content": study.description, **(tags or {})}
     send_first("reopen", run_id, tags=tags_of(said))
+    runs.log_study_parameters(run_id, study)  # which a process that was killed may have held back
     runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
     if before.data.tags.get("study_key") != runs.study_key(study):
         _take_places(run_id, study)
