@@ -312,7 +312,7 @@ def test_a_previewed_partition_is_saved_and_studied_again(command, study, home, 
 def test_settings_and_seeds_change_the_study(command, study):
     code, out, _ = command("preview", study(), "--set", "rounds=7", "--set", "clients=9", "--seeds", "0-2,5")
     assert code == 0
-    assert "1 arms x 4 seeds = 4 runs" in out
+    assert "1 arm x 4 seeds = 4 runs" in out
     assert " 7 " in out
     assert " 9 " in out
 
@@ -339,6 +339,7 @@ def test_list_of_one_name_is_its_whole_docstring_and_of_no_name_an_error(command
     code, _, err = command("list", "top_q")
     assert code == 2
     assert "'top_q' is neither a kind" in err
+    assert "did you mean 'top_k'?" in " ".join(err.split("\n"))
 
 
 @pytest.mark.slow

@@ -141,6 +141,11 @@ NOT_CSV: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "other encoding": (CLEAN.encode("cp1252"), {"encoding": "utf-16"}, "is not utf-16|UTF-16"),
     "UTF-16 without a mark": (CLEAN.encode("utf-16-le"), {}, "state `encoding: utf-16-le`"),
+    "no text": (
+        b"\x01\x14\0\n\xff\xfa\0",
+        {},
+        "NUL characters, the first in line 1, so it is no CSV file",
+    ),
     "NUL": (CLEAN.replace("750", "\0\0"), {}, "NUL characters, the first in line 4"),
     "semicolons": (CLEAN.replace(",", ";"), {}, 'is the separator right. State `separator: ";"`'),
     "tabs": (CLEAN.replace(",", "\t"), {}, r'State `separator: "\\t"`'),

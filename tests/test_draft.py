@@ -397,6 +397,9 @@ def test_a_study_file_elsewhere_finds_the_data(init, tmp_path):
         ("", [], "it is empty"),
         ("a,b\n1,2\n", ["--target", "c"], "--target 'c' is not a column of the file; its columns are: a, b"),
         ("a,b\n1,2\n3,4\n", ["--client", "c"], "--client 'c' is not a column of the file"),
+        ("age,site\n1,2\n", ["--target", "agee"], "'agee' is not a column of the file; did you mean 'age'?"),
+        ("a,b\n", [], "the file has no rows"),
+        ("a,b\n\udc81,1\n", [], "line 2 is not UTF-8"),
         ("a,b\n1,2\n3,4\n", ["--target", "b", "--client", "b"], "is the target too"),
         ("a\n1\n2\n2\n", [], "no column"),
         ("x,y\n" + "p,q\n" * 30, [], "no column can be the target"),
@@ -406,7 +409,7 @@ def test_a_study_file_elsewhere_finds_the_data(init, tmp_path):
 )
 def test_bad_input_ends_with_one_message_and_writes_nothing(init, tmp_path, content, options, message):
     if content is not None:
-        (tmp_path / "data.csv").write_text(content, encoding="utf-8")
+        (tmp_path / "data.csv").write_text(content, encoding="utf-8", errors="surrogateescape")
     code, _, error = init("data.csv", *options)
     assert code == 2, error
     assert message in error

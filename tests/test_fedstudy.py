@@ -122,7 +122,7 @@ def test_a_study_beside_files_named_like_libraries_is_read_from_another_folder(t
         "../fs", "preview", "my study.yaml", cwd=here, FEDSTUDY_HOME=str(tmp_path / "home"), COLUMNS="200"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "s: 1 arms x 1 seeds = 1 runs" in done.stdout
+    assert "s: 1 arm x 1 seed = 1 run" in done.stdout
 
 
 def test_the_command_needs_no_more_than_a_posix_shell():

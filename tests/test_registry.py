@@ -384,8 +384,10 @@ def test_a_file_is_scored_with_the_marks_of_the_study_s_own(
     rows.write_text("smokes;age\nyes;old\n")
     with pytest.raises(BadInput, match="'age' must be numeric, but is 'old' in row 1"):
         score_file("people@champion", rows, tmp_path / "p.csv")
-    with pytest.raises(BadInput, match="'nobody' is not in MLflow at"):
-        score_file("nobody", rows, tmp_path / "p.csv")
+    with pytest.raises(
+        BadInput, match=r"'peeple' is not in MLflow at .*; did you mean 'people'\? registered are: "
+    ):
+        score_file("peeple", rows, tmp_path / "p.csv")
     with pytest.raises(BadInput, match="there is no file"):
         score_file("people", tmp_path / "none.csv", tmp_path / "p.csv")
 

@@ -412,7 +412,7 @@ def test_stated_seeds_replace_those_of_the_file(file: StudyFile) -> None:
         ("{[1]: 2}\n", "is not valid YAML"),
         ("", "must be a mapping with name and base, got nothing"),
         ("- 1\n", "must be a mapping with name and base, got a list"),
-        ("just text\n", "must be a mapping with name and base, got a str"),
+        ("just text\n", "must be a mapping with name and base, got a text"),
         ("{}", "name: this field is required\nbase: this field is required"),
         ("name: s\nbase: {}\n", "base.dataset: this field is required\nbase.model: this field is required"),
         (HEAD + "axes:\n", "axes: must be a mapping, such as {name: value}, got None"),
@@ -431,6 +431,11 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         read_study(tmp_path / "no.yaml")
     with pytest.raises(BadInput, match=r"is a folder; a file of YAML is wanted"):
         read_study(tmp_path)
+    (tmp_path / "patients.csv").write_text("age,ill\n1,2\n", encoding="utf-8")
+    with pytest.raises(
+        BadInput, match=r"got a text; `./fedstudy init .*patients\.csv` makes a study of a table"
+    ):
+        read_study(tmp_path / "patients.csv")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(BadInput, match=r"latin\.yaml is not text in UTF-8, as YAML is: 'utf-8' codec"):
         read_study(tmp_path / "latin.yaml")

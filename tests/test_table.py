@@ -138,6 +138,16 @@ def test_contradictions_are_refused_before_loading(tmp_path: Path, arguments: An
     ("text", "arguments", "message"),
     [
         ("a,b\n1,2\n", {}, "the target column 'y' is not in patients.csv; its columns are: a, b"),
+        (
+            "a,Y\n1,2\n",
+            {},
+            "the target column 'y' is not in patients.csv; did you mean 'Y'? its columns are: a, Y",
+        ),
+        (
+            "age,y\n1,2\n",
+            {"client": "agee"},
+            "'agee' is not in patients.csv; did you mean 'age'? its columns are",
+        ),
         ("a;y\n1;2\n3;4\n", {}, "its columns are: a;y; is the separator right?"),
         ("a,y\n1,2\n3,4\n", {"client": "c"}, "the client column 'c' is not in"),
         ("a,y\n1,2\n3,4\n", {"numeric": ("n",)}, "the numeric column 'n' is not in"),

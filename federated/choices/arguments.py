@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic.errors import PydanticUserError
 
 from federated.foundation.errors import readable
 from federated.foundation.plain_numbers import check_numbers
+from federated.foundation.texts import meant
 from federated.user_code.signatures import Default, Signature
 
 
@@ -32,8 +32,7 @@ def named(
     by_position = dict(zip(known, positional, strict=False))
     unknown = [argument for argument in arguments if argument not in known]
     if unknown and not signature.takes_any:
-        close = get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = meant(unknown[0], known)
         raise ValueError(f"{name}: there is no argument {unknown[0]!r}; {hint}allowed: {allowed}")
     if twice := sorted(set(by_position) & set(arguments)):
         raise ValueError(f"{name}: the argument {twice[0]!r} is given twice")
@@ -53,8 +52,7 @@ def named(
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The error message for a name that is not registered."""
     known = list(known)
-    close = get_close_matches(name, known, n=1) or [each for each in known if name.partition(" ")[0] == each]
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = meant(name, known) or meant(name.partition(" ")[0], known)
     listed = ", ".join(sorted(known))
     return f"there is no {kind} {name!r}; {hint}known: {listed}, or your own package.module:function"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
+
+from federated.foundation.texts import meant
 
 _ADDRESS = re.compile(r"(^|/)(https?|ftp|s3|gs|az|hf):/")
 _OWN = "a folder of images is read by `images`, recordings by `windows`; for others see docs/own-data-and-model.md"
@@ -25,5 +26,4 @@ def _hint(path: Path) -> str:
     if "\\" in path.name:
         return "write / between folders; "
     beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, beside, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    return meant(path.name, beside)

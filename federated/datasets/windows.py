@@ -17,6 +17,7 @@ import pandas as pd
 
 from federated.datasets.download import fetch
 from federated.examples.examples import Examples, bad_data
+from federated.foundation.texts import listed, meant
 from federated.machine.large_arrays import check_memory
 from federated.machine.memory import machine_mb
 from federated.preprocessing.preprocessing import Fitted, Preprocessing
@@ -212,7 +213,8 @@ def _cut(name: str, table: pd.DataFrame, target: str, signals: tuple[str, ...], 
     for column in (target, *signals):
         if column not in table.columns:
             raise _bad(
-                f"there is no column {column!r} in {name}; it has: {', '.join(map(str, table.columns))}"
+                f"there is no column {column!r} in {name}; {meant(column, map(str, table.columns))}it has: "
+                f"{listed(table.columns)}"
             )
         if len(gaps := np.flatnonzero(table[column].isna())):
             raise _bad(f"the column {column!r} of {name} is missing in row {gaps[0] + 1}")

@@ -15,7 +15,7 @@ from federated.examples.tables.dates import are_dates, are_dates_in_digits
 from federated.examples.tables.features import MOST_CATEGORIES
 from federated.examples.target_suspicions import MOST_CLASSES_INFERRED
 from federated.foundation.errors import BadInput
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 
 Kind = Literal["number", "category", "date", "prose", "id", "constant", "nested"]
 
@@ -81,7 +81,12 @@ def guessed_columns(frame: pd.DataFrame, target: str | None, client: str | None)
     names = list(map(str, frame.columns))
     for role, stated in {"--target": target, "--client": client}.items():
         if stated is not None and stated not in names and not (role == "--client" and stated == "none"):
-            raise BadInput(f"{role} {stated!r} is not a column of the file; its columns are: {listed(names)}")
+            raise BadInput(
+                f"{role} {stated!r} is not a column of the file; {meant(stated, names)}its columns are: "
+                f"{listed(names)}"
+            )
+    if frame.empty:
+        raise BadInput("the file has no rows")
     kinds = {name: kind_of_column(frame[name]) for name in names}
     site = _client(frame, kinds, client, target)
     what = _target(frame, kinds, target, None if site is None else site.value)

@@ -81,7 +81,10 @@ def _encoding(path: Path) -> str | None:
     except ValueError as error:
         if "is not UTF-8" not in str(error):
             raise
-        checked_encoding(path, _FALLBACK, 0)
+        try:
+            checked_encoding(path, _FALLBACK, 0)
+        except ValueError:  # nobody stated that one
+            raise error from None
         return _FALLBACK
     return None
 

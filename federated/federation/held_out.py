@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from federated.datasets import Examples
 from federated.examples.duplicates import own_copies_together, with_copies
 from federated.foundation.errors import BadInput, OwnCodeFailed
 from federated.foundation.randomness import Generators, Purpose, generator
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 from federated.holdouts import FittedRule, SetName
 from federated.user_code.containment import is_own
 
@@ -153,9 +152,7 @@ def _check_names(field: str, names: Sequence[str], wanted: Sequence[str]) -> Non
 
 def no_such_client(name: str, names: Sequence[str]) -> str:
     """The sentence on a client that is not there: what was probably meant, and who is there."""
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no client {name!r}; {hint}the {len(names):,} clients are: {listed(names)}"
+    return f"there is no client {name!r}; {meant(name, names)}the {len(names):,} clients are: {listed(names)}"
 
 
 def held_without(held: Sequence[np.ndarray], names: Sequence[str], without: Sequence[str]) -> Slices:

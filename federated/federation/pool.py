@@ -11,6 +11,7 @@ from data_partitioners import Pool
 from data_partitioners.ids import distinct_ids
 from data_partitioners.partition import Origin
 from federated.datasets import Examples
+from federated.foundation.texts import listed, meant
 
 
 def pool_of(examples: Examples, kept: np.ndarray) -> Pool:
@@ -40,7 +41,8 @@ def _column(examples: Examples, name: str) -> np.ndarray:
     if isinstance(table, pd.DataFrame):
         if name not in table.columns:
             raise ValueError(
-                f"partitioner: there is no column {name!r}; the columns are: {', '.join(table.columns)}"
+                f"partitioner: there is no column {name!r}; {meant(name, table.columns)}the columns are: "
+                f"{listed(table.columns)}"
             )
         found = table[name]
         if not pd.api.types.is_numeric_dtype(found.dtype):

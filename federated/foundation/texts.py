@@ -12,6 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
 from itertools import islice
 from reprlib import Repr
 
@@ -84,6 +85,14 @@ def listed(names: Iterable[object], most: int = 40) -> str:
     known = list(names)
     more = f" and {len(known) - most:,} more" if len(known) > most else ""
     return ", ".join(shortened(str(name), 100) for name in islice(known, most)) + more
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'rounds'? `, with the nearest name; "" where none is near."""
+    names = list(known)
+    same = [each for each in names if each.strip().casefold() == name.strip().casefold()]
+    close = same or get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def is_written(character: str) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import numpy as np
 
 from federated.examples.examples import Examples
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 from federated.holdouts.columns import as_text, column_of, texts_of
 from federated.holdouts.random import random
 from federated.holdouts.rule import FittedRule, HoldoutRule, SetName
@@ -57,8 +55,7 @@ def column(column: str, test: Values, client: Values = (), validation: Values = 
 def _check_values(column: str, stated: list[str], present: list[str]) -> None:
     """Raise ValueError where a value is nowhere in the column."""
     if unknown := [value for value in stated if value not in present]:
-        close = get_close_matches(unknown[0], present, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = meant(unknown[0], present)
         raise ValueError(
             f"the column {column!r} is nowhere {unknown[0]!r}; {hint}its {len(present):,} values are: "
             f"{listed(present)}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from federated.examples.examples import Examples
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 
 NATURAL_CLIENT = "client"
 """The name by which the natural clients of a data set are found where it has no column called so."""
@@ -29,9 +28,7 @@ def column_of(examples: Examples, name: str) -> pd.Series[Any]:
     if name == NATURAL_CLIENT and examples.client_ids is not None:
         return pd.Series(examples.client_ids)
     names += [NATURAL_CLIENT] if examples.client_ids is not None else []
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    there = f"{hint}the columns are: {listed(names)}" if names else "this data set has none"
+    there = f"{meant(name, names)}the columns are: {listed(names)}" if names else "this data set has none"
     raise ValueError(f"there is no column {name!r}; {there}")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 
 from federated.examples.examples import BadData
 from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput, OwnCodeFailed
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary.stated import stated
 from federated.metrics.names import metric_names
@@ -73,8 +72,7 @@ def _check_measured(arm: str, metrics: Iterable[str], setup: Setup) -> None:
         spread = known is not None and known.statistic not in ("", CLIENTS)
         decided = known is not None and known.held_out in (_OF_CLIENTS if spread else _POOLED)
         if decided and metric not in allowed:
-            close = get_close_matches(metric, allowed, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            hint = meant(metric, allowed)
             raise BadInput(
                 f"expect: {arm}: {metric!r} is not measured here; {hint}allowed: {', '.join(allowed)}"
             )

@@ -15,6 +15,9 @@ from federated.study.absolute_paths import Place, anchored_override
 from federated.study.file_size import text_of
 from federated.study.yaml_values import fault_in_words, values_of
 
+_KINDS_OF_YAML: dict[type, str] = {list: "a list", str: "a text"}
+_TABLES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl")
+
 
 def content_of(path: Path, kind: str = "study file", holds: str = "name and base") -> dict[str, Any]:
     """The YAML of a study file, before any check; or of a file of another kind, which is a mapping too."""
@@ -24,8 +27,9 @@ def content_of(path: Path, kind: str = "study file", holds: str = "name and base
     except (yaml.YAMLError, ValueError) as error:
         raise BadInput(f"the {kind} {path} is not valid YAML: {fault_in_words(error)}") from error
     if not isinstance(content, dict):
-        found = "nothing" if content is None else f"a {type(content).__name__}"
-        raise BadInput(f"the {kind} {path} must be a mapping with {holds}, got {found}")
+        found = "nothing" if content is None else _KINDS_OF_YAML.get(type(content), "a single value")
+        table = f"; `./fedstudy init {path}` makes a study of a table" if path.suffix in _TABLES else ""
+        raise BadInput(f"the {kind} {path} must be a mapping with {holds}, got {found}{table}")
     return content
 
 

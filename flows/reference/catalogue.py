@@ -8,6 +8,7 @@ from rich.table import Table
 from federated.choices.choice import Kind
 from federated.extension_points.kinds import KINDS
 from federated.foundation.errors import BadInput
+from federated.foundation.texts import meant
 from flows.reference.arguments import arguments_of, call_of
 from flows.terminal.screen import Screen
 
@@ -24,8 +25,9 @@ def show_catalogue(what: str | None, screen: Screen) -> None:
         _show_name(kind, str(name), screen)
     if not kinds and not named:
         words = ", ".join(kind.name for kind in KINDS)
+        near = meant(str(what), [word for kind in KINDS for word in (kind.name, *kind.factories)])
         raise BadInput(
-            f"{what!r} is neither a kind ({words}) nor a registered name; `list` alone shows them all"
+            f"{what!r} is neither a kind ({words}) nor a registered name; {near}`list` alone shows them all"
         )
 
 

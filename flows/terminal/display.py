@@ -140,7 +140,9 @@ class Display:
 
 def say_start(study: "StudyConfig", screen: Screen) -> None:
     """Say what comes before the first news of a study, which takes seconds."""
-    screen.print(f"{study.name}: checking {len(study.runs())} runs, starting Prefect", style="dim")
+    number = len(study.runs())
+    runs = "one run" if number == 1 else f"{number} runs"
+    screen.print(f"{study.name}: checking {runs}, starting Prefect", style="dim")
     if study.unjudged:
         screen.print(study.unjudged, style="yellow")
 

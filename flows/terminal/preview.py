@@ -18,6 +18,7 @@ from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
 from federated.metrics.dictionary.stated import CHOOSING, TUNING_CLIENTS
 from federated.report import PreviewedPartition, federation_pictures, fingerprint_table, preview_html
+from federated.report.text.phrases import counted
 from federated.report.text.table import Table
 from federated.run.checks import cannot_run
 from federated.run.setup import Setup
@@ -57,8 +58,8 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
 
     check_scale_out(runs)
     faults = check_tuned(study, look)
-    number = f"{len(runs) // len(study.seeds)} arms x {len(study.seeds)} seeds"
-    screen.print(styled((study.name, "bold"), f": {number} = {len(runs)} runs"))
+    arm_count, seeds = counted(len(runs) // len(study.seeds), "arm"), counted(len(study.seeds), "seed")
+    screen.print(styled((study.name, "bold"), f": {arm_count} x {seeds} = {counted(len(runs), 'run')}"))
     if study.description:
         screen.print(study.description.strip())
     screen.print(arms_table(runs, arms))

@@ -129,11 +129,12 @@ def _decoded(
     except UnicodeError as error:
         raise ValueError(_not_this_encoding(chunk, error, encoding, stated, line)) from error
     if "\0" in text:
-        line += text[: text.index("\0")].count("\n")
-        raise ValueError(
-            f"it holds NUL characters, the first in line {line}, so it is no CSV file, or a damaged one"
-        )
+        raise ValueError(_no_text(line + text[: text.index("\0")].count("\n")))
     return text
+
+
+def _no_text(line: int) -> str:
+    return f"it holds NUL characters, the first in line {line}, so it is no CSV file, or a damaged one"
 
 
 def _not_this_encoding(
@@ -142,7 +143,7 @@ def _not_this_encoding(
     said = f"line {line} is not {encoding}"
     if not isinstance(error, UnicodeDecodeError):
         return said
-    at = error.start
+    at, first = error.start, line
     line += chunk[:at].count(b"\n")
     start, end = chunk.rfind(b"\n", 0, at) + 1, chunk.find(b"\n", at)
     shown = (
@@ -150,6 +151,8 @@ def _not_this_encoding(
     )
     if stated is not None:
         return f"line {line} is not {encoding}, the `encoding` that is stated"
+    if b"\0" in chunk:
+        return _no_text(first + chunk[: chunk.index(b"\0")].count(b"\n"))
     return (
         f"line {line} is not UTF-8; state its `encoding`: with cp1252, which is usual on Windows, it reads {shown!r}; "
         "or save it as CSV UTF-8"

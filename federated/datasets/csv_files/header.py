@@ -11,7 +11,7 @@ from data_partitioners.delimited import SEPARATORS
 from federated.datasets.csv_files.format import CsvFormat
 from federated.examples.reading import counted
 from federated.examples.tables.number_like import number_like
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 
 _MOST_SHOWN = 8
 
@@ -97,16 +97,13 @@ def _check_wanted(
     shown = ", ".join(names[:_MOST_SHOWN]) + (
         f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     )
-    hint = (
-        further_down
-        or _other_separator(names, form, name)
-        or "".join(_nearly(names, wanted) for _, wanted in absent)
-        or _no_header(names, rows)
-        or ("; is the separator right?" if len(names) == 1 else "")
-    )
+    read_wrongly = further_down or _other_separator(names, form, name)
+    near = "" if read_wrongly else "".join(meant(wanted, names) for _, wanted in absent)
+    one = "; is the separator right?" if len(names) == 1 else ""
+    hint = read_wrongly or ("" if near else _no_header(names, rows) or one)
     columns = listed([f"the {role} column {name!r}" for role, name in absent])
     are = "is" if len(absent) == 1 else "are"
-    raise ValueError(f"{columns} {are} not in {where}; its columns are: {shown}{hint}")
+    raise ValueError(f"{columns} {are} not in {where}; {near}its columns are: {shown}{hint}")
 
 
 def _further_down(lines: Sequence[tuple[int, list[str]]], wanted: Sequence[tuple[str, str]]) -> str:
@@ -124,11 +121,6 @@ def _other_separator(names: Sequence[str], form: CsvFormat, wanted: str) -> str:
             shown = '"\\t"' if mark == "\t" else f'"{mark}"'
             return f"; is the separator right? State `separator: {shown}`"
     return ""
-
-
-def _nearly(names: Sequence[str], wanted: str) -> str:
-    alike = [name for name in names if name.strip().casefold() == wanted.strip().casefold()]
-    return f"; did you mean {alike[0]!r}?" if alike else ""
 
 
 def _no_header(names: Sequence[str], rows: Sequence[list[str]]) -> str:

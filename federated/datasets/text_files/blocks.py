@@ -14,7 +14,7 @@ import pandas as pd
 from federated.datasets.csv_files.format import CsvFormat
 from federated.datasets.csv_files.read import blocks_of_columns, read_csv
 from federated.examples.reading import named
-from federated.foundation.texts import listed, quoted
+from federated.foundation.texts import listed, meant, quoted
 
 ROWS = 10_000
 """Rows that are in memory at a time."""
@@ -89,8 +89,9 @@ def _numbers() -> Iterator[int]:
 def _check_columns(there: Sequence[str], wanted: Wanted) -> None:
     if absent := [named(name, f"{role} ") for role, name in wanted if name not in there]:
         are = "is" if len(absent) == 1 else "are"
+        near = "".join(meant(name, map(str, there)) for _, name in wanted if name not in there)
         raise ValueError(
-            f"{listed(absent)} {are} not in it; its columns are: {listed(list(map(str, there)))}"
+            f"{listed(absent)} {are} not in it; {near}its columns are: {listed(list(map(str, there)))}"
         )
 
 

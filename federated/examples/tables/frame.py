@@ -25,7 +25,7 @@ from federated.examples.tables.roles import Roles
 from federated.examples.tables.several_targets import targets_of_columns, weights_of
 from federated.examples.tables.summary import columns_read, feature_suspicions
 from federated.examples.targets import Target, target_of
-from federated.foundation.texts import listed
+from federated.foundation.texts import listed, meant
 from federated.preprocessing.number_marks import Marks
 
 
@@ -161,7 +161,10 @@ def tidy(frame: pd.DataFrame, roles: Roles, bad: Complaint, where: str) -> pd.Da
     if absent := [named(name, f"{role} ") for role, name in roles.named() if name not in frame.columns]:
         only = "; is the separator right?" if len(frame.columns) == 1 else ""
         are = "is" if len(absent) == 1 else "are"
-        raise bad(f"{listed(absent)} {are} not in {where}; its columns are: {listed(frame.columns)}{only}")
+        near = "".join(meant(name, frame.columns) for _, name in roles.named() if name not in frame.columns)
+        raise bad(
+            f"{listed(absent)} {are} not in {where}; {near}its columns are: {listed(frame.columns)}{only}"
+        )
     if len(frame) < 2:
         raise bad(f"at least 2 rows are needed, {where} has {len(frame)}")
     return frame

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from federated.config.fields.short_forms import long_path
-from federated.foundation.texts import listed, quoted
+from federated.foundation.texts import listed, meant, quoted
 from federated.metrics.dictionary import METRICS, OF_A_STUDY, metric_of
 from federated.study.names import arm_name
 
@@ -47,8 +46,7 @@ def _of_arm(arm: str, metrics: Any) -> dict[str, tuple[float, float]]:
 def _band(where: str, metric: str, band: Any) -> tuple[float, float]:
     known = metric_of(metric)
     if metric not in (MAIN, ROUNDS) and (known is None or metric in _OF_A_STUDY):
-        close = get_close_matches(metric, [MAIN, ROUNDS, *(METRICS.keys() - _OF_A_STUDY)], n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = meant(metric, [MAIN, ROUNDS, *(METRICS.keys() - _OF_A_STUDY)])
         raise ValueError(
             f"{where}: there is no such metric of a run; {hint}allowed: {MAIN}, {ROUNDS} and those of "
             "docs/reference/metrics.md"

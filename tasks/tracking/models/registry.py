@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from federated.foundation.errors import BadInput
@@ -78,10 +78,15 @@ def give(alias: str, version: ModelVersion, decision: str) -> None:
     client.set_registered_model_alias(version.name, alias, version.version)
 
 
+def models_of_studies() -> list[RegisteredModel]:
+    """The registered models of studies, by name; of very many the first thousand."""
+    found = connect().search_registered_models(f"tags.`{_KIND}` = 'model'", max_results=1000)
+    return sorted(found, key=lambda model: model.name)
+
+
 def names_with_challengers() -> list[str]:
     """The registered models of studies of which a version waits as challenger."""
-    found = connect().search_registered_models(f"tags.`{_KIND}` = 'model'", max_results=1000)
-    return sorted(model.name for model in found if CHALLENGER in model.aliases)
+    return [model.name for model in models_of_studies() if CHALLENGER in model.aliases]
 
 
 def _make_sure_of(client: MlflowClient, name: str) -> bool:

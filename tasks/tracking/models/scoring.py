@@ -17,10 +17,11 @@ from mlflow.exceptions import MlflowException
 
 from federated.datasets.text_files.blocks import UNREADABLE
 from federated.foundation.errors import BadInput
+from federated.foundation.texts import listed, meant
 from federated.machine.files import whole
 from federated.preprocessing.raw_rows import KINDS, odd_rows
 from tasks.tracking.delivery.sending import address
-from tasks.tracking.models.registry import CHAMPION
+from tasks.tracking.models.registry import CHAMPION, models_of_studies
 from tasks.tracking.models.rows_to_score import Rows, Trained, rows_of
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.server.failures import answered, reason
@@ -100,7 +101,17 @@ def not_in_mlflow(model: str, error: MlflowException) -> BadInput | None:
     """What to raise where MLflow says that it has no such model; None where it says something else."""
     if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
         return None
-    return BadInput(f"model: {model!r} is not in MLflow at {address()}: {reason(error)}")
+    return BadInput(f"model: {model!r} is not in MLflow at {address()}: {reason(error)}{_instead(model)}")
+
+
+def _instead(model: str) -> str:
+    """Which models there are, where one was asked for by its name."""
+    if not uri_of(model).startswith("models:/") or model.startswith("models:/"):
+        return ""
+    known = [each.name for each in models_of_studies()]
+    name = re.split("[@/]", model)[0]
+    near = "" if name in known else meant(name, known)
+    return f"; {near}registered are: {listed(known) or 'none yet'}"
 
 
 def _dataset_of(loaded: Any) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.federation.federation import Federation
 from federated.foundation.errors import BadInput
+from federated.foundation.texts import meant
 from federated.metrics.dictionary.stated import TUNING_CLIENTS, choosing_metric, judges, main_choosing
 from federated.metrics.names import metric_names
 from federated.metrics.scoring import Scoring
@@ -55,8 +54,7 @@ def check_chosen_by(
         if metric is None:
             continue
         if metric not in (MAIN, *allowed):
-            close = get_close_matches(metric, allowed, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            hint = meant(metric, allowed)
             raise BadInput(
                 f"{field}: {metric!r} is not measured here; {hint}allowed: {', '.join([MAIN, *allowed])}"
             )
